@@ -1,0 +1,46 @@
+# weftrace: `make demo` runs the main job, `make test` the tests; both install the Debian packages they need.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -eu -o pipefail -c
+.PHONY: all build demo test quick-test check fmt bench vm-test conformance clean
+
+all: build
+
+build: .setup-build
+	cargo build --release
+
+# Real servers and clients in network namespaces, faults induced, the join printed.
+demo: .setup-demo
+	cargo build --profile quick -p weftrace -p weftrace-lab
+	target/quick/lab demo --weftrace target/quick/weftrace
+
+test: .setup-test
+	tests/run
+
+# Without packages, virtual machines or network namespaces.
+quick-test: .setup-build
+	cargo test --workspace --lib --bins
+
+check: .setup-build
+	cargo fmt --all -- --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test -p weftrace --test tidy
+
+fmt:
+	cargo fmt --all
+
+bench: .setup-bench
+	tests/bench/run
+
+vm-test: .setup-test
+	tests/vm/run bookworm
+
+.PHONY: .setup-build .setup-demo .setup-test .setup-bench
+.setup-build:
+	@tests/setup build
+.setup-demo:
+	@tests/setup build demo
+.setup-test:
+	@tests/setup build demo test
+.setup-bench:
+	@tests/setup build bench

@@ -1,0 +1,129 @@
+//! Actions: what happens in user space after an event. A program (kernel or native) writes a record
+//! `{RecordHeader, payload}`; the header names the action, the action says how to read the payload.
+
+use crate::{Place, map::MapId, ty::{Field, Type}};
+use serde::{Deserialize, Serialize};
+
+/// Index into [`crate::Artifact::actions`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ActionId(pub u32);
+
+/// Index into [`crate::Artifact::streams`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct StreamId(pub u32);
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Action {
+    pub kind: ActionKind,
+    /// The payload's members; offsets count from the end of the record header.
+    pub args: Vec<Field>,
+    /// Bytes of the payload.
+    pub size: u32,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ActionKind {
+    Printf(Vec<Piece>),
+    /// errorf, warnf, debugf: printf with a level and the script's place.
+    Log { level: LogLevel, format: Vec<Piece> },
+    /// `print(e)`: one argument.
+    PrintValue,
+    /// `print(@m[k])`: args are the key (if any) then the value.
+    PrintMapValue { map: MapId },
+    /// `print(@m, top, div)`
+    PrintMap { map: MapId, top: u32, div: u32 },
+    Clear { map: MapId },
+    Zero { map: MapId },
+    /// `time(fmt)`: args are empty; the time is the record's.
+    Time { fmt: String },
+    /// `exit(code)`: one argument, i64.
+    Exit,
+    /// `join(argv, sep)`: one Array of Str; empty strings end it.
+    Join { separator: String },
+    /// `cat(path)`: pieces format the path.
+    Cat(Vec<Piece>),
+    /// `system(cmd)`: needs --unsafe.
+    System(Vec<Piece>),
+    /// `emit stream(...)`: payload is the stream's record.
+    Emit { stream: StreamId },
+    /// A run-time warning (division by zero and the like) with its text; no arguments.
+    Warn { text: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogLevel {
+    Error,
+    Warning,
+    Debug,
+}
+
+/// A part of a printf format.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Piece {
+    Text(String),
+    Arg { index: u32, spec: Spec },
+}
+
+/// `%[flags][width][.precision]conversion`; length modifiers only matter for the type check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spec {
+    pub minus: bool,
+    pub zero: bool,
+    pub plus: bool,
+    pub space: bool,
+    pub alternate: bool,
+    pub width: Option<u32>,
+    pub precision: Option<u32>,
+    pub conv: Conv,
+    /// Integers are truncated to this many bytes first (`%hhd` = 1, `%hd` = 2, `%d` with a length of l = 8); None: as is.
+    pub length: Option<u8>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Conv {
+    /// d, i
+    #[default]
+    Signed,
+    /// u
+    Unsigned,
+    Octal,
+    /// x
+    HexLower,
+    /// X
+    HexUpper,
+    /// c
+    Char,
+    /// p
+    Pointer,
+    /// s: strings, and every type that has a text form
+    Str,
+    /// r: buffer, printable or \xNN
+    Buf,
+    /// rx: hexadecimal with `\x`
+    BufHex,
+    /// rh: hexadecimal with spaces
+    BufHexSpaced,
+}
+
+/// A stream: typed records that blocks emit and joins read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StreamSpec {
+    /// Dotted: `tcp.connect`.
+    pub name: String,
+    pub fields: Vec<Field>,
+    /// Bytes of a record's payload.
+    pub size: u32,
+}
+
+impl StreamSpec {
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|f| f.name.as_deref() == Some(name))
+    }
+}
+
+impl Action {
+    pub fn arg_types(&self) -> impl Iterator<Item = &Type> {
+        self.args.iter().map(|f| &f.ty)
+    }
+}

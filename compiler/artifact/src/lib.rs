@@ -1,0 +1,66 @@
+//! weftrace-artifact: the hand-over between the compiler and what runs programs, as plain data.
+//!
+//! Probes and runtime depend on this crate and never on the compiler: eBPF instructions with their
+//! relocations, native handlers, map specifications, event layouts, the attach plan, the action
+//! table and the instruction → span table. Everything here is serialisable, so an artifact can be
+//! built on one host and run on another.
+
+pub mod abi;
+pub mod action;
+pub mod join;
+pub mod map;
+pub mod native;
+pub mod packet;
+pub mod plan;
+pub mod program;
+pub mod ty;
+
+use serde::{Deserialize, Serialize};
+
+/// A compiled script.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Artifact {
+    pub maps: Vec<map::MapSpec>,
+    pub programs: Vec<program::ProgramImage>,
+    pub handlers: native::NativeImage,
+    pub actions: Vec<action::Action>,
+    pub streams: Vec<action::StreamSpec>,
+    pub joins: Vec<join::JoinSpec>,
+    pub probes: Vec<plan::ProbePlan>,
+    /// Analyses the packet blocks need ([`packet::Needs`] bits).
+    pub packet_needs: u32,
+    /// Source texts, so that errors at load time can quote the script: (name, text).
+    pub sources: Vec<(String, String)>,
+    pub options: Options,
+}
+
+/// A place in one of [`Artifact::sources`], in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    pub file: u32,
+    pub start: u32,
+    pub end: u32,
+}
+
+/// Settings of the script's config block that the runtime obeys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Options {
+    pub print_maps_on_exit: bool,
+    /// Bytes of the kernel → user event ring; a power of two of at least a page.
+    pub ring_bytes: u32,
+    /// bpftrace's stack_mode: how stacks print.
+    pub stack_mode: ty::StackMode,
+    /// Appended to strings that did not fit.
+    pub str_trunc_trailer: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            print_maps_on_exit: true,
+            ring_bytes: 256 * 1024,
+            stack_mode: ty::StackMode::Bpftrace,
+            str_trunc_trailer: "..".into(),
+        }
+    }
+}

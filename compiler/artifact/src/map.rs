@@ -1,0 +1,124 @@
+//! Map specifications: what to create, and how to read what programs leave in it.
+
+use crate::{Place, ty::Type};
+use serde::{Deserialize, Serialize};
+
+/// Index into [`crate::Artifact::maps`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MapId(pub u32);
+
+/// Where a script's map lives: updated by kernel programs, by native handlers, or partial sums in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Home {
+    Kernel,
+    User,
+    Both,
+}
+
+/// What the map is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// One of the script's `@maps`.
+    Script,
+    /// The event ring.
+    Events,
+    /// Per-CPU array of u64 counters of what was lost, indexed by [`crate::abi::LossSlot`] × programs.
+    Losses,
+    /// Per-CPU array, one entry per program: slots too large for the 512-byte frame.
+    Scratch,
+    /// Array with one all-zero entry: the initial value of new elements.
+    Zeros,
+    /// BPF_MAP_TYPE_STACK_TRACE
+    Stacks,
+    /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, u64 reserved}: the runtime writes it before anything runs.
+    Config,
+}
+
+/// The kernel's map types that we use (names as in enum bpf_map_type).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    Hash,
+    Array,
+    PercpuHash,
+    PercpuArray,
+    LruHash,
+    LruPercpuHash,
+    StackTrace,
+    Ringbuf,
+}
+
+impl Kind {
+    pub fn is_percpu(self) -> bool {
+        matches!(self, Self::PercpuHash | Self::PercpuArray | Self::LruPercpuHash)
+    }
+}
+
+/// The meaning of a map's value bytes. Aggregates are merged over CPUs (and over kernel and user parts).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Value {
+    Plain(Type),
+    /// u64
+    Count,
+    /// i64 or u64 total
+    Sum { signed: bool },
+    /// {i64 or u64 value, u64 set}: set is 0 until the first value
+    Min { signed: bool },
+    Max { signed: bool },
+    /// {i64 or u64 total, u64 count}
+    Avg { signed: bool },
+    Stats { signed: bool },
+    /// u64 × [`hist_buckets`]
+    Hist { bits: u8 },
+    /// u64 × [`lhist_buckets`]: below, the steps, above
+    Lhist { min: i64, max: i64, step: i64 },
+}
+
+impl Value {
+    /// Bytes of one (per-CPU) value, without the presence word.
+    pub fn size(&self) -> u32 {
+        match self {
+            Self::Plain(ty) => ty.size(),
+            Self::Count | Self::Sum { .. } => 8,
+            Self::Min { .. } | Self::Max { .. } | Self::Avg { .. } | Self::Stats { .. } => 16,
+            Self::Hist { bits } => 8 * hist_buckets(*bits),
+            Self::Lhist { min, max, step } => 8 * lhist_buckets(*min, *max, *step),
+        }
+    }
+
+    pub fn is_aggregate(&self) -> bool {
+        !matches!(self, Self::Plain(_))
+    }
+}
+
+/// Buckets of `hist(n, bits)`. Bucket 0 holds negative numbers; n < 2^bits has bucket n + 1; above that every power of two
+/// has 2^bits buckets: with l = floor(log2 n), bucket ((l - bits + 1) << bits) + ((n >> (l - bits)) & (2^bits - 1)) + 1.
+pub fn hist_buckets(bits: u8) -> u32 {
+    ((65 - u32::from(bits)) << bits) + 1
+}
+
+/// Buckets of `lhist(n, min, max, step)`: n < min, then ceil((max - min) / step) steps, then n >= max.
+pub fn lhist_buckets(min: i64, max: i64, step: i64) -> u32 {
+    let span = (max as i128 - min as i128).max(0) as u128;
+    (span.div_ceil(step.max(1) as u128) + 2) as u32
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MapSpec {
+    /// As written, with the `@`; internal maps have names without one.
+    pub name: String,
+    pub role: Role,
+    pub kind: Kind,
+    pub home: Home,
+    /// The declared key; None for scalar maps (whose kernel key is a u32 0 in an array of one).
+    pub key: Option<Type>,
+    pub value: Value,
+    pub key_size: u32,
+    /// Bytes of one value including the presence word.
+    pub value_size: u32,
+    pub max_entries: u32,
+    /// Scalar maps are arrays of one element, which always exists: the offset of a u64 that is not 0 once the script has
+    /// set the value.
+    pub presence: Option<u32>,
+    /// Where the script first uses it.
+    pub place: Place,
+}

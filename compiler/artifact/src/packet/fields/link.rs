@@ -1,0 +1,41 @@
+//! Frame, link layer, IP, UDP.
+
+use super::{H, row};
+use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{Bit, Bytes, Load, Str}, layer as l};
+use std::mem::offset_of;
+
+#[rustfmt::skip]
+pub(super) const ROWS: &[FieldRow] = &[
+    row("frame.time", T::Time, 0, l::FRAME, Load(offset_of!(P, time_ns)), "When the packet was captured: ns since the epoch."),
+    row("frame.time_boot", T::U64, 0, l::BOOT_TIME, Load(offset_of!(P, boot_ns)), "When the packet was captured: ns of CLOCK_BOOTTIME, comparable with nsecs; in a file the same as frame.time."),
+    row("frame.len", T::U32, 0, l::FRAME, Load(offset_of!(P, len)), "Bytes on the wire."),
+    row("frame.cap_len", T::U32, 0, l::FRAME, Load(offset_of!(P, cap_len)), "Bytes captured."),
+    row("frame.number", T::U64, 0, l::FRAME, Load(offset_of!(P, number)), "Counted from 1, over all files read."),
+    row("frame.interface_id", T::U32, 0, l::FRAME, Load(offset_of!(P, interface)), "Live: index of the interface. pcapng: number of the interface in the file. pcap: 0."),
+    row("frame.netns", T::U32, 0, l::FRAME, Load(offset_of!(P, netns)), "Inode of the network namespace the packet was captured in; 0 in a file."),
+    row("eth.dst", T::Mac, H, l::ETH, Bytes(offset_of!(P, eth_dst)), "Destination address."),
+    row("eth.src", T::Mac, H, l::ETH, Bytes(offset_of!(P, eth_src)), "Source address."),
+    row("eth.type", T::U16, H, l::ETH, Load(offset_of!(P, eth_type)), "EtherType after the addresses (0x8100 with a VLAN tag); 0 for IEEE 802.3 frames."),
+    row("vlan.id", T::U16, H, l::VLAN, Load(offset_of!(P, vlan_id)), "VLAN id, of the innermost tag."),
+    row("ip.src", T::Ipv4, H, l::IP, Bytes(offset_of!(P, ip_src)), "Source address of the innermost IPv4 header."),
+    row("ip.dst", T::Ipv4, H, l::IP, Bytes(offset_of!(P, ip_dst)), "Destination address of the innermost IPv4 header."),
+    row("ip.proto", T::U8, H, l::IP, Load(offset_of!(P, ip_proto)), "Protocol: 1 ICMP, 6 TCP, 17 UDP."),
+    row("ip.ttl", T::U8, H, l::IP, Load(offset_of!(P, ip_ttl)), "Time to live."),
+    row("ip.len", T::U32, H, l::IP, Load(offset_of!(P, ip_len)), "Total length; the frame's where the header says 0 (segmentation offload)."),
+    row("ip.id", T::U16, H, l::IP, Load(offset_of!(P, ip_id)), "Identification."),
+    row("ip.dsfield", T::U8, H, l::IP, Load(offset_of!(P, ip_dsfield)), "Differentiated services field: DSCP << 2 | ECN."),
+    row("ip.flags", T::U32, H, l::IP, Load(offset_of!(P, ip_flags)), "Flags: 4 reserved, 2 don't fragment, 1 more fragments."),
+    row("ip.flags.df", T::Bool, H, l::IP, Bit(offset_of!(P, ip_flags), 2), "Don't fragment."),
+    row("ip.flags.mf", T::Bool, H, l::IP, Bit(offset_of!(P, ip_flags), 1), "More fragments."),
+    row("ip.frag_offset", T::U16, H, l::IP, Load(offset_of!(P, ip_frag_offset)), "Fragment offset in bytes."),
+    row("ipv6.src", T::Ipv6, H, l::IPV6, Bytes(offset_of!(P, ipv6_src)), "Source address of the innermost IPv6 header."),
+    row("ipv6.dst", T::Ipv6, H, l::IPV6, Bytes(offset_of!(P, ipv6_dst)), "Destination address of the innermost IPv6 header."),
+    row("ipv6.nxt", T::U8, H, l::IPV6, Load(offset_of!(P, ipv6_nxt)), "Next header field of the fixed header."),
+    row("ipv6.hlim", T::U8, H, l::IPV6, Load(offset_of!(P, ipv6_hlim)), "Hop limit."),
+    row("ipv6.plen", T::U32, H, l::IPV6, Load(offset_of!(P, ipv6_plen)), "Payload length."),
+    row("ipv6.tclass", T::U8, H, l::IPV6, Load(offset_of!(P, ipv6_tclass)), "Traffic class: DSCP << 2 | ECN."),
+    row("udp.srcport", T::U16, H, l::UDP, Load(offset_of!(P, udp_src_port)), "Source port."),
+    row("udp.dstport", T::U16, H, l::UDP, Load(offset_of!(P, udp_dst_port)), "Destination port."),
+    row("udp.length", T::U16, H, l::UDP, Load(offset_of!(P, udp_length)), "Length of header and payload."),
+    row("udp.payload", T::Str, H, l::UDP, Str(offset_of!(P, payload)), "Captured payload."),
+];

@@ -1,0 +1,63 @@
+//! The attach plan: which code runs at which event, and how to get there.
+
+use crate::Place;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProbePlan {
+    /// Full name, as `probe` prints it: `tracepoint:tcp:tcp_retransmit_skb`.
+    pub name: String,
+    pub unit: Unit,
+    /// Why it runs there, for `dump --stage plan`.
+    pub reason: String,
+    /// Ways to attach, best first.
+    pub ways: Vec<Way>,
+    pub place: Place,
+    /// The attach point came from a wildcard: failing to attach is a warning.
+    pub wildcard: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Index into [`crate::Artifact::programs`].
+    Kernel(u32),
+    /// Index into [`crate::native::NativeImage::entries`].
+    Native(u32),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    Begin,
+    End,
+    /// Every `ns`, on one CPU (kernel: a perf event; native: a timer).
+    Interval { ns: u64 },
+    /// On every CPU: a perf cpu-clock event.
+    Profile { rate: Rate },
+    Tracepoint { category: String, event: String },
+    RawTracepoint { event: String },
+    /// `tp_btf`
+    TracepointBtf { event: String },
+    Kprobe { function: String, module: Option<String>, offset: u64, ret: bool },
+    /// File offset in `path`; `symbol` for messages.
+    Uprobe { path: String, offset: u64, symbol: String, ret: bool, pid: Option<u32>, semaphore: u64 },
+    /// `filter` in libpcap syntax; place of the filter for errors.
+    Pcap { interface: String, filter: Option<(String, Place)> },
+    /// A result of join number `join`.
+    Join { join: u32, on: JoinEvent },
+    /// self:signal:NAME
+    Signal { number: i32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Rate {
+    PeriodNs(u64),
+    Hz(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinEvent {
+    Result,
+    /// A record of leg `0` that belongs to no anchor.
+    Orphan(u32),
+    Late,
+}

@@ -1,0 +1,126 @@
+//! The table of helpers that IR can call: one row holds name, arguments, purity, and how each back end provides it.
+
+use weftrace_artifact::native::NativeHelper;
+
+/// What a helper's argument is, in order. `Map` is not a value but the call's `map`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg {
+    Map,
+    /// The program's context (entry parameter).
+    Ctx,
+    Int,
+    /// Address to read from: stack, map, record or data, as far as the row's other arguments say.
+    In,
+    /// Address to write to: stack, map or record.
+    Out,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Helper {
+    /// () → CLOCK_BOOTTIME ns. Native: the event's time.
+    KtimeBoot,
+    /// () → CLOCK_MONOTONIC ns
+    KtimeMono,
+    /// () → CLOCK_TAI ns
+    KtimeTai,
+    /// () → tgid << 32 | tid
+    PidTgid,
+    /// () → gid << 32 | uid
+    UidGid,
+    /// (dst, capacity) → 0
+    Comm,
+    /// () → cpu number
+    Cpu,
+    /// () → u32
+    Random,
+    /// () → address of task_struct
+    CurrentTask,
+    /// () → cgroup v2 id
+    CgroupId,
+    /// (dst, len, address) → 0 or negative; zeroes dst on failure
+    ReadKernel,
+    ReadUser,
+    /// (dst, capacity, address) → length with NUL, or negative
+    ReadKernelStr,
+    ReadUserStr,
+    /// (ctx, map, flags) → id or negative
+    StackId,
+    /// (map, key, value, flags) → 0 or negative
+    MapUpdate,
+    /// (map, key) → 0 or negative
+    MapDelete,
+    /// (socket address) → cookie (BTF-typed programs)
+    SocketCookie,
+    /// (slot): count a loss ([`weftrace_artifact::abi::LossSlot`])
+    CountLoss,
+    /// Native: (dst, capacity, src, len) → length; NUL-terminated, rest zeroed
+    CopyStr,
+    /// Native: (headers, headers length, name, name length, dst, capacity) → length or -1
+    HeaderGet,
+    /// Native: (subject, dst: a ConnKey) → 1 or 0
+    PacketConn,
+    /// Native: (map) → elements
+    MapLen,
+    /// Native: (clock id) → ns
+    ClockGettime,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct HelperRow {
+    pub helper: Helper,
+    /// In the text form.
+    pub name: &'static str,
+    pub args: &'static [Arg],
+    /// No effect and, within one run of the program, always the same result: may be shared or dropped.
+    pub pure: bool,
+    /// Kernel helper number (include/uapi/linux/bpf.h); None: not available, or expanded by the back end (`count_loss`).
+    pub bpf: Option<u32>,
+    pub native: Option<NativeHelper>,
+}
+
+use Arg::{Ctx, In, Int, Map, Out};
+
+const fn row(
+    helper: Helper,
+    name: &'static str,
+    args: &'static [Arg],
+    pure: bool,
+    bpf: Option<u32>,
+    native: Option<NativeHelper>,
+) -> HelperRow {
+    HelperRow { helper, name, args, pure, bpf, native }
+}
+
+/// In the order of [`Helper`].
+pub static HELPERS: &[HelperRow] = &[
+    row(Helper::KtimeBoot, "ktime_boot", &[], true, Some(125), None),
+    row(Helper::KtimeMono, "ktime_mono", &[], false, Some(5), None),
+    row(Helper::KtimeTai, "ktime_tai", &[], false, Some(208), None),
+    row(Helper::PidTgid, "pid_tgid", &[], true, Some(14), Some(NativeHelper::PidTgid)),
+    row(Helper::UidGid, "uid_gid", &[], true, Some(15), Some(NativeHelper::UidGid)),
+    row(Helper::Comm, "comm", &[Out, Int], false, Some(16), Some(NativeHelper::Comm)),
+    row(Helper::Cpu, "cpu", &[], true, Some(8), Some(NativeHelper::Cpu)),
+    row(Helper::Random, "random", &[], false, Some(7), Some(NativeHelper::Random)),
+    row(Helper::CurrentTask, "current_task", &[], true, Some(35), None),
+    row(Helper::CgroupId, "cgroup_id", &[], true, Some(80), None),
+    row(Helper::ReadKernel, "read_kernel", &[Out, Int, Int], false, Some(113), None),
+    row(Helper::ReadUser, "read_user", &[Out, Int, Int], false, Some(112), None),
+    row(Helper::ReadKernelStr, "read_kernel_str", &[Out, Int, Int], false, Some(115), None),
+    row(Helper::ReadUserStr, "read_user_str", &[Out, Int, Int], false, Some(114), None),
+    row(Helper::StackId, "stack_id", &[Ctx, Map, Int], false, Some(27), None),
+    row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
+    row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),
+    row(Helper::SocketCookie, "socket_cookie", &[Int], false, Some(46), None),
+    row(Helper::CountLoss, "count_loss", &[Int], false, None, Some(NativeHelper::CountLoss)),
+    row(Helper::CopyStr, "copy_str", &[Out, Int, In, Int], false, None, Some(NativeHelper::CopyStr)),
+    row(Helper::HeaderGet, "header_get", &[In, Int, In, Int, Out, Int], false, None, Some(NativeHelper::HeaderGet)),
+    row(Helper::PacketConn, "packet_conn", &[Ctx, Out], false, None, Some(NativeHelper::PacketConn)),
+    row(Helper::MapLen, "map_len", &[Map], false, None, Some(NativeHelper::MapLen)),
+    row(Helper::ClockGettime, "clock_gettime", &[Int], false, None, Some(NativeHelper::ClockGettime)),
+];
+
+impl Helper {
+    pub fn row(self) -> &'static HelperRow {
+        &HELPERS[self as usize]
+    }
+}

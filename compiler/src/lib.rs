@@ -1,0 +1,8 @@
+//! weftrace-compiler: HIR → SSA IR → eBPF and native code, as an [`weftrace_artifact::Artifact`].
+//!
+//! Pure: no files, network, clock, processes or environment.
+//!
+//! `place` decides where each probe's body runs, `lower` turns it into IR, `opt` improves that, `ebpf` and `native` generate code.
+//! `ir::interp` defines what the IR means: both back ends must agree with it.
+
+pub mod ir;

@@ -1,0 +1,135 @@
+//! What a probe's body does with maps and builtins.
+
+use super::walk::{self, Node};
+use weftrace_lang::hir::{self, Action, ExprKind as E, Func, Program, ProbeDef, StmtKind as S, Ty};
+
+/// What a body does to one map; printing, clearing and zeroing are actions of user space and do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MapUse {
+    /// A plain value is read (or a key asked for).
+    pub(crate) read: bool,
+    /// A plain value is written or deleted.
+    pub(crate) write: bool,
+    /// An aggregate is updated.
+    pub(crate) aggregate: bool,
+    /// An aggregate's value is read, its elements are counted or walked: needs all CPUs' parts.
+    pub(crate) whole: bool,
+}
+
+impl MapUse {
+    pub(crate) fn any(self) -> bool {
+        self.read || self.write || self.aggregate || self.whole
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.read |= other.read;
+        self.write |= other.write;
+        self.aggregate |= other.aggregate;
+        self.whole |= other.whole;
+    }
+}
+
+/// One probe's uses.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uses {
+    /// By [`hir::MapRef`].
+    pub(crate) maps: Vec<MapUse>,
+    /// Builtins that only the kernel can answer, as written.
+    pub(crate) kernel_only: Option<&'static str>,
+    /// `probe` or `func`: a constant that differs by attach point.
+    pub(crate) names: bool,
+}
+
+/// Collects the uses of a probe.
+pub(crate) fn of_probe(program: &Program, probe: &ProbeDef) -> Uses {
+    let mut uses = Uses { maps: vec![MapUse::default(); program.maps.len()], ..Uses::default() };
+    if let Some(p) = &probe.predicate {
+        walk::expr(p, &mut |n| uses.node(program, n));
+    }
+    walk::block(&probe.body, &mut |n| uses.node(program, n));
+    uses
+}
+
+impl Uses {
+    fn node(&mut self, program: &Program, node: Node<'_>) {
+        match node {
+            Node::Stmt(s) => self.stmt(program, s),
+            Node::Expr(e) => self.expr(program, e),
+        }
+    }
+
+    fn map(&mut self, map: hir::MapRef, f: impl FnOnce(&mut MapUse)) {
+        if let Some(m) = self.maps.get_mut(map.index()) {
+            f(m);
+        }
+    }
+
+    fn stmt(&mut self, program: &Program, s: &hir::Stmt) {
+        match &s.kind {
+            S::SetMap { map, .. } | S::AddMap { map, .. } => self.map(*map, |m| m.write = true),
+            S::Aggregate { map, .. } => self.map(*map, |m| m.aggregate = true),
+            S::DeleteMap { map, key } => {
+                let whole_map = key.is_none() && program.maps.get(map.index()).is_some_and(|m| m.key.is_some());
+                let aggregate = is_aggregate(program, *map);
+                // delete(@m) of a keyed map is clear(@m), an action.
+                if !whole_map {
+                    self.map(*map, |m| if aggregate { m.aggregate = true } else { m.write = true });
+                }
+            }
+            S::ForMap { map, .. } => self.map(*map, |m| m.whole = true),
+            S::Action { action: Action::PrintMapValue { map }, .. } => self.print_element(program, *map),
+            _ => {}
+        }
+    }
+
+    /// `print(@m[k])`: the element is read in the program, unless it is an aggregate, which user space reads.
+    fn print_element(&mut self, program: &Program, map: hir::MapRef) {
+        if !is_aggregate(program, map) {
+            self.map(map, |m| m.read = true);
+        }
+    }
+
+    fn expr(&mut self, program: &Program, e: &hir::Expr) {
+        match &e.kind {
+            E::MapGet { map, .. } => {
+                let aggregate = is_aggregate(program, *map);
+                self.map(*map, |m| if aggregate { m.whole = true } else { m.read = true });
+            }
+            E::HasKey { map, .. } => self.map(*map, |m| m.read = true),
+            E::MapLen(map) => self.map(*map, |m| m.whole = true),
+            E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
+            E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
+            E::Call { func, .. } => {
+                self.names |= matches!(func, Func::ProbeName | Func::FuncName);
+                if let Some(name) = kernel_only(*func) {
+                    self.kernel(name);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn kernel(&mut self, what: &'static str) {
+        self.kernel_only.get_or_insert(what);
+    }
+}
+
+pub(crate) fn is_aggregate(program: &Program, map: hir::MapRef) -> bool {
+    program.maps.get(map.index()).is_some_and(|m| matches!(m.value, Ty::Agg(_)))
+}
+
+/// Builtins that only a program in the kernel can compute.
+fn kernel_only(func: Func) -> Option<&'static str> {
+    Some(match func {
+        Func::KStack => "kstack",
+        Func::UStack => "ustack",
+        Func::Curtask => "curtask",
+        Func::Cgroup => "cgroup",
+        Func::Ppid => "ppid",
+        Func::Str => "str()",
+        Func::Buf => "buf()",
+        Func::Conn => "conn()",
+        Func::SockCookie => "sock_cookie()",
+        _ => return None,
+    })
+}

@@ -1,0 +1,53 @@
+//! Values: what is written as a bare word.
+
+use super::{Row, class::*};
+use crate::check::call_value as c;
+use crate::hir::{Clock, Func, Ty};
+
+pub(super) static ROWS: &[Row] = &[
+    Row::special("pid", "pid, pid(curr_ns|init)", 1, PROGRAM, c::pid, "Process id of the current task (thread group id)."),
+    Row::special("tid", "tid, tid(curr_ns|init)", 1, PROGRAM, c::tid, "Thread id of the current task."),
+    Row::value("uid", Func::Uid, Ty::U32, PROGRAM, "User id of the current task."),
+    Row::value("gid", Func::Gid, Ty::U32, PROGRAM, "Group id of the current task."),
+    Row::value("username", Func::Username, Ty::Username, PROGRAM, "Name of the current user, looked up when printed."),
+    Row::special("comm", "comm", 1, PROGRAM, c::comm, "Name of the current thread, at most 15 characters."),
+    Row::special("ppid", "ppid, ppid(task)", 1, PROGRAM, c::task_field, "Process id of the parent."),
+    Row::special("pcomm", "pcomm, pcomm(task)", 1, PROGRAM, c::task_field, "Name of the parent."),
+    Row::special("leader_tid", "leader_tid, leader_tid(task)", 1, PROGRAM, c::task_field, "Thread id of the group leader."),
+    Row::special("leader_comm", "leader_comm, leader_comm(task)", 1, PROGRAM, c::task_field, "Name of the group leader."),
+    Row::special("nsecs", "nsecs, nsecs(boot|monotonic|tai|sw_tai)", 1, ANY, c::nsecs, "Nanoseconds since boot, suspends included."),
+    Row::value("elapsed", Func::Elapsed, Ty::U64, ANY, "Nanoseconds since the script started."),
+    Row::value("cpu", Func::Cpu, Ty::U32, PROGRAM, "Number of the current CPU."),
+    Row::value("ncpus", Func::Ncpus, Ty::U64, ANY, "Number of CPUs.").alias(&["__builtin_ncpus"]),
+    Row::value("rand", Func::Rand, Ty::U32, PROGRAM, "A random number."),
+    Row::value("cgroup", Func::Cgroup, Ty::U64, PROGRAM, "Cgroup id of the current task."),
+    Row::special("curtask", "curtask", 0, PROGRAM, c::curtask, "The current task, a struct task_struct *."),
+    Row::special("func", "func", 0, KERNEL | USER, c::func, "Name of the traced function."),
+    Row::special("probe", "probe", 0, ANY, c::probe, "Full name of the probe."),
+    Row::special("probetype", "probetype", 0, ANY, c::probetype, "The provider's name, as a literal."),
+    Row::special("retval", "retval", 0, KERNEL | USER, c::retval, "Value that the traced function returns."),
+    Row::special("args", "args, args.NAME", 0, ANY, c::args, "The probe's arguments, by name."),
+    Row::special("ctx", "ctx", 0, KERNEL | USER, c::ctx, "The program's context."),
+    Row::special("kstack", "kstack, kstack([mode, ]limit)", 2, PROGRAM, c::kstack, "Kernel stack."),
+    Row::special("ustack", "ustack, ustack([mode, ]limit)", 2, PROGRAM, c::ustack, "User stack."),
+    Row::special("cpid", "cpid", 0, ANY, c::cpid, "Process id of the command started by -c."),
+    Row::special("has_cpid", "has_cpid", 0, ANY, c::has_cpid, "Whether a command was started by -c."),
+    Row::value("start_time", Func::StartTime, Ty::U64, ANY, "When the script started: ns since boot."),
+    Row::special("default_str_length", "default_str_length", 0, ANY, c::default_str_length, "Capacity of str() without a length."),
+    Row::not_yet("dw_ustack", true, "use ustack"),
+    Row::not_yet("jiffies", true, "use nsecs"),
+    Row::not_yet("numaid", true, ""),
+    Row::not_yet("usermode", true, ""),
+    Row::not_yet("goid", true, ""),
+    Row::not_yet("config", true, ""),
+];
+
+/// The clock named by `nsecs(NAME)`.
+pub(crate) fn clock(name: &str) -> Option<Clock> {
+    Some(match name {
+        "boot" => Clock::Boot,
+        "monotonic" => Clock::Monotonic,
+        "tai" | "sw_tai" => Clock::Tai,
+        _ => return None,
+    })
+}

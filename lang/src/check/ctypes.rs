@@ -1,0 +1,407 @@
+//! C types: names, the script's own structs and enums, the kernel's by BTF.
+
+use super::cx::Checker;
+use super::layout::{self, Member};
+use super::types::{int_shape, is_char, plain_size, show};
+use crate::ast::{CTypeDef, CTypeKind, Expr, ExprKind, TypeExpr, TypeKind, TypeOp, TypeOperand};
+use crate::diag::Diagnostic;
+use crate::hir::{EnumDef, Space, StructDef, StructField, Ty};
+use crate::span::Span;
+use crate::world::Answer;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// Structs and enums by name; filled as they are asked for.
+#[derive(Debug, Default)]
+pub(crate) struct TypeTable {
+    pub(crate) structs: BTreeMap<String, Option<Rc<StructDef>>>,
+    pub(crate) enums: BTreeMap<String, EnumDef>,
+    /// Enumerators: (enum, value); None: the kernel has none of this name.
+    pub(crate) enumerators: BTreeMap<String, Option<(Ty, i64)>>,
+    typedefs: BTreeMap<String, Option<Ty>>,
+    /// Why the host could not say, if it couldn't.
+    pub(crate) withheld: Option<String>,
+}
+
+/// Integer types that have one word for a name.
+static NAMES: &[(&str, u8, bool)] = &[
+    ("int8", 8, true), ("int16", 16, true), ("int32", 32, true), ("int64", 64, true),
+    ("uint8", 8, false), ("uint16", 16, false), ("uint32", 32, false), ("uint64", 64, false),
+    ("int8_t", 8, true), ("int16_t", 16, true), ("int32_t", 32, true), ("int64_t", 64, true),
+    ("uint8_t", 8, false), ("uint16_t", 16, false), ("uint32_t", 32, false), ("uint64_t", 64, false),
+    ("s8", 8, true), ("s16", 16, true), ("s32", 32, true), ("s64", 64, true),
+    ("u8", 8, false), ("u16", 16, false), ("u32", 32, false), ("u64", 64, false),
+    ("__s8", 8, true), ("__s16", 16, true), ("__s32", 32, true), ("__s64", 64, true),
+    ("__u8", 8, false), ("__u16", 16, false), ("__u32", 32, false), ("__u64", 64, false),
+    ("__be16", 16, false), ("__be32", 32, false), ("__be64", 64, false),
+    ("__le16", 16, false), ("__le32", 32, false), ("__le64", 64, false),
+    ("size_t", 64, false), ("ssize_t", 64, true), ("uintptr_t", 64, false), ("intptr_t", 64, true),
+    ("pid_t", 32, true), ("uid_t", 32, false), ("gid_t", 32, false), ("dev_t", 32, false), ("mode_t", 16, false),
+    ("umode_t", 16, false), ("off_t", 64, true), ("loff_t", 64, true), ("time_t", 64, true), ("time64_t", 64, true),
+    ("sector_t", 64, false), ("gfp_t", 32, false), ("dma_addr_t", 64, false), ("phys_addr_t", 64, false),
+];
+
+/// `uint32`, `unsigned long`, `pid_t`: types that need no table of the host.
+pub(crate) fn named(name: &str) -> Option<Ty> {
+    if let Some((_, bits, signed)) = NAMES.iter().find(|(n, _, _)| *n == name) {
+        return Some(Ty::Int { bits: *bits, signed: *signed });
+    }
+    Some(match name {
+        "bool" | "_Bool" => Ty::Bool,
+        "void" => Ty::Void,
+        "username_t" => Ty::Username,
+        "inet" => Ty::Inet,
+        _ => return c_words(name),
+    })
+}
+
+/// `unsigned long int` in any order.
+fn c_words(name: &str) -> Option<Ty> {
+    let (mut longs, mut signed, mut bits) = (0, true, 32);
+    for word in name.split(' ') {
+        match word {
+            "unsigned" => signed = false,
+            "signed" | "int" => {}
+            "char" => bits = 8,
+            "short" => bits = 16,
+            "long" => longs += 1,
+            _ => return None,
+        }
+    }
+    if longs > 0 {
+        bits = 64;
+    }
+    Some(Ty::Int { bits, signed })
+}
+
+impl<'a> Checker<'a> {
+    /// Layout of a struct or union: the script's own, else the kernel's.
+    pub(crate) fn struct_def(&mut self, name: &str) -> Option<Rc<StructDef>> {
+        if let Some(known) = self.types.structs.get(name) {
+            return known.clone();
+        }
+        let found = match self.world.kernel_struct(name) {
+            Answer::Found(def) => Some(Rc::new(def)),
+            Answer::NotThere => None,
+            Answer::NotPermitted(why) | Answer::CouldNotTell(why) => {
+                self.types.withheld = Some(why);
+                None
+            }
+        };
+        self.types.structs.insert(name.to_owned(), found.clone());
+        found
+    }
+
+    /// A member by name, also inside anonymous members.
+    pub(crate) fn member(&mut self, owner: &str, name: &str) -> Option<Member> {
+        let def = self.struct_def(owner)?;
+        let mut inner = Vec::new();
+        for field in &def.fields {
+            if field.name == name {
+                return Some(Member { offset: field.offset, ty: field.ty.clone(), bits: field.bits });
+            }
+            if let ("", Ty::Struct(anonymous)) = (field.name.as_str(), &field.ty) {
+                inner.push((field.offset, anonymous.clone()));
+            }
+        }
+        inner.into_iter().find_map(|(offset, anonymous)| {
+            if anonymous == owner {
+                return None;
+            }
+            let m = self.member(&anonymous, name)?;
+            Some(Member { offset: offset + m.offset, ..m })
+        })
+    }
+
+    /// Names that `near` may have meant, of a struct's members.
+    pub(crate) fn member_names(&mut self, owner: &str) -> Vec<String> {
+        let Some(def) = self.struct_def(owner) else { return Vec::new() };
+        let mut names = Vec::new();
+        for field in &def.fields {
+            match (&field.ty, field.name.is_empty()) {
+                (Ty::Struct(inner), true) if inner != owner => names.extend(self.member_names(inner)),
+                (_, true) => {}
+                _ => names.push(field.name.clone()),
+            }
+        }
+        names
+    }
+
+    /// A type as written; reports what it doesn't know.
+    pub(crate) fn resolve_type(&mut self, t: &'a TypeExpr) -> Ty {
+        match &t.kind {
+            TypeKind::Name(name) => self.named_type(name, t.span),
+            TypeKind::Struct(name) | TypeKind::Union(name) => {
+                self.known_struct(name, t.span);
+                Ty::Struct(name.clone())
+            }
+            TypeKind::Enum(name) => self.enum_type(name, t.span),
+            TypeKind::Ptr(to) => {
+                // A pointer to a struct that nobody knows is still a pointer.
+                let to = match &to.kind {
+                    TypeKind::Struct(name) | TypeKind::Union(name) => Ty::Struct(name.clone()),
+                    _ => self.resolve_type(to),
+                };
+                if to == Ty::Error { Ty::Error } else { Ty::Ptr { to: Box::new(to), space: Space::Unknown } }
+            }
+            TypeKind::Array(elem, len) => self.array_type(elem, len.as_deref(), t.span),
+            TypeKind::Tuple(items) => Ty::Tuple(items.iter().map(|i| self.resolve_type(i)).collect()),
+            TypeKind::Record(items) => {
+                Ty::Record(items.iter().map(|(n, i)| (n.text.clone(), self.resolve_type(i))).collect())
+            }
+            TypeKind::Typeof(e) => self.type_of(e),
+            TypeKind::Anonymous(def) => {
+                let name = format!("anonymous {}:{}", t.span.start, t.span.end);
+                self.define_struct(&name, def);
+                Ty::Struct(name)
+            }
+        }
+    }
+
+    fn array_type(&mut self, elem: &'a TypeExpr, len: Option<&'a Expr>, span: Span) -> Ty {
+        let count = match len {
+            None => 0,
+            Some(len) => match self.const_int(len) {
+                Some(n) if (0..=1 << 24).contains(&n) => n as u32,
+                Some(_) => {
+                    self.error("bad-type", span, "the length of an array is a number from 0 to 16777216");
+                    return Ty::Error;
+                }
+                None => return Ty::Error,
+            },
+        };
+        match &elem.kind {
+            TypeKind::Name(n) if n == "string" => Ty::Str { cap: count },
+            TypeKind::Name(n) if n == "buffer" => Ty::Buf { cap: count },
+            TypeKind::Name(n) if n == "inet" => Ty::Inet,
+            _ => match self.resolve_type(elem) {
+                Ty::Error => Ty::Error,
+                elem => Ty::Array { elem: Box::new(elem), len: count },
+            },
+        }
+    }
+
+    fn named_type(&mut self, name: &str, span: Span) -> Ty {
+        match name {
+            "string" => return Ty::Str { cap: self.config.max_strlen },
+            "buffer" => return Ty::Buf { cap: self.config.max_strlen },
+            _ => {}
+        }
+        if let Some(ty) = named(name) {
+            return ty;
+        }
+        if let Some(ty) = self.macro_type(name) {
+            return ty;
+        }
+        if self.types.enums.contains_key(name) {
+            return self.enum_type(name, span);
+        }
+        if self.types.structs.get(name).is_some_and(Option::is_some) {
+            return Ty::Struct(name.to_owned());
+        }
+        if let Some(ty) = self.typedef(name) {
+            return ty;
+        }
+        if self.struct_def(name).is_some() {
+            return Ty::Struct(name.to_owned());
+        }
+        let near = crate::suggest::nearest(name, NAMES.iter().map(|n| n.0), 3);
+        let mut d = Diagnostic::error("unknown-type", span, format!("no type {name}"));
+        if !near.is_empty() {
+            d = d.near(near.join(", "));
+        }
+        self.report(self.add_withheld(d));
+        Ty::Error
+    }
+
+    fn typedef(&mut self, name: &str) -> Option<Ty> {
+        if let Some(known) = self.types.typedefs.get(name) {
+            return known.clone();
+        }
+        let found = self.world.kernel_typedef(name).found();
+        self.types.typedefs.insert(name.to_owned(), found.clone());
+        found
+    }
+
+    pub(crate) fn known_struct(&mut self, name: &str, span: Span) -> bool {
+        if self.struct_def(name).is_some() {
+            return true;
+        }
+        let d = Diagnostic::error("unknown-type", span, format!("no struct {name}"))
+            .note("define it at the top of the script, or check its name in the kernel's BTF");
+        self.report(self.add_withheld(d));
+        false
+    }
+
+    /// Says so where a "not there" may be a "not told".
+    pub(crate) fn add_withheld(&self, d: Diagnostic) -> Diagnostic {
+        match &self.types.withheld {
+            Some(why) => d.note(format!("the kernel's types could not be read: {why}")),
+            None => d,
+        }
+    }
+
+    pub(crate) fn enum_type(&mut self, name: &str, span: Span) -> Ty {
+        if !self.types.enums.contains_key(name) {
+            match self.world.kernel_enum(name).found() {
+                Some(def) => {
+                    self.types.enums.insert(name.to_owned(), def);
+                }
+                None => {
+                    self.error("unknown-type", span, format!("no enum {name}"));
+                    return Ty::Error;
+                }
+            }
+        }
+        let def = &self.types.enums[name];
+        Ty::Enum { name: name.to_owned(), bits: def.bits, signed: def.signed }
+    }
+
+    /// `typeof(e)`, and what `sizeof` is about: nothing of it runs.
+    pub(crate) fn type_of(&mut self, e: &'a Expr) -> Ty {
+        if let ExprKind::TypeOp { op: TypeOp::Typeof, operand, .. } = &e.kind {
+            return self.operand_type(operand);
+        }
+        self.unevaluated += 1;
+        let ty = self.place(e).e.ty;
+        self.unevaluated -= 1;
+        ty
+    }
+
+    pub(crate) fn operand_type(&mut self, operand: &'a TypeOperand) -> Ty {
+        match operand {
+            TypeOperand::Type(t) => self.resolve_type(t),
+            TypeOperand::Expr(e) => match &e.kind {
+                ExprKind::Ident(name) if self.is_type_name(name) => self.named_type(name, e.span),
+                // A map stands for its key, as in bpftrace's standard library.
+                ExprKind::Map { name, key: None } => self.map_key_or_value(name),
+                _ => self.type_of(e),
+            },
+        }
+    }
+
+    fn is_type_name(&mut self, name: &str) -> bool {
+        named(name).is_some()
+            || self.types.structs.get(name).is_some_and(Option::is_some)
+            || self.types.enums.contains_key(name)
+    }
+
+    /// Bytes of a type.
+    pub(crate) fn size_of(&mut self, ty: &Ty) -> Option<u32> {
+        match ty {
+            Ty::Struct(name) => Some(self.struct_def(name)?.size),
+            Ty::Array { elem, len } => self.size_of(elem)?.checked_mul(*len),
+            Ty::Tuple(items) => self.packed_size(items.iter()),
+            Ty::Record(items) => self.packed_size(items.iter().map(|(_, t)| t)),
+            other => plain_size(other),
+        }
+    }
+
+    fn packed_size<'t>(&mut self, items: impl Iterator<Item = &'t Ty>) -> Option<u32> {
+        let (mut at, mut most) = (0u32, 1u32);
+        for ty in items {
+            let (size, align) = (self.size_of(ty)?, self.align_of(ty));
+            most = most.max(align);
+            at = at.next_multiple_of(align) + size;
+        }
+        Some(at.next_multiple_of(most))
+    }
+
+    pub(crate) fn align_of(&mut self, ty: &Ty) -> u32 {
+        match ty {
+            Ty::Struct(name) => self.struct_def(name).map_or(1, |s| s.align.max(1)),
+            Ty::Array { elem, .. } => self.align_of(elem),
+            Ty::Tuple(items) => items.iter().map(|t| self.align_of(t)).max().unwrap_or(1),
+            Ty::Record(items) => items.iter().map(|(_, t)| self.align_of(t)).max().unwrap_or(1),
+            Ty::Str { .. } | Ty::Mac => 1,
+            Ty::Inet | Ty::Buf { .. } | Ty::Headers => 4,
+            other => plain_size(other).unwrap_or(1).clamp(1, 8).next_power_of_two(),
+        }
+    }
+
+    /// Lays out the script's own struct or union.
+    pub(crate) fn define_struct(&mut self, name: &str, def: &'a CTypeDef) {
+        let mut members = Vec::new();
+        for field in &def.fields {
+            let ty = self.resolve_type(&field.ty);
+            if ty == Ty::Error {
+                continue;
+            }
+            let Some(size) = self.size_of(&ty) else {
+                self.error("bad-type", field.span, format!("{} has no size", show(&ty)));
+                continue;
+            };
+            if field.bits.is_some() && int_shape(&ty).is_none() {
+                self.error("bad-type", field.span, format!("a bit-field is an integer, not {}", show(&ty)));
+                continue;
+            }
+            let name = field.name.as_ref().map_or(String::new(), |n| n.text.clone());
+            members.push(layout::Input { name, align: self.align_of(&ty), size, ty, bits: field.bits });
+        }
+        let laid = layout::lay_out(name, def.kind == CTypeKind::Union, members, &def.attributes);
+        self.types.structs.insert(name.to_owned(), Some(Rc::new(laid)));
+    }
+
+    /// Defines the script's own enum and its constants.
+    pub(crate) fn define_enum(&mut self, def: &'a CTypeDef) {
+        let mut next = 0i128;
+        let mut variants = Vec::new();
+        for (name, value) in &def.variants {
+            if let Some(value) = value {
+                next = self.const_int(value).unwrap_or(next);
+            }
+            variants.push((name.text.clone(), next as i64));
+            next += 1;
+        }
+        let signed = variants.iter().any(|(_, v)| *v < 0);
+        let wide = variants.iter().any(|(_, v)| *v > i64::from(u32::MAX) || *v < i64::from(i32::MIN));
+        let bits = if wide { 64 } else { 32 };
+        let ty = Ty::Enum { name: def.name.text.clone(), bits, signed };
+        for (name, value) in &variants {
+            self.types.enumerators.insert(name.clone(), Some((ty.clone(), *value)));
+        }
+        self.types.enums.insert(def.name.text.clone(), EnumDef { name: def.name.text.clone(), bits, signed, variants });
+    }
+
+    /// An enumerator: the script's own, else the kernel's.
+    pub(crate) fn enumerator(&mut self, name: &str) -> Option<(Ty, i64)> {
+        if let Some(known) = self.types.enumerators.get(name) {
+            return known.clone();
+        }
+        let found = self.world.kernel_enumerator(name).found().map(|(def, value)| {
+            let ty = Ty::Enum { name: def.name.clone(), bits: def.bits, signed: def.signed };
+            self.types.enums.entry(def.name.clone()).or_insert(def);
+            (ty, value)
+        });
+        self.types.enumerators.insert(name.to_owned(), found.clone());
+        found
+    }
+
+    /// Makes sure that what is inside a struct that is copied or printed whole is known too.
+    pub(crate) fn need_layout(&mut self, ty: &Ty) {
+        match ty {
+            Ty::Struct(name) => {
+                let Some(def) = self.struct_def(name) else { return };
+                let fields: Vec<StructField> = def.fields.clone();
+                for f in fields {
+                    if matches!(&f.ty, Ty::Struct(n) if self.types.structs.contains_key(n)) {
+                        continue;
+                    }
+                    self.need_layout(&f.ty);
+                }
+            }
+            Ty::Array { elem, .. } => self.need_layout(elem),
+            Ty::Tuple(items) => items.iter().for_each(|t| self.need_layout(t)),
+            Ty::Record(items) => items.iter().for_each(|(_, t)| self.need_layout(t)),
+            _ => {}
+        }
+    }
+}
+
+/// An array of characters is a string wherever its value is asked for.
+pub(crate) fn decayed(ty: &Ty) -> Option<Ty> {
+    match ty {
+        Ty::Array { elem, len } if is_char(elem) && *len > 0 => Some(Ty::Str { cap: *len }),
+        _ => None,
+    }
+}

@@ -1,0 +1,139 @@
+//! The checker's state: what the whole script knows, and where the walk is.
+
+use super::Options;
+use super::ctypes::TypeTable;
+use super::items::Items;
+use super::join::JoinInfo;
+use super::maps::MapTable;
+use super::providers::{ProviderKind, ProviderRow};
+use super::scope::{Cells, Frame, Local};
+use super::stream::StreamTable;
+use crate::diag::Diagnostic;
+use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target};
+use crate::span::Span;
+use crate::world::{FnProto, TraceEvent, World};
+use std::collections::HashSet;
+
+/// What `args` means in a probe.
+#[derive(Clone, Debug)]
+pub(crate) enum ArgsCx {
+    None,
+    /// A tracepoint's record. For several events: the first; all have the fields that the body uses.
+    Trace(TraceEvent),
+    /// Parameters of a function or raw tracepoint, by BTF.
+    Fn(FnProto),
+    /// A kernel function whose prototype is not known.
+    Unknown,
+    Join(JoinRef, JoinEvent),
+}
+
+/// The probe being checked: one body for one kind of attach point.
+#[derive(Clone, Debug)]
+pub(crate) struct ProbeCx {
+    pub(crate) row: &'static ProviderRow,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) args: ArgsCx,
+    /// Where unknown pointers point.
+    pub(crate) space: Space,
+    /// Identifies it across rounds.
+    pub(crate) instance: u32,
+    pub(crate) span: Span,
+}
+
+impl ProbeCx {
+    pub(crate) fn kind(&self) -> ProviderKind {
+        self.row.kind
+    }
+
+    /// For messages: what the script wrote.
+    pub(crate) fn name(&self) -> &str {
+        self.targets.first().map_or(self.row.name, |t| t.name.as_str())
+    }
+}
+
+/// Findings of the round that counts, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Sink {
+    pub(crate) diags: Vec<Diagnostic>,
+    seen: HashSet<(&'static str, Span, String)>,
+    /// False while types are still being found.
+    pub(crate) on: bool,
+}
+
+impl Sink {
+    pub(crate) fn push(&mut self, d: Diagnostic) {
+        if self.on && self.seen.insert((d.code, d.span, d.message.clone())) {
+            self.diags.push(d);
+        }
+    }
+}
+
+/// The walk over a script. It runs in rounds: types of maps, variables and streams only grow, and when a round changes
+/// nothing the next one reports and gives the HIR.
+pub(crate) struct Checker<'a> {
+    pub(crate) world: &'a dyn World,
+    pub(crate) opts: &'a Options,
+    pub(crate) items: &'a Items<'a>,
+    pub(crate) config: Config,
+    pub(crate) types: TypeTable,
+    pub(crate) maps: MapTable,
+    pub(crate) streams: StreamTable,
+    pub(crate) joins: Vec<JoinInfo>,
+    pub(crate) params: Vec<ParamDef>,
+    pub(crate) cells: Cells,
+    pub(crate) sink: Sink,
+    /// A type grew in this round.
+    pub(crate) changed: bool,
+    pub(crate) probe: ProbeCx,
+    pub(crate) frames: Vec<Frame<'a>>,
+    /// The frame names are looked up in.
+    pub(crate) cur: usize,
+    /// Scratch variables of the current probe.
+    pub(crate) locals: Vec<Local>,
+    pub(crate) loops: u32,
+    pub(crate) depth: u32,
+    /// Macro expansions so far in this probe.
+    pub(crate) expanded: u32,
+    /// Inside sizeof, typeof and the like: nothing runs.
+    pub(crate) unevaluated: u32,
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn report(&mut self, d: Diagnostic) {
+        self.sink.push(d);
+    }
+
+    pub(crate) fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
+        self.report(Diagnostic::error(code, span, message));
+    }
+
+    pub(crate) fn warn(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
+        self.report(Diagnostic::warning(code, span, message));
+    }
+
+    /// What bpftrace has and we don't, so far.
+    pub(crate) fn not_yet(&mut self, span: Span, what: &str, instead: &str) {
+        let mut d = Diagnostic::error("not-supported-yet", span, format!("{what} is not supported yet"));
+        if !instead.is_empty() {
+            d = d.note(instead);
+        }
+        self.report(d);
+    }
+
+    pub(crate) fn class(&self) -> u32 {
+        self.probe.row.class
+    }
+
+    /// The space of a pointer whose own is not known.
+    pub(crate) fn space_or_default(&self, space: Space) -> Space {
+        if space == Space::Unknown { self.probe.space } else { space }
+    }
+
+    /// Runs `f` so that nothing it finds is reported and nothing it says about maps is kept.
+    pub(crate) fn quietly<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        let on = std::mem::replace(&mut self.sink.on, false);
+        let result = f(self);
+        self.sink.on = on;
+        result
+    }
+}

@@ -1,0 +1,75 @@
+//! Layout of the script's own structs and unions: the C rules of x86-64 and arm64 (System V, AAPCS64).
+
+use crate::hir::{StructDef, StructField, Ty};
+
+/// A member as it is found: offset from the start of the outermost struct that was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) offset: u32,
+    pub(crate) ty: Ty,
+    pub(crate) bits: Option<(u8, u8)>,
+}
+
+/// A member to be placed.
+#[derive(Debug)]
+pub(crate) struct Input {
+    pub(crate) name: String,
+    pub(crate) ty: Ty,
+    pub(crate) size: u32,
+    pub(crate) align: u32,
+    pub(crate) bits: Option<u32>,
+}
+
+/// The number in `aligned(N)`, if an attribute says so.
+fn aligned(attributes: &[String]) -> Option<u32> {
+    attributes.iter().find_map(|a| {
+        let inner = a.trim().trim_matches('_').strip_prefix("aligned")?.trim_start_matches('_');
+        let digits: String = inner.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().ok().filter(|n: &u32| n.is_power_of_two())
+    })
+}
+
+/// Places members one after the other (or all at 0 in a union).
+pub(crate) fn lay_out(name: &str, union: bool, members: Vec<Input>, attributes: &[String]) -> StructDef {
+    let packed = attributes.iter().any(|a| a.contains("packed"));
+    let mut fields = Vec::new();
+    // Position in bits after the last member, so that bit-fields share their unit.
+    let (mut at, mut end, mut most) = (0u64, 0u64, 1u32);
+    for m in members {
+        let align = if packed { 1 } else { m.align.max(1) };
+        if union {
+            at = 0;
+        }
+        let unit = u64::from(m.size.max(1)) * 8;
+        let (offset, bits) = match m.bits {
+            Some(0) => {
+                at = at.next_multiple_of(unit);
+                continue;
+            }
+            Some(width) => {
+                let width = u64::from(width).min(unit);
+                if !packed && at % unit + width > unit {
+                    at = at.next_multiple_of(unit);
+                }
+                let offset = at / unit * unit;
+                let bit = at - offset;
+                at += width;
+                ((offset / 8) as u32, Some((bit as u8, width as u8)))
+            }
+            None => {
+                at = at.next_multiple_of(u64::from(align) * 8);
+                let offset = at;
+                at += u64::from(m.size) * 8;
+                ((offset / 8) as u32, None)
+            }
+        };
+        most = most.max(align);
+        end = end.max(at);
+        fields.push(StructField { name: m.name, ty: m.ty, offset, bits });
+    }
+    if let Some(n) = aligned(attributes) {
+        most = most.max(n);
+    }
+    let size = (end.div_ceil(8)).next_multiple_of(u64::from(most)) as u32;
+    StructDef { name: name.to_owned(), union, size, align: most, fields }
+}

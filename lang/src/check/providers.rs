@@ -1,0 +1,211 @@
+//! The table of providers: how their attach points are written and what a body may ask for.
+
+use crate::builtins::class;
+use crate::hir::Space;
+
+/// The provider behind a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ProviderKind {
+    Begin,
+    End,
+    Interval,
+    Profile,
+    Tracepoint,
+    RawTracepoint,
+    Kprobe,
+    Kretprobe,
+    Uprobe,
+    Uretprobe,
+    Pcap,
+    Join,
+    Signal,
+    /// Known in bpftrace or planned, not here so far.
+    NotYet,
+}
+
+/// One provider.
+#[derive(Clone, Debug)]
+pub struct ProviderRow {
+    pub name: &'static str,
+    pub aliases: &'static [&'static str],
+    pub kind: ProviderKind,
+    /// How its attach points are written.
+    pub shape: &'static str,
+    /// Least and most segments after the name.
+    pub segments: (usize, usize),
+    /// [`class`] bit: which builtins are valid.
+    pub class: u32,
+    /// Where pointers found in it point.
+    pub space: Space,
+    /// `retval` is known.
+    pub retval: bool,
+    /// `arg0`, `arg1` … are known, up to this many.
+    pub argn: u32,
+    /// What `args` is.
+    pub args: &'static str,
+    pub doc: &'static str,
+}
+
+const NONE: ProviderRow = ProviderRow {
+    name: "",
+    aliases: &[],
+    kind: ProviderKind::NotYet,
+    shape: "",
+    segments: (0, 0),
+    class: class::TIMER,
+    space: Space::Unknown,
+    retval: false,
+    argn: 0,
+    args: "",
+    doc: "",
+};
+
+const fn not_yet(name: &'static str, aliases: &'static [&'static str], shape: &'static str, doc: &'static str) -> ProviderRow {
+    ProviderRow { name, aliases, shape, doc, segments: (0, usize::MAX), ..NONE }
+}
+
+/// All providers, in the order of the manual.
+pub static PROVIDERS: &[ProviderRow] = &[
+    ProviderRow { name: "begin", aliases: &["BEGIN"], kind: ProviderKind::Begin, shape: "begin", doc: "Once, before all other probes.", ..NONE },
+    ProviderRow { name: "end", aliases: &["END"], kind: ProviderKind::End, shape: "end", doc: "Once, when the script ends.", ..NONE },
+    ProviderRow {
+        name: "interval",
+        aliases: &["i"],
+        kind: ProviderKind::Interval,
+        shape: "interval:1s, interval:{s|ms|us|hz}:N",
+        segments: (1, 2),
+        doc: "At fixed times, on one CPU.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "profile",
+        aliases: &["p"],
+        kind: ProviderKind::Profile,
+        shape: "profile:hz:N, profile:{s|ms|us}:N",
+        segments: (1, 2),
+        doc: "At fixed times, on every CPU.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "tracepoint",
+        aliases: &["t"],
+        kind: ProviderKind::Tracepoint,
+        shape: "tracepoint:CATEGORY:EVENT",
+        segments: (2, 2),
+        class: class::KERNEL,
+        space: Space::Kernel,
+        args: "the fields of the event's record",
+        doc: "The kernel's static tracepoints.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "rawtracepoint",
+        aliases: &["rt"],
+        kind: ProviderKind::RawTracepoint,
+        shape: "rawtracepoint:EVENT",
+        segments: (1, 2),
+        class: class::KERNEL,
+        space: Space::Kernel,
+        argn: 12,
+        args: "the tracepoint's arguments, by BTF",
+        doc: "The kernel's static tracepoints, with the arguments of the code.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "kprobe",
+        aliases: &["k"],
+        kind: ProviderKind::Kprobe,
+        shape: "kprobe:[MODULE:]FUNCTION[+OFFSET]",
+        segments: (1, 2),
+        class: class::KERNEL,
+        space: Space::Kernel,
+        argn: 6,
+        args: "the function's parameters, by BTF",
+        doc: "Entry of a kernel function.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "kretprobe",
+        aliases: &["kr"],
+        kind: ProviderKind::Kretprobe,
+        shape: "kretprobe:[MODULE:]FUNCTION",
+        segments: (1, 2),
+        class: class::KERNEL,
+        space: Space::Kernel,
+        retval: true,
+        doc: "Return of a kernel function.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "uprobe",
+        aliases: &["u"],
+        kind: ProviderKind::Uprobe,
+        shape: "uprobe:BINARY:FUNCTION[+OFFSET]",
+        segments: (2, 3),
+        class: class::USER,
+        space: Space::User,
+        argn: 6,
+        doc: "Entry of a function of a program or library.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "uretprobe",
+        aliases: &["ur"],
+        kind: ProviderKind::Uretprobe,
+        shape: "uretprobe:BINARY:FUNCTION",
+        segments: (2, 3),
+        class: class::USER,
+        space: Space::User,
+        retval: true,
+        doc: "Return of a function of a program or library.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "pcap",
+        aliases: &[],
+        kind: ProviderKind::Pcap,
+        shape: "pcap:INTERFACE[:\"filter\"]",
+        segments: (1, 2),
+        class: class::PCAP,
+        doc: "Every packet; `pcap:any` on all interfaces. Fields have Wireshark's names.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "join",
+        aliases: &[],
+        kind: ProviderKind::Join,
+        shape: "join:NAME[:orphan:LEG | :late]",
+        segments: (1, 3),
+        class: class::JOIN,
+        args: "the whole record",
+        doc: "Results of a join.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "self",
+        aliases: &[],
+        kind: ProviderKind::Signal,
+        shape: "self:signal:SIGUSR1",
+        segments: (2, 2),
+        doc: "A signal to weftrace itself.",
+        ..NONE
+    },
+    not_yet("fentry", &["f", "kfunc"], "fentry:FUNCTION", "use kprobe:FUNCTION, whose args are typed too"),
+    not_yet("fexit", &["fr", "kretfunc"], "fexit:FUNCTION", "use kretprobe:FUNCTION"),
+    not_yet("usdt", &["U"], "usdt:BINARY:[NAMESPACE:]PROBE", ""),
+    not_yet("software", &["s"], "software:EVENT[:COUNT]", ""),
+    not_yet("hardware", &["h"], "hardware:EVENT[:COUNT]", ""),
+    not_yet("watchpoint", &["w", "aw", "asyncwatchpoint"], "watchpoint:ADDRESS:LENGTH:MODE", ""),
+    not_yet("iter", &["it"], "iter:KIND", ""),
+    not_yet("test", &[], "test:NAME", ""),
+    not_yet("bench", &[], "bench:NAME", ""),
+    not_yet("http", &[], "http:server[:PORT]", "use pcap blocks and http.* fields"),
+    not_yet("tcp", &[], "tcp:exchange", "use pcap blocks and tcp.* fields"),
+    not_yet("span", &[], "span:SERVICE[:NAME]", ""),
+    not_yet("log", &[], "log:SERVICE", ""),
+];
+
+/// The row of a provider's name or alias.
+pub fn find(name: &str) -> Option<&'static ProviderRow> {
+    PROVIDERS.iter().find(|p| p.name == name || p.aliases.contains(&name))
+}

@@ -1,0 +1,255 @@
+//! Rules about types: how they are named in messages, how two uses of one name meet, sizes.
+
+use crate::hir::{Agg, Space, Ty};
+
+/// Whether an integer's sign is still open: a positive literal takes the sign of what it meets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Flex {
+    No,
+    Yes,
+    /// Members of a tuple or record.
+    Parts(Vec<Flex>),
+}
+
+impl Flex {
+    fn part(&self, i: usize) -> Flex {
+        match self {
+            Self::Parts(p) => p.get(i).cloned().unwrap_or(Self::No),
+            Self::Yes => Self::Yes,
+            Self::No => Self::No,
+        }
+    }
+}
+
+/// A type with the openness of its literals: what a variable, key, value or stream field has so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) ty: Ty,
+    pub(crate) flex: Flex,
+}
+
+impl Open {
+    pub(crate) fn firm(ty: Ty) -> Self {
+        Self { ty, flex: Flex::No }
+    }
+}
+
+/// The smallest signed integer that holds a literal; uint64 above int64.
+pub(crate) fn literal_type(value: i128) -> Ty {
+    let bits = if i8::try_from(value).is_ok() {
+        8
+    } else if i16::try_from(value).is_ok() {
+        16
+    } else if i32::try_from(value).is_ok() {
+        32
+    } else {
+        return Ty::Int { bits: 64, signed: i64::try_from(value).is_ok() };
+    };
+    Ty::Int { bits, signed: true }
+}
+
+/// Whether a value is in an integer type's range.
+pub(crate) fn fits(value: i128, bits: u8, signed: bool) -> bool {
+    let (low, high) = if signed {
+        (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
+    } else {
+        (0, (1i128 << bits) - 1)
+    };
+    (low..=high).contains(&value)
+}
+
+/// Width and sign of what counts as an integer.
+pub(crate) fn int_shape(ty: &Ty) -> Option<(u8, bool)> {
+    match ty {
+        Ty::Int { bits, signed } | Ty::Enum { bits, signed, .. } => Some((*bits, *signed)),
+        Ty::Bool => Some((8, false)),
+        _ => None,
+    }
+}
+
+/// `char` in C: what makes an array a string.
+pub(crate) fn is_char(ty: &Ty) -> bool {
+    matches!(ty, Ty::Int { bits: 8, signed: true })
+}
+
+/// The type an aggregate has when it is read as a number; None where it has no single number.
+pub(crate) fn agg_number(agg: &Agg) -> Option<Ty> {
+    let signed = match agg {
+        Agg::Count => false,
+        Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => *signed,
+        Agg::Stats { .. } | Agg::Hist { .. } | Agg::Lhist { .. } => return None,
+    };
+    Some(Ty::Int { bits: 64, signed })
+}
+
+/// The type that two uses of one variable, key, value or field have together; None if they don't go together.
+pub(crate) fn join(a: &Open, b: &Open) -> Option<Open> {
+    if a == b {
+        return Some(a.clone());
+    }
+    match (&a.ty, &b.ty) {
+        (Ty::Error, _) => Some(b.clone()),
+        (_, Ty::Error) => Some(a.clone()),
+        (Ty::Agg(x), Ty::Agg(y)) => join_agg(x, y).map(|g| Open::firm(Ty::Agg(g))),
+        (Ty::Enum { name: x, .. }, Ty::Enum { name: y, .. }) if x == y => Some(a.clone()),
+        (Ty::Bool, Ty::Bool) => Some(Open::firm(Ty::Bool)),
+        (x, y) if int_shape(x).is_some() && int_shape(y).is_some() => join_int(a, b),
+        (Ty::Str { cap: x }, Ty::Str { cap: y }) => Some(Open::firm(Ty::Str { cap: *x.max(y) })),
+        (Ty::Buf { cap: x }, Ty::Buf { cap: y }) => Some(Open::firm(Ty::Buf { cap: *x.max(y) })),
+        (Ty::Ptr { .. }, Ty::Ptr { .. }) => join_ptr(&a.ty, &b.ty).map(Open::firm),
+        // A literal 0 is the null pointer.
+        (Ty::Ptr { .. }, Ty::Int { .. }) if a.flex == Flex::No && b.flex == Flex::Yes => Some(a.clone()),
+        (Ty::Int { .. }, Ty::Ptr { .. }) if a.flex == Flex::Yes => Some(b.clone()),
+        (Ty::Tuple(x), Ty::Tuple(y)) => join_members(x, &a.flex, y, &b.flex).map(|(m, f)| Open { ty: Ty::Tuple(m), flex: f }),
+        (Ty::Record(x), Ty::Record(y)) => join_records(x, &a.flex, y, &b.flex),
+        (x, y) if x == y => Some(Open::firm(x.clone())),
+        _ => None,
+    }
+}
+
+fn join_agg(a: &Agg, b: &Agg) -> Option<Agg> {
+    Some(match (a, b) {
+        (Agg::Sum { signed: x }, Agg::Sum { signed: y }) => Agg::Sum { signed: x | y },
+        (Agg::Min { signed: x }, Agg::Min { signed: y }) => Agg::Min { signed: x | y },
+        (Agg::Max { signed: x }, Agg::Max { signed: y }) => Agg::Max { signed: x | y },
+        (Agg::Avg { signed: x }, Agg::Avg { signed: y }) => Agg::Avg { signed: x | y },
+        (Agg::Stats { signed: x }, Agg::Stats { signed: y }) => Agg::Stats { signed: x | y },
+        (x, y) if x == y => x.clone(),
+        _ => return None,
+    })
+}
+
+/// bpftrace's promotion of integers that share a name (types.cpp, get_promoted_int).
+fn join_int(a: &Open, b: &Open) -> Option<Open> {
+    let ((abits, asigned), (bbits, bsigned)) = (int_shape(&a.ty)?, int_shape(&b.ty)?);
+    let (aflex, bflex) = (a.flex == Flex::Yes, b.flex == Flex::Yes);
+    let max = abits.max(bbits);
+    let flex = if aflex && bflex { Flex::Yes } else { Flex::No };
+    let (bits, signed) = if asigned == bsigned {
+        (max, asigned)
+    } else if aflex || bflex {
+        (max, (!aflex && asigned) || (!bflex && bsigned))
+    } else if (asigned && abits > bbits) || (bsigned && bbits > abits) {
+        (max, true)
+    } else {
+        ((max * 2).min(64), true)
+    };
+    Some(Open { ty: Ty::Int { bits, signed }, flex })
+}
+
+fn join_ptr(a: &Ty, b: &Ty) -> Option<Ty> {
+    let (Ty::Ptr { to: x, space: s }, Ty::Ptr { to: y, space: t }) = (a, b) else { return None };
+    let space = if *s == Space::Unknown { *t } else { *s };
+    let to = match (&**x, &**y) {
+        (Ty::Void, other) | (other, Ty::Void) => other.clone(),
+        (p, q) if p == q => p.clone(),
+        (Ty::Ptr { .. }, Ty::Ptr { .. }) => join_ptr(x, y)?,
+        _ => return None,
+    };
+    Some(Ty::Ptr { to: Box::new(to), space })
+}
+
+fn join_members(x: &[Ty], xf: &Flex, y: &[Ty], yf: &Flex) -> Option<(Vec<Ty>, Flex)> {
+    if x.len() != y.len() {
+        return None;
+    }
+    let mut types = Vec::new();
+    let mut flexes = Vec::new();
+    for (i, (p, q)) in x.iter().zip(y).enumerate() {
+        let m = join(&Open { ty: p.clone(), flex: xf.part(i) }, &Open { ty: q.clone(), flex: yf.part(i) })?;
+        types.push(m.ty);
+        flexes.push(m.flex);
+    }
+    Some((types, Flex::Parts(flexes)))
+}
+
+/// Records match by name; the order of the first use stays.
+fn join_records(x: &[(String, Ty)], xf: &Flex, y: &[(String, Ty)], yf: &Flex) -> Option<Open> {
+    if x.len() != y.len() {
+        return None;
+    }
+    let mut fields = Vec::new();
+    let mut flexes = Vec::new();
+    for (i, (name, p)) in x.iter().enumerate() {
+        let j = y.iter().position(|(n, _)| n == name)?;
+        let m = join(&Open { ty: p.clone(), flex: xf.part(i) }, &Open { ty: y[j].1.clone(), flex: yf.part(j) })?;
+        fields.push((name.clone(), m.ty));
+        flexes.push(m.flex);
+    }
+    Some(Open { ty: Ty::Record(fields), flex: Flex::Parts(flexes) })
+}
+
+/// A type as scripts write it.
+pub(crate) fn show(ty: &Ty) -> String {
+    match ty {
+        Ty::Void => "void".into(),
+        Ty::Bool => "bool".into(),
+        Ty::Int { bits, signed } => format!("{}int{bits}", if *signed { "" } else { "u" }),
+        Ty::Enum { name, .. } if name.is_empty() => "enum".into(),
+        Ty::Enum { name, .. } => format!("enum {name}"),
+        Ty::Str { cap } => format!("string[{cap}]"),
+        Ty::Buf { cap } => format!("buffer[{cap}]"),
+        Ty::Ptr { to, .. } => format!("{} *", show(to)),
+        Ty::Struct(name) => format!("struct {name}"),
+        Ty::Array { elem, len } => format!("{}[{len}]", show(elem)),
+        Ty::Tuple(m) => format!("({})", m.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Ty::Record(m) => {
+            let fields: Vec<_> = m.iter().map(|(n, t)| format!("{n}: {}", show(t))).collect();
+            format!("({})", fields.join(", "))
+        }
+        Ty::Ksym => "kernel symbol".into(),
+        Ty::Usym => "user symbol".into(),
+        Ty::KStack { .. } => "kernel stack".into(),
+        Ty::UStack { .. } => "user stack".into(),
+        Ty::Inet => "IP address".into(),
+        Ty::Mac => "MAC address".into(),
+        Ty::Time { .. } => "formatted time".into(),
+        Ty::Username => "username".into(),
+        Ty::Conn => "connection".into(),
+        Ty::Headers => "HTTP headers".into(),
+        Ty::Agg(a) => format!("{}()", agg_name(a)),
+        Ty::Error => "unknown".into(),
+    }
+}
+
+/// The function that makes an aggregate.
+pub(crate) fn agg_name(agg: &Agg) -> &'static str {
+    match agg {
+        Agg::Count => "count",
+        Agg::Sum { .. } => "sum",
+        Agg::Min { .. } => "min",
+        Agg::Max { .. } => "max",
+        Agg::Avg { .. } => "avg",
+        Agg::Stats { .. } => "stats",
+        Agg::Hist { .. } => "hist",
+        Agg::Lhist { .. } => "lhist",
+    }
+}
+
+/// A plain word for a type in messages about how a map is used.
+pub(crate) fn show_short(ty: &Ty) -> String {
+    match ty {
+        Ty::Str { .. } => "a string".into(),
+        Ty::Buf { .. } => "a buffer".into(),
+        other => show(other),
+    }
+}
+
+/// Bytes of a type whose layout needs no struct definitions.
+pub(crate) fn plain_size(ty: &Ty) -> Option<u32> {
+    Some(match ty {
+        Ty::Void => 0,
+        Ty::Bool => 1,
+        Ty::Int { bits, .. } | Ty::Enum { bits, .. } => u32::from(*bits) / 8,
+        Ty::Str { cap } | Ty::Buf { cap } => *cap,
+        Ty::Ptr { .. } | Ty::Ksym | Ty::Time { .. } | Ty::KStack { .. } | Ty::Agg(_) => 8,
+        Ty::Usym | Ty::UStack { .. } => 16,
+        Ty::Inet => 20,
+        Ty::Mac => 6,
+        Ty::Username => 4,
+        Ty::Conn => 48,
+        Ty::Headers => 1024,
+        Ty::Array { elem, len } => plain_size(elem)?.checked_mul(*len)?,
+        Ty::Struct(_) | Ty::Tuple(_) | Ty::Record(_) | Ty::Error => return None,
+    })
+}

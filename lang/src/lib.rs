@@ -1,0 +1,13 @@
+//! weftrace-lang: script text → AST → typed HIR.
+//!
+//! Pure: no files, network, clock, processes or environment. What the host knows comes in through
+//! [`world::World`]. Parsing and checking never fail: they return `(T, Vec<Diagnostic>)`.
+//! pest's types stay inside `syntax/`.
+
+pub mod ast;
+pub mod diag;
+pub mod hir;
+pub mod span;
+pub mod suggest;
+pub mod syntax;
+pub mod world;

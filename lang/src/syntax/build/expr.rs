@@ -1,0 +1,532 @@
+//! Expressions: a flat list of operands and operators, folded by precedence.
+
+use super::super::grammar::{Pair, Rule};
+use super::Builder;
+use crate::ast::{Arg, BinOp, Expr, ExprKind, Ident, IfExpr, TypeExpr, TypeKind, TypeOp, TypeOperand, UnOp};
+use crate::diag::Diagnostic;
+
+/// Binary operators with their precedence, low to high; all group to the left. `?:` is below them.
+pub(in crate::syntax) const INFIX: &[(&str, BinOp, u8)] = &[
+    ("??", BinOp::Coalesce, 2),
+    ("||", BinOp::LogOr, 3),
+    ("&&", BinOp::LogAnd, 4),
+    ("|", BinOp::BitOr, 5),
+    ("^", BinOp::BitXor, 6),
+    ("&", BinOp::BitAnd, 7),
+    ("==", BinOp::Eq, 8),
+    ("!=", BinOp::Ne, 8),
+    ("<", BinOp::Lt, 9),
+    (">", BinOp::Gt, 9),
+    ("<=", BinOp::Le, 9),
+    (">=", BinOp::Ge, 9),
+    ("<<", BinOp::Shl, 10),
+    (">>", BinOp::Shr, 10),
+    ("+", BinOp::Add, 11),
+    ("-", BinOp::Sub, 11),
+    ("*", BinOp::Mul, 12),
+    ("/", BinOp::Div, 12),
+    ("%", BinOp::Mod, 12),
+];
+
+/// How many `else if` one statement may have.
+const MAX_ELSE_IF: usize = 100;
+
+/// An expression with the text it covers, brackets included, and the height of its tree.
+struct Term {
+    expr: Expr,
+    start: usize,
+    end: usize,
+    height: u16,
+}
+
+enum Prefix {
+    Op(UnOp),
+    IncDec { increment: bool },
+    Comptime,
+    Cast(TypeExpr),
+}
+
+enum Piece {
+    Prefix(Prefix, usize),
+    Operand(Term),
+    Infix(BinOp, u8),
+}
+
+/// One arm of `a ? b : c ? d : e`: what stands before its chain, and the chain.
+struct Arm {
+    middle: Option<Expr>,
+    pieces: Vec<Piece>,
+}
+
+impl Builder<'_> {
+    pub(super) fn expr(&mut self, pair: Pair<'_>) -> Expr {
+        let (start, end) = self.range(&pair);
+        let outer = std::mem::take(&mut self.height);
+        let mut arms = vec![Arm { middle: None, pieces: Vec::new() }];
+        let mut middle = None;
+        for inner in pair.into_inner() {
+            match inner.as_rule() {
+                Rule::tern_q => middle = None,
+                Rule::expr => middle = Some(self.expr(inner)),
+                Rule::tern_c => arms.push(Arm { middle: middle.take(), pieces: Vec::new() }),
+                _ => {
+                    if let Some(arm) = arms.last_mut() {
+                        self.piece(&mut arm.pieces, inner);
+                    }
+                }
+            }
+        }
+        let middles = self.height;
+        let mut result: Option<Term> = None;
+        let mut otherwise_of: Option<Option<Expr>> = None;
+        for arm in arms.into_iter().rev() {
+            let mut pieces = arm.pieces.into_iter().peekable();
+            let cond = self.climb(&mut pieces, 0);
+            result = Some(match (otherwise_of.take(), result.take()) {
+                (Some(then), Some(otherwise)) => self.ternary(cond, then, otherwise, middles),
+                _ => cond,
+            });
+            otherwise_of = Some(arm.middle);
+        }
+        let term = result.unwrap_or_else(|| Term { expr: self.missing_expr(), start, end, height: 0 });
+        self.height = outer.max(middles).max(term.height);
+        term.expr
+    }
+
+    fn ternary(&mut self, cond: Term, then: Option<Expr>, otherwise: Term, middles: u16) -> Term {
+        let height = cond.height.max(otherwise.height).max(middles) + 1;
+        let (start, end) = (cond.start, otherwise.end);
+        if self.too_tall(height, start, end) {
+            return cond;
+        }
+        let kind = ExprKind::Ternary {
+            cond: Box::new(cond.expr),
+            then: then.map(Box::new),
+            otherwise: Box::new(otherwise.expr),
+        };
+        Term { expr: Expr { kind, span: self.src.span(start, end) }, start, end, height }
+    }
+
+    /// Adds one pair of the flat list; postfix operators are applied at once.
+    fn piece(&mut self, pieces: &mut Vec<Piece>, pair: Pair<'_>) {
+        let at = self.base + pair.as_span().start();
+        let after_operand = matches!(pieces.last(), Some(Piece::Operand(_)));
+        match pair.as_rule() {
+            Rule::infix => {
+                let found = INFIX.iter().find(|(text, ..)| *text == pair.as_str());
+                pieces.extend(found.map(|&(_, op, precedence)| Piece::Infix(op, precedence)));
+            }
+            Rule::unary => self.unary(pieces, pair.as_str(), at),
+            Rule::inc_dec if !after_operand => {
+                pieces.push(Piece::Prefix(Prefix::IncDec { increment: pair.as_str() == "++" }, at));
+            }
+            Rule::kw_comptime => pieces.push(Piece::Prefix(Prefix::Comptime, at)),
+            Rule::cast => {
+                let (ty, _) = self.measured(|b| b.type_in(pair));
+                pieces.push(Piece::Prefix(Prefix::Cast(ty), at));
+            }
+            Rule::field | Rule::arrow | Rule::index | Rule::call | Rule::inc_dec => {
+                if let Some(Piece::Operand(base)) = pieces.pop() {
+                    let term = self.postfix(base, pair);
+                    pieces.push(Piece::Operand(term));
+                }
+            }
+            _ => {
+                let term = self.primary(pair);
+                pieces.push(Piece::Operand(term));
+            }
+        }
+    }
+
+    /// A prefix operator; after `(N)` with a known value `N` it is a binary one: `(LIMIT) - 1`.
+    fn unary(&mut self, pieces: &mut Vec<Piece>, text: &str, at: usize) {
+        let (op, binary) = match text {
+            "!" => (UnOp::Not, None),
+            "~" => (UnOp::BitNot, None),
+            "-" => (UnOp::Neg, Some((BinOp::Sub, 11))),
+            "*" => (UnOp::Deref, Some((BinOp::Mul, 12))),
+            "&" => (UnOp::AddrOf, Some((BinOp::BitAnd, 7))),
+            _ => (UnOp::Plus, None),
+        };
+        if let (Some((op, precedence)), Some(Piece::Prefix(Prefix::Cast(ty), start))) = (binary, pieces.last()) {
+            if let TypeKind::Name(name) = &ty.kind {
+                if self.values.contains(name) {
+                    let expr = Expr { kind: ExprKind::Ident(name.clone()), span: ty.span };
+                    let (start, end) = (*start, self.src.trim_end(*start, at));
+                    pieces.pop();
+                    pieces.push(Piece::Operand(Term { expr, start, end, height: 1 }));
+                    pieces.push(Piece::Infix(op, precedence));
+                    return;
+                }
+            }
+        }
+        pieces.push(Piece::Prefix(Prefix::Op(op), at));
+    }
+
+    fn climb(&mut self, pieces: &mut std::iter::Peekable<std::vec::IntoIter<Piece>>, least: u8) -> Term {
+        let mut left = self.prefixed(pieces);
+        while let Some(&Piece::Infix(op, precedence)) = pieces.peek() {
+            if precedence < least {
+                break;
+            }
+            pieces.next();
+            let right = self.climb(pieces, precedence + 1);
+            let height = left.height.max(right.height) + 1;
+            let (start, end) = (left.start, right.end);
+            if self.too_tall(height, start, end) {
+                continue;
+            }
+            let kind = ExprKind::Binary { op, left: Box::new(left.expr), right: Box::new(right.expr) };
+            left = Term { expr: Expr { kind, span: self.src.span(start, end) }, start, end, height };
+        }
+        left
+    }
+
+    fn prefixed(&mut self, pieces: &mut std::iter::Peekable<std::vec::IntoIter<Piece>>) -> Term {
+        let mut prefixes = Vec::new();
+        let mut term = None;
+        for piece in pieces.by_ref() {
+            match piece {
+                Piece::Prefix(prefix, at) => prefixes.push((prefix, at)),
+                Piece::Operand(operand) => {
+                    term = Some(operand);
+                    break;
+                }
+                Piece::Infix(..) => break,
+            }
+        }
+        let mut term = term.unwrap_or_else(|| Term { expr: self.missing_expr(), start: self.base, end: self.base, height: 1 });
+        for (prefix, start) in prefixes.into_iter().rev() {
+            let (end, height) = (term.end, term.height + 1);
+            if self.too_tall(height, start, end) {
+                break;
+            }
+            let kind = self.with_prefix(prefix, term.expr);
+            term = Term { expr: Expr { kind, span: self.src.span(start, end) }, start, end, height };
+        }
+        term
+    }
+
+    fn with_prefix(&mut self, prefix: Prefix, expr: Expr) -> ExprKind {
+        match prefix {
+            Prefix::Op(op) => ExprKind::Unary { op, expr: Box::new(expr) },
+            Prefix::IncDec { increment } => {
+                self.check_inc_dec(&expr);
+                ExprKind::IncDec { increment, prefix: true, expr: Box::new(expr) }
+            }
+            Prefix::Comptime => ExprKind::Comptime(Box::new(expr)),
+            Prefix::Cast(ty) => ExprKind::Cast { ty, expr: Box::new(expr) },
+        }
+    }
+
+    fn check_inc_dec(&mut self, expr: &Expr) {
+        if !matches!(expr.kind, ExprKind::Var(_) | ExprKind::Map { .. }) {
+            self.diags.push(
+                Diagnostic::error("not-a-place", expr.span, "`++` and `--` count up a variable or a map")
+                    .label("neither `$name` nor `@name`"),
+            );
+        }
+    }
+
+    fn postfix(&mut self, base: Term, pair: Pair<'_>) -> Term {
+        let (pair_start, end) = self.range(&pair);
+        let start = base.start;
+        let rule = pair.as_rule();
+        let adjacent = base.end == pair_start;
+        let (kind, inner) = self.measured(|b| b.postfix_kind(base.expr, rule, pair, adjacent));
+        let height = base.height.max(inner) + 1;
+        if self.too_tall(height, start, end) {
+            let expr = self.missing_expr();
+            return Term { expr, start, end, height: 1 };
+        }
+        Term { expr: Expr { kind, span: self.src.span(start, end) }, start, end, height }
+    }
+
+    fn postfix_kind(&mut self, base: Expr, rule: Rule, pair: Pair<'_>, adjacent: bool) -> ExprKind {
+        let text = pair.as_str();
+        let increment = text.starts_with("++");
+        match rule {
+            Rule::field | Rule::arrow => {
+                let Some(name) = pair.into_inner().next() else { return base.kind };
+                if name.as_rule() == Rule::number {
+                    return self.tuple_field(base, &name, adjacent);
+                }
+                ExprKind::Field { base: Box::new(base), name: self.ident(&name), arrow: rule == Rule::arrow }
+            }
+            Rule::index => {
+                let index = self.next_expr(&mut pair.into_inner());
+                ExprKind::Index { base: Box::new(base), index: Box::new(index) }
+            }
+            Rule::call => {
+                let args = self.args(pair);
+                let span = base.span;
+                match dotted_name(&base) {
+                    Some(text) => ExprKind::Call { name: Ident { text, span }, args },
+                    None => {
+                        let what = self.src.text.get(span.start as usize..span.end as usize).unwrap_or("this").to_owned();
+                        self.diags.push(
+                            Diagnostic::error("not-a-function", span, format!("`{what}` can't be called"))
+                                .note("only functions and macros are called, by their plain names"),
+                        );
+                        base.kind
+                    }
+                }
+            }
+            _ => {
+                self.check_inc_dec(&base);
+                ExprKind::IncDec { increment, prefix: false, expr: Box::new(base) }
+            }
+        }
+    }
+
+    fn tuple_field(&mut self, base: Expr, name: &Pair<'_>, adjacent: bool) -> ExprKind {
+        let span = self.span(name);
+        if adjacent && matches!(base.kind, ExprKind::Int { .. }) {
+            self.diags.push(
+                Diagnostic::error("no-floats", base.span.to(span), "there are no fractions here: numbers are whole")
+                    .note("count in a smaller unit: 1500ms instead of 1.5s"),
+            );
+            return base.kind;
+        }
+        match name.as_str().parse() {
+            Ok(index) => ExprKind::TupleField { base: Box::new(base), index },
+            Err(_) => {
+                let text = format!("`.{}` is no field: a tuple's fields are .0, .1, .2 …", name.as_str());
+                self.diags.push(Diagnostic::error("bad-tuple-field", span, text));
+                base.kind
+            }
+        }
+    }
+
+    pub(super) fn args(&mut self, call: Pair<'_>) -> Vec<Arg> {
+        let args = call.into_inner().filter(|p| p.as_rule() == Rule::arg);
+        args.map(|arg| self.arg(arg)).collect()
+    }
+
+    fn arg(&mut self, arg: Pair<'_>) -> Arg {
+        let mut name = None;
+        let mut value = None;
+        for inner in arg.into_inner() {
+            match inner.as_rule() {
+                Rule::ident => name = Some(self.ident(&inner)),
+                Rule::typeof_type => {
+                    let span = self.span(&inner);
+                    let ty = self.type_expr(inner);
+                    let operand = match ty.kind {
+                        TypeKind::Typeof(expr) => TypeOperand::Expr(expr),
+                        _ => TypeOperand::Type(ty),
+                    };
+                    let kind = ExprKind::TypeOp { op: TypeOp::Typeof, operand, path: Vec::new() };
+                    value = Some(Expr { kind, span });
+                }
+                Rule::expr => value = Some(self.expr(inner)),
+                _ => {}
+            }
+        }
+        Arg { name, value: value.unwrap_or_else(|| self.missing_expr()) }
+    }
+
+    fn primary(&mut self, pair: Pair<'_>) -> Term {
+        let (start, end) = self.range(&pair);
+        let (expr, height) = self.measured(|b| {
+            let span = b.src.span(start, end);
+            if pair.as_rule() == Rule::paren {
+                return b.paren(pair);
+            }
+            Expr { kind: b.primary_kind(pair), span }
+        });
+        Term { expr, start, end, height: height + 1 }
+    }
+
+    fn primary_kind(&mut self, pair: Pair<'_>) -> ExprKind {
+        let text = pair.as_str();
+        match pair.as_rule() {
+            Rule::net => {
+                self.check_net(&pair);
+                ExprKind::Net(text.to_owned())
+            }
+            Rule::number => self.number(&pair),
+            Rule::string => ExprKind::Str(self.string(&pair)),
+            Rule::var => ExprKind::Var(text[1..].to_owned()),
+            Rule::positional_count => ExprKind::PositionalCount,
+            Rule::positional => self.positional(&pair),
+            Rule::name => match text.trim_end() {
+                "true" => ExprKind::Bool(true),
+                "false" => ExprKind::Bool(false),
+                _ => ExprKind::Ident(pair.into_inner().next().map_or_else(String::new, |i| i.as_str().to_owned())),
+            },
+            Rule::map => self.map(pair),
+            Rule::record => ExprKind::Record(self.record_fields(pair)),
+            Rule::if_expr => ExprKind::If(Box::new(self.if_expr(pair))),
+            Rule::type_op | Rule::offsetof => self.type_op(pair),
+            Rule::block => ExprKind::Block(Box::new(self.block(pair, true))),
+            _ => ExprKind::Int { value: 0, unsigned: false },
+        }
+    }
+
+    fn positional(&mut self, pair: &Pair<'_>) -> ExprKind {
+        match pair.as_str()[1..].parse::<u32>() {
+            Ok(n) if n > 0 => ExprKind::Positional(n),
+            _ => {
+                let span = self.span(pair);
+                let text = format!("{} is no argument of the script: they are $1, $2 …", pair.as_str());
+                self.diags.push(Diagnostic::error("bad-positional", span, text));
+                ExprKind::Positional(1)
+            }
+        }
+    }
+
+    fn check_net(&mut self, pair: &Pair<'_>) {
+        let (address, length) = pair.as_str().split_once('/').unwrap_or((pair.as_str(), "32"));
+        let octets = address.split('.').all(|o| o.parse::<u8>().is_ok());
+        if !octets || length.parse::<u8>().is_ok_and(|l| l > 32) {
+            let span = self.span(pair);
+            self.diags.push(
+                Diagnostic::error("bad-network", span, format!("{} is no IPv4 address or network", pair.as_str()))
+                    .write("10.0.0.0/8"),
+            );
+        }
+    }
+
+    fn map(&mut self, pair: Pair<'_>) -> ExprKind {
+        let mut name = String::new();
+        let mut key = None;
+        for inner in pair.into_inner() {
+            if inner.as_rule() == Rule::map_name {
+                name = inner.as_str()[1..].to_owned();
+            } else {
+                key = Some(self.exprs(inner));
+            }
+        }
+        ExprKind::Map { name, key }
+    }
+
+    /// All `expr`s directly inside `pair`.
+    pub(super) fn exprs(&mut self, pair: Pair<'_>) -> Vec<Expr> {
+        pair.into_inner().filter(|p| p.as_rule() == Rule::expr).map(|p| self.expr(p)).collect()
+    }
+
+    fn paren(&mut self, pair: Pair<'_>) -> Expr {
+        let span = self.span(&pair);
+        let mut items = Vec::new();
+        let mut comma = false;
+        for inner in pair.into_inner() {
+            match inner.as_rule() {
+                Rule::expr => items.push(self.expr(inner)),
+                _ => comma = true,
+            }
+        }
+        match items.pop() {
+            Some(only) if !comma => only,
+            last => {
+                items.extend(last);
+                Expr { kind: ExprKind::Tuple(items), span }
+            }
+        }
+    }
+
+    pub(super) fn record_fields(&mut self, pair: Pair<'_>) -> Vec<(Ident, Expr)> {
+        let mut fields: Vec<(Ident, Expr)> = Vec::new();
+        for field in pair.into_inner().filter(|p| p.as_rule() == Rule::record_field) {
+            let mut inner = field.into_inner();
+            let Some(name) = inner.next() else { continue };
+            let name = self.ident(&name);
+            let value = self.next_expr(&mut inner);
+            if let Some((first, _)) = fields.iter().find(|(n, _)| n.text == name.text) {
+                self.diags.push(
+                    Diagnostic::error("duplicate-field", name.span, format!("the field `{}` is given twice", name.text))
+                        .other(first.span, "first here"),
+                );
+                continue;
+            }
+            fields.push((name, value));
+        }
+        fields
+    }
+
+    pub(super) fn if_expr(&mut self, pair: Pair<'_>) -> IfExpr {
+        let span = self.span(&pair);
+        let mut arms: Vec<(Expr, crate::ast::Block, usize)> = Vec::new();
+        let mut cond: Option<(Expr, usize)> = None;
+        let mut otherwise = None;
+        let mut at = span.start as usize;
+        for inner in pair.into_inner() {
+            match inner.as_rule() {
+                Rule::kw_if => at = self.range(&inner).0,
+                Rule::expr => cond = Some((self.condition(inner), at)),
+                Rule::block => {
+                    let block = self.block(inner, true);
+                    match cond.take() {
+                        Some((c, at)) => arms.push((c, block, at)),
+                        None => otherwise = Some(block),
+                    }
+                }
+                _ => {}
+            }
+        }
+        if arms.len() > MAX_ELSE_IF {
+            let text = format!("more than {MAX_ELSE_IF} `else if` in a row");
+            self.diags.push(Diagnostic::error("too-long", span, text));
+            arms.truncate(MAX_ELSE_IF);
+        }
+        self.height += arms.len() as u16 * 2;
+        let mut result: Option<IfExpr> = None;
+        while let Some((cond, then, at)) = arms.pop() {
+            let inner = result.take().map(|inner| {
+                let (start, end) = inner_range(&inner, at);
+                let span = self.src.span(start, end);
+                let tail = Expr { kind: ExprKind::If(Box::new(inner)), span };
+                crate::ast::Block { stmts: Vec::new(), tail: Some(Box::new(tail)), span }
+            });
+            result = Some(IfExpr { cond, then, otherwise: inner.or_else(|| otherwise.take()) });
+        }
+        result.unwrap_or_else(|| IfExpr { cond: self.missing_expr(), then: crate::ast::Block::default(), otherwise: None })
+    }
+
+    /// A condition; `(x = 1)`, which reads as a record, is a slip for `==`.
+    pub(super) fn condition(&mut self, pair: Pair<'_>) -> Expr {
+        let expr = self.expr(pair);
+        if let ExprKind::Record(fields) = &expr.kind {
+            let written = |s: crate::span::Span| self.src.text.get(s.start as usize..s.end as usize).unwrap_or("…");
+            let write: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{} == {}", name.text, written(value.span))).collect();
+            let diag = Diagnostic::error("assign-in-condition", expr.span, "`=` assigns: to compare, write `==`")
+                .write(write.join(" && "));
+            self.diags.push(diag);
+        }
+        expr
+    }
+
+    fn type_op(&mut self, pair: Pair<'_>) -> ExprKind {
+        let mut op = TypeOp::Offsetof;
+        let mut operand = None;
+        let mut path = Vec::new();
+        for inner in pair.into_inner() {
+            match inner.as_rule() {
+                Rule::kw_sizeof => op = if inner.as_str() == "sizeof" { TypeOp::Sizeof } else { TypeOp::Typeinfo },
+                Rule::ident => path.push(self.ident(&inner)),
+                Rule::expr => operand = Some(TypeOperand::Expr(Box::new(self.expr(inner)))),
+                Rule::typeof_type | Rule::type_operand => operand = Some(TypeOperand::Type(self.type_expr(inner))),
+                _ => {}
+            }
+        }
+        let operand = operand.unwrap_or_else(|| TypeOperand::Expr(Box::new(self.missing_expr())));
+        ExprKind::TypeOp { op, operand, path }
+    }
+}
+
+/// From the `if` of an inner arm to the end of its last block.
+fn inner_range(inner: &IfExpr, outer_at: usize) -> (usize, usize) {
+    let end = inner.otherwise.as_ref().map_or(inner.then.span.end, |b| b.span.end);
+    let _ = outer_at;
+    (inner.cond.span.start as usize, end as usize)
+}
+
+/// `a`, `a.b.c`: the name of what is called.
+fn dotted_name(expr: &Expr) -> Option<String> {
+    match &expr.kind {
+        ExprKind::Ident(name) => Some(name.clone()),
+        ExprKind::Field { base, name, arrow: false } => Some(format!("{}.{}", dotted_name(base)?, name.text)),
+        _ => None,
+    }
+}

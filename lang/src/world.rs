@@ -1,0 +1,156 @@
+//! Facts of the host, asked by the checker and the compiler.
+//!
+//! `weftrace-probes` answers from the running kernel. Every answer can be written down and replayed
+//! (`recorded::RecordedWorld`), so that a script is checked for another host and tests are deterministic.
+
+use crate::hir::{EnumDef, StructDef, Ty};
+use serde::{Deserialize, Serialize};
+
+/// An answer. "Not there" is knowledge; "not permitted" and "could not tell" are not, and a check that
+/// gets them says so instead of guessing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer<T> {
+    Found(T),
+    NotThere,
+    NotPermitted(String),
+    CouldNotTell(String),
+}
+
+impl<T> Answer<T> {
+    pub fn found(self) -> Option<T> {
+        match self {
+            Self::Found(x) => Some(x),
+            Self::NotThere | Self::NotPermitted(_) | Self::CouldNotTell(_) => None,
+        }
+    }
+    pub fn is_found(&self) -> bool {
+        matches!(self, Self::Found(_))
+    }
+}
+
+/// A field of a tracepoint's record (tracefs `format` file).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceField {
+    pub name: String,
+    /// C type as the format file writes it, for messages.
+    pub c_type: String,
+    pub ty: Ty,
+    pub offset: u32,
+    pub size: u32,
+    /// `__data_loc`: the u32 at `offset` is (length << 16 | offset of the bytes in the record).
+    pub data_loc: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TraceEvent {
+    pub category: String,
+    pub name: String,
+    pub fields: Vec<TraceField>,
+    /// Bytes of the fixed part of the record.
+    pub size: u32,
+}
+
+/// A named parameter of a function, from BTF (kernel) or DWARF (user space).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Param {
+    pub name: String,
+    pub ty: Ty,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FnProto {
+    pub name: String,
+    pub params: Vec<Param>,
+    pub ret: Ty,
+}
+
+/// A function in an executable or library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserSymbol {
+    /// The file that was found for what the script wrote.
+    pub path: String,
+    pub name: String,
+    /// Offset in the file, as uprobes want it.
+    pub file_offset: u64,
+    pub size: u64,
+}
+
+/// What kind of probe a kernel may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Feature {
+    Kprobe,
+    KprobeMulti,
+    Fentry,
+    Tracepoint,
+    RawTracepoint,
+    TracepointBtf,
+    Uprobe,
+    UprobeMulti,
+    PerfEvent,
+    PacketSocket,
+    Ringbuf,
+    BpfLoop,
+    /// Cookies on perf links (`bpf_get_attach_cookie`).
+    AttachCookie,
+    /// bpf_get_socket_cookie in tracing programs
+    SocketCookie,
+    /// Signed division in eBPF (cpu v4).
+    SignedDiv,
+}
+
+/// A packet field as scripts see it (a row of weftrace-artifact's table).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketFieldInfo {
+    /// Full dotted name: `tcp.analysis.retransmission`.
+    pub name: String,
+    pub ty: Ty,
+    pub doc: String,
+}
+
+/// The facts. Implementations are cheap to ask twice (they remember), and ask the kernel by trying, never by its version.
+pub trait World {
+    fn tracepoint(&self, category: &str, event: &str) -> Answer<TraceEvent>;
+    /// Names matching globs (`*`, `?`), sorted, as `category:event`.
+    fn tracepoints(&self, category: &str, event: &str) -> Answer<Vec<String>>;
+    /// Arguments of a raw tracepoint, from BTF (`btf_trace_NAME`, without the first, hidden one).
+    fn raw_tracepoint(&self, event: &str) -> Answer<FnProto>;
+    fn raw_tracepoints(&self, event: &str) -> Answer<Vec<String>>;
+    /// A kernel function that can be probed, with its prototype if BTF has it.
+    fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>>;
+    fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>>;
+    /// `binary` as the script wrote it (path, name in PATH, library short name).
+    fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol>;
+    /// All functions matching a glob.
+    fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>>;
+    /// Layout of a kernel struct or union, members shallow (nested structs as [`Ty::Struct`] names).
+    fn kernel_struct(&self, name: &str) -> Answer<StructDef>;
+    fn kernel_enum(&self, name: &str) -> Answer<EnumDef>;
+    /// The value of an enumerator of any kernel enum.
+    fn kernel_enumerator(&self, name: &str) -> Answer<(EnumDef, i64)>;
+    fn kernel_typedef(&self, name: &str) -> Answer<Ty>;
+    /// Address of a kernel symbol.
+    fn kernel_symbol(&self, name: &str) -> Answer<u64>;
+    fn feature(&self, feature: Feature) -> Answer<()>;
+    /// `Linux 6.18.44 x86_64`, for messages.
+    fn kernel_release(&self) -> String;
+    fn cpus(&self) -> u32;
+    /// Network interfaces, for `pcap:` attach points.
+    fn interfaces(&self) -> Answer<Vec<String>>;
+    /// Compiles a libpcap filter; `Err` is libpcap's message.
+    fn pcap_filter(&self, filter: &str) -> Result<(), String>;
+    /// The type of a packet field by its full dotted name. Addresses are [`Ty::Inet`], times integers in ns.
+    fn packet_field(&self, name: &str) -> Option<Ty> {
+        self.packet_field_table().into_iter().find(|f| f.name == name).map(|f| f.ty)
+    }
+    /// All packet fields, in the table's order: (name, type).
+    fn packet_fields(&self) -> Vec<(String, Ty)> {
+        self.packet_field_table().into_iter().map(|f| (f.name, f.ty)).collect()
+    }
+    /// All packet fields with their documentation; a world without packets has none.
+    fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
+        Vec::new()
+    }
+    /// The script's positional and named parameters come from the command line, not from here.
+    /// Text of an imported module: `std/http`, `./local`.
+    fn module(&self, path: &str) -> Answer<(String, String)>;
+}

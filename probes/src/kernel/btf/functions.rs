@@ -1,0 +1,84 @@
+//! Functions, their prototypes, and raw tracepoints' arguments.
+
+use super::raw::{Btf, Kind, Record};
+use crate::symbols::glob::Glob;
+use std::ops::ControlFlow;
+use weftrace_lang::world::{FnProto, Param};
+
+/// Typedef of a tracepoint's probe function (include/linux/tracepoint.h).
+const RAW_PREFIX: &str = "btf_trace_";
+/// Functions with the same parameters that, unlike the typedef, have names for them; newer kernels have the first (Linux 6.4).
+const NAMED: [&str; 2] = ["__probestub_", "__traceiter_"];
+
+impl Btf {
+    /// Prototype of a function.
+    pub fn function(&self, name: &str) -> Option<FnProto> {
+        let func = self.find(name, &[Kind::Func])?;
+        self.proto(func.word, name, 0)
+    }
+
+    /// BTF id of a function, for fentry.
+    pub fn function_id(&self, name: &str) -> Option<u32> {
+        self.find(name, &[Kind::Func]).map(|r| r.id)
+    }
+
+    /// Names of functions, sorted, each once.
+    pub fn functions(&self, glob: &Glob) -> Vec<String> {
+        self.names(Kind::Func, "", glob)
+    }
+
+    /// Arguments of a raw tracepoint, without the hidden `void *__data`.
+    pub fn raw_tracepoint(&self, event: &str) -> Option<FnProto> {
+        let typedef = self.raw_tracepoint_id(event)?;
+        let with_names = NAMED.iter().find_map(|prefix| self.find(&format!("{prefix}{event}"), &[Kind::Func]));
+        let proto = match with_names {
+            Some(func) => func.word,
+            None => self.pointee(typedef)?.id,
+        };
+        self.proto(proto, event, 1)
+    }
+
+    /// BTF id of a raw tracepoint's typedef, for tp_btf.
+    pub fn raw_tracepoint_id(&self, event: &str) -> Option<u32> {
+        self.find(&format!("{RAW_PREFIX}{event}"), &[Kind::Typedef]).map(|r| r.id)
+    }
+
+    /// Names of raw tracepoints, sorted.
+    pub fn raw_tracepoints(&self, glob: &Glob) -> Vec<String> {
+        self.names(Kind::Typedef, RAW_PREFIX, glob)
+    }
+
+    fn pointee(&self, id: u32) -> Option<Record<'_>> {
+        let ptr = self.peel(id).filter(|r| r.kind == Kind::Ptr)?;
+        self.peel(ptr.word)
+    }
+
+    fn proto(&self, id: u32, name: &str, skip: usize) -> Option<FnProto> {
+        let proto = self.by_id(id).filter(|r| r.kind == Kind::FuncProto)?;
+        let params = (skip..proto.vlen)
+            // A last parameter of type 0 without a name is `...`.
+            .filter(|i| proto.extra(2 * i + 1) != 0)
+            .map(|i| {
+                let own = self.string(proto.extra(2 * i)).into_owned();
+                Param { name: if own.is_empty() { format!("arg{}", i - skip) } else { own }, ty: self.ty(proto.extra(2 * i + 1)) }
+            })
+            .collect();
+        Some(FnProto { name: name.to_owned(), params, ret: self.ty(proto.word) })
+    }
+
+    fn names(&self, kind: Kind, prefix: &str, glob: &Glob) -> Vec<String> {
+        let mut out = Vec::new();
+        self.walk(|r| {
+            if r.kind == kind {
+                let name = self.string(r.name_off);
+                if let Some(rest) = name.strip_prefix(prefix).filter(|rest| glob.matches(rest)) {
+                    out.push(rest.to_owned());
+                }
+            }
+            ControlFlow::Continue(())
+        });
+        out.sort_unstable();
+        out.dedup();
+        out
+    }
+}

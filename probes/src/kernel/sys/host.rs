@@ -1,0 +1,98 @@
+#![allow(unsafe_code, reason = "mmap(2), setns(2), socket(2) and the mount calls have no safe wrappers")]
+//! Calls that aren't BPF's: mapped files, namespaces, a private tracefs.
+
+use super::SyscallError;
+use std::ffi::CStr;
+use std::fs::File;
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A file's bytes, mapped read-only.
+#[derive(Debug)]
+pub struct Mapping {
+    at: *const u8,
+    len: usize,
+}
+
+// SAFETY: the mapping is private and read-only, and freed only by Drop.
+unsafe impl Send for Mapping {}
+// SAFETY: as above: only shared reads are possible.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    /// Maps the first `len` bytes. Only for files of sysfs and the like, which nobody truncates: a page that has gone would be
+    /// a SIGBUS.
+    pub(crate) fn of_sysfs(file: &File, len: usize) -> Result<Self, SyscallError> {
+        // SAFETY: a new private mapping at an address of the kernel's choice.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
+        if at == libc::MAP_FAILED {
+            return Err(SyscallError::last("mmap"));
+        }
+        Ok(Self { at: at.cast(), len })
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `at` is `len` readable bytes until Drop; sysfs's contents don't change.
+        unsafe { std::slice::from_raw_parts(self.at, self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping made in `of_sysfs`, which nothing borrows any more.
+        unsafe { libc::munmap(self.at.cast_mut().cast(), self.len) };
+    }
+}
+
+/// A tracefs instance of our own that is in nobody's mount table: its root directory. For hosts where tracefs isn't mounted; it
+/// goes with the descriptor. Needs CAP_SYS_ADMIN and Linux 5.2.
+pub fn private_tracefs() -> Result<OwnedFd, SyscallError> {
+    const FSOPEN_CLOEXEC: libc::c_ulong = 1;
+    const FSCONFIG_CMD_CREATE: libc::c_ulong = 6;
+    const FSMOUNT_CLOEXEC: libc::c_ulong = 1;
+    let kind: &CStr = c"tracefs";
+    // SAFETY: a live string; the call returns a new descriptor or -1.
+    let context = unsafe { owned(libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC), "fsopen")? };
+    let none = std::ptr::null::<u8>();
+    // SAFETY: this command takes neither key nor value.
+    let made = unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, none, none, 0) };
+    if made < 0 {
+        return Err(SyscallError::last("fsconfig"));
+    }
+    // SAFETY: a live descriptor; the call returns a new one or -1.
+    unsafe { owned(libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0), "fsmount") }
+}
+
+/// Moves the calling thread into a namespace; `kind` is CLONE_NEWNET or the like.
+pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: i32) -> Result<(), SyscallError> {
+    // SAFETY: a live descriptor and an integer.
+    let got = unsafe { libc::setns(namespace.as_raw_fd(), kind) };
+    if got < 0 { Err(SyscallError::last("setns")) } else { Ok(()) }
+}
+
+/// An AF_PACKET socket that receives nothing (protocol 0), to see whether one may be had.
+pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
+    // SAFETY: integers only; the call returns a new descriptor or -1.
+    unsafe { owned(i64::from(libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)), "socket(AF_PACKET)") }
+}
+
+/// CLOCK_BOOTTIME in ns: the clock of `nsecs`.
+pub fn clock_boottime() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a live timespec; this clock exists since Linux 2.6.39.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// # Safety
+/// A non-negative `fd` must be a new descriptor that nothing else owns.
+unsafe fn owned(fd: i64, call: &'static str) -> Result<OwnedFd, SyscallError> {
+    if fd < 0 {
+        return Err(SyscallError::last(call));
+    }
+    // SAFETY: by this function's contract.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}

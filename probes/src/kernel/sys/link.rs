@@ -1,0 +1,69 @@
+#![allow(unsafe_code, reason = "ioctl(2) has no safe wrapper")]
+//! Links: what ties a loaded program to an event.
+
+use super::SyscallError;
+use super::attr::{bpf_fd, zeroed};
+use aya_obj::generated::{PERF_EVENT_IOC_SET_BPF, bpf_attach_type, bpf_cmd};
+use std::ffi::CStr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+pub use aya_obj::generated::bpf_attach_type as AttachType;
+
+/// What [`link_create`] ties to.
+#[derive(Clone, Copy, Debug)]
+pub enum LinkTarget<'a> {
+    /// A perf event (tracepoint, kprobe, uprobe, timer).
+    Perf(BorrowedFd<'a>),
+    /// What the program was loaded for (`attach_btf_id`).
+    Tracing,
+    /// kprobe_multi by names: pointers to NUL-terminated strings.
+    KprobeMulti(&'a [*const libc::c_char]),
+    /// uprobe_multi: file offsets in one file; pid 0: every process.
+    UprobeMulti { path: &'a CStr, offsets: &'a [u64], pid: u32 },
+}
+
+/// BPF_LINK_CREATE. The link lives as long as the descriptor.
+pub fn link_create(
+    prog: BorrowedFd<'_>,
+    target: LinkTarget<'_>,
+    attach_type: bpf_attach_type,
+    cookie: u64,
+) -> Result<OwnedFd, SyscallError> {
+    let mut attr = zeroed();
+    attr.link_create.__bindgen_anon_1.prog_fd = prog.as_raw_fd() as u32;
+    attr.link_create.attach_type = attach_type as u32;
+    match target {
+        LinkTarget::Perf(fd) => {
+            attr.link_create.__bindgen_anon_2.target_fd = fd.as_raw_fd() as u32;
+            attr.link_create.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
+        }
+        LinkTarget::Tracing => attr.link_create.__bindgen_anon_3.tracing.cookie = cookie,
+        LinkTarget::KprobeMulti(names) => {
+            attr.link_create.__bindgen_anon_3.kprobe_multi.cnt = names.len() as u32;
+            attr.link_create.__bindgen_anon_3.kprobe_multi.syms = names.as_ptr() as u64;
+        }
+        LinkTarget::UprobeMulti { path, offsets, pid } => {
+            attr.link_create.__bindgen_anon_3.uprobe_multi.path = path.as_ptr() as u64;
+            attr.link_create.__bindgen_anon_3.uprobe_multi.offsets = offsets.as_ptr() as u64;
+            attr.link_create.__bindgen_anon_3.uprobe_multi.cnt = offsets.len() as u32;
+            attr.link_create.__bindgen_anon_3.uprobe_multi.pid = pid;
+        }
+    }
+    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr, "bpf(BPF_LINK_CREATE)")
+}
+
+/// BPF_RAW_TRACEPOINT_OPEN. `name` None: a tracing program at the event it was loaded for. A cookie needs Linux 6.10; 0 works everywhere.
+pub fn raw_tracepoint_open(name: Option<&CStr>, prog: BorrowedFd<'_>, cookie: u64) -> Result<OwnedFd, SyscallError> {
+    let mut attr = zeroed();
+    attr.raw_tracepoint.name = name.map_or(0, |n| n.as_ptr() as u64);
+    attr.raw_tracepoint.prog_fd = prog.as_raw_fd() as u32;
+    attr.raw_tracepoint.cookie = cookie;
+    bpf_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut attr, "bpf(BPF_RAW_TRACEPOINT_OPEN)")
+}
+
+/// The way before BPF_LINK_CREATE took perf events (Linux 5.15): the program stays until the event is closed.
+pub fn perf_set_bpf(event: BorrowedFd<'_>, prog: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    // SAFETY: both are live descriptors; this request takes the program's as an integer.
+    let got = unsafe { libc::ioctl(event.as_raw_fd(), PERF_EVENT_IOC_SET_BPF as libc::Ioctl, prog.as_raw_fd()) };
+    if got < 0 { Err(SyscallError::last("ioctl(PERF_EVENT_IOC_SET_BPF)")) } else { Ok(()) }
+}

@@ -1,0 +1,56 @@
+//! The one door to the kernel: bpf(2), perf_event_open(2), ioctl(2), mmap(2), setns(2) and the mount calls.
+//!
+//! Every function returns owned descriptors (close-on-exec) or a [`SyscallError`]. Nothing here knows scripts, plans or maps'
+//! meanings. The files of this folder are the only ones of `kernel` with `unsafe`.
+
+mod attr;
+mod host;
+mod link;
+mod map;
+mod perf;
+mod prog;
+
+pub use host::{Mapping, clock_boottime, enter_namespace, packet_socket, private_tracefs};
+pub use link::{AttachType, LinkTarget, link_create, perf_set_bpf, raw_tracepoint_open};
+pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
+pub use perf::{PerfEvent, Period, perf_enable, perf_event_open};
+pub use prog::{ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run};
+
+pub use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
+
+/// A system call that failed: which, and `errno`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{call}: {}", errno_text(*errno))]
+pub struct SyscallError {
+    /// As in the manual: `bpf(BPF_PROG_LOAD)`, `perf_event_open`.
+    pub call: &'static str,
+    pub errno: i32,
+}
+
+impl SyscallError {
+    /// The last error of this thread.
+    pub(crate) fn last(call: &'static str) -> Self {
+        Self { call, errno: std::io::Error::last_os_error().raw_os_error().unwrap_or(0) }
+    }
+
+    /// EPERM or EACCES.
+    pub fn is_permission(self) -> bool {
+        matches!(self.errno, libc::EPERM | libc::EACCES)
+    }
+}
+
+/// `Operation not permitted`, without Rust's `(os error 1)`.
+pub fn errno_text(errno: i32) -> String {
+    // 524: ENOTSUPP, kernel-internal, but it escapes from several BPF paths; libc has no text for it.
+    if errno == 524 {
+        return "Operation not supported".into();
+    }
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    match text.rfind(" (os error") {
+        Some(at) => text[..at].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! IPv4 (RFC 791) and IPv6 (RFC 8200) with extension headers and fragments.
+
+use super::fragments::{Fragments, Key, Piece};
+use super::{Bytes, Context, Layer, Step};
+use weftrace_artifact::packet::layer;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+pub(super) fn by_version(bytes: Bytes<'_>) -> Option<Step<'_>> {
+    Some(match bytes.u8(0)? >> 4 {
+        4 => Step::Next(Layer::Ipv4(bytes)),
+        6 => Step::Next(Layer::Ipv6(bytes)),
+        _ => Step::Done,
+    })
+}
+
+pub(super) fn ipv4<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+    let h = bytes.header::<20>()?;
+    let header_len = (h[0] & 0x0f) as usize * 4;
+    if h[0] >> 4 != 4 || header_len < 20 {
+        return None;
+    }
+    let mut total = u16::from_be_bytes([h[2], h[3]]) as usize;
+    if total == 0 {
+        // Segmentation offload: the length did not fit or was left to the device.
+        total = bytes.wire_len();
+    }
+    if total < header_len {
+        return None;
+    }
+    let flags_offset = u16::from_be_bytes([h[6], h[7]]);
+    let proto = h[9];
+    let view = &mut *cx.view;
+    view.ip_len = total as u32;
+    view.ip_id = u16::from_be_bytes([h[4], h[5]]);
+    view.ip_flags = (flags_offset >> 13) as u32;
+    view.ip_frag_offset = (flags_offset & 0x1fff) << 3;
+    view.ip_ttl = h[8];
+    view.ip_proto = proto;
+    view.ip_dsfield = h[1];
+    view.ip_src[..4].copy_from_slice(&h[12..16]);
+    view.ip_dst[..4].copy_from_slice(&h[16..20]);
+    view.net_family = AF_INET;
+    view.layers |= layer::IP;
+    let payload = bytes.limit(total).skip(header_len)?;
+    // Offset and "more fragments" both zero: not a fragment.
+    if flags_offset & 0x3fff == 0 {
+        return Some(Step::Next(Layer::Proto(proto, payload)));
+    }
+    let piece = Piece {
+        key: Key { family: AF_INET, proto, id: view.ip_id as u32, src: view.ip_src, dst: view.ip_dst },
+        offset: view.ip_frag_offset as usize,
+        more: flags_offset & 0x2000 != 0,
+        // The IP length says more than there is: the frame cannot hold the whole fragment.
+        whole: payload.is_whole() && total <= bytes.wire_len(),
+    };
+    fragment(piece, payload, cx.time_ns, fragments)
+}
+
+/// Keeps a fragment; goes on if it completes its datagram.
+fn fragment<'a>(piece: Piece, payload: Bytes<'a>, time_ns: u64, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+    let proto = piece.key.proto;
+    if !piece.whole || fragments.is_none() {
+        // Cannot be put together; the first piece still has the transport header.
+        return Some(if piece.offset == 0 { Step::Next(Layer::Proto(proto, payload)) } else { Step::Done });
+    }
+    let complete = fragments?.add(&piece, payload.captured(), time_ns);
+    Some(if complete { Step::Next(Layer::Reassembled(proto)) } else { Step::Done })
+}
+
+pub(super) fn ipv6<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+    let h = bytes.header::<40>()?;
+    if h[0] >> 4 != 6 {
+        return None;
+    }
+    let length = u16::from_be_bytes([h[4], h[5]]) as usize;
+    let view = &mut *cx.view;
+    view.ipv6_tclass = h[0] << 4 | h[1] >> 4;
+    view.ipv6_plen = length as u32;
+    view.ipv6_nxt = h[6];
+    view.ipv6_hlim = h[7];
+    view.ipv6_src.copy_from_slice(&h[8..24]);
+    view.ipv6_dst.copy_from_slice(&h[24..40]);
+    view.net_family = AF_INET6;
+    view.layers |= layer::IPV6;
+    let rest = bytes.skip(40)?;
+    // Length 0: a jumbogram or segmentation offload; the frame's length holds.
+    let rest = if length == 0 { rest } else { rest.limit(length) };
+    extensions(h[6], rest, cx, fragments)
+}
+
+/// Walks the extension headers up to the transport protocol.
+fn extensions<'a>(first: u8, bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+    const MAX_EXTENSIONS: usize = 16;
+    let (mut next, mut rest) = (first, bytes);
+    for _ in 0..MAX_EXTENSIONS {
+        match next {
+            // Hop-by-hop, routing, destination options, mobility, HIP, shim6: length in units of 8 bytes, without the first.
+            0 | 43 | 60 | 135 | 139 | 140 => {
+                next = rest.u8(0)?;
+                rest = rest.skip((rest.u8(1)? as usize + 1) * 8)?;
+            }
+            44 => {
+                next = rest.u8(0)?;
+                let flags = rest.be16(2)?;
+                let id = rest.be32(4)?;
+                rest = rest.skip(8)?;
+                let (offset, more) = ((flags & 0xfff8) as usize, flags & 1 != 0);
+                // An atomic fragment (RFC 6946) is a whole datagram.
+                if offset == 0 && !more {
+                    continue;
+                }
+                let piece = Piece {
+                    key: Key { family: AF_INET6, proto: next, id, src: cx.view.ipv6_src, dst: cx.view.ipv6_dst },
+                    offset,
+                    more,
+                    whole: rest.is_whole(),
+                };
+                return fragment(piece, rest, cx.time_ns, fragments);
+            }
+            _ => return Some(Step::Next(Layer::Proto(next, rest))),
+        }
+    }
+    None
+}

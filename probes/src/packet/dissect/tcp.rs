@@ -1,0 +1,103 @@
+//! TCP (RFC 9293): header and options.
+
+use super::{Bytes, Context, Step, Transport};
+use weftrace_artifact::packet::{PacketView, StrRef, layer};
+
+pub(crate) const FIN: u32 = 0x01;
+pub(crate) const SYN: u32 = 0x02;
+pub(crate) const RST: u32 = 0x04;
+pub(crate) const ACK: u32 = 0x10;
+
+pub(super) fn tcp<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>) -> Option<Step<'a>> {
+    let h = bytes.header::<20>()?;
+    let header_len = (h[12] >> 4) as usize * 4;
+    if header_len < 20 || header_len > bytes.wire_len() {
+        return None;
+    }
+    let flags = u16::from_be_bytes([h[12], h[13]]) as u32 & 0x0fff;
+    let view = &mut *cx.view;
+    view.tcp_src_port = u16::from_be_bytes([h[0], h[1]]);
+    view.tcp_dst_port = u16::from_be_bytes([h[2], h[3]]);
+    view.tcp_seq_raw = u32::from_be_bytes([h[4], h[5], h[6], h[7]]);
+    view.tcp_ack_raw = u32::from_be_bytes([h[8], h[9], h[10], h[11]]);
+    view.tcp_hdr_len = header_len as u32;
+    view.tcp_flags = flags;
+    view.tcp_window_raw = u16::from_be_bytes([h[14], h[15]]) as u32;
+    view.tcp_urgent = u16::from_be_bytes([h[18], h[19]]);
+    view.tcp_len = (bytes.wire_len() - header_len) as u32;
+    view.layers |= layer::TCP | if flags & ACK != 0 { layer::ACK } else { 0 };
+    let captured = bytes.captured();
+    if header_len > 20 && (flags & SYN != 0 || cx.wants_options()) {
+        let end = header_len.min(captured.len());
+        options(captured.get(20..end).unwrap_or_default(), cx.view);
+    }
+    let payload = captured.get(header_len..).unwrap_or_default();
+    cx.view.payload = StrRef::from(payload);
+    Some(Step::Transport(Transport::Tcp { payload }))
+}
+
+/// Kinds 0 (end), 1 (no operation); all others have a length that includes kind and length.
+fn options(mut rest: &[u8], view: &mut PacketView) {
+    while let [kind, tail @ ..] = rest {
+        match kind {
+            0 => return,
+            1 => {
+                rest = tail;
+                continue;
+            }
+            _ => {}
+        }
+        let Some(&length) = tail.first() else { return };
+        let length = length as usize;
+        let Some(value) = rest.get(2..length) else { return };
+        option(*kind, value, view);
+        rest = &rest[length..];
+    }
+}
+
+fn option(kind: u8, value: &[u8], view: &mut PacketView) {
+    match (kind, value) {
+        (2, &[a, b]) => {
+            view.tcp_mss = u16::from_be_bytes([a, b]) as u32;
+            view.layers |= layer::TCP_MSS;
+        }
+        (3, &[shift]) => {
+            view.tcp_wscale_opt = shift as u32;
+            view.layers |= layer::TCP_WSCALE;
+        }
+        (4, &[]) => view.layers |= layer::SACK_PERM,
+        (5, blocks) => sack(blocks, view),
+        (8, &[a, b, c, d, e, f, g, h]) => {
+            view.tcp_tsval = u32::from_be_bytes([a, b, c, d]);
+            view.tcp_tsecr = u32::from_be_bytes([e, f, g, h]);
+            view.layers |= layer::TCP_TIMESTAMP;
+        }
+        _ => {}
+    }
+}
+
+/// RFC 2018. Edges are raw here; the flow makes them relative.
+fn sack(value: &[u8], view: &mut PacketView) {
+    for block in value.chunks_exact(8) {
+        let le = u32::from_be_bytes([block[0], block[1], block[2], block[3]]);
+        let re = u32::from_be_bytes([block[4], block[5], block[6], block[7]]);
+        let i = view.sack_count as usize;
+        if let (Some(l), Some(r)) = (view.sack_le.get_mut(i), view.sack_re.get_mut(i)) {
+            (*l, *r) = (le, re);
+        }
+        view.sack_count += 1;
+        view.layers |= layer::TCP_SACK;
+    }
+    if view.sack_count > 0 {
+        view.dsack = u32::from(is_dsack(view));
+    }
+}
+
+/// RFC 2883, section 4: the first block lies below the acknowledgement, or inside the second block.
+fn is_dsack(view: &PacketView) -> bool {
+    let before = |a: u32, b: u32| (a.wrapping_sub(b) as i32) < 0;
+    let (le, re) = (view.sack_le[0], view.sack_re[0]);
+    let below = !before(view.tcp_ack_raw, re);
+    let inside = view.sack_count > 1 && !before(le, view.sack_le[1]) && !before(view.sack_re[1], re);
+    below || inside
+}

@@ -1,0 +1,75 @@
+//! IEEE 802.11 data frames, with or without a radiotap header.
+
+use super::{Bytes, Layer, Step};
+
+/// Radiotap: version, pad, header length and presence bits in little endian.
+pub(super) fn radiotap(bytes: Bytes<'_>) -> Option<Step<'_>> {
+    let length = bytes.le16(2)? as usize;
+    let flags = radiotap_flags(bytes);
+    let mut rest = bytes.skip(length)?;
+    if flags & 0x10 != 0 {
+        // A frame check sequence at the end.
+        rest = rest.limit(rest.wire_len().saturating_sub(4));
+    }
+    data(rest, flags & 0x20 != 0)
+}
+
+/// The flags field, if the first presence word says that there is one (bit 1); only the timestamp (bit 0) lies before it.
+fn radiotap_flags(bytes: Bytes<'_>) -> u8 {
+    let Some(present) = bytes.array::<4>(4).map(u32::from_le_bytes) else { return 0 };
+    if present & 2 == 0 {
+        return 0;
+    }
+    // More presence words follow while bit 31 is set.
+    let mut at = 4;
+    let mut word = present;
+    while word & (1 << 31) != 0 {
+        at += 4;
+        match bytes.array::<4>(at).map(u32::from_le_bytes) {
+            Some(next) => word = next,
+            None => return 0,
+        }
+    }
+    at += 4;
+    if present & 1 != 0 {
+        at = at.next_multiple_of(8) + 8;
+    }
+    bytes.u8(at).unwrap_or(0)
+}
+
+pub(super) fn frame(bytes: Bytes<'_>) -> Option<Step<'_>> {
+    data(bytes, false)
+}
+
+fn data(bytes: Bytes<'_>, padded: bool) -> Option<Step<'_>> {
+    let control = bytes.u8(0)?;
+    let flags = bytes.u8(1)?;
+    let subtype = control >> 4;
+    let (kind, version) = (control >> 2 & 3, control & 3);
+    // Only data frames that carry data, in clear.
+    if version != 0 || kind != 2 || subtype & 4 != 0 || flags & 0x40 != 0 {
+        return Some(Step::Done);
+    }
+    let mut header = 24;
+    if flags & 3 == 3 {
+        header += 6; // a fourth address between distribution systems
+    }
+    if subtype & 8 != 0 {
+        // Several frames in one are left alone.
+        if bytes.u8(header)? & 0x80 != 0 {
+            return Some(Step::Done);
+        }
+        header += 2;
+        if flags & 0x80 != 0 {
+            header += 4; // HT control
+        }
+    }
+    // A fragment other than the first has no LLC header.
+    if bytes.le16(22)? & 0x0f != 0 {
+        return Some(Step::Done);
+    }
+    if padded {
+        header = header.next_multiple_of(4);
+    }
+    Some(Step::Next(Layer::Llc(bytes.skip(header)?)))
+}

@@ -1,0 +1,79 @@
+//! TcpRetransSegs of each namespace against what `tcp/retransmit` counts.
+
+use crate::{
+    client::{self, Request},
+    net::{Drop, Net, counter},
+    server::{PORT, Server},
+    watch::Watch,
+};
+use std::{io, path::Path, thread, time::Duration};
+
+/// Random loss, lost SYNs and lost SYN-ACKs, with GSO on and off: the identity of docs/tcp-retransmits.md must hold in both
+/// namespaces.
+pub fn retransmits(weftrace: &Path) -> io::Result<bool> {
+    let mut right = true;
+    for gso in [false, true] {
+        let net = Net::new("r")?;
+        net.gso(gso)?;
+        let directory = std::env::temp_dir().join(format!("weftrace-lab-{}", std::process::id()));
+        let server = Server::start(&net, &directory)?;
+        let names = [net.client(), net.server()];
+        let count = |name: &str| counter(name, "Tcp", "RetransSegs");
+        let before = [count(&names[0])?, count(&names[1])?];
+        let args = ["run", "tcp/retransmit", "--per_netns", "1"].map(String::from);
+        let watch = Watch::start(weftrace, &args, false)?;
+        traffic(&net)?;
+        thread::sleep(Duration::from_millis(500));
+        drop(server);
+        let (out, err, clean) = watch.stop()?;
+        for (name, before) in names.iter().zip(before) {
+            let kernel = count(name)? - before;
+            let inode = netns_inode(name)?;
+            let said = said_segments(&out, inode);
+            println!("gso {gso:5}  {name:12} TcpRetransSegs {kernel:6}  tcp/retransmit {said:6}");
+            if kernel != said || kernel == 0 && name.starts_with("ws") {
+                right = false;
+            }
+        }
+        if !clean {
+            println!("{}", err.join("\n"));
+            right = false;
+        }
+        let _ = std::fs::remove_dir_all(&directory);
+    }
+    Ok(right)
+}
+
+fn traffic(net: &Net) -> io::Result<()> {
+    for port in 30000..30010u16 {
+        net.arm(if port % 2 == 0 { Drop::Syn(1) } else { Drop::SynAck(1) }, port)?;
+    }
+    net.random_loss(3)?;
+    let running: Vec<_> = (30000..30020u16)
+        .map(|client_port| {
+            let request = Request {
+                id: format!("r{client_port}"),
+                path: "/big".into(),
+                client_port,
+                server_port: PORT,
+                stall: Duration::ZERO,
+            };
+            client::start(&net.client(), request)
+        })
+        .collect();
+    for request in running {
+        request.join().map_err(|_| io::Error::other("a client panicked"))??;
+    }
+    Ok(())
+}
+
+fn netns_inode(name: &str) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    Ok(std::fs::metadata(crate::net::netns_path(name))?.ino())
+}
+
+/// `@segments[INODE]: N` of the maps printed at exit.
+fn said_segments(lines: &[String], inode: u64) -> u64 {
+    let prefix = format!("@segments[{inode}]: ");
+    lines.iter().find_map(|line| line.strip_prefix(&prefix)).and_then(|n| n.trim().parse().ok()).unwrap_or(0)
+}
