@@ -5,8 +5,13 @@
 //! pest's types stay inside `syntax/`.
 
 pub mod ast;
+pub mod builtins;
+pub mod check;
 pub mod diag;
+pub mod format;
 pub mod hir;
+pub mod hir_dump;
+pub mod recorded;
 pub mod span;
 pub mod suggest;
 pub mod syntax;

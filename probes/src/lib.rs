@@ -1,1 +1,14 @@
-//! weftrace-probes
+//! weftrace-probes: every source of events.
+//!
+//! - [`kernel`]: what the kernel offers, loading programs, attaching them.
+//! - `packet`: captures, live and from files.
+//! - [`symbols`]: names for addresses, addresses for names.
+//! - [`world`]: the facts of this host, as the checker and the compiler ask for them.
+//!
+//! This crate knows neither the syntax tree nor the intermediate code, and prints nothing.
+
+pub mod kernel;
+pub mod symbols;
+pub mod world;
+
+pub mod packet;

@@ -1,1 +1,32 @@
-//! weftrace-runtime
+//! weftrace-runtime: runs an artifact. It loads, decodes, keeps maps, acts, joins, and writes to sinks; it prints nothing itself.
+//!
+//! - [`Session`] → [`Running`] → [`Outcome`]: one run.
+//! - [`sink`]: where output goes, as text or NDJSON in bpftrace's shapes.
+//! - [`decode`], [`text`], [`json`], [`format`], [`maps`]: values, pure.
+//! - [`native`]: handlers compiled to machine code.
+//! - [`ring`]: the kernel's event ring. [`losses`]: what was not delivered.
+//! - [`join`]: records of all layers to one record per request, pure.
+//!
+//! Files with `unsafe`: `ring`, `child`, `names/clock`, `maps/take`, `native/{code,helpers,run}`.
+
+pub mod child;
+pub mod decode;
+mod engine;
+mod error;
+pub mod format;
+pub mod join;
+pub mod json;
+pub mod losses;
+pub mod maps;
+pub mod names;
+pub mod native;
+pub mod ring;
+mod session;
+pub mod sink;
+pub mod stats;
+pub mod style;
+pub mod text;
+
+pub use engine::{StopHandle, StreamConsumer};
+pub use error::Error;
+pub use session::{AttachFailure, Ended, Outcome, Running, Session, SessionOptions};

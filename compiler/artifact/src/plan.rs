@@ -15,6 +15,13 @@ pub struct ProbePlan {
     pub place: Place,
     /// The attach point came from a wildcard: failing to attach is a warning.
     pub wildcard: bool,
+    /// [`crate::packet::needs`] bits of this block's own fields: with `HTTP` it runs again for each further HTTP message that ends
+    /// in the same packet.
+    #[serde(default)]
+    pub packet_needs: u32,
+    /// Streams its block emits to: without it a join's legs on them are unknown, not none.
+    #[serde(default)]
+    pub emits: Vec<crate::action::StreamId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

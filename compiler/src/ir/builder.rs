@@ -74,6 +74,11 @@ impl FunctionBuilder {
         &self.func
     }
 
+    /// To complete terminators of earlier blocks (SSA construction).
+    pub(crate) fn func_mut(&mut self) -> &mut Function {
+        &mut self.func
+    }
+
     /// A new block with parameters of these types. Does not switch to it.
     pub fn create_block(&mut self, params: &[Ty]) -> Block {
         let block = Block(self.func.blocks.len() as u32);

@@ -71,7 +71,7 @@ impl Function {
 }
 
 /// One instruction as it stands in the text form.
-pub struct InstText<'a>(pub &'a InstData);
+pub(crate) struct InstText<'a>(pub(crate) &'a InstData);
 
 impl fmt::Display for InstText<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,8 @@ pub enum Arg {
     /// The program's context (entry parameter).
     Ctx,
     Int,
+    /// A kernel or user address, or one within the context (tracepoint records hold strings).
+    Address,
     /// Address to read from: stack, map, record or data, as far as the row's other arguments say.
     In,
     /// Address to write to: stack, map or record.
@@ -78,7 +80,7 @@ pub struct HelperRow {
     pub native: Option<NativeHelper>,
 }
 
-use Arg::{Ctx, In, Int, Map, Out};
+use Arg::{Address, Ctx, In, Int, Map, Out};
 
 const fn row(
     helper: Helper,
@@ -103,10 +105,10 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::Random, "random", &[], false, Some(7), Some(NativeHelper::Random)),
     row(Helper::CurrentTask, "current_task", &[], true, Some(35), None),
     row(Helper::CgroupId, "cgroup_id", &[], true, Some(80), None),
-    row(Helper::ReadKernel, "read_kernel", &[Out, Int, Int], false, Some(113), None),
-    row(Helper::ReadUser, "read_user", &[Out, Int, Int], false, Some(112), None),
-    row(Helper::ReadKernelStr, "read_kernel_str", &[Out, Int, Int], false, Some(115), None),
-    row(Helper::ReadUserStr, "read_user_str", &[Out, Int, Int], false, Some(114), None),
+    row(Helper::ReadKernel, "read_kernel", &[Out, Int, Address], false, Some(113), None),
+    row(Helper::ReadUser, "read_user", &[Out, Int, Address], false, Some(112), None),
+    row(Helper::ReadKernelStr, "read_kernel_str", &[Out, Int, Address], false, Some(115), None),
+    row(Helper::ReadUserStr, "read_user_str", &[Out, Int, Address], false, Some(114), None),
     row(Helper::StackId, "stack_id", &[Ctx, Map, Int], false, Some(27), None),
     row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
     row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),

@@ -13,12 +13,18 @@
 //! can part them.
 
 pub mod builder;
+pub mod cfg;
 pub mod compact;
 mod display;
 mod entities;
+#[doc(hidden)]
+pub mod generate;
 mod helpers;
+pub mod interp;
 mod names;
 pub mod parser;
+pub mod pointer;
+pub mod verify;
 mod walk;
 
 pub use entities::{Block, Data, Inst, Path, Slot, SpanId, Value};

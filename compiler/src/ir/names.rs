@@ -4,7 +4,7 @@ use super::{BinaryOp, Cond, HELPERS, Helper, Mem, Size, Space, Ty, UnaryOp};
 use weftrace_artifact::program::ProgType;
 
 /// An enumeration whose members have words.
-pub trait Named: Copy + PartialEq + Sized + 'static {
+pub(crate) trait Named: Copy + PartialEq + Sized + 'static {
     /// Every member with its word.
     const WORDS: &'static [(Self, &'static str)];
 
@@ -55,6 +55,6 @@ impl Named for Ty {
 }
 
 /// The helper of this name.
-pub fn helper_from_word(word: &str) -> Option<Helper> {
+pub(crate) fn helper_from_word(word: &str) -> Option<Helper> {
     HELPERS.iter().find(|row| row.name == word).map(|row| row.helper)
 }

@@ -1,6 +1,6 @@
 //! What instructions and terminators use and define: one place that knows every operand.
 
-use super::{Function, Op, Space, Term, Ty, Value};
+use super::{Arg, Function, Helper, Op, Space, Term, Ty, Value};
 
 impl Op {
     /// The type of the result; None for operations without one.
@@ -126,5 +126,17 @@ impl Term {
         for dest in self.targets_mut() {
             dest.args.iter_mut().for_each(&mut f);
         }
+    }
+}
+
+impl Helper {
+    /// The arguments that are addresses, counted without the map: (index, `In` or `Out`, index of the length if one follows).
+    pub fn buffers(self) -> Vec<(usize, Arg, Option<usize>)> {
+        let args: Vec<Arg> = self.row().args.iter().copied().filter(|a| *a != Arg::Map).collect();
+        // What follows an update's value is the flags; map values have the map's sizes.
+        let sized = self != Self::MapUpdate;
+        let len = |i: usize| (sized && args.get(i + 1) == Some(&Arg::Int)).then_some(i + 1);
+        let buffers = args.iter().enumerate().filter(|(_, arg)| matches!(arg, Arg::In | Arg::Out));
+        buffers.map(|(i, &arg)| (i, arg, len(i))).collect()
     }
 }

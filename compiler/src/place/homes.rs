@@ -48,8 +48,8 @@ fn home(program: &Program, map: MapRef, kernel: MapUse, native: MapUse) -> (Home
     match (kernel.any(), native.any()) {
         (false, _) => (Home::User, None),
         (true, false) => (Home::Kernel, None),
-        // Timers and END read kernel maps through the system call, at their own time: nothing to warn of.
-        (true, true) if !native.write && native_is_timer_only(program, map) => (Home::Kernel, None),
+        // Timers and END go through the system call, at their own time: nothing to warn of.
+        (true, true) if native_is_timer_only(program, map) => (Home::Kernel, None),
         (true, true) => (Home::Kernel, Some(shared_map(program, map, kernel, native))),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(Node<'a>)) {
 
 pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Node<'a>)) {
     f(Node::Stmt(s));
-    let mut opt = |e: &'a Option<Expr>, f: &mut dyn FnMut(Node<'a>)| {
+    let opt = |e: &'a Option<Expr>, f: &mut dyn FnMut(Node<'a>)| {
         if let Some(e) = e {
             expr(e, f);
         }
@@ -97,12 +97,5 @@ pub(crate) fn children(e: &Expr) -> Vec<&Expr> {
 pub(crate) fn any(e: &Expr, mut f: impl FnMut(Node<'_>) -> bool) -> bool {
     let mut found = false;
     expr(e, &mut |n| found |= f(n));
-    found
-}
-
-/// Whether any node of a block satisfies `f`.
-pub(crate) fn any_in_block(b: &Block, mut f: impl FnMut(Node<'_>) -> bool) -> bool {
-    let mut found = false;
-    block(b, &mut |n| found |= f(n));
     found
 }

@@ -102,7 +102,8 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
     values::ROWS.iter().chain(functions::ROWS).chain(actions::ROWS).chain(maps::ROWS)
 }
 
-/// The row of a name or alias.
+/// The row of a name or alias; bpftrace's own library has a prefix for its builtins.
 pub fn find(name: &str) -> Option<&'static Row> {
+    let name = name.strip_prefix("__builtin_").unwrap_or(name);
     rows().find(|row| row.name == name || row.aliases.contains(&name))
 }

@@ -1,9 +1,10 @@
 //! C types: names, the script's own structs and enums, the kernel's by BTF.
 
+use super::ctype_names::named;
 use super::cx::Checker;
-use super::layout::{self, Member};
-use super::types::{int_shape, is_char, plain_size, show};
-use crate::ast::{CTypeDef, CTypeKind, Expr, ExprKind, TypeExpr, TypeKind, TypeOp, TypeOperand};
+use super::layout::Member;
+use super::types::{is_char, plain_size};
+use crate::ast::{Expr, ExprKind, TypeExpr, TypeKind, TypeOp, TypeOperand};
 use crate::diag::Diagnostic;
 use crate::hir::{EnumDef, Space, StructDef, StructField, Ty};
 use crate::span::Span;
@@ -21,57 +22,6 @@ pub(crate) struct TypeTable {
     typedefs: BTreeMap<String, Option<Ty>>,
     /// Why the host could not say, if it couldn't.
     pub(crate) withheld: Option<String>,
-}
-
-/// Integer types that have one word for a name.
-static NAMES: &[(&str, u8, bool)] = &[
-    ("int8", 8, true), ("int16", 16, true), ("int32", 32, true), ("int64", 64, true),
-    ("uint8", 8, false), ("uint16", 16, false), ("uint32", 32, false), ("uint64", 64, false),
-    ("int8_t", 8, true), ("int16_t", 16, true), ("int32_t", 32, true), ("int64_t", 64, true),
-    ("uint8_t", 8, false), ("uint16_t", 16, false), ("uint32_t", 32, false), ("uint64_t", 64, false),
-    ("s8", 8, true), ("s16", 16, true), ("s32", 32, true), ("s64", 64, true),
-    ("u8", 8, false), ("u16", 16, false), ("u32", 32, false), ("u64", 64, false),
-    ("__s8", 8, true), ("__s16", 16, true), ("__s32", 32, true), ("__s64", 64, true),
-    ("__u8", 8, false), ("__u16", 16, false), ("__u32", 32, false), ("__u64", 64, false),
-    ("__be16", 16, false), ("__be32", 32, false), ("__be64", 64, false),
-    ("__le16", 16, false), ("__le32", 32, false), ("__le64", 64, false),
-    ("size_t", 64, false), ("ssize_t", 64, true), ("uintptr_t", 64, false), ("intptr_t", 64, true),
-    ("pid_t", 32, true), ("uid_t", 32, false), ("gid_t", 32, false), ("dev_t", 32, false), ("mode_t", 16, false),
-    ("umode_t", 16, false), ("off_t", 64, true), ("loff_t", 64, true), ("time_t", 64, true), ("time64_t", 64, true),
-    ("sector_t", 64, false), ("gfp_t", 32, false), ("dma_addr_t", 64, false), ("phys_addr_t", 64, false),
-];
-
-/// `uint32`, `unsigned long`, `pid_t`: types that need no table of the host.
-pub(crate) fn named(name: &str) -> Option<Ty> {
-    if let Some((_, bits, signed)) = NAMES.iter().find(|(n, _, _)| *n == name) {
-        return Some(Ty::Int { bits: *bits, signed: *signed });
-    }
-    Some(match name {
-        "bool" | "_Bool" => Ty::Bool,
-        "void" => Ty::Void,
-        "username_t" => Ty::Username,
-        "inet" => Ty::Inet,
-        _ => return c_words(name),
-    })
-}
-
-/// `unsigned long int` in any order.
-fn c_words(name: &str) -> Option<Ty> {
-    let (mut longs, mut signed, mut bits) = (0, true, 32);
-    for word in name.split(' ') {
-        match word {
-            "unsigned" => signed = false,
-            "signed" | "int" => {}
-            "char" => bits = 8,
-            "short" => bits = 16,
-            "long" => longs += 1,
-            _ => return None,
-        }
-    }
-    if longs > 0 {
-        bits = 64;
-    }
-    Some(Ty::Int { bits, signed })
 }
 
 impl<'a> Checker<'a> {
@@ -131,10 +81,8 @@ impl<'a> Checker<'a> {
     pub(crate) fn resolve_type(&mut self, t: &'a TypeExpr) -> Ty {
         match &t.kind {
             TypeKind::Name(name) => self.named_type(name, t.span),
-            TypeKind::Struct(name) | TypeKind::Union(name) => {
-                self.known_struct(name, t.span);
-                Ty::Struct(name.clone())
-            }
+            TypeKind::Struct(name) | TypeKind::Union(name) if self.known_struct(name, t.span) => Ty::Struct(name.clone()),
+            TypeKind::Struct(_) | TypeKind::Union(_) => Ty::Error,
             TypeKind::Enum(name) => self.enum_type(name, t.span),
             TypeKind::Ptr(to) => {
                 // A pointer to a struct that nobody knows is still a pointer.
@@ -205,7 +153,7 @@ impl<'a> Checker<'a> {
         if self.struct_def(name).is_some() {
             return Ty::Struct(name.to_owned());
         }
-        let near = crate::suggest::nearest(name, NAMES.iter().map(|n| n.0), 3);
+        let near = crate::suggest::nearest(name, super::ctype_names::all(), 3);
         let mut d = Diagnostic::error("unknown-type", span, format!("no type {name}"));
         if !near.is_empty() {
             d = d.near(near.join(", "));
@@ -262,6 +210,14 @@ impl<'a> Checker<'a> {
         if let ExprKind::TypeOp { op: TypeOp::Typeof, operand, .. } = &e.kind {
             return self.operand_type(operand);
         }
+        if let ExprKind::Ident(name) = &e.kind {
+            if let Some((inner, frame)) = self.bound_expr(name) {
+                return self.in_frame(frame, |c| c.type_of(inner));
+            }
+            if self.is_type_name(name) {
+                return self.named_type(name, e.span);
+            }
+        }
         self.unevaluated += 1;
         let ty = self.place(e).e.ty;
         self.unevaluated -= 1;
@@ -272,7 +228,6 @@ impl<'a> Checker<'a> {
         match operand {
             TypeOperand::Type(t) => self.resolve_type(t),
             TypeOperand::Expr(e) => match &e.kind {
-                ExprKind::Ident(name) if self.is_type_name(name) => self.named_type(name, e.span),
                 // A map stands for its key, as in bpftrace's standard library.
                 ExprKind::Map { name, key: None } => self.map_key_or_value(name),
                 _ => self.type_of(e),
@@ -317,64 +272,6 @@ impl<'a> Checker<'a> {
             Ty::Inet | Ty::Buf { .. } | Ty::Headers => 4,
             other => plain_size(other).unwrap_or(1).clamp(1, 8).next_power_of_two(),
         }
-    }
-
-    /// Lays out the script's own struct or union.
-    pub(crate) fn define_struct(&mut self, name: &str, def: &'a CTypeDef) {
-        let mut members = Vec::new();
-        for field in &def.fields {
-            let ty = self.resolve_type(&field.ty);
-            if ty == Ty::Error {
-                continue;
-            }
-            let Some(size) = self.size_of(&ty) else {
-                self.error("bad-type", field.span, format!("{} has no size", show(&ty)));
-                continue;
-            };
-            if field.bits.is_some() && int_shape(&ty).is_none() {
-                self.error("bad-type", field.span, format!("a bit-field is an integer, not {}", show(&ty)));
-                continue;
-            }
-            let name = field.name.as_ref().map_or(String::new(), |n| n.text.clone());
-            members.push(layout::Input { name, align: self.align_of(&ty), size, ty, bits: field.bits });
-        }
-        let laid = layout::lay_out(name, def.kind == CTypeKind::Union, members, &def.attributes);
-        self.types.structs.insert(name.to_owned(), Some(Rc::new(laid)));
-    }
-
-    /// Defines the script's own enum and its constants.
-    pub(crate) fn define_enum(&mut self, def: &'a CTypeDef) {
-        let mut next = 0i128;
-        let mut variants = Vec::new();
-        for (name, value) in &def.variants {
-            if let Some(value) = value {
-                next = self.const_int(value).unwrap_or(next);
-            }
-            variants.push((name.text.clone(), next as i64));
-            next += 1;
-        }
-        let signed = variants.iter().any(|(_, v)| *v < 0);
-        let wide = variants.iter().any(|(_, v)| *v > i64::from(u32::MAX) || *v < i64::from(i32::MIN));
-        let bits = if wide { 64 } else { 32 };
-        let ty = Ty::Enum { name: def.name.text.clone(), bits, signed };
-        for (name, value) in &variants {
-            self.types.enumerators.insert(name.clone(), Some((ty.clone(), *value)));
-        }
-        self.types.enums.insert(def.name.text.clone(), EnumDef { name: def.name.text.clone(), bits, signed, variants });
-    }
-
-    /// An enumerator: the script's own, else the kernel's.
-    pub(crate) fn enumerator(&mut self, name: &str) -> Option<(Ty, i64)> {
-        if let Some(known) = self.types.enumerators.get(name) {
-            return known.clone();
-        }
-        let found = self.world.kernel_enumerator(name).found().map(|(def, value)| {
-            let ty = Ty::Enum { name: def.name.clone(), bits: def.bits, signed: def.signed };
-            self.types.enums.entry(def.name.clone()).or_insert(def);
-            (ty, value)
-        });
-        self.types.enumerators.insert(name.to_owned(), found.clone());
-        found
     }
 
     /// Makes sure that what is inside a struct that is copied or printed whole is known too.

@@ -9,10 +9,11 @@ use super::providers::{ProviderKind, ProviderRow};
 use super::scope::{Cells, Frame, Local};
 use super::stream::StreamTable;
 use crate::diag::Diagnostic;
-use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target};
+use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::Span;
 use crate::world::{FnProto, TraceEvent, World};
 use std::collections::HashSet;
+use std::rc::Rc;
 
 /// What `args` means in a probe.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub(crate) enum ArgsCx {
     Fn(FnProto),
     /// A kernel function whose prototype is not known.
     Unknown,
+    /// Of a probe that is not attached: nothing is known, and nothing is said about it.
+    Ghost,
     Join(JoinRef, JoinEvent),
 }
 
@@ -80,6 +83,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) streams: StreamTable,
     pub(crate) joins: Vec<JoinInfo>,
     pub(crate) params: Vec<ParamDef>,
+    /// Packet fields, once asked for.
+    pub(crate) packets: Option<Rc<Vec<(String, Ty)>>>,
     pub(crate) cells: Cells,
     pub(crate) sink: Sink,
     /// A type grew in this round.
@@ -90,10 +95,14 @@ pub(crate) struct Checker<'a> {
     pub(crate) cur: usize,
     /// Scratch variables of the current probe.
     pub(crate) locals: Vec<Local>,
+    /// #defines being replaced.
+    pub(crate) defining: Vec<&'a str>,
     pub(crate) loops: u32,
     pub(crate) depth: u32,
     /// Macro expansions so far in this probe.
     pub(crate) expanded: u32,
+    /// The expression about to be checked is a statement: nobody takes its value.
+    pub(crate) dropped: bool,
     /// Inside sizeof, typeof and the like: nothing runs.
     pub(crate) unevaluated: u32,
 }
@@ -109,6 +118,15 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn warn(&mut self, code: &'static str, span: Span, message: impl Into<String>) {
         self.report(Diagnostic::warning(code, span, message));
+    }
+
+    /// Reports a finding unless the same was said within `area`.
+    pub(crate) fn report_once(&mut self, area: Span, d: Diagnostic) {
+        let inside = |s: Span| s.file == area.file && s.start >= area.start && s.end <= area.end;
+        let said = self.sink.diags.iter().any(|x| x.code == d.code && x.message == d.message && (area == Span::default() || inside(x.span)));
+        if !said {
+            self.report(d);
+        }
     }
 
     /// What bpftrace has and we don't, so far.

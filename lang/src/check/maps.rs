@@ -2,7 +2,7 @@
 
 use super::cx::Checker;
 use super::scope::Bound;
-use super::types::{Flex, Open, agg_number, join, show_short};
+use super::types::{Flex, Open, agg_number, join, show};
 use super::value::Val;
 use crate::ast;
 use crate::diag::Diagnostic;
@@ -26,6 +26,8 @@ pub(crate) struct MapInfo {
     pub(crate) span: Span,
     /// Emptied or printed by a timer, or anywhere else: a counter that starts again.
     pub(crate) resets: bool,
+    /// In this round it was given a value that is an error: it stays untyped, and quiet.
+    pub(crate) poisoned: bool,
 }
 
 /// All maps, in order of first appearance.
@@ -54,6 +56,7 @@ impl MapTable {
                 max_entries: None,
                 span,
                 resets: false,
+                poisoned: false,
             });
             MapRef(self.maps.len() as u32 - 1)
         })
@@ -62,11 +65,16 @@ impl MapTable {
     /// Values that are only counted up from nothing (`@x++`, `@x += 1`) start as a literal 0. True if there were any.
     pub(crate) fn default_values(&mut self) -> bool {
         let mut any = false;
-        for m in self.maps.iter_mut().filter(|m| m.value.is_none() && m.written) {
+        for m in self.maps.iter_mut().filter(|m| m.value.is_none() && m.written && !m.poisoned) {
             m.value = Some(Open { ty: Ty::Int { bits: 8, signed: true }, flex: Flex::Yes });
             any = true;
         }
         any
+    }
+
+    /// Maps that are written and have no type: their values depend on each other only.
+    pub(crate) fn untyped(&self) -> impl Iterator<Item = &MapInfo> {
+        self.maps.iter().filter(|m| m.value.is_none() && m.written)
     }
 
     pub(crate) fn defs(&self, default_entries: u32) -> Vec<MapDef> {
@@ -127,8 +135,8 @@ impl<'a> Checker<'a> {
         if key.is_error() {
             return Err(());
         }
-        if matches!(key.e.ty, Ty::Void | Ty::Agg(_) | Ty::Headers | Ty::Time { .. }) {
-            let what = show_short(&key.e.ty);
+        if matches!(key.e.ty, Ty::Void | Ty::Agg(_) | Ty::Headers) {
+            let what = show(&key.e.ty);
             self.error("bad-key", key.e.span, format!("{what} cannot be a map's key"));
             return Err(());
         }
@@ -142,9 +150,9 @@ impl<'a> Checker<'a> {
         };
         let Some(joined) = join(&old, &key.open()) else {
             let first = info.first_key.unwrap_or(info.span);
-            let d = Diagnostic::error("type-mismatch", key.e.span, format!("the key of {} is {}, this is {}", at(&self.maps.maps[map.index()].name), show_short(&old.ty), show_short(&key.e.ty)))
-                .label(format!("{} here", show_short(&key.e.ty)))
-                .other(first, format!("first used as {} here", show_short(&old.ty)));
+            let d = Diagnostic::error("type-mismatch", key.e.span, format!("the key of {} is {}, this is {}", at(&self.maps.maps[map.index()].name), show(&old.ty), show(&key.e.ty)))
+                .label(format!("{} here", show(&key.e.ty)))
+                .other(first, format!("first used as {} here", show(&old.ty)));
             self.report(d);
             return Err(());
         };
@@ -212,9 +220,9 @@ impl<'a> Checker<'a> {
     fn value_mismatch(&mut self, map: MapRef, old: &Ty, new: &Ty, span: Span) {
         let info = self.map_info(map);
         let (name, first) = (at(&info.name), info.first_value.unwrap_or(info.span));
-        let mut d = Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show_short(old), show_short(new)))
-            .label(format!("{} here", show_short(new)))
-            .other(first, format!("first used as {} here", show_short(old)));
+        let mut d = Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show(old), show(new)))
+            .label(format!("{} here", show(new)))
+            .other(first, format!("first used as {} here", show(old)));
         if let (Ty::Agg(a), true) = (old, !matches!(new, Ty::Agg(_))) {
             d = d.note(format!("a map that counts is only written by {}(); use another map for plain values", super::types::agg_name(a)));
         }

@@ -1,7 +1,7 @@
 //! Scratch variables: block scopes, macro frames, and the types that grow from round to round.
 
 use super::cx::Checker;
-use super::types::{Flex, Open, join, show};
+use super::types::{Flex, Open, fits, join, show};
 use super::value::Val;
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
@@ -141,6 +141,11 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Whether a variable's type was written down.
+    pub(crate) fn is_declared(&mut self, var: VarRef) -> bool {
+        self.cell(var).declared
+    }
+
     /// Lets a variable hold one more type; its type afterwards. Reports what doesn't go together.
     pub(crate) fn widen(&mut self, var: VarRef, new: &Open, span: Span) -> Ty {
         if matches!(new.ty, Ty::Error | Ty::Void) {
@@ -226,6 +231,13 @@ impl<'a> Checker<'a> {
 
     /// `$x = value`, with the conversion that the variable's type asks for.
     pub(crate) fn store_var(&mut self, var: VarRef, value: Val, span: Span) -> StmtKind {
+        if let (true, Some(n), Ty::Int { bits, signed }) = (self.is_declared(var), value.int(), self.var_type(var).ty)
+            && !fits(n, bits, signed)
+        {
+            let ty = show(&Ty::Int { bits, signed });
+            let d = Diagnostic::error("out-of-range", value.e.span, format!("{n} is not in the range of {ty}")).write(format!("({ty}){n}"));
+            self.report(d);
+        }
         let ty = self.widen(var, &value.open(), span);
         self.warn_sign(&ty, &value, span);
         StmtKind::SetVar { var, value: self.fit(value.e, &ty) }

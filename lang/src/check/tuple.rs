@@ -38,13 +38,12 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn record(&mut self, fields: &'a [(Ident, ast::Expr)], span: Span) -> Val {
-        let mut seen: Vec<&str> = Vec::new();
-        let mut values = Vec::new();
+        let mut values: Vec<(String, Val)> = Vec::new();
         for (name, e) in fields {
-            if seen.contains(&name.text.as_str()) {
-                self.error("duplicate-field", name.span, format!("{} is given twice", name.text));
+            if values.iter().any(|(n, _)| *n == name.text) {
+                // The parser has said so.
+                continue;
             }
-            seen.push(&name.text);
             values.push((name.text.clone(), self.member_value(e)));
         }
         if values.iter().any(|(_, v)| v.is_error()) {
@@ -75,6 +74,12 @@ impl<'a> Checker<'a> {
             return Val::error(span);
         };
         let flex = part(&base.flex, index as usize);
+        if let ExprKind::Tuple(items) = &base.e.kind
+            && let Some(item) = items.get(index as usize)
+        {
+            // A member of a tuple that is written out is the member: the others compute nothing.
+            return Val { flex, ..Val::new(item.kind.clone(), item.ty.clone(), span) };
+        }
         let mut v = Val::new(ExprKind::TupleField { base: Box::new(base.e), index: index as u32 }, ty.clone(), span);
         v.flex = flex;
         v

@@ -179,36 +179,56 @@ fn join_records(x: &[(String, Ty)], xf: &Flex, y: &[(String, Ty)], yf: &Flex) ->
     Some(Open { ty: Ty::Record(fields), flex: Flex::Parts(flexes) })
 }
 
-/// A type as scripts write it.
+/// A type in a message: without what the user did not write.
 pub(crate) fn show(ty: &Ty) -> String {
+    named(ty, false)
+}
+
+/// A type with all its parts, as scripts can write it.
+pub(crate) fn show_full(ty: &Ty) -> String {
+    named(ty, true)
+}
+
+fn named(ty: &Ty, full: bool) -> String {
+    let list = |m: &[Ty]| m.iter().map(|t| named(t, full)).collect::<Vec<_>>().join(", ");
     match ty {
-        Ty::Void => "void".into(),
-        Ty::Bool => "bool".into(),
         Ty::Int { bits, signed } => format!("{}int{bits}", if *signed { "" } else { "u" }),
-        Ty::Enum { name, .. } if name.is_empty() => "enum".into(),
+        Ty::Enum { name, .. } if name.is_empty() || name.starts_with("anon") => "enum".into(),
         Ty::Enum { name, .. } => format!("enum {name}"),
-        Ty::Str { cap } => format!("string[{cap}]"),
-        Ty::Buf { cap } => format!("buffer[{cap}]"),
-        Ty::Ptr { to, .. } => format!("{} *", show(to)),
+        Ty::Str { cap } if full => format!("string[{cap}]"),
+        Ty::Buf { cap } if full => format!("buffer[{cap}]"),
+        Ty::Ptr { to, .. } => format!("{} *", named(to, full)),
+        Ty::Struct(name) if !full && (name.starts_with("anon") || name.is_empty()) => "an unnamed struct".into(),
         Ty::Struct(name) => format!("struct {name}"),
-        Ty::Array { elem, len } => format!("{}[{len}]", show(elem)),
-        Ty::Tuple(m) => format!("({})", m.iter().map(show).collect::<Vec<_>>().join(", ")),
+        Ty::Array { elem, len } => format!("{}[{len}]", named(elem, full)),
+        Ty::Tuple(m) => format!("({})", list(m)),
         Ty::Record(m) => {
-            let fields: Vec<_> = m.iter().map(|(n, t)| format!("{n}: {}", show(t))).collect();
+            let fields: Vec<_> = m.iter().map(|(n, t)| format!("{n}: {}", named(t, full))).collect();
             format!("({})", fields.join(", "))
         }
-        Ty::Ksym => "kernel symbol".into(),
-        Ty::Usym => "user symbol".into(),
-        Ty::KStack { .. } => "kernel stack".into(),
-        Ty::UStack { .. } => "user stack".into(),
-        Ty::Inet => "IP address".into(),
-        Ty::Mac => "MAC address".into(),
-        Ty::Time { .. } => "formatted time".into(),
-        Ty::Username => "username".into(),
-        Ty::Conn => "connection".into(),
-        Ty::Headers => "HTTP headers".into(),
         Ty::Agg(a) => format!("{}()", agg_name(a)),
-        Ty::Error => "unknown".into(),
+        other => word(other).into(),
+    }
+}
+
+/// Types that have one word.
+fn word(ty: &Ty) -> &'static str {
+    match ty {
+        Ty::Void => "void",
+        Ty::Bool => "bool",
+        Ty::Str { .. } => "string",
+        Ty::Buf { .. } => "buffer",
+        Ty::Ksym => "kernel symbol",
+        Ty::Usym => "user symbol",
+        Ty::KStack { .. } => "kernel stack",
+        Ty::UStack { .. } => "user stack",
+        Ty::Inet => "IP address",
+        Ty::Mac => "MAC address",
+        Ty::Time { .. } => "formatted time",
+        Ty::Username => "username",
+        Ty::Conn => "connection",
+        Ty::Headers => "HTTP headers",
+        _ => "unknown",
     }
 }
 
@@ -223,15 +243,6 @@ pub(crate) fn agg_name(agg: &Agg) -> &'static str {
         Agg::Stats { .. } => "stats",
         Agg::Hist { .. } => "hist",
         Agg::Lhist { .. } => "lhist",
-    }
-}
-
-/// A plain word for a type in messages about how a map is used.
-pub(crate) fn show_short(ty: &Ty) -> String {
-    match ty {
-        Ty::Str { .. } => "a string".into(),
-        Ty::Buf { .. } => "a buffer".into(),
-        other => show(other),
     }
 }
 

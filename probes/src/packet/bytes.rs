@@ -51,13 +51,26 @@ impl<'a> Bytes<'a> {
         Some(Self { data: self.data.get(n..)?, wire: self.wire - n })
     }
 
+    /// Goes on behind the first `n` bytes, which must have been captured.
+    pub(crate) fn advance(&mut self, n: usize) -> Option<()> {
+        *self = self.skip(n)?;
+        Some(())
+    }
+
+    /// Goes behind a header that may not have been captured to its end.
+    pub(crate) fn pass(&mut self, n: usize) {
+        self.data = self.data.get(n..).unwrap_or_default();
+        self.wire = self.wire.saturating_sub(n);
+    }
+
+    /// Leaves at most `n` bytes on the wire.
+    pub(crate) fn cap(&mut self, n: usize) {
+        *self = self.limit(n);
+    }
+
     /// At most `n` bytes on the wire: what lies behind is padding.
     pub(crate) fn limit(self, n: usize) -> Self {
         Self { data: self.data.get(..n).unwrap_or(self.data), wire: self.wire.min(n) }
-    }
-
-    pub(crate) fn get(self, from: usize, to: usize) -> Option<&'a [u8]> {
-        self.data.get(from..to)
     }
 
     /// All bytes on the wire were captured.

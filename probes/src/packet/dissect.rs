@@ -20,57 +20,57 @@ use weftrace_artifact::packet::{PacketView, needs};
 /// More nested layers than any real frame has; guards against crafted ones.
 const MAX_LAYERS: usize = 32;
 
-/// What comes next, with the bytes it starts at.
+/// What comes next. The bytes it starts at are handed on beside it, so that a layer fits in a register.
 #[derive(Clone, Copy)]
-enum Layer<'a> {
-    Link(super::LinkType, Bytes<'a>),
-    Ethernet(Bytes<'a>),
+enum Layer {
+    Ethernet,
     /// By EtherType.
-    Type(u16, Bytes<'a>),
-    Llc(Bytes<'a>),
+    Type(u16),
+    Llc,
     /// By PPP protocol number, which comes first.
-    Ppp(Bytes<'a>),
-    Mpls(Bytes<'a>),
+    Ppp,
+    Mpls,
     /// IPv4 or IPv6, by the version nibble.
-    AnyIp(Bytes<'a>),
-    Ipv4(Bytes<'a>),
-    Ipv6(Bytes<'a>),
+    AnyIp,
+    Ipv4,
+    Ipv6,
     /// By IP protocol number.
-    Proto(u8, Bytes<'a>),
+    Proto(u8),
     /// A complete datagram now lies in the reassembly buffer.
     Reassembled(u8),
-    Tcp(Bytes<'a>),
-    Udp(Bytes<'a>),
+    Tcp,
+    Udp,
 }
 
-/// How a layer's dissection ended.
-enum Step<'a> {
-    Next(Layer<'a>),
-    /// TCP or UDP was found.
-    Transport(Transport<'a>),
+/// How a layer's dissection ended; a header that is cut short or contradicts itself gives none.
+#[derive(Clone, Copy)]
+enum Step {
+    Next(Layer),
+    /// The bytes left are its captured payload.
+    Transport(Transport),
     /// Nothing more to find: another protocol, a fragment, an ICMP error.
     Done,
-    /// A header is cut short or contradicts itself.
-    Malformed,
     /// No dissector for this link type.
     UnknownLink,
 }
 
+const fn next(layer: Layer) -> Option<Step> {
+    Some(Step::Next(layer))
+}
+
 /// The transport layer of a packet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Transport<'a> {
-    Tcp {
-        /// Captured payload; may be shorter than `PacketView::tcp_len`.
-        payload: &'a [u8],
-    },
-    Udp {
-        payload: &'a [u8],
-    },
+pub(crate) enum Transport {
+    Tcp,
+    /// The header was not captured to its end.
+    TcpCutShort,
+    Udp,
 }
 
 /// What a packet was.
 pub(crate) enum Found<'a> {
-    Transport(Transport<'a>),
+    /// With the captured payload, which may be shorter than `PacketView::tcp_len`.
+    Transport(Transport, &'a [u8]),
     Other,
     Malformed,
     UnknownLink,
@@ -86,68 +86,62 @@ struct Context<'v> {
     view: &'v mut PacketView,
     needs: u32,
     time_ns: u64,
+    live: bool,
 }
 
 impl Dissector {
     pub(crate) fn dissect<'a>(&'a mut self, raw: &RawPacket<'a>, needs: u32, view: &mut PacketView) -> Found<'a> {
-        let mut cx = Context { view, needs, time_ns: raw.time_ns };
-        let whole = Bytes::new(raw.data, raw.len as usize);
-        let mut layer = Layer::Link(raw.link, whole);
+        let mut cx = Context { view, needs, time_ns: raw.time_ns, live: raw.live };
+        let mut at = Bytes::new(raw.data, raw.len as usize);
+        let mut step = link::link(raw.link, &mut at, &mut cx);
         let mut budget = MAX_LAYERS;
         // Until a datagram is complete the fragments are only written to; then the rest is read from their buffer.
         let proto = loop {
-            match step(layer, &mut cx, Some(&mut self.fragments)) {
-                Step::Next(Layer::Reassembled(proto)) => break proto,
-                Step::Next(next) => layer = next,
-                end => return found(end),
+            match step {
+                Some(Step::Next(Layer::Reassembled(proto))) => break proto,
+                Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments)),
+                end => return found(end, at),
             }
             budget -= 1;
-            if budget == 0 {
-                return Found::Malformed;
-            }
         };
         let datagram = self.fragments.completed();
-        let mut layer = Layer::Proto(proto, Bytes::new(datagram, datagram.len()));
+        let mut at = Bytes::new(datagram, datagram.len());
+        let mut step = next(Layer::Proto(proto));
         loop {
             // A fragment inside a reassembled datagram is left alone.
-            match step(layer, &mut cx, None) {
-                Step::Next(next) => layer = next,
-                end => return found(end),
+            match step {
+                Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, None),
+                end => return found(end, at),
             }
             budget -= 1;
-            if budget == 0 {
-                return Found::Malformed;
-            }
         }
     }
 }
 
-fn found(step: Step<'_>) -> Found<'_> {
-    match step {
-        Step::Transport(transport) => Found::Transport(transport),
-        Step::Next(_) | Step::Done => Found::Other,
-        Step::Malformed => Found::Malformed,
-        Step::UnknownLink => Found::UnknownLink,
+fn found(end: Option<Step>, rest: Bytes<'_>) -> Found<'_> {
+    match end {
+        Some(Step::Transport(transport)) => Found::Transport(transport, rest.captured()),
+        Some(Step::Done) => Found::Other,
+        Some(Step::UnknownLink) => Found::UnknownLink,
+        Some(Step::Next(_)) | None => Found::Malformed,
     }
 }
 
-fn step<'a>(layer: Layer<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Step<'a> {
-    let next = match layer {
-        Layer::Link(kind, bytes) => return link::link(kind, bytes, cx),
-        Layer::Ethernet(bytes) => link::ethernet(bytes, cx),
-        Layer::Type(kind, bytes) => link::by_type(kind, bytes, cx),
-        Layer::Llc(bytes) => link::llc(bytes),
-        Layer::Ppp(bytes) => link::ppp(bytes),
-        Layer::Mpls(bytes) => tunnel::mpls(bytes),
-        Layer::AnyIp(bytes) => ip::by_version(bytes),
-        Layer::Ipv4(bytes) => ip::ipv4(bytes, cx, fragments),
-        Layer::Ipv6(bytes) => ip::ipv6(bytes, cx, fragments),
-        Layer::Proto(proto, bytes) => tunnel::by_proto(proto, bytes),
+fn dissect(layer: Layer, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
+    match layer {
+        Layer::Ethernet => link::ethernet(at, cx),
+        Layer::Type(kind) => link::by_type(kind, at, cx),
+        Layer::Llc => link::llc(at),
+        Layer::Ppp => link::ppp(at),
+        Layer::Mpls => tunnel::mpls(at),
+        Layer::AnyIp => ip::by_version(at),
+        Layer::Ipv4 => ip::ipv4(at, cx, fragments),
+        Layer::Ipv6 => ip::ipv6(at, cx, fragments),
+        Layer::Proto(proto) => tunnel::by_proto(proto, at),
         Layer::Reassembled(_) => Some(Step::Done),
-        Layer::Tcp(bytes) => tcp::tcp(bytes, cx),
-        Layer::Udp(bytes) => udp::udp(bytes, cx),
-    };
-    next.unwrap_or(Step::Malformed)
+        Layer::Tcp => tcp::tcp(at, cx),
+        Layer::Udp => udp::udp(at, cx),
+    }
 }
 
 impl Context<'_> {

@@ -45,9 +45,12 @@ impl Glob {
         Self { parts }
     }
 
-    /// Linear in pattern × name: on a mismatch only the last `*` takes one byte more.
     pub fn matches(&self, name: &str) -> bool {
-        let name = name.as_bytes();
+        self.matches_bytes(name.as_bytes())
+    }
+
+    /// Linear in pattern × name: on a mismatch only the last `*` takes one byte more.
+    pub fn matches_bytes(&self, name: &[u8]) -> bool {
         let (mut p, mut n) = (0, 0);
         let mut retry: Option<(usize, usize)> = None;
         while n < name.len() {
@@ -70,11 +73,6 @@ impl Glob {
             n = from + 1;
         }
         self.parts[p..].iter().all(|part| *part == Part::Run)
-    }
-
-    /// The bytes before the first wildcard, for quick rejection.
-    pub fn literal_prefix(&self) -> Vec<u8> {
-        self.parts.iter().map_while(|p| if let Part::Byte(b) = p { Some(*b) } else { None }).collect()
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a join says about one anchor, as data, as the subject of `join:` handlers, and as text.
 
 use super::leg::{LegOutcome, State};
-use std::fmt::Write;
+use std::{fmt::Write, net::IpAddr};
 use weftrace_artifact::{
     abi::ConnKey,
     action::StreamSpec,
@@ -124,7 +124,18 @@ impl JoinResult {
         match &field.ty {
             Type::Str { cap } => string_at(&self.anchor, field.offset, *cap),
             Type::Int { bytes, .. } => super::engine::read_int(&self.anchor, field.offset, *bytes).to_string(),
+            Type::Inet => inet_at(&self.anchor, field.offset).map_or(String::new(), |address| address.to_string()),
             _ => String::new(),
+        }
+    }
+
+    /// The server's endpoint, from the anchor's fields `server` and `server_port`; empty if it has none.
+    pub fn server(&self) -> String {
+        let (address, port) = (self.field("server"), self.field("server_port"));
+        match (address.contains(':'), port.is_empty()) {
+            (_, true) => address,
+            (true, false) => format!("[{address}]:{port}"),
+            (false, false) => format!("{address}:{port}"),
         }
     }
 }
@@ -150,6 +161,17 @@ pub(crate) fn header(mut packed: &[u8], wanted: &str) -> Option<String> {
             return Some(String::from_utf8_lossy(&rest[name_len..name_len + value_len]).into_owned());
         }
         packed = &rest[name_len + value_len..];
+    }
+}
+
+/// An address as [`Type::Inet`] lays it out; None where the family is unset.
+fn inet_at(payload: &[u8], offset: u32) -> Option<IpAddr> {
+    let bytes = payload.get(offset as usize..offset as usize + 20)?;
+    let (family, address) = bytes.split_first_chunk::<4>()?;
+    match u32::from_ne_bytes(*family) {
+        2 => Some(IpAddr::from(*address.first_chunk::<4>()?)),
+        10 => Some(IpAddr::from(*address.first_chunk::<16>()?)),
+        _ => None,
     }
 }
 
@@ -250,7 +272,7 @@ fn verdict_text(result: &JoinResult) -> String {
 pub(super) fn text(result: &JoinResult) -> String {
     let mut out = String::new();
     let request = ["method", "path"].map(|f| result.field(f)).join(" ");
-    let peer = result.field("server");
+    let peer = result.server();
     let id = if result.id().is_empty() { "-" } else { result.id() };
     let _ = write!(out, "{id}  {}", request.trim());
     if !peer.is_empty() {

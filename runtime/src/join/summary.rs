@@ -38,7 +38,7 @@ impl Summary {
         self.kept += 1;
         let layer = self.layers.entry(result.verdict().layer).or_default();
         layer.count += 1;
-        let peer = result.field("server");
+        let peer = result.server();
         if !peer.is_empty() && (layer.peers.contains_key(&peer) || layer.peers.len() < MAX_PEERS) {
             *layer.peers.entry(peer).or_default() += 1;
         }

@@ -4,12 +4,13 @@
 mod hist;
 mod json;
 mod store;
+mod take;
 mod text;
 mod value;
 
 pub use hist::{Label, Row, rows};
 pub use json::write_json;
-pub use store::{Part, Source, Store};
+pub use store::{Homes, Part, Store};
 pub use text::write_text;
 pub use value::Merged;
 

@@ -38,6 +38,21 @@ impl Clock {
             }
         }
     }
+
+    /// CLOCK_BOOTTIME ns of a wall time.
+    pub fn boot(&mut self, wall_ns: u64) -> u64 {
+        match self {
+            Self::Wall => wall_ns,
+            Self::Live { offset, sampled } => {
+                let boot = wall_ns.wrapping_add_signed(offset.wrapping_neg());
+                // Also when the wall clock was set back: then the old offset gives times far off.
+                if boot.abs_diff(*sampled) > 1_000_000_000 {
+                    (*offset, *sampled) = sample();
+                }
+                wall_ns.wrapping_add_signed(offset.wrapping_neg())
+            }
+        }
+    }
 }
 
 /// The tightest of five bracketed readings: (realtime − boottime, boottime).

@@ -8,7 +8,7 @@ mod host;
 mod kernel;
 mod process;
 
-pub use clock::{Clock, strftime};
+pub use clock::{Clock, now as boot_now, strftime};
 pub use host::HostNames;
 pub use kernel::KernelSymbols;
 pub use process::ProcessSymbols;

@@ -27,7 +27,7 @@ struct Case {
 const CASES: &[Case] = &[
     Case { id: "syn-lost", path: "/small", drops: &[Drop::Syn(1)], stall_ms: 0, layers: &[("syn", 0)] },
     Case { id: "synack-lost", path: "/small", drops: &[Drop::SynAck(1)], stall_ms: 0, layers: &[("syn", 0)] },
-    Case { id: "response-lost", path: "/small", drops: &[Drop::Response(2)], stall_ms: 0, layers: &[("loss", 1)] },
+    Case { id: "response-lost", path: "/small", drops: &[Drop::Response(3)], stall_ms: 0, layers: &[("loss", 1)] },
     Case { id: "reader-stalls", path: "/big", drops: &[], stall_ms: 1500, layers: &[("zwin", 1500)] },
     Case { id: "app-slow", path: "/delay/700", drops: &[], stall_ms: 0, layers: &[("app", 700)] },
     Case {
@@ -40,7 +40,7 @@ const CASES: &[Case] = &[
     Case {
         id: "loss-and-app",
         path: "/delay/900",
-        drops: &[Drop::Response(1)],
+        drops: &[Drop::Response(2)],
         stall_ms: 0,
         layers: &[("app", 900), ("loss", 1)],
     },

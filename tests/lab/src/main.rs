@@ -2,6 +2,7 @@
 //! comparison of what it said with what the client measured and the router dropped.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod bench;
 mod client;
 mod demo;
 mod net;
@@ -12,14 +13,16 @@ mod watch;
 
 use std::{path::PathBuf, process::ExitCode};
 
-const USAGE: &str = "usage: lab demo --weftrace BINARY [--script NAME] [--recorded FILE]
-       lab retransmits --weftrace BINARY";
+const USAGE: &str = "usage: lab demo --weftrace BINARY [--script NAME]
+       lab retransmits --weftrace BINARY
+       lab bench --name TEXT --ours COMMAND --peer COMMAND [--runs N]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
     let mut weftrace = PathBuf::from("weftrace");
     let mut script = String::from("http/slow_requests");
+    let (mut name, mut ours, mut peer, mut runs) = (String::new(), String::new(), String::new(), 9);
     while let Some(flag) = args.next() {
         let Some(value) = args.next() else {
             eprintln!("{USAGE}");
@@ -28,6 +31,10 @@ fn main() -> ExitCode {
         match flag.as_str() {
             "--weftrace" => weftrace = value.into(),
             "--script" => script = value,
+            "--name" => name = value,
+            "--ours" => ours = value,
+            "--peer" => peer = value,
+            "--runs" => runs = value.parse().unwrap_or(9),
             _ => {
                 eprintln!("lab: unknown flag {flag}\n{USAGE}");
                 return ExitCode::from(2);
@@ -36,6 +43,7 @@ fn main() -> ExitCode {
     }
     let outcome = match command.as_str() {
         "demo" => demo::run(&weftrace, &script),
+        "bench" => bench::run(&name, &ours, &peer, runs),
         "retransmits" => scenario::retransmits(&weftrace),
         _ => {
             eprintln!("{USAGE}");

@@ -21,3 +21,27 @@ pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
         _ => Err(io::Error::last_os_error()),
     }
 }
+
+/// What a finished child used.
+#[derive(Clone, Copy, Debug)]
+pub struct Usage {
+    /// User and system time, ms.
+    pub cpu_ms: f64,
+    /// Peak resident set, MiB.
+    pub peak_mib: f64,
+}
+
+/// Waits for a child and returns what it (and the children it waited for) used.
+pub fn wait_usage(pid: u32) -> io::Result<Usage> {
+    let mut status = 0;
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: both pointers are to live, writable memory of the right types; pid is a child that nothing else waits for.
+    let waited = unsafe { libc::wait4(pid as libc::pid_t, &raw mut status, 0, usage.as_mut_ptr()) };
+    if waited < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: wait4 succeeded and filled it; zeroed bytes would be a valid rusage too.
+    let usage = unsafe { usage.assume_init() };
+    let ms = |t: libc::timeval| t.tv_sec as f64 * 1e3 + t.tv_usec as f64 / 1e3;
+    Ok(Usage { cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime), peak_mib: usage.ru_maxrss as f64 / 1024.0 })
+}

@@ -10,7 +10,7 @@ use super::{FieldRow, FieldType, Read, needs};
 const H: u32 = needs::HEADERS;
 const F: u32 = needs::HEADERS | needs::FLOW;
 const A: u32 = F | needs::ANALYSIS;
-const S: u32 = A | needs::SEGMENTS;
+const S: u32 = A | needs::SEGMENTS | needs::OPTIONS;
 const O: u32 = needs::HEADERS | needs::OPTIONS;
 /// HTTP asks the analysis which segments are retransmissions.
 const W: u32 = A | needs::HTTP;

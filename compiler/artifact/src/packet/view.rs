@@ -98,6 +98,9 @@ pub struct PacketView {
     /// 1: the first SACK block repeats data already acknowledged or lies inside the second (RFC 2883).
     pub dsack: u32,
     pub tcp_stream: u32,
+    /// Initial sequence numbers of the sender's and the receiver's side; 0: not seen.
+    pub tcp_isn: u32,
+    pub tcp_peer_isn: u32,
     /// Duplicate ACK number.
     pub dup_ack_num: u32,
     /// 1 if SACK was permitted by both sides of the handshake.

@@ -7,7 +7,7 @@ const EVERYTHING: &str = include_str!("../../../tests/ir/text/everything.ir");
 fn text_reads_back_to_the_same_text() {
     let function = parse(EVERYTHING).expect("parses");
     let text = function.to_string();
-    assert_eq!(text, EVERYTHING);
+    assert_eq!(format!("; test text\n{text}"), EVERYTHING);
     let again = parse(&text).expect("parses");
     assert_eq!(format!("{again:?}"), format!("{function:?}"));
     let mut compacted = function.clone();

@@ -2,7 +2,7 @@
 
 use super::super::grammar::{Pair, Rule};
 use super::Builder;
-use crate::ast::{Arg, BinOp, Expr, ExprKind, Ident, IfExpr, TypeExpr, TypeKind, TypeOp, TypeOperand, UnOp};
+use crate::ast::{Arg, BinOp, Block, Expr, ExprKind, Ident, IfExpr, TypeExpr, TypeKind, TypeOp, TypeOperand, UnOp};
 use crate::diag::Diagnostic;
 
 /// Binary operators with their precedence, low to high; all group to the left. `?:` is below them.
@@ -446,7 +446,7 @@ impl Builder<'_> {
 
     pub(super) fn if_expr(&mut self, pair: Pair<'_>) -> IfExpr {
         let span = self.span(&pair);
-        let mut arms: Vec<(Expr, crate::ast::Block, usize)> = Vec::new();
+        let mut arms: Vec<(Expr, Block, usize)> = Vec::new();
         let mut cond: Option<(Expr, usize)> = None;
         let mut otherwise = None;
         let mut at = span.start as usize;
@@ -470,23 +470,35 @@ impl Builder<'_> {
             arms.truncate(MAX_ELSE_IF);
         }
         self.height += arms.len() as u16 * 2;
-        let mut result: Option<IfExpr> = None;
+        let mut result: Option<(IfExpr, usize)> = None;
         while let Some((cond, then, at)) = arms.pop() {
-            let inner = result.take().map(|inner| {
-                let (start, end) = inner_range(&inner, at);
-                let span = self.src.span(start, end);
+            let inner = result.take().map(|(inner, at)| {
+                let end = inner.otherwise.as_ref().map_or(inner.then.span.end, |b| b.span.end);
+                let span = self.src.span(at, end as usize);
                 let tail = Expr { kind: ExprKind::If(Box::new(inner)), span };
-                crate::ast::Block { stmts: Vec::new(), tail: Some(Box::new(tail)), span }
+                Block { stmts: Vec::new(), tail: Some(Box::new(tail)), span }
             });
-            result = Some(IfExpr { cond, then, otherwise: inner.or_else(|| otherwise.take()) });
+            result = Some((IfExpr { cond, then, otherwise: inner.or_else(|| otherwise.take()) }, at));
         }
-        result.unwrap_or_else(|| IfExpr { cond: self.missing_expr(), then: crate::ast::Block::default(), otherwise: None })
+        match result {
+            Some((result, _)) => result,
+            None => IfExpr { cond: self.missing_expr(), then: Block::default(), otherwise: None },
+        }
     }
 
     /// A condition; `(x = 1)`, which reads as a record, is a slip for `==`.
     pub(super) fn condition(&mut self, pair: Pair<'_>) -> Expr {
         let expr = self.expr(pair);
         if let ExprKind::Record(fields) = &expr.kind {
+            let matching = fields.first().is_some_and(|(name, _)| {
+                let after = self.src.text.get(name.span.end as usize..).unwrap_or("").trim_start();
+                after.starts_with("=~")
+            });
+            if matching {
+                let text = "there are no regular expressions: `strcontains(text, part)` looks for a part";
+                self.diags.push(Diagnostic::error("foreign-operator", expr.span, text).write("strcontains(comm, \"part\")"));
+                return expr;
+            }
             let written = |s: crate::span::Span| self.src.text.get(s.start as usize..s.end as usize).unwrap_or("…");
             let write: Vec<String> =
                 fields.iter().map(|(name, value)| format!("{} == {}", name.text, written(value.span))).collect();
@@ -513,13 +525,6 @@ impl Builder<'_> {
         let operand = operand.unwrap_or_else(|| TypeOperand::Expr(Box::new(self.missing_expr())));
         ExprKind::TypeOp { op, operand, path }
     }
-}
-
-/// From the `if` of an inner arm to the end of its last block.
-fn inner_range(inner: &IfExpr, outer_at: usize) -> (usize, usize) {
-    let end = inner.otherwise.as_ref().map_or(inner.then.span.end, |b| b.span.end);
-    let _ = outer_at;
-    (inner.cond.span.start as usize, end as usize)
 }
 
 /// `a`, `a.b.c`: the name of what is called.

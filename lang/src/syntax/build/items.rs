@@ -89,7 +89,8 @@ impl Builder<'_> {
         AttachPoint { label, provider, segments, span }
     }
 
-    /// Quotes removed; a backslash inside them keeps the next character as it is.
+    /// Quotes removed; a backslash inside them keeps the next character as it is. With a `$1` outside the quotes the
+    /// segment counts as unquoted, so that it is replaced.
     fn segment(&self, pair: &Pair<'_>) -> Segment {
         let raw = pair.as_str();
         let span = self.span(pair);
@@ -98,15 +99,19 @@ impl Builder<'_> {
         }
         let mut text = String::with_capacity(raw.len());
         let mut inside = false;
-        let mut chars = raw.chars();
+        let mut positional = false;
+        let mut chars = raw.chars().peekable();
         while let Some(c) = chars.next() {
             match c {
                 '"' => inside = !inside,
                 '\\' if inside => text.extend(chars.next()),
-                c => text.push(c),
+                c => {
+                    positional |= c == '$' && !inside && chars.peek().is_some_and(char::is_ascii_digit);
+                    text.push(c);
+                }
             }
         }
-        Segment { text, quoted: true, span }
+        Segment { text, quoted: !positional, span }
     }
 
     fn config(&mut self, pair: Pair<'_>) -> Config {

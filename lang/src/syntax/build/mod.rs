@@ -4,6 +4,7 @@ mod c;
 mod expr;
 mod items;
 mod join;
+mod parts;
 mod stmt;
 mod types;
 
@@ -14,6 +15,9 @@ use crate::ast::{Expr, ExprKind, Ident};
 use crate::diag::Diagnostic;
 use crate::span::Span;
 use std::collections::HashSet;
+
+pub(super) use expr::INFIX;
+pub(super) use items::chain;
 
 /// Height of the tallest expression tree: later passes recurse over it. `a + a + …` grows by one with each operator.
 pub(super) const MAX_HEIGHT: u16 = 400;
@@ -28,11 +32,12 @@ pub(super) struct Builder<'a> {
     /// Height of the tallest expression built since the enclosing one began.
     height: u16,
     too_tall: bool,
+    kept: parts::Kept,
 }
 
 impl<'a> Builder<'a> {
     pub(super) fn new(src: &'a Source<'a>) -> Self {
-        Self { src, base: 0, diags: Vec::new(), values: HashSet::new(), height: 0, too_tall: false }
+        Self { src, base: 0, diags: Vec::new(), values: HashSet::new(), height: 0, too_tall: false, kept: parts::Kept::default() }
     }
 
     /// Start and end in the source, without the white space that pest leaves at the end.

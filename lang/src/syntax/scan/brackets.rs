@@ -32,11 +32,16 @@ fn opener_of(close: u8) -> u8 {
     }
 }
 
-/// Columns of white space before the first character of the line of `at`, and whether `at` is that character.
-fn indent(bytes: &[u8], at: usize) -> (usize, bool) {
+/// Columns of white space before `at`, where it is the first character of its line.
+fn own_indent(bytes: &[u8], at: usize) -> Option<usize> {
+    let width = bytes[..at].iter().rev().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    (width == at || bytes[at - width - 1] == b'\n').then_some(width)
+}
+
+/// Columns of white space at the start of the line of `at`.
+fn line_indent(bytes: &[u8], at: usize) -> usize {
     let line = bytes[..at].iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
-    let width = bytes[line..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-    (width, line + width == at)
+    bytes[line..].iter().take_while(|b| matches!(b, b' ' | b'\t')).count()
 }
 
 impl Brackets {
@@ -59,6 +64,7 @@ impl Brackets {
                     self.close(lexer, byte, token.start);
                     return !self.stack.is_empty();
                 }
+                b';' if self.is_c_loop(lexer) => {}
                 b';' => {
                     self.chain = 0;
                     self.drop_parens(lexer, token.start, "before this `;`");
@@ -77,6 +83,26 @@ impl Brackets {
                     format!("nested more than {MAX_NESTING} levels deep"),
                 )
                 .note("compute the inner part first and keep it in a variable"),
+            );
+        }
+        true
+    }
+
+    /// `for (a; b; c)`: told once; the bracket stays open for its `)`.
+    fn is_c_loop(&mut self, lexer: &mut Lexer<'_>) -> bool {
+        let Some(&(b'(', place)) = self.stack.last() else { return false };
+        let at = lexer.tokens.partition_point(|t| t.start < place);
+        let Some(word) = at.checked_sub(1).map(|n| lexer.tokens[n]) else { return false };
+        if lexer.text.get(word.start..word.end) != Some("for") {
+            return false;
+        }
+        let span = lexer.span(word.start, word.end);
+        if !lexer.diags.iter().any(|d| d.code == "c-loop" && d.span == span) {
+            self.wrong = true;
+            lexer.diags.push(
+                Diagnostic::error("c-loop", span, "`for` runs over a range or a map, not by three clauses as in C")
+                    .write("for ($i : 0..10) { … }")
+                    .note("`for ($entry : @map) { … }` runs over a map's entries"),
             );
         }
         true
@@ -121,8 +147,8 @@ impl Brackets {
         match self.stack.last() {
             Some(&(open, place)) if open == wanted => {
                 if open == b'{' && self.suspect.is_none() {
-                    let (outer, first) = indent(lexer.bytes, at);
-                    if first && outer < indent(lexer.bytes, place).0 {
+                    let outer = own_indent(lexer.bytes, at);
+                    if outer.is_some_and(|outer| outer < line_indent(lexer.bytes, place)) {
                         self.suspect = Some(place);
                     }
                 }
@@ -134,6 +160,15 @@ impl Brackets {
                     let (open, place) = self.stack[inner + found + 1];
                     self.missing(lexer, open, place, at, "before this");
                     self.stack.truncate(inner + found);
+                } else if let Some(&(open, place)) = self.stack.last().filter(|(o, _)| *o != b'{') {
+                    self.stack.pop();
+                    self.wrong = true;
+                    if !lexer.swallowed {
+                        let text = format!("`{}` closes a `{}`", close as char, open as char);
+                        let span = lexer.span(at, at + 1);
+                        let diag = Diagnostic::error("mismatched", span, text).write(closer_of(open).to_string());
+                        lexer.diags.push(diag.other(lexer.span(place, place + 1), "opened here"));
+                    }
                 } else {
                     self.stray(lexer, close, at);
                 }

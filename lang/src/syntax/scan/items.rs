@@ -68,6 +68,11 @@ impl<'a> Scanner<'a> {
             if self.lexer.at_end() {
                 return;
             }
+            if self.lexer.byte(self.lexer.pos) == b';' {
+                // `};` as after a C function: harmless.
+                self.lexer.pos += 1;
+                continue;
+            }
             let start = self.lexer.pos;
             let diags = self.lexer.diags.len();
             self.brackets = Brackets::default();
@@ -121,7 +126,7 @@ impl<'a> Scanner<'a> {
                 self.braced(true);
                 ItemKind::Config
             }
-            "import" if next == b'"' => {
+            "import" if next == b'"' || (gap && (is_word_start(next) || next.is_ascii_digit() || next == b'<')) => {
                 self.until_semicolon(2);
                 ItemKind::Import
             }
@@ -295,11 +300,18 @@ impl<'a> Scanner<'a> {
             }
             self.balanced();
             let at = self.lexer.after_layout(self.lexer.pos);
-            let after = self.lexer.byte(self.lexer.after_layout(at + 4));
-            if self.lexer.word_at(at) != "else" || after == b':' || after == b'{' {
+            if self.lexer.word_at(at) != "else" || self.lexer.byte(at + 4) == b':' {
                 return;
             }
             self.take();
+            if matches!(self.peek(), 0 | b'{' | b'}' | b';') {
+                let span = self.lexer.span(at, at + 4);
+                self.lexer.diags.push(
+                    Diagnostic::error("else-without-probe", span, "expected a probe after `else`")
+                        .write("fentry:vfs_read { … } else kprobe:vfs_read { … }")
+                        .note("the second is attached where the first can't be"),
+                );
+            }
         }
     }
 
@@ -331,12 +343,18 @@ impl<'a> Scanner<'a> {
     }
 
     fn no_body(&mut self, start: usize, end: usize) {
-        if end == start {
+        if end == start || self.lexer.swallowed {
             return;
         }
         let words = self.lexer.text[start..end].trim_end();
         let shown = words.lines().next().unwrap_or(words);
         let span = self.lexer.span(start, start + shown.len());
+        let name = self.lexer.word_end(start);
+        if shown.starts_with(['$', '@']) || (name > start && self.lexer.byte(name) == b'(') {
+            let diag = Diagnostic::error("top-level-statement", span, "statements stand inside a probe's body");
+            self.lexer.diags.push(diag.write(format!("BEGIN {{ {}; }}", shown.trim_end())));
+            return;
+        }
         self.lexer.diags.push(
             Diagnostic::error("no-body", span, "this probe has no body")
                 .label("`{ … }` is expected after it")

@@ -213,17 +213,33 @@ impl<'a> Lexer<'a> {
         self.push(Kind::Bad, start, end)
     }
 
+    /// Text in quotes of another kind, as far as they close on the line.
+    fn wrong_quote(&mut self, found: char) -> Token {
+        let start = self.pos;
+        let inner = &self.text[start + found.len_utf8()..];
+        let line = inner.split('\n').next().unwrap_or("");
+        let close = line.find(['\'', '`', '“', '”', '‘', '’']).filter(|at| !line[..*at].contains('"'));
+        let text = close.map_or("", |at| &line[..at]);
+        let closer = close.and_then(|at| line[at..].chars().next()).map_or(0, char::len_utf8);
+        let end = start + found.len_utf8() + text.len() + closer;
+        let message = format!("strings are written in double quotes, not in {found}");
+        let written = if text.is_empty() { "text" } else { text };
+        self.diags.push(
+            Diagnostic::error("wrong-quote", self.span(start, end), message).write(format!("\"{written}\"")),
+        );
+        self.push(Kind::Bad, start, end)
+    }
+
     /// A character that begins no token.
     fn bad(&mut self) -> Token {
         let start = self.pos;
         let found = self.text[start..].chars().next().unwrap_or('?');
+        if matches!(found, '\'' | '`' | '“' | '”' | '„' | '‘' | '’') {
+            return self.wrong_quote(found);
+        }
         let end = start + found.len_utf8();
         let span = self.span(start, end);
         let diag = match found {
-            '\'' | '`' | '“' | '”' | '„' | '‘' | '’' => {
-                Diagnostic::error("wrong-quote", span, format!("strings are written in double quotes, not in {found}"))
-                    .write("\"text\"")
-            }
             '#' => Diagnostic::error("stray-character", span, "`#` begins no comment here")
                 .note("comments begin with `//`; `#include`, `#define` and `#if` stand at the start of a line"),
             '\u{a0}' | '\u{200b}' | '\u{feff}' | '\u{2028}' | '\u{3000}' => Diagnostic::error(

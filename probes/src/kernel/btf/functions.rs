@@ -1,6 +1,7 @@
 //! Functions, their prototypes, and raw tracepoints' arguments.
 
-use super::raw::{Btf, Kind, Record};
+use super::raw::Btf;
+use super::record::{Kind, Record};
 use crate::symbols::glob::Glob;
 use std::ops::ControlFlow;
 use weftrace_lang::world::{FnProto, Param};
@@ -70,9 +71,9 @@ impl Btf {
         let mut out = Vec::new();
         self.walk(|r| {
             if r.kind == kind {
-                let name = self.string(r.name_off);
-                if let Some(rest) = name.strip_prefix(prefix).filter(|rest| glob.matches(rest)) {
-                    out.push(rest.to_owned());
+                let rest = self.bytes_at(r.name_off).strip_prefix(prefix.as_bytes());
+                if let Some(rest) = rest.filter(|rest| glob.matches_bytes(rest)) {
+                    out.push(String::from_utf8_lossy(rest).into_owned());
                 }
             }
             ControlFlow::Continue(())

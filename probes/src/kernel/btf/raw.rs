@@ -1,5 +1,6 @@
 //! Bytes → records: header, walking, finding by name and by id.
 
+use super::record::{Kind, Record, head, record, word};
 use crate::kernel::sys::Mapping;
 use memchr::memmem;
 use std::borrow::Cow;
@@ -20,97 +21,6 @@ pub enum BtfError {
     Io(String, std::io::Error),
     #[error("malformed BTF: {0}")]
     Malformed(&'static str),
-}
-
-/// BTF_KIND_*
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Void,
-    Int,
-    Ptr,
-    Array,
-    Struct,
-    Union,
-    Enum,
-    Fwd,
-    Typedef,
-    Volatile,
-    Const,
-    Restrict,
-    Func,
-    FuncProto,
-    Var,
-    DataSec,
-    Float,
-    DeclTag,
-    TypeTag,
-    Enum64,
-}
-
-impl Kind {
-    const ALL: [Self; 20] = [
-        Self::Void,
-        Self::Int,
-        Self::Ptr,
-        Self::Array,
-        Self::Struct,
-        Self::Union,
-        Self::Enum,
-        Self::Fwd,
-        Self::Typedef,
-        Self::Volatile,
-        Self::Const,
-        Self::Restrict,
-        Self::Func,
-        Self::FuncProto,
-        Self::Var,
-        Self::DataSec,
-        Self::Float,
-        Self::DeclTag,
-        Self::TypeTag,
-        Self::Enum64,
-    ];
-
-    fn of(info: u32) -> Option<Self> {
-        Self::ALL.get(((info >> 24) & 0x1f) as usize).copied()
-    }
-
-    /// Bytes that follow struct btf_type.
-    fn trailer(self, vlen: usize) -> usize {
-        match self {
-            Self::Int | Self::Var | Self::DeclTag => 4,
-            Self::Array => 12,
-            Self::Struct | Self::Union | Self::DataSec | Self::Enum64 => 12 * vlen,
-            Self::Enum | Self::FuncProto => 8 * vlen,
-            _ => 0,
-        }
-    }
-
-    /// Kinds that [`Btf::find`] is asked for.
-    fn is_indexed(self) -> bool {
-        matches!(self, Self::Struct | Self::Union | Self::Enum | Self::Enum64 | Self::Typedef | Self::Func)
-    }
-}
-
-/// One type: struct btf_type and what follows it.
-#[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
-    pub id: u32,
-    pub kind: Kind,
-    pub name_off: u32,
-    pub vlen: usize,
-    /// Bit 31 of `info`: bit-fields are packed into members' offsets; enums are signed.
-    pub flag: bool,
-    /// `size` or `type`.
-    pub word: u32,
-    pub trailer: &'a [u8],
-}
-
-impl Record<'_> {
-    /// u32 at `index` of the trailer; 0 beyond its end (its length was checked by the walk).
-    pub(super) fn extra(&self, index: usize) -> u32 {
-        word(self.trailer, index * 4).unwrap_or(0)
-    }
 }
 
 #[derive(Debug)]
@@ -143,7 +53,7 @@ pub struct Btf {
     positions: OnceLock<Positions>,
     /// (name_off, id) of every named type of an indexed kind, sorted.
     index: OnceLock<Vec<(u32, u32)>>,
-    walks: AtomicU32,
+    finds: AtomicU32,
 }
 
 /// Offsets of every [`STEP`]th type, and how many types there are.
@@ -154,14 +64,10 @@ struct Positions {
 }
 
 const STEP: u32 = 32;
-/// From this many lookups on the index (8 bytes a name) pays.
-const WALKS_BEFORE_INDEX: u32 = 4;
+/// From this many lookups (0.5 ms each) on the index (2 ms, 8 bytes a name) pays.
+const FINDS_BEFORE_INDEX: u32 = 6;
 /// Larger files aren't BTF.
 const MAX_FILE: u64 = 256 << 20;
-
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
 
 impl Btf {
     /// The running kernel's.
@@ -229,27 +135,19 @@ impl Btf {
             first_string,
             positions: OnceLock::new(),
             index: OnceLock::new(),
-            walks: AtomicU32::new(0),
+            finds: AtomicU32::new(0),
         })
     }
 
-    fn record(&self, at: usize, id: u32) -> Option<(Record<'_>, usize)> {
-        let types = &self.bytes[self.types.clone()];
-        let info = word(types, at + 4)?;
-        let kind = Kind::of(info)?;
-        let vlen = (info & 0xffff) as usize;
-        let end = at + 12 + kind.trailer(vlen);
-        let trailer = types.get(at + 12..end)?;
-        let (name_off, word) = (word(types, at)?, word(types, at + 8)?);
-        Some((Record { id, kind, name_off, vlen, flag: info >> 31 == 1, word, trailer }, end))
+    fn types(&self) -> &[u8] {
+        &self.bytes[self.types.clone()]
     }
 
     /// Visits this file's own types in order. Stops at a kind it doesn't know (a newer format): what comes before it counts.
     pub(super) fn walk<'a>(&'a self, mut see: impl FnMut(Record<'a>) -> ControlFlow<()>) {
-        let mut at = 0;
-        let mut id = self.first_id;
-        while at < self.types.len() {
-            let Some((record, next)) = self.record(at, id) else { return };
+        let types = self.types();
+        let (mut at, mut id) = (0, self.first_id);
+        while let Some((record, next)) = record(types, at, id) {
             if see(record).is_break() {
                 return;
             }
@@ -260,9 +158,10 @@ impl Btf {
 
     fn positions(&self) -> &Positions {
         self.positions.get_or_init(|| {
-            let mut positions = Positions { offsets: Vec::new(), count: 0 };
+            let types = self.types();
+            let mut positions = Positions { offsets: Vec::with_capacity(types.len() / 1024), count: 0 };
             let mut at = 0;
-            while let Some((_, next)) = self.record(at, 0).filter(|_| at < self.types.len()) {
+            while let Some((.., next)) = head(types, at).filter(|(.., next)| *next <= types.len()) {
                 if positions.count.is_multiple_of(STEP) {
                     positions.offsets.push(at as u32);
                 }
@@ -284,20 +183,26 @@ impl Btf {
             return None;
         }
         let mut at = *positions.offsets.get((index / STEP) as usize)? as usize;
+        let types = self.types();
         for _ in 0..index % STEP {
-            at = self.record(at, 0)?.1;
+            at = record(types, at, 0)?.1;
         }
-        self.record(at, id).map(|(record, _)| record)
+        record(types, at, id).map(|(record, _)| record)
     }
 
     /// The NUL-terminated bytes at a string offset.
-    fn bytes_at(&self, off: u32) -> &[u8] {
+    pub(super) fn bytes_at(&self, off: u32) -> &[u8] {
         if off < self.first_string {
             return self.base.as_deref().map_or(&[], |b| b.bytes_at(off));
         }
         let strings = &self.bytes[self.strings.clone()];
         let rest = strings.get((off - self.first_string) as usize..).unwrap_or(&[]);
         &rest[..memchr::memchr(0, rest).unwrap_or(0)]
+    }
+
+    /// `vmlinux`, or the module's name.
+    pub fn module_name(&self) -> &str {
+        &self.name
     }
 
     /// The string at an offset; "" if there is none.
@@ -334,7 +239,7 @@ impl Btf {
         if offsets.is_empty() {
             return None;
         }
-        if self.index.get().is_some() || self.walks.fetch_add(1, Ordering::Relaxed) >= WALKS_BEFORE_INDEX {
+        if self.index.get().is_some() || self.finds.fetch_add(1, Ordering::Relaxed) >= FINDS_BEFORE_INDEX {
             let index = self.index();
             return offsets.iter().find_map(|off| {
                 let from = index.partition_point(|(o, _)| o < off);
@@ -342,15 +247,31 @@ impl Btf {
                 same.filter_map(|(_, id)| self.by_id(*id)).find(|r| wanted.contains(&r.kind))
             });
         }
-        let mut found = None;
-        self.walk(|record| {
-            if offsets.contains(&record.name_off) && wanted.contains(&record.kind) {
-                found = Some(record);
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        });
-        found
+        offsets.iter().find_map(|off| self.named(*off, wanted))
+    }
+
+    /// The first type with a name: its offset's four bytes are looked for, which is quicker than walking, then it is made sure that a
+    /// type starts there (they may also be a member's name, or chance).
+    fn named(&self, name_off: u32, wanted: &[Kind]) -> Option<Record<'_>> {
+        let types = self.types();
+        let candidates = memmem::find_iter(types, &name_off.to_ne_bytes()[..]).collect::<Vec<_>>();
+        candidates.into_iter().filter(|at| at.is_multiple_of(4)).find_map(|at| {
+            let (found, _) = record(types, at, 0).filter(|(r, _)| wanted.contains(&r.kind))?;
+            Some(Record { id: self.id_at(at)?, ..found })
+        })
+    }
+
+    /// Number of the type that starts at an offset; None: none does.
+    fn id_at(&self, offset: usize) -> Option<u32> {
+        let positions = self.positions();
+        let step = positions.offsets.partition_point(|start| *start as usize <= offset).checked_sub(1)?;
+        let mut at = positions.offsets[step] as usize;
+        let mut index = step as u32 * STEP;
+        while at < offset {
+            at = head(self.types(), at)?.2;
+            index += 1;
+        }
+        (at == offset && index < positions.count).then_some(self.first_id + index)
     }
 
     fn index(&self) -> &[(u32, u32)] {

@@ -1,6 +1,7 @@
 //! Records → the language's types.
 
-use super::raw::{Btf, Kind, Record};
+use super::raw::Btf;
+use super::record::{Kind, Record};
 use weftrace_lang::hir::{EnumDef, Space, StructDef, StructField, Ty};
 
 /// Chains of typedefs, qualifiers, pointers and arrays are never this long; malformed BTF may have a cycle.
@@ -24,7 +25,7 @@ impl Btf {
         if !matches!(record.kind, Kind::Struct | Kind::Union) {
             return None;
         }
-        let fields = (0..record.vlen).filter_map(|i| self.member(&record, i)).collect();
+        let fields = (0..record.vlen).map(|i| self.member(&record, i)).collect();
         Some(StructDef {
             name: tag.to_owned(),
             union: record.kind == Kind::Union,
@@ -62,7 +63,7 @@ impl Btf {
         None
     }
 
-    fn member(&self, owner: &Record<'_>, index: usize) -> Option<StructField> {
+    fn member(&self, owner: &Record<'_>, index: usize) -> StructField {
         let (name, ty, offset) = (owner.extra(3 * index), owner.extra(3 * index + 1), owner.extra(3 * index + 2));
         let (bit, width) = if owner.flag { (offset & 0x00ff_ffff, offset >> 24) } else { (offset, 0) };
         let target = self.peel(ty);
@@ -70,14 +71,14 @@ impl Btf {
         let (bit, width) = match target {
             Some(r) if r.kind == Kind::Int && width == 0 => {
                 let (shift, bits) = ((r.extra(0) >> 16) & 0xff, r.extra(0) & 0xff);
-                if bits != 0 && bits != 8 * r.word { (bit + shift, bits) } else { (bit, 0) }
+                if bits != 0 && bits != r.word.saturating_mul(8) { (bit.saturating_add(shift), bits) } else { (bit, 0) }
             }
             _ => (bit, width),
         };
         let name = self.string(name).into_owned();
         let ty = self.ty(ty);
         if width == 0 {
-            return Some(StructField { name, ty, offset: bit / 8, bits: None });
+            return StructField { name, ty, offset: bit / 8, bits: None };
         }
         let declared = target.map_or(4, |r| r.word).clamp(1, 8);
         let (byte, bytes, first) = storage(bit, width, declared, owner.word);
@@ -85,7 +86,7 @@ impl Btf {
             Ty::Int { signed, .. } => Ty::Int { bits: (bytes * 8) as u8, signed },
             other => other,
         };
-        Some(StructField { name, ty, offset: byte, bits: Some((first as u8, width as u8)) })
+        StructField { name, ty, offset: byte, bits: Some((first as u8, width as u8)) }
     }
 
     /// The language's type of a BTF type.
@@ -116,23 +117,10 @@ impl Btf {
                 Some(name) => Ty::Enum { name, bits: int_bits(r.word), signed: r.flag },
                 None => Ty::Int { bits: int_bits(r.word), signed: r.flag },
             },
-            Kind::Int => self.int(&r),
+            Kind::Int => int(&r),
             Kind::Float => Ty::Int { bits: int_bits(r.word), signed: false },
             Kind::Array => self.array(&r, depth),
             Kind::Void | Kind::Func | Kind::FuncProto | Kind::Var | Kind::DataSec | Kind::DeclTag => Ty::Void,
-        }
-    }
-
-    fn int(&self, r: &Record<'_>) -> Ty {
-        /// BTF_INT_SIGNED, BTF_INT_BOOL
-        const SIGNED: u32 = 1;
-        const BOOL: u32 = 4;
-        let encoding = (r.extra(0) >> 24) & 0xf;
-        match r.word {
-            1 if encoding & BOOL != 0 => Ty::Bool,
-            1 | 2 | 4 | 8 => Ty::Int { bits: (r.word * 8) as u8, signed: encoding & SIGNED != 0 },
-            // __int128
-            n => Ty::Array { elem: Box::new(Ty::U64), len: n / 8 },
         }
     }
 
@@ -225,6 +213,19 @@ impl Btf {
     /// What a typedef stands for.
     pub fn typedef(&self, name: &str) -> Option<Ty> {
         self.find(name, &[Kind::Typedef]).map(|r| self.ty(r.id))
+    }
+}
+
+fn int(r: &Record<'_>) -> Ty {
+    /// BTF_INT_SIGNED, BTF_INT_BOOL
+    const SIGNED: u32 = 1;
+    const BOOL: u32 = 4;
+    let encoding = (r.extra(0) >> 24) & 0xf;
+    match r.word {
+        1 if encoding & BOOL != 0 => Ty::Bool,
+        1 | 2 | 4 | 8 => Ty::Int { bits: (r.word * 8) as u8, signed: encoding & SIGNED != 0 },
+        // __int128
+        n => Ty::Array { elem: Box::new(Ty::U64), len: n / 8 },
     }
 }
 

@@ -25,7 +25,7 @@ pub fn parse_format(category: &str, event: &str, text: &str) -> Result<TraceEven
     Ok(TraceEvent { category: category.to_owned(), name: event.to_owned(), fields, size })
 }
 
-/// `field:const char * name;	offset:8;	size:8;	signed:0;`
+/// `field:const char * name; offset:8; size:8; signed:0;` (tabs between the parts)
 fn parse_field(line: &str, user_pointers: bool) -> Option<TraceField> {
     let mut decl = None;
     let (mut offset, mut size, mut signed) = (None, None, false);

@@ -1,22 +1,22 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) with extension headers and fragments.
 
 use super::fragments::{Fragments, Key, Piece};
-use super::{Bytes, Context, Layer, Step};
+use super::{Bytes, Context, Layer, Step, next};
 use weftrace_artifact::packet::layer;
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-pub(super) fn by_version(bytes: Bytes<'_>) -> Option<Step<'_>> {
-    Some(match bytes.u8(0)? >> 4 {
-        4 => Step::Next(Layer::Ipv4(bytes)),
-        6 => Step::Next(Layer::Ipv6(bytes)),
-        _ => Step::Done,
-    })
+pub(super) fn by_version(at: &Bytes<'_>) -> Option<Step> {
+    match at.u8(0)? >> 4 {
+        4 => next(Layer::Ipv4),
+        6 => next(Layer::Ipv6),
+        _ => Some(Step::Done),
+    }
 }
 
-pub(super) fn ipv4<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
-    let h = bytes.header::<20>()?;
+pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
+    let h = at.header::<20>()?;
     let header_len = (h[0] & 0x0f) as usize * 4;
     if h[0] >> 4 != 4 || header_len < 20 {
         return None;
@@ -24,7 +24,7 @@ pub(super) fn ipv4<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option
     let mut total = u16::from_be_bytes([h[2], h[3]]) as usize;
     if total == 0 {
         // Segmentation offload: the length did not fit or was left to the device.
-        total = bytes.wire_len();
+        total = at.wire_len();
     }
     if total < header_len {
         return None;
@@ -43,34 +43,36 @@ pub(super) fn ipv4<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option
     view.ip_dst[..4].copy_from_slice(&h[16..20]);
     view.net_family = AF_INET;
     view.layers |= layer::IP;
-    let payload = bytes.limit(total).skip(header_len)?;
+    let fits = total <= at.wire_len();
+    at.cap(total);
+    at.advance(header_len)?;
     // Offset and "more fragments" both zero: not a fragment.
     if flags_offset & 0x3fff == 0 {
-        return Some(Step::Next(Layer::Proto(proto, payload)));
+        return next(Layer::Proto(proto));
     }
     let piece = Piece {
         key: Key { family: AF_INET, proto, id: view.ip_id as u32, src: view.ip_src, dst: view.ip_dst },
         offset: view.ip_frag_offset as usize,
         more: flags_offset & 0x2000 != 0,
         // The IP length says more than there is: the frame cannot hold the whole fragment.
-        whole: payload.is_whole() && total <= bytes.wire_len(),
+        whole: at.is_whole() && fits,
     };
-    fragment(piece, payload, cx.time_ns, fragments)
+    fragment(&piece, at, cx.time_ns, fragments)
 }
 
 /// Keeps a fragment; goes on if it completes its datagram.
-fn fragment<'a>(piece: Piece, payload: Bytes<'a>, time_ns: u64, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+fn fragment(piece: &Piece, at: &Bytes<'_>, time_ns: u64, fragments: Option<&mut Fragments>) -> Option<Step> {
     let proto = piece.key.proto;
     if !piece.whole || fragments.is_none() {
         // Cannot be put together; the first piece still has the transport header.
-        return Some(if piece.offset == 0 { Step::Next(Layer::Proto(proto, payload)) } else { Step::Done });
+        return Some(if piece.offset == 0 { Step::Next(Layer::Proto(proto)) } else { Step::Done });
     }
-    let complete = fragments?.add(&piece, payload.captured(), time_ns);
+    let complete = fragments?.add(piece, at.captured(), time_ns);
     Some(if complete { Step::Next(Layer::Reassembled(proto)) } else { Step::Done })
 }
 
-pub(super) fn ipv6<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
-    let h = bytes.header::<40>()?;
+pub(super) fn ipv6(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
+    let h = at.header::<40>()?;
     if h[0] >> 4 != 6 {
         return None;
     }
@@ -84,42 +86,39 @@ pub(super) fn ipv6<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option
     view.ipv6_dst.copy_from_slice(&h[24..40]);
     view.net_family = AF_INET6;
     view.layers |= layer::IPV6;
-    let rest = bytes.skip(40)?;
+    at.advance(40)?;
     // Length 0: a jumbogram or segmentation offload; the frame's length holds.
-    let rest = if length == 0 { rest } else { rest.limit(length) };
-    extensions(h[6], rest, cx, fragments)
+    if length != 0 {
+        at.cap(length);
+    }
+    extensions(h[6], at, cx, fragments)
 }
 
 /// Walks the extension headers up to the transport protocol.
-fn extensions<'a>(first: u8, bytes: Bytes<'a>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step<'a>> {
+fn extensions(first: u8, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
     const MAX_EXTENSIONS: usize = 16;
-    let (mut next, mut rest) = (first, bytes);
+    let mut proto = first;
     for _ in 0..MAX_EXTENSIONS {
-        match next {
+        match proto {
             // Hop-by-hop, routing, destination options, mobility, HIP, shim6: length in units of 8 bytes, without the first.
             0 | 43 | 60 | 135 | 139 | 140 => {
-                next = rest.u8(0)?;
-                rest = rest.skip((rest.u8(1)? as usize + 1) * 8)?;
+                proto = at.u8(0)?;
+                at.advance((at.u8(1)? as usize + 1) * 8)?;
             }
             44 => {
-                next = rest.u8(0)?;
-                let flags = rest.be16(2)?;
-                let id = rest.be32(4)?;
-                rest = rest.skip(8)?;
+                proto = at.u8(0)?;
+                let flags = at.be16(2)?;
+                let id = at.be32(4)?;
+                at.advance(8)?;
                 let (offset, more) = ((flags & 0xfff8) as usize, flags & 1 != 0);
                 // An atomic fragment (RFC 6946) is a whole datagram.
                 if offset == 0 && !more {
                     continue;
                 }
-                let piece = Piece {
-                    key: Key { family: AF_INET6, proto: next, id, src: cx.view.ipv6_src, dst: cx.view.ipv6_dst },
-                    offset,
-                    more,
-                    whole: rest.is_whole(),
-                };
-                return fragment(piece, rest, cx.time_ns, fragments);
+                let key = Key { family: AF_INET6, proto, id, src: cx.view.ipv6_src, dst: cx.view.ipv6_dst };
+                return fragment(&Piece { key, offset, more, whole: at.is_whole() }, at, cx.time_ns, fragments);
             }
-            _ => return Some(Step::Next(Layer::Proto(next, rest))),
+            _ => return next(Layer::Proto(proto)),
         }
     }
     None

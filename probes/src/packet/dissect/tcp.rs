@@ -8,10 +8,10 @@ pub(crate) const SYN: u32 = 0x02;
 pub(crate) const RST: u32 = 0x04;
 pub(crate) const ACK: u32 = 0x10;
 
-pub(super) fn tcp<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>) -> Option<Step<'a>> {
-    let h = bytes.header::<20>()?;
+pub(super) fn tcp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
+    let Some(h) = at.header::<20>() else { return cut_short(*at, cx.view) };
     let header_len = (h[12] >> 4) as usize * 4;
-    if header_len < 20 || header_len > bytes.wire_len() {
+    if header_len < 20 || header_len > at.wire_len() {
         return None;
     }
     let flags = u16::from_be_bytes([h[12], h[13]]) as u32 & 0x0fff;
@@ -24,16 +24,30 @@ pub(super) fn tcp<'a>(bytes: Bytes<'a>, cx: &mut Context<'_>) -> Option<Step<'a>
     view.tcp_flags = flags;
     view.tcp_window_raw = u16::from_be_bytes([h[14], h[15]]) as u32;
     view.tcp_urgent = u16::from_be_bytes([h[18], h[19]]);
-    view.tcp_len = (bytes.wire_len() - header_len) as u32;
+    view.tcp_len = (at.wire_len() - header_len) as u32;
     view.layers |= layer::TCP | if flags & ACK != 0 { layer::ACK } else { 0 };
-    let captured = bytes.captured();
+    let captured = at.captured();
     if header_len > 20 && (flags & SYN != 0 || cx.wants_options()) {
         let end = header_len.min(captured.len());
         options(captured.get(20..end).unwrap_or_default(), cx.view);
     }
-    let payload = captured.get(header_len..).unwrap_or_default();
-    cx.view.payload = StrRef::from(payload);
-    Some(Step::Transport(Transport::Tcp { payload }))
+    at.pass(header_len);
+    cx.view.payload = StrRef::from(at.captured());
+    Some(Step::Transport(Transport::Tcp))
+}
+
+/// A header of which only the start was captured: belongs to its conversation, but nothing follows from it.
+fn cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
+    view.tcp_src_port = bytes.be16(0)?;
+    view.tcp_dst_port = bytes.be16(2)?;
+    view.tcp_seq_raw = bytes.be32(4).unwrap_or(0);
+    view.tcp_ack_raw = bytes.be32(8).unwrap_or(0);
+    let word = u32::from(bytes.be16(12).unwrap_or(0));
+    view.tcp_hdr_len = (word >> 12) * 4;
+    view.tcp_flags = word & 0x0fff;
+    view.tcp_window_raw = u32::from(bytes.be16(14).unwrap_or(0));
+    view.layers |= layer::TCP;
+    Some(Step::Transport(Transport::TcpCutShort))
 }
 
 /// Kinds 0 (end), 1 (no operation); all others have a length that includes kind and length.

@@ -1,17 +1,17 @@
 //! IEEE 802.11 data frames, with or without a radiotap header.
 
-use super::{Bytes, Layer, Step};
+use super::{Bytes, Layer, Step, next};
 
 /// Radiotap: version, pad, header length and presence bits in little endian.
-pub(super) fn radiotap(bytes: Bytes<'_>) -> Option<Step<'_>> {
-    let length = bytes.le16(2)? as usize;
-    let flags = radiotap_flags(bytes);
-    let mut rest = bytes.skip(length)?;
+pub(super) fn radiotap(at: &mut Bytes<'_>) -> Option<Step> {
+    let length = at.le16(2)? as usize;
+    let flags = radiotap_flags(*at);
+    at.advance(length)?;
     if flags & 0x10 != 0 {
         // A frame check sequence at the end.
-        rest = rest.limit(rest.wire_len().saturating_sub(4));
+        at.cap(at.wire_len().saturating_sub(4));
     }
-    data(rest, flags & 0x20 != 0)
+    data(at, flags & 0x20 != 0)
 }
 
 /// The flags field, if the first presence word says that there is one (bit 1); only the timestamp (bit 0) lies before it.
@@ -37,11 +37,12 @@ fn radiotap_flags(bytes: Bytes<'_>) -> u8 {
     bytes.u8(at).unwrap_or(0)
 }
 
-pub(super) fn frame(bytes: Bytes<'_>) -> Option<Step<'_>> {
-    data(bytes, false)
+pub(super) fn frame(at: &mut Bytes<'_>) -> Option<Step> {
+    data(at, false)
 }
 
-fn data(bytes: Bytes<'_>, padded: bool) -> Option<Step<'_>> {
+fn data(at: &mut Bytes<'_>, padded: bool) -> Option<Step> {
+    let bytes = *at;
     let control = bytes.u8(0)?;
     let flags = bytes.u8(1)?;
     let subtype = control >> 4;
@@ -71,5 +72,6 @@ fn data(bytes: Bytes<'_>, padded: bool) -> Option<Step<'_>> {
     if padded {
         header = header.next_multiple_of(4);
     }
-    Some(Step::Next(Layer::Llc(bytes.skip(header)?)))
+    at.advance(header)?;
+    next(Layer::Llc)
 }

@@ -39,7 +39,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.urgent_pointer", T::U16, H, l::TCP, Load(offset_of!(P, tcp_urgent)), "Urgent pointer."),
     row("tcp.payload", T::Str, H, l::TCP, Str(offset_of!(P, payload)), "Captured payload."),
     row("tcp.stream", T::U32, F, FLOW, Load(offset_of!(P, tcp_stream)), "Number of the conversation, counted from 0."),
-    row("tcp.conn", T::Conn, H, l::TCP, Read::Conn, "The connection, as a join key."),
+    row("tcp.conn", T::Conn, F, l::TCP, Read::Conn, "The connection, as a join key."),
     row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection (or sent the first packet seen)."),
     row("tcp.conn_opened", T::U64, F, FLOW, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN, or of its first packet where the handshake was not seen."),
 

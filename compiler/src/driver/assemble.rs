@@ -1,0 +1,132 @@
+//! The artifact: code for every function, and the tables around it.
+
+use super::Units;
+use crate::{
+    ebpf,
+    ir::{Function, Term},
+    lower::{Module, stack_mode},
+};
+use weftrace_artifact::{
+    Artifact, Options, Place,
+    abi::LossSlot,
+    action::{Action, StreamSpec},
+    join::JoinSpec,
+    map::{MapSpec, Role},
+    program::ProgramImage,
+};
+use weftrace_lang::{
+    diag::Diagnostic,
+    span::{FileId, SourceMap, Span},
+    world::Feature,
+};
+
+/// Smallest and largest event ring (a power of two of at least a page).
+const RING_MIN: u32 = 4096;
+const RING_MAX: u32 = 1 << 30;
+
+/// The module's tables, complete.
+pub(super) struct Tables {
+    pub(super) maps: Vec<MapSpec>,
+    actions: Vec<Action>,
+    streams: Vec<StreamSpec>,
+    joins: Vec<JoinSpec>,
+    packet_needs: u32,
+    options: Options,
+    features: ebpf::Features,
+}
+
+/// Adds the maps that kernel programs share; the scratch map comes last, since it may turn out not to be needed.
+pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units) -> Tables {
+    let config = &module.program.config;
+    let options = Options {
+        print_maps_on_exit: config.print_maps_on_exit,
+        ring_bytes: config.ring_bytes.clamp(RING_MIN, RING_MAX).next_power_of_two(),
+        stack_mode: stack_mode(config.stack_mode),
+        str_trunc_trailer: config.str_trunc_trailer.clone(),
+    };
+    let programs = units.kernel.len() as u32;
+    if programs > 0 {
+        if units.kernel.iter().any(|k| reserves(&k.function)) {
+            let events = module.internal(Role::Events, true);
+            module.maps[events.0 as usize].max_entries = options.ring_bytes;
+        }
+        let losses = module.internal(Role::Losses, true);
+        module.maps[losses.0 as usize].max_entries = programs * LossSlot::COUNT;
+        let scratch = module.internal(Role::Scratch, true);
+        let scratch = &mut module.maps[scratch.0 as usize];
+        scratch.max_entries = programs;
+        scratch.value_size = ebpf::SCRATCH_LIMIT;
+    }
+    let features = ebpf::Features { cpu_v4: module.world.feature(Feature::SignedDiv).is_found(), ..ebpf::Features::default() };
+    Tables {
+        maps: module.maps,
+        actions: module.actions,
+        streams: module.streams,
+        joins,
+        packet_needs: module.packet_needs,
+        options,
+        features,
+    }
+}
+
+fn reserves(f: &Function) -> bool {
+    f.blocks.iter().any(|b| matches!(b.term, Term::Reserve { .. }))
+}
+
+/// Generates code and puts everything together.
+pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) -> (Artifact, Vec<Diagnostic>) {
+    let mut diagnostics = units.diagnostics;
+    let sources: Vec<(String, String)> =
+        (0..sources.len()).map(|i| sources.file(FileId(i as u32))).map(|f| (f.name.clone(), f.text.clone())).collect();
+    let mut programs = Vec::with_capacity(units.kernel.len());
+    for (index, unit) in units.kernel.iter().enumerate() {
+        let env = ebpf::Env {
+            maps: &tables.maps,
+            sources: &sources,
+            program: index as u32,
+            probe: ebpf::ProbeId::Constant(unit.probe),
+            features: tables.features,
+        };
+        match ebpf::compile(&unit.function, &env) {
+            Ok(image) => programs.push(image),
+            Err(e) => diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}"))),
+        }
+    }
+    size_scratch(&mut tables.maps, &programs);
+    let handlers = crate::native::compile(&units.native).unwrap_or_else(|e| {
+        diagnostics.push(Diagnostic::error("native-code", Span::default(), format!("no native code: {e}")));
+        Default::default()
+    });
+    for (name, reason) in &units.left_out {
+        diagnostics.push(Diagnostic::warning("left-out", Span::default(), format!("{name} is {reason}")));
+    }
+    let artifact = Artifact {
+        maps: tables.maps,
+        programs,
+        handlers,
+        actions: tables.actions,
+        streams: tables.streams,
+        joins: tables.joins,
+        probes: units.probes,
+        packet_needs: tables.packet_needs,
+        sources,
+        options: tables.options,
+    };
+    (artifact, diagnostics)
+}
+
+/// The scratch map as large as the largest program needs, or none.
+fn size_scratch(maps: &mut Vec<MapSpec>, programs: &[ProgramImage]) {
+    let largest = programs.iter().map(|p| p.scratch_size).max().unwrap_or(0);
+    if maps.last().is_some_and(|m| m.role == Role::Scratch) {
+        if largest == 0 {
+            maps.pop();
+        } else if let Some(m) = maps.last_mut() {
+            m.value_size = largest.next_multiple_of(8);
+        }
+    }
+}
+
+fn span(place: Place) -> Span {
+    Span { file: FileId(place.file), start: place.start, end: place.end }
+}

@@ -1,0 +1,114 @@
+//! The whole way from a checked program to an [`Artifact`], and the text of every stage on it.
+
+mod assemble;
+mod joins;
+mod plan;
+mod units;
+mod ways;
+
+pub use units::{KernelUnit, Units};
+
+use crate::{
+    lower::Module,
+    place::{self, Placement},
+};
+use weftrace_artifact::Artifact;
+use weftrace_lang::{diag::Diagnostic, hir::Program, span::SourceMap, world::World};
+
+/// What the compilation depends on besides the script and the host.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// `--read FILE`: packets come from a file, kernel probes do not run.
+    pub read_file: bool,
+    /// Off only to look at what lowering makes.
+    pub optimise: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { read_file: false, optimise: true }
+    }
+}
+
+/// A stage that prints as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// IR after the optimiser.
+    Ir,
+    /// eBPF instructions.
+    Bpf,
+    /// Cranelift's text of the native handlers.
+    Clif,
+    /// What runs where, and why.
+    Plan,
+}
+
+/// Compiles a checked program. Findings of severity error mean that parts of the artifact are missing: do not run it then.
+pub fn compile(program: &Program, sources: &SourceMap, world: &dyn World, options: &Options) -> (Artifact, Vec<Diagnostic>) {
+    let placement = place::plan(program, &place::Options { read_file: options.read_file });
+    let (units, module) = lower(program, world, &placement, options);
+    let (artifact, diagnostics) = assemble::artifact(module, units, sources);
+    (artifact, all_findings(&placement, diagnostics))
+}
+
+/// The text of a stage; what could not be compiled is in the findings.
+pub fn dump(
+    program: &Program,
+    sources: &SourceMap,
+    world: &dyn World,
+    options: &Options,
+    stage: Stage,
+) -> (String, Vec<Diagnostic>) {
+    let placement = place::plan(program, &place::Options { read_file: options.read_file });
+    let (units, module) = lower(program, world, &placement, options);
+    if stage == Stage::Ir {
+        let functions = units.kernel.iter().map(|k| &k.function).chain(&units.native);
+        let texts: Vec<String> = functions.map(ToString::to_string).collect();
+        return (texts.join("\n"), all_findings(&placement, units.diagnostics));
+    }
+    if stage == Stage::Clif {
+        let texts: Vec<String> = units.native.iter().map(|f| crate::native::clif(f).unwrap_or_else(|e| format!("; {e}\n"))).collect();
+        return (texts.join("\n"), all_findings(&placement, units.diagnostics));
+    }
+    let left_out = units.left_out.clone();
+    let (artifact, diagnostics) = assemble::artifact(module, units, sources);
+    let text = match stage {
+        Stage::Plan => plan::text(&artifact, &left_out),
+        _ => {
+            let texts: Vec<String> = artifact
+                .programs
+                .iter()
+                .map(|p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources))
+                .collect();
+            texts.join("\n")
+        }
+    };
+    (text, all_findings(&placement, diagnostics))
+}
+
+fn all_findings(placement: &Placement, rest: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut all = placement.diagnostics.clone();
+    all.extend(rest);
+    all
+}
+
+/// Lowered functions, and the tables they refer to.
+fn lower<'a>(
+    program: &'a Program,
+    world: &'a dyn World,
+    placement: &'a Placement,
+    options: &Options,
+) -> (Units, assemble::Tables) {
+    let mut units = Units::default();
+    let mut module = Module::new(program, world, placement, &mut units.diagnostics);
+    units::lower_probes(&mut module, &mut units);
+    let joins = joins::lower_joins(&mut module, &mut units);
+    let tables = assemble::tables(module, joins, &units);
+    units.kernel.iter_mut().map(|k| &mut k.function).chain(&mut units.native).for_each(|f| {
+        debug_assert_eq!(crate::ir::verify::verify_with_maps(f, Some(&tables.maps)).map_err(|e| format!("{e}\n{f}")), Ok(()));
+        if options.optimise {
+            crate::opt::run(f);
+        }
+    });
+    (units, tables)
+}

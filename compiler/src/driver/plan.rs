@@ -1,0 +1,84 @@
+//! `dump --stage plan`: what runs where, and why.
+
+use super::ways;
+use std::{collections::BTreeSet, fmt::Write};
+use weftrace_artifact::{
+    Artifact,
+    map::{Home, Role},
+    plan::{ProbePlan, Unit, Way},
+};
+
+/// Rows of probes with their side, way and reason; maps with their homes; capabilities.
+pub(super) fn text(artifact: &Artifact, left_out: &[(String, String)]) -> String {
+    let mut out = String::new();
+    let rows: Vec<[String; 4]> = artifact.probes.iter().map(|p| row(artifact, p)).collect();
+    let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
+    let (name, way) = (width(1), width(2));
+    for [side, probe, how, why] in &rows {
+        let _ = writeln!(out, "{side:<6}  {probe:<name$}  {how:<way$}  {why}");
+    }
+    for (name, reason) in left_out {
+        let _ = writeln!(out, "off     {name}  {reason}");
+    }
+    let maps = maps(artifact);
+    if !maps.is_empty() {
+        let _ = writeln!(out, "maps    {}", maps.join("  ·  "));
+    }
+    let caps = capabilities(artifact);
+    let _ = writeln!(out, "needs   {}", if caps.is_empty() { "nothing".to_owned() } else { caps.join(" ") });
+    out
+}
+
+fn row(artifact: &Artifact, probe: &ProbePlan) -> [String; 4] {
+    let side = match probe.unit {
+        Unit::Kernel(_) => "kernel",
+        Unit::Native(_) => "user",
+    };
+    let how = probe.ways.iter().map(ways::describe).collect::<Vec<_>>().join(", else ");
+    let mut why = probe.reason.clone();
+    let emits: Vec<&str> =
+        probe.emits.iter().filter_map(|s| artifact.streams.get(s.0 as usize)).map(|s| s.name.as_str()).collect();
+    if !emits.is_empty() {
+        let _ = write!(why, "; emits {}", emits.join(", "));
+    }
+    [side.to_owned(), probe.name.clone(), how, why]
+}
+
+fn maps(artifact: &Artifact) -> Vec<String> {
+    artifact
+        .maps
+        .iter()
+        .filter(|m| m.role == Role::Script)
+        .map(|m| {
+            let home = match m.home {
+                Home::Kernel => "kernel",
+                Home::User => "user",
+                Home::Both => "kernel and user",
+            };
+            match m.presence {
+                Some(_) => format!("{} {home}", m.name),
+                None => format!("{} {home}, {} entries", m.name, m.max_entries),
+            }
+        })
+        .collect()
+}
+
+fn capabilities(artifact: &Artifact) -> Vec<&'static str> {
+    let mut caps = BTreeSet::new();
+    if !artifact.programs.is_empty() {
+        caps.extend(["CAP_BPF", "CAP_PERFMON"]);
+    }
+    for way in artifact.probes.iter().flat_map(|p| &p.ways) {
+        match way {
+            Way::Pcap { .. } => {
+                caps.insert("CAP_NET_RAW");
+            }
+            // Their ids are files of tracefs.
+            Way::Tracepoint { .. } => {
+                caps.insert("CAP_DAC_READ_SEARCH");
+            }
+            _ => {}
+        }
+    }
+    caps.into_iter().collect()
+}

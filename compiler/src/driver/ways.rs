@@ -1,0 +1,89 @@
+//! From attach points to the plan's ways to attach.
+
+use crate::lower::place;
+use weftrace_artifact::{
+    plan::{JoinEvent, Rate, Way},
+    program::ProgType,
+};
+use weftrace_lang::hir::{self, Provider};
+
+use crate::place::Side;
+
+/// The ways to attach a target, best first.
+pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
+    vec![match provider {
+        Provider::Begin => Way::Begin,
+        Provider::End => Way::End,
+        Provider::Interval { ns } => Way::Interval { ns: *ns },
+        Provider::Profile { rate } => Way::Profile { rate: convert_rate(*rate) },
+        Provider::Tracepoint { category, event } => Way::Tracepoint { category: category.clone(), event: event.clone() },
+        Provider::RawTracepoint { event } if side == Side::Kernel(ProgType::TracingRawTp) => {
+            Way::TracepointBtf { event: event.clone() }
+        }
+        Provider::RawTracepoint { event } => Way::RawTracepoint { event: event.clone() },
+        Provider::Kprobe { function, module, offset, ret } => {
+            Way::Kprobe { function: function.clone(), module: module.clone(), offset: *offset, ret: *ret }
+        }
+        Provider::Uprobe { path, symbol, offset, ret, pid } => Way::Uprobe {
+            path: path.clone(),
+            offset: *offset,
+            symbol: symbol.clone(),
+            ret: *ret,
+            pid: *pid,
+            semaphore: 0,
+        },
+        Provider::Pcap { interface, filter } => Way::Pcap {
+            interface: interface.clone(),
+            filter: filter.as_ref().map(|(text, span)| (text.clone(), place(*span))),
+        },
+        Provider::Join { join, on } => Way::Join { join: join.0, on: convert_event(*on) },
+        Provider::Signal { number, .. } => Way::Signal { number: *number },
+    }]
+}
+
+fn convert_rate(rate: hir::Rate) -> Rate {
+    match rate {
+        hir::Rate::PeriodNs(ns) => Rate::PeriodNs(ns),
+        hir::Rate::Hz(hz) => Rate::Hz(hz),
+    }
+}
+
+fn convert_event(event: hir::JoinEvent) -> JoinEvent {
+    match event {
+        hir::JoinEvent::Result => JoinEvent::Result,
+        hir::JoinEvent::Orphan(leg) => JoinEvent::Orphan(leg),
+        hir::JoinEvent::Late => JoinEvent::Late,
+    }
+}
+
+/// How a way reads in the plan.
+pub(super) fn describe(way: &Way) -> String {
+    match way {
+        Way::Begin => "before anything is attached".into(),
+        Way::End => "after everything is detached".into(),
+        Way::Interval { ns } => format!("timer, every {}", duration(*ns)),
+        Way::Profile { rate: Rate::Hz(hz) } => format!("cpu-clock on every CPU, {hz} Hz"),
+        Way::Profile { rate: Rate::PeriodNs(ns) } => format!("cpu-clock on every CPU, every {}", duration(*ns)),
+        Way::Tracepoint { .. } => "perf tracepoint".into(),
+        Way::RawTracepoint { .. } => "raw tracepoint".into(),
+        Way::TracepointBtf { .. } => "tp_btf".into(),
+        Way::Kprobe { ret: false, .. } => "kprobe".into(),
+        Way::Kprobe { ret: true, .. } => "kretprobe".into(),
+        Way::Uprobe { ret: false, .. } => "uprobe".into(),
+        Way::Uprobe { ret: true, .. } => "uretprobe".into(),
+        Way::Pcap { filter: Some((f, _)), .. } => format!("packets, \"{f}\""),
+        Way::Pcap { filter: None, .. } => "packets".into(),
+        Way::Join { .. } => "join".into(),
+        Way::Signal { number } => format!("signal {number}"),
+    }
+}
+
+/// Nanoseconds in the largest unit that divides them.
+pub(super) fn duration(ns: u64) -> String {
+    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
+        if ns > 0 && ns.is_multiple_of(size) {
+            return format!("{} {unit}", ns / size);
+        }
+    }
+    format!("{ns} ns")
+}

@@ -1,0 +1,117 @@
+//! What the back end must be told, and how it fails.
+
+use crate::ir;
+use std::fmt;
+use weftrace_artifact::{
+    Place,
+    map::{MapId, MapSpec, Role},
+};
+
+/// The surroundings of one program.
+#[derive(Clone, Copy, Debug)]
+pub struct Env<'a> {
+    /// The artifact's maps; the ring, losses and scratch map are found by their [`Role`].
+    pub maps: &'a [MapSpec],
+    /// The artifact's source texts, for line information.
+    pub sources: &'a [(String, String)],
+    /// Index of the program in the artifact: its counters in the losses map, its entry in the scratch map.
+    pub program: u32,
+    /// What goes into [`weftrace_artifact::abi::RecordHeader::probe`].
+    pub probe: ProbeId,
+    pub features: Features,
+}
+
+/// How a record learns which probe fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeId {
+    /// The program serves one probe.
+    Constant(u32),
+    /// The program serves several: each attachment's cookie is the index (bpf_get_attach_cookie, kernel 5.15; not in raw
+    /// tracepoints before 6.10).
+    Cookie,
+}
+
+/// What the program may use beyond kernel 6.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    /// Signed division, sign-extending loads and moves, unconditional byte swap, long jumps: kernel 6.6, where the JIT has them.
+    pub cpu_v4: bool,
+    /// Keep to what the user-space VM rbpf does right: it has no atomic additions (a plain read, add and write instead), and
+    /// zero-extends the immediates of comparisons (negative ones go to registers). For tests.
+    pub rbpf: bool,
+    /// Instructions that the verifier will look at: 1,000,000 with CAP_BPF, else 4,096.
+    pub max_insns: u32,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        Self { cpu_v4: false, rbpf: false, max_insns: 1_000_000 }
+    }
+}
+
+impl Env<'_> {
+    /// The first map with this role.
+    pub fn map_with(&self, role: Role) -> Option<MapId> {
+        self.maps.iter().position(|m| m.role == role).map(|i| MapId(i as u32))
+    }
+}
+
+/// Why a function could not be compiled, and where in the script.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}")]
+pub struct Error {
+    pub kind: ErrorKind,
+    pub place: Place,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ErrorKind {
+    #[error("a native handler cannot become a kernel program")]
+    NotKernel,
+    #[error("the program needs the map for {0}, and the artifact has none")]
+    NoMap(RoleName),
+    #[error("map {0} is not in the artifact")]
+    UnknownMap(u32),
+    #[error("`{0}` does not work in the kernel")]
+    Unavailable(&'static str),
+    #[error("malformed IR: {0}")]
+    Malformed(&'static str),
+    #[error("too many values at once: {needed} bytes of stack, the kernel gives 512")]
+    FrameTooLarge { needed: u32 },
+    #[error("strings and buffers take {size} bytes, a program may use 32768: shorten strings with `max_strlen`")]
+    ScratchTooLarge { size: u32 },
+    #[error("{count} instructions, the kernel accepts {limit}: split the probe or shorten its strings")]
+    TooLong { count: u32, limit: u32 },
+    #[error("a jump over more than 32767 instructions: split the probe or shorten its strings")]
+    JumpTooFar,
+    #[error("register allocation: {0}")]
+    RegisterAllocation(String),
+}
+
+/// A map's role, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleName(pub Role);
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Role::Script => "the script",
+            Role::Events => "events",
+            Role::Losses => "losses",
+            Role::Scratch => "scratch",
+            Role::Zeros => "zeros",
+            Role::Stacks => "stacks",
+            Role::Config => "configuration",
+        })
+    }
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, place: Option<Place>) -> Self {
+        Self { kind, place: place.unwrap_or_default() }
+    }
+
+    pub(super) fn at(kind: ErrorKind, func: &ir::Function, span: ir::SpanId) -> Self {
+        Self::new(kind, func.spans.get(span.index()).copied())
+    }
+}

@@ -1,0 +1,85 @@
+//! Line information: which line of the script each instruction comes from, so that the verifier's log quotes the script.
+
+use super::btf::{Builder, TypeId, identifier};
+use weftrace_artifact::Place;
+
+/// A program's blobs as BPF_PROG_LOAD takes them.
+#[derive(Debug, Default)]
+pub(super) struct Info {
+    pub(super) btf: Vec<u8>,
+    pub(super) func_info: Vec<u8>,
+    pub(super) line_info: Vec<u8>,
+}
+
+/// A line of a source, from 1, with the column, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    pub(super) file: &'a str,
+    pub(super) text: &'a str,
+    pub(super) number: u32,
+    pub(super) column: u32,
+}
+
+/// The line where a place starts.
+pub(super) fn line_at(sources: &[(String, String)], place: Place) -> Option<Line<'_>> {
+    let (file, text) = sources.get(place.file as usize)?;
+    let at = (place.start as usize).min(text.len());
+    let bytes = text.as_bytes();
+    let start = bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |p| p + 1);
+    let end = bytes[start..].iter().position(|&b| b == b'\n').map_or(text.len(), |p| start + p);
+    let number = bytes[..start].iter().filter(|&&b| b == b'\n').count() as u32 + 1;
+    // Places lie on character boundaries; a wrong one only costs the quotation.
+    Some(Line { file, text: text.get(start..end).unwrap_or(""), number, column: (at - start) as u32 + 1 })
+}
+
+/// struct bpf_line_info has 22 bits for the line and 10 for the column.
+fn line_col(line: &Line<'_>) -> u32 {
+    line.number.min(0x3f_ffff) << 10 | line.column.min(0x3ff)
+}
+
+/// `int` and `int name(void *ctx)`.
+pub(super) fn program_func(btf: &mut Builder, int: TypeId, proto: Option<TypeId>, name: &str) -> (TypeId, TypeId) {
+    let proto = proto.unwrap_or_else(|| {
+        let ctx = btf.pointer(TypeId(0));
+        btf.func_proto(int, &[("ctx", ctx)])
+    });
+    (btf.func(name, proto), proto)
+}
+
+/// Raw `struct bpf_line_info` records (instruction offset, file, line, line and column), with `unit` 1 for the system call, which
+/// counts instructions, or 8 for `.BTF.ext`, which counts bytes.
+pub(super) fn line_records(
+    btf: &mut Builder,
+    sources: &[(String, String)],
+    spans: &[(u32, Place)],
+    unit: u32,
+    base: u32,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut last: Option<(u32, u32)> = None;
+    for &(insn, place) in spans {
+        let Some(line) = line_at(sources, place) else { continue };
+        let key = (place.file, line_col(&line));
+        if last == Some(key) {
+            continue;
+        }
+        last = Some(key);
+        let words = [base + insn * unit, btf.string(line.file), btf.string(line.text.trim()), key.1];
+        out.extend(words.iter().flat_map(|w| w.to_le_bytes()));
+    }
+    out
+}
+
+/// The blobs for one program; empty without sources.
+pub(super) fn program(name: &str, sources: &[(String, String)], spans: &[(u32, Place)]) -> Info {
+    // The first instruction must have a line.
+    if spans.first().is_none_or(|&(_, place)| line_at(sources, place).is_none()) {
+        return Info::default();
+    }
+    let mut btf = Builder::new();
+    let int = btf.int("int", 4, true);
+    let (func, _) = program_func(&mut btf, int, None, &identifier(name));
+    let line_info = line_records(&mut btf, sources, spans, 1, 0);
+    let func_info = [0u32, func.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+    Info { btf: btf.finish(), func_info, line_info }
+}

@@ -1,0 +1,142 @@
+//! Helper calls. `super::super::helpers` lists arguments and results.
+
+use super::host::{Host, copy_str, errno, header};
+use super::memory::Object;
+use super::{InterpError, Machine, Val};
+use crate::ir::{Helper, Value};
+use std::collections::BTreeMap;
+use weftrace_artifact::map::MapId;
+
+impl Machine<'_> {
+    pub(super) fn call(&mut self, helper: Helper, map: Option<MapId>, args: &[Value]) -> Result<u64, InterpError> {
+        let host = &mut *self.host;
+        Ok(match helper {
+            Helper::KtimeBoot => host.now,
+            Helper::KtimeMono => host.clock(1),
+            Helper::KtimeTai => host.clock(11),
+            Helper::PidTgid => host.pid_tgid,
+            Helper::UidGid => host.uid_gid,
+            Helper::Cpu => host.cpu.into(),
+            Helper::Random => host.random(),
+            Helper::CurrentTask => host.current_task,
+            Helper::CgroupId => host.cgroup_id,
+            Helper::StackId => host.stack_id as u64,
+            Helper::MapUpdate | Helper::MapDelete | Helper::MapLen => {
+                let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;
+                self.call_map(helper, map, args)?
+            }
+            _ => self.call_with_memory(helper, args)?,
+        })
+    }
+
+    fn call_map(&mut self, helper: Helper, map: u32, args: &[Value]) -> Result<u64, InterpError> {
+        let (key_size, value_size) = (self.map(map)?.key_size().into(), self.map(map)?.value_size().into());
+        if helper == Helper::MapLen {
+            return Ok(self.map(map)?.len() as u64);
+        }
+        let key = self.read(self.arg(args, 0)?, 0, key_size)?;
+        let result = if helper == Helper::MapDelete {
+            self.map(map)?.delete(&key)
+        } else {
+            let value = self.read(self.arg(args, 1)?, 0, value_size)?;
+            let flags = self.int_arg(args, 2)?;
+            self.map(map)?.update(&key, &value, flags)
+        };
+        Ok(result as u64)
+    }
+
+    fn call_with_memory(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
+        match helper {
+            Helper::SocketCookie => {
+                let socket = self.int_arg(args, 0)?;
+                Ok(self.host.cookies.get(&socket).copied().unwrap_or(0))
+            }
+            Helper::CountLoss => {
+                let slot = self.int_arg(args, 0)?;
+                self.host.count_loss(slot);
+                Ok(0)
+            }
+            Helper::ClockGettime => self.int_arg(args, 0).map(|id| self.host.clock(id)),
+            Helper::Comm => {
+                let comm = self.host.comm(self.length(args, 1)?);
+                self.write(self.arg(args, 0)?, 0, &comm)?;
+                Ok(0)
+            }
+            Helper::PacketConn => match self.host.conn {
+                Some(conn) => self.write(self.arg(args, 1)?, 0, &conn).map(|()| 1),
+                None => self.touch(self.arg(args, 1)?, 48).map(|()| 0),
+            },
+            Helper::CopyStr => {
+                let src = self.read(self.arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
+                let (bytes, len) = copy_str(self.length(args, 1)?, &src);
+                self.write(self.arg(args, 0)?, 0, &bytes)?;
+                Ok(len as u64)
+            }
+            Helper::HeaderGet => self.header_get(args),
+            _ => self.probe_read(helper, args),
+        }
+    }
+
+    fn header_get(&mut self, args: &[Value]) -> Result<u64, InterpError> {
+        let headers = self.read(self.arg(args, 0)?, 0, self.length(args, 1)? as i64)?;
+        let name = self.read(self.arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
+        let (dst, capacity) = (self.arg(args, 4)?, self.length(args, 5)?);
+        match header(&headers, &name) {
+            Some(value) => {
+                let (bytes, len) = copy_str(capacity, value);
+                self.write(dst, 0, &bytes)?;
+                Ok(len as u64)
+            }
+            None => self.touch(dst, capacity as i64).map(|()| u64::MAX),
+        }
+    }
+
+    /// read_{kernel,user}{,_str}: (dst, length, address). On failure dst is zeroed; a shorter string leaves the rest as it was.
+    fn probe_read(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
+        let (dst, len, source) = (self.arg(args, 0)?, self.length(args, 1)?, self.arg(args, 2)?);
+        // The context is kernel memory too.
+        let context;
+        let (address, memory) = match self.get(source)? {
+            Val::Ptr(Object::Ctx, offset) => {
+                context = BTreeMap::from([(0, self.host.ctx.clone())]);
+                (offset as u64, &context)
+            }
+            _ => (self.int(source)?, self.read_space(helper)?),
+        };
+        let is_str = matches!(helper, Helper::ReadKernelStr | Helper::ReadUserStr);
+        let found = if is_str { Host::peek_str(memory, address, len) } else { Host::peek(memory, address, len) };
+        self.touch(dst, len as i64)?;
+        match found {
+            Some(bytes) => {
+                self.write(dst, 0, &bytes)?;
+                Ok(if is_str { bytes.len() as u64 } else { 0 })
+            }
+            None => {
+                self.write(dst, 0, &vec![0; len])?;
+                Ok(errno::EFAULT as u64)
+            }
+        }
+    }
+
+    fn read_space(&self, helper: Helper) -> Result<&BTreeMap<u64, Vec<u8>>, InterpError> {
+        match helper {
+            Helper::ReadKernel | Helper::ReadKernelStr => Ok(&self.host.kernel),
+            Helper::ReadUser | Helper::ReadUserStr => Ok(&self.host.user),
+            _ => Err(InterpError::Malformed("an unknown helper")),
+        }
+    }
+
+    fn arg(&self, args: &[Value], index: usize) -> Result<Value, InterpError> {
+        args.get(index).copied().ok_or(InterpError::Malformed("an argument is missing"))
+    }
+
+    fn int_arg(&self, args: &[Value], index: usize) -> Result<u64, InterpError> {
+        self.int(self.arg(args, index)?)
+    }
+
+    /// A length; no object has more than a mebibyte.
+    fn length(&self, args: &[Value], index: usize) -> Result<usize, InterpError> {
+        let len = self.int_arg(args, index)?;
+        if len > 1 << 20 { Err(InterpError::Malformed("a length over 2^20")) } else { Ok(len as usize) }
+    }
+}

@@ -1,0 +1,185 @@
+//! Aggregations: updates of the layouts that `weftrace_artifact::map::Value` documents, and their values as numbers.
+
+use super::{
+    cx::{Cx, R},
+    layout::width,
+    mem::Mem,
+};
+use crate::ir::{BinaryOp, Cond, Value};
+use weftrace_artifact::map::{hist_buckets, lhist_buckets};
+use weftrace_lang::{
+    hir::{Agg, Expr, MapRef, Ty},
+    span::Span,
+};
+
+impl Cx<'_, '_> {
+    /// `@m[k] = count()` and the like.
+    pub(crate) fn aggregate(&mut self, map: MapRef, key: Option<&Expr>, arg: Option<&Expr>, span: Span) -> R<()> {
+        let Ty::Agg(agg) = self.m.program.maps[map.index()].value.clone() else {
+            return self.not_yet(span, "an aggregation into a map of plain values");
+        };
+        // The argument first: it may read this map.
+        let (value, signed) = match arg {
+            Some(e) => (self.scalar(e)?, width(&e.ty).1),
+            None => (self.iconst(1), false),
+        };
+        self.element(map, key, span, |cx, m| {
+            match agg {
+                Agg::Count => {
+                    let one = cx.iconst(1);
+                    cx.add_to(map, m, one, 8);
+                }
+                Agg::Sum { .. } => cx.add_to(map, m, value, 8),
+                Agg::Min { signed } => cx.extreme(m, value, if signed { Cond::Slt } else { Cond::Ult }),
+                Agg::Max { signed } => cx.extreme(m, value, if signed { Cond::Sgt } else { Cond::Ugt }),
+                Agg::Avg { .. } | Agg::Stats { .. } => {
+                    cx.add_to(map, m, value, 8);
+                    let one = cx.iconst(1);
+                    cx.add_to(map, m.at(8), one, 8);
+                }
+                Agg::Hist { bits } => {
+                    let bucket = cx.hist_bucket(value, signed, bits);
+                    cx.count_bucket(map, m, bucket, hist_buckets(bits));
+                }
+                Agg::Lhist { min, max, step } => {
+                    let bucket = cx.lhist_bucket(value, signed, (min, max, step));
+                    cx.count_bucket(map, m, bucket, lhist_buckets(min, max, step));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// {value, set}: stores the value if none is set or it is beyond the one there.
+    fn extreme(&mut self, m: Mem, value: Value, beyond: Cond) {
+        let (compare, store, done) = (self.block(), self.block(), self.block());
+        let set = self.load(8, false, m.at(8));
+        self.brif(set, compare, store);
+        self.start(compare);
+        let old = self.load(8, false, m);
+        let better = self.b.icmp(beyond, value, old);
+        self.brif(better, store, done);
+        self.start(store);
+        self.store(8, value, m);
+        let one = self.iconst(1);
+        self.store(8, one, m.at(8));
+        self.jump(done);
+        self.start(done);
+    }
+
+    /// Adds 1 to a bucket. The index is compared with the number of buckets, so that the verifier knows its bound.
+    fn count_bucket(&mut self, map: MapRef, m: Mem, bucket: Value, buckets: u32) {
+        let (inside, done) = (self.block(), self.block());
+        let last = self.iconst(i64::from(buckets) - 1);
+        let beyond = self.b.icmp(Cond::Ugt, bucket, last);
+        self.brif(beyond, done, inside);
+        self.start(inside);
+        let offset = self.b.binary_imm(BinaryOp::Shl, bucket, 3);
+        let start = self.addr(m);
+        let ptr = self.b.ptr_index(start, offset, (buckets - 1) * 8);
+        let one = self.iconst(1);
+        self.add_to(map, Mem::new(ptr, 0), one, 8);
+        self.jump(done);
+        self.start(done);
+    }
+
+    /// The bucket of `hist(value, bits)`, as [`hist_buckets`] describes.
+    pub(crate) fn hist_bucket(&mut self, value: Value, signed: bool, bits: u8) -> Value {
+        let done = self.block_with(&[crate::ir::Ty::I64]);
+        if signed {
+            let (negative, go_on) = (self.block(), self.block());
+            let below = self.is_negative(value);
+            self.brif(below, negative, go_on);
+            self.start(negative);
+            let zero = self.iconst(0);
+            self.jump_with(done, &[zero]);
+            self.start(go_on);
+        }
+        let (small, large) = (self.block(), self.block());
+        let is_small = self.b.icmp_imm(Cond::Ult, value, 1 << bits);
+        self.brif(is_small, small, large);
+        self.start(small);
+        let bucket = self.b.binary_imm(BinaryOp::Iadd, value, 1);
+        self.jump_with(done, &[bucket]);
+        self.start(large);
+        let log = self.log2(value);
+        let bits = i64::from(bits);
+        // ((log - bits + 1) << bits) + ((value >> (log - bits)) & mask) + 1
+        let above = self.b.binary_imm(BinaryOp::Isub, log, bits);
+        let power = self.b.binary_imm(BinaryOp::Iadd, above, 1);
+        let mut bucket = self.b.binary_imm(BinaryOp::Shl, power, bits);
+        if bits > 0 {
+            let part = self.b.lshr(value, above);
+            let part = self.b.binary_imm(BinaryOp::Band, part, (1 << bits) - 1);
+            bucket = self.b.iadd(bucket, part);
+        }
+        let bucket = self.b.binary_imm(BinaryOp::Iadd, bucket, 1);
+        self.jump_with(done, &[bucket]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// floor(log2(value)) of a value other than 0: halves the range six times, without branches.
+    fn log2(&mut self, value: Value) -> Value {
+        let mut rest = value;
+        let mut log = None;
+        for step in [5, 4, 3, 2, 1, 0] {
+            let width = 1i64 << step;
+            let high = if width == 32 {
+                let top = self.b.binary_imm(BinaryOp::Lshr, rest, 32);
+                self.b.icmp_imm(Cond::Ne, top, 0)
+            } else {
+                self.b.icmp_imm(Cond::Ugt, rest, (1 << width) - 1)
+            };
+            let shift = if step > 0 { self.b.binary_imm(BinaryOp::Shl, high, step) } else { high };
+            if step > 0 {
+                rest = self.b.lshr(rest, shift);
+            }
+            log = Some(match log {
+                Some(l) => self.b.bor(l, shift),
+                None => shift,
+            });
+        }
+        log.unwrap_or(value)
+    }
+
+    /// The bucket of `lhist(value, min, max, step)`, as [`lhist_buckets`] describes.
+    pub(crate) fn lhist_bucket(&mut self, value: Value, signed: bool, (min, max, step): (i64, i64, i64)) -> Value {
+        let signed = signed || min < 0;
+        let (less, not_less) = if signed { (Cond::Slt, Cond::Sge) } else { (Cond::Ult, Cond::Uge) };
+        let done = self.block_with(&[crate::ir::Ty::I64]);
+        let (below, not_below, above, inside) = (self.block(), self.block(), self.block(), self.block());
+        let is_below = self.b.icmp_imm(less, value, min);
+        self.brif(is_below, below, not_below);
+        self.start(below);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[zero]);
+        self.start(not_below);
+        let is_above = self.b.icmp_imm(not_less, value, max);
+        self.brif(is_above, above, inside);
+        self.start(above);
+        let last = self.iconst(i64::from(lhist_buckets(min, max, step)) - 1);
+        self.jump_with(done, &[last]);
+        self.start(inside);
+        let from_min = self.b.binary_imm(BinaryOp::Isub, value, min);
+        let bucket = self.b.binary_imm(BinaryOp::Udiv, from_min, step.max(1));
+        let bucket = self.b.binary_imm(BinaryOp::Iadd, bucket, 1);
+        self.jump_with(done, &[bucket]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// An aggregate as a number, in user space, where the whole value is known.
+    pub(crate) fn aggregate_value(&mut self, agg: &Agg, m: Mem, span: Span) -> R<Value> {
+        match agg {
+            Agg::Count | Agg::Sum { .. } | Agg::Min { .. } | Agg::Max { .. } => Ok(self.load(8, false, m)),
+            Agg::Avg { signed } | Agg::Stats { signed } => {
+                let total = self.load(8, false, m);
+                let count = self.load(8, false, m.at(8));
+                // Nothing counted: 0, as the IR divides.
+                Ok(if *signed { self.b.sdiv(total, count) } else { self.b.udiv(total, count) })
+            }
+            Agg::Hist { .. } | Agg::Lhist { .. } => self.not_yet(span, "a histogram as a number"),
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Builtin values and functions that give a number, and what a program's context holds.
+
+use super::{
+    cx::{Cx, R},
+    layout::width,
+    mem::Mem,
+    module::config,
+};
+use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
+use weftrace_artifact::{
+    abi::LossSlot,
+    map::Role,
+    program::FieldPath,
+};
+use weftrace_lang::{
+    hir::{Clock, Expr, ExprKind as E, Func, Provider, Ty},
+    span::Span,
+};
+
+/// Offsets in the registers that kprobes and uprobes get (struct pt_regs; user_pt_regs on aarch64).
+pub(crate) struct Registers {
+    /// Integer arguments of the C calling convention.
+    pub(crate) args: &'static [i32],
+    pub(crate) result: i32,
+}
+
+/// System V x86-64 (rdi, rsi, rdx, rcx, r8, r9; rax), arch/x86/include/asm/ptrace.h.
+const X86_64: Registers = Registers { args: &[112, 104, 96, 88, 72, 64], result: 80 };
+/// AAPCS64 (x0 … x7; x0), arch/arm64/include/uapi/asm/ptrace.h.
+const AARCH64: Registers = Registers { args: &[0, 8, 16, 24, 32, 40, 48, 56], result: 0 };
+
+pub(crate) fn registers() -> &'static Registers {
+    if cfg!(target_arch = "aarch64") { &AARCH64 } else { &X86_64 }
+}
+
+/// User stack instead of the kernel's (BPF_F_USER_STACK).
+const BPF_F_USER_STACK: i64 = 1 << 8;
+/// Numbers for ClockGettime.
+const CLOCK_MONOTONIC: i64 = 1;
+const CLOCK_TAI: i64 = 11;
+
+impl Cx<'_, '_> {
+    pub(crate) fn call_scalar(&mut self, func: Func, args: &[Expr], e: &Expr) -> R<Value> {
+        let value = match func {
+            Func::Pid => {
+                let both = self.b.call(Helper::PidTgid, &[]);
+                self.b.binary_imm(BinaryOp::Lshr, both, 32)
+            }
+            Func::Tid => {
+                let both = self.b.call(Helper::PidTgid, &[]);
+                self.b.unary(UnaryOp::Zext32, both)
+            }
+            Func::Gid => {
+                let both = self.b.call(Helper::UidGid, &[]);
+                self.b.binary_imm(BinaryOp::Lshr, both, 32)
+            }
+            Func::Uid | Func::Username => {
+                let both = self.b.call(Helper::UidGid, &[]);
+                self.b.unary(UnaryOp::Zext32, both)
+            }
+            Func::Nsecs(clock) => self.clock(clock),
+            Func::StartTime => self.start_time(),
+            Func::Elapsed => {
+                let now = self.clock(Clock::Boot);
+                let start = self.start_time();
+                self.b.isub(now, start)
+            }
+            Func::Cpu => self.b.call(Helper::Cpu, &[]),
+            Func::Rand => self.b.call(Helper::Random, &[]),
+            Func::Ncpus => self.iconst(i64::from(self.m.world.cpus())),
+            Func::Curtask => self.kernel_call(Helper::CurrentTask, "curtask", e.span)?,
+            Func::Cgroup => self.kernel_call(Helper::CgroupId, "cgroup", e.span)?,
+            Func::Ppid => self.ppid(e.span)?,
+            Func::KStack => self.stack(0, e.span)?,
+            Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed => self.arg(args, 0, func, e)?,
+            // (format, ns): the format is in the type.
+            Func::Strftime => self.arg(args, args.len().saturating_sub(1), func, e)?,
+            Func::Bswap => {
+                let v = self.arg(args, 0, func, e)?;
+                match args.first().map(|a| width(&a.ty).0) {
+                    Some(2) => self.b.unary(UnaryOp::Bswap16, v),
+                    Some(4) => self.b.unary(UnaryOp::Bswap32, v),
+                    Some(8) => self.b.unary(UnaryOp::Bswap64, v),
+                    _ => v,
+                }
+            }
+            Func::Strlen => match args {
+                [s, ..] => return self.with_temps(|cx| cx.strlen(s)),
+                [] => return self.not_yet(e.span, "strlen() without a string"),
+            },
+            Func::Strncmp => return self.with_temps(|cx| cx.strncmp(args, e)),
+            Func::Strcontains => return self.with_temps(|cx| cx.strcontains(args, e)),
+            Func::SockCookie => {
+                let sk = self.arg(args, 0, func, e)?;
+                return self.socket_cookie(sk, e.span);
+            }
+            Func::UStack
+            | Func::Comm
+            | Func::FuncName
+            | Func::ProbeName
+            | Func::Str
+            | Func::Buf
+            | Func::Ntop
+            | Func::Macaddr
+            | Func::Usym
+            | Func::Conn => return self.not_yet(e.span, format!("{func:?} as a number")),
+        };
+        Ok(match &e.ty {
+            ty @ (Ty::Int { .. } | Ty::Bool | Ty::Enum { .. }) if width(ty).0 < 8 => self.normalise(value, ty),
+            _ => value,
+        })
+    }
+
+    fn kernel_call(&mut self, helper: Helper, what: &str, span: Span) -> R<Value> {
+        if !self.kernel {
+            return self.elsewhere(span, what);
+        }
+        Ok(self.b.call(helper, &[]))
+    }
+
+    fn clock(&mut self, clock: Clock) -> Value {
+        match (clock, self.kernel) {
+            (Clock::Boot, _) => self.b.call(Helper::KtimeBoot, &[]),
+            (Clock::Monotonic, true) => self.b.call(Helper::KtimeMono, &[]),
+            (Clock::Tai, true) => self.b.call(Helper::KtimeTai, &[]),
+            (Clock::Monotonic, false) => {
+                let id = self.iconst(CLOCK_MONOTONIC);
+                self.b.call(Helper::ClockGettime, &[id])
+            }
+            (Clock::Tai, false) => {
+                let id = self.iconst(CLOCK_TAI);
+                self.b.call(Helper::ClockGettime, &[id])
+            }
+        }
+    }
+
+    /// When the script started, from the config map.
+    fn start_time(&mut self) -> Value {
+        let map = self.m.internal(Role::Config, self.kernel);
+        let key = self.temp(4);
+        let zero = self.iconst(0);
+        self.store(4, zero, key);
+        let (missing, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        let entry = self.lookup_or(map, key.ptr, missing);
+        let start = self.b.load(Width::U64, entry, config::START_BOOT_NS);
+        self.jump_with(done, &[start]);
+        self.start(missing);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[zero]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// `task->real_parent->tgid`
+    fn ppid(&mut self, span: Span) -> R<Value> {
+        let (Some(parent), Some(tgid)) = (self.member("task_struct", "real_parent"), self.member("task_struct", "tgid")) else {
+            return self.not_yet(span, "ppid on a kernel whose task_struct is not known");
+        };
+        let task = self.kernel_call(Helper::CurrentTask, "ppid", span)?;
+        let parent = self.read_member(task, "task_struct", "real_parent", parent, (8, false), span)?;
+        self.read_member(parent, "task_struct", "tgid", tgid, (4, false), span)
+    }
+
+    /// Reads a member of a kernel struct; the offset is relocated at load.
+    pub(crate) fn read_member(
+        &mut self,
+        base: Value,
+        name: &str,
+        members: &str,
+        offset: u32,
+        (bytes, signed): (u32, bool),
+        span: Span,
+    ) -> R<Value> {
+        let path = FieldPath::Struct { name: name.to_owned(), members: members.to_owned() };
+        let address = self.b.field_off(base, i64::from(offset), &path);
+        let remote = self.remote(address, false);
+        let buffer = self.temp(8);
+        self.read_remote(buffer, bytes, &remote, span)?;
+        Ok(self.load(bytes, signed, buffer))
+    }
+
+    /// Offset of a member (dotted path) of a kernel struct, also inside anonymous members.
+    pub(crate) fn member(&self, name: &str, members: &str) -> Option<u32> {
+        let mut current = name.to_owned();
+        let mut offset = 0;
+        for part in members.split('.') {
+            let (at, ty) = self.find_member(&current, part, 0)?;
+            offset += at;
+            if let Ty::Struct(next) = ty {
+                current = next;
+            }
+        }
+        Some(offset)
+    }
+
+    fn find_member(&self, name: &str, part: &str, depth: u32) -> Option<(u32, Ty)> {
+        if depth > 8 {
+            return None;
+        }
+        let def = self.m.world.kernel_struct(name).found().or_else(|| self.m.program.struct_def(name).cloned())?;
+        if let Some(f) = def.fields.iter().find(|f| f.name == part) {
+            return Some((f.offset, f.ty.clone()));
+        }
+        def.fields.iter().filter(|f| f.name.is_empty()).find_map(|f| {
+            let Ty::Struct(inner) = &f.ty else { return None };
+            let (at, ty) = self.find_member(inner, part, depth + 1)?;
+            Some((f.offset + at, ty))
+        })
+    }
+
+    fn stack(&mut self, flags: i64, span: Span) -> R<Value> {
+        if !self.kernel {
+            return self.elsewhere(span, "a stack trace");
+        }
+        let stacks = self.m.internal(Role::Stacks, true);
+        let (ctx, flags) = (self.b.ctx(), self.iconst(flags));
+        let id = self.b.call_map(Helper::StackId, stacks, &[ctx, flags]);
+        self.loss_if_negative(id, LossSlot::Stack);
+        Ok(id)
+    }
+
+    /// {id, pid, 0}
+    pub(crate) fn ustack_into(&mut self, e: &Expr, dst: Mem) -> R<()> {
+        if !matches!(e.kind, E::Call { func: Func::UStack, .. }) {
+            return self.copy_converted(e, dst, &e.ty, false);
+        }
+        let id = self.stack(BPF_F_USER_STACK, e.span)?;
+        self.store(8, id, dst);
+        self.store_pid(dst.at(8));
+        Ok(())
+    }
+
+    /// {address, pid, 0}
+    pub(crate) fn usym_into(&mut self, e: &Expr, dst: Mem) -> R<()> {
+        let E::Call { func: Func::Usym, args } = &e.kind else {
+            return self.copy_converted(e, dst, &e.ty, false);
+        };
+        let address = self.arg(args, 0, Func::Usym, e)?;
+        self.store(8, address, dst);
+        self.store_pid(dst.at(8));
+        Ok(())
+    }
+
+    fn store_pid(&mut self, dst: Mem) {
+        let both = self.b.call(Helper::PidTgid, &[]);
+        let pid = self.b.binary_imm(BinaryOp::Lshr, both, 32);
+        // The u32 pid and a u32 zero.
+        self.store(8, pid, dst);
+    }
+
+    // The program's context.
+
+    /// `args.f`, `argN`, `retval`, `reg()` as numbers.
+    pub(crate) fn context_value(&mut self, e: &Expr) -> R<Value> {
+        if !self.kernel {
+            return self.elsewhere(e.span, "the probe's context");
+        }
+        match &e.kind {
+            E::TraceArg { offset, data_loc, .. } => {
+                let (bytes, signed) = width(&e.ty);
+                if *data_loc {
+                    return self.not_yet(e.span, "a variable-length array as a number");
+                }
+                self.trace_load(e, *offset, bytes, signed)
+            }
+            E::Arg(n) => {
+                let raw = self.argument(*n, e.span)?;
+                Ok(self.normalise_int(raw, &e.ty))
+            }
+            E::Retval => {
+                let raw = self.register(registers().result, e.span)?;
+                Ok(self.normalise_int(raw, &e.ty))
+            }
+            E::Reg { offset } => self.register(*offset as i32, e.span),
+            _ => self.not_yet(e.span, "this part of the context"),
+        }
+    }
+
+    fn normalise_int(&mut self, v: Value, ty: &Ty) -> Value {
+        if width(ty).0 < 8 { self.normalise(v, ty) } else { v }
+    }
+
+    /// A field of the tracepoint's record, whose offset the loader relocates.
+    pub(crate) fn trace_load(&mut self, e: &Expr, offset: u32, bytes: u32, signed: bool) -> R<Value> {
+        let E::TraceArg { field, .. } = &e.kind else { return self.not_yet(e.span, "this field") };
+        let Some(Provider::Tracepoint { category, event }) = self.target.map(|t| &t.provider) else {
+            return self.elsewhere(e.span, "a tracepoint's field");
+        };
+        let path =
+            FieldPath::Tracepoint { category: category.clone(), event: event.clone(), field: field.clone() };
+        let m = Mem::new(self.b.ctx(), offset as i32);
+        if m.align < bytes {
+            return Ok(self.load(bytes, signed, m));
+        }
+        let width = match (bytes, signed) {
+            (1, false) => Width::U8,
+            (2, false) => Width::U16,
+            (4, false) => Width::U32,
+            (1, true) => Width::I8,
+            (2, true) => Width::I16,
+            (4, true) => Width::I32,
+            _ => Width::U64,
+        };
+        Ok(self.b.load_field(width, m.ptr, m.offset, &path))
+    }
+
+    fn argument(&mut self, n: u32, span: Span) -> R<Value> {
+        match self.target.map(|t| &t.provider) {
+            // struct bpf_raw_tracepoint_args: u64 args[]
+            Some(Provider::RawTracepoint { .. }) => self.register(n as i32 * 8, span),
+            Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match registers().args.get(n as usize) {
+                Some(offset) => self.register(*offset, span),
+                None => self.not_yet(span, "arguments that are passed on the stack"),
+            },
+            _ => self.elsewhere(span, "an argument"),
+        }
+    }
+
+    fn register(&mut self, offset: i32, span: Span) -> R<Value> {
+        if !self.kernel {
+            return self.elsewhere(span, "a register");
+        }
+        let ctx = self.b.ctx();
+        Ok(self.b.load(Width::U64, ctx, offset))
+    }
+}

@@ -1,0 +1,210 @@
+//! Statements and control flow.
+
+use super::{
+    cx::{Cx, R, VarHome},
+    layout::in_register,
+    mem::Mem,
+    ssa::Variable,
+};
+use crate::{
+    ir::{BinaryOp, Cond},
+    place::walk::{self, Node},
+};
+use weftrace_lang::span::Span;
+use weftrace_lang::hir::{Block, Expr, ExprKind as E, Stmt, StmtKind as S, Ty, VarRef};
+
+/// Rounds of a kernel loop whose end is not known beforehand.
+const MAX_KERNEL_ROUNDS: i64 = 1024;
+
+impl Cx<'_, '_> {
+    /// The statements of a block; its value, if it has one, is evaluated for its effect.
+    pub(crate) fn block_stmts(&mut self, block: &Block) -> R<()> {
+        for s in &block.stmts {
+            self.stmt(s)?;
+        }
+        if let Some(tail) = &block.tail {
+            self.effect(tail)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn stmt(&mut self, s: &Stmt) -> R<()> {
+        self.at(s.span, |cx| cx.with_temps(|cx| cx.stmt_inner(s)))
+    }
+
+    fn stmt_inner(&mut self, s: &Stmt) -> R<()> {
+        match &s.kind {
+            S::Expr(e) => self.effect(e),
+            S::SetVar { var, value } => self.assign(*var, value),
+            S::SetMap { map, key, value } => self.map_set(*map, key.as_ref(), value, s.span),
+            S::Aggregate { map, key, arg } => self.aggregate(*map, key.as_ref(), arg.as_ref(), s.span),
+            S::AddMap { map, key, delta } => self.map_add(*map, key.as_ref(), *delta, s.span),
+            S::DeleteMap { map, key } => self.map_delete(*map, key.as_ref(), s.span),
+            S::If { cond, then, otherwise } => self.either(
+                |cx, a, b| cx.with_temps(|cx| cx.branch(cond, a, b)),
+                |cx| cx.block_stmts(then),
+                |cx| otherwise.as_ref().map_or(Ok(()), |b| cx.block_stmts(b)),
+            ),
+            S::While { cond, body } => self.while_loop(cond, body),
+            S::ForRange { var, from, to, body } => self.range_loop(*var, from, to, body),
+            S::ForMap { .. } => self.not_yet(s.span, "a loop over a map"),
+            S::Unroll { count, body } => self.unroll(*count, body),
+            S::Break | S::Continue => self.jump_out(matches!(s.kind, S::Break), s),
+            S::Return => {
+                self.leave();
+                Ok(())
+            }
+            S::Action { action, args } => self.action(action, args, s.span),
+            S::Emit { stream, fields } => self.emit(*stream, fields, s.span),
+        }
+    }
+
+    /// An expression whose value nobody wants.
+    fn effect(&mut self, e: &Expr) -> R<()> {
+        match &e.kind {
+            E::Block(b) => self.block_stmts(b),
+            E::Cond { cond, then, otherwise } => {
+                self.either(|cx, a, b| cx.branch(cond, a, b), |cx| cx.effect(then), |cx| cx.effect(otherwise))
+            }
+            _ if e.ty == Ty::Void => Ok(()),
+            _ if in_register(&e.ty) => self.scalar(e).map(|_| ()),
+            _ if has_effect(e) => self.memory_of(e).map(|_| ()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn assign(&mut self, var: VarRef, value: &Expr) -> R<()> {
+        let ty = self.var_ty(var);
+        match self.var_home(var) {
+            Some(VarHome::Ssa(variable)) => {
+                let v = self.scalar_as(value, &ty)?;
+                self.set_var(variable, v);
+                Ok(())
+            }
+            Some(VarHome::Slot(slot)) => {
+                let own = walk::any(value, |n| matches!(n, Node::Expr(Expr { kind: E::Var(v), .. }) if *v == var));
+                if own && !in_register(&ty) {
+                    // The old value is needed until the new one is complete.
+                    let size = self.size_of(&ty, value.span)?;
+                    let fresh = self.temp(size);
+                    self.into(value, fresh, &ty, false)?;
+                    let home = Mem::new(self.b.slot_addr(slot), 0);
+                    self.copy(home, fresh, size);
+                    Ok(())
+                } else {
+                    let home = Mem::new(self.b.slot_addr(slot), 0);
+                    self.into(value, home, &ty, false)
+                }
+            }
+            None => self.not_yet(value.span, "this variable"),
+        }
+    }
+
+    fn while_loop(&mut self, cond: &Expr, body: &Block) -> R<()> {
+        let guard = self.loop_guard();
+        let (header, inside, done) = (self.block(), self.block(), self.block());
+        self.jump(header);
+        self.start_loop(header);
+        self.with_temps(|cx| cx.branch(cond, inside, done))?;
+        self.start(inside);
+        self.check_guard(guard, done, cond.span);
+        self.loops.push((header, done));
+        let result = self.block_stmts(body);
+        self.loops.pop();
+        result?;
+        self.jump(header);
+        self.seal(header);
+        self.start(done);
+        Ok(())
+    }
+
+    /// In the kernel, whose verifier walks through every round: a counter of the rounds.
+    fn loop_guard(&mut self) -> Option<Variable> {
+        let guard = self.kernel.then(|| self.new_var())?;
+        let zero = self.iconst(0);
+        self.set_var(guard, zero);
+        Some(guard)
+    }
+
+    /// Leaves a kernel loop, with a warning, that goes on for longer than the verifier could follow.
+    fn check_guard(&mut self, guard: Option<Variable>, done: crate::ir::Block, span: Span) {
+        let Some(guard) = guard else { return };
+        let rounds = self.read_var(guard);
+        let over = self.b.icmp_imm(Cond::Uge, rounds, MAX_KERNEL_ROUNDS);
+        let (cut, go_on) = (self.block(), self.block());
+        self.brif(over, cut, go_on);
+        self.start(cut);
+        self.warn(&format!("a loop was left after {MAX_KERNEL_ROUNDS} rounds: kernel probes run no more"), span);
+        self.jump(done);
+        self.start(go_on);
+        let rounds = self.b.binary_imm(BinaryOp::Iadd, rounds, 1);
+        self.set_var(guard, rounds);
+    }
+
+    /// `for ($i : from..to)`: a counter of its own, so that the body cannot make it endless.
+    fn range_loop(&mut self, var: VarRef, from: &Expr, to: &Expr, body: &Block) -> R<()> {
+        let first = self.scalar(from)?;
+        let end = self.scalar(to)?;
+        let short = matches!((&from.kind, &to.kind), (E::Int(a), E::Int(b)) if b.saturating_sub(*a) <= MAX_KERNEL_ROUNDS);
+        let guard = if short { None } else { self.loop_guard() };
+        let counter = self.new_var();
+        self.set_var(counter, first);
+        let (header, inside, next, done) = (self.block(), self.block(), self.block(), self.block());
+        self.jump(header);
+        self.start_loop(header);
+        let i = self.read_var(counter);
+        let go_on = self.b.icmp(Cond::Slt, i, end);
+        self.brif(go_on, inside, done);
+        self.start(inside);
+        self.check_guard(guard, done, from.span);
+        match self.var_home(var) {
+            Some(VarHome::Ssa(variable)) => self.set_var(variable, i),
+            _ => return self.not_yet(from.span, "a loop variable of this kind"),
+        }
+        self.loops.push((next, done));
+        let result = self.block_stmts(body);
+        self.loops.pop();
+        result?;
+        self.jump(next);
+        self.start(next);
+        let i = self.b.binary_imm(BinaryOp::Iadd, i, 1);
+        self.set_var(counter, i);
+        self.jump(header);
+        self.seal(header);
+        self.start(done);
+        Ok(())
+    }
+
+    fn unroll(&mut self, count: u32, body: &Block) -> R<()> {
+        let done = self.block();
+        for _ in 0..count {
+            let next = self.block();
+            self.loops.push((next, done));
+            let result = self.block_stmts(body);
+            self.loops.pop();
+            result?;
+            self.jump(next);
+            self.start(next);
+        }
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    fn jump_out(&mut self, is_break: bool, s: &Stmt) -> R<()> {
+        let Some((go_on, done)) = self.loops.last().copied() else {
+            return self.not_yet(s.span, "break and continue outside of a loop");
+        };
+        self.jump(if is_break { done } else { go_on });
+        self.unreachable();
+        Ok(())
+    }
+}
+
+/// Whether evaluating an expression changes something: a variable, a map, the event ring.
+pub(crate) fn has_effect(e: &Expr) -> bool {
+    walk::any(e, |n| match n {
+        Node::Stmt(_) => true,
+        Node::Expr(e) => matches!(e.kind, E::IncVar { .. } | E::IncMap { .. }),
+    })
+}

@@ -1,0 +1,381 @@
+//! Maps of plain values: reading, writing, deleting, counting up and down.
+
+use super::{
+    cx::{Cx, R},
+    layout::{in_register, width},
+    mem::{Mem, Place},
+};
+use crate::{
+    ir::{Cond, Helper, Size, Value},
+    place::walk::{self, Node},
+};
+use weftrace_artifact::{
+    abi::LossSlot,
+    action::ActionKind,
+    map::{Home, MapId, Role},
+};
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E, MapRef, Ty},
+    span::Span,
+};
+
+/// Flags of map_update (enum in include/uapi/linux/bpf.h).
+const BPF_ANY: i64 = 0;
+const BPF_NOEXIST: i64 = 1;
+/// Values up to this size are zeroed in the frame; larger ones come from the zeros map.
+const SMALL_VALUE: u32 = 64;
+
+pub(crate) fn map_id(map: MapRef) -> MapId {
+    MapId(map.0)
+}
+
+impl Cx<'_, '_> {
+    /// The key's address.
+    pub(crate) fn key(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<Value> {
+        let spec = &self.m.maps[map.index()];
+        let ty = self.m.program.maps[map.index()].key.clone();
+        let size = spec.key_size;
+        let (Some(e), Some(ty)) = (key, ty) else {
+            if key.is_some() || self.m.maps[map.index()].key.is_some() {
+                return self.not_yet(span, "a map both with and without a key");
+            }
+            let m = self.temp(4);
+            let zero = self.iconst(0);
+            self.store(4, zero, m);
+            return Ok(m.ptr);
+        };
+        if !in_register(&ty)
+            && e.ty == ty
+            && let Some(Place::Direct(m)) = self.place(e)?
+            && self.is_key_memory(m)
+        {
+            return Ok(self.addr(m));
+        }
+        let m = self.temp(size);
+        self.into(e, m, &ty, false)?;
+        Ok(m.ptr)
+    }
+
+    /// Whether helpers take a key from this memory.
+    fn is_key_memory(&self, m: Mem) -> bool {
+        use crate::ir::{Space, Ty};
+        matches!(self.b.ty(m.ptr), Ty::Ptr(Space::Stack | Space::Map))
+    }
+
+    /// A kernel map seen from user space: looked-up values are copies, so writes go through the system call.
+    fn is_far(&self, map: MapRef) -> bool {
+        !self.kernel && self.m.maps[map.index()].home == Home::Kernel
+    }
+
+    fn is_scalar_map(&self, map: MapRef) -> bool {
+        self.m.maps[map.index()].presence.is_some()
+    }
+
+    /// `@m[k]`: 0 if it is missing.
+    pub(crate) fn map_get(&mut self, map: MapRef, key: Option<&Expr>, e: &Expr) -> R<Value> {
+        self.map_get_or(map, key, e, false, |cx| Ok(cx.iconst(0)))
+    }
+
+    /// `@m[k]`, or what `missing` gives. A scalar map always exists and is 0 while unset: only where `ask_presence` is it looked
+    /// at whether it was set.
+    pub(crate) fn map_get_or(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        e: &Expr,
+        ask_presence: bool,
+        missing: impl FnOnce(&mut Self) -> R<Value>,
+    ) -> R<Value> {
+        let ty = self.m.program.maps[map.index()].value.clone();
+        if matches!(ty, Ty::Agg(_)) && self.kernel {
+            return self.not_yet(e.span, "reading an aggregate in a kernel probe (its parts on other CPUs are not seen)");
+        }
+        if !in_register(&ty) {
+            return self.not_yet(e.span, "this map's value as a number");
+        }
+        let key = self.key(map, key, e.span)?;
+        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        let found = self.lookup_or(map_id(map), key, absent);
+        let m = Mem::new(found, 0);
+        if let Some(at) = self.m.maps[map.index()].presence.filter(|_| ask_presence) {
+            let there = self.load(8, false, m.at(at));
+            let set = self.block();
+            self.brif(there, set, absent);
+            self.start(set);
+        }
+        let value = match &ty {
+            Ty::Agg(agg) => self.aggregate_value(agg, m, e.span)?,
+            plain => {
+                let (bytes, signed) = width(plain);
+                self.load(bytes, signed, m)
+            }
+        };
+        self.jump_with(done, &[value]);
+        self.start(absent);
+        let other = missing(self)?;
+        self.jump_with(done, &[other]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
+    }
+
+    /// A value in memory, zeroes if it is missing.
+    pub(crate) fn map_get_into(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        span: Span,
+        dst: Mem,
+        ty: &Ty,
+        zeroed: bool,
+    ) -> R<()> {
+        let size = self.size_of(ty, span)?;
+        self.map_get_into_or(map, key, span, dst, |cx| {
+            if !zeroed {
+                cx.fill(dst, size);
+            }
+            Ok(())
+        })
+    }
+
+    pub(crate) fn map_get_into_or(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        span: Span,
+        dst: Mem,
+        missing: impl FnOnce(&mut Self) -> R<()>,
+    ) -> R<()> {
+        let ty = self.m.program.maps[map.index()].value.clone();
+        let size = self.size_of(&ty, span)?;
+        let key = self.key(map, key, span)?;
+        let (absent, done) = (self.block(), self.block());
+        let found = self.lookup_or(map_id(map), key, absent);
+        self.copy(dst, Mem::new(found, 0), size);
+        self.jump(done);
+        self.start(absent);
+        missing(self)?;
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    pub(crate) fn map_has(&mut self, map: MapRef, key: &Expr) -> R<Value> {
+        let key = self.key(map, Some(key), key.span)?;
+        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        self.lookup_or(map_id(map), key, absent);
+        let one = self.iconst(1);
+        self.jump_with(done, &[one]);
+        self.start(absent);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[zero]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
+    }
+
+    pub(crate) fn map_len(&mut self, map: MapRef, span: Span) -> R<Value> {
+        if self.kernel {
+            return self.not_yet(span, "len(@map) in a kernel probe");
+        }
+        Ok(self.b.call_map(Helper::MapLen, map_id(map), &[]))
+    }
+
+    /// `@m[k] = v`
+    pub(crate) fn map_set(&mut self, map: MapRef, key: Option<&Expr>, value: &Expr, span: Span) -> R<()> {
+        let ty = self.m.program.maps[map.index()].value.clone();
+        if self.is_scalar_map(map) && !self.is_far(map) {
+            return self.scalar_map_set(map, value, &ty, span);
+        }
+        // The value first: it may read this map.
+        let (presence, size) = (self.m.maps[map.index()].presence, self.m.maps[map.index()].value_size);
+        let m = self.temp(size);
+        if presence.is_some() {
+            self.fill(m, size);
+        }
+        self.into(value, m, &ty, presence.is_some())?;
+        if let Some(at) = presence {
+            self.store_one(m.at(at));
+        }
+        let key = self.key(map, key, span)?;
+        let flags = self.iconst(BPF_ANY);
+        let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
+        self.loss_if_negative(result, LossSlot::MapFull);
+        Ok(())
+    }
+
+    fn store_one(&mut self, m: Mem) {
+        let one = self.iconst(1);
+        self.store(8, one, m);
+    }
+
+    fn scalar_map_set(&mut self, map: MapRef, value: &Expr, ty: &Ty, span: Span) -> R<()> {
+        let presence = self.m.maps[map.index()].presence.unwrap_or(0);
+        let done = self.block();
+        if in_register(ty) {
+            let v = self.scalar_as(value, ty)?;
+            let key = self.key(map, None, span)?;
+            let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+            self.store(width(ty).0, v, m);
+            self.store_one(m.at(presence));
+        } else {
+            let size = self.size_of(ty, span)?;
+            let reads_itself =
+                walk::any(value, |n| matches!(n, Node::Expr(Expr { kind: E::MapGet { map: r, .. }, .. }) if *r == map));
+            if reads_itself {
+                let fresh = self.temp(size);
+                self.into(value, fresh, ty, false)?;
+                let key = self.key(map, None, span)?;
+                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+                self.copy(m, fresh, size);
+                self.store_one(m.at(presence));
+            } else {
+                let key = self.key(map, None, span)?;
+                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+                self.into(value, m, ty, false)?;
+                self.store_one(m.at(presence));
+            }
+        }
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    /// Runs `update` on the element's address; a missing element is first made, all zero. If the map is full the loss is counted and
+    /// `update` does not run. Scalar maps are marked as set.
+    pub(crate) fn element(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        span: Span,
+        update: impl FnOnce(&mut Self, Mem) -> R<()>,
+    ) -> R<()> {
+        let id = map_id(map);
+        let key = self.key(map, key, span)?;
+        let (done, missing) = (self.block(), self.block());
+        if let Some(presence) = self.m.maps[map.index()].presence {
+            let m = Mem::new(self.lookup_or(id, key, done), 0);
+            self.store_one(m.at(presence));
+            update(self, m)?;
+            self.jump(done);
+            self.start(done);
+            return Ok(());
+        }
+        let go_on = self.block_with(&[crate::ir::Ty::Ptr(crate::ir::Space::Map)]);
+        let first = self.lookup_or(id, key, missing);
+        self.jump_with(go_on, &[first]);
+        self.start(missing);
+        let size = self.m.maps[map.index()].value_size;
+        let zeros = self.zeros(size, done);
+        let flags = self.iconst(BPF_NOEXIST);
+        // Fails if another CPU was faster; then the element is there.
+        self.b.call_map(Helper::MapUpdate, id, &[key, zeros, flags]);
+        let full = self.block();
+        let second = self.lookup_or(id, key, full);
+        self.jump_with(go_on, &[second]);
+        self.start(full);
+        self.count_loss(LossSlot::MapFull);
+        self.jump(done);
+        self.start(go_on);
+        let m = Mem::new(self.b.param(go_on, 0), 0);
+        update(self, m)?;
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    /// Address of `size` zero bytes; `nowhere` is for the case that cannot happen.
+    fn zeros(&mut self, size: u32, nowhere: crate::ir::Block) -> Value {
+        if size <= SMALL_VALUE {
+            let m = self.temp(size);
+            self.fill(m, size);
+            return m.ptr;
+        }
+        let zeros = self.m.internal(Role::Zeros, self.kernel);
+        self.m.need_zeros(zeros, size);
+        let key = self.temp(4);
+        let zero = self.iconst(0);
+        self.store(4, zero, key);
+        self.lookup_or(zeros, key.ptr, nowhere)
+    }
+
+    /// `@m[k]++` as a statement.
+    pub(crate) fn map_add(&mut self, map: MapRef, key: Option<&Expr>, delta: i64, span: Span) -> R<()> {
+        if self.is_far(map) {
+            return self.not_yet(span, "counting in a kernel map from user space");
+        }
+        let ty = self.m.program.maps[map.index()].value.clone();
+        self.element(map, key, span, |cx, m| {
+            let by = cx.iconst(delta);
+            cx.add_to(map, m, by, width(&ty).0);
+            Ok(())
+        })
+    }
+
+    /// Adds to a number in a map: atomically where others may do the same at the same time.
+    pub(crate) fn add_to(&mut self, map: MapRef, m: Mem, by: Value, bytes: u32) {
+        if bytes >= 4 && self.is_shared(map) {
+            let size = if bytes == 4 { Size::B4 } else { Size::B8 };
+            self.b.atomic_add(size, by, m.ptr, m.offset);
+        } else {
+            let old = self.load(bytes, false, m);
+            let new = self.b.iadd(old, by);
+            self.store(bytes, new, m);
+        }
+    }
+
+    /// Whether another program can update the same value while this one does. Handlers in user space run one after the other; a
+    /// per-CPU value of a map that one program alone updates is safe, since programs do not nest in themselves.
+    fn is_shared(&self, map: MapRef) -> bool {
+        let percpu = self.m.maps[map.index()].kind.is_percpu();
+        let alone = self.m.placement.maps.get(map.index()).is_some_and(|m| m.kernel_writers <= 1);
+        self.kernel && !(percpu && alone)
+    }
+
+    /// `@m[k]++` as a value.
+    pub(crate) fn map_inc(&mut self, map: MapRef, key: Option<&Expr>, delta: i64, prefix: bool, span: Span) -> R<Value> {
+        let ty = self.m.program.maps[map.index()].value.clone();
+        let (bytes, signed) = width(&ty);
+        let result = self.new_var();
+        let fallback = self.iconst(if prefix { delta } else { 0 });
+        self.set_var(result, fallback);
+        self.element(map, key, span, |cx, m| {
+            let old = cx.load(bytes, signed, m);
+            let by = cx.iconst(delta);
+            cx.add_to(map, m, by, bytes);
+            let new = cx.b.iadd(old, by);
+            let new = cx.normalise(new, &ty);
+            cx.set_var(result, if prefix { new } else { old });
+            Ok(())
+        })?;
+        Ok(self.read_var(result))
+    }
+
+    /// `delete(@m, k)`; of a scalar map: unset; of a whole map: as clear.
+    pub(crate) fn map_delete(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<()> {
+        let spec = &self.m.maps[map.index()];
+        if spec.presence.is_some() {
+            let size = spec.value_size;
+            let done = self.block();
+            let key = self.key(map, None, span)?;
+            if self.is_far(map) {
+                self.b.call_map(Helper::MapDelete, map_id(map), &[key]);
+            } else {
+                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+                self.fill(m, size);
+            }
+            self.jump(done);
+            self.start(done);
+            return Ok(());
+        }
+        if key.is_none() {
+            return self.send(ActionKind::Clear { map: map_id(map) }, span);
+        }
+        let key = self.key(map, key, span)?;
+        self.b.call_map(Helper::MapDelete, map_id(map), &[key]);
+        Ok(())
+    }
+
+    /// Whether a value is negative, as a value.
+    pub(crate) fn is_negative(&mut self, v: Value) -> Value {
+        self.b.icmp_imm(Cond::Slt, v, 0)
+    }
+}

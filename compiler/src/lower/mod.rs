@@ -1,0 +1,120 @@
+//! HIR → IR: one function per probe body and join handler.
+//!
+//! Numbers are SSA values; strings, tuples and other aggregates are written to memory where they are wanted (a slot, a record,
+//! a map's value) and named by address. What cannot be lowered is a finding with its place in the script, never a panic.
+//!
+//! | file | family |
+//! |---|---|
+//! | `expr`, `into` | values in registers, values in memory |
+//! | `mem` | places: direct memory, kernel and user memory |
+//! | `control` | statements, loops, variables |
+//! | `maps`, `aggregates` | maps of plain values, aggregations |
+//! | `strings`, `net` | text and bytes, addresses and connections |
+//! | `builtins`, `packet`, `join` | what probes, packets and join results offer |
+//! | `actions` | records for user space |
+//! | `cx`, `ssa` | the function under construction |
+
+mod actions;
+mod aggregates;
+mod assigned;
+mod builtins;
+mod control;
+mod cx;
+mod expr;
+mod into;
+mod join;
+mod layout;
+mod maps;
+mod mem;
+mod module;
+mod net;
+mod packet;
+mod ssa;
+mod strings;
+
+pub use layout::layout;
+pub(crate) use layout::stack_mode;
+pub use module::{Module, config, not_yet, place};
+
+use crate::{
+    ir::{Function, Target},
+    place::Side,
+};
+use cx::{Cx, R, Subject, VarHome};
+use layout::in_register;
+use std::collections::BTreeSet;
+use weftrace_lang::{
+    diag::Diagnostic,
+    hir::{self, Expr, JoinDef, ProbeDef, Provider, VarRef},
+};
+
+/// Lowers one probe's body for the side it was placed on. `name` names the function; `target` is the attach point that the probe's
+/// name and arguments are about.
+pub fn lower_probe<'a>(
+    module: &mut Module<'a>,
+    probe: &'a ProbeDef,
+    target: &'a hir::Target,
+    side: Side,
+    name: &str,
+) -> Result<Function, Box<Diagnostic>> {
+    let (ir_target, subject) = match (side, &target.provider) {
+        (Side::Kernel(ty), _) => (Target::Kernel(ty), Subject::Program),
+        (_, Provider::Pcap { .. }) => (Target::Native, Subject::Packet),
+        (_, Provider::Join { join, .. }) => match module.program.joins.get(join.index()) {
+            Some(def) => (Target::Native, Subject::Join(def)),
+            None => return Err(Box::new(not_yet(target.span, "this join"))),
+        },
+        _ => (Target::Native, Subject::None),
+    };
+    let mut cx = Cx::new(module, name, ir_target, subject, probe.span);
+    cx.probe = Some(probe);
+    cx.target = Some(target);
+    declare_vars(&mut cx, probe)?;
+    if let Some(predicate) = &probe.predicate {
+        let (yes, no) = (cx.block(), cx.block());
+        cx.with_temps(|cx| cx.branch(predicate, yes, no))?;
+        cx.start(no);
+        cx.leave();
+        cx.start(yes);
+    }
+    zero_vars(&mut cx, probe)?;
+    cx.block_stmts(&probe.body)?;
+    Ok(cx.finish())
+}
+
+/// Lowers an expression of a join (filter, total, keep) to a handler that gives its value, 0 where the join is not concerned.
+pub fn lower_join_expr<'a>(module: &mut Module<'a>, join: &'a JoinDef, e: &'a Expr, name: &str) -> Result<Function, Box<Diagnostic>> {
+    let mut cx = Cx::new(module, name, Target::Native, Subject::Join(join), e.span);
+    let value = if in_register(&e.ty) {
+        cx.scalar(e)?
+    } else {
+        cx.merge(|cx, a, b| cx.branch(e, a, b), |cx| Ok(cx.iconst(1)), |cx| Ok(cx.iconst(0)))?
+    };
+    Ok(cx.finish_with(value))
+}
+
+fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
+    for var in &probe.vars {
+        let home = if in_register(&var.ty) {
+            VarHome::Ssa(cx.new_var())
+        } else {
+            // A variable that was never typed is never used.
+            let size = layout(cx.m.program, &var.ty).map_or(1, |t| t.size());
+            VarHome::Slot(cx.b.slot(size.next_multiple_of(8), 8))
+        };
+        cx.vars.push(home);
+    }
+    Ok(())
+}
+
+fn zero_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
+    let unwritten: BTreeSet<VarRef> = assigned::read_before_written(probe);
+    for var in unwritten {
+        if let Some(VarHome::Slot(slot)) = cx.var_home(var) {
+            let size = layout(cx.m.program, &cx.var_ty(var)).map_or(1, |t| t.size());
+            let address = cx.b.slot_addr(slot);
+            cx.b.fill(address, 0, size);
+        }
+    }
+    Ok(())
+}

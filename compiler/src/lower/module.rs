@@ -1,0 +1,192 @@
+//! What all functions of a script share: maps, actions, streams, and the host's facts.
+
+use super::layout::{layout, map_value};
+use crate::place::Placement;
+use weftrace_artifact::{
+    Place,
+    action::{Action, ActionId, ActionKind, StreamId, StreamSpec},
+    map::{Home, Kind, MapId, MapSpec, Role, Value},
+    ty::{Type, lay_out},
+};
+use weftrace_lang::{
+    diag::Diagnostic,
+    hir::{self, MapKind, Program},
+    span::Span,
+    world::World,
+};
+
+/// Offsets in the one entry of the [`Role::Config`] map.
+pub mod config {
+    /// u64: CLOCK_BOOTTIME ns when the script started.
+    pub const START_BOOT_NS: i32 = 0;
+}
+
+/// Entries of the stack map: distinct stacks per run.
+const STACKS: u32 = 8192;
+/// Frames the kernel stores (PERF_MAX_STACK_DEPTH).
+const STACK_DEPTH: u32 = 127;
+
+/// The tables that lowering fills.
+pub struct Module<'a> {
+    pub program: &'a Program,
+    pub world: &'a dyn World,
+    pub placement: &'a Placement,
+    /// The script's maps by [`hir::MapRef`], then internal ones.
+    pub maps: Vec<MapSpec>,
+    pub actions: Vec<Action>,
+    pub streams: Vec<StreamSpec>,
+    pub packet_needs: u32,
+}
+
+impl<'a> Module<'a> {
+    /// Lays out maps and streams. What cannot be laid out (after an error of the checker) is reported.
+    pub fn new(program: &'a Program, world: &'a dyn World, placement: &'a Placement, diagnostics: &mut Vec<Diagnostic>) -> Self {
+        let mut module =
+            Self { program, world, placement, maps: vec![], actions: vec![], streams: vec![], packet_needs: 0 };
+        for (index, def) in program.maps.iter().enumerate() {
+            let home = placement.maps.get(index).map_or(Home::User, |m| m.home);
+            let spec = module.map_spec(def, home).unwrap_or_else(|| {
+                diagnostics.push(not_yet(def.span, format!("@{}: maps of this type", def.name)));
+                placeholder(def)
+            });
+            module.maps.push(spec);
+        }
+        for def in &program.streams {
+            let spec = module.stream_spec(def).unwrap_or_else(|| {
+                diagnostics.push(not_yet(def.span, format!("{}: streams with fields of this type", def.name)));
+                StreamSpec { name: def.name.clone(), fields: vec![], size: 0 }
+            });
+            module.streams.push(spec);
+        }
+        module
+    }
+
+    fn map_spec(&self, def: &hir::MapDef, home: Home) -> Option<MapSpec> {
+        let value = map_value(self.program, &def.value)?;
+        let key = match &def.key {
+            Some(ty) => Some(layout(self.program, ty)?),
+            None => None,
+        };
+        let aggregate = value.is_aggregate();
+        let kind = match (def.kind, &key) {
+            (_, None) if aggregate => Kind::PercpuArray,
+            (_, None) => Kind::Array,
+            (None, Some(_)) if aggregate => Kind::PercpuHash,
+            (None | Some(MapKind::Hash), Some(_)) => Kind::Hash,
+            (Some(MapKind::LruHash), Some(_)) => Kind::LruHash,
+            (Some(MapKind::PercpuHash), Some(_)) => Kind::PercpuHash,
+            (Some(MapKind::LruPercpuHash), Some(_)) => Kind::LruPercpuHash,
+        };
+        let size = value.size();
+        let presence = key.is_none().then_some(size.next_multiple_of(8));
+        Some(MapSpec {
+            name: format!("@{}", def.name),
+            role: Role::Script,
+            kind,
+            home,
+            key_size: key.as_ref().map_or(4, Type::size),
+            key,
+            value,
+            value_size: presence.map_or(size, |at| at + 8),
+            max_entries: if presence.is_some() { 1 } else { def.max_entries.max(1) },
+            presence,
+            place: place(def.span),
+        })
+    }
+
+    fn stream_spec(&self, def: &hir::StreamDef) -> Option<StreamSpec> {
+        let members: Option<Vec<_>> =
+            def.fields.iter().map(|(name, ty)| Some((Some(name.clone()), layout(self.program, ty)?))).collect();
+        let (fields, size) = lay_out(members?);
+        Some(StreamSpec { name: def.name.clone(), fields, size })
+    }
+
+    /// The internal map of a role, made when first asked for; `kernel`: which side uses it.
+    pub fn internal(&mut self, role: Role, kernel: bool) -> MapId {
+        let home = if kernel { Home::Kernel } else { Home::User };
+        if let Some(at) = self.maps.iter().position(|m| m.role == role) {
+            if self.maps[at].home != home {
+                self.maps[at].home = Home::Both;
+            }
+            return MapId(at as u32);
+        }
+        self.maps.push(internal_spec(role, home));
+        MapId(self.maps.len() as u32 - 1)
+    }
+
+    /// The internal map of a role if something uses it.
+    pub fn find(&self, role: Role) -> Option<MapId> {
+        self.maps.iter().position(|m| m.role == role).map(|i| MapId(i as u32))
+    }
+
+    /// Makes the entry of the zeros map at least as large as this.
+    pub(crate) fn need_zeros(&mut self, map: MapId, bytes: u32) {
+        let spec = &mut self.maps[map.0 as usize];
+        spec.value_size = spec.value_size.max(bytes.next_multiple_of(8));
+        spec.value = Value::Plain(Type::Array { elem: Box::new(Type::U64), len: spec.value_size / 8 });
+    }
+
+    /// A new action with arguments of these types.
+    pub fn action(&mut self, kind: ActionKind, args: impl IntoIterator<Item = Type>, span: Span) -> ActionId {
+        let (args, size) = lay_out(args.into_iter().map(|t| (None, t)));
+        self.push_action(Action { kind, args, size, place: place(span) })
+    }
+
+    /// `emit`: the payload is the stream's record.
+    pub fn emit_action(&mut self, stream: StreamId, span: Span) -> ActionId {
+        let spec = &self.streams[stream.0 as usize];
+        let (args, size) = (spec.fields.clone(), spec.size);
+        self.push_action(Action { kind: ActionKind::Emit { stream }, args, size, place: place(span) })
+    }
+
+    fn push_action(&mut self, action: Action) -> ActionId {
+        self.actions.push(action);
+        ActionId(self.actions.len() as u32 - 1)
+    }
+
+    /// A kernel struct whose layout the script did not define itself: its member offsets are relocated at load.
+    pub(crate) fn is_kernel_struct(&self, name: &str) -> bool {
+        let Some(def) = self.program.struct_def(name) else { return false };
+        self.world.kernel_struct(name).found().is_some_and(|k| k.size == def.size && k.fields == def.fields)
+    }
+}
+
+fn internal_spec(role: Role, home: Home) -> MapSpec {
+    let words = |n: u32| Value::Plain(Type::Array { elem: Box::new(Type::U64), len: n });
+    let (name, kind, key_size, value_size, max_entries) = match role {
+        Role::Events | Role::Script => ("events", Kind::Ringbuf, 0, 0, 256 * 1024),
+        Role::Losses => ("losses", Kind::PercpuArray, 4, 8, 1),
+        Role::Scratch => ("scratch", Kind::PercpuArray, 4, 8, 1),
+        Role::Zeros => ("zeros", Kind::Array, 4, 8, 1),
+        Role::Stacks => ("stacks", Kind::StackTrace, 4, STACK_DEPTH * 8, STACKS),
+        Role::Config => ("config", Kind::Array, 4, 16, 1),
+    };
+    MapSpec {
+        name: name.to_owned(),
+        role,
+        kind,
+        home,
+        key: None,
+        value: words(value_size / 8),
+        key_size,
+        value_size,
+        max_entries,
+        presence: None,
+        place: Place::default(),
+    }
+}
+
+/// Stands for a map whose type was already reported, so that indexes stay.
+fn placeholder(def: &hir::MapDef) -> MapSpec {
+    MapSpec { name: format!("@{}", def.name), role: Role::Script, place: place(def.span), ..internal_spec(Role::Config, Home::User) }
+}
+
+/// A span as the artifact keeps it.
+pub fn place(span: Span) -> Place {
+    Place { file: span.file.0, start: span.start, end: span.end }
+}
+
+/// The finding for what the language has and this compiler has not.
+pub fn not_yet(span: Span, what: impl std::fmt::Display) -> Diagnostic {
+    Diagnostic::error("not-supported-yet", span, format!("{what}: not supported yet"))
+}

@@ -1,0 +1,25 @@
+//! Lowering: what scripts mean, checked by running the IR in the reference interpreter.
+
+mod support;
+
+#[path = "lower/hir.rs"]
+mod hir;
+#[path = "lower/run.rs"]
+mod run;
+
+#[path = "lower/actions.rs"]
+mod actions;
+#[path = "lower/aggregates.rs"]
+mod aggregates;
+#[path = "lower/control.rs"]
+mod control;
+#[path = "lower/driver.rs"]
+mod driver;
+#[path = "lower/maps.rs"]
+mod maps;
+#[path = "lower/memory.rs"]
+mod memory;
+#[path = "lower/packets.rs"]
+mod packets;
+#[path = "lower/strings.rs"]
+mod strings;

@@ -1,0 +1,130 @@
+//! Records: their layout and bytes.
+
+use crate::hir::*;
+use crate::run::*;
+use weftrace_artifact::{action::ActionKind, ty::Type};
+use weftrace_lang::hir::{Action, Agg, ExprKind, Func, MapRef, Program, Space, StmtKind, StreamRef, Ty};
+
+#[test]
+fn arguments_are_laid_out_by_their_types() {
+    let tuple = e(ExprKind::Tuple(vec![pid(), comm()]), Ty::Tuple(vec![Ty::U32, STR16]));
+    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![cast(int(5), Ty::U8), int(-1), tuple])])]));
+    let action = &lowered.actions[0];
+    assert_eq!(action.args.iter().map(|f| f.offset).collect::<Vec<_>>(), [0, 8, 16]);
+    assert_eq!(action.size, 40);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    let payload = &host.records[0].payload;
+    assert_eq!((payload[0], word(&payload[8..]) as i64, payload[16]), (5, -1, 7));
+    assert_eq!(&payload[20..25], b"sshd\0");
+}
+
+#[test]
+fn side_effects_happen_in_order_of_writing() {
+    let body = vec![set_var(0, text("one")), printf(vec![
+        var(0, STR16),
+        e(
+            ExprKind::Block(Box::new(weftrace_lang::hir::Block {
+                stmts: vec![set_var(0, text("two"))],
+                tail: Some(Box::new(int(2))),
+                span: SP,
+            })),
+            Ty::I64,
+        ),
+        var(0, STR16),
+    ])];
+    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![STR16], body)]));
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    let payload = &host.records[0].payload;
+    assert_eq!(&payload[..4], b"one\0");
+    assert_eq!(&payload[24..28], b"two\0");
+}
+
+#[test]
+fn map_actions_name_their_map() {
+    let p = program(
+        vec![agg("a", Some(Ty::U32), Agg::Count), map("p", Some(Ty::U32), Ty::I64)],
+        vec![probe(raw_tp(), vec![], vec![
+            action(Action::PrintMap { map: MapRef(0), top: 5, div: 2 }, vec![]),
+            action(Action::Clear { map: MapRef(0) }, vec![]),
+            action(Action::PrintMapValue { map: MapRef(0) }, vec![pid(), get(0, Some(pid()), Ty::U64)]),
+            action(Action::PrintMapValue { map: MapRef(1) }, vec![pid(), get(1, Some(pid()), Ty::I64)]),
+        ])],
+    );
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    let kinds: Vec<_> = host.records.iter().map(|r| &lowered.actions[r.action.0 as usize].kind).collect();
+    assert!(matches!(kinds[0], ActionKind::PrintMap { top: 5, div: 2, .. }));
+    assert!(matches!(kinds[1], ActionKind::Clear { .. }));
+    // User space adds up an aggregate's parts itself: the key is all it needs.
+    assert_eq!(host.records[2].payload, [7, 0, 0, 0]);
+    assert_eq!(host.records[3].payload.len(), 16);
+}
+
+#[test]
+fn emitted_records_have_the_streams_layout() {
+    let fields = vec![("dur", Ty::U64), ("who", STR16), ("port", Ty::U16)];
+    let p = Program {
+        streams: vec![stream("tcp.connect", fields)],
+        ..program(
+            vec![],
+            vec![probe(raw_tp(), vec![], vec![s(StmtKind::Emit { stream: StreamRef(0), fields: vec![arg(0), comm(), int(80)] })])],
+        )
+    };
+    let lowered = lower(&p);
+    assert!(matches!(lowered.actions[0].kind, ActionKind::Emit { .. }));
+    let mut host = lowered.host();
+    host.ctx[0] = 42;
+    lowered.run(0, &mut host);
+    let payload = &host.records[0].payload;
+    assert_eq!((word(payload), &payload[8..13], payload[24]), (42, &b"sshd\0"[..], 80));
+}
+
+#[test]
+fn join_reads_strings_until_null() {
+    let char_ptr = Ty::Ptr { to: Box::new(Ty::U8), space: Space::User };
+    let argv = e(ExprKind::Arg(0), Ty::Ptr { to: Box::new(char_ptr), space: Space::User });
+    let lowered =
+        lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![action(Action::Join { separator: ",".into() }, vec![argv])])]));
+    let Type::Array { elem, .. } = &lowered.actions[0].args[0].ty else { panic!("an array of strings") };
+    let cap = elem.size() as usize;
+    let mut host = lowered.host();
+    host.ctx[..8].copy_from_slice(&0x1000u64.to_le_bytes());
+    let mut table = 0x2000u64.to_le_bytes().to_vec();
+    table.extend(0x3000u64.to_le_bytes());
+    table.extend([0; 8]);
+    host.user.insert(0x1000, table);
+    host.user.insert(0x2000, b"ls\0".to_vec());
+    host.user.insert(0x3000, b"-l\0".to_vec());
+    lowered.run(0, &mut host);
+    let payload = &host.records[0].payload;
+    assert_eq!((&payload[..3], &payload[cap..cap + 3], payload[2 * cap]), (&b"ls\0"[..], &b"-l\0"[..], 0));
+    assert_eq!(host.losses, [0; 4]);
+}
+
+#[test]
+fn a_full_ring_is_counted_once() {
+    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![comm()])])]));
+    let mut host = lowered.host();
+    host.ring_capacity = 0;
+    lowered.run(0, &mut host);
+    assert_eq!(host.losses, [1, 0, 0, 0]);
+}
+
+#[test]
+fn stacks_and_symbols_carry_the_process() {
+    use weftrace_lang::hir::StackMode;
+    let ustack = call(Func::UStack, vec![], Ty::UStack { mode: StackMode::Bpftrace, limit: 127 });
+    let kstack = call(Func::KStack, vec![], Ty::KStack { mode: StackMode::Bpftrace, limit: 127 });
+    let usym = call(Func::Usym, vec![arg(0)], Ty::Usym);
+    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![ustack, usym, kstack])])]));
+    let mut host = lowered.host();
+    host.stack_id = -17;
+    host.ctx[0] = 3;
+    lowered.run(0, &mut host);
+    let words: Vec<u64> = host.records[0].payload.chunks(8).map(word).collect();
+    assert_eq!(words, [(-17i64) as u64, 7, 3, 7, (-17i64) as u64]);
+    assert_eq!(host.losses, [0, 0, 0, 2]);
+}

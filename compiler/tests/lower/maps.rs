@@ -1,0 +1,149 @@
+//! Maps of plain values.
+
+use crate::hir::*;
+use crate::run::*;
+use weftrace_artifact::map::{Home, Kind};
+use weftrace_compiler::place::{self, Side};
+use weftrace_lang::hir::{BinOp, ExprKind, MapRef, Provider, StmtKind, Ty};
+
+#[test]
+fn scalar_maps_remember_that_they_were_set() {
+    let p = program(
+        vec![map("x", None, Ty::I64), map("y", None, Ty::I64)],
+        vec![probe(raw_tp(), vec![], vec![set(0, None, binary(BinOp::Add, get(0, None, Ty::I64), int(5), Ty::I64))])],
+    );
+    let lowered = lower(&p);
+    assert_eq!((lowered.maps[0].kind, lowered.maps[0].presence, lowered.maps[0].value_size), (Kind::Array, Some(8), 16));
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    lowered.run(0, &mut host);
+    let x = value(&host, 0, &[0; 4]).expect("element");
+    assert_eq!((word(x), word(&x[8..])), (10, 1));
+    let y = value(&host, 1, &[0; 4]).expect("element");
+    assert_eq!((word(y), word(&y[8..])), (0, 0));
+}
+
+#[test]
+fn keys_of_several_parts_have_no_stray_bytes() {
+    let key = e(ExprKind::Tuple(vec![pid(), arg(0), comm()]), Ty::Tuple(vec![Ty::U32, Ty::U64, STR16]));
+    let p = program(
+        vec![map("m", Some(Ty::Tuple(vec![Ty::U32, Ty::U64, STR16])), Ty::I64)],
+        vec![probe(raw_tp(), vec![], vec![set(0, Some(key.clone()), int(-1)), iff(
+            e(ExprKind::HasKey { map: MapRef(0), key: Box::new(key.clone()) }, Ty::Bool),
+            vec![s(StmtKind::AddMap { map: MapRef(0), key: Some(key), delta: 3 })],
+            vec![],
+        )])],
+    );
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    host.ctx[0] = 9;
+    lowered.run(0, &mut host);
+    let mut want = vec![7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0];
+    want.extend(b"sshd\0\0\0\0\0\0\0\0\0\0\0\0");
+    let entries: Vec<_> = host.maps[0].entries().collect();
+    assert_eq!(entries.len(), 1);
+    assert_eq!(entries[0].0, want);
+    assert_eq!(word(entries[0].1), 2);
+}
+
+#[test]
+fn increments_give_old_or_new_value() {
+    let inc = |prefix| e(ExprKind::IncMap { map: MapRef(0), key: Some(Box::new(pid())), delta: 1, prefix }, Ty::I64);
+    let p = program(
+        vec![map("m", Some(Ty::U32), Ty::I64)],
+        vec![probe(raw_tp(), vec![], vec![printf(vec![inc(false), inc(true)])])],
+    );
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    lowered.run(0, &mut host);
+    let seen: Vec<_> = host.records.iter().map(|r| (word(&r.payload), word(&r.payload[8..]))).collect();
+    assert_eq!(seen, [(0, 2), (2, 4)]);
+}
+
+#[test]
+fn deleting_unsets() {
+    let del = |map, key| s(StmtKind::DeleteMap { map: MapRef(map), key });
+    let p = program(
+        vec![map("x", None, STR16), map("m", Some(Ty::U32), STR16)],
+        vec![
+            probe(raw_tp(), vec![], vec![set(0, None, comm()), set(1, Some(pid()), comm())]),
+            probe(raw_tp(), vec![], vec![del(0, None), del(1, Some(pid())), del(1, None)]),
+        ],
+    );
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    assert_eq!(&value(&host, 0, &[0; 4]).expect("x")[..5], b"sshd\0");
+    assert_eq!(value(&host, 1, &[7, 0, 0, 0]).expect("m"), b"sshd\0\0\0\0\0\0\0\0\0\0\0\0");
+    lowered.run(1, &mut host);
+    assert_eq!(value(&host, 0, &[0; 4]).expect("x"), [0; 24]);
+    assert!(host.maps[1].is_empty());
+    assert_eq!(host.records.len(), 1, "delete(@m) of a keyed map is clear(@m)");
+}
+
+#[test]
+fn missing_elements_are_zero_and_coalesce() {
+    let or = |left: weftrace_lang::hir::Expr, right| {
+        let ty = left.ty.clone();
+        e(ExprKind::Coalesce { left: Box::new(left), right: Box::new(right) }, ty)
+    };
+    let p = program(
+        vec![map("x", None, Ty::I64), map("m", Some(Ty::U32), Ty::I64)],
+        vec![probe(
+            raw_tp(),
+            vec![],
+            vec![
+                printf(vec![get(0, None, Ty::I64), get(1, Some(pid()), Ty::I64), or(get(0, None, Ty::I64), int(4)), or(get(1, Some(pid()), Ty::I64), int(5))]),
+                set(0, None, int(0)),
+                set(1, Some(pid()), int(0)),
+                printf(vec![or(get(0, None, Ty::I64), int(4)), or(get(1, Some(pid()), Ty::I64), int(5))]),
+            ],
+        )],
+    );
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    let words = |r: usize| host.records[r].payload.chunks(8).map(word).collect::<Vec<_>>();
+    assert_eq!(words(0), [0, 0, 4, 5]);
+    assert_eq!(words(1), [0, 0]);
+}
+
+#[test]
+fn homes_follow_uses() {
+    let count = |p| probe(p, vec![], vec![aggregate(0, None, None)]);
+    let a = || agg("a", None, weftrace_lang::hir::Agg::Count);
+    let home = |probes| place::plan(&program(vec![a()], probes), &place::Options::default()).maps[0].home;
+    assert_eq!(home(vec![count(raw_tp())]), Home::Kernel);
+    assert_eq!(home(vec![count(pcap())]), Home::User);
+    assert_eq!(home(vec![count(raw_tp()), count(pcap())]), Home::Both);
+}
+
+#[test]
+fn timers_go_where_their_maps_are() {
+    let interval = || Provider::Interval { ns: 1_000_000_000 };
+    let maps = || vec![map("x", None, Ty::I64), agg("a", None, weftrace_lang::hir::Agg::Count)];
+    let plan = |kernel, timer| {
+        let p = program(maps(), vec![probe(raw_tp(), vec![], kernel), probe(interval(), vec![], timer)]);
+        place::plan(&p, &place::Options::default())
+    };
+    let write = || set(0, None, int(1));
+    let print = || printf(vec![get(1, None, Ty::U64)]);
+    assert!(matches!(plan(vec![write()], vec![write()]).units[1].side, Side::Kernel(_)), "shares a plain map");
+    assert_eq!(plan(vec![], vec![write()]).units[1].side, Side::Native, "nobody else uses it");
+    let whole = plan(vec![aggregate(1, None, None)], vec![print()]);
+    assert_eq!(whole.units[1].side, Side::Native, "{}", whole.units[1].reason);
+    assert_eq!(whole.maps[1].home, Home::Kernel);
+}
+
+#[test]
+fn plain_maps_across_the_boundary_are_reported() {
+    let write = || set(0, None, int(1));
+    let read = || printf(vec![get(0, None, Ty::I64)]);
+    let findings = |kernel, native| {
+        let p = program(vec![map("x", None, Ty::I64)], vec![probe(raw_tp(), vec![], vec![kernel]), probe(pcap(), vec![], vec![native])]);
+        place::plan(&p, &place::Options::default()).diagnostics.into_iter().map(|d| d.code).collect::<Vec<_>>()
+    };
+    assert_eq!(findings(write(), read()), ["map-read-across"]);
+    assert_eq!(findings(write(), write()), ["map-written-on-both-sides"]);
+}

@@ -1,0 +1,153 @@
+//! `args`, `argN`, `retval`: what a probe's event brings.
+
+use super::cx::{ArgsCx, Checker};
+use super::places::in_space;
+use super::providers::ProviderKind;
+use super::types::{is_char, show};
+use super::value::Val;
+use crate::ast::Ident;
+use crate::diag::Diagnostic;
+use crate::hir::{ExprKind, JoinPart, Space, Ty};
+use crate::span::Span;
+use crate::world::{FnProto, TraceField};
+
+impl<'a> Checker<'a> {
+    /// `args.name`
+    pub(crate) fn args_field(&mut self, name: &'a Ident, span: Span) -> Val {
+        match self.probe.args.clone() {
+            ArgsCx::Trace(event) => match event.fields.iter().find(|f| f.name == name.text) {
+                Some(field) => self.trace_field(field, span),
+                None => {
+                    let owner = format!("tracepoint {}:{}", event.category, event.name);
+                    let names: Vec<String> =
+                        event.fields.iter().filter(|f| !f.name.starts_with("common_")).map(|f| f.name.clone()).collect();
+                    self.unknown_name(&owner, name, &names);
+                    Val::error(span)
+                }
+            },
+            ArgsCx::Fn(proto) => match proto.params.iter().position(|p| p.name == name.text) {
+                Some(i) => self.fn_arg(&proto, i, span),
+                None => {
+                    let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
+                    self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
+                    Val::error(span)
+                }
+            },
+            ArgsCx::Join(join, event) => self.join_args_field(join, event, name, span),
+            ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
+                self.no_args(span);
+                Val::error(span)
+            }
+        }
+    }
+
+    fn trace_field(&mut self, field: &TraceField, span: Span) -> Val {
+        let space = self.probe.space;
+        let ty = match &field.ty {
+            Ty::Array { elem, .. } if field.data_loc && is_char(elem) => Ty::Str { cap: self.config.max_strlen },
+            other => in_space(other.clone(), space),
+        };
+        let kind = ExprKind::TraceArg { field: field.name.clone(), offset: field.offset, data_loc: field.data_loc };
+        Val::new(kind, ty, span).with_space(space)
+    }
+
+    fn fn_arg(&mut self, proto: &FnProto, i: usize, span: Span) -> Val {
+        let ty = in_space(proto.params[i].ty.clone(), Space::Kernel);
+        Val::new(ExprKind::Arg(i as u32), ty, span).with_space(Space::Kernel)
+    }
+
+    /// `args` as a whole: a record of all of them.
+    pub(crate) fn args_value(&mut self, span: Span) -> Val {
+        let fields: Vec<(String, Val)> = match self.probe.args.clone() {
+            ArgsCx::Trace(event) => event
+                .fields
+                .iter()
+                .filter(|f| !f.name.starts_with("common_") && f.name != "__syscall_nr")
+                .map(|f| (f.name.clone(), self.trace_field(f, span)))
+                .collect(),
+            ArgsCx::Fn(proto) => {
+                (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), self.fn_arg(&proto, i, span))).collect()
+            }
+            ArgsCx::Join(..) => {
+                return Val::new(ExprKind::JoinPart(JoinPart::Text), Ty::Str { cap: super::JOIN_TEXT_CAP }, span);
+            }
+            ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
+                self.no_args(span);
+                return Val::error(span);
+            }
+        };
+        let fields: Vec<(String, Val)> = fields.into_iter().map(|(n, v)| (n, decay(v))).collect();
+        let ty = Ty::Record(fields.iter().map(|(n, v)| (n.clone(), v.e.ty.clone())).collect());
+        Val::new(ExprKind::Record(fields.into_iter().map(|(n, v)| (n, v.e)).collect()), ty, span)
+    }
+
+    fn no_args(&mut self, span: Span) {
+        let row = self.probe.row;
+        let name = self.probe.name().to_owned();
+        let d = Diagnostic::error("no-args", span, format!("{name} has no args"));
+        let d = match self.probe.kind() {
+            ProviderKind::Kretprobe => {
+                d.note("at the return only `retval` is there; keep what you need at the entry: kprobe … { @x[tid] = args.NAME; }")
+            }
+            ProviderKind::Uretprobe => d.note("at the return only `retval` is there; keep what you need at the entry: @x[tid] = arg0"),
+            ProviderKind::Uprobe => d.note("names of user-space parameters are not supported yet").write("arg0, arg1, …"),
+            ProviderKind::Kprobe | ProviderKind::RawTracepoint => {
+                d.note("its parameters are not known by name here (no BTF for it)").write("arg0, arg1, … with casts")
+            }
+            ProviderKind::Pcap => d.note("a packet's fields have their own names: ip.src, tcp.srcport, …"),
+            _ => d.note(format!("{} brings no data of its own", row.name)),
+        };
+        self.report(d);
+    }
+
+    /// `arg0`, `arg1` …
+    pub(crate) fn arg_n(&mut self, n: u32, span: Span) -> Val {
+        let row = self.probe.row;
+        if n >= row.argn {
+            let d = Diagnostic::error("no-args", span, format!("{} has no arg{n}", self.probe.name()));
+            let d = match (&self.probe.args, row.argn) {
+                (ArgsCx::Trace(event), _) => {
+                    let names: Vec<&str> =
+                        event.fields.iter().map(|f| f.name.as_str()).filter(|f| !f.starts_with("common_")).take(12).collect();
+                    d.write(format!("args.NAME: {}", names.join(", ")))
+                }
+                (_, 0) if row.retval => d.note("at the return only `retval` is there"),
+                (_, 0) => d,
+                (_, most) => d.note(format!("arguments in registers: arg0 to arg{}", most - 1)),
+            };
+            self.report(d);
+            return Val::error(span);
+        }
+        let space = self.probe.space;
+        Val::new(ExprKind::Arg(n), Ty::U64, span).with_space(space)
+    }
+
+    pub(crate) fn retval(&mut self, span: Span) -> Val {
+        if !self.probe.row.retval {
+            let mut d = Diagnostic::error("no-retval", span, format!("{} has no retval", self.probe.name()));
+            d = match self.probe.kind() {
+                ProviderKind::Kprobe => d.note("it fires at the entry; use kretprobe"),
+                ProviderKind::Uprobe => d.note("it fires at the entry; use uretprobe"),
+                ProviderKind::Tracepoint => d.write("args.ret (in sys_exit tracepoints)"),
+                _ => d,
+            };
+            self.report(d);
+            return Val::error(span);
+        }
+        let space = self.probe.space;
+        Val::new(ExprKind::Retval, Ty::I64, span).with_space(space)
+    }
+}
+
+fn decay(mut v: Val) -> Val {
+    if let Some(text) = super::ctypes::decayed(&v.e.ty) {
+        v.e.ty = text;
+    }
+    v
+}
+
+/// `kprobe:tcp_v4_connect(sk: struct sock *, addr_len: int32)`
+pub(crate) fn signature(proto: &FnProto, provider: &str) -> String {
+    let params: Vec<String> = proto.params.iter().map(|p| format!("{}: {}", p.name, show(&p.ty))).collect();
+    format!("{provider}:{}({})", proto.name, params.join(", "))
+}

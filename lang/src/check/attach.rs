@@ -1,0 +1,266 @@
+//! Attach points: from what was written to targets that exist, grouped into programs of one type each.
+
+use super::cx::{ArgsCx, Checker, ProbeCx};
+use super::hints;
+use super::providers::{self, ProviderKind, ProviderRow};
+use super::walk::ArgsUse;
+use crate::ast::{self, AttachPoint, Segment};
+use crate::diag::Diagnostic;
+use crate::hir::{Missing, Provider, Space, Target};
+use crate::span::Span;
+use crate::world::Answer;
+
+/// A body with the targets it is for.
+#[derive(Debug)]
+pub(crate) struct Instance<'a> {
+    pub(crate) cx: ProbeCx,
+    pub(crate) probe: &'a ast::Probe,
+}
+
+/// One target, with what its program would know.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) target: Target,
+    pub(crate) row: &'static ProviderRow,
+    pub(crate) args: ArgsCx,
+    pub(crate) space: Space,
+}
+
+/// Why an attach point gives no target.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It isn't there: `missing_probes` says what that means.
+    Missing(Box<Diagnostic>),
+    /// It cannot be meant so.
+    Bad(Box<Diagnostic>),
+}
+
+pub(crate) type Resolved = Result<Vec<Found>, Fault>;
+
+pub(crate) fn missing(d: Diagnostic) -> Fault {
+    Fault::Missing(Box::new(d))
+}
+
+pub(crate) fn bad(d: Diagnostic) -> Fault {
+    Fault::Bad(Box::new(d))
+}
+
+/// What a resolver gets: the point, with positional parameters put in.
+pub(crate) struct Point<'p> {
+    pub(crate) row: &'static ProviderRow,
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) span: Span,
+    pub(crate) uses: &'p ArgsUse,
+}
+
+impl Point<'_> {
+    pub(crate) fn text(&self, i: usize) -> &str {
+        self.segments.get(i).map_or("", |s| s.text.as_str())
+    }
+
+    pub(crate) fn segment_span(&self, i: usize) -> Span {
+        self.segments.get(i).map_or(self.span, |s| s.span)
+    }
+
+    /// `provider:a:b` for these segments.
+    pub(crate) fn named(&self, parts: &[&str]) -> String {
+        let mut name = self.row.name.to_owned();
+        for p in parts {
+            name.push(':');
+            name.push_str(p);
+        }
+        name
+    }
+
+    pub(crate) fn as_written(&self) -> String {
+        let parts: Vec<&str> = self.segments.iter().map(|s| s.text.as_str()).collect();
+        self.named(&parts)
+    }
+
+    pub(crate) fn found(&self, name: String, provider: Provider, wildcard: bool) -> Found {
+        let target = Target { name, provider, wildcard, span: self.span };
+        Found { target, row: self.row, args: ArgsCx::None, space: self.row.space }
+    }
+}
+
+/// Whether a text is a glob.
+pub(crate) fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+impl<'a> Checker<'a> {
+    /// All probes' instances, in order.
+    pub(crate) fn instances(&mut self) -> Vec<Instance<'a>> {
+        let mut all = Vec::new();
+        for probe in &self.items.probes {
+            self.instances_of(probe, &mut all);
+        }
+        for (i, instance) in all.iter_mut().enumerate() {
+            instance.cx.instance = i as u32;
+        }
+        all
+    }
+
+    fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
+        let uses = ArgsUse::of(probe, &self.items.macro_args);
+        let mut found = Vec::new();
+        let mut faults = Vec::new();
+        for point in &probe.points {
+            match self.resolve_point(point, &uses) {
+                Ok(targets) => found.extend(targets),
+                Err(fault) => faults.push(fault),
+            }
+        }
+        if let Some(otherwise) = &probe.otherwise
+            && found.is_empty()
+            && faults.iter().all(|f| matches!(f, Fault::Missing(_)))
+        {
+            return self.instances_of(otherwise, all);
+        }
+        if found.is_empty() {
+            all.push(self.ghost(probe));
+        }
+        let policy = self.config.missing_probes;
+        for fault in faults {
+            match (fault, policy) {
+                (Fault::Missing(_), Missing::Ignore) => {}
+                (Fault::Missing(mut d), Missing::Warn) => {
+                    d.severity = crate::diag::Severity::Warning;
+                    self.report(*d);
+                }
+                (Fault::Missing(d) | Fault::Bad(d), _) => self.report(*d),
+            }
+        }
+        for group in group(found, &uses) {
+            let Some(first) = group.first() else { continue };
+            let (row, args, space) = (first.row, first.args.clone(), first.space);
+            let targets = group.into_iter().map(|f| f.target).collect();
+            all.push(Instance { cx: ProbeCx { row, targets, args, space, instance: 0, span: probe.span }, probe });
+        }
+    }
+
+    /// A probe that attaches nowhere: its body still says what its maps hold.
+    fn ghost(&self, probe: &'a ast::Probe) -> Instance<'a> {
+        let row = probe.points.iter().find_map(|p| providers::find(&p.provider.text)).unwrap_or(&providers::PROVIDERS[0]);
+        let cx = ProbeCx { row, targets: Vec::new(), args: ArgsCx::Ghost, space: row.space, instance: 0, span: probe.span };
+        Instance { cx, probe }
+    }
+
+    fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse) -> Resolved {
+        let name = &point.provider;
+        let Some(row) = providers::find(&name.text) else {
+            let known = providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name);
+            let near = crate::suggest::nearest(&name.text, known, 3);
+            let mut d = Diagnostic::error("unknown-provider", name.span, format!("no provider {}", name.text));
+            d = if near.is_empty() {
+                d.note("providers: begin, end, interval, profile, tracepoint, rawtracepoint, kprobe, kretprobe, uprobe, uretprobe, pcap, join")
+            } else {
+                d.near(near.join(", "))
+            };
+            return Err(bad(d));
+        };
+        if let Some(label) = &point.label {
+            let d = Diagnostic::error("not-supported-yet", label.span, "names for probes are not supported yet");
+            return Err(bad(d));
+        }
+        let segments = self.with_positionals(&point.segments);
+        let p = Point { row, segments, span: point.span, uses };
+        if row.kind == ProviderKind::NotYet {
+            let mut d = Diagnostic::error("not-supported-yet", point.span, format!("the provider {} is not supported yet", row.name));
+            if !row.doc.is_empty() {
+                d = d.note(row.doc);
+            }
+            return Err(bad(d));
+        }
+        let (least, most) = row.segments;
+        if !(least..=most).contains(&p.segments.len()) {
+            let d = Diagnostic::error("bad-attach-point", point.span, format!("{} is not written so", row.name)).write(row.shape);
+            return Err(bad(hints::for_point(d, row.name, &p.as_written())));
+        }
+        for d in hints::warnings(row.name, &p.as_written(), point.span) {
+            self.report(d);
+        }
+        match row.kind {
+            ProviderKind::Begin => Ok(vec![p.found(row.name.into(), Provider::Begin, false)]),
+            ProviderKind::End => Ok(vec![p.found(row.name.into(), Provider::End, false)]),
+            ProviderKind::Interval | ProviderKind::Profile => self.timer(&p),
+            ProviderKind::Tracepoint => self.tracepoint(&p),
+            ProviderKind::RawTracepoint => self.raw_tracepoint(&p),
+            ProviderKind::Kprobe | ProviderKind::Kretprobe => self.kprobe(&p),
+            ProviderKind::Uprobe | ProviderKind::Uretprobe => self.uprobe(&p),
+            ProviderKind::Pcap => self.pcap(&p),
+            ProviderKind::Join => self.join_point(&p),
+            ProviderKind::Signal => self.signal(&p),
+            ProviderKind::NotYet => Ok(Vec::new()),
+        }
+    }
+
+    /// `$1` in a segment is the script's first parameter.
+    fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
+        segments
+            .iter()
+            .map(|s| {
+                let mut out = s.clone();
+                while let Some(at) = out.text.find('$') {
+                    let digits: String = out.text[at + 1..].chars().take_while(char::is_ascii_digit).collect();
+                    let Some(value) = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { break };
+                    let value = self.opts.positional.get(value).map_or("", String::as_str).replace('$', "");
+                    out.text.replace_range(at..=at + digits.len(), &value);
+                }
+                out
+            })
+            .collect()
+    }
+
+    /// "6.18", for messages.
+    pub(crate) fn kernel(&self) -> String {
+        let release = self.world.kernel_release();
+        let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
+        version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
+    }
+
+    /// A host's "no", or that it could not say.
+    pub(crate) fn unanswered<T>(&self, answer: Answer<T>, span: Span, what: &str, absent: impl FnOnce(Diagnostic) -> Diagnostic) -> Fault {
+        match answer {
+            Answer::NotPermitted(why) => {
+                let d = Diagnostic::error("no-permission", span, format!("no permission to see whether {what} exists"));
+                missing(d.note(why))
+            }
+            Answer::CouldNotTell(why) => {
+                let d = Diagnostic::error("could-not-tell", span, format!("cannot tell whether {what} exists"));
+                missing(d.note(why))
+            }
+            Answer::NotThere | Answer::Found(_) => missing(absent(Diagnostic::error("no-such-probe", span, ""))),
+        }
+    }
+}
+
+/// Targets whose programs are the same, in order of appearance.
+fn group(found: Vec<Found>, uses: &ArgsUse) -> Vec<Vec<Found>> {
+    let mut groups: Vec<(String, Vec<Found>)> = Vec::new();
+    for f in found {
+        let key = format!("{:?} {:?} {}", f.row.kind, f.space, signature(&f, uses));
+        match groups.iter_mut().find(|(k, _)| *k == key) {
+            Some((_, group)) => group.push(f),
+            None => groups.push((key, vec![f])),
+        }
+    }
+    groups.into_iter().map(|(_, group)| group).collect()
+}
+
+/// What a body that uses these arguments sees of a target.
+fn signature(f: &Found, uses: &ArgsUse) -> String {
+    match &f.args {
+        ArgsCx::Join(join, event) => format!("{join:?} {event:?}"),
+        _ if !uses.any() => String::new(),
+        ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => "unknown".into(),
+        ArgsCx::Trace(event) => {
+            let used = event.fields.iter().filter(|x| uses.whole || uses.names.contains(&x.name));
+            used.map(|x| format!("{} {:?} {} {};", x.name, x.ty, x.offset, x.data_loc)).collect()
+        }
+        ArgsCx::Fn(proto) => {
+            let used = proto.params.iter().enumerate().filter(|(_, p)| uses.whole || uses.names.contains(&p.name));
+            used.map(|(i, p)| format!("{i} {} {:?};", p.name, p.ty)).collect()
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Attach points in the kernel: tracepoints and functions.
+
+use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, missing};
+use super::cx::{ArgsCx, Checker};
+use super::hints;
+use super::providers::ProviderKind;
+use crate::diag::Diagnostic;
+use crate::hir::{Provider, Space};
+use crate::span::Span;
+use crate::world::{Answer, Feature};
+
+impl<'a> Checker<'a> {
+    pub(crate) fn tracepoint(&mut self, p: &Point<'_>) -> Resolved {
+        let (category, event) = (p.text(0), p.text(1));
+        if is_glob(category) || is_glob(event) {
+            return self.tracepoint_glob(p);
+        }
+        match self.world.tracepoint(category, event) {
+            Answer::Found(found) => {
+                let mut f = self.tracepoint_target(p, category, event, false);
+                f.args = ArgsCx::Trace(found);
+                Ok(vec![f])
+            }
+            answer => {
+                let what = format!("tracepoint {category}:{event}");
+                Err(self.unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)))
+            }
+        }
+    }
+
+    fn tracepoint_target(&self, p: &Point<'_>, category: &str, event: &str, wildcard: bool) -> Found {
+        let provider = Provider::Tracepoint { category: category.to_owned(), event: event.to_owned() };
+        let mut f = p.found(p.named(&[category, event]), provider, wildcard);
+        if category == "syscalls" {
+            f.space = Space::User;
+        }
+        f
+    }
+
+    fn tracepoint_glob(&mut self, p: &Point<'_>) -> Resolved {
+        let (category, event) = (p.text(0), p.text(1));
+        let names = match self.world.tracepoints(category, event) {
+            Answer::Found(names) if !names.is_empty() => names,
+            answer => {
+                let what = format!("tracepoints {category}:{event}");
+                return Err(self.unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)));
+            }
+        };
+        let mut found = Vec::new();
+        for name in names {
+            let Some((category, event)) = name.split_once(':') else { continue };
+            let mut f = self.tracepoint_target(p, category, event, true);
+            if p.uses.any()
+                && let Answer::Found(e) = self.world.tracepoint(category, event)
+            {
+                f.args = ArgsCx::Trace(e);
+            }
+            found.push(f);
+        }
+        Ok(found)
+    }
+
+    fn absent_tracepoint(&self, mut d: Diagnostic, p: &Point<'_>) -> Diagnostic {
+        let (category, event) = (p.text(0), p.text(1));
+        let kernel = self.kernel();
+        d.message = if is_glob(category) || is_glob(event) {
+            format!("no tracepoint matches {category}:{event} on this kernel ({kernel})")
+        } else {
+            format!("no tracepoint {category}:{event} on this kernel ({kernel})")
+        };
+        d = hints::for_point(d, p.row.name, &p.as_written());
+        let same: Vec<String> = self.world.tracepoints(category, "*").found().unwrap_or_default();
+        let event_names: Vec<&str> = same.iter().filter_map(|n| n.split_once(':').map(|x| x.1)).collect();
+        let mut near: Vec<String> = crate::suggest::nearest(event, event_names.iter().copied(), 3)
+            .iter()
+            .map(|e| format!("{category}:{e}"))
+            .collect();
+        if near.is_empty() && !same.is_empty() {
+            near = same.iter().take(6).cloned().collect();
+        }
+        if same.is_empty() {
+            let all: Vec<String> = self.world.tracepoints("*", "*").found().unwrap_or_default();
+            let exact: Vec<String> = all.iter().filter(|n| n.split_once(':').is_some_and(|x| x.1 == event)).cloned().collect();
+            let full = format!("{category}:{event}");
+            near = if exact.is_empty() { crate::suggest::nearest(&full, all.iter().map(String::as_str), 3) } else { exact };
+        }
+        if near.is_empty() { d } else { d.near(near.join(", ")) }
+    }
+
+    pub(crate) fn raw_tracepoint(&mut self, p: &Point<'_>) -> Resolved {
+        let event = p.text(p.segments.len() - 1).to_owned();
+        let names = if is_glob(&event) {
+            match self.world.raw_tracepoints(&event) {
+                Answer::Found(names) if !names.is_empty() => names,
+                answer => {
+                    let kernel = self.kernel();
+                    return Err(self.unanswered(answer, p.span, &format!("raw tracepoints {event}"), |mut d| {
+                        d.message = format!("no raw tracepoint matches {event} on this kernel ({kernel})");
+                        d
+                    }));
+                }
+            }
+        } else {
+            vec![event.clone()]
+        };
+        let wildcard = is_glob(&event);
+        let mut found = Vec::new();
+        for name in names {
+            let mut f = p.found(p.named(&[&name]), Provider::RawTracepoint { event: name.clone() }, wildcard);
+            if !wildcard || p.uses.any() {
+                match self.world.raw_tracepoint(&name) {
+                    Answer::Found(proto) => f.args = ArgsCx::Fn(proto),
+                    answer if !wildcard => {
+                        let what = format!("raw tracepoint {name}");
+                        return Err(self.unanswered(answer, p.span, &what, |d| self.absent_raw(d, &name)));
+                    }
+                    _ => f.args = ArgsCx::Unknown,
+                }
+            }
+            found.push(f);
+        }
+        Ok(found)
+    }
+
+    fn absent_raw(&self, mut d: Diagnostic, name: &str) -> Diagnostic {
+        d.message = format!("no raw tracepoint {name} on this kernel ({})", self.kernel());
+        let all = self.world.raw_tracepoints("*").found().unwrap_or_default();
+        let near = crate::suggest::nearest(name, all.iter().map(String::as_str), 4);
+        if near.is_empty() { d } else { d.near(near.join(", ")) }
+    }
+
+    pub(crate) fn kprobe(&mut self, p: &Point<'_>) -> Resolved {
+        let (module, written) = match p.segments.len() {
+            2 => (Some(p.text(0).to_owned()), p.text(1)),
+            _ => (None, p.text(0)),
+        };
+        let ret = p.row.kind == ProviderKind::Kretprobe;
+        let (function, offset) = self.function_and_offset(p, written, ret)?;
+        let make = |name: &str, wildcard| {
+            let full = match (&module, offset) {
+                (Some(m), 0) => p.named(&[m, name]),
+                (None, 0) => p.named(&[name]),
+                (_, n) => p.named(&[&format!("{name}+{n}")]),
+            };
+            p.found(full, Provider::Kprobe { function: name.to_owned(), module: module.clone(), offset, ret }, wildcard)
+        };
+        if !is_glob(&function) {
+            return match self.world.kernel_function(&function) {
+                Answer::Found(proto) => {
+                    self.kprobe_support(p);
+                    let mut f = make(&function, false);
+                    f.args = match proto {
+                        _ if ret || offset != 0 => ArgsCx::None,
+                        Some(proto) => ArgsCx::Fn(proto),
+                        None => ArgsCx::Unknown,
+                    };
+                    Ok(vec![f])
+                }
+                answer => {
+                    let what = format!("kernel function {function}");
+                    Err(self.unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+                }
+            };
+        }
+        match self.world.kernel_functions(&function) {
+            Answer::Found(names) if !names.is_empty() => Ok(names
+                .iter()
+                .map(|name| {
+                    let mut f = make(name, true);
+                    if p.uses.any() && !ret {
+                        f.args = match self.world.kernel_function(name).found().flatten() {
+                            Some(proto) => ArgsCx::Fn(proto),
+                            None => ArgsCx::Unknown,
+                        };
+                    }
+                    f
+                })
+                .collect()),
+            answer => {
+                let what = format!("kernel functions {function}");
+                Err(self.unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+            }
+        }
+    }
+
+    fn function_and_offset(&mut self, p: &Point<'_>, written: &str, ret: bool) -> Result<(String, u64), Fault> {
+        if written.starts_with("0x") || written.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
+            let d = Diagnostic::error("not-supported-yet", p.span, "probes at kernel addresses are not supported yet")
+                .write(format!("{}:FUNCTION+OFFSET", p.row.name));
+            return Err(bad(d));
+        }
+        let Some((function, offset)) = written.rsplit_once('+') else { return Ok((written.to_owned(), 0)) };
+        if ret {
+            return Err(bad(Diagnostic::error("bad-attach-point", p.span, "a return has no offset").write(p.row.shape)));
+        }
+        match super::params::parse_number(offset).and_then(|n| u64::try_from(n).ok()) {
+            Some(n) => Ok((function.to_owned(), n)),
+            None => Err(bad(Diagnostic::error("bad-attach-point", p.span, format!("{offset} is no offset")))),
+        }
+    }
+
+    fn absent_function(&self, mut d: Diagnostic, p: &Point<'_>, function: &str) -> Diagnostic {
+        d.message = format!("no kernel function {function} on this kernel ({})", self.kernel());
+        d = hints::for_point(d, p.row.name, &p.as_written());
+        let begin: String = function.chars().take(4).take_while(|c| !is_glob(&c.to_string())).collect();
+        let all = self.world.kernel_functions(&format!("{begin}*")).found().unwrap_or_default();
+        let near = crate::suggest::nearest(function, all.iter().map(String::as_str), 4);
+        if near.is_empty() { d } else { d.near(near.join(", ")) }
+    }
+
+    /// Says what this kernel can do for kprobes, where it can't do the usual.
+    fn kprobe_support(&mut self, p: &Point<'_>) {
+        if self.world.feature(Feature::Kprobe) != Answer::NotThere {
+            return;
+        }
+        let d = Diagnostic::warning("unsupported-here", p.span, "this kernel has no kprobes");
+        let d = match self.world.feature(Feature::Fentry) {
+            Answer::Found(()) => d.note("attached by fentry instead"),
+            Answer::NotPermitted(why) => d.note(format!("would attach by fentry, but this kernel refuses it ({why}): see `weftrace doctor`")),
+            Answer::NotThere => d.note("nor fentry: this probe cannot attach here"),
+            Answer::CouldNotTell(why) => d.note(format!("whether fentry works here is not known ({why})")),
+        };
+        self.report_once(Span::default(), d);
+    }
+
+    /// A missing point, for resolvers of other files.
+    pub(crate) fn absent(&self, p: &Point<'_>, message: String) -> Fault {
+        missing(hints::for_point(Diagnostic::error("no-such-probe", p.span, message), p.row.name, &p.as_written()))
+    }
+}

@@ -1,0 +1,220 @@
+//! Attach points outside the kernel's code: timers, programs, packets, joins, signals.
+
+use super::attach::{Point, Resolved, bad, is_glob};
+use super::cx::{ArgsCx, Checker};
+use super::glob;
+use super::hints;
+use super::providers::ProviderKind;
+use crate::diag::Diagnostic;
+use crate::hir::{JoinEvent, JoinRef, Provider, Rate};
+use crate::world::Answer;
+
+/// The fastest timers: a period of 1 µs, a rate of 1 MHz.
+const SHORTEST_NS: u64 = 1_000;
+
+impl<'a> Checker<'a> {
+    pub(crate) fn timer(&mut self, p: &Point<'_>) -> Resolved {
+        let (unit, text) = if p.segments.len() == 2 { (p.text(0), p.text(1)) } else { ("ns", p.text(0)) };
+        let wrong = |message: String| {
+            bad(Diagnostic::error("bad-attach-point", p.span, message).write(p.row.shape))
+        };
+        let Some(n) = super::params::parse_number(text).and_then(|n| u64::try_from(n).ok()) else {
+            return Err(wrong(format!("\"{text}\" is no time")));
+        };
+        let factor = match unit {
+            "ns" => Some(1),
+            "us" => Some(1_000),
+            "ms" => Some(1_000_000),
+            "s" => Some(1_000_000_000),
+            "m" => Some(60_000_000_000),
+            "hz" => None,
+            _ => return Err(wrong(format!("no unit {unit}: s, ms, us, hz"))),
+        };
+        if n == 0 {
+            return Err(wrong("a timer's time is greater than 0".into()));
+        }
+        let rate = match factor {
+            None if n <= 1_000_000 => Rate::Hz(n),
+            None => return Err(wrong(format!("{n} hz is too fast: at most 1000000"))),
+            Some(f) => match n.checked_mul(f) {
+                Some(ns) if ns >= SHORTEST_NS => Rate::PeriodNs(ns),
+                Some(_) => return Err(wrong("the shortest time is 1 us (a bare number counts nanoseconds)".into())),
+                None => return Err(wrong(format!("\"{text}\" is too long"))),
+            },
+        };
+        let provider = match (p.row.kind, rate) {
+            (ProviderKind::Profile, rate) => Provider::Profile { rate },
+            (_, Rate::PeriodNs(ns)) => Provider::Interval { ns },
+            (_, Rate::Hz(hz)) => Provider::Interval { ns: 1_000_000_000 / hz },
+        };
+        Ok(vec![p.found(p.as_written(), provider, false)])
+    }
+
+    pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
+        let (binary, symbol) = (p.text(0).to_owned(), p.text(p.segments.len() - 1).to_owned());
+        let not_yet = |what: &str| bad(Diagnostic::error("not-supported-yet", p.span, format!("{what} are not supported yet")));
+        if p.segments.len() == 3 {
+            return Err(match p.text(1) {
+                "cpp" => not_yet("C++ names in attach points"),
+                _ => bad(Diagnostic::error("bad-attach-point", p.span, format!("{} is not written so", p.row.name)).write(p.row.shape)),
+            });
+        }
+        if binary.contains('@') {
+            return Err(not_yet("probes at source lines"));
+        }
+        if is_glob(&binary) {
+            return Err(not_yet("wildcards in the program's name"));
+        }
+        if symbol.starts_with("0x") {
+            return Err(not_yet("probes at addresses"));
+        }
+        let ret = p.row.kind == ProviderKind::Uretprobe;
+        if is_glob(&symbol) {
+            return self.uprobe_glob(p, &binary, &symbol, ret);
+        }
+        let (symbol, offset) = match symbol.rsplit_once('+') {
+            Some((s, o)) if !ret => match super::params::parse_number(o).and_then(|n| u64::try_from(n).ok()) {
+                Some(n) => (s.to_owned(), n),
+                None => (symbol.clone(), 0),
+            },
+            _ => (symbol.clone(), 0),
+        };
+        match self.world.user_function(&binary, &symbol) {
+            Answer::Found(found) => {
+                let name = if offset == 0 { found.name.clone() } else { format!("{}+{offset}", found.name) };
+                let provider = Provider::Uprobe { path: found.path.clone(), symbol: found.name.clone(), offset, ret, pid: self.opts.pid };
+                Ok(vec![p.found(p.named(&[&found.path, &name]), provider, false)])
+            }
+            answer => {
+                let what = format!("{symbol} in {binary}");
+                Err(self.unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &symbol)))
+            }
+        }
+    }
+
+    fn uprobe_glob(&mut self, p: &Point<'_>, binary: &str, symbol: &str, ret: bool) -> Resolved {
+        match self.world.user_functions(binary, symbol) {
+            Answer::Found(all) if !all.is_empty() => Ok(all
+                .into_iter()
+                .map(|s| {
+                    let name = p.named(&[&s.path, &s.name]);
+                    let provider = Provider::Uprobe { path: s.path, symbol: s.name, offset: 0, ret, pid: self.opts.pid };
+                    p.found(name, provider, true)
+                })
+                .collect()),
+            answer => {
+                let what = format!("{symbol} in {binary}");
+                Err(self.unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, symbol)))
+            }
+        }
+    }
+
+    fn absent_symbol(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, symbol: &str) -> Diagnostic {
+        let all = match self.world.user_functions(binary, "*") {
+            Answer::Found(all) => all,
+            Answer::NotThere => {
+                d.message = format!("no program or library {binary}");
+                d.span = p.segment_span(0);
+                return hints::for_point(d, p.row.name, &p.as_written());
+            }
+            _ => Vec::new(),
+        };
+        d.message = format!("no function {symbol} in {binary}");
+        d = hints::for_point(d, p.row.name, &p.as_written());
+        let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
+        if near.is_empty() { d } else { d.near(near.join(", ")) }
+    }
+
+    pub(crate) fn pcap(&mut self, p: &Point<'_>) -> Resolved {
+        let interface = p.text(0).to_owned();
+        let filter = p.segments.get(1).map(|s| (s.text.clone(), s.span));
+        if let Some((text, span)) = &filter
+            && let Err(message) = self.world.pcap_filter(text)
+        {
+            let d = Diagnostic::error("bad-filter", *span, format!("the filter is not libpcap's: {message}"));
+            return Err(bad(hints::for_filter(d, text)));
+        }
+        if interface != "any" && !self.opts.reading_file {
+            let known = self.world.interfaces();
+            if let Answer::Found(all) = &known
+                && !all.contains(&interface)
+                && !is_glob(&interface)
+            {
+                let near = crate::suggest::nearest(&interface, all.iter().map(String::as_str), 3);
+                let fault = self.absent(p, format!("no network interface {interface}"));
+                return Err(match fault {
+                    super::attach::Fault::Missing(d) => {
+                        let names = if near.is_empty() { all.iter().take(8).cloned().collect() } else { near };
+                        super::attach::missing(d.near(format!("any, {}", names.join(", "))))
+                    }
+                    other => other,
+                });
+            }
+        }
+        let name = p.as_written();
+        Ok(vec![p.found(name, Provider::Pcap { interface, filter }, false)])
+    }
+
+    pub(crate) fn join_point(&mut self, p: &Point<'_>) -> Resolved {
+        let (name, what) = (p.text(0), p.text(1));
+        let matching: Vec<usize> =
+            (0..self.joins.len()).filter(|i| glob::matches(name, &self.joins[*i].name)).collect();
+        if matching.is_empty() {
+            let near = crate::suggest::nearest(name, self.joins.iter().map(|j| j.name.as_str()), 3);
+            let mut d = Diagnostic::error("no-such-probe", p.segment_span(0), format!("no join {name}"));
+            d = if near.is_empty() { d.write(format!("join {name} {{ from …; }}")) } else { d.near(near.join(", ")) };
+            return Err(bad(d));
+        }
+        let mut found = Vec::new();
+        for i in matching {
+            let join = JoinRef(i as u32);
+            let label = self.joins[i].name.clone();
+            let events: Vec<(JoinEvent, String)> = match (what, p.segments.len()) {
+                ("", 1) => vec![(JoinEvent::Result, p.named(&[&label]))],
+                ("late", 2) => vec![(JoinEvent::Late, p.named(&[&label, "late"]))],
+                ("orphan", 3) => self.orphans(p, i)?,
+                _ => {
+                    let d = Diagnostic::error("bad-attach-point", p.span, "join is not written so").write(p.row.shape);
+                    return Err(bad(d));
+                }
+            };
+            for (on, full) in events {
+                let mut f = p.found(full, Provider::Join { join, on }, is_glob(name) || is_glob(p.text(2)));
+                f.args = ArgsCx::Join(join, on);
+                found.push(f);
+            }
+        }
+        Ok(found)
+    }
+
+    fn orphans(&self, p: &Point<'_>, join: usize) -> Result<Vec<(JoinEvent, String)>, super::attach::Fault> {
+        let info = &self.joins[join];
+        let wanted = p.text(2);
+        let legs: Vec<(JoinEvent, String)> = info
+            .legs
+            .iter()
+            .enumerate()
+            .filter(|(_, l)| glob::matches(wanted, &l.name))
+            .map(|(i, l)| (JoinEvent::Orphan(i as u32), p.named(&[&info.name, "orphan", &l.name])))
+            .collect();
+        if legs.is_empty() {
+            let names: Vec<&str> = info.legs.iter().map(|l| l.name.as_str()).collect();
+            let d = Diagnostic::error("no-such-probe", p.segment_span(2), format!("the join {} has no leg {wanted}", info.name));
+            return Err(bad(if names.is_empty() { d } else { d.near(names.join(", ")) }));
+        }
+        Ok(legs)
+    }
+
+    pub(crate) fn signal(&mut self, p: &Point<'_>) -> Resolved {
+        let name = p.text(1).to_owned();
+        let number = match (p.text(0), name.as_str()) {
+            ("signal", "SIGUSR1") => 10,
+            ("signal", "SIGUSR2") => 12,
+            _ => {
+                let d = Diagnostic::error("bad-attach-point", p.span, "self is not written so").write("self:signal:SIGUSR1");
+                return Err(bad(d));
+            }
+        };
+        Ok(vec![p.found(p.as_written(), Provider::Signal { number, name }, false)])
+    }
+}

@@ -1,0 +1,277 @@
+//! Operators with two operands: folding of literals, promotion, comparison, pointers.
+
+use super::cx::Checker;
+use super::types::{Flex, int_shape, join, show};
+use super::value::{Val, coerce};
+use crate::ast;
+use crate::diag::Diagnostic;
+use crate::hir::{BinOp, Expr, ExprKind, Ty, UnOp};
+use crate::span::Span;
+
+pub(crate) fn symbol(op: BinOp) -> &'static str {
+    match op {
+        BinOp::Add => "+",
+        BinOp::Sub => "-",
+        BinOp::Mul => "*",
+        BinOp::Div => "/",
+        BinOp::Mod => "%",
+        BinOp::BitAnd => "&",
+        BinOp::BitOr => "|",
+        BinOp::BitXor => "^",
+        BinOp::Shl => "<<",
+        BinOp::Shr => ">>",
+        BinOp::Eq => "==",
+        BinOp::Ne => "!=",
+        BinOp::Lt => "<",
+        BinOp::Le => "<=",
+        BinOp::Gt => ">",
+        BinOp::Ge => ">=",
+        BinOp::LogAnd => "&&",
+        BinOp::LogOr => "||",
+        BinOp::Coalesce => "??",
+    }
+}
+
+pub(crate) fn is_comparison(op: BinOp) -> bool {
+    matches!(op, BinOp::Eq | BinOp::Ne | BinOp::Lt | BinOp::Le | BinOp::Gt | BinOp::Ge)
+}
+
+impl<'a> Checker<'a> {
+    pub(crate) fn binary_expr(&mut self, op: BinOp, left: &'a ast::Expr, right: &'a ast::Expr, span: Span) -> Val {
+        if self.tcpdump_words(op, left, right, span) {
+            return Val::error(span);
+        }
+        let l = self.expr(left);
+        let r = self.expr(right);
+        self.binary(op, l, r, span)
+    }
+
+    pub(crate) fn binary(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        let (l, r) = (self.agg_as_number(l), self.agg_as_number(r));
+        if l.is_error() || r.is_error() {
+            return Val::error(span);
+        }
+        match op {
+            BinOp::LogAnd | BinOp::LogOr => self.logical(op, l, r, span),
+            BinOp::Coalesce => self.coalesce(l, r, span),
+            op if is_comparison(op) => self.compare(op, l, r, span),
+            op => self.arithmetic(op, l, r, span),
+        }
+    }
+
+    fn logical(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        let (l, r) = (self.truth(l), self.truth(r));
+        if l.is_error() || r.is_error() {
+            return Val::error(span);
+        }
+        let and = op == BinOp::LogAnd;
+        if let (Some(a), Some(b)) = (l.int(), r.int()) {
+            return Val::boolean(if and { a != 0 && b != 0 } else { a != 0 || b != 0 }, span);
+        }
+        Val::new(ExprKind::Logical { and, left: Box::new(l.e), right: Box::new(r.e) }, Ty::Bool, span)
+    }
+
+    fn coalesce(&mut self, l: Val, r: Val, span: Span) -> Val {
+        let Some(open) = join(&l.open(), &r.open()) else {
+            return self.mismatch("??", &l, &r, span);
+        };
+        let (left, right) = (Box::new(self.fit(l.e, &open.ty)), Box::new(self.fit(r.e, &open.ty)));
+        Val::new(ExprKind::Coalesce { left, right }, open.ty, span)
+    }
+
+    fn mismatch(&mut self, op: &str, l: &Val, r: &Val, span: Span) -> Val {
+        let (a, b) = (show(&l.e.ty), show(&r.e.ty));
+        let mut d = Diagnostic::error("type-mismatch", span, format!("{op} does not go with {a} and {b}"));
+        if l.e.span != r.e.span {
+            d = d.other(l.e.span, a).other(r.e.span, b);
+        }
+        if matches!((&l.e.ty, &r.e.ty), (Ty::Str { .. }, Ty::Str { .. })) && op == "+" {
+            d = d.note("strings are put together where they are printed: printf(\"%s%s\", a, b)");
+        }
+        self.report(d);
+        Val::error(span)
+    }
+
+    fn arithmetic(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        if matches!(l.e.ty, Ty::Ptr { .. }) || matches!(r.e.ty, Ty::Ptr { .. }) {
+            return self.pointer_arithmetic(op, l, r, span);
+        }
+        let (Some(ls), Some(rs)) = (int_shape(&l.e.ty), int_shape(&r.e.ty)) else {
+            return self.mismatch(symbol(op), &l, &r, span);
+        };
+        if matches!(op, BinOp::Div | BinOp::Mod) && r.int() == Some(0) {
+            self.error("division-by-zero", span, "division by zero");
+            return Val::error(span);
+        }
+        if let (Some(a), Some(b)) = (l.int(), r.int())
+            && let Some(n) = fold(op, a, b)
+        {
+            return Val::literal(n, span);
+        }
+        let signed = sign_of(op, (&l.flex, ls.1), (&r.flex, rs.1));
+        let ty = Ty::Int { bits: 64, signed: signed || op == BinOp::Sub };
+        if matches!(op, BinOp::Div | BinOp::Mod) && ls.1 != rs.1 && ls.0 == 64 && rs.0 == 64 && !l.lit && !r.lit {
+            let d = Diagnostic::warning("sign-mismatch", span, format!("{} of signed and unsigned: both are taken as signed", symbol(op)))
+                .write("(uint64) or (int64) in front of one of them");
+            self.report(d);
+        }
+        let space = if l.space == crate::hir::Space::Unknown { r.space } else { l.space };
+        let (left, right) = (Box::new(coerce(l.e, &ty)), Box::new(coerce(r.e, &ty)));
+        Val::new(ExprKind::Binary { op, left, right }, ty, span).with_space(space)
+    }
+
+    fn pointer_arithmetic(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        let ptr_left = matches!(l.e.ty, Ty::Ptr { .. });
+        let ok = match op {
+            BinOp::Add => int_shape(if ptr_left { &r.e.ty } else { &l.e.ty }).is_some(),
+            BinOp::Sub => ptr_left && int_shape(&r.e.ty).is_some(),
+            _ => false,
+        };
+        if !ok {
+            return self.mismatch(symbol(op), &l, &r, span);
+        }
+        let (ptr, count) = if ptr_left { (l, r) } else { (r, l) };
+        if let Ty::Ptr { to, .. } = &ptr.e.ty
+            && self.size_of(to).is_none()
+        {
+            let what = show(to);
+            self.error("bad-type", span, format!("the size of {what} is not known: no arithmetic on its pointers"));
+            return Val::error(span);
+        }
+        let mut count = coerce(count.e, &Ty::I64);
+        if op == BinOp::Sub {
+            count = match count.kind {
+                ExprKind::Int(n) => Expr { kind: ExprKind::Int(n.wrapping_neg()), ..count },
+                _ => Expr { span, ty: Ty::I64, kind: ExprKind::Unary { op: UnOp::Neg, expr: Box::new(count) } },
+            };
+        }
+        let ty = ptr.e.ty.clone();
+        Val::new(ExprKind::PtrAdd { ptr: Box::new(ptr.e), count: Box::new(count) }, ty, span)
+    }
+
+    pub(crate) fn compare(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        let equality = matches!(op, BinOp::Eq | BinOp::Ne);
+        let equal = op == BinOp::Eq;
+        if equality && let Some(v) = self.compare_address(&l, &r, equal, span) {
+            return v;
+        }
+        let bytes = |n: u32| Val::new(
+            ExprKind::StrEq { left: Box::new(l.e.clone()), right: Box::new(r.e.clone()), len: n, equal },
+            Ty::Bool,
+            span,
+        );
+        match (&l.e.ty, &r.e.ty) {
+            (Ty::Str { cap: a }, Ty::Str { cap: b }) if equality => match (l.text(), r.text()) {
+                (Some(x), Some(y)) => Val::boolean((x == y) == equal, span),
+                _ => bytes(*a.min(b)),
+            },
+            (Ty::Inet, Ty::Inet) if equality => bytes(20),
+            (Ty::Mac, Ty::Mac) if equality => bytes(6),
+            (Ty::Conn, Ty::Conn) if equality => bytes(48),
+            (Ty::Buf { cap: a }, Ty::Buf { cap: b }) if equality => bytes(*a.min(b)),
+            (Ty::Tuple(_), Ty::Tuple(_)) | (Ty::Record(_), Ty::Record(_)) if equality => self.members_equal(&l, &r, equal, span),
+            (Ty::Array { elem: a, len: n }, Ty::Array { elem: b, len: m }) if equality && n == m && a == b && int_shape(a).is_some() => {
+                let size = int_shape(a).map_or(1, |s| u32::from(s.0) / 8);
+                bytes(n * size)
+            }
+            (Ty::Ptr { .. }, _) | (_, Ty::Ptr { .. }) => self.compare_pointers(op, l, r, span),
+            (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => {
+                let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
+                Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
+            }
+            (a, b) if int_shape(a).is_some() && int_shape(b).is_some() => self.compare_ints(op, l, r, span),
+            (Ty::Str { .. }, Ty::Str { .. }) => {
+                self.error("bad-operand", span, format!("strings are equal or not: {} does not order them", symbol(op)));
+                Val::error(span)
+            }
+            _ => self.mismatch(symbol(op), &l, &r, span),
+        }
+    }
+
+    fn compare_ints(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        if let (Some(a), Some(b)) = (l.int(), r.int()) {
+            return Val::boolean(ordered(op, a, b), span);
+        }
+        let ((lb, ls), (rb, rs)) = (int_shape(&l.e.ty).unwrap_or((64, true)), int_shape(&r.e.ty).unwrap_or((64, true)));
+        if matches!(l.e.ty, Ty::Bool) && matches!(r.e.ty, Ty::Bool) {
+            return Val::new(ExprKind::Binary { op, left: Box::new(l.e), right: Box::new(r.e) }, Ty::Bool, span);
+        }
+        // An unsigned 64-bit number next to a signed one: the signed one is taken as unsigned (as C does), unless it is a literal.
+        let signed = match (ls, rs) {
+            (a, b) if a == b => a,
+            _ if l.flex == Flex::Yes => rs,
+            _ if r.flex == Flex::Yes => ls,
+            (true, false) => rb < 64,
+            (_, _) => lb < 64,
+        };
+        let mixed64 = ls != rs && !signed && l.flex == Flex::No && r.flex == Flex::No;
+        if mixed64 && !l.lit && !r.lit {
+            let d = Diagnostic::warning("sign-mismatch", span, format!("compares {} with {}: negative numbers count as huge ones", show(&l.e.ty), show(&r.e.ty)))
+                .write("(int64) in front of the unsigned one");
+            self.report(d);
+        }
+        let ty = Ty::Int { bits: 64, signed };
+        let (left, right) = (Box::new(coerce(l.e, &ty)), Box::new(coerce(r.e, &ty)));
+        Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
+    }
+
+    fn compare_pointers(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
+        let pointer = |t: &Ty| matches!(t, Ty::Ptr { .. });
+        let fine = |t: &Ty| pointer(t) || int_shape(t).is_some();
+        if !fine(&l.e.ty) || !fine(&r.e.ty) {
+            return self.mismatch(symbol(op), &l, &r, span);
+        }
+        if let (Ty::Ptr { to: a, .. }, Ty::Ptr { to: b, .. }) = (&l.e.ty, &r.e.ty)
+            && a != b
+            && **a != Ty::Void
+            && **b != Ty::Void
+        {
+            let (a, b) = (show(a), show(b));
+            self.warn("distinct-pointers", span, format!("compares a pointer to {a} with one to {b}"));
+        }
+        let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
+        Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
+    }
+}
+
+/// Signedness of an arithmetic result: signed if one operand is, literals adapting; shifts follow the left operand.
+fn sign_of(op: BinOp, l: (&Flex, bool), r: (&Flex, bool)) -> bool {
+    if matches!(op, BinOp::Shl | BinOp::Shr) {
+        return l.1;
+    }
+    match (*l.0 == Flex::Yes, *r.0 == Flex::Yes) {
+        (true, false) => r.1,
+        (false, true) => l.1,
+        _ => l.1 || r.1,
+    }
+}
+
+/// Arithmetic on literals; None where it has no 64-bit result.
+fn fold(op: BinOp, a: i128, b: i128) -> Option<i128> {
+    let n = match op {
+        BinOp::Add => a + b,
+        BinOp::Sub => a - b,
+        BinOp::Mul => a.checked_mul(b)?,
+        BinOp::Div => a.checked_div(b)?,
+        BinOp::Mod => a.checked_rem(b)?,
+        BinOp::BitAnd => a & b,
+        BinOp::BitOr => a | b,
+        BinOp::BitXor => a ^ b,
+        BinOp::Shl if (0..64).contains(&b) => i128::from((a as i64).wrapping_shl(b as u32)),
+        BinOp::Shr if (0..64).contains(&b) => a >> b,
+        _ => return None,
+    };
+    (i64::try_from(n).is_ok() || u64::try_from(n).is_ok()).then_some(n)
+}
+
+fn ordered(op: BinOp, a: i128, b: i128) -> bool {
+    match op {
+        BinOp::Eq => a == b,
+        BinOp::Ne => a != b,
+        BinOp::Lt => a < b,
+        BinOp::Le => a <= b,
+        BinOp::Gt => a > b,
+        _ => a >= b,
+    }
+}
+

@@ -1,0 +1,312 @@
+//! Checks of asynchronous actions.
+
+use super::call::Call;
+use super::cx::Checker;
+use super::types::{int_shape, show};
+use super::value::{Val, coerce};
+use crate::ast;
+use crate::diag::Diagnostic;
+use crate::hir::{Action, Block, Expr, ExprKind, Format, LogLevel, MapRef, Piece, StmtKind, Ty};
+use crate::span::Span;
+
+fn act(action: Action, args: Vec<Expr>, span: Span) -> Val {
+    Val::effect(StmtKind::Action { action, args }, span)
+}
+
+pub(crate) fn printf<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match c.format(call) {
+        Some((format, args)) => act(Action::Printf(format), args, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn log<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let level = match call.row.name {
+        "errorf" => LogLevel::Error,
+        "warnf" => LogLevel::Warning,
+        _ => LogLevel::Debug,
+    };
+    match c.format(call) {
+        Some((format, args)) => act(Action::Log { level, format }, args, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn cat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match c.format(call) {
+        Some((format, args)) => act(Action::Cat(format), args, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn system<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    if !c.opts.unsafe_ok {
+        let d = Diagnostic::error("unsafe", call.span, "system() runs commands: it needs --unsafe").write("weftrace run --unsafe …");
+        c.report(d);
+        return Val::error(call.span);
+    }
+    match c.format(call) {
+        Some((format, args)) => act(Action::System(format), args, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn print<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(e) = call.arg(0) else { return Val::error(call.span) };
+    let (written, frame) = c.peeled(e);
+    if let ast::ExprKind::Map { name, key } = &written.kind {
+        let Some(map) = c.in_frame(frame, |c| c.map_ref(name, written.span)) else { return Val::error(call.span) };
+        return match key {
+            None => print_map(c, call, map, e),
+            Some(key) => c.in_frame(frame, |c| print_element(c, call, map, key, written.span)),
+        };
+    }
+    let v = c.expr(e);
+    if v.is_error() {
+        return v;
+    }
+    if let Some(extra) = call.arg(1) {
+        c.error("argument-count", extra.span, "print() of a value takes one argument; top and div are for maps");
+        return Val::error(call.span);
+    }
+    if matches!(v.e.ty, Ty::Void | Ty::Headers) {
+        let what = if v.e.ty == Ty::Void { "this has no value".into() } else { format!("{} print one by one", show(&v.e.ty)) };
+        c.error("no-value", e.span, format!("nothing to print: {what}"));
+        return Val::error(call.span);
+    }
+    c.need_layout(&v.e.ty);
+    act(Action::PrintValue, vec![v.e], call.span)
+}
+
+fn print_map<'a>(c: &mut Checker<'a>, call: &Call<'a>, map: MapRef, e: &'a ast::Expr) -> Val {
+    let info = c.map_info(map);
+    if !info.written {
+        let name = info.name.clone();
+        c.undefined_map(&name, e.span);
+        return Val::error(call.span);
+    }
+    let mut numbers = [0u32; 2];
+    for (i, slot) in numbers.iter_mut().enumerate() {
+        if let Some(e) = call.arg(i + 1) {
+            match c.const_int(e) {
+                Some(n) if u32::try_from(n).is_ok() => *slot = n as u32,
+                Some(n) => c.error("bad-argument", e.span, format!("{n} is no count to print by")),
+                None => return Val::error(call.span),
+            }
+        }
+    }
+    act(Action::PrintMap { map, top: numbers[0], div: numbers[1] }, Vec::new(), call.span)
+}
+
+fn print_element<'a>(c: &mut Checker<'a>, call: &Call<'a>, map: MapRef, key: &'a Vec<ast::Expr>, span: Span) -> Val {
+    let Ok(Some(key)) = c.map_key(map, Some(key), span) else { return Val::error(call.span) };
+    if call.args.len() > 1 {
+        c.warn("ignored-argument", call.span, "top and div have no meaning for one element");
+    }
+    let value = c.read_map(map, Some(key.clone()), span);
+    if value.is_error() {
+        return value;
+    }
+    act(Action::PrintMapValue { map }, vec![key, value.e], call.span)
+}
+
+pub(crate) fn clear<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match call.arg(0).and_then(|e| c.known_map_arg(e, "clear()")) {
+        Some(map) => {
+            c.map_info(map).resets = true;
+            act(Action::Clear { map }, Vec::new(), call.span)
+        }
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn zero<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match call.arg(0).and_then(|e| c.known_map_arg(e, "zero()")) {
+        Some(map) => {
+            c.map_info(map).resets = true;
+            act(Action::Zero { map }, Vec::new(), call.span)
+        }
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn exit<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let code = match call.arg(0) {
+        Some(e) => c.number(e, "the exit code"),
+        None => Val::literal(0, call.span),
+    };
+    if code.is_error() {
+        return code;
+    }
+    act(Action::Exit, vec![coerce(code.e, &Ty::I64)], call.span)
+}
+
+pub(crate) fn time<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let fmt = match call.arg(0) {
+        Some(e) => c.literal_text(e, "the format"),
+        None => Some("%H:%M:%S\n".to_owned()),
+    };
+    match fmt {
+        Some(fmt) => act(Action::Time { fmt }, Vec::new(), call.span),
+        None => Val::error(call.span),
+    }
+}
+
+/// `join(argv[, separator])`
+pub(crate) fn join_strings<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(e) = call.arg(0) else { return Val::error(call.span) };
+    let v = c.expr(e);
+    let separator = match call.arg(1) {
+        Some(e) => match c.literal_text(e, "the separator") {
+            Some(s) => s,
+            None => return Val::error(call.span),
+        },
+        None => " ".to_owned(),
+    };
+    if v.is_error() {
+        return v;
+    }
+    if !matches!(v.e.ty, Ty::Ptr { .. } | Ty::Int { .. }) {
+        let what = show(&v.e.ty);
+        c.error("bad-argument", e.span, format!("join() takes an array of strings (char **), this is {what}"));
+        return Val::error(call.span);
+    }
+    let space = c.pointer_space(&v);
+    let text = Ty::Ptr { to: Box::new(Ty::Int { bits: 8, signed: true }), space };
+    let argv = super::value::cast(v.e, Ty::Ptr { to: Box::new(text), space });
+    act(Action::Join { separator }, vec![argv], call.span)
+}
+
+/// `assert(condition, message)`: an error and exit(1) unless it holds.
+pub(crate) fn assert<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (Some(cond), Some(message)) = (call.arg(0), call.arg(1)) else { return Val::error(call.span) };
+    let cond = c.condition(cond);
+    let Some(text) = c.literal_text(message, "the message") else { return Val::error(call.span) };
+    let span = call.span;
+    let format = Format { pieces: vec![Piece::Text(format!("assert failed: {text}"))] };
+    let mut stmts = Vec::new();
+    for (action, args) in [
+        (Action::Log { level: LogLevel::Error, format }, Vec::new()),
+        (Action::Exit, vec![Expr { kind: ExprKind::Int(1), ty: Ty::I64, span }]),
+    ] {
+        stmts.push(crate::hir::Stmt { kind: StmtKind::Action { action, args }, span });
+    }
+    let kind = ExprKind::Unary { op: crate::hir::UnOp::Not, expr: Box::new(cond) };
+    let failed = Expr { kind, ty: Ty::Bool, span };
+    Val::effect(StmtKind::If { cond: failed, then: Block { stmts, tail: None, span }, otherwise: None }, span)
+}
+
+pub(crate) fn static_assert<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (Some(cond), Some(message)) = (call.arg(0), call.arg(1)) else { return Val::error(call.span) };
+    let v = c.expr(cond);
+    let text = c.literal_text(message, "the message").unwrap_or_default();
+    match v.int() {
+        Some(0) => c.error("static-assert", call.span, text),
+        Some(_) => {}
+        None if v.is_error() => {}
+        None => c.error("not-constant", cond.span, "this is not known at compile time"),
+    }
+    Val::new(ExprKind::Block(Box::default()), Ty::Void, call.span)
+}
+
+/// `fail("…")`: an error where the branch it is in is taken at compile time.
+pub(crate) fn fail<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(text) = call.arg(0).and_then(|e| c.literal_text(e, "the message")) else { return Val::error(call.span) };
+    let mut values = Vec::new();
+    for a in &call.args[1..] {
+        let v = c.expr(&a.value);
+        match (v.text(), v.int()) {
+            (Some(t), _) => values.push(t.to_owned()),
+            (_, Some(n)) => values.push(n.to_string()),
+            _ => values.push("?".to_owned()),
+        }
+    }
+    let mut values = values.into_iter();
+    let parts = crate::format::parse(&text).map_or(text.clone(), |pieces| {
+        pieces
+            .iter()
+            .map(|p| match p {
+                Piece::Text(t) => t.clone(),
+                Piece::Arg { .. } => values.next().unwrap_or_default(),
+            })
+            .collect()
+    });
+    c.error("fail", call.span, parts);
+    Val::new(ExprKind::Block(Box::default()), Ty::Void, call.span)
+}
+
+impl<'a> Checker<'a> {
+    /// The format in a call's first argument, checked against the rest.
+    pub(crate) fn format(&mut self, call: &Call<'a>) -> Option<(Format, Vec<Expr>)> {
+        let first = call.arg(0)?;
+        let text = self.literal_text(first, "the format");
+        let values: Vec<Val> = call.args[1..]
+            .iter()
+            .map(|a| {
+                let v = self.expr(&a.value);
+                self.agg_as_number(v)
+            })
+            .collect();
+        let text = text?;
+        let pieces = match crate::format::parse(&text) {
+            Ok(pieces) => pieces,
+            Err(problem) => {
+                let d = Diagnostic::error("bad-format", first.span, problem.to_string());
+                self.report(d);
+                return None;
+            }
+        };
+        if values.iter().any(Val::is_error) {
+            return None;
+        }
+        let wanted = pieces.iter().filter(|p| matches!(p, Piece::Arg { .. })).count();
+        if wanted != values.len() {
+            let d = Diagnostic::error("format-arguments", call.span, format!("the format has {wanted} %-places, {} values are given", values.len()))
+                .label(if values.len() < wanted { "too few values" } else { "too many values" });
+            self.report(d);
+            return None;
+        }
+        let mut args = Vec::new();
+        for piece in &pieces {
+            let Piece::Arg { index, spec } = piece else { continue };
+            let v = values[*index as usize].clone();
+            args.push(self.format_arg(v, spec.conv)?);
+        }
+        Some((Format { pieces }, args))
+    }
+
+    fn format_arg(&mut self, v: Val, conv: char) -> Option<Expr> {
+        let ty = v.e.ty.clone();
+        let number = int_shape(&ty).is_some() || matches!(ty, Ty::Ptr { .. } | Ty::Ksym | Ty::Usym);
+        let text = match &ty {
+            Ty::Int { .. } | Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error => false,
+            Ty::Ptr { .. } => false,
+            _ => true,
+        };
+        let fine = match conv {
+            's' => text,
+            'r' | 'R' | 'H' => matches!(ty, Ty::Buf { .. }),
+            _ => number,
+        };
+        if fine {
+            self.need_layout(&ty);
+            return Some(v.e);
+        }
+        let shown = match conv {
+            'R' => "rx".to_owned(),
+            'H' => "rh".to_owned(),
+            c => c.to_string(),
+        };
+        let mut d = Diagnostic::error("format-type", v.e.span, format!("%{shown} does not print {}", show(&ty)));
+        d = match (&ty, conv) {
+            (Ty::Int { .. }, 's') => d.write("%d (or str(…) if it is the address of a string)"),
+            (Ty::Ptr { .. }, 's') => d.write("str(…) around the pointer, or %p"),
+            (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn, _) => d.write("%s"),
+            (Ty::Buf { .. }, _) => d.write("%r"),
+            (Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. } | Ty::Username, _) => d.write("%s"),
+            _ => d,
+        };
+        self.report(d);
+        None
+    }
+}

@@ -1,0 +1,340 @@
+//! Checks of functions that compute at run time.
+
+use super::address::{AF_INET, AF_INET6};
+use super::call::Call;
+use super::cx::Checker;
+use super::expr::as_u64;
+use super::types::{int_shape, is_char, show};
+use super::value::{Val, cast, coerce};
+use crate::ast;
+use crate::diag::Diagnostic;
+use crate::hir::{BinOp, Expr, ExprKind, Func, Space, Ty};
+use crate::span::Span;
+
+fn made(func: Func, args: Vec<Expr>, ty: Ty, span: Span) -> Val {
+    Val::new(ExprKind::Call { func, args }, ty, span)
+}
+
+impl<'a> Checker<'a> {
+    /// The argument's value, or what is wrong with it.
+    fn arg(&mut self, call: &Call<'a>, i: usize) -> Val {
+        match call.arg(i) {
+            Some(e) => {
+                let v = self.expr(e);
+                self.agg_as_number(v)
+            }
+            None => Val::error(call.span),
+        }
+    }
+
+    fn wrong_arg(&mut self, call: &Call<'a>, v: &Val, wants: &str) -> Val {
+        if !v.is_error() {
+            let d = Diagnostic::error("bad-argument", v.e.span, format!("{}() takes {wants}, this is {}", call.name, show(&v.e.ty)));
+            self.report(d);
+        }
+        Val::error(call.span)
+    }
+
+    /// The string at a pointer (or at the address in an integer).
+    pub(crate) fn string_at(&mut self, v: Val, cap: u32, len: Option<Expr>, span: Span) -> Val {
+        let space = self.pointer_space(&v);
+        let pointer = cast(v.e, Ty::Ptr { to: Box::new(Ty::Int { bits: 8, signed: true }), space });
+        let mut args = vec![pointer];
+        args.extend(len);
+        made(Func::Str, args, Ty::Str { cap }, span)
+    }
+
+    /// A string argument: a string, a character array or a character pointer.
+    fn text_arg(&mut self, call: &Call<'a>, i: usize) -> Val {
+        let v = self.arg(call, i);
+        match &v.e.ty {
+            Ty::Str { .. } => v,
+            Ty::Ptr { to, .. } if is_char(to) || **to == Ty::U8 || **to == Ty::Void => {
+                let (cap, span) = (self.config.max_strlen, v.e.span);
+                self.string_at(v, cap, None, span)
+            }
+            _ => self.wrong_arg(call, &v, "a string"),
+        }
+    }
+}
+
+pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(first) = call.arg(0) else { return Val::error(call.span) };
+    if let Some(v) = positional_text(c, first) {
+        return v;
+    }
+    let v = c.arg(call, 0);
+    let most = c.config.max_strlen;
+    let (mut cap, mut len) = (most, None);
+    if let Some(e) = call.arg(1) {
+        let n = c.number(e, "the length");
+        match n.int() {
+            Some(n) if n < 0 => {
+                c.error("bad-argument", e.span, "a length is not negative");
+                return Val::error(call.span);
+            }
+            Some(n) if n + 1 > i128::from(most) => {
+                let d = Diagnostic::warning("string-length", e.span, format!("strings have at most {} characters here", most - 1))
+                    .write("config = { max_strlen = … }");
+                c.report(d);
+            }
+            Some(n) => cap = n as u32 + 1,
+            None if n.is_error() => return Val::error(call.span),
+            None => len = Some(coerce(n.e, &Ty::U64)),
+        }
+    }
+    match &v.e.ty {
+        Ty::Str { cap: have } => {
+            let ty = Ty::Str { cap: cap.min(*have) };
+            Val { e: if call.arg(1).is_some() { coerce(v.e, &ty) } else { v.e }, ..v }
+        }
+        Ty::Array { elem, len: n } if int_shape(elem).is_some_and(|s| s.0 == 8) => {
+            let ty = Ty::Str { cap: (*n).max(1) };
+            Val { e: Expr { ty, ..v.e }, ..v }
+        }
+        Ty::Ptr { .. } | Ty::Int { .. } => c.string_at(v, cap, len, call.span),
+        _ => not_a_string(c, call, &v),
+    }
+}
+
+/// `str($1)`, `str($1 + 2)`
+fn positional_text<'a>(c: &mut Checker<'a>, e: &'a ast::Expr) -> Option<Val> {
+    let (n, skip) = match &e.kind {
+        ast::ExprKind::Positional(n) => (*n, 0),
+        ast::ExprKind::Binary { op: BinOp::Add, left, right } => match (&left.kind, &right.kind) {
+            (ast::ExprKind::Positional(n), ast::ExprKind::Int { value, .. }) => (*n, *value as usize),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let text = (n as usize).checked_sub(1).and_then(|i| c.opts.positional.get(i)).cloned().unwrap_or_default();
+    match text.get(skip..) {
+        Some(rest) => Some(Val::string(rest, e.span)),
+        None => {
+            c.error("bad-argument", e.span, format!("${n} has only {} characters", text.len()));
+            Some(Val::error(e.span))
+        }
+    }
+}
+
+fn not_a_string<'a>(c: &mut Checker<'a>, call: &Call<'a>, v: &Val) -> Val {
+    if v.is_error() {
+        return Val::error(call.span);
+    }
+    let mut d = Diagnostic::error("bad-argument", v.e.span, format!("str() takes a pointer, this is {}", show(&v.e.ty)));
+    if let ExprKind::Field { name, .. } = &v.e.kind {
+        d = super::hints::for_field(d, name);
+    }
+    c.report(d);
+    Val::error(call.span)
+}
+
+pub(crate) fn buf<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(first) = call.arg(0) else { return Val::error(call.span) };
+    let v = c.place(first);
+    let most = c.config.max_strlen.max(5) - 4;
+    let length = match call.arg(1) {
+        Some(e) => Some(c.number(e, "the length")),
+        None => None,
+    };
+    match (&v.e.ty, length) {
+        (Ty::Array { .. } | Ty::Str { .. }, None) => {
+            let cap = c.size_of(&v.e.ty).unwrap_or(0).min(most);
+            made(Func::Buf, vec![v.e], Ty::Buf { cap }, call.span)
+        }
+        (Ty::Array { .. } | Ty::Ptr { .. } | Ty::Int { .. } | Ty::Str { .. }, Some(n)) if !n.is_error() => {
+            let fixed = n.int();
+            if fixed.is_some_and(|n| n < 0) {
+                c.error("bad-argument", n.e.span, "a length is not negative");
+                return Val::error(call.span);
+            }
+            let cap = fixed.map_or(most, |n| (n.min(i128::from(most))) as u32);
+            let data = match &v.e.ty {
+                Ty::Array { .. } | Ty::Str { .. } => v.e,
+                _ => {
+                    let space = c.pointer_space(&v);
+                    cast(v.e, Ty::Ptr { to: Box::new(Ty::U8), space })
+                }
+            };
+            made(Func::Buf, vec![data, coerce(n.e, &Ty::U64)], Ty::Buf { cap }, call.span)
+        }
+        (Ty::Ptr { .. } | Ty::Int { .. }, None) => {
+            c.error("argument-count", call.span, "buf() of a pointer needs the length");
+            Val::error(call.span)
+        }
+        (_, Some(n)) if n.is_error() => Val::error(call.span),
+        _ => c.wrong_arg(call, &v, "a pointer or an array"),
+    }
+}
+
+/// Always `[af, address]` in the HIR; the address is a uint32 in network order, or 4 or 16 bytes.
+pub(crate) fn ntop<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let last = call.args.len() - 1;
+    let Some(e) = call.arg(last) else { return Val::error(call.span) };
+    let v = c.place(e);
+    let bytes = |n| Ty::Array { elem: Box::new(Ty::U8), len: n };
+    let size = c.size_of(&v.e.ty);
+    let (addr, implied) = match (&v.e.ty, size) {
+        (Ty::Inet, _) => return v,
+        (Ty::Int { .. }, _) => (coerce(v.e, &Ty::U32), AF_INET),
+        (Ty::Array { .. }, Some(4)) => (v.e, AF_INET),
+        (Ty::Array { .. }, Some(16)) => (v.e, AF_INET6),
+        (Ty::Struct(_), Some(n @ (4 | 16))) => {
+            (cast(v.e, bytes(n)), if n == 4 { AF_INET } else { AF_INET6 })
+        }
+        _ => return c.wrong_arg(call, &v, "a uint32 or an array of 4 or 16 bytes"),
+    };
+    let af = if last == 1 {
+        let af = c.arg(call, 0);
+        if int_shape(&af.e.ty).is_none() {
+            return c.wrong_arg(call, &af, "the address family first (AF_INET, AF_INET6)");
+        }
+        coerce(af.e, &Ty::U64)
+    } else {
+        Expr { kind: ExprKind::Int(i64::from(implied)), ty: Ty::U64, span: call.span }
+    };
+    made(Func::Ntop, vec![af, addr], Ty::Inet, call.span)
+}
+
+pub(crate) fn macaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(e) = call.arg(0) else { return Val::error(call.span) };
+    let v = c.place(e);
+    match (&v.e.ty, c.size_of(&v.e.ty)) {
+        (Ty::Array { .. }, Some(n)) if n >= 6 => made(Func::Macaddr, vec![v.e], Ty::Mac, call.span),
+        (Ty::Ptr { .. }, _) => made(Func::Macaddr, vec![v.e], Ty::Mac, call.span),
+        _ => c.wrong_arg(call, &v, "an array of 6 bytes or a pointer to one"),
+    }
+}
+
+fn symbol<'a>(c: &mut Checker<'a>, call: &Call<'a>, func: Func, ty: Ty) -> Val {
+    let v = c.arg(call, 0);
+    match &v.e.ty {
+        Ty::Int { .. } | Ty::Ptr { .. } => made(func, vec![as_u64(v.e)], ty, call.span),
+        _ => c.wrong_arg(call, &v, "an address"),
+    }
+}
+
+pub(crate) fn ksym<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    symbol(c, call, Func::Ksym, Ty::Ksym)
+}
+
+pub(crate) fn usym<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    symbol(c, call, Func::Usym, Ty::Usym)
+}
+
+pub(crate) fn strftime<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (Some(fmt), v) = (call.arg(0), c.arg(call, 1)) else { return Val::error(call.span) };
+    let Some(fmt) = c.literal_text(fmt, "the format") else { return Val::error(call.span) };
+    if int_shape(&v.e.ty).is_none() {
+        return c.wrong_arg(call, &v, "a time in ns");
+    }
+    let ns = coerce(v.e, &Ty::U64);
+    made(Func::Strftime, vec![ns], Ty::Time { fmt }, call.span)
+}
+
+pub(crate) fn bswap<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let v = c.arg(call, 0);
+    let Ty::Int { bits, .. } = v.e.ty else { return c.wrong_arg(call, &v, "an integer") };
+    let ty = Ty::Int { bits, signed: false };
+    made(Func::Bswap, vec![coerce(v.e, &ty)], ty, call.span)
+}
+
+pub(crate) fn strlen<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let v = c.text_arg(call, 0);
+    if v.is_error() {
+        return v;
+    }
+    made(Func::Strlen, vec![v.e], Ty::U64, call.span)
+}
+
+pub(crate) fn strncmp<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (a, b) = (c.text_arg(call, 0), c.text_arg(call, 1));
+    let Some(n) = call.arg(2).and_then(|e| c.const_int(e)) else { return Val::error(call.span) };
+    if a.is_error() || b.is_error() {
+        return Val::error(call.span);
+    }
+    if n < 0 {
+        c.error("bad-argument", call.span, "a length is not negative");
+        return Val::error(call.span);
+    }
+    let n = Expr { kind: ExprKind::Int(n as i64), ty: Ty::U64, span: call.span };
+    made(Func::Strncmp, vec![a.e, b.e, n], Ty::U64, call.span)
+}
+
+pub(crate) fn strcontains<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (a, b) = (c.text_arg(call, 0), c.text_arg(call, 1));
+    if a.is_error() || b.is_error() {
+        return Val::error(call.span);
+    }
+    made(Func::Strcontains, vec![a.e, b.e], Ty::Bool, call.span)
+}
+
+fn respaced<'a>(c: &mut Checker<'a>, call: &Call<'a>, space: Space) -> Val {
+    let mut v = c.arg(call, 0);
+    match &v.e.ty {
+        Ty::Ptr { to, .. } => {
+            let ty = Ty::Ptr { to: to.clone(), space };
+            v.e = cast(v.e, ty);
+            v.with_space(space)
+        }
+        Ty::Int { .. } => v.with_space(space),
+        _ => c.wrong_arg(call, &v, "a pointer"),
+    }
+}
+
+pub(crate) fn kptr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    respaced(c, call, Space::Kernel)
+}
+
+pub(crate) fn uptr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    respaced(c, call, Space::User)
+}
+
+/// A `struct sock *`; integers are taken for one.
+fn sock_arg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<Expr> {
+    let v = c.arg(call, 0);
+    let sock = Ty::Ptr { to: Box::new(Ty::Struct("sock".into())), space: Space::Kernel };
+    match &v.e.ty {
+        // Every kind of socket begins with its struct sock.
+        Ty::Ptr { to, .. } => match &**to {
+            Ty::Void => Some(cast(v.e, sock)),
+            Ty::Struct(n) if n == "sock" || n.ends_with("_sock") || n == "sock_common" => Some(cast(v.e, sock)),
+            _ => {
+                let v = c.wrong_arg(call, &v, "a struct sock *");
+                debug_assert!(v.is_error());
+                None
+            }
+        },
+        Ty::Int { .. } => Some(cast(as_u64(v.e), sock)),
+        _ => {
+            c.wrong_arg(call, &v, "a struct sock *");
+            None
+        }
+    }
+}
+
+pub(crate) fn conn<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match sock_arg(c, call) {
+        Some(sk) => made(Func::Conn, vec![sk], Ty::Conn, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn sock_cookie<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match sock_arg(c, call) {
+        Some(sk) => made(Func::SockCookie, vec![sk], Ty::U64, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+/// `(int64)p < 0 && (int64)p >= -4095` (include/linux/err.h)
+pub(crate) fn is_err<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let v = c.arg(call, 0);
+    if !matches!(v.e.ty, Ty::Ptr { .. } | Ty::Int { .. }) {
+        return c.wrong_arg(call, &v, "a pointer");
+    }
+    let p = Val { e: cast(v.e, Ty::I64), ..Val::error(call.span) };
+    let below = c.compare(BinOp::Lt, p.clone(), Val::literal(0, call.span), call.span);
+    let above = c.compare(BinOp::Ge, p, Val::literal(-4095, call.span), call.span);
+    Val::new(ExprKind::Logical { and: true, left: Box::new(below.e), right: Box::new(above.e) }, Ty::Bool, call.span)
+}

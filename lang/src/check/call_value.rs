@@ -1,0 +1,214 @@
+//! Checks of builtin values.
+
+use super::call::Call;
+use super::cx::{ArgsCx, Checker};
+use super::typeop::typed_literal;
+use super::providers::ProviderKind;
+use super::value::Val;
+use crate::ast::{self, Ident};
+use crate::builtins::values::clock;
+use crate::diag::Diagnostic;
+use crate::hir::{Clock, ExprKind, Func, Space, StackMode, Ty};
+use crate::span::Span;
+
+fn value(func: Func, ty: Ty, span: Span) -> Val {
+    Val::new(ExprKind::Call { func, args: Vec::new() }, ty, span)
+}
+
+/// The word in `pid(init)`, `nsecs(boot)`, `kstack(perf)`.
+fn word<'a>(e: &'a ast::Expr) -> Option<&'a str> {
+    match &e.kind {
+        ast::ExprKind::Ident(name) => Some(name),
+        _ => None,
+    }
+}
+
+pub(crate) fn pid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    namespaced(c, call);
+    value(Func::Pid, Ty::U32, call.span)
+}
+
+pub(crate) fn tid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    namespaced(c, call);
+    value(Func::Tid, Ty::U32, call.span)
+}
+
+fn namespaced<'a>(c: &mut Checker<'a>, call: &Call<'a>) {
+    if let Some(e) = call.arg(0)
+        && !matches!(word(e), Some("init" | "curr_ns"))
+    {
+        c.error("bad-argument", e.span, format!("{}() takes curr_ns or init", call.name));
+    }
+}
+
+pub(crate) fn comm<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    if call.arg(0).is_some() {
+        c.not_yet(call.span, "comm(pid)", "use comm of the current task");
+        return Val::error(call.span);
+    }
+    value(Func::Comm, Ty::Str { cap: 16 }, call.span)
+}
+
+/// ppid, pcomm, leader_tid, leader_comm: members of the parent or leader.
+pub(crate) fn task_field<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (link, member) = match call.row.name {
+        "ppid" => ("real_parent", "pid"),
+        "pcomm" => ("real_parent", "comm"),
+        "leader_tid" => ("group_leader", "pid"),
+        _ => ("group_leader", "comm"),
+    };
+    let task = match call.arg(0) {
+        Some(e) => c.expr(e),
+        None => {
+            if c.struct_def("task_struct").is_none() && call.row.name == "ppid" {
+                return value(Func::Ppid, Ty::U32, call.span);
+            }
+            task_pointer(call.span)
+        }
+    };
+    let mut v = task;
+    for name in [link, member] {
+        v = c.builtin_member(v, name, call.span);
+    }
+    if let Some(text) = super::ctypes::decayed(&v.e.ty) {
+        v.e.ty = text;
+    }
+    v
+}
+
+fn task_pointer(span: Span) -> Val {
+    let ty = Ty::Ptr { to: Box::new(Ty::Struct("task_struct".into())), space: Space::Kernel };
+    value(Func::Curtask, ty, span).with_space(Space::Kernel)
+}
+
+pub(crate) fn curtask<'a>(_: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    task_pointer(call.span)
+}
+
+impl<'a> Checker<'a> {
+    /// A member that a builtin reads, of a struct or through a pointer.
+    pub(crate) fn builtin_member(&mut self, v: Val, name: &str, span: Span) -> Val {
+        let v = match &v.e.ty {
+            Ty::Ptr { .. } => self.deref_val(v, span),
+            _ => v,
+        };
+        let Ty::Struct(owner) = v.e.ty.clone() else { return Val::error(span) };
+        let Some(m) = self.member(&owner, name) else {
+            self.unknown_member(&owner, &Ident { text: name.to_owned(), span });
+            return Val::error(span);
+        };
+        let space = v.space;
+        let kind = ExprKind::Field { base: Box::new(v.e), name: name.to_owned(), offset: m.offset, bits: m.bits };
+        Val::new(kind, super::places::in_space(m.ty, space), span).with_space(space)
+    }
+}
+
+pub(crate) fn nsecs<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let which = match call.arg(0) {
+        None => Clock::Boot,
+        Some(e) => match word(e).and_then(clock) {
+            Some(which) => which,
+            None => {
+                c.error("bad-argument", e.span, "nsecs() takes boot, monotonic, tai or sw_tai");
+                return Val::error(call.span);
+            }
+        },
+    };
+    value(Func::Nsecs(which), Ty::U64, call.span)
+}
+
+pub(crate) fn func_name(c: &Checker<'_>, kind: Func, span: Span) -> Val {
+    let longest = c.probe.targets.iter().map(|t| t.name.len()).max().unwrap_or(0) as u32;
+    value(kind, Ty::Str { cap: (longest + 1).next_multiple_of(8) }, span)
+}
+
+pub(crate) fn func<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    func_name(c, Func::FuncName, call.span)
+}
+
+pub(crate) fn probe<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    func_name(c, Func::ProbeName, call.span)
+}
+
+pub(crate) fn probetype<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    Val::string(c.probe.row.name, call.span)
+}
+
+pub(crate) fn retval<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    c.retval(call.span)
+}
+
+pub(crate) fn args<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    c.args_value(call.span)
+}
+
+pub(crate) fn ctx<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let instead = match (&c.probe.args, c.probe.kind()) {
+        (ArgsCx::Trace(_), _) => "use args.NAME",
+        (_, ProviderKind::Kprobe | ProviderKind::Uprobe) => "use reg(\"name\") or arg0, arg1 …",
+        _ => "",
+    };
+    c.not_yet(call.span, "ctx", instead);
+    Val::error(call.span)
+}
+
+pub(crate) fn kstack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match stack(c, call) {
+        Some((mode, limit)) => value(Func::KStack, Ty::KStack { mode, limit }, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+pub(crate) fn ustack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match stack(c, call) {
+        Some((mode, limit)) => value(Func::UStack, Ty::UStack { mode, limit }, call.span),
+        None => Val::error(call.span),
+    }
+}
+
+/// Mode and limit of `kstack`, `kstack(5)`, `kstack(perf)`, `kstack(perf, 5)`.
+fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
+    let (mut mode, mut limit) = (c.config.stack_mode, 127);
+    for (i, arg) in call.args.iter().enumerate() {
+        match word(&arg.value) {
+            Some("bpftrace") if i == 0 => mode = StackMode::Bpftrace,
+            Some("perf") if i == 0 => mode = StackMode::Perf,
+            Some("raw") if i == 0 => mode = StackMode::Raw,
+            Some("build_id") if i == 0 => {
+                c.not_yet(arg.value.span, "stack mode build_id", "use raw");
+                return None;
+            }
+            Some(other) if c.enumerator(other).is_none() && c.bound_expr(other).is_none() && !c.items.defines.contains_key(other) => {
+                let d = Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}")).near("bpftrace, perf, raw");
+                c.report(d);
+                return None;
+            }
+            _ => match c.const_int(&arg.value)? {
+                n if (1..=127).contains(&n) => limit = n as u32,
+                n => {
+                    c.error("bad-argument", arg.value.span, format!("a stack has 1 to 127 frames, not {n}"));
+                    return None;
+                }
+            },
+        }
+    }
+    Some((mode, limit))
+}
+
+pub(crate) fn cpid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    match c.opts.child_pid {
+        Some(pid) => typed_literal(i64::from(pid), Ty::U32, call.span),
+        None => {
+            c.warn("no-child", call.span, "no command was started by -c: cpid is 0");
+            typed_literal(0, Ty::U32, call.span)
+        }
+    }
+}
+
+pub(crate) fn has_cpid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    Val::boolean(c.opts.child_pid.is_some(), call.span)
+}
+
+pub(crate) fn default_str_length<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    typed_literal(i64::from(c.config.max_strlen), Ty::U64, call.span)
+}

@@ -1,0 +1,88 @@
+//! Modules: their texts come from the world, their items go before those of the script that imports them.
+
+use crate::ast::{Expr, Item, Script};
+use crate::diag::Diagnostic;
+use crate::span::{SourceMap, Span};
+use crate::world::{Answer, World};
+use std::collections::{HashMap, HashSet};
+
+/// Modules of one program, at most: a chain of imports ends.
+const MOST_MODULES: usize = 256;
+
+/// What imports brought.
+#[derive(Debug, Default)]
+pub(crate) struct Loaded {
+    /// Modules, each after those that it imports itself.
+    pub(crate) scripts: Vec<Script>,
+    /// `#define`d values of all texts.
+    pub(crate) defines: HashMap<String, Expr>,
+    pub(crate) diags: Vec<Diagnostic>,
+}
+
+/// Reads everything that a script imports.
+pub(crate) fn load(script: &Script, sources: &mut SourceMap, world: &dyn World) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut seen = HashSet::new();
+    modules(script, sources, world, &mut seen, &mut loaded);
+    let scripts = std::mem::take(&mut loaded.scripts);
+    for s in scripts.iter().chain([script]) {
+        defines(s, sources, &mut loaded);
+    }
+    loaded.scripts = scripts;
+    loaded
+}
+
+fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &mut HashSet<String>, out: &mut Loaded) {
+    for item in &script.items {
+        let Item::Import(import) = item else { continue };
+        if !seen.insert(import.path.clone()) {
+            continue;
+        }
+        if seen.len() > MOST_MODULES {
+            out.diags.push(Diagnostic::error("too-many-imports", import.span, format!("more than {MOST_MODULES} modules")));
+            return;
+        }
+        match world.module(&import.path) {
+            Answer::Found((name, text)) => {
+                let file = sources.add(name, text.clone());
+                let (module, diags) = crate::syntax::parse(&text, file);
+                out.diags.extend(diags);
+                for item in &module.items {
+                    if let Item::Config(c) = item {
+                        let d = Diagnostic::error("config-in-module", c.span, "a module cannot have a config block")
+                            .other(import.span, "imported here");
+                        out.diags.push(d);
+                    }
+                }
+                modules(&module, sources, world, seen, out);
+                out.scripts.push(module);
+            }
+            answer => out.diags.push(not_found(&import.path, import.span, &answer)),
+        }
+    }
+}
+
+fn not_found(path: &str, span: Span, answer: &Answer<(String, String)>) -> Diagnostic {
+    let d = Diagnostic::error("no-such-module", span, format!("no module \"{path}\""));
+    match answer {
+        Answer::NotPermitted(why) | Answer::CouldNotTell(why) => d.note(format!("it could not be read: {why}")),
+        _ => d.note("looked for beside the script, then in the bundled library (weftrace list modules)"),
+    }
+}
+
+/// Parses the values of `#define`s, once.
+fn defines(script: &Script, sources: &mut SourceMap, out: &mut Loaded) {
+    for item in &script.items {
+        let Item::Define(define) = item else { continue };
+        if define.value.trim().is_empty() {
+            continue;
+        }
+        let file = sources.add(format!("#define {}", define.name.text), define.value.clone());
+        // What is no expression only matters where it is used, and there the name is unknown.
+        if let (Some(e), diags) = crate::syntax::parse_expr(&define.value, file)
+            && diags.is_empty()
+        {
+            out.defines.insert(define.name.text.clone(), e);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Resolving and typing: a syntax tree and the host's facts become a typed program.
+//!
+//! The walk ([`cx::Checker`]) runs in rounds. In each it goes over every probe and gives maps, variables and streams the
+//! types that their uses ask for; these only grow. When a round changes nothing, one more round reports what is wrong and
+//! gives the HIR. Nothing here fails: what cannot be understood is [`Ty::Error`], reported once, and quiet after.
+
+mod address;
+mod args;
+mod attach;
+mod attach_kernel;
+mod attach_other;
+mod binary;
+pub(crate) mod call;
+pub(crate) mod call_action;
+pub(crate) mod call_compile;
+pub(crate) mod call_func;
+pub(crate) mod call_map;
+pub(crate) mod call_value;
+mod config;
+mod constants;
+mod ctype_define;
+mod ctype_names;
+mod ctypes;
+pub(crate) mod cx;
+mod effect;
+mod expr;
+mod glob;
+mod hints;
+mod ident;
+mod imports;
+mod items;
+mod join;
+mod join_legs;
+mod join_names;
+mod layout;
+mod macros;
+mod maps;
+mod params;
+mod places;
+pub mod providers;
+mod rules;
+mod run;
+mod scope;
+mod stmt;
+mod stream;
+mod tuple;
+mod typeop;
+mod types;
+pub(crate) mod value;
+mod walk;
+
+use crate::ast::Script;
+use crate::diag::Diagnostic;
+use crate::hir::Program;
+use crate::span::SourceMap;
+use crate::world::World;
+
+/// Longest header value that a script sees.
+pub(crate) const HEADER_VALUE_CAP: u32 = 256;
+/// Longest text of a whole joined record.
+pub(crate) const JOIN_TEXT_CAP: u32 = 1024;
+
+/// What the command line says about a script.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// `$1`, `$2` …
+    pub positional: Vec<String>,
+    /// `--name=value`, in order; a bare `--name` has an empty value.
+    pub named: Vec<(String, String)>,
+    /// `--unsafe`
+    pub unsafe_ok: bool,
+    /// `--read FILE`: only pcap blocks run, and interfaces don't matter.
+    pub reading_file: bool,
+    /// Settings that win over the script's config block (environment, flags).
+    pub config: Vec<(String, String)>,
+    /// `-p PID`
+    pub pid: Option<u32>,
+    /// Process started by `-c`.
+    pub child_pid: Option<u32>,
+}
+
+/// Checks a script. Modules that it imports are added to `sources`, and so are the values of its `#define`s. Without a
+/// diagnostic of severity error the program is whole; with one it holds what could be understood.
+pub fn analyze(script: &Script, sources: &mut SourceMap, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
+    let loaded = imports::load(script, sources, world);
+    run::run(script, &loaded, world, opts)
+}
+
+/// Types as scripts write them, for `list` and messages of other parts.
+pub fn type_name(ty: &crate::hir::Ty) -> String {
+    types::show_full(ty)
+}
+
+/// An operator as it is written.
+pub(crate) fn operator(op: crate::hir::BinOp) -> &'static str {
+    binary::symbol(op)
+}
+
+/// Whether a shell glob matches a whole text.
+pub fn glob_matches(glob: &str, text: &str) -> bool {
+    glob::matches(glob, text)
+}

@@ -1,0 +1,226 @@
+//! The rounds: from items to a program.
+
+use super::Options;
+use super::attach::Instance;
+use super::ctypes::TypeTable;
+use super::cx::{ArgsCx, Checker, ProbeCx, Sink};
+use super::imports::Loaded;
+use super::items::Items;
+use super::maps::MapTable;
+use super::providers::{PROVIDERS, ProviderKind as P};
+use super::scope::{Cells, Frame};
+use super::stream::StreamTable;
+use crate::ast::{CTypeKind, Script};
+use crate::diag::{Diagnostic, Severity};
+use crate::hir::{Config, JoinDef, MapKind, ProbeDef, Program, Space};
+use crate::span::Span;
+use crate::world::World;
+
+/// Types grow at most a few times each; scripts that need more rounds have not been seen.
+const MOST_ROUNDS: usize = 24;
+
+pub(crate) fn run(script: &Script, loaded: &Loaded, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
+    let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
+    let items = Items::collect(&scripts, &loaded.defines);
+    let mut c = Checker::new(&items, world, opts);
+    c.sink.on = true;
+    for d in &loaded.diags {
+        c.report(d.clone());
+    }
+    c.read_config();
+    c.define_types();
+    c.declare_maps();
+    c.collect_joins();
+    c.unsupported_items();
+    let instances = c.instances();
+    c.sink.on = false;
+    c.settle(&instances);
+    c.sink.on = true;
+    c.note_params();
+    let (probes, joins) = c.round(&instances);
+    c.unknown_flags();
+    c.untyped_maps();
+    c.program(probes, joins)
+}
+
+impl<'a> Checker<'a> {
+    fn new(items: &'a Items<'a>, world: &'a dyn World, opts: &'a Options) -> Self {
+        let nowhere = ProbeCx {
+            row: &PROVIDERS[0],
+            targets: Vec::new(),
+            args: ArgsCx::None,
+            space: Space::Unknown,
+            instance: u32::MAX,
+            span: Span::default(),
+        };
+        Self {
+            world,
+            opts,
+            items,
+            config: Config::default(),
+            types: TypeTable::default(),
+            maps: MapTable::default(),
+            streams: StreamTable::default(),
+            joins: Vec::new(),
+            params: Vec::new(),
+            packets: None,
+            cells: Cells::default(),
+            sink: Sink::default(),
+            changed: false,
+            probe: nowhere,
+            frames: vec![Frame::root()],
+            cur: 0,
+            locals: Vec::new(),
+            defining: Vec::new(),
+            loops: 0,
+            depth: 0,
+            expanded: 0,
+            dropped: false,
+            unevaluated: 0,
+        }
+    }
+
+    /// The script's own structs, unions and enums.
+    fn define_types(&mut self) {
+        let items = self.items;
+        for def in &items.ctypes {
+            match def.kind {
+                CTypeKind::Enum => self.define_enum(def),
+                CTypeKind::Struct | CTypeKind::Union => self.define_struct(&def.name.text, def),
+            }
+        }
+    }
+
+    fn declare_maps(&mut self) {
+        let items = self.items;
+        for decl in &items.map_decls {
+            let kind = match decl.kind.text.as_str() {
+                "hash" => MapKind::Hash,
+                "lruhash" => MapKind::LruHash,
+                "percpuhash" => MapKind::PercpuHash,
+                "percpulruhash" => MapKind::LruPercpuHash,
+                "window" => {
+                    self.not_yet(decl.kind.span, "window()", "");
+                    continue;
+                }
+                other => {
+                    let kinds = ["hash", "lruhash", "percpuhash", "percpulruhash"];
+                    let near = crate::suggest::nearest(other, kinds, 2);
+                    let d = Diagnostic::error("unknown-map-kind", decl.kind.span, format!("no kind of map {other}"))
+                        .near(if near.is_empty() { kinds.join(", ") } else { near.join(", ") });
+                    self.report(d);
+                    continue;
+                }
+            };
+            let map = self.maps.get_or_add(&decl.name.text, decl.span);
+            let mut entries = None;
+            for arg in &decl.args {
+                match &arg.name {
+                    Some(name) => self.not_yet(name.span, &format!("{}= in a map's declaration", name.text), ""),
+                    None => entries = self.const_int(&arg.value),
+                }
+            }
+            match entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
+                Some(n) => self.map_info(map).max_entries = Some(n),
+                None => {
+                    let d = Diagnostic::error("bad-argument", decl.kind.span, "a map's declaration says how many elements it holds")
+                        .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
+                    self.report(d);
+                }
+            }
+            self.map_info(map).kind = Some(kind);
+        }
+    }
+
+    fn unsupported_items(&mut self) {
+        let items = self.items;
+        for f in &items.fns {
+            self.not_yet(f.name.span, "a subprogram (fn)", "write it as a macro");
+        }
+    }
+
+    /// Rounds until no type grows.
+    fn settle(&mut self, instances: &[Instance<'a>]) {
+        for _ in 0..MOST_ROUNDS {
+            self.round(instances);
+            if !self.changed && !self.maps.default_values() {
+                return;
+            }
+        }
+    }
+
+    /// Maps whose values only depend on each other.
+    fn untyped_maps(&mut self) {
+        if self.sink.diags.iter().any(|d| d.severity == Severity::Error) {
+            return;
+        }
+        let found: Vec<(String, Span)> = self.maps.untyped().map(|m| (m.name.clone(), m.span)).collect();
+        for (name, span) in found {
+            self.error("untyped-map", span, format!("nothing says what @{name} holds: it is only copied to and from itself"));
+        }
+    }
+
+    /// Starts a probe: no variables, no macros.
+    pub(crate) fn enter(&mut self, cx: ProbeCx) {
+        self.probe = cx;
+        self.frames.clear();
+        self.frames.push(Frame::root());
+        self.cur = 0;
+        self.locals.clear();
+        self.loops = 0;
+        self.depth = 0;
+        self.expanded = 0;
+    }
+
+    fn round(&mut self, instances: &[Instance<'a>]) -> (Vec<ProbeDef>, Vec<JoinDef>) {
+        self.changed = false;
+        for m in &mut self.maps.maps {
+            m.poisoned = false;
+        }
+        let mut probes = Vec::new();
+        for i in instances {
+            if matches!(i.cx.args, ArgsCx::Ghost) {
+                self.quietly(|c| c.check_probe(i));
+            } else {
+                probes.push(self.check_probe(i));
+            }
+        }
+        let items = self.items;
+        // A join that is no join is an error: indexes only matter where there is none.
+        let joins = items.joins.iter().enumerate().filter_map(|(i, j)| self.check_join(i, j)).collect();
+        (probes, joins)
+    }
+
+    fn check_probe(&mut self, instance: &Instance<'a>) -> ProbeDef {
+        let probe = instance.probe;
+        self.enter(instance.cx.clone());
+        let predicate = probe.predicate.as_ref().map(|p| {
+            let cond = self.condition(p);
+            self.rule_counter_compare(p);
+            cond
+        });
+        let runs_on_files = matches!(instance.cx.kind(), P::Pcap | P::Join | P::Begin | P::End | P::Interval);
+        if self.opts.reading_file && !runs_on_files {
+            let name = self.probe.name().to_owned();
+            self.warn("not-in-file", instance.cx.span, format!("{name} does not fire while a file is read"));
+        }
+        let body = self.block(&probe.body);
+        ProbeDef { targets: instance.cx.targets.clone(), predicate, body, vars: self.var_defs(), span: probe.span }
+    }
+
+    fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>) -> (Program, Vec<Diagnostic>) {
+        let program = Program {
+            probes,
+            maps: self.maps.defs(self.config.max_map_keys),
+            streams: self.streams.defs(),
+            joins,
+            structs: self.types.structs.values().flatten().map(|s| (**s).clone()).collect(),
+            enums: self.types.enums.into_values().collect(),
+            config: self.config,
+            params: self.params,
+        };
+        let mut diags = self.sink.diags;
+        diags.sort_by_key(|d| (d.span.file, d.span.start, d.span.end));
+        (program, diags)
+    }
+}

@@ -1,0 +1,189 @@
+//! Streams: typed records that blocks emit and joins read. The first emit gives the fields, all others must agree.
+
+use super::cx::{ArgsCx, Checker};
+use super::ident::Part;
+use super::types::{Open, int_shape, join, show};
+use super::value::Val;
+use crate::ast::{self, Ident};
+use crate::diag::Diagnostic;
+use crate::hir::{ExprKind, StmtKind, StreamDef, StreamRef, Ty};
+use crate::span::Span;
+
+#[derive(Clone, Debug)]
+pub(crate) struct StreamInfo {
+    pub(crate) name: String,
+    pub(crate) fields: Vec<(String, Open)>,
+    pub(crate) span: Span,
+    /// Some attached probe emits it.
+    pub(crate) fed: bool,
+}
+
+/// All streams, in order of first appearance.
+#[derive(Debug, Default)]
+pub(crate) struct StreamTable {
+    pub(crate) streams: Vec<StreamInfo>,
+}
+
+impl StreamTable {
+    pub(crate) fn find(&self, name: &str) -> Option<StreamRef> {
+        self.streams.iter().position(|s| s.name == name).map(|i| StreamRef(i as u32))
+    }
+
+    pub(crate) fn get(&self, stream: StreamRef) -> &StreamInfo {
+        &self.streams[stream.index()]
+    }
+
+    pub(crate) fn defs(&self) -> Vec<StreamDef> {
+        self.streams
+            .iter()
+            .map(|s| StreamDef {
+                name: s.name.clone(),
+                fields: s.fields.iter().map(|(n, o)| (n.clone(), if o.ty == Ty::Error { Ty::I64 } else { o.ty.clone() })).collect(),
+                span: s.span,
+            })
+            .collect()
+    }
+}
+
+/// Fields that mean the same in every stream. Times and durations are ns since boot.
+fn fixed_type(field: &str) -> Option<Ty> {
+    match field {
+        "start" | "end" | "dur" => Some(Ty::U64),
+        "pid" | "tid" => Some(Ty::U32),
+        _ => None,
+    }
+}
+
+impl<'a> Checker<'a> {
+    /// `emit name(field=e, …)`
+    pub(crate) fn emit(&mut self, stream: &'a Ident, fields: &'a [(Ident, ast::Expr)]) -> Option<StmtKind> {
+        let mut values: Vec<(&'a Ident, Val)> = Vec::new();
+        for (name, e) in fields {
+            if values.iter().any(|(n, _)| n.text == name.text) {
+                // The parser has said so.
+                continue;
+            }
+            let v = self.expr(e);
+            let v = self.agg_as_number(v);
+            let v = self.field_value(name, v);
+            values.push((name, v));
+        }
+        let fed = !matches!(self.probe.args, ArgsCx::Ghost);
+        let Some(at) = self.streams.find(&stream.text) else {
+            let fields = values.iter().map(|(n, v)| (n.text.clone(), v.open())).collect();
+            self.streams.streams.push(StreamInfo { name: stream.text.clone(), fields, span: stream.span, fed });
+            self.changed = true;
+            return None;
+        };
+        self.streams.streams[at.index()].fed |= fed;
+        self.same_fields(at, &values, stream.span)?;
+        let mut out = Vec::new();
+        for i in 0..self.streams.get(at).fields.len() {
+            let (name, old) = self.streams.get(at).fields[i].clone();
+            let (_, v) = values.iter().find(|(n, _)| n.text == name)?;
+            let Some(joined) = join(&old, &v.open()) else {
+                let first = self.streams.get(at).span;
+                let d = Diagnostic::error("type-mismatch", v.e.span, format!("{}.{name} is {}, this is {}", stream.text, show(&old.ty), show(&v.e.ty)))
+                    .other(first, "first emitted here");
+                self.report(d);
+                return None;
+            };
+            if joined != old {
+                self.streams.streams[at.index()].fields[i].1 = joined.clone();
+                self.changed = true;
+            }
+            let e = self.fit(v.e.clone(), &joined.ty);
+            out.push(e);
+        }
+        Some(StmtKind::Emit { stream: at, fields: out })
+    }
+
+    /// A field's value, with the type that its name asks for.
+    fn field_value(&mut self, name: &Ident, v: Val) -> Val {
+        if v.is_error() {
+            return v;
+        }
+        if matches!(v.e.ty, Ty::Void | Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. }) {
+            self.error("bad-field", v.e.span, format!("a stream cannot carry {}", show(&v.e.ty)));
+            return Val::error(v.e.span);
+        }
+        if name.text == "conn" && v.e.ty != Ty::Conn {
+            let d = Diagnostic::error("bad-field", v.e.span, format!("conn is a connection, this is {}", show(&v.e.ty)))
+                .write("conn=conn(sk) in the kernel, conn=tcp.conn for packets");
+            self.report(d);
+            return Val::error(v.e.span);
+        }
+        match fixed_type(&name.text) {
+            Some(ty) if int_shape(&v.e.ty).is_some() => {
+                let e = self.fit(v.e, &ty);
+                Val { flex: super::types::Flex::No, ..Val::new(e.kind, e.ty, e.span) }
+            }
+            Some(_) => {
+                self.error("bad-field", v.e.span, format!("{} is a number, this is {}", name.text, show(&v.e.ty)));
+                Val::error(v.e.span)
+            }
+            None => v,
+        }
+    }
+
+    fn same_fields(&mut self, at: StreamRef, values: &[(&Ident, Val)], span: Span) -> Option<()> {
+        let info = self.streams.get(at);
+        let has: Vec<&str> = info.fields.iter().map(|(n, _)| n.as_str()).collect();
+        let missing: Vec<&str> = has.iter().copied().filter(|n| !values.iter().any(|(v, _)| v.text == *n)).collect();
+        let extra: Vec<&str> = values.iter().map(|(n, _)| n.text.as_str()).filter(|n| !has.contains(n)).collect();
+        if missing.is_empty() && extra.is_empty() {
+            return Some(());
+        }
+        let mut d = Diagnostic::error("stream-fields", span, format!("all emits of {} must have the same fields", info.name))
+            .other(info.span, format!("first emitted here, with {}", has.join(", ")));
+        if !missing.is_empty() {
+            d = d.note(format!("missing here: {}", missing.join(", ")));
+        }
+        if !extra.is_empty() {
+            d = d.note(format!("only here: {}", extra.join(", ")));
+        }
+        self.report(d);
+        None
+    }
+
+    /// The field that the first words of a path name (`conn.opened` may be a field `conn_opened`), and how many words.
+    pub(crate) fn stream_field(&self, stream: StreamRef, path: &[Part<'_>]) -> Option<(String, Ty, usize)> {
+        let fields = &self.streams.get(stream).fields;
+        for n in (1..=path.len()).rev() {
+            let words: Vec<&str> = path[..n].iter().map(|p| p.text).collect();
+            let named = [words.join("."), words.join("_")];
+            if let Some((name, open)) = fields.iter().find(|(f, _)| named.contains(f)) {
+                return Some((name.clone(), open.ty.clone(), n));
+            }
+        }
+        None
+    }
+
+    pub(crate) fn unknown_stream(&self, code: &'static str, name: &str, span: Span, message: String) -> Diagnostic {
+        let mut d = Diagnostic::error(code, span, message);
+        let known: Vec<&str> = self.items.streams.keys().map(String::as_str).collect();
+        let near = crate::suggest::nearest(name, known.iter().copied(), 3);
+        if !near.is_empty() {
+            d = d.near(near.join(", "));
+        } else if known.is_empty() {
+            d = d.note("no probe emits any stream: import a module (import \"std/http\") or write an `emit`");
+        } else {
+            d = d.note(format!("streams here: {}", known.join(", ")));
+        }
+        d
+    }
+
+    /// A field of the anchor or of a leg's record.
+    pub(crate) fn record_field(&mut self, stream: &str, path: &[Part<'a>], span: Span, make: impl FnOnce(String) -> ExprKind) -> Val {
+        let Some(at) = self.streams.find(stream) else { return Val::error(span) };
+        let Some((field, ty, used)) = self.stream_field(at, path) else {
+            if let Some(ident) = path.first().and_then(|p| p.ident) {
+                let names: Vec<String> = self.streams.get(at).fields.iter().map(|(n, _)| n.clone()).collect();
+                self.unknown_name(&format!("the stream {stream}"), ident, &names);
+            }
+            return Val::error(span);
+        };
+        let v = Val::new(make(field), ty, span);
+        self.rest_of(v, &path[used..], span)
+    }
+}

@@ -1,0 +1,68 @@
+//! `sizeof`, `offsetof` and their like: answers about types.
+
+use super::cx::Checker;
+use super::types::{Flex, show};
+use super::value::Val;
+use crate::ast::{self, TypeOp, TypeOperand};
+use crate::hir::{ExprKind, Ty};
+use crate::span::Span;
+
+impl<'a> Checker<'a> {
+    pub(crate) fn type_op(&mut self, op: TypeOp, operand: &'a TypeOperand, path: &'a [ast::Ident], span: Span) -> Val {
+        match op {
+            TypeOp::Sizeof => {
+                let ty = self.operand_type(operand);
+                match (&ty, self.size_of(&ty)) {
+                    (Ty::Error, _) => Val::error(span),
+                    (_, Some(n)) => typed_literal(i64::from(n), Ty::U64, span),
+                    _ => {
+                        self.error("bad-type", span, format!("{} has no size known here", show(&ty)));
+                        Val::error(span)
+                    }
+                }
+            }
+            TypeOp::Offsetof => self.offset_of(operand, path, span),
+            TypeOp::Typeof => {
+                self.error("type-as-value", span, "a type is not a value: typeof() goes into casts, sizeof() or declarations");
+                Val::error(span)
+            }
+            TypeOp::Typeinfo => {
+                self.not_yet(span, "typeinfo()", "use is_str(), is_integer(), is_ptr() or is_array()");
+                Val::error(span)
+            }
+        }
+    }
+
+    fn offset_of(&mut self, operand: &'a TypeOperand, path: &'a [ast::Ident], span: Span) -> Val {
+        let mut ty = self.operand_type(operand);
+        let mut offset = 0u32;
+        for field in path {
+            let Ty::Struct(name) = &ty else {
+                if ty != Ty::Error {
+                    self.error("unknown-field", field.span, format!("{} has no members", show(&ty)));
+                }
+                return Val::error(span);
+            };
+            let name = name.clone();
+            match self.member(&name, &field.text) {
+                Some(m) => {
+                    offset += m.offset;
+                    ty = m.ty;
+                }
+                None => {
+                    self.unknown_member(&name, field);
+                    return Val::error(span);
+                }
+            }
+        }
+        typed_literal(i64::from(offset), Ty::U64, span)
+    }
+}
+
+/// A constant of a given type.
+pub(crate) fn typed_literal(n: i64, ty: Ty, span: Span) -> Val {
+    let mut v = Val::new(ExprKind::Int(n), ty, span);
+    v.lit = true;
+    v.flex = Flex::Yes;
+    v
+}

@@ -1,0 +1,256 @@
+//! The world's answers, written down and replayed.
+//!
+//! [`Recorder`] asks another world and keeps what it says; [`RecordedWorld`] answers from such a log alone, so that a script
+//! can be checked for another host, and tests need none.
+
+use crate::hir::{EnumDef, StructDef, Ty};
+use crate::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UserSymbol, World};
+use serde::{Deserialize, Serialize};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+/// Questions and answers. Keys are what was asked, several parts with a colon between them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorldLog {
+    pub kernel_release: String,
+    pub cpus: u32,
+    pub tracepoint: BTreeMap<String, Answer<TraceEvent>>,
+    pub tracepoints: BTreeMap<String, Answer<Vec<String>>>,
+    pub raw_tracepoint: BTreeMap<String, Answer<FnProto>>,
+    pub raw_tracepoints: BTreeMap<String, Answer<Vec<String>>>,
+    pub kernel_function: BTreeMap<String, Answer<Option<FnProto>>>,
+    pub kernel_functions: BTreeMap<String, Answer<Vec<String>>>,
+    pub user_function: BTreeMap<String, Answer<UserSymbol>>,
+    pub user_functions: BTreeMap<String, Answer<Vec<UserSymbol>>>,
+    pub kernel_struct: BTreeMap<String, Answer<StructDef>>,
+    pub kernel_enum: BTreeMap<String, Answer<EnumDef>>,
+    pub kernel_enumerator: BTreeMap<String, Answer<(EnumDef, i64)>>,
+    pub kernel_typedef: BTreeMap<String, Answer<Ty>>,
+    pub kernel_symbol: BTreeMap<String, Answer<u64>>,
+    pub feature: BTreeMap<Feature, Answer<()>>,
+    pub interfaces: Option<Answer<Vec<String>>>,
+    pub pcap_filter: BTreeMap<String, Result<(), String>>,
+    pub module: BTreeMap<String, Answer<(String, String)>>,
+    pub packet_fields: Vec<PacketFieldInfo>,
+}
+
+/// Asks a world and writes every answer down.
+pub struct Recorder<'w> {
+    world: &'w dyn World,
+    log: RefCell<WorldLog>,
+}
+
+impl<'w> Recorder<'w> {
+    pub fn new(world: &'w dyn World) -> Self {
+        Self { world, log: RefCell::default() }
+    }
+
+    /// What was asked and answered.
+    pub fn into_log(self) -> WorldLog {
+        self.log.into_inner()
+    }
+}
+
+fn pair(a: &str, b: &str) -> String {
+    format!("{a}:{b}")
+}
+
+/// One question: ask the world, write down, answer.
+macro_rules! noted {
+    ($self:ident, $field:ident, $key:expr, $ask:expr) => {{
+        let answer = $ask;
+        $self.log.borrow_mut().$field.insert($key, answer.clone());
+        answer
+    }};
+}
+
+impl World for Recorder<'_> {
+    fn tracepoint(&self, category: &str, event: &str) -> Answer<TraceEvent> {
+        noted!(self, tracepoint, pair(category, event), self.world.tracepoint(category, event))
+    }
+    fn tracepoints(&self, category: &str, event: &str) -> Answer<Vec<String>> {
+        noted!(self, tracepoints, pair(category, event), self.world.tracepoints(category, event))
+    }
+    fn raw_tracepoint(&self, event: &str) -> Answer<FnProto> {
+        noted!(self, raw_tracepoint, event.to_owned(), self.world.raw_tracepoint(event))
+    }
+    fn raw_tracepoints(&self, event: &str) -> Answer<Vec<String>> {
+        noted!(self, raw_tracepoints, event.to_owned(), self.world.raw_tracepoints(event))
+    }
+    fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>> {
+        noted!(self, kernel_function, name.to_owned(), self.world.kernel_function(name))
+    }
+    fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        noted!(self, kernel_functions, glob.to_owned(), self.world.kernel_functions(glob))
+    }
+    fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {
+        noted!(self, user_function, pair(binary, symbol), self.world.user_function(binary, symbol))
+    }
+    fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
+        noted!(self, user_functions, pair(binary, glob), self.world.user_functions(binary, glob))
+    }
+    fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
+        noted!(self, kernel_struct, name.to_owned(), self.world.kernel_struct(name))
+    }
+    fn kernel_enum(&self, name: &str) -> Answer<EnumDef> {
+        noted!(self, kernel_enum, name.to_owned(), self.world.kernel_enum(name))
+    }
+    fn kernel_enumerator(&self, name: &str) -> Answer<(EnumDef, i64)> {
+        noted!(self, kernel_enumerator, name.to_owned(), self.world.kernel_enumerator(name))
+    }
+    fn kernel_typedef(&self, name: &str) -> Answer<Ty> {
+        noted!(self, kernel_typedef, name.to_owned(), self.world.kernel_typedef(name))
+    }
+    fn kernel_symbol(&self, name: &str) -> Answer<u64> {
+        noted!(self, kernel_symbol, name.to_owned(), self.world.kernel_symbol(name))
+    }
+    fn feature(&self, feature: Feature) -> Answer<()> {
+        noted!(self, feature, feature, self.world.feature(feature))
+    }
+    fn kernel_release(&self) -> String {
+        let release = self.world.kernel_release();
+        self.log.borrow_mut().kernel_release.clone_from(&release);
+        release
+    }
+    fn cpus(&self) -> u32 {
+        let cpus = self.world.cpus();
+        self.log.borrow_mut().cpus = cpus;
+        cpus
+    }
+    fn interfaces(&self) -> Answer<Vec<String>> {
+        let all = self.world.interfaces();
+        self.log.borrow_mut().interfaces = Some(all.clone());
+        all
+    }
+    fn pcap_filter(&self, filter: &str) -> Result<(), String> {
+        noted!(self, pcap_filter, filter.to_owned(), self.world.pcap_filter(filter))
+    }
+    fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
+        let table = self.world.packet_field_table();
+        self.log.borrow_mut().packet_fields.clone_from(&table);
+        table
+    }
+    fn module(&self, path: &str) -> Answer<(String, String)> {
+        noted!(self, module, path.to_owned(), self.world.module(path))
+    }
+}
+
+/// A world made of answers that were written down. A question that was never asked could not be told, except for globs:
+/// they are answered from the single names in the log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RecordedWorld {
+    log: WorldLog,
+    complete: bool,
+}
+
+impl RecordedWorld {
+    pub fn new(log: WorldLog) -> Self {
+        Self { log, complete: false }
+    }
+
+    /// A world that is all in the log: what isn't there doesn't exist (for fixtures written by hand).
+    pub fn whole(log: WorldLog) -> Self {
+        Self { log, complete: true }
+    }
+
+    pub fn log(&self) -> &WorldLog {
+        &self.log
+    }
+}
+
+impl RecordedWorld {
+    fn absent<T>(&self, asked: &str) -> Answer<T> {
+        if self.complete { Answer::NotThere } else { Answer::CouldNotTell(format!("{asked} was not recorded")) }
+    }
+
+    fn one<T: Clone>(&self, table: &BTreeMap<String, Answer<T>>, key: &str) -> Answer<T> {
+        table.get(key).cloned().unwrap_or_else(|| self.absent(key))
+    }
+
+    /// Names in a table that a glob matches.
+    fn names<T>(&self, table: &BTreeMap<String, Answer<T>>, glob: &str) -> Answer<Vec<String>> {
+        let all = table.iter().filter(|(name, answer)| answer.is_found() && crate::check::glob_matches(glob, name));
+        let found: Vec<String> = all.map(|(name, _)| name.clone()).collect();
+        match (found.is_empty(), table.is_empty()) {
+            (false, _) => Answer::Found(found),
+            (true, false) => Answer::NotThere,
+            (true, true) => self.absent(glob),
+        }
+    }
+}
+
+impl World for RecordedWorld {
+    fn tracepoint(&self, category: &str, event: &str) -> Answer<TraceEvent> {
+        self.one(&self.log.tracepoint, &pair(category, event))
+    }
+    fn tracepoints(&self, category: &str, event: &str) -> Answer<Vec<String>> {
+        let key = pair(category, event);
+        self.log.tracepoints.get(&key).cloned().unwrap_or_else(|| self.names(&self.log.tracepoint, &key))
+    }
+    fn raw_tracepoint(&self, event: &str) -> Answer<FnProto> {
+        self.one(&self.log.raw_tracepoint, event)
+    }
+    fn raw_tracepoints(&self, event: &str) -> Answer<Vec<String>> {
+        self.log.raw_tracepoints.get(event).cloned().unwrap_or_else(|| self.names(&self.log.raw_tracepoint, event))
+    }
+    fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>> {
+        self.one(&self.log.kernel_function, name)
+    }
+    fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        self.log.kernel_functions.get(glob).cloned().unwrap_or_else(|| self.names(&self.log.kernel_function, glob))
+    }
+    fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {
+        self.one(&self.log.user_function, &pair(binary, symbol))
+    }
+    fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
+        if let Some(answer) = self.log.user_functions.get(&pair(binary, glob)) {
+            return answer.clone();
+        }
+        match self.names(&self.log.user_function, &pair(binary, glob)) {
+            Answer::Found(keys) => Answer::Found(keys.iter().filter_map(|k| self.log.user_function[k].clone().found()).collect()),
+            Answer::NotThere => Answer::NotThere,
+            Answer::NotPermitted(why) => Answer::NotPermitted(why),
+            Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
+        }
+    }
+    fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
+        self.one(&self.log.kernel_struct, name)
+    }
+    fn kernel_enum(&self, name: &str) -> Answer<EnumDef> {
+        self.one(&self.log.kernel_enum, name)
+    }
+    fn kernel_enumerator(&self, name: &str) -> Answer<(EnumDef, i64)> {
+        self.one(&self.log.kernel_enumerator, name)
+    }
+    fn kernel_typedef(&self, name: &str) -> Answer<Ty> {
+        self.one(&self.log.kernel_typedef, name)
+    }
+    fn kernel_symbol(&self, name: &str) -> Answer<u64> {
+        self.one(&self.log.kernel_symbol, name)
+    }
+    fn feature(&self, feature: Feature) -> Answer<()> {
+        match self.log.feature.get(&feature) {
+            Some(answer) => answer.clone(),
+            None => self.absent(&format!("{feature:?}")),
+        }
+    }
+    fn kernel_release(&self) -> String {
+        self.log.kernel_release.clone()
+    }
+    fn cpus(&self) -> u32 {
+        self.log.cpus
+    }
+    fn interfaces(&self) -> Answer<Vec<String>> {
+        self.log.interfaces.clone().unwrap_or_else(|| self.absent("interfaces"))
+    }
+    fn pcap_filter(&self, filter: &str) -> Result<(), String> {
+        self.log.pcap_filter.get(filter).cloned().unwrap_or(Ok(()))
+    }
+    fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
+        self.log.packet_fields.clone()
+    }
+    fn module(&self, path: &str) -> Answer<(String, String)> {
+        self.one(&self.log.module, path)
+    }
+}

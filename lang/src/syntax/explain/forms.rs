@@ -1,0 +1,171 @@
+//! What each kind of item looks like.
+
+use super::super::scan::{ItemKind, Kind};
+use super::{Place, Stuck};
+use crate::diag::Diagnostic;
+
+/// An item's form, said when it isn't met.
+const FORMS: &[(ItemKind, &str, &str)] = &[
+    (ItemKind::Config, "config block", "config = { missing_probes = warn; max_strlen = 64 }"),
+    (ItemKind::Import, "import", "import \"std/http\";"),
+    (ItemKind::Param, "parameter", "param slow = 500ms \"what it is\";"),
+    (ItemKind::MapDecl, "map declaration", "let @name = hash(1000);"),
+    (ItemKind::Macro, "macro", "macro name(value, $variable, @map) { … }"),
+    (ItemKind::Fn, "function", "fn name($x: int64): int64 { … }"),
+    (ItemKind::Join, "join", "join name { from r = http.request; … }"),
+    (ItemKind::CType, "definition", "struct name { int first; char second[16]; };"),
+];
+
+/// Words of clauses that an expression or a name follows.
+pub(super) const CLAUSE_WORDS: &[&str] =
+    &["ids", "blame", "keep", "limit", "timeout", "total", "since", "by", "else", "if", "per", "slowest"];
+
+/// What stands at the start of a join's clauses.
+const CLAUSES: &[&str] = &["from", "total", "ids", "blame", "keep", "limit", "timeout"];
+
+pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
+    if s.place == Place::Clause {
+        return clause_form(s);
+    }
+    let Place::Item(kind) = s.place else { return None };
+    let (_, name, form) = FORMS.iter().find(|(k, ..)| *k == kind)?;
+    if matches!(s.word(s.before()), "=" | "+" | "-" | "*" | "/") && s.word(s.at) == ";" {
+        return None;
+    }
+    let missing = |write: String| {
+        let before = s.word(s.before());
+        let end = s.span(s.before()).end as usize;
+        let span = s.src.span(end.saturating_sub(1), end);
+        Some(Diagnostic::error("missing-semicolon", span, format!("missing `;` after `{before}`")).write(write))
+    };
+    let first_dollar = kind == ItemKind::MapDecl && s.word(s.lo + 1).starts_with('$');
+    if first_dollar {
+        return Some(
+            Diagnostic::error("top-level-let", s.span(s.lo + 1), "outside the probes `let` declares a map, and a map's name begins with `@`")
+                .write(*form),
+        );
+    }
+    if s.at >= s.hi && matches!(kind, ItemKind::Import | ItemKind::Param) && s.kind(s.before()) != Some(Kind::Punct) {
+        return missing(format!("{};", s.text(s.lo, s.before())));
+    }
+    if kind == ItemKind::CType && c_like(s) {
+        return missing(format!("{};", s.text(s.before() - 1, s.before())));
+    }
+    if kind == ItemKind::CType && s.word(s.at) == "__attribute__" {
+        let diag = Diagnostic::error("attribute-form", s.span(s.at), "an attribute stands in two pairs of brackets");
+        return Some(diag.write("__attribute__((packed))"));
+    }
+    if kind == ItemKind::Import && s.kind(s.lo + 1) != Some(Kind::Str) {
+        let name = s.text(s.lo + 1, s.hi - 1).trim_end_matches(';').trim_matches(['<', '>']);
+        let diag = Diagnostic::error("import-form", s.span(s.lo + 1), "the path of an import stands in quotes");
+        return Some(diag.write(format!("import \"{name}\";")));
+    }
+    if kind == ItemKind::Config && s.word(s.lo + 1) == "{" {
+        return Some(Diagnostic::error("config-form", s.span(s.lo + 1), "`=` stands between `config` and `{`").write(*form));
+    }
+    if kind == ItemKind::Config && s.kind(s.at) == Some(Kind::Word) && s.word(s.before()) != "=" {
+        return missing(format!("{};", s.text(s.before().saturating_sub(2).max(s.lo), s.before())));
+    }
+    if kind == ItemKind::Fn && s.word(s.at) == "{" && s.word(s.before()) == ")" {
+        return Some(
+            Diagnostic::error("fn-type", s.span(s.before()), "a function says what type it returns").write(*form),
+        );
+    }
+    let found = if s.at >= s.hi { "its end".to_owned() } else { format!("`{}`", s.word(s.at)) };
+    let span = if s.at >= s.hi { s.span(s.before()) } else { s.span(s.at) };
+    Some(
+        Diagnostic::error("bad-form", span, format!("this {name} can't be read past {found}"))
+            .label("not expected here")
+            .write(*form),
+    )
+}
+
+/// A word after a field's name: two fields without `;` between them.
+fn c_like(s: &Stuck<'_>) -> bool {
+    s.kind(s.at) == Some(Kind::Word) && matches!(s.kind(s.before()), Some(Kind::Word)) && s.at > s.lo + 3
+        || (s.kind(s.at) == Some(Kind::Word) && s.word(s.before()) == "]")
+}
+
+fn clause_form(s: &Stuck<'_>) -> Option<Diagnostic> {
+    let first = s.word(s.lo);
+    let next = s.word(s.lo + 1);
+    if s.at == s.lo + 1 && s.kind(s.lo) == Some(Kind::Word) && next != "=" && !CLAUSES.contains(&first) {
+        let mut diag = Diagnostic::error("unknown-clause", s.span(s.lo), format!("`{first}` begins no clause of a join"))
+            .note("clauses: from, total, ids, NAME = AGGREGATE(STREAM.FIELD) by KEY, blame, keep, limit, timeout");
+        for near in crate::suggest::nearest(first, CLAUSES.iter().copied(), 2) {
+            diag = diag.near(near);
+        }
+        return Some(diag);
+    }
+    if next == "=" && s.at <= s.lo + 4 {
+        return Some(
+            Diagnostic::error("leg-form", s.span(s.at), "a leg is an aggregate of a stream's field")
+                .write(format!("{first} = sum(tcp.retransmit.stall) by conn;")),
+        );
+    }
+    if first == "from" && s.at <= s.lo + 3 {
+        return Some(
+            Diagnostic::error("from-form", s.span(s.at), "`from` names the anchor and its stream")
+                .write("from r = http.request(port=8080);"),
+        );
+    }
+    None
+}
+
+/// `@m[]`
+pub(super) fn empty_key(s: &Stuck<'_>) -> Option<Diagnostic> {
+    (s.word(s.at) == "]" && s.word(s.before()) == "[").then(|| {
+        Diagnostic::error("empty-key", s.span(s.before()).to(s.span(s.at)), "expected a key between `[` and `]`")
+            .note("the map as a whole is written without brackets")
+    })
+}
+
+/// Forms of statements and of single words that are nearly right.
+pub(super) fn statement_form(s: &Stuck<'_>) -> Option<Diagnostic> {
+    let (before, word) = (s.word(s.before()), s.word(s.at));
+    if s.place == Place::Stmt && word == ":" && s.at == s.lo + 1 && before.starts_with('$') {
+        let diag = Diagnostic::error("missing-let", s.span(s.lo), "a type is given where a variable is declared, by `let`");
+        return Some(diag.write(format!("let {}", s.text(s.lo, s.lo + 2))));
+    }
+    if s.word(s.lo) == "import" && s.place == Place::Stmt && s.at == s.lo + 1 {
+        let diag = Diagnostic::error("import-form", s.span(s.at), "the path of an import stands in quotes");
+        return Some(diag.write(format!("import \"{word}\";")));
+    }
+    if s.word(s.lo) == "emit" && s.kind(s.lo + 1) == Some(Kind::Word) {
+        let mut end = s.lo + 1;
+        while s.word(end + 1) == "." {
+            end += 2;
+        }
+        let diag = Diagnostic::error("emit-form", s.span(s.at), "`emit` names a stream and its record's fields");
+        return Some(diag.write(format!("emit {}(dur=nsecs - $start);", s.text(s.lo + 1, end))));
+    }
+    if s.word(s.lo) == "for" && s.at <= s.lo + 2 && word != "(" {
+        return Some(
+            Diagnostic::error("loop-variable", s.span(s.at), "the loop's variable begins with `$`")
+                .write("for ($entry : @map) { … }"),
+        );
+    }
+    if s.word(s.lo) == "for" && word == "in" {
+        return Some(Diagnostic::error("loop-form", s.span(s.at), "a loop is written with `:`").write("for ($i : 0..10) { … }"));
+    }
+    if word == "->" && (s.lo..s.at).any(|i| s.word(i) == "offsetof") || (before == "->" && s.word(s.lo) == "offsetof") {
+        return Some(Diagnostic::error("offsetof-path", s.span(s.at), "a path of fields is written with `.`"));
+    }
+    if matches!(before, "struct" | "union" | "enum") && s.place != Place::Clause {
+        let span = s.span(s.before());
+        let diag = Diagnostic::error("type-as-value", span, "a type can't stand where a value does");
+        return Some(diag.write(format!("typeof({before} {word})")).note("as a cast: `(struct name *)value`"));
+    }
+    None
+}
+
+/// `(a=1, 5)`
+pub(super) fn record_form(s: &Stuck<'_>) -> Option<Diagnostic> {
+    let open = s.enclosing(s.at)?;
+    let record = s.word(open) == "(" && s.kind(open + 1) == Some(Kind::Word) && s.word(open + 2) == "=";
+    (record && s.at > open + 2 && s.word(s.before()) == ",").then(|| {
+        Diagnostic::error("record-form", s.span(s.at), "every field of a record has a name")
+            .label("`name=value` is expected")
+            .other(s.span(open + 1), "as here")
+    })
+}

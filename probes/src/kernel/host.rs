@@ -1,0 +1,79 @@
+//! Facts of the running kernel that attaching, loading and checking share. Each is read when first asked for, and kept.
+
+use super::btf::{Btf, BtfError};
+use super::caps::CapSet;
+use super::cpus;
+use super::tracefs::{Tracefs, TracefsError};
+use std::sync::{Arc, OnceLock};
+
+/// Shared by threads that attach in parallel.
+#[derive(Debug, Default)]
+pub struct Host {
+    tracefs: OnceLock<Result<Tracefs, TracefsError>>,
+    btf: OnceLock<Result<Arc<Btf>, Arc<BtfError>>>,
+    modules: OnceLock<Vec<Arc<Btf>>>,
+    kprobe_pmu: OnceLock<Option<u32>>,
+    uprobe_pmu: OnceLock<Option<u32>>,
+    online: OnceLock<Vec<u32>>,
+    caps: OnceLock<CapSet>,
+}
+
+/// The PMUs that carry probes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pmu {
+    Kprobe,
+    Uprobe,
+}
+
+impl Host {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    pub fn tracefs(&self) -> Result<&Tracefs, TracefsError> {
+        self.tracefs.get_or_init(Tracefs::find).as_ref().map_err(Clone::clone)
+    }
+
+    /// vmlinux's types.
+    pub fn btf(&self) -> Result<&Arc<Btf>, Arc<BtfError>> {
+        self.btf.get_or_init(|| Btf::vmlinux().map(Arc::new).map_err(Arc::new)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether somebody has asked for vmlinux's types.
+    pub fn btf_was_read(&self) -> bool {
+        self.btf.get().is_some()
+    }
+
+    /// Types of the loaded modules, by name; those that can't be read are left out.
+    pub fn module_btf(&self) -> &[Arc<Btf>] {
+        self.modules.get_or_init(|| {
+            let Ok(vmlinux) = self.btf() else { return Vec::new() };
+            let Ok(dir) = std::fs::read_dir("/sys/kernel/btf") else { return Vec::new() };
+            let mut names: Vec<String> = dir.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+            names.retain(|name| name != "vmlinux");
+            names.sort_unstable();
+            names.iter().filter_map(|name| Btf::module(name, vmlinux).ok()).map(Arc::new).collect()
+        })
+    }
+
+    /// The number of a PMU; None: this kernel hasn't got it.
+    pub fn pmu(&self, pmu: Pmu) -> Option<u32> {
+        let (cell, name) = match pmu {
+            Pmu::Kprobe => (&self.kprobe_pmu, "kprobe"),
+            Pmu::Uprobe => (&self.uprobe_pmu, "uprobe"),
+        };
+        *cell.get_or_init(|| {
+            std::fs::read_to_string(format!("/sys/bus/event_source/devices/{name}/type")).ok()?.trim().parse().ok()
+        })
+    }
+
+    /// At least one CPU.
+    pub fn online(&self) -> &[u32] {
+        self.online.get_or_init(cpus::online)
+    }
+
+    /// Effective capabilities when first asked.
+    pub fn caps(&self) -> CapSet {
+        *self.caps.get_or_init(CapSet::effective)
+    }
+}

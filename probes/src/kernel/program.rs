@@ -1,0 +1,157 @@
+//! Program images → loaded programs.
+
+mod log;
+mod reloc;
+
+pub use log::{Rejection, explain};
+
+use super::caps::{self, Capability};
+use super::host::Host;
+use super::sys::{self, AttachType, ProgParams, SyscallError, TestRun, bpf_prog_type, errno_text};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use weftrace_artifact::program::{ProgType, ProgramImage};
+use weftrace_lang::world::World;
+
+/// What loading asks besides the image and the maps.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    pub host: &'a Host,
+    /// The artifact's texts, to name the script's line when the verifier refuses.
+    pub texts: &'a [(String, String)],
+    /// Answers for field relocations. None: the program was compiled on this host, just now.
+    pub relocate: Option<&'a dyn World>,
+    /// The event of a `tp_btf` program: its type is chosen when it is loaded.
+    pub event: Option<&'a str>,
+}
+
+impl<'a> Sources<'a> {
+    pub fn new(host: &'a Host, texts: &'a [(String, String)]) -> Self {
+        Self { host, texts, relocate: None, event: None }
+    }
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The verifier refused: see [`Rejection`]. By design.md's invariant 10, our bug.
+    #[error("{0}")]
+    Rejected(Box<Rejection>),
+    /// `capability` None: this process has what is needed, and the kernel refuses all the same.
+    #[error("{program}: not permitted to load {} programs{}", type_name(*prog_type), match capability { Some(c) => format!(" (it needs {c})"), None => ", though this process has the capabilities".into() })]
+    NotPermitted { program: String, prog_type: ProgType, capability: Option<Capability> },
+    #[error("{program}: this kernel has no {what}")]
+    NotSupported { program: String, what: String },
+    /// The running host's types differ from the compiling host's in a way that can't be patched.
+    #[error("{program}: {what}")]
+    Relocation { program: String, what: String },
+    #[error("{program}: {}", errno_text(source.errno))]
+    Failed { program: String, source: SyscallError },
+}
+
+/// As error messages name them.
+pub fn type_name(prog_type: ProgType) -> &'static str {
+    match prog_type {
+        ProgType::Kprobe => "kprobe",
+        ProgType::Tracepoint => "tracepoint",
+        ProgType::RawTracepoint => "raw tracepoint",
+        ProgType::PerfEvent => "perf event",
+        ProgType::TracingRawTp => "tp_btf",
+        ProgType::SocketFilter => "socket filter",
+    }
+}
+
+fn kernel_type(prog_type: ProgType) -> (bpf_prog_type, Option<AttachType>) {
+    match prog_type {
+        ProgType::Kprobe => (bpf_prog_type::BPF_PROG_TYPE_KPROBE, None),
+        ProgType::Tracepoint => (bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, None),
+        ProgType::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
+        ProgType::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
+        ProgType::TracingRawTp => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_RAW_TP)),
+        ProgType::SocketFilter => (bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER, None),
+    }
+}
+
+/// Loads a program. `map_fds` are the artifact's maps in its order.
+pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Result<OwnedFd, LoadError> {
+    let insns = reloc::apply(image, map_fds, from.relocate)
+        .map_err(|what| LoadError::Relocation { program: image.name.clone(), what })?;
+    let (prog_type, expected_attach_type) = kernel_type(image.prog_type);
+    let mut params = ProgParams::new(prog_type, &image.name, &insns);
+    params.expected_attach_type = expected_attach_type;
+    if image.prog_type == ProgType::TracingRawTp {
+        params.attach_btf_id = event_id(image, from)?;
+    }
+    // BTF only serves messages and tools: a kernel that doesn't take ours runs the program without.
+    let btf = if image.btf.is_empty() { None } else { sys::btf_load(&image.btf).ok() };
+    if let Some(btf) = &btf {
+        params.btf = Some(btf.as_fd());
+        params.func_info = &image.func_info;
+        params.line_info = &image.line_info;
+    }
+    match sys::prog_load(&params, None) {
+        Ok(fd) => Ok(fd),
+        Err(first) if first.errno == libc::EPERM => Err(not_permitted(image, from.host)),
+        Err(first) => with_log(image, &params, first, from),
+    }
+}
+
+fn event_id(image: &ProgramImage, from: &Sources<'_>) -> Result<u32, LoadError> {
+    let unsupported = |what: String| LoadError::NotSupported { program: image.name.clone(), what };
+    let event = from.event.ok_or_else(|| LoadError::Relocation {
+        program: image.name.clone(),
+        what: "no event was named for a tp_btf program".into(),
+    })?;
+    let btf = from.host.btf().map_err(|e| unsupported(format!("type information to attach tp_btf:{event} by: {e}")))?;
+    btf.raw_tracepoint_id(event).ok_or_else(|| unsupported(format!("raw tracepoint {event} in its type information")))
+}
+
+fn not_permitted(image: &ProgramImage, host: &Host) -> LoadError {
+    LoadError::NotPermitted {
+        program: image.name.clone(),
+        prog_type: image.prog_type,
+        capability: host.caps().lacks(caps::for_program(image.prog_type)),
+    }
+}
+
+/// Loads again with a log, made larger until it fits.
+fn with_log(image: &ProgramImage, params: &ProgParams<'_>, first: SyscallError, from: &Sources<'_>) -> Result<OwnedFd, LoadError> {
+    /// UINT_MAX >> 8 is the most that all kernels take.
+    const MAX: usize = 16 << 20;
+    let mut size = 64 << 10;
+    loop {
+        let mut log = vec![0u8; size.min(MAX - 1)];
+        let error = match sys::prog_load(params, Some(&mut log)) {
+            // It was something that passed, as memory pressure.
+            Ok(fd) => return Ok(fd),
+            Err(e) if e.errno == libc::ENOSPC && size < MAX => {
+                size *= 8;
+                continue;
+            }
+            Err(e) => e,
+        };
+        log.truncate(log.iter().position(|b| *b == 0).unwrap_or(log.len()));
+        let text = String::from_utf8_lossy(&log).into_owned();
+        if text.trim().is_empty() {
+            return Err(without_log(image, if error.errno == libc::ENOSPC { first } else { error }, from.host));
+        }
+        return Err(LoadError::Rejected(Box::new(Rejection::new(image, text, from.texts))));
+    }
+}
+
+/// The kernel refused before its verifier had anything to say.
+fn without_log(image: &ProgramImage, error: SyscallError, host: &Host) -> LoadError {
+    let program = image.name.clone();
+    match error.errno {
+        libc::EPERM | libc::EACCES => not_permitted(image, host),
+        libc::EINVAL => LoadError::NotSupported { program, what: format!("programs of the type {}", type_name(image.prog_type)) },
+        libc::E2BIG => LoadError::NotSupported {
+            program,
+            what: format!("room for a program of {} instructions", image.insns.len()),
+        },
+        _ => LoadError::Failed { program, source: error },
+    }
+}
+
+/// Runs a BEGIN or END program: a raw tracepoint program that no event calls.
+pub fn run_once(program: BorrowedFd<'_>) -> Result<u32, SyscallError> {
+    sys::prog_test_run(program, &TestRun::default()).map(|(returned, _)| returned)
+}

@@ -1,0 +1,62 @@
+use super::{Rejection, explain, failing_insn, last_meaningful};
+use weftrace_artifact::Place;
+use weftrace_artifact::program::{ProgType, ProgramImage};
+
+const LOG: &str = "func#0 @0
+0: R1=ctx() R10=fp0
+; @a = args.x @ script.probe:1
+0: (b7) r0 = 0                        ; R0_w=0
+1: (79) r2 = *(u64 *)(r1 +4096)
+invalid bpf_context access off=4096 size=8
+processed 2 insns (limit 1000000) max_states_per_insn 0 total_states 0 peak_states 0 mark_read 0
+";
+
+fn image() -> ProgramImage {
+    ProgramImage {
+        name: "p".into(),
+        prog_type: ProgType::Tracepoint,
+        insns: vec![],
+        map_relocs: vec![],
+        field_relocs: vec![],
+        btf: vec![],
+        func_info: vec![],
+        line_info: vec![],
+        spans: vec![(0, Place { file: 0, start: 0, end: 2 }), (1, Place { file: 0, start: 9, end: 12 })],
+        scratch_size: 0,
+        frame_size: 0,
+    }
+}
+
+#[test]
+fn the_instruction_leads_to_the_script() {
+    let texts = [("a.probe".to_owned(), "BEGIN {\n @x = 1 }".to_owned())];
+    let r = Rejection::new(&image(), LOG.into(), &texts);
+    assert_eq!(r.insn, Some(1));
+    assert_eq!(r.at.as_deref(), Some("a.probe:2:2"));
+    assert_eq!(r.line, "invalid bpf_context access off=4096 size=8");
+    assert!(r.to_string().starts_with("a.probe:2:2: the kernel's verifier refused this: it reads a part of"));
+}
+
+#[test]
+fn early_errors_name_their_instruction() {
+    assert_eq!(failing_insn("unreachable insn 7\nprocessed 0 insns\n"), Some(7));
+    assert_eq!(failing_insn("back-edge from insn 9 to 3\n"), Some(9));
+    assert_eq!(failing_insn("nonsense"), None);
+    assert_eq!(last_meaningful("0: (95) exit\nR0 !read_ok\nprocessed 1 insns\n"), "R0 !read_ok");
+    assert_eq!(last_meaningful(""), "no reason given");
+}
+
+#[test]
+fn known_lines_have_words() {
+    assert!(explain("R1 invalid mem access 'map_value_or_null'").is_some_and(|w| w.contains("may not exist")));
+    assert!(explain("R2 invalid mem access 'scalar'").is_some_and(|w| w.contains("no valid pointer")));
+    assert_eq!(explain("something new"), None);
+}
+
+#[test]
+fn places_beyond_the_text_are_left_out() {
+    let mut image = image();
+    image.spans = vec![(0, Place { file: 3, start: 0, end: 0 })];
+    let r = Rejection::new(&image, LOG.into(), &[]);
+    assert!(r.at.is_none() && r.place.is_some());
+}

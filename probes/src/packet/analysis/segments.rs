@@ -1,0 +1,153 @@
+//! Segments not yet acknowledged: one slab with a list per direction, for round trip times and bytes in flight.
+
+use super::before;
+use crate::packet::flow::Direction;
+
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy)]
+struct Node {
+    time: u64,
+    seq: u32,
+    end: u32,
+    /// Towards newer and older segments of the same direction; `newer` also links free nodes.
+    newer: u32,
+    older: u32,
+}
+
+pub(crate) struct Segments {
+    nodes: Vec<Node>,
+    free: u32,
+    max: usize,
+    pub(crate) dropped: u64,
+}
+
+impl Segments {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { nodes: Vec::new(), free: NONE, max: max.min(NONE as usize), dropped: 0 }
+    }
+
+    fn node(&mut self, at: u32) -> &mut Node {
+        &mut self.nodes[at as usize]
+    }
+
+    pub(super) fn oldest_time(&self, dir: &Direction) -> Option<u64> {
+        self.nodes.get(dir.oldest as usize).map(|node| node.time)
+    }
+
+    pub(super) fn push(&mut self, dir: &mut Direction, seq: u32, end: u32, time: u64) {
+        let node = Node { time, seq, end, newer: NONE, older: dir.newest };
+        let at = if self.free != NONE {
+            let at = self.free;
+            self.free = self.node(at).newer;
+            *self.node(at) = node;
+            at
+        } else if self.nodes.len() < self.max {
+            self.nodes.push(node);
+            self.nodes.len() as u32 - 1
+        } else {
+            self.dropped += 1;
+            return;
+        };
+        if dir.newest == NONE {
+            dir.oldest = at;
+            dir.sorted = true;
+        } else {
+            let newest = dir.newest;
+            dir.sorted &= !before(seq, self.nodes[newest as usize].end);
+            self.node(newest).newer = at;
+        }
+        dir.newest = at;
+        dir.in_list += 1;
+    }
+
+    fn remove(&mut self, dir: &mut Direction, at: u32) {
+        let Node { newer, older, .. } = *self.node(at);
+        if newer == NONE { dir.newest = older } else { self.node(newer).older = older }
+        if older == NONE { dir.oldest = newer } else { self.node(older).newer = newer }
+        self.node(at).newer = self.free;
+        self.free = at;
+        dir.in_list -= 1;
+    }
+
+    /// Gives back all nodes of a flow.
+    pub(crate) fn clear(&mut self, dirs: &mut [Direction; 2]) {
+        for dir in dirs {
+            while dir.oldest != NONE {
+                self.remove(dir, dir.oldest);
+            }
+        }
+    }
+
+    /// Step 15: drops what `ack` covers, shortens what it covers in part. Returns when the segment that ends exactly
+    /// there was sent (the oldest of several).
+    pub(super) fn acknowledge(&mut self, dir: &mut Direction, ack: u32) -> Option<u64> {
+        if dir.oldest == NONE {
+            return None;
+        }
+        // Oldest and newest disagree the wrong way round only if `ack` is nonsense half the number space away.
+        let covered = |node: &Node| !before(ack, node.end);
+        let (oldest, newest) = (self.nodes[dir.oldest as usize], self.nodes[dir.newest as usize]);
+        if dir.sorted && (covered(&oldest) || !covered(&newest)) {
+            return self.acknowledge_sorted(dir, ack);
+        }
+        let mut sent = None;
+        let mut at = dir.newest;
+        while at != NONE {
+            let Node { seq, end, older, time, .. } = self.nodes[at as usize];
+            if ack == end {
+                sent = Some(time);
+            }
+            if !before(ack, end) {
+                self.remove(dir, at);
+            } else if before(seq, ack) {
+                self.node(at).seq = ack;
+            }
+            at = older;
+        }
+        sent
+    }
+
+    fn acknowledge_sorted(&mut self, dir: &mut Direction, ack: u32) -> Option<u64> {
+        let mut sent = None;
+        while dir.oldest != NONE {
+            let at = dir.oldest;
+            let Node { seq, end, time, .. } = self.nodes[at as usize];
+            if before(ack, end) {
+                if before(seq, ack) {
+                    self.node(at).seq = ack;
+                }
+                break;
+            }
+            if ack == end && sent.is_none() {
+                sent = Some(time);
+            }
+            self.remove(dir, at);
+        }
+        sent
+    }
+
+    /// From the lowest byte not acknowledged to the highest byte sent, less those `sacked`.
+    pub(super) fn in_flight(&self, dir: &Direction, sacked: u32) -> Option<u32> {
+        const NONSENSE: u32 = 2_000_000_000;
+        let newest = self.nodes.get(dir.newest as usize)?;
+        let (mut first, mut last) = (newest.seq, newest.end);
+        if dir.sorted {
+            first = self.nodes.get(dir.oldest as usize)?.seq;
+        } else {
+            let relative = |seq: u32| seq.wrapping_sub(dir.base_seq);
+            let mut at = dir.newest;
+            while let Some(node) = self.nodes.get(at as usize) {
+                if relative(node.end) > relative(last) {
+                    last = node.end;
+                }
+                if relative(node.seq) < relative(first) {
+                    first = node.seq;
+                }
+                at = node.older;
+            }
+        }
+        let bytes = last.wrapping_sub(first).wrapping_sub(sacked);
+        (bytes > 0 && bytes < NONSENSE).then_some(bytes)
+    }
+}

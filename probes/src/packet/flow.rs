@@ -1,0 +1,128 @@
+//! TCP conversations: who talks to whom, relative numbers, handshakes, stalls.
+//!
+//! One [`Flow`] per conversation in a bounded table. Nothing is allocated per packet.
+
+mod state;
+mod table;
+
+pub(crate) use state::{Direction, Flow};
+pub use table::conn_key;
+pub(crate) use table::{FlowKey, FlowTable};
+
+use super::analysis::{self, Segment, Segments};
+use super::dissect::{ACK, FIN, RST, SYN};
+use weftrace_artifact::packet::{PacketView, analysis as flag, layer, needs};
+
+/// Where a packet belongs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) flow: u32,
+    /// Index of the sender's direction.
+    pub(crate) dir: usize,
+    /// The slot's former conversation ended with this packet: a SYN opened a new one between the same endpoints.
+    pub(crate) reopened: bool,
+}
+
+/// All conversations and what they share.
+pub(crate) struct Flows {
+    pub(crate) table: FlowTable,
+    segments: Segments,
+    streams: u32,
+}
+
+impl Flows {
+    pub(crate) fn new(max_flows: usize, max_segments: usize) -> Self {
+        Self { table: FlowTable::new(max_flows), segments: Segments::new(max_segments), streams: 0 }
+    }
+
+    /// Segments that were not followed because the list was full.
+    pub(crate) fn segments_dropped(&self) -> u64 {
+        self.segments.dropped
+    }
+
+    /// Finds or opens the conversation of the TCP packet in `view`. `evict` is called for a flow that had to make room.
+    pub(crate) fn place(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) -> Place {
+        let (key, dir) = FlowKey::of(view, live);
+        let segments = &mut self.segments;
+        let (index, is_new) = self.table.find_or_insert(&key, &mut |flow| {
+            segments.clear(&mut flow.dirs);
+            evict(flow);
+        });
+        let flow = self.table.get_mut(index);
+        let mut reopened = false;
+        if is_new {
+            flow.open(self.streams, dir, view);
+            self.streams = self.streams.wrapping_add(1);
+        } else if view.tcp_flags & (SYN | ACK) == SYN && flow.dirs[dir].is_another_syn(view.tcp_seq_raw) {
+            reopened = true;
+        }
+        Place { flow: index, dir, reopened }
+    }
+
+    /// A SYN opened a new conversation between known endpoints: starts it in the same slot.
+    pub(crate) fn reopen(&mut self, place: Place, view: &PacketView) {
+        let flow = self.table.get_mut(place.flow);
+        self.segments.clear(&mut flow.dirs);
+        flow.reset();
+        flow.open(self.streams, place.dir, view);
+        self.streams = self.streams.wrapping_add(1);
+    }
+
+    /// Names the flow of a packet that cannot be analysed.
+    pub(crate) fn mention(&mut self, place: Place, view: &mut PacketView) {
+        self.table.get_mut(place.flow).describe(place.dir, view);
+    }
+
+    /// Analyses the packet and fills what the view says about its flow.
+    pub(crate) fn follow(&mut self, place: Place, needs: u32, view: &mut PacketView) {
+        let flow = self.table.get_mut(place.flow);
+        let mut found = if place.reopened { flag::REUSED_PORTS } else { 0 };
+        found |= flow.relate(place.dir, view);
+        if needs & needs::ANALYSIS != 0 {
+            let segments = (needs & needs::SEGMENTS != 0).then_some(&mut self.segments);
+            analyse(flow, place.dir, found, segments, view);
+        }
+        let (fwd, rev) = flow.pair(place.dir);
+        fwd.after(rev, view);
+        flow.time_handshake(place.dir, view);
+        flow.time_stall(place.dir, view);
+        flow.describe(place.dir, view);
+    }
+}
+
+fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segments>, view: &mut PacketView) {
+    let segment = Segment {
+        seq: view.tcp_seq_raw,
+        ack: view.tcp_ack_raw,
+        len: view.tcp_len,
+        window: view.tcp_window_raw,
+        flags: view.tcp_flags,
+        time: view.time_ns,
+    };
+    let irtt = flow.initial_rtt;
+    let (fwd, rev) = flow.pair(dir);
+    let verdict = analysis::analyse(fwd, rev, irtt, &segment, found, segments);
+    view.analysis = verdict.flags;
+    if verdict.flags & flag::DUPLICATE_ACK != 0 {
+        view.dup_ack_num = verdict.dup_ack_num;
+        view.layers |= layer::DUP_ACK;
+    }
+    // tshark shows neither where it is 0.
+    if let Some(rtt) = verdict.ack_rtt.filter(|&rtt| rtt != 0) {
+        view.ack_rtt_ns = rtt;
+        view.layers |= layer::ACK_RTT;
+    }
+    if let Some(rto) = verdict.rto.filter(|&rto| rto != 0) {
+        view.rto_ns = rto;
+        view.layers |= layer::RTO;
+    }
+    if let Some(bytes) = verdict.bytes_in_flight {
+        view.bytes_in_flight = bytes;
+        view.layers |= layer::BYTES_IN_FLIGHT;
+    }
+}
+
+/// Neither SYN nor FIN nor RST.
+pub(crate) const fn is_plain(flags: u32) -> bool {
+    flags & (SYN | FIN | RST) == 0
+}

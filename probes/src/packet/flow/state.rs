@@ -1,0 +1,290 @@
+//! State of one conversation.
+
+use super::super::dissect::{ACK, FIN, RST, SYN};
+use super::super::http::HttpFlow;
+use super::FlowKey;
+use weftrace_artifact::packet::{PacketView, analysis as flag, layer};
+
+/// Window scale: no SYN seen, or the SYNs did not agree on scaling.
+pub(crate) const SCALE_UNKNOWN: i8 = -1;
+pub(crate) const SCALE_UNUSED: i8 = -2;
+
+/// What one side has sent so far. Sequence numbers are raw; 0 doubles as "not seen" where tshark has it so.
+#[derive(Clone, Debug)]
+pub(crate) struct Direction {
+    /// Frame time at which `next_seq` was set, and of the last packet of any kind.
+    pub(crate) next_time: u64,
+    pub(crate) last_time: u64,
+    /// Boot time since when this side advertises a window of 0; 0: it does not.
+    pub(crate) stalled_since: u64,
+    pub(crate) base_seq: u32,
+    /// Highest end of a segment.
+    pub(crate) next_seq: u32,
+    /// Highest contiguous end.
+    pub(crate) max_ack: u32,
+    pub(crate) last_ack: u32,
+    /// As sent, unscaled.
+    pub(crate) window: u32,
+    pub(crate) dup_acks: u32,
+    /// Analysis bits of the last packet.
+    pub(crate) last_flags: u32,
+    /// List of segments not yet acknowledged ([`crate::packet::analysis::Segments`]).
+    pub(crate) newest: u32,
+    pub(crate) oldest: u32,
+    pub(crate) in_list: u16,
+    /// Bytes in the SACK blocks of the last packet (the first three blocks, as tshark).
+    pub(crate) sacked: u32,
+    /// The list has no overlaps and ascends.
+    pub(crate) sorted: bool,
+    pub(crate) scale: i8,
+    pub(crate) base_known: bool,
+    /// `base_seq` is the initial sequence number, by a SYN or the SYN+ACK that answers it.
+    pub(crate) isn_known: bool,
+    /// Bytes in flight can be told: no unseen segment since the other side's last ACK.
+    pub(crate) in_flight_known: bool,
+    /// The last packet with SYN or plain ACK had SYN.
+    pub(crate) fresh: bool,
+    pub(crate) seen: bool,
+    pub(crate) syn_seen: bool,
+    pub(crate) sack_permitted: bool,
+    /// A payload was seen.
+    pub(crate) data_seen: bool,
+}
+
+impl Default for Direction {
+    fn default() -> Self {
+        Self {
+            next_time: 0,
+            last_time: 0,
+            stalled_since: 0,
+            base_seq: 0,
+            next_seq: 0,
+            max_ack: 0,
+            last_ack: 0,
+            window: u32::MAX,
+            dup_acks: 0,
+            last_flags: 0,
+            newest: u32::MAX,
+            oldest: u32::MAX,
+            in_list: 0,
+            sacked: 0,
+            sorted: true,
+            scale: SCALE_UNKNOWN,
+            base_known: false,
+            isn_known: false,
+            in_flight_known: true,
+            fresh: false,
+            seen: false,
+            syn_seen: false,
+            sack_permitted: false,
+            data_seen: false,
+        }
+    }
+}
+
+impl Direction {
+    pub(super) fn is_another_syn(&self, seq: u32) -> bool {
+        self.base_known && self.base_seq != seq
+    }
+
+    /// What a packet leaves behind after its analysis: window scale, freshness, SACK.
+    pub(super) fn after(&mut self, rev: &mut Self, view: &PacketView) {
+        self.seen = true;
+        let blocks = view.sack_le.iter().zip(&view.sack_re).take(view.sack_count.min(3) as usize);
+        self.sacked = blocks.map(|(le, re)| re.wrapping_sub(*le)).fold(0, u32::wrapping_add);
+        if view.tcp_flags & SYN != 0 {
+            self.syn_seen = true;
+            self.fresh = true;
+            self.sack_permitted = view.layers & layer::SACK_PERM != 0;
+            if view.layers & layer::TCP_WSCALE != 0 {
+                self.scale = view.tcp_wscale_opt.min(14) as i8;
+            } else if self.scale == SCALE_UNKNOWN {
+                (self.scale, rev.scale) = (SCALE_UNUSED, SCALE_UNUSED);
+            }
+            if view.tcp_flags & ACK != 0 && rev.scale == SCALE_UNUSED {
+                self.scale = SCALE_UNUSED;
+            }
+        } else if view.tcp_flags & ACK != 0 {
+            self.fresh = false;
+        }
+    }
+}
+
+/// One conversation.
+#[derive(Default)]
+pub(crate) struct Flow {
+    pub(crate) key: FlowKey,
+    pub(crate) dirs: [Direction; 2],
+    /// Frame time of the last SYN without ACK; 0: none.
+    syn_time: u64,
+    pub(crate) initial_rtt: u64,
+    /// Boot times.
+    opened: u64,
+    first_syn: u64,
+    pub(crate) stream: u32,
+    syns: u32,
+    /// Index of the client's direction.
+    client: u8,
+    synack_seen: bool,
+    /// A handshake is under way.
+    opening: bool,
+    /// For the table's clock hand.
+    pub(super) recent: bool,
+    /// The conversation does not speak HTTP any more (or both sides are done).
+    pub(crate) http_over: bool,
+    pub(crate) http: Option<Box<HttpFlow>>,
+}
+
+impl Flow {
+    /// Not yet recent: a flow must be used a second time to be worth keeping (a scan's are not).
+    pub(super) fn new(key: FlowKey) -> Self {
+        Self { key, ..Self::default() }
+    }
+
+    pub(super) fn open(&mut self, stream: u32, dir: usize, view: &PacketView) {
+        self.stream = stream;
+        self.opened = view.boot_ns;
+        // Who sends SYN and ACK answers; else the first sender counts as client.
+        let is_answer = view.tcp_flags & (SYN | ACK) == SYN | ACK;
+        self.client = if is_answer { 1 - dir } else { dir } as u8;
+    }
+
+    /// Forgets the conversation, keeps the endpoints.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.key);
+    }
+
+    pub(crate) fn pair(&mut self, dir: usize) -> (&mut Direction, &mut Direction) {
+        let [a, b] = &mut self.dirs;
+        if dir == 0 { (a, b) } else { (b, a) }
+    }
+
+    /// A view without a packet: the endpoints, from the client to the server.
+    pub(crate) fn endpoints(&self, view: &mut PacketView) {
+        self.key.write(self.client as usize, view);
+        view.tcp_stream = self.stream;
+        view.conn_opened = self.opened;
+        view.from_client = 1;
+        view.layers |= layer::TCP | layer::FLOW | layer::BOOT_TIME;
+    }
+
+    pub(crate) fn handshake_seen(&self) -> bool {
+        self.dirs[self.client as usize & 1].syn_seen
+    }
+
+    /// Sets the numbers that others are relative to. Returns analysis bits.
+    pub(super) fn relate(&mut self, dir: usize, view: &PacketView) -> u32 {
+        let (fwd, rev) = self.pair(dir);
+        let (seq, flags) = (view.tcp_seq_raw, view.tcp_flags);
+        let mut found = 0;
+        if flags & SYN != 0 && fwd.base_known {
+            if flags & ACK == 0 {
+                // The same SYN again (another one has reopened the flow): repairs what a RST left.
+                fwd.next_seq = fwd.max_ack;
+            } else if seq != fwd.base_seq {
+                fwd.base_seq = seq;
+                found = flag::REUSED_PORTS;
+            }
+        }
+        if !fwd.base_known {
+            fwd.base_seq = if flags & SYN != 0 { seq } else { seq.wrapping_sub(1) };
+            fwd.base_known = true;
+        }
+        if flags & ACK != 0 && !rev.base_known {
+            rev.base_seq = view.tcp_ack_raw.wrapping_sub(1);
+            rev.base_known = true;
+        }
+        if flags & SYN != 0 {
+            fwd.isn_known = true;
+            rev.isn_known |= flags & ACK != 0 && view.tcp_ack_raw.wrapping_sub(1) == rev.base_seq;
+        }
+        found
+    }
+
+    /// iRTT by frame time, the handshake by boot time.
+    pub(super) fn time_handshake(&mut self, dir: usize, view: &mut PacketView) {
+        let flags = view.tcp_flags;
+        let from_client = dir == self.client as usize;
+        if flags & (SYN | ACK) == SYN {
+            self.syn_time = view.time_ns;
+            if self.syns == 0 {
+                self.first_syn = view.boot_ns;
+                self.opening = true;
+            }
+            self.syns = self.syns.saturating_add(1);
+        } else if flags & SYN != 0 {
+            self.synack_seen = true;
+        }
+        if flags & (SYN | ACK) == ACK && self.initial_rtt == 0 && self.syn_time != 0 {
+            self.initial_rtt = view.time_ns.saturating_sub(self.syn_time);
+        }
+        if !self.opening || self.syns == 0 {
+            return;
+        }
+        let completed = from_client && self.synack_seen && flags & (SYN | ACK | RST) == ACK;
+        if completed || flags & RST != 0 {
+            self.opening = false;
+            view.handshake_start = self.first_syn;
+            view.handshake_ns = view.boot_ns.saturating_sub(self.first_syn);
+            view.handshake_syns = self.syns;
+            view.handshake_completed = u32::from(completed);
+            view.layers |= layer::HANDSHAKE_END;
+        }
+    }
+
+    /// A stall lasts from the first window of 0 that a receiver advertises until it opens it, or until a reset.
+    pub(super) fn time_stall(&mut self, dir: usize, view: &mut PacketView) {
+        let flags = view.tcp_flags;
+        let reset = flags & RST != 0;
+        let (fwd, rev) = self.pair(dir);
+        let since = if reset { fwd.stalled_since.max(rev.stalled_since) } else { fwd.stalled_since };
+        if reset {
+            (fwd.stalled_since, rev.stalled_since) = (0, 0);
+        } else if view.tcp_window_raw == 0 {
+            if since == 0 && flags & (SYN | FIN) == 0 {
+                fwd.stalled_since = view.boot_ns;
+            }
+            return;
+        } else {
+            fwd.stalled_since = 0;
+        }
+        if since != 0 {
+            view.zero_window_start = since;
+            view.zero_window_ns = view.boot_ns.saturating_sub(since);
+            view.layers |= layer::ZERO_WINDOW_END;
+        }
+    }
+
+    /// What the view says about the flow.
+    pub(super) fn describe(&self, dir: usize, view: &mut PacketView) {
+        let (fwd, rev) = (&self.dirs[dir & 1], &self.dirs[1 - (dir & 1)]);
+        view.layers |= layer::FLOW;
+        view.tcp_stream = self.stream;
+        view.tcp_seq = view.tcp_seq_raw.wrapping_sub(fwd.base_seq);
+        view.tcp_ack = if view.tcp_flags & ACK != 0 { view.tcp_ack_raw.wrapping_sub(rev.base_seq) } else { view.tcp_ack_raw };
+        view.tcp_window = view.tcp_window_raw;
+        if view.tcp_flags & SYN == 0 {
+            view.layers |= layer::WINDOW_SCALE;
+            view.tcp_window_factor = i32::from(fwd.scale);
+            if fwd.scale >= 0 {
+                view.tcp_window = view.tcp_window_raw << fwd.scale;
+                view.tcp_window_factor = 1 << fwd.scale;
+            }
+        }
+        for edge in view.sack_le.iter_mut().chain(&mut view.sack_re).take(if view.sack_count > 0 { 8 } else { 0 }) {
+            *edge = edge.wrapping_sub(rev.base_seq);
+        }
+        view.tcp_isn = if fwd.isn_known { fwd.base_seq } else { 0 };
+        view.tcp_peer_isn = if rev.isn_known { rev.base_seq } else { 0 };
+        view.from_client = u32::from(dir == self.client as usize);
+        view.sack_negotiated = u32::from(fwd.sack_permitted && rev.sack_permitted);
+        view.conn_opened = self.opened;
+        if self.initial_rtt != 0 {
+            view.initial_rtt_ns = self.initial_rtt;
+            view.layers |= layer::INITIAL_RTT;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use super::*;
+
+const MS: u64 = 1_000_000;
+
+fn packet(flags: u32, window: u32, time: u64) -> PacketView {
+    PacketView { tcp_flags: flags, tcp_window_raw: window, time_ns: time, boot_ns: time, layers: layer::TCP, ..PacketView::default() }
+}
+
+fn step(flow: &mut Flow, dir: usize, flags: u32, window: u32, time: u64) -> PacketView {
+    let mut view = packet(flags, window, time);
+    if flow.syns == 0 && flags & (SYN | ACK) == SYN {
+        flow.open(0, dir, &view);
+    }
+    flow.relate(dir, &view);
+    let (fwd, rev) = flow.pair(dir);
+    fwd.after(rev, &view);
+    flow.time_handshake(dir, &mut view);
+    flow.time_stall(dir, &mut view);
+    flow.describe(dir, &mut view);
+    view
+}
+
+#[test]
+fn a_handshake_counts_its_syns() {
+    let mut flow = Flow::default();
+    step(&mut flow, 0, SYN, 100, 1_000 * MS);
+    step(&mut flow, 0, SYN, 100, 2_000 * MS);
+    let answer = step(&mut flow, 1, SYN | ACK, 100, 2_010 * MS);
+    assert_eq!(answer.layers & layer::HANDSHAKE_END, 0);
+    assert_eq!(answer.from_client, 0);
+    let end = step(&mut flow, 0, ACK, 100, 2_020 * MS);
+    assert_ne!(end.layers & layer::HANDSHAKE_END, 0);
+    assert_eq!((end.handshake_start, end.handshake_ns), (1_000 * MS, 1_020 * MS));
+    assert_eq!((end.handshake_syns, end.handshake_completed), (2, 1));
+    assert_eq!((end.initial_rtt_ns, end.conn_opened, end.from_client), (20 * MS, 1_000 * MS, 1));
+    // Only once.
+    assert_eq!(step(&mut flow, 0, ACK, 100, 2_030 * MS).layers & layer::HANDSHAKE_END, 0);
+}
+
+#[test]
+fn a_refused_handshake_ends_too() {
+    let mut flow = Flow::default();
+    step(&mut flow, 0, SYN, 100, 5 * MS);
+    let refused = step(&mut flow, 1, RST | ACK, 0, 6 * MS);
+    assert_ne!(refused.layers & layer::HANDSHAKE_END, 0);
+    assert_eq!((refused.handshake_completed, refused.handshake_ns), (0, MS));
+}
+
+#[test]
+fn a_stall_lasts_from_the_first_zero_to_the_first_other() {
+    let mut flow = Flow::default();
+    step(&mut flow, 0, ACK, 100, MS);
+    for time in [10, 20, 30] {
+        assert_eq!(step(&mut flow, 1, ACK, 0, time * MS).layers & layer::ZERO_WINDOW_END, 0);
+        // The other side's window says nothing about it.
+        assert_eq!(step(&mut flow, 0, ACK, 100, (time + 1) * MS).layers & layer::ZERO_WINDOW_END, 0);
+    }
+    let end = step(&mut flow, 1, ACK, 50, 45 * MS);
+    assert_ne!(end.layers & layer::ZERO_WINDOW_END, 0);
+    assert_eq!((end.zero_window_start, end.zero_window_ns), (10 * MS, 35 * MS));
+    assert_eq!(step(&mut flow, 1, ACK, 60, 50 * MS).layers & layer::ZERO_WINDOW_END, 0);
+    // A reset ends it as well.
+    step(&mut flow, 1, ACK, 0, 60 * MS);
+    assert_eq!(step(&mut flow, 0, RST, 0, 70 * MS).zero_window_ns, 10 * MS);
+}
+
+#[test]
+fn windows_scale_after_both_syns_agree() {
+    let mut flow = Flow::default();
+    let syn = |flow: &mut Flow, dir: usize, flags: u32, shift: Option<u32>| {
+        let mut view = packet(flags, 1_000, MS);
+        if let Some(shift) = shift {
+            view.tcp_wscale_opt = shift;
+            view.layers |= layer::TCP_WSCALE;
+        }
+        let (fwd, rev) = flow.pair(dir);
+        fwd.after(rev, &view);
+    };
+    syn(&mut flow, 0, SYN, Some(7));
+    syn(&mut flow, 1, SYN | ACK, Some(2));
+    let view = step(&mut flow, 0, ACK, 10, 2 * MS);
+    assert_eq!((view.tcp_window, view.tcp_window_factor), (1_280, 128));
+    assert_ne!(view.layers & layer::WINDOW_SCALE, 0);
+    // One side without the option: neither scales.
+    let mut flow = Flow::default();
+    syn(&mut flow, 0, SYN, Some(7));
+    syn(&mut flow, 1, SYN | ACK, None);
+    let view = step(&mut flow, 0, ACK, 10, 2 * MS);
+    assert_eq!((view.tcp_window, view.tcp_window_factor), (10, -2));
+    // Not seen: unknown.
+    let view = step(&mut Flow::default(), 0, ACK, 10, 2 * MS);
+    assert_eq!((view.tcp_window, view.tcp_window_factor), (10, -1));
+}

@@ -1,0 +1,85 @@
+use super::*;
+use std::collections::HashMap;
+
+fn view(src: u8, sport: u16, dst: u8, dport: u16) -> PacketView {
+    let mut view = PacketView { net_family: 2, layers: layer::TCP, tcp_src_port: sport, tcp_dst_port: dport, ..PacketView::default() };
+    view.ip_src[..4].copy_from_slice(&[10, 0, 0, src]);
+    view.ip_dst[..4].copy_from_slice(&[10, 0, 0, dst]);
+    view
+}
+
+#[test]
+fn both_directions_are_one_key() {
+    let (there, back) = (FlowKey::of(&view(1, 40_000, 2, 80), false), FlowKey::of(&view(2, 80, 1, 40_000), false));
+    assert_eq!(there.0, back.0);
+    assert_eq!((there.1, back.1), (0, 1));
+    assert_eq!(conn_key(&view(1, 40_000, 2, 80)), conn_key(&view(2, 80, 1, 40_000)));
+    // The same address on both sides: by port.
+    let (a, b) = (FlowKey::of(&view(1, 5, 1, 9), false), FlowKey::of(&view(1, 9, 1, 5), false));
+    assert_eq!((a.0 == b.0, a.1, b.1), (true, 0, 1));
+}
+
+#[test]
+fn live_flows_differ_by_interface_and_namespace() {
+    let one = PacketView { interface: 3, netns: 7, ..view(1, 1, 2, 2) };
+    let other = PacketView { interface: 4, ..one };
+    assert_ne!(FlowKey::of(&one, true).0, FlowKey::of(&other, true).0);
+    assert_ne!(FlowKey::of(&one, true).0, FlowKey::of(&PacketView { netns: 8, ..one }, true).0);
+    assert_eq!(FlowKey::of(&one, false).0, FlowKey::of(&other, false).0);
+}
+
+#[test]
+fn the_join_key_orders_ends_and_keeps_their_numbers() {
+    let mut back = view(2, 80, 1, 40_000);
+    (back.tcp_isn, back.tcp_peer_isn, back.netns) = (22, 11, 5);
+    let key = conn_key(&back).unwrap();
+    assert_eq!((key.a_addr[3], key.a_port, key.a_isn), (1, 40_000, 11));
+    assert_eq!((key.b_addr[3], key.b_port, key.b_isn, key.netns), (2, 80, 22, 5));
+    assert_eq!(conn_key(&PacketView::default()), None);
+}
+
+/// Many flows through a small table: every live key is found where it was put, whatever was evicted.
+#[test]
+fn agrees_with_a_map_under_eviction() {
+    let mut table = FlowTable::new(50);
+    let mut model: HashMap<(u8, u16), u32> = HashMap::new();
+    let mut owner: HashMap<u32, (u8, u16)> = HashMap::new();
+    let mut random = 7_u32;
+    for _ in 0..20_000 {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let name = ((random >> 8) as u8 % 8, (random >> 16) as u16 % 40);
+        let (key, _) = FlowKey::of(&view(name.0, name.1 + 1, 200, 80), false);
+        let mut evicted = 0;
+        let (index, is_new) = table.find_or_insert(&key, &mut |_| evicted += 1);
+        assert_eq!(is_new, !model.contains_key(&name));
+        if is_new {
+            if let Some(old) = owner.insert(index, name) {
+                assert_eq!(evicted, 1);
+                model.remove(&old);
+            }
+            model.insert(name, index);
+        }
+        assert_eq!(model[&name], index);
+        assert_eq!(table.get_mut(index).key, key);
+        assert!(table.len() <= 50);
+    }
+    assert_eq!(table.len(), 50);
+    assert!(table.evicted > 0);
+}
+
+#[test]
+fn a_flow_in_use_outlives_idle_ones() {
+    let mut table = FlowTable::new(10);
+    let busy = |table: &mut FlowTable| table.find_or_insert(&FlowKey::of(&view(1, 1, 2, 2), false).0, &mut |_| {}).1;
+    assert!(busy(&mut table));
+    for port in 100..200 {
+        table.find_or_insert(&FlowKey::of(&view(3, port, 4, 80), false).0, &mut |_| {});
+        assert!(!busy(&mut table), "evicted at {port}");
+    }
+}
+
+#[test]
+fn a_flow_stays_small() {
+    // The budget is 400 bytes a flow, with its place in the table.
+    assert!(size_of::<Flow>() + size_of::<Slot>() * 8 / 7 * 2 <= 400, "{}", size_of::<Flow>());
+}

@@ -1,0 +1,124 @@
+//! The filter of one `pcap` block, run in user space: blocks of one script have different filters on one source.
+
+use super::error::FilterError;
+use crate::packet::{LinkType, RawPacket};
+
+/// Written instead of tcpdump's flag names where they stand as predicates.
+const FLAGS_HINT: &str = "tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0";
+
+/// A compiled filter, for each link type it meets.
+pub struct BlockFilter {
+    text: String,
+    programs: Vec<(LinkType, Program)>,
+    /// Packets of a link type that this filter cannot be compiled for.
+    pub not_applicable: u64,
+}
+
+enum Program {
+    #[cfg(feature = "live")]
+    Compiled(pcap::BpfProgram),
+    /// libpcap refuses the filter for this link type (`vlan` on raw IP): no packet matches.
+    Refused,
+}
+
+impl BlockFilter {
+    /// Checks and compiles a filter. `links`: the link types of the source where known; Ethernet stands for the rest.
+    pub fn new(text: &str, links: &[LinkType]) -> Result<Self, FilterError> {
+        let mut filter = Self { text: text.trim().to_owned(), programs: Vec::new(), not_applicable: 0 };
+        if filter.text.is_empty() {
+            return Ok(filter);
+        }
+        if has_flag_as_predicate(&filter.text) {
+            return Err(FilterError::BadFilter {
+                message: "the name of a TCP flag is a number, not a test".into(),
+                hint: Some(FLAGS_HINT),
+                filter: filter.text,
+            });
+        }
+        let links = if links.is_empty() { &[LinkType::ETHERNET] } else { links };
+        for &link in links {
+            let program = compile(link, &filter.text)?;
+            filter.programs.push((link, program));
+        }
+        Ok(filter)
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the packet passes.
+    pub fn matches(&mut self, packet: &RawPacket<'_>) -> bool {
+        if self.text.is_empty() {
+            return true;
+        }
+        let known = self.programs.iter().position(|(link, _)| *link == packet.link);
+        let at = known.unwrap_or_else(|| {
+            let program = compile(packet.link, &self.text).unwrap_or(Program::Refused);
+            self.programs.push((packet.link, program));
+            self.programs.len() - 1
+        });
+        match self.programs.get(at) {
+            #[cfg(feature = "live")]
+            Some((_, Program::Compiled(program))) => program.filter(packet.data),
+            _ => {
+                self.not_applicable += 1;
+                false
+            }
+        }
+    }
+}
+
+#[cfg(feature = "live")]
+fn compile(link: LinkType, text: &str) -> Result<Program, FilterError> {
+    let bad = |error: pcap::Error| FilterError::BadFilter {
+        filter: text.to_owned(),
+        message: super::live::message(&error),
+        hint: None,
+    };
+    let dead = pcap::Capture::dead(pcap::Linktype(dlt(link))).map_err(bad)?;
+    dead.compile(text, true).map(Program::Compiled).map_err(bad)
+}
+
+/// libpcap counts in DLT_ numbers, which differ from the LINKTYPE_ ones in files for a few old types.
+#[cfg(feature = "live")]
+fn dlt(link: LinkType) -> i32 {
+    match link {
+        LinkType::RAW => 12,
+        LinkType::PPP_HDLC => 50,
+        LinkType(other) => other as i32,
+    }
+}
+
+#[cfg(not(feature = "live"))]
+fn compile(_link: LinkType, _text: &str) -> Result<Program, FilterError> {
+    Err(FilterError::NotBuilt)
+}
+
+/// `tcp-syn or tcp-ack`: to libpcap the names are numbers, so this is not what it looks like. They make sense only next to an
+/// operator or inside brackets.
+pub(super) fn has_flag_as_predicate(text: &str) -> bool {
+    const FLAGS: [&str; 8] = ["tcp-fin", "tcp-syn", "tcp-rst", "tcp-push", "tcp-ack", "tcp-urg", "tcp-ece", "tcp-cwr"];
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    let is_operator = |c: char| "&|=!<>+*/^[:-".contains(c);
+    let mut at = 0;
+    while let Some(found) = text[at..].find("tcp-") {
+        let from = at + found;
+        let word_end = text[from..].find(|c| !is_word(c)).map_or(text.len(), |end| from + end);
+        at = word_end;
+        let (before, after) = (&text[..from], &text[word_end..]);
+        if !FLAGS.contains(&&text[from..word_end]) || before.ends_with(is_word) {
+            continue;
+        }
+        let skipped = |c: char| c.is_whitespace() || c == '(' || c == ')';
+        let left = before.trim_end_matches(skipped).chars().next_back();
+        let right = after.trim_start_matches(skipped).chars().next();
+        if !left.is_some_and(is_operator) && !right.is_some_and(is_operator) {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(all(test, feature = "live"))]
+mod tests;

@@ -1,0 +1,214 @@
+//! Live capture by libpcap: one device, `lo` or `any`.
+//!
+//! On loopback the kernel shows each packet twice, leaving and arriving; libpcap passes on only the arriving one, also on
+//! `any`, so that a packet counts once, as with tcpdump. On `any` the cooked header version 2 tells the interface, and flows
+//! are keyed by it: a packet that crosses a bridge is seen once per interface and is not a retransmission.
+
+use super::error::{FilterError, SourceError};
+use super::netns::{self, NetNs};
+use crate::packet::{LinkType, RawPacket};
+use pcap::{Active, Capture, Linktype, Precision};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// How soon packets are handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Latency {
+    /// Each at once.
+    Immediate,
+    /// In blocks, after at most so many ms: cheaper at high rates.
+    Block(u16),
+}
+
+/// How to open a device.
+#[derive(Clone, Debug)]
+pub struct LiveOptions {
+    /// `any`: all devices.
+    pub device: String,
+    pub netns: Option<NetNs>,
+    /// Bytes captured of each packet.
+    pub snaplen: u32,
+    pub promiscuous: bool,
+    /// Bytes of the ring shared with the kernel.
+    pub buffer_bytes: u32,
+    pub latency: Latency,
+    /// A filter that the kernel runs; empty: none.
+    pub filter: String,
+}
+
+impl LiveOptions {
+    pub fn new(device: impl Into<String>) -> Self {
+        Self {
+            device: device.into(),
+            netns: None,
+            snaplen: 65_535,
+            promiscuous: false,
+            buffer_bytes: 8 << 20,
+            latency: Latency::Immediate,
+            filter: String::new(),
+        }
+    }
+}
+
+/// Since the source was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LiveCounters {
+    pub received: u64,
+    /// The ring was full.
+    pub dropped_kernel: u64,
+    pub dropped_interface: u64,
+}
+
+/// An open device. Its descriptor becomes readable when packets are there; then drain with [`LiveSource::next_packet`].
+pub struct LiveSource {
+    capture: Capture<Active>,
+    device: String,
+    link: LinkType,
+    netns: u32,
+    index: u32,
+    number: u64,
+    counters: LiveCounters,
+    /// The last 32-bit values of libpcap.
+    last: [u32; 3],
+}
+
+impl LiveSource {
+    pub fn open(options: &LiveOptions) -> Result<Self, SourceError> {
+        match &options.netns {
+            None => open_here(options),
+            Some(netns) => netns.run(|| open_here(options))?,
+        }
+    }
+
+    /// Takes the next packet that is there; None: poll the descriptor again. `time_ns` is CLOCK_REALTIME; the caller
+    /// converts it to boot time.
+    pub fn next_packet(&mut self) -> Result<Option<RawPacket<'_>>, SourceError> {
+        let packet = match self.capture.next_packet() {
+            Ok(packet) => packet,
+            Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(None),
+            Err(error) => return Err(SourceError::Capture { device: self.device.clone(), message: message(&error) }),
+        };
+        self.number += 1;
+        // With nanosecond precision the fraction holds nanoseconds.
+        let time_ns = packet.header.ts.tv_sec as u64 * 1_000_000_000 + packet.header.ts.tv_usec as u64;
+        Ok(Some(RawPacket {
+            data: packet.data,
+            len: packet.header.len,
+            link: self.link,
+            interface: self.index,
+            netns: self.netns,
+            number: self.number,
+            time_ns,
+            boot_ns: None,
+            live: true,
+        }))
+    }
+
+    /// Replaces the filter that the kernel runs.
+    pub fn set_filter(&mut self, filter: &str) -> Result<(), SourceError> {
+        if super::filter::has_flag_as_predicate(filter) {
+            super::BlockFilter::new(filter, &[self.link])?;
+        }
+        self.capture.filter(filter, true).map_err(|error| bad_filter(filter, &error))
+    }
+
+    pub fn link(&self) -> LinkType {
+        self.link
+    }
+
+    /// Inode of the network namespace it captures in.
+    pub fn netns(&self) -> u32 {
+        self.netns
+    }
+
+    /// Reads what the kernel counted. The kernel's 32-bit counters may wrap between calls, once.
+    pub fn counters(&mut self) -> LiveCounters {
+        if let Ok(stats) = self.capture.stats() {
+            let now = [stats.received, stats.dropped, stats.if_dropped];
+            let mut more = now.iter().zip(self.last).map(|(now, last)| u64::from(now.wrapping_sub(last)));
+            self.counters.received += more.next().unwrap_or(0);
+            self.counters.dropped_kernel += more.next().unwrap_or(0);
+            self.counters.dropped_interface += more.next().unwrap_or(0);
+            self.last = now;
+        }
+        self.counters
+    }
+}
+
+impl AsRawFd for LiveSource {
+    fn as_raw_fd(&self) -> RawFd {
+        self.capture.as_raw_fd()
+    }
+}
+
+impl AsFd for LiveSource {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.capture.as_fd()
+    }
+}
+
+fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
+    let device = options.device.as_str();
+    let there = netns::devices();
+    if device != "any" && !there.iter().any(|name| name == device) {
+        return Err(SourceError::NoSuchDevice { name: device.to_owned(), there });
+    }
+    let failed = |error: pcap::Error| open_error(device, &error);
+    let clamp = |value: u32| i32::try_from(value).unwrap_or(i32::MAX);
+    let mut inactive = Capture::from_device(device)
+        .map_err(failed)?
+        .promisc(options.promiscuous && device != "any")
+        .snaplen(clamp(options.snaplen))
+        .buffer_size(clamp(options.buffer_bytes))
+        .precision(Precision::Nano);
+    inactive = match options.latency {
+        Latency::Immediate => inactive.immediate_mode(true),
+        Latency::Block(ms) => inactive.timeout(i32::from(ms.max(1))),
+    };
+    let mut capture = inactive.open().map_err(failed)?;
+    if device == "any" {
+        // An older libpcap has only version 1, without the interface: then all interfaces count as one.
+        let _ = capture.set_datalink(Linktype(LinkType::LINUX_SLL2.0 as i32));
+    }
+    let link = match capture.get_datalink().0 {
+        12 => LinkType::RAW,
+        other => LinkType(other as u32),
+    };
+    let capture = capture.setnonblock().map_err(failed)?;
+    let mut source = LiveSource {
+        capture,
+        device: device.to_owned(),
+        link,
+        netns: netns::current(),
+        index: netns::index(device),
+        number: 0,
+        counters: LiveCounters::default(),
+        last: [0; 3],
+    };
+    if !options.filter.is_empty() {
+        source.set_filter(&options.filter)?;
+    }
+    Ok(source)
+}
+
+fn bad_filter(filter: &str, error: &pcap::Error) -> SourceError {
+    FilterError::BadFilter { filter: filter.to_owned(), message: message(error), hint: None }.into()
+}
+
+/// libpcap tells errors apart only by their text.
+fn open_error(device: &str, error: &pcap::Error) -> SourceError {
+    let message = message(error);
+    let denied = ["permission", "Permission", "not permitted", "CAP_NET_RAW"];
+    if denied.iter().any(|word| message.contains(word)) {
+        SourceError::NotPermitted { device: device.to_owned() }
+    } else {
+        SourceError::Capture { device: device.to_owned(), message }
+    }
+}
+
+/// libpcap's own words, without the crate's prefix.
+pub(super) fn message(error: &pcap::Error) -> String {
+    match error {
+        pcap::Error::PcapError(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,75 @@
+//! Network namespaces: opening a source inside another one.
+#![allow(unsafe_code, reason = "setns(2) and if_nametoindex(3) have no safe wrapper here")]
+
+use super::error::SourceError;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+/// Which network namespace to capture in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetNs {
+    /// A file that stands for it: `/run/netns/NAME`, `/proc/PID/ns/net`.
+    Path(PathBuf),
+}
+
+impl NetNs {
+    /// By the name that `ip netns` knows it by.
+    pub fn named(name: &str) -> Self {
+        Self::Path(PathBuf::from("/run/netns").join(name))
+    }
+
+    /// The one that a process is in.
+    pub fn of_process(pid: u32) -> Self {
+        Self::Path(PathBuf::from(format!("/proc/{pid}/ns/net")))
+    }
+
+    /// Runs `work` inside, in a thread of its own that ends with it: the caller's thread stays where it is. A socket
+    /// opened there keeps belonging to that namespace.
+    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, SourceError> {
+        let Self::Path(path) = self;
+        let name = path.display().to_string();
+        let file = File::open(path).map_err(|error| SourceError::NoSuchNetNs { name: name.clone(), error })?;
+        let done = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                enter(&file)?;
+                Ok(work())
+            });
+            thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that entered it ended badly")))
+        });
+        done.map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => SourceError::NetNsNotPermitted { name },
+            _ => SourceError::NoSuchNetNs { name, error },
+        })
+    }
+}
+
+/// Moves the calling thread, and only it.
+fn enter(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the length of the call; setns touches no memory of ours.
+    let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Inode of the calling thread's network namespace.
+pub(super) fn current() -> u32 {
+    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino() as u32)
+}
+
+/// Names of the devices in the calling thread's network namespace, sorted.
+pub(super) fn devices() -> Vec<String> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
+    let mut names: Vec<_> =
+        table.lines().skip(2).filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// Index of a device in the calling thread's network namespace; 0: none.
+pub(super) fn index(device: &str) -> u32 {
+    let Ok(name) = std::ffi::CString::new(device) else { return 0 };
+    // SAFETY: `name` is a NUL-terminated string that outlives the call.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}

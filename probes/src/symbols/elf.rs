@@ -1,0 +1,265 @@
+//! Functions of an ELF file: from its symbol tables, its dynamic symbols, and its separate debug file.
+//!
+//! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
+
+use super::demangle;
+use super::glob::Glob;
+use object::elf::{self, FileHeader32, FileHeader64};
+use object::read::ReadCache;
+use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::{Endianness, ReadRef};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    #[error("{path}: {source}")]
+    Io { path: String, source: std::io::Error },
+    #[error("{path} is not an ELF file")]
+    NotElf { path: String },
+    #[error("{path} is malformed: {what}")]
+    Malformed { path: String, what: String },
+}
+
+/// A function of a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Function {
+    /// Address that the file gives it.
+    pub address: u64,
+    pub size: u64,
+    /// Offset in the file, as uprobes want it.
+    pub file_offset: u64,
+    /// As in the symbol table (mangled), without a `@VERSION`.
+    pub name: String,
+}
+
+/// A loadable piece of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub address: u64,
+    pub file_offset: u64,
+    /// Bytes in the file.
+    pub size: u64,
+    pub executable: bool,
+}
+
+/// What is known of a file without its symbols.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    pub segments: Vec<Segment>,
+    pub entry: u64,
+    /// `.gnu_debuglink`
+    pub debug_link: Option<String>,
+    /// `.note.gnu.build-id`
+    pub build_id: Vec<u8>,
+}
+
+impl Layout {
+    /// Address → offset in the file, in executable segments.
+    pub fn to_offset(&self, address: u64) -> Option<u64> {
+        let s = self.segments.iter().find(|s| s.executable && address >= s.address && address - s.address < s.size)?;
+        s.file_offset.checked_add(address - s.address)
+    }
+
+    /// Offset in the file → address.
+    pub fn to_address(&self, offset: u64) -> Option<u64> {
+        let s = self.segments.iter().find(|s| s.executable && offset >= s.file_offset && offset - s.file_offset < s.size)?;
+        s.address.checked_add(offset - s.file_offset)
+    }
+}
+
+/// A symbol as visited: (address, size, name's bytes).
+type See<'f> = &'f mut dyn FnMut(u64, u64, &[u8]);
+
+fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ElfError + '_ {
+    move |source| ElfError::Io { path: path.display().to_string(), source }
+}
+
+/// Runs `use_it` on the file's bytes, typed for its word size.
+fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -> Result<T, ElfError> {
+    let shown = || path.display().to_string();
+    let file = File::open(path).map_err(io(path))?;
+    if !file.metadata().map_err(io(path))?.is_file() {
+        return Err(ElfError::NotElf { path: shown() });
+    }
+    let cache = ReadCache::new(file);
+    let ident = (&cache).read_bytes_at(0, 16).map_err(|()| ElfError::NotElf { path: shown() })?;
+    if ident[..4] != elf::ELFMAG {
+        return Err(ElfError::NotElf { path: shown() });
+    }
+    let malformed = |e: object::Error| ElfError::Malformed { path: shown(), what: e.to_string() };
+    let done = if ident[4] == 1 {
+        FileHeader32::<Endianness>::parse(&cache).and_then(|header| use_it(&File32or64 { header, data: &cache }))
+    } else {
+        FileHeader64::<Endianness>::parse(&cache).and_then(|header| use_it(&File32or64 { header, data: &cache }))
+    };
+    done.map_err(malformed)
+}
+
+/// A parsed header of either word size.
+trait Reader {
+    fn layout(&self) -> object::Result<Layout>;
+    fn visit(&self, see: See<'_>) -> object::Result<()>;
+}
+
+struct File32or64<'d, H> {
+    header: &'d H,
+    data: &'d ReadCache<File>,
+}
+
+impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
+    fn layout(&self) -> object::Result<Layout> {
+        let endian = self.header.endian()?;
+        let mut layout = Layout { entry: self.header.e_entry(endian).into(), ..Layout::default() };
+        for segment in self.header.program_headers(endian, self.data)? {
+            if segment.p_type(endian) == elf::PT_LOAD {
+                layout.segments.push(Segment {
+                    address: segment.p_vaddr(endian).into(),
+                    file_offset: segment.p_offset(endian).into(),
+                    size: segment.p_filesz(endian).into(),
+                    executable: segment.p_flags(endian) & elf::PF_X != 0,
+                });
+            }
+        }
+        let sections = self.header.sections(endian, self.data)?;
+        if let Some((_, section)) = sections.section_by_name(endian, b".gnu_debuglink") {
+            // A name, NUL-terminated, then a checksum.
+            let bytes = section.data(endian, self.data)?;
+            let name = &bytes[..memchr::memchr(0, bytes).unwrap_or(0)];
+            layout.debug_link = Some(String::from_utf8_lossy(name).into_owned());
+        }
+        for section in sections.iter() {
+            let Ok(Some(mut notes)) = section.notes(endian, self.data) else { continue };
+            while let Ok(Some(note)) = notes.next() {
+                if note.n_type(endian) == elf::NT_GNU_BUILD_ID && note.name() == elf::ELF_NOTE_GNU {
+                    layout.build_id = note.desc().to_vec();
+                }
+            }
+        }
+        Ok(layout)
+    }
+
+    fn visit(&self, see: See<'_>) -> object::Result<()> {
+        let endian = self.header.endian()?;
+        let sections = self.header.sections(endian, self.data)?;
+        for section in sections.iter() {
+            if !matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
+                continue;
+            }
+            let symbols: &[H::Sym] = section.data_as_array(endian, self.data)?;
+            // The whole table at once: one read, not one per name.
+            let strings = sections.section(section.link(endian))?.data(endian, self.data)?;
+            for symbol in symbols {
+                let is_code = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
+                if !is_code || symbol.st_shndx(endian) == elf::SHN_UNDEF {
+                    continue;
+                }
+                let rest = strings.get(symbol.st_name(endian) as usize..).unwrap_or(&[]);
+                let name = &rest[..memchr::memchr(0, rest).unwrap_or(0)];
+                let name = &name[..memchr::memchr(b'@', name).filter(|at| *at > 0).unwrap_or(name.len())];
+                see(symbol.st_value(endian).into(), symbol.st_size(endian).into(), name);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Segments, entry point, where the debug file is.
+pub fn layout(path: &Path) -> Result<Layout, ElfError> {
+    open(path, |file| file.layout())
+}
+
+/// File offset of the entry point.
+pub fn entry_offset(path: &Path) -> Result<u64, ElfError> {
+    let layout = layout(path)?;
+    layout.to_offset(layout.entry).ok_or_else(|| ElfError::Malformed {
+        path: path.display().to_string(),
+        what: "its entry point is in no segment".into(),
+    })
+}
+
+/// Visits every function symbol of the file, and of its debug file if there is one; `root` is prefixed to absolute paths
+/// (`/proc/PID/root`, or empty). The same function may come more than once.
+fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
+    let layout = open(path, |file| {
+        file.visit(see)?;
+        file.layout()
+    })?;
+    if let Some(debug) = debug_file(path, root, &layout) {
+        // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
+        let _ = open(&debug, |file| file.visit(see));
+    }
+    Ok(layout)
+}
+
+/// All functions whose name, or demangled Rust name, is wanted; sorted by address, aliases kept, doubles removed.
+pub fn functions(path: &Path, root: &Path, wanted: &Glob) -> Result<Vec<Function>, ElfError> {
+    let mut found: Vec<(u64, u64, String)> = Vec::new();
+    let layout = visit(path, root, &mut |address, size, name| {
+        if wanted.matches_bytes(name) || matches_demangled(wanted, name) {
+            found.push((address, size, String::from_utf8_lossy(name).into_owned()));
+        }
+    })?;
+    let mut out: Vec<Function> = found
+        .into_iter()
+        .filter_map(|(address, size, name)| {
+            Some(Function { address, size, file_offset: layout.to_offset(address)?, name })
+        })
+        .collect();
+    out.sort_unstable();
+    // Of one in two tables, with the size where only one has it.
+    out.dedup_by(|later, kept| {
+        let same = later.address == kept.address && later.name == kept.name;
+        if same {
+            kept.size = kept.size.max(later.size);
+        }
+        same
+    });
+    Ok(out)
+}
+
+fn matches_demangled(wanted: &Glob, name: &[u8]) -> bool {
+    (name.starts_with(b"_R") || name.starts_with(b"_ZN")) && wanted.matches(&demangle(&String::from_utf8_lossy(name)))
+}
+
+/// (address, size, name)
+pub type TableRow = (u64, u64, Box<str>);
+
+/// Functions as a table for looking addresses up: sorted, one name per address.
+pub fn table(path: &Path, root: &Path) -> Result<(Layout, Vec<TableRow>), ElfError> {
+    /// More than any real program has; what is beyond has no name.
+    const MAX: usize = 2_000_000;
+    let mut out: Vec<TableRow> = Vec::new();
+    let layout = visit(path, root, &mut |address, size, name| {
+        if out.len() < MAX && !name.is_empty() {
+            out.push((address, size, String::from_utf8_lossy(name).into()));
+        }
+    })?;
+    // The longest of several at one address first, then by name: so that the choice is always the same.
+    out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+    out.dedup_by_key(|(address, ..)| *address);
+    Ok((layout, out))
+}
+
+/// The separate debug file, where GDB's conventions have it: by build id, or by name beside the file, in `.debug` beside it, or
+/// under /usr/lib/debug.
+fn debug_file(path: &Path, root: &Path, layout: &Layout) -> Option<PathBuf> {
+    let store = root.join("usr/lib/debug");
+    let mut candidates = Vec::new();
+    if let Some((first, rest)) = layout.build_id.split_first() {
+        let hex = rest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        candidates.push(store.join(format!(".build-id/{first:02x}/{hex}.debug")));
+    }
+    // A name only: a path would leave the directories.
+    if let Some(name) = layout.debug_link.as_ref().filter(|n| !n.is_empty() && !n.contains('/')) {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        candidates.extend([dir.join(name), dir.join(".debug").join(name)]);
+        let within = dir.strip_prefix(root).unwrap_or(dir);
+        candidates.push(store.join(within.strip_prefix("/").unwrap_or(within)).join(name));
+    }
+    candidates.into_iter().find(|c| c != path && c.is_file())
+}
+
+#[cfg(test)]
+#[path = "elf_tests.rs"]
+mod tests;

@@ -1,0 +1,182 @@
+//! What a script calls a binary → a file: a path, a name in PATH, a library's short name.
+
+use super::glob::{Glob, is_glob};
+use super::ldcache;
+use std::path::{Component, Path, PathBuf};
+
+/// A binary that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Binary {
+    /// What to open and to probe: with `/proc/PID/root` before it where that matters.
+    pub path: PathBuf,
+    /// `/proc/PID/root`, or empty.
+    pub root: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FindError {
+    #[error("{0}: no such file, program in PATH, or library")]
+    NotFound(String),
+    #[error("{0} may not be read by this user")]
+    NotPermitted(String),
+    #[error("there is no process {0}")]
+    NoProcess(u32),
+}
+
+/// Where libraries are when ld.so.cache doesn't say (musl, containers without one).
+const LIBRARY_DIRS: [&str; 8] = [
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/aarch64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/lib64",
+    "/usr/lib64",
+    "/lib",
+    "/usr/lib",
+];
+
+/// Finds every file that `name` means: one, unless it has wildcards. `search` is the PATH to look in; with `pid`, names are
+/// those of that process's file system.
+pub fn find(name: &str, pid: Option<u32>, search: &str) -> Result<Vec<Binary>, FindError> {
+    let root = match pid {
+        Some(pid) => process_root(pid)?,
+        None => PathBuf::new(),
+    };
+    let paths = if name.contains('/') {
+        let below = pid.is_some() && name.starts_with('/');
+        let path = if below { within(&root, name) } else { PathBuf::from(name) };
+        if is_glob(name) { expand(&path) } else { vec![path] }
+    } else {
+        by_name(name, &root, search)
+    };
+    let mut denied = None;
+    let mut out: Vec<Binary> = Vec::new();
+    for path in paths {
+        match std::fs::metadata(&path) {
+            Ok(meta) if meta.is_file() => {
+                // The same file under several names (symbolic links, /lib and /usr/lib) is probed once.
+                let real = if root.as_os_str().is_empty() { path.canonicalize().unwrap_or(path) } else { path };
+                if !out.iter().any(|b| b.path == real) {
+                    out.push(Binary { path: real, root: root.clone() });
+                }
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => denied = Some(path),
+            Err(_) => {}
+        }
+        if !is_glob(name) && !out.is_empty() {
+            break;
+        }
+    }
+    match (out.is_empty(), denied) {
+        (false, _) => Ok(out),
+        (true, Some(path)) => Err(FindError::NotPermitted(path.display().to_string())),
+        (true, None) => Err(FindError::NotFound(name.to_owned())),
+    }
+}
+
+/// The root directory as the process sees it; empty if it is ours.
+fn process_root(pid: u32) -> Result<PathBuf, FindError> {
+    if !Path::new(&format!("/proc/{pid}")).exists() {
+        return Err(FindError::NoProcess(pid));
+    }
+    let root = PathBuf::from(format!("/proc/{pid}/root"));
+    let same_namespace = |kind: &str| {
+        let of = |p: &str| std::fs::read_link(format!("/proc/{p}/{kind}")).ok();
+        of("self").is_some() && of("self") == of(&pid.to_string())
+    };
+    if same_namespace("ns/mnt") && same_namespace("root") { Ok(PathBuf::new()) } else { Ok(root) }
+}
+
+/// An absolute path below a root; `..` can't leave it.
+fn within(root: &Path, path: &str) -> PathBuf {
+    if root.as_os_str().is_empty() {
+        return PathBuf::from(path);
+    }
+    let mut out = root.to_path_buf();
+    let mut depth = 0;
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => {
+                out.push(name);
+                depth += 1;
+            }
+            Component::ParentDir if depth > 0 => {
+                out.pop();
+                depth -= 1;
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// A bare name: a program in PATH first, then a library.
+fn by_name(name: &str, root: &Path, search: &str) -> Vec<PathBuf> {
+    let glob = is_glob(name);
+    let mut out = Vec::new();
+    for dir in search.split(':').filter(|d| d.starts_with('/')) {
+        let path = within(root, dir).join(name);
+        out.extend(if glob { expand(&path) } else { vec![path] });
+    }
+    out.extend(libraries(name, root));
+    out
+}
+
+/// `libssl.so.3` as it is, `libc` as `libc.so` of whatever version.
+fn libraries(name: &str, root: &Path) -> Vec<PathBuf> {
+    if !name.starts_with("lib") && !is_glob(name) {
+        return Vec::new();
+    }
+    let pattern = Glob::new(name);
+    let wanted = |soname: &str| {
+        let stem = soname.find(".so").map_or(soname, |at| &soname[..at]);
+        // `libc.so`: of any version.
+        let unversioned = name.strip_suffix(".so").is_some_and(|name| name == stem);
+        pattern.matches(soname) || pattern.matches(stem) || unversioned
+    };
+    let cache = std::fs::read(within(root, "/etc/ld.so.cache")).unwrap_or_default();
+    let mut out: Vec<PathBuf> = ldcache::paths(&cache, wanted).iter().map(|p| within(root, p)).collect();
+    // The directories have more (libraries that nothing is linked with yet), but are long to read.
+    let complete = !out.is_empty() && !is_glob(name);
+    for dir in LIBRARY_DIRS.iter().filter(|_| !complete) {
+        let Ok(entries) = std::fs::read_dir(within(root, dir)) else { continue };
+        let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
+        names.retain(|n| n.contains(".so") && wanted(n));
+        names.sort_unstable();
+        out.extend(names.iter().map(|n| within(root, dir).join(n)));
+    }
+    out
+}
+
+/// Expands wildcards component by component; sorted.
+fn expand(path: &Path) -> Vec<PathBuf> {
+    /// Files that a pattern may mean; what is beyond is left out.
+    const MAX: usize = 10_000;
+    let mut found = vec![PathBuf::new()];
+    for part in path.components() {
+        let text = part.as_os_str().to_string_lossy();
+        if !matches!(part, Component::Normal(_)) || !is_glob(&text) {
+            for dir in &mut found {
+                dir.push(part);
+            }
+            continue;
+        }
+        let glob = Glob::new(&text);
+        let mut next = Vec::new();
+        for dir in &found {
+            let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+            let Ok(entries) = std::fs::read_dir(dir) else { continue };
+            let names = entries.flatten().map(|e| e.file_name());
+            next.extend(names.filter(|n| glob.matches(&n.to_string_lossy())).map(|n| dir.join(n)));
+            next.truncate(MAX);
+        }
+        next.sort_unstable();
+        found = next;
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "find_tests.rs"]
+mod tests;

@@ -1,0 +1,24 @@
+//! Names for addresses, addresses for names: executables and libraries, the kernel, running processes.
+
+pub mod elf;
+pub mod find;
+pub mod glob;
+pub mod kallsyms;
+mod ldcache;
+pub mod process;
+
+pub use elf::{ElfError, Function};
+pub use find::{Binary, FindError};
+pub use kallsyms::{KernelSymbol, KernelSymbols};
+pub use process::{ProcessSymbols, UserFrame};
+
+/// A symbol as people write it: Rust names demangled, without the hash; everything else as it is.
+pub fn demangle(name: &str) -> std::borrow::Cow<'_, str> {
+    if !(name.starts_with("_R") || name.starts_with("_ZN")) {
+        return name.into();
+    }
+    match rustc_demangle::try_demangle(name) {
+        Ok(demangled) => format!("{demangled:#}").into(),
+        Err(_) => name.into(),
+    }
+}

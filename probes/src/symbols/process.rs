@@ -1,0 +1,179 @@
+//! User addresses → symbols, by the process's memory map and the files in it.
+
+use super::{demangle, elf};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+/// What an address means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserFrame {
+    /// Demangled; None: only the file is known.
+    pub symbol: Option<String>,
+    /// Bytes into the symbol, or into the file's own addresses if there is none.
+    pub offset: u64,
+    /// As the process's map names it: `/usr/lib/libc.so.6`, `[vdso]`.
+    pub file: String,
+}
+
+/// (device, inode): the same file in many processes is read once.
+type Identity = (u64, u64);
+
+/// An executable mapping of a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Region {
+    start: u64,
+    end: u64,
+    file_offset: u64,
+    identity: Identity,
+    path: String,
+}
+
+/// A file's functions.
+#[derive(Debug)]
+struct Symbols {
+    layout: elf::Layout,
+    table: Vec<elf::TableRow>,
+}
+
+/// Symbolises addresses of any process. Maps are read when a process is first seen (and again if an address is new), files when
+/// first needed; both are kept, in bounded number, so that a process that has ended still has names.
+#[derive(Debug, Default)]
+pub struct ProcessSymbols {
+    processes: BTreeMap<u32, Process>,
+    files: BTreeMap<Identity, (u64, Rc<Option<Symbols>>)>,
+    clock: u64,
+}
+
+#[derive(Debug)]
+struct Process {
+    /// Start time (field 22 of /proc/PID/stat): tells a reused number.
+    started: Option<u64>,
+    regions: Vec<Region>,
+    used: u64,
+}
+
+/// Processes whose maps are kept.
+const MAX_PROCESSES: usize = 1024;
+/// Files whose symbols are kept.
+const MAX_FILES: usize = 64;
+/// Mappings kept of one process.
+const MAX_REGIONS: usize = 16 << 10;
+
+impl ProcessSymbols {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a process's map now, so that its addresses have names when it has gone.
+    pub fn remember(&mut self, pid: u32) {
+        self.clock += 1;
+        let started = start_time(pid);
+        if self.processes.get(&pid).is_none_or(|p| started.is_some() && p.started != started) {
+            self.read_maps(pid, started);
+        }
+    }
+
+    /// The symbol of an address; None: the process has gone (or isn't ours to look at) or has nothing there. Show it in
+    /// hexadecimal then.
+    pub fn resolve(&mut self, pid: u32, address: u64) -> Option<UserFrame> {
+        self.remember(pid);
+        if self.region(pid, address).is_none() {
+            // Mapped since: a library loaded later.
+            let started = start_time(pid)?;
+            self.read_maps(pid, Some(started));
+        }
+        let region = self.region(pid, address)?.clone();
+        let in_file = address - region.start + region.file_offset;
+        if region.path.starts_with('[') || region.path.is_empty() {
+            return Some(UserFrame { symbol: None, offset: address - region.start, file: region.path });
+        }
+        let symbols = self.symbols(pid, &region);
+        let Some(symbols) = symbols.as_ref() else {
+            return Some(UserFrame { symbol: None, offset: in_file, file: region.path });
+        };
+        let own = symbols.layout.to_address(in_file).unwrap_or(in_file);
+        let found = lookup(&symbols.table, own);
+        Some(match found {
+            Some((start, name)) => UserFrame { symbol: Some(demangle(name).into_owned()), offset: own - start, file: region.path },
+            None => UserFrame { symbol: None, offset: own, file: region.path },
+        })
+    }
+
+    fn region(&mut self, pid: u32, address: u64) -> Option<&Region> {
+        let process = self.processes.get_mut(&pid)?;
+        process.used = self.clock;
+        let after = process.regions.partition_point(|r| r.start <= address);
+        process.regions.get(after.checked_sub(1)?).filter(|r| address < r.end)
+    }
+
+    fn read_maps(&mut self, pid: u32, started: Option<u64>) {
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
+        let mut regions: Vec<Region> = text.lines().filter_map(parse_region).take(MAX_REGIONS).collect();
+        // A process on its way out has an empty map: what was read before is better.
+        if regions.is_empty() {
+            return;
+        }
+        regions.sort_unstable_by_key(|r| r.start);
+        if self.processes.len() >= MAX_PROCESSES && !self.processes.contains_key(&pid) {
+            let oldest = self.processes.iter().min_by_key(|(_, p)| p.used).map(|(pid, _)| *pid);
+            oldest.map(|pid| self.processes.remove(&pid));
+        }
+        self.processes.insert(pid, Process { started, regions, used: self.clock });
+    }
+
+    fn symbols(&mut self, pid: u32, region: &Region) -> Rc<Option<Symbols>> {
+        self.clock += 1;
+        if let Some((used, symbols)) = self.files.get_mut(&region.identity) {
+            *used = self.clock;
+            return symbols.clone();
+        }
+        let root = PathBuf::from(format!("/proc/{pid}/root"));
+        let path = region.path.strip_suffix(" (deleted)").unwrap_or(&region.path);
+        // The mapping itself first: right even if the file was replaced; then the path as the process sees it, then as we do.
+        let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end));
+        let below = root.join(path.trim_start_matches('/'));
+        let candidates = [(below.as_path(), root.as_path()), (Path::new(path), Path::new("")), (mapping.as_path(), root.as_path())];
+        let read = candidates.iter().find_map(|(path, root)| elf::table(path, root).ok());
+        let symbols = Rc::new(read.map(|(layout, table)| Symbols { layout, table }));
+        if self.files.len() >= MAX_FILES {
+            let oldest = self.files.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
+            oldest.map(|id| self.files.remove(&id));
+        }
+        self.files.insert(region.identity, (self.clock, symbols.clone()));
+        symbols
+    }
+}
+
+/// The function that an address lies in. Those without a size reach to the next one.
+fn lookup(table: &[elf::TableRow], address: u64) -> Option<(u64, &str)> {
+    let after = table.partition_point(|(start, ..)| *start <= address);
+    let (start, size, name) = table.get(after.checked_sub(1)?)?;
+    (*size == 0 || address - start < *size).then_some((*start, name))
+}
+
+/// `55d0c8a00000-55d0c8a01000 r-xp 00002000 08:01 1234   /usr/bin/cat`; executable ones only.
+fn parse_region(line: &str) -> Option<Region> {
+    let mut parts = line.splitn(6, ' ');
+    let (start, end) = parts.next()?.split_once('-')?;
+    let flags = parts.next()?;
+    if flags.as_bytes().get(2) != Some(&b'x') {
+        return None;
+    }
+    let hex = |text: &str| u64::from_str_radix(text, 16).ok();
+    let file_offset = hex(parts.next()?)?;
+    let (major, minor) = parts.next()?.split_once(':')?;
+    let inode = parts.next()?.parse().ok()?;
+    let path = parts.next().unwrap_or("").trim_start().to_owned();
+    Some(Region { start: hex(start)?, end: hex(end)?, file_offset, identity: (hex(major)? << 32 | hex(minor)?, inode), path })
+}
+
+/// Field 22 of /proc/PID/stat; the name in parentheses may have anything in it.
+fn start_time(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

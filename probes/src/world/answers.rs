@@ -1,0 +1,86 @@
+//! Errors of the parts → answers, with what the operator needs to know.
+
+use crate::kernel::btf::BtfError;
+use crate::kernel::tracefs::TracefsError;
+use crate::symbols::elf::{self, ElfError};
+use crate::symbols::find::{self, FindError};
+use crate::symbols::glob::Glob;
+use crate::symbols::kallsyms::KallsymsError;
+use std::io::ErrorKind;
+use std::path::Path;
+use weftrace_lang::world::{Answer, UserSymbol};
+
+pub(super) fn from_btf<T>(error: &BtfError) -> Answer<T> {
+    match error {
+        BtfError::NotPermitted(_) => Answer::NotPermitted(error.to_string()),
+        BtfError::Missing(_) | BtfError::Io(..) | BtfError::Malformed(_) => Answer::CouldNotTell(error.to_string()),
+    }
+}
+
+pub(super) fn from_tracefs<T>(result: Result<T, TracefsError>) -> Answer<T> {
+    let error = match result {
+        Ok(found) => return Answer::Found(found),
+        Err(error) => error,
+    };
+    let text = match error.remedy() {
+        Some(remedy) => format!("{error}; {remedy}"),
+        None => error.to_string(),
+    };
+    match error {
+        TracefsError::NoSuchEvent(_) => Answer::NotThere,
+        TracefsError::NotPermitted(_) => Answer::NotPermitted(text),
+        TracefsError::NotMounted | TracefsError::Io(..) | TracefsError::Format(..) => Answer::CouldNotTell(text),
+    }
+}
+
+pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
+    match error {
+        KallsymsError::Hidden => Answer::NotPermitted(error.to_string()),
+        KallsymsError::Io(_) => Answer::CouldNotTell(error.to_string()),
+    }
+}
+
+/// Functions of every file that `binary` means whose names match; sorted by file, then address.
+pub(super) fn user_symbols(binary: &str, glob: &str, pid: Option<u32>, search: &str) -> Answer<Vec<UserSymbol>> {
+    let files = match find::find(binary, pid, search) {
+        Ok(files) => files,
+        Err(FindError::NotPermitted(path)) => return Answer::NotPermitted(FindError::NotPermitted(path).to_string()),
+        Err(FindError::NotFound(_) | FindError::NoProcess(_)) => return Answer::NotThere,
+    };
+    let wanted = Glob::new(glob);
+    let mut out = Vec::new();
+    let mut failed = None;
+    for file in &files {
+        match elf::functions(&file.path, &file.root, &wanted) {
+            Ok(found) => out.extend(found.into_iter().map(|f| UserSymbol {
+                path: file.path.display().to_string(),
+                name: f.name,
+                file_offset: f.file_offset,
+                size: f.size,
+            })),
+            Err(e) => failed = failed.or(Some(e)),
+        }
+    }
+    match (out.is_empty(), failed) {
+        (false, _) => Answer::Found(out),
+        (true, None) => Answer::NotThere,
+        (true, Some(ElfError::Io { path, source })) if source.kind() == ErrorKind::PermissionDenied => {
+            Answer::NotPermitted(FindError::NotPermitted(path).to_string())
+        }
+        (true, Some(e)) => Answer::CouldNotTell(e.to_string()),
+    }
+}
+
+/// Names of network interfaces of this network namespace, sorted.
+pub(super) fn interfaces(dir: &Path) -> Answer<Vec<String>> {
+    match std::fs::read_dir(dir) {
+        Ok(entries) => {
+            // Plain files there (bonding_masters) aren't interfaces.
+            let links = entries.flatten().filter(|e| e.file_type().is_ok_and(|t| t.is_symlink()));
+            let mut names: Vec<String> = links.filter_map(|e| e.file_name().into_string().ok()).collect();
+            names.sort_unstable();
+            Answer::Found(names)
+        }
+        Err(e) => Answer::CouldNotTell(format!("{}: {e}", dir.display())),
+    }
+}

@@ -1,0 +1,251 @@
+//! [`HostWorld`]: the facts of this host, for the checker and the compiler.
+//!
+//! Nothing is read before it is asked for, and everything asked for is kept.
+
+mod answers;
+mod memo;
+mod modules;
+mod packet;
+
+use crate::kernel::Host;
+use crate::kernel::btf::Btf;
+use crate::kernel::cpus;
+use crate::kernel::feature::{Readiness, try_feature};
+use crate::symbols::glob::{Glob, is_glob};
+use crate::symbols::{self, kallsyms};
+use answers::{from_btf, from_kallsyms, from_tracefs};
+use memo::Memo;
+pub use modules::ModulePath;
+use std::path::Path;
+use std::sync::Arc;
+use weftrace_lang::hir::{EnumDef, StructDef, Ty};
+use weftrace_lang::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UserSymbol, World};
+
+/// The running kernel, this process's view of files, and the script library it is given.
+#[derive(Debug, Default)]
+pub struct HostWorld {
+    host: Arc<Host>,
+    pid: Option<u32>,
+    modules: ModulePath,
+    /// PATH for programs' names.
+    search: String,
+    events: Memo<(String, String), TraceEvent>,
+    event_lists: Memo<(String, String), Vec<String>>,
+    raw: Memo<String, FnProto>,
+    functions: Memo<String, Option<FnProto>>,
+    function_lists: Memo<String, Vec<String>>,
+    user: Memo<(String, String), Vec<UserSymbol>>,
+    structs: Memo<String, StructDef>,
+    enums: Memo<String, EnumDef>,
+    enumerators: Memo<String, (EnumDef, i64)>,
+    typedefs: Memo<String, Ty>,
+    addresses: Memo<String, u64>,
+    features: Memo<Feature, ()>,
+}
+
+/// PATH where none is given.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+impl HostWorld {
+    pub fn new() -> Self {
+        Self { search: DEFAULT_PATH.into(), ..Self::default() }
+    }
+
+    /// Binaries are those of this process's file system.
+    pub fn with_pid(mut self, pid: Option<u32>) -> Self {
+        self.pid = pid;
+        self
+    }
+
+    /// The caller's PATH (this crate doesn't read the environment).
+    pub fn with_search_path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.search);
+        self
+    }
+
+    /// Where imports are looked for.
+    pub fn with_modules(mut self, modules: ModulePath) -> Self {
+        self.modules = modules;
+        self
+    }
+
+    /// The facts that loading and attaching use too, so that nothing is read twice.
+    pub fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
+    /// What BTF says, in vmlinux or else in a module.
+    fn types<T>(&self, look: impl Fn(&Btf) -> Option<T>) -> Answer<T> {
+        let btf = match self.host.btf() {
+            Ok(btf) => btf,
+            Err(e) => return from_btf(&e),
+        };
+        let found = look(btf).or_else(|| self.host.module_btf().iter().find_map(|m| look(m)));
+        found.map_or(Answer::NotThere, Answer::Found)
+    }
+
+    fn user_symbols(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
+        self.user.get(&(binary.to_owned(), glob.to_owned()), || answers::user_symbols(binary, glob, self.pid, &self.search))
+    }
+
+    fn find_function(&self, name: &str) -> Answer<Option<FnProto>> {
+        let (module, bare) = split_module(name);
+        let typed = match module {
+            None => self.types(|btf| btf.function(bare)),
+            Some(module) => self.types(|btf| btf.function(bare).filter(|_| btf.module_name() == module)),
+        };
+        if let Answer::Found(proto) = typed {
+            return Answer::Found(Some(proto));
+        }
+        // Not every function has type information.
+        match kallsyms::has_function(name.strip_prefix("vmlinux:").unwrap_or(name)) {
+            Ok(true) => Answer::Found(None),
+            Ok(false) => Answer::NotThere,
+            Err(e) => from_kallsyms(&e),
+        }
+    }
+}
+
+impl World for HostWorld {
+    fn tracepoint(&self, category: &str, event: &str) -> Answer<TraceEvent> {
+        self.events.get(&(category.to_owned(), event.to_owned()), || {
+            from_tracefs(self.host.tracefs().and_then(|fs| fs.event(category, event)))
+        })
+    }
+
+    fn tracepoints(&self, category: &str, event: &str) -> Answer<Vec<String>> {
+        self.event_lists.get(&(category.to_owned(), event.to_owned()), || {
+            from_tracefs(self.host.tracefs().and_then(|fs| fs.list(category, event)))
+        })
+    }
+
+    fn raw_tracepoint(&self, event: &str) -> Answer<FnProto> {
+        self.raw.get(&event.to_owned(), || self.types(|btf| btf.raw_tracepoint(event)))
+    }
+
+    fn raw_tracepoints(&self, event: &str) -> Answer<Vec<String>> {
+        let glob = Glob::new(event);
+        match self.host.btf() {
+            Ok(btf) => Answer::Found(btf.raw_tracepoints(&glob)),
+            Err(e) => from_btf(&e),
+        }
+    }
+
+    fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>> {
+        self.functions.get(&name.to_owned(), || self.find_function(name))
+    }
+
+    fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        self.function_lists.get(&glob.to_owned(), || {
+            let (module, bare) = split_module(glob);
+            let (module, bare) = (module.map(Glob::new), Glob::new(bare));
+            // Functions with type information are those that can be probed, nearly; kallsyms also has many that can't.
+            match (self.host.btf(), module) {
+                (Ok(btf), None) => Answer::Found(btf.functions(&bare)),
+                (Ok(btf), Some(module)) => {
+                    let all = std::iter::once(btf).chain(self.host.module_btf()).filter(|m| module.matches(m.module_name()));
+                    let named = |m: &Arc<Btf>| {
+                        let prefix = m.module_name().to_owned();
+                        m.functions(&bare).into_iter().map(move |f| format!("{prefix}:{f}"))
+                    };
+                    Answer::Found(all.flat_map(named).collect())
+                }
+                (Err(_), None) => kallsyms::functions(&bare).map_or_else(|e| from_kallsyms(&e), Answer::Found),
+                (Err(e), Some(_)) => from_btf(&e),
+            }
+        })
+    }
+
+    fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {
+        if is_glob(symbol) {
+            return Answer::NotThere;
+        }
+        match self.user_symbols(binary, symbol) {
+            Answer::Found(found) => found.into_iter().next().map_or(Answer::NotThere, Answer::Found),
+            Answer::NotThere => Answer::NotThere,
+            Answer::NotPermitted(why) => Answer::NotPermitted(why),
+            Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
+        }
+    }
+
+    fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
+        self.user_symbols(binary, glob)
+    }
+
+    fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
+        self.structs.get(&name.to_owned(), || self.types(|btf| btf.struct_def(name)))
+    }
+
+    fn kernel_enum(&self, name: &str) -> Answer<EnumDef> {
+        self.enums.get(&name.to_owned(), || self.types(|btf| btf.enum_def(name)))
+    }
+
+    fn kernel_enumerator(&self, name: &str) -> Answer<(EnumDef, i64)> {
+        self.enumerators.get(&name.to_owned(), || self.types(|btf| btf.enumerator(name)))
+    }
+
+    fn kernel_typedef(&self, name: &str) -> Answer<Ty> {
+        self.typedefs.get(&name.to_owned(), || self.types(|btf| btf.typedef(name)))
+    }
+
+    fn kernel_symbol(&self, name: &str) -> Answer<u64> {
+        self.addresses.get(&name.to_owned(), || match kallsyms::address_of(name) {
+            Ok(found) => found.map_or(Answer::NotThere, Answer::Found),
+            Err(e) => from_kallsyms(&e),
+        })
+    }
+
+    fn feature(&self, feature: Feature) -> Answer<()> {
+        self.features.get(&feature, || match try_feature(feature, &self.host) {
+            Readiness::Ready => Answer::Found(()),
+            Readiness::Unsupported(_) => Answer::NotThere,
+            Readiness::NotPermitted { capability: Some(capability), why } => {
+                Answer::NotPermitted(format!("{why} (it needs {capability})"))
+            }
+            Readiness::NotPermitted { capability: None, why } => Answer::NotPermitted(why),
+            Readiness::CouldNotTell(why) => Answer::CouldNotTell(why),
+        })
+    }
+
+    fn kernel_release(&self) -> String {
+        let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned();
+        format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
+    }
+
+    fn cpus(&self) -> u32 {
+        cpus::possible()
+    }
+
+    fn interfaces(&self) -> Answer<Vec<String>> {
+        answers::interfaces(Path::new("/sys/class/net"))
+    }
+
+    fn pcap_filter(&self, filter: &str) -> Result<(), String> {
+        packet::compile_filter(filter)
+    }
+
+    fn packet_field(&self, name: &str) -> Option<Ty> {
+        packet::field(name)
+    }
+
+    fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
+        packet::table()
+    }
+
+    fn module(&self, path: &str) -> Answer<(String, String)> {
+        self.modules.find(path)
+    }
+}
+
+/// `module:function`
+fn split_module(name: &str) -> (Option<&str>, &str) {
+    name.split_once(':').map_or((None, name), |(module, function)| (Some(module), function))
+}
+
+/// A kernel symbol table, for printing stacks (about 4 MB).
+pub fn kernel_symbols() -> Answer<symbols::KernelSymbols> {
+    symbols::KernelSymbols::read().map_or_else(|e| from_kallsyms(&e), Answer::Found)
+}
+
+#[cfg(test)]
+mod tests;

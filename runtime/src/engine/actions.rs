@@ -1,0 +1,207 @@
+//! What each action does.
+
+use super::core::{Core, PendingPrint};
+use crate::{decode, format::printf, losses::LossKind, sink::Message, style::Style};
+use std::{io::Read, rc::Rc};
+use weftrace_artifact::{
+    abi::RecordHeader,
+    action::{Action, ActionKind, LogLevel, Piece},
+    map::MapId,
+    ty::Type,
+};
+
+impl Core {
+    /// Acts on a record of any kind but `emit`.
+    pub(super) fn act(&mut self, header: RecordHeader, action: &Action, payload: &[u8]) {
+        let is_output = !matches!(action.kind, ActionKind::Clear { .. } | ActionKind::Zero { .. } | ActionKind::Exit);
+        if is_output {
+            if self.limit_reached() {
+                return;
+            }
+            self.printed += 1;
+        }
+        match &action.kind {
+            ActionKind::Printf(pieces) => {
+                let text = self.format(pieces, action, payload);
+                self.say(&Message::Printf(&text));
+                self.scratch = text;
+            }
+            ActionKind::Log { level, format } => {
+                let at = self.locate(action.place);
+                let text = self.format(format, action, payload);
+                self.say(&Message::Log { level: *level, text: &text, at: &at });
+                self.scratch = text;
+            }
+            ActionKind::PrintValue | ActionKind::PrintMapValue { .. } => {
+                if let Some(value) = action.args.last() {
+                    self.say(&Message::Value { ty: &value.ty, bytes: decode::member(value, payload) });
+                }
+            }
+            ActionKind::PrintMap { map, top, div } => {
+                self.pending = Some(PendingPrint { map: *map, top: *top, div: *div, probe: header.probe });
+            }
+            ActionKind::Clear { map } => {
+                let done = self.native.store_mut().clear(*map);
+                self.map_failed(*map, done.err().map(|e| e.to_string()));
+            }
+            ActionKind::Zero { map } => {
+                let done = self.native.store_mut().zero(*map);
+                self.map_failed(*map, done.err().map(|e| e.to_string()));
+            }
+            ActionKind::Time { fmt } => {
+                let mut text = std::mem::take(&mut self.scratch);
+                text.clear();
+                self.format_time(header.time, fmt, &mut text);
+                self.say(&Message::Time(&text));
+                self.scratch = text;
+            }
+            ActionKind::Exit => {
+                let code = action.args.first().map_or(0, |f| decode::u64_at(decode::member(f, payload), 0) as i64);
+                self.exit.get_or_insert(code);
+            }
+            ActionKind::Join { separator } => {
+                let text = join_strings(action, payload, separator);
+                self.say(&Message::Join(&text));
+            }
+            ActionKind::Cat(pieces) => self.cat(pieces, action, payload),
+            ActionKind::System(pieces) => self.system(pieces, action, payload),
+            ActionKind::Warn { text } => {
+                let at = self.locate(action.place);
+                self.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &at });
+            }
+            ActionKind::Emit { .. } => {}
+        }
+    }
+
+    /// A `clear(@m)` right after a `print(@m)` of the same block: prints and empties in one go, so that what is counted between
+    /// the two is neither lost nor counted twice.
+    pub(super) fn joined_clear(&mut self, header: RecordHeader, kind: &ActionKind) -> bool {
+        let Some(print) = self.pending else { return false };
+        let ActionKind::Clear { map } = *kind else { return false };
+        if map != print.map || header.probe != print.probe {
+            return false;
+        }
+        self.pending = None;
+        self.print_map(print, true, true);
+        true
+    }
+
+    /// Does a `print(@m)` that no `clear(@m)` followed.
+    pub(crate) fn flush_pending(&mut self) {
+        if let Some(print) = self.pending.take() {
+            self.print_map(print, true, false);
+        }
+    }
+
+    /// Prints a map as the script asks (`explicit`), or at the end.
+    fn print_map(&mut self, print: PendingPrint, explicit: bool, take: bool) {
+        if self.output.is_some() {
+            return;
+        }
+        let artifact = Rc::clone(&self.artifact);
+        // The sink, the names and the maps are parts of one struct that are borrowed at the same time here.
+        let Self { native, sink, names, options, output, .. } = self;
+        let read = if take { native.store_mut().take(print.map) } else { native.store().snapshot(print.map) };
+        let failed = match read {
+            Ok(snapshot) => {
+                let mut style = Style::new(names);
+                style.trailer = &artifact.options.str_trunc_trailer;
+                style.escape = options.escape;
+                let message = Message::Map { map: &snapshot, top: print.top, div: print.div, explicit };
+                if let Err(error) = sink.message(&message, &mut style) {
+                    *output = Some(error);
+                }
+                None
+            }
+            Err(e) => Some(e.to_string()),
+        };
+        self.map_failed(print.map, failed);
+    }
+
+    /// All of the script's maps by name.
+    pub(crate) fn print_maps(&mut self) {
+        for map in self.native.store().script_maps() {
+            self.print_map(PendingPrint { map, top: 0, div: 0, probe: 0 }, false, false);
+        }
+    }
+
+    fn map_failed(&mut self, map: MapId, error: Option<String>) {
+        let Some(error) = error else { return };
+        let Some((name, place)) = self.native.store().spec(map).map(|s| (s.name.clone(), s.place)) else { return };
+        let at = self.locate(place);
+        self.say(&Message::Log { level: LogLevel::Error, text: format!("{name}: {error}").as_bytes(), at: &at });
+    }
+
+    /// Formats into the scratch buffer, which the caller gives back.
+    fn format(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) -> Vec<u8> {
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        let artifact = Rc::clone(&self.artifact);
+        let mut style = Style::new(&mut self.names);
+        style.trailer = &artifact.options.str_trunc_trailer;
+        style.escape = self.options.escape;
+        printf(&mut text, pieces, &action.args, payload, &mut style);
+        text
+    }
+
+    fn cat(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {
+        let path = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
+        let mut text = Vec::new();
+        let read = std::fs::File::open(&path).and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
+        match read {
+            Ok(_) => self.say(&Message::Cat(&text)),
+            Err(e) => self.complain(action, &format!("cat: {path}: {e}")),
+        }
+    }
+
+    fn system(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {
+        if !self.options.allow_unsafe {
+            return self.complain(action, "system() runs only with --unsafe");
+        }
+        let command = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
+        // What we have said comes before what the command says.
+        self.flush();
+        match std::process::Command::new("sh").arg("-c").arg(&command).stderr(std::process::Stdio::inherit()).output() {
+            Ok(output) => self.say(&Message::System(&output.stdout)),
+            Err(e) => self.complain(action, &format!("system: {command}: {e}")),
+        }
+    }
+
+    fn complain(&mut self, action: &Action, text: &str) {
+        let at = self.locate(action.place);
+        self.say(&Message::Log { level: LogLevel::Error, text: text.as_bytes(), at: &at });
+    }
+
+    /// Native handlers' losses into the table.
+    pub(crate) fn count_native_losses(&mut self) {
+        let artifact = Rc::clone(&self.artifact);
+        for (probe, slots) in artifact.probes.iter().zip(&self.native.host().losses) {
+            for (kind, &count) in SLOT_KINDS.iter().zip(slots) {
+                self.losses.set(&probe.name, *kind, count);
+            }
+        }
+    }
+}
+
+/// By [`weftrace_artifact::abi::LossSlot`].
+pub(crate) const SLOT_KINDS: [LossKind; 4] = [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack];
+
+/// The strings of an array up to the first empty one.
+fn join_strings(action: &Action, payload: &[u8], separator: &str) -> Vec<u8> {
+    let mut text = Vec::new();
+    let Some(field) = action.args.first() else { return text };
+    let Type::Array { elem, len } = &field.ty else { return text };
+    let Type::Str { cap } = **elem else { return text };
+    let bytes = decode::member(field, payload);
+    for i in 0..*len as usize {
+        let (part, _) = decode::string(decode::slice(bytes, i * cap as usize, cap as usize), cap);
+        if part.is_empty() {
+            break;
+        }
+        if i > 0 {
+            text.extend_from_slice(separator.as_bytes());
+        }
+        text.extend_from_slice(part);
+    }
+    text
+}

@@ -1,0 +1,264 @@
+//! The state that records, handlers and actions share.
+
+use super::{StreamConsumer, joins::Joins};
+use crate::{
+    losses::{LossKind, Losses},
+    names::{HostNames, Names},
+    native::Native,
+    sink::{Location, Message, Sink},
+    style::Style,
+};
+use std::{io, rc::Rc};
+use weftrace_artifact::{
+    Artifact, Place,
+    abi::{RECORD_HEADER_SIZE, RecordHeader},
+    action::{ActionId, ActionKind},
+    map::MapId,
+    packet::PacketView,
+};
+use weftrace_probes::kernel::sys::clock_boottime;
+
+/// What the command line decides.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CoreOptions {
+    /// Control characters in strings are shown, not sent: the output is a terminal.
+    pub(crate) escape: bool,
+    /// `system()` is allowed.
+    pub(crate) allow_unsafe: bool,
+    /// Stop after so many printed events.
+    pub(crate) count: Option<u64>,
+    /// Bytes of a file that `cat()` shows.
+    pub(crate) max_cat_bytes: u64,
+}
+
+/// Everything but the sources.
+pub(crate) struct Core {
+    pub(crate) artifact: Rc<Artifact>,
+    pub(crate) native: Native,
+    pub(crate) names: HostNames,
+    pub(crate) sink: Box<dyn Sink>,
+    pub(crate) joins: Joins,
+    pub(crate) consumer: Option<Box<dyn StreamConsumer>>,
+    pub(crate) losses: Losses,
+    pub(crate) options: CoreOptions,
+    /// `exit(code)` was called.
+    pub(crate) exit: Option<i64>,
+    /// Records that were acted on.
+    pub(crate) delivered: u64,
+    /// Events printed, for the limit.
+    pub(crate) printed: u64,
+    /// Probes have ended: END's output has no limit.
+    pub(crate) ending: bool,
+    /// Nobody reads our output any more, or it can't be written.
+    pub(crate) output: Option<io::Error>,
+    /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
+    pub(super) pending: Option<PendingPrint>,
+    pub(super) scratch: Vec<u8>,
+    /// Handlers within handlers (a join's block that emits): bounded.
+    depth: u32,
+    malformed: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingPrint {
+    pub(super) map: MapId,
+    pub(super) top: u32,
+    pub(super) div: u32,
+    pub(super) probe: u32,
+}
+
+const MAX_DEPTH: u32 = 8;
+
+impl Core {
+    pub(crate) fn new(
+        artifact: Rc<Artifact>,
+        native: Native,
+        names: HostNames,
+        sink: Box<dyn Sink>,
+        options: CoreOptions,
+    ) -> Self {
+        Self {
+            joins: Joins::new(&artifact),
+            artifact,
+            native,
+            names,
+            sink,
+            consumer: None,
+            losses: Losses::default(),
+            options,
+            exit: None,
+            delivered: 0,
+            printed: 0,
+            ending: false,
+            output: None,
+            pending: None,
+            scratch: Vec::new(),
+            depth: 0,
+            malformed: 0,
+        }
+    }
+
+    /// Whether to end: the script said so, enough was printed, nobody reads.
+    pub(crate) fn should_stop(&self) -> bool {
+        self.exit.is_some() || self.output.is_some() || self.limit_reached()
+    }
+
+    pub(super) fn limit_reached(&self) -> bool {
+        !self.ending && self.options.count.is_some_and(|n| self.printed >= n)
+    }
+
+    /// Acts on one record of a program or handler.
+    pub(crate) fn record(&mut self, record: &[u8]) {
+        let Some((header, payload)) = split(record) else { return self.count_malformed() };
+        let artifact = Rc::clone(&self.artifact);
+        let Some(action) = artifact.actions.get(ActionId(header.action).0 as usize) else { return self.count_malformed() };
+        if payload.len() < action.size as usize {
+            return self.count_malformed();
+        }
+        if self.pending.is_some() && self.joined_clear(header, &action.kind) {
+            self.delivered += 1;
+            return;
+        }
+        self.flush_pending();
+        self.delivered += 1;
+        if let ActionKind::Emit { stream } = action.kind {
+            return self.emit(stream, header, payload);
+        }
+        self.act(header, action, payload);
+    }
+
+    fn count_malformed(&mut self) {
+        self.malformed += 1;
+        self.losses.set("records", LossKind::Malformed, self.malformed);
+    }
+
+    fn emit(&mut self, stream: weftrace_artifact::action::StreamId, header: RecordHeader, payload: &[u8]) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.record(stream, header, payload);
+        }
+        if !self.joins.is_empty() {
+            let outputs = self.joins.record(&mut self.native, stream, header.time, payload);
+            self.join_outputs(outputs, header.time);
+        }
+    }
+
+    /// Everything up to `time` has arrived.
+    pub(crate) fn watermark(&mut self, time: u64) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.watermark(time);
+        }
+        if !self.joins.is_empty() {
+            let outputs = self.joins.advance(&mut self.native, time);
+            self.join_outputs(outputs, time);
+        }
+    }
+
+    /// Runs a handler without a subject and acts on its records.
+    pub(crate) fn run(&mut self, entry: u32, probe: u32, now: u64) {
+        self.native.run(entry, probe, now);
+        self.take_native();
+    }
+
+    pub(crate) fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView) {
+        self.native.run_packet(entry, probe, view);
+        self.take_native();
+    }
+
+    /// Acts on what handlers left in their queue.
+    pub(super) fn take_native(&mut self) {
+        let records = self.native.take_records();
+        if records.is_empty() {
+            return;
+        }
+        if self.depth >= MAX_DEPTH {
+            self.losses.add("nested blocks", LossKind::RingFull, records.len() as u64);
+            return;
+        }
+        self.depth += 1;
+        for record in &records {
+            self.record(record);
+        }
+        self.depth -= 1;
+        self.flush_pending();
+    }
+
+    /// Sends a message to the sink; remembers a sink that broke.
+    pub(crate) fn say(&mut self, message: &Message<'_>) {
+        if self.output.is_some() {
+            return;
+        }
+        let artifact = Rc::clone(&self.artifact);
+        let mut style = Style::new(&mut self.names);
+        style.trailer = &artifact.options.str_trunc_trailer;
+        style.escape = self.options.escape;
+        if let Err(error) = self.sink.message(message, &mut style) {
+            self.output = Some(error);
+        }
+    }
+
+    /// Once per wake-up.
+    pub(crate) fn flush(&mut self) {
+        self.flush_pending();
+        if self.output.is_none()
+            && let Err(error) = self.sink.flush()
+        {
+            self.output = Some(error);
+        }
+    }
+
+    /// Appends a time as strftime shows it.
+    pub(super) fn format_time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
+        self.names.time(boot_ns, fmt, out);
+    }
+
+    /// File, line and columns of a place.
+    pub(crate) fn locate(&self, place: Place) -> Location {
+        locate(&self.artifact.sources, place)
+    }
+}
+
+/// The present time in CLOCK_BOOTTIME ns.
+pub(crate) fn now() -> u64 {
+    clock_boottime()
+}
+
+fn split(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
+    let (head, payload) = record.split_at_checked(RECORD_HEADER_SIZE as usize)?;
+    let word = |at: usize| u32::from_ne_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let time = u64::from_ne_bytes(*head[8..].first_chunk()?);
+    Some((RecordHeader { action: word(0), probe: word(4), time }, payload))
+}
+
+fn locate(sources: &[(String, String)], place: Place) -> Location {
+    let Some((file, text)) = sources.get(place.file as usize) else { return Location::default() };
+    let start = (place.start as usize).min(text.len());
+    let before = text.get(..start).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    let column = (start - line_start) as u32 + 1;
+    Location {
+        file: file.clone(),
+        line: before.matches('\n').count() as u32 + 1,
+        column,
+        end_column: column + place.end.saturating_sub(place.start),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_lines_and_columns() {
+        let sources = [("a.bt".to_owned(), "BEGIN {\n  exit();\n}".to_owned())];
+        let at = locate(&sources, Place { file: 0, start: 10, end: 14 });
+        assert_eq!(at, Location { file: "a.bt".into(), line: 2, column: 3, end_column: 7 });
+        assert_eq!(locate(&sources, Place { file: 3, start: 0, end: 0 }), Location::default());
+    }
+
+    #[test]
+    fn short_records_have_no_header() {
+        assert!(split(&[0; 15]).is_none());
+        let (header, payload) = split(&[1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9]).expect("a header");
+        assert_eq!((header, payload), (RecordHeader { action: 1, probe: 2, time: 3 }, &[9u8][..]));
+    }
+}

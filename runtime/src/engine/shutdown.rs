@@ -1,0 +1,171 @@
+//! The end of a run, in order: detach, drain, flush the joins, END, losses, maps.
+
+use super::{core::{Core, now}, packets::Feed};
+use crate::{
+    losses::LossKind,
+    ring::Ring,
+    session::Sources,
+    sink::Message,
+    stats::Cost,
+};
+use std::{rc::Rc, time::{Duration, Instant}};
+use weftrace_artifact::plan::{Unit, Way};
+use weftrace_artifact::{abi::LossSlot, map::Role};
+use weftrace_probes::kernel::{detach_all, maps::read_losses, program::run_once, sys::prog_info};
+
+use super::actions::SLOT_KINDS;
+
+/// A record that is reserved but never finished (a program that died) must not hold us up for ever.
+const BUSY_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. Returns what each probe cost.
+pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
+    detach_all(std::mem::take(&mut sources.links));
+    drain_all(core, sources.ring.as_mut());
+    let time = finish_feeds(core, &mut sources.feeds);
+    core.flush_pending();
+    let lost_before = tell_joins(core, sources);
+    core.flush_joins(time);
+    core.ending = true;
+    run_end(core, sources, time);
+    core.flush_pending();
+    count_losses(core, sources);
+    let cost = costs(core, sources);
+    let lost = lost_before + core.losses.news();
+    if lost > 0 {
+        core.say(&Message::LostEvents(lost));
+    }
+    core.say_join_summaries();
+    core.say(&Message::End);
+    if core.artifact.options.print_maps_on_exit && sources.print_maps {
+        core.print_maps();
+    }
+    let rows = core.losses.rows();
+    core.say(&Message::Losses(&rows));
+    if !cost.is_empty() {
+        core.say(&Message::Cost(&cost));
+    }
+    core.flush();
+    cost
+}
+
+/// To the end: nothing writes any more.
+fn drain_all(core: &mut Core, ring: Option<&mut Ring>) {
+    let Some(ring) = ring else { return };
+    let patience = Instant::now() + BUSY_PATIENCE;
+    while ring.pending() > 0 {
+        let drained = ring.drain(|record| {
+            core.record(record);
+            true
+        });
+        if drained.busy {
+            if Instant::now() > patience {
+                core.losses.add("events", LossKind::Malformed, 1);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// The time at which END runs: now, or the last packet's of files.
+fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
+    let mut time = None;
+    for feed in feeds {
+        match feed {
+            Feed::Files(files) => {
+                files.finish(core);
+                time = Some(files.last_time);
+            }
+            #[cfg(feature = "live")]
+            Feed::Live(live) => {
+                live.finish(core);
+                live.count_losses(core);
+            }
+        }
+    }
+    time.unwrap_or_else(now)
+}
+
+fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
+    let artifact = Rc::clone(&core.artifact);
+    for (probe, plan) in artifact.probes.iter().enumerate() {
+        if !plan.ways.contains(&Way::End) {
+            continue;
+        }
+        match plan.unit {
+            Unit::Native(entry) => core.run(entry, probe as u32, time),
+            Unit::Kernel(program) => {
+                if let Some(fd) = sources.programs.get(program, None)
+                    && run_once(fd).is_ok()
+                {
+                    drain_all(core, sources.ring.as_mut());
+                }
+            }
+        }
+    }
+}
+
+/// Reads all counters into the table.
+fn count_losses(core: &mut Core, sources: &Sources) {
+    core.count_native_losses();
+    let artifact = Rc::clone(&core.artifact);
+    let counters = core.native.store().kernel_by_role(Role::Losses).and_then(|map| read_losses(map).ok());
+    for (program, image) in artifact.programs.iter().enumerate() {
+        let source = source_name(&artifact, program as u32).unwrap_or(&image.name);
+        if let Some(counters) = &counters {
+            for (slot, kind) in SLOT_KINDS.iter().enumerate() {
+                let count = counters.get(program * LossSlot::COUNT as usize + slot);
+                core.losses.set(source, *kind, count.copied().unwrap_or(0));
+            }
+        }
+    }
+    let mut missed = std::collections::BTreeMap::<u32, u64>::new();
+    for (program, fd) in sources.programs.iter() {
+        if let Ok(info) = prog_info(fd) {
+            *missed.entry(program).or_default() += info.recursion_misses;
+        }
+    }
+    for (program, count) in missed {
+        if let Some(source) = source_name(&artifact, program) {
+            core.losses.set(source, LossKind::Recursion, count);
+        }
+    }
+}
+
+/// Reads the counters and tells the joins of events lost since they were last told; returns how many.
+pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources) -> u64 {
+    count_losses(core, sources);
+    let lost = core.losses.news();
+    let to = now();
+    if lost > 0 {
+        core.joins.lost(sources.losses_since, to, lost);
+    }
+    sources.losses_since = to;
+    lost
+}
+
+/// The probe of a program; of several probes the first.
+fn source_name(artifact: &weftrace_artifact::Artifact, program: u32) -> Option<&str> {
+    artifact.probes.iter().find(|p| p.unit == Unit::Kernel(program)).map(|p| p.name.as_str())
+}
+
+/// Runs and times by probe, if statistics were on.
+fn costs(core: &Core, sources: &Sources) -> Vec<Cost> {
+    if !sources.cost {
+        return Vec::new();
+    }
+    let mut rows = Vec::new();
+    for (program, fd) in sources.programs.iter() {
+        if let (Ok(info), Some(probe)) = (prog_info(fd), source_name(&core.artifact, program)) {
+            rows.push(Cost { probe: probe.to_owned(), runs: info.run_cnt, ns: info.run_time_ns });
+        }
+    }
+    for (plan, &(runs, ns)) in core.artifact.probes.iter().zip(core.native.costs()) {
+        if runs > 0 {
+            rows.push(Cost { probe: plan.name.clone(), runs, ns });
+        }
+    }
+    rows.sort_by(|a, b| b.ns.cmp(&a.ns).then_with(|| a.probe.cmp(&b.probe)));
+    rows
+}

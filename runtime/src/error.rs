@@ -1,0 +1,34 @@
+//! Why a session could not start or go on.
+
+use crate::{child::ChildError, native::CodeError};
+use std::io;
+use weftrace_probes::kernel::{MapError, sys::SyscallError};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Map(#[from] MapError),
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    #[error(transparent)]
+    Kernel(#[from] SyscallError),
+    #[error("the event ring: {0}")]
+    Ring(io::Error),
+    #[error("the event loop: {0}")]
+    Loop(io::Error),
+    #[error("there is no process {0}")]
+    NoProcess(u32),
+    /// Strict: the first of the probes that did not attach.
+    #[error("{probe}: {why}")]
+    Attach { probe: String, why: String, remedy: Option<String> },
+    #[error("no probe attached")]
+    NothingAttached,
+    /// A capture file or device.
+    #[error("{source_name}: {why}")]
+    Packets { source_name: String, why: String },
+    /// Anything but a closed pipe, which ends a run quietly.
+    #[error("writing output: {0}")]
+    Output(io::Error),
+}

@@ -1,0 +1,209 @@
+//! All maps of an artifact: kernel parts behind descriptors, user parts in memory, and what can be done with a whole map.
+
+use super::{Snapshot, split_cpus, take::lookup_and_delete};
+use crate::native::UserMap;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role};
+use weftrace_probes::kernel::{
+    Host, MapError,
+    maps::create_map,
+    sys::{MapFd, SyscallError, Update},
+};
+
+/// One element as one home holds it: one value per CPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub key: Vec<u8>,
+    pub values: Vec<Vec<u8>>,
+}
+
+/// Where a map's elements are.
+#[derive(Debug, Default)]
+pub struct Homes {
+    pub kernel: Option<MapFd>,
+    pub user: Option<UserMap>,
+}
+
+/// Maps by [`MapId`].
+#[derive(Debug, Default)]
+pub struct Store {
+    specs: Vec<MapSpec>,
+    homes: Vec<Homes>,
+}
+
+impl Store {
+    /// Creates every map where its home says. Without `kernel` (capture files: no privileges) a map has a user part only.
+    pub fn create(specs: &[MapSpec], kernel: Option<&Host>) -> Result<Self, MapError> {
+        let mut homes = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let in_kernel = kernel.filter(|_| spec.home != Home::User);
+            let native = in_kernel.is_none() || spec.home == Home::Both;
+            let user = native && !matches!(spec.kind, Kind::Ringbuf | Kind::StackTrace);
+            homes.push(Homes {
+                kernel: in_kernel.map(|host| create_map(spec, host)).transpose()?,
+                user: user.then(|| UserMap::new(spec)),
+            });
+        }
+        Ok(Self { specs: specs.to_vec(), homes })
+    }
+
+    pub fn spec(&self, map: MapId) -> Option<&MapSpec> {
+        self.specs.get(map.0 as usize)
+    }
+
+    pub fn specs(&self) -> &[MapSpec] {
+        &self.specs
+    }
+
+    pub fn home(&self, map: MapId) -> Option<&Homes> {
+        self.homes.get(map.0 as usize)
+    }
+
+    pub fn home_mut(&mut self, map: MapId) -> Option<&mut Homes> {
+        self.homes.get_mut(map.0 as usize)
+    }
+
+    /// The one map of an internal role.
+    pub fn by_role(&self, role: Role) -> Option<MapId> {
+        self.specs.iter().position(|s| s.role == role).map(|i| MapId(i as u32))
+    }
+
+    pub fn kernel_by_role(&self, role: Role) -> Option<&MapFd> {
+        self.home(self.by_role(role)?)?.kernel.as_ref()
+    }
+
+    /// Descriptors in the artifact's order, -1 for maps that are not in the kernel.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.homes.iter().map(|h| h.kernel.as_ref().map_or(-1, |fd| fd.as_fd().as_raw_fd())).collect()
+    }
+
+    /// The script's maps by name, as they are printed at the end.
+    pub fn script_maps(&self) -> Vec<MapId> {
+        let mut maps: Vec<MapId> =
+            (0..self.specs.len() as u32).map(MapId).filter(|m| self.specs[m.0 as usize].role == Role::Script).collect();
+        maps.sort_by(|a, b| self.specs[a.0 as usize].name.cmp(&self.specs[b.0 as usize].name));
+        maps
+    }
+
+    /// Sets one whole element in every home; for internal maps (the value is repeated for each CPU).
+    pub fn set(&mut self, map: MapId, key: &[u8], value: &[u8]) -> Result<(), SyscallError> {
+        let Some(home) = self.homes.get_mut(map.0 as usize) else { return Ok(()) };
+        if let Some(user) = &mut home.user {
+            user.update(key, value, 0);
+        }
+        if let Some(fd) = &home.kernel {
+            let cpus = fd.percpu_stride().map_or(1, |s| fd.value_bytes() / s.max(1));
+            let mut bytes = value.to_vec();
+            bytes.resize(fd.value_bytes() / cpus.max(1), 0);
+            fd.update(key, &bytes.repeat(cpus), Update::Any)?;
+        }
+        Ok(())
+    }
+
+    /// What the map holds now, merged and sorted.
+    pub fn snapshot(&self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
+        let spec = &self.specs[map.0 as usize];
+        let mut parts = Vec::new();
+        let home = &self.homes[map.0 as usize];
+        if let Some(fd) = &home.kernel {
+            fd.for_each(|key, value| parts.push(Part { key: key.to_vec(), values: split_cpus(spec, value) }))?;
+        }
+        user_parts(home, &mut parts);
+        Ok(Snapshot::new(spec, parts))
+    }
+
+    /// Reads and empties in one go, so that what is counted meanwhile is in this snapshot or in the next: hash tables give up each
+    /// element atomically. Scalars (arrays) are read and then zeroed: an event in the microseconds between is lost to neither only
+    /// if it comes before.
+    pub fn take(&mut self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
+        let spec = &self.specs[map.0 as usize];
+        let home = &mut self.homes[map.0 as usize];
+        let mut parts = Vec::new();
+        if let Some(fd) = &home.kernel {
+            let mut value = vec![0; fd.value_bytes()];
+            for key in keys(fd)? {
+                let found = if is_array(spec.kind) {
+                    let found = fd.lookup(&key, &mut value)?;
+                    fd.update(&key, &vec![0; fd.value_bytes()], Update::Any)?;
+                    found
+                } else {
+                    lookup_and_delete(fd, &key, &mut value)?
+                };
+                if found {
+                    parts.push(Part { key, values: split_cpus(spec, &value) });
+                }
+            }
+        }
+        user_parts(home, &mut parts);
+        if let Some(user) = &mut home.user {
+            user.clear();
+        }
+        Ok(Snapshot::new(spec, parts))
+    }
+
+    /// Removes every element (of scalars: the value).
+    pub fn clear(&mut self, map: MapId) -> Result<(), SyscallError> {
+        let Some(spec) = self.specs.get(map.0 as usize) else { return Ok(()) };
+        let home = &mut self.homes[map.0 as usize];
+        if let Some(user) = &mut home.user {
+            user.clear();
+        }
+        let Some(fd) = &home.kernel else { return Ok(()) };
+        for key in keys(fd)? {
+            if is_array(spec.kind) {
+                fd.update(&key, &vec![0; fd.value_bytes()], Update::Any)?;
+            } else {
+                fd.delete(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets every value to 0 and keeps the keys.
+    pub fn zero(&mut self, map: MapId) -> Result<(), SyscallError> {
+        let Some(spec) = self.specs.get(map.0 as usize) else { return Ok(()) };
+        let presence = spec.presence.map(|p| p as usize);
+        let home = &mut self.homes[map.0 as usize];
+        if let Some(user) = &mut home.user {
+            user.zero(presence);
+        }
+        let Some(fd) = &home.kernel else { return Ok(()) };
+        let mut value = vec![0; fd.value_bytes()];
+        let stride = fd.percpu_stride().unwrap_or(value.len()).max(1);
+        for key in keys(fd)? {
+            if fd.lookup(&key, &mut value)? {
+                for cpu in value.chunks_mut(stride) {
+                    let keep = presence.unwrap_or(cpu.len()).min(cpu.len());
+                    cpu[..keep].fill(0);
+                }
+                // An element deleted meanwhile must not come back.
+                match fd.update(&key, &value, if is_array(spec.kind) { Update::Any } else { Update::Exist }) {
+                    Err(e) if e.errno == libc::ENOENT => {}
+                    other => other?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements in all homes.
+    pub fn len(&self, map: MapId) -> Result<usize, SyscallError> {
+        Ok(self.snapshot(map)?.elements.len())
+    }
+}
+
+fn user_parts(home: &Homes, parts: &mut Vec<Part>) {
+    if let Some(user) = &home.user {
+        user.for_each(|key, value| parts.push(Part { key: key.to_vec(), values: vec![value.to_vec()] }));
+    }
+}
+
+fn keys(fd: &MapFd) -> Result<Vec<Vec<u8>>, SyscallError> {
+    let mut keys = Vec::new();
+    fd.for_each(|key, _| keys.push(key.to_vec()))?;
+    Ok(keys)
+}
+
+fn is_array(kind: Kind) -> bool {
+    matches!(kind, Kind::Array | Kind::PercpuArray)
+}

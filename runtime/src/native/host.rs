@@ -1,0 +1,210 @@
+//! The runtime's side of a running handler: its maps, records and counters.
+
+use super::records::Records;
+use crate::maps::{Merged, Store, cpu_stride};
+use weftrace_artifact::{
+    abi::{LossSlot, RecordHeader},
+    map::{MapId, Value},
+};
+use weftrace_probes::kernel::sys::{MapFd, Update};
+
+/// An element of a kernel map that a handler looked up: a copy, written back after the handler if it changed.
+#[derive(Debug)]
+struct Copy {
+    map: MapId,
+    key: Vec<u8>,
+    before: Vec<u64>,
+    now: Box<[u64]>,
+    /// Merged per-CPU values can't be written back; neither may deleted ones.
+    write_back: bool,
+}
+
+/// What [`weftrace_artifact::native::HandlerEnv::host`] points to.
+#[derive(Debug)]
+pub struct NativeHost {
+    pub store: Store,
+    pub(crate) records: Records,
+    /// By [`LossSlot`], then by probe.
+    pub(crate) losses: Vec<[u64; LossSlot::COUNT as usize]>,
+    copies: Vec<Copy>,
+    /// xorshift64*
+    pub(crate) random: u64,
+    pub(crate) probe: u32,
+    pub(crate) now: u64,
+}
+
+impl NativeHost {
+    pub(super) fn new(store: Store, probes: usize, seed: u64) -> Self {
+        Self {
+            store,
+            records: Records::default(),
+            losses: vec![[0; LossSlot::COUNT as usize]; probes.max(1)],
+            copies: Vec::new(),
+            random: seed | 1,
+            probe: 0,
+            now: 0,
+        }
+    }
+
+    pub(super) fn key_size(&self, map: MapId) -> usize {
+        self.store.spec(map).map_or(0, |s| s.key_size as usize)
+    }
+
+    pub(super) fn value_size(&self, map: MapId) -> usize {
+        self.store.spec(map).map_or(0, |s| s.value_size as usize)
+    }
+
+    pub(super) fn lookup(&mut self, map: MapId, key: &[u8]) -> Option<*mut u64> {
+        let home = self.store.home_mut(map)?;
+        if let Some(user) = &mut home.user {
+            return user.lookup(key);
+        }
+        if let Some(copy) = self.copies.iter_mut().rev().find(|c| c.map == map && c.key == key) {
+            return copy.write_back.then(|| copy.now.as_mut_ptr());
+        }
+        let spec = self.store.spec(map)?;
+        let fd = self.store.home(map)?.kernel.as_ref()?;
+        let mut bytes = vec![0; fd.value_bytes()];
+        if !matches!(fd.lookup(key, &mut bytes), Ok(true)) {
+            return None;
+        }
+        let percpu = spec.kind.is_percpu();
+        let before = if percpu { sum_cpus(&spec.value, &bytes, cpu_stride(spec)) } else { to_words(&bytes) };
+        let now: Box<[u64]> = before.clone().into();
+        self.copies.push(Copy { map, key: key.to_vec(), before, now, write_back: true });
+        let copy = self.copies.last_mut()?;
+        if percpu {
+            // What the handler changes in it is not written back: equal before and after.
+            copy.before.clear();
+        }
+        Some(copy.now.as_mut_ptr())
+    }
+
+    pub(super) fn update(&mut self, map: MapId, key: &[u8], value: &[u8], flags: u64) -> i64 {
+        let result = match self.store.home_mut(map) {
+            None => -i64::from(libc::EINVAL),
+            Some(home) => match (&mut home.user, &home.kernel) {
+                (Some(user), _) => user.update(key, value, flags),
+                (None, Some(fd)) => update_kernel(fd, key, value, flags),
+                (None, None) => -i64::from(libc::EINVAL),
+            },
+        };
+        if result == 0 {
+            self.forget(map, key);
+        } else if result == -i64::from(libc::E2BIG) || result == -i64::from(libc::ENOMEM) {
+            self.count_loss(LossSlot::MapFull as u64);
+        }
+        result
+    }
+
+    pub(super) fn delete(&mut self, map: MapId, key: &[u8]) -> i64 {
+        self.forget(map, key);
+        let Some(home) = self.store.home_mut(map) else { return -i64::from(libc::EINVAL) };
+        match (&mut home.user, &home.kernel) {
+            (Some(user), _) => user.delete(key),
+            (None, Some(fd)) => match fd.delete(key) {
+                Ok(true) => 0,
+                Ok(false) => -i64::from(libc::ENOENT),
+                Err(e) => -i64::from(e.errno),
+            },
+            (None, None) => -i64::from(libc::EINVAL),
+        }
+    }
+
+    /// The copy stays in memory, as the handler may hold its address, but no longer stands for the element.
+    fn forget(&mut self, map: MapId, key: &[u8]) {
+        for copy in self.copies.iter_mut().filter(|c| c.map == map && c.key == key) {
+            copy.key.clear();
+            copy.before.clear();
+        }
+    }
+
+    pub(super) fn len(&mut self, map: MapId) -> u64 {
+        match self.store.home(map) {
+            Some(home) if home.kernel.is_none() => home.user.as_ref().map_or(0, |m| m.len() as u64),
+            Some(_) => self.store.len(map).unwrap_or(0) as u64,
+            None => 0,
+        }
+    }
+
+    pub(super) fn reserve(&mut self, size: usize) -> Option<*mut u64> {
+        let header = RecordHeader { action: 0, probe: self.probe, time: self.now };
+        let record = self.records.reserve(size, header);
+        if record.is_none() {
+            self.count_loss(LossSlot::Ring as u64);
+        }
+        record
+    }
+
+    pub(super) fn count_loss(&mut self, slot: u64) {
+        let probe = (self.probe as usize).min(self.losses.len() - 1);
+        if let Some(count) = self.losses[probe].get_mut(slot as usize) {
+            *count += 1;
+        }
+    }
+
+    pub(super) fn next_random(&mut self) -> u32 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
+    }
+
+    /// After a handler: changed copies of kernel elements go back.
+    pub(super) fn finish(&mut self) {
+        for copy in std::mem::take(&mut self.copies) {
+            if copy.before.is_empty() || copy.before[..] == copy.now[..] {
+                continue;
+            }
+            if let Some(fd) = self.store.home(copy.map).and_then(|h| h.kernel.as_ref()) {
+                let bytes: Vec<u8> = copy.now.iter().flat_map(|w| w.to_ne_bytes()).take(fd.value_bytes()).collect();
+                // ENOENT: a program deleted it meanwhile, and that stands.
+                let _ = fd.update(&copy.key, &bytes, Update::Any);
+            }
+        }
+    }
+}
+
+fn to_words(bytes: &[u8]) -> Vec<u64> {
+    bytes
+        .chunks(8)
+        .map(|c| {
+            let mut word = [0; 8];
+            word[..c.len()].copy_from_slice(c);
+            u64::from_ne_bytes(word)
+        })
+        .collect()
+}
+
+/// One value that stands for all CPUs', in a value's own layout.
+fn sum_cpus(value: &Value, bytes: &[u8], stride: usize) -> Vec<u64> {
+    let mut sum = vec![0u64; stride / 8];
+    for cpu in bytes.chunks(stride.max(8)) {
+        for (total, word) in sum.iter_mut().zip(to_words(cpu)) {
+            *total = total.wrapping_add(word);
+        }
+    }
+    if let Value::Min { .. } | Value::Max { .. } = value {
+        let mut merged = Merged::empty(value);
+        bytes.chunks(stride.max(8)).for_each(|cpu| merged.add(value, cpu));
+        if let (Merged::Extreme(Some(best)), Some(first)) = (merged, sum.first_mut()) {
+            *first = best.bits();
+        }
+    }
+    sum
+}
+
+fn update_kernel(fd: &MapFd, key: &[u8], value: &[u8], flags: u64) -> i64 {
+    let how = match flags {
+        1 => Update::NoExist,
+        2 => Update::Exist,
+        _ => Update::Any,
+    };
+    // Of a per-CPU element the first CPU gets the value, the others 0: they are partial sums.
+    let mut bytes = value.to_vec();
+    bytes.resize(fd.value_bytes(), 0);
+    match fd.update(key, &bytes, how) {
+        Ok(()) => 0,
+        Err(e) => -i64::from(e.errno),
+    }
+}

@@ -1,0 +1,94 @@
+//! Calling handlers.
+#![allow(unsafe_code, reason = "calls generated code")]
+
+use super::{Code, CodeError, NativeHost, helpers::TABLE};
+use crate::maps::Store;
+use std::ptr;
+use weftrace_artifact::{
+    Artifact,
+    join::JoinView,
+    native::HandlerEnv,
+    packet::PacketView,
+};
+
+/// All handlers of an artifact with the maps they share with the kernel's programs.
+#[derive(Debug)]
+pub struct Native {
+    code: Option<Code>,
+    host: Box<NativeHost>,
+    /// (runs, ns) by probe; empty unless costs are measured.
+    costs: Vec<(u64, u64)>,
+}
+
+impl Native {
+    /// `cost`: measure every run.
+    pub fn new(artifact: &Artifact, store: Store, cost: bool) -> Result<Self, CodeError> {
+        let code = Code::map(&artifact.handlers)?;
+        let mut seed = [0u8; 8];
+        // SAFETY: a buffer of eight bytes; without entropy it stays zero.
+        unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
+        let host = Box::new(NativeHost::new(store, artifact.probes.len(), u64::from_ne_bytes(seed)));
+        let costs = if cost { vec![(0, 0); artifact.probes.len()] } else { Vec::new() };
+        Ok(Self { code, host, costs })
+    }
+
+    pub fn host(&self) -> &NativeHost {
+        &self.host
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.host.store
+    }
+
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.host.store
+    }
+
+    /// (runs, ns) by probe, if measured.
+    pub fn costs(&self) -> &[(u64, u64)] {
+        &self.costs
+    }
+
+    /// Runs a handler without a subject: BEGIN, END, timers, signals.
+    pub fn run(&mut self, entry: u32, probe: u32, now: u64) -> u64 {
+        self.call(entry, probe, now, ptr::null())
+    }
+
+    /// Runs a `pcap` handler.
+    pub fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView) -> u64 {
+        self.call(entry, probe, view.boot_ns, ptr::from_ref(view).cast())
+    }
+
+    /// Runs a join's handler.
+    pub fn run_join(&mut self, entry: u32, probe: u32, now: u64, view: &JoinView) -> u64 {
+        self.call(entry, probe, now, ptr::from_ref(view).cast())
+    }
+
+    fn call(&mut self, entry: u32, probe: u32, now: u64, subject: *const u8) -> u64 {
+        let Some(handler) = self.code.as_ref().and_then(|c| c.handler(entry)) else { return 0 };
+        self.host.probe = probe;
+        self.host.now = now;
+        let mut env = HandlerEnv {
+            helpers: TABLE.as_ptr(),
+            now,
+            probe,
+            reserved: 0,
+            host: ptr::from_mut(&mut *self.host).cast(),
+        };
+        let started = (!self.costs.is_empty()).then(std::time::Instant::now);
+        // SAFETY: the code is mapped and was compiled for this signature; `env` and the subject live through the call; the host is
+        // used by nothing else meanwhile.
+        let result = unsafe { handler(&raw mut env, subject) };
+        if let (Some(started), Some(cost)) = (started, self.costs.get_mut(probe as usize)) {
+            cost.0 += 1;
+            cost.1 += started.elapsed().as_nanos() as u64;
+        }
+        self.host.finish();
+        result
+    }
+
+    /// The records that handlers submitted since the last call.
+    pub fn take_records(&mut self) -> Vec<Box<[u8]>> {
+        if self.host.records.is_empty() { Vec::new() } else { self.host.records.take() }
+    }
+}

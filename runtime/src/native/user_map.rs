@@ -1,0 +1,190 @@
+//! Maps of native handlers: bounded, with values that stay where they are, since handlers hold their addresses.
+
+use crate::maps::is_lru;
+use std::{collections::HashMap, rc::Rc};
+use weftrace_artifact::map::{Kind, MapSpec};
+
+/// Values per allocation.
+const CHUNK: usize = 64;
+
+/// A hash map, or an array of elements that always exist.
+#[derive(Debug)]
+pub struct UserMap {
+    value_size: usize,
+    /// u64s per value: every value is aligned to 8.
+    words: usize,
+    max: usize,
+    array: bool,
+    lru: bool,
+    index: HashMap<Rc<[u8]>, u32>,
+    chunks: Vec<Box<[u64]>>,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Where the search for an element to evict goes on.
+    hand: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    key: Option<Rc<[u8]>>,
+    /// Used since the hand last passed (LRU kinds).
+    used: bool,
+}
+
+impl UserMap {
+    pub fn new(spec: &MapSpec) -> Self {
+        let mut map = Self {
+            value_size: spec.value_size as usize,
+            words: (spec.value_size as usize).div_ceil(8).max(1),
+            max: (spec.max_entries as usize).max(1),
+            array: matches!(spec.kind, Kind::Array | Kind::PercpuArray),
+            lru: is_lru(spec.kind),
+            index: HashMap::new(),
+            chunks: Vec::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+        };
+        if map.array {
+            for i in 0..map.max as u32 {
+                map.insert(&i.to_ne_bytes());
+            }
+        }
+        map
+    }
+
+    /// Address of an element's value: at least `value_size` bytes, valid as long as the map, even if the element is deleted.
+    pub fn lookup(&mut self, key: &[u8]) -> Option<*mut u64> {
+        let slot = *self.index.get(key)?;
+        self.slots[slot as usize].used = true;
+        Some(self.value_mut(slot).as_mut_ptr())
+    }
+
+    /// As bpf_map_update_elem: flags 0 any, 1 only new, 2 only existing; 0 or -errno.
+    pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> i64 {
+        let slot = match (self.index.get(key), flags) {
+            (Some(_), 1) => return -i64::from(libc::EEXIST),
+            (Some(&slot), _) => slot,
+            (None, 2) => return -i64::from(libc::ENOENT),
+            (None, _) if self.array => return -i64::from(libc::E2BIG),
+            (None, _) => match self.insert(key) {
+                Some(slot) => slot,
+                None => return -i64::from(libc::E2BIG),
+            },
+        };
+        self.slots[slot as usize].used = true;
+        let size = self.value_size.min(value.len());
+        let target = self.value_mut(slot);
+        target.fill(0);
+        for (word, bytes) in target.iter_mut().zip(value[..size].chunks(8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            *word = u64::from_ne_bytes(padded);
+        }
+        0
+    }
+
+    /// 0 or -errno. Elements of arrays become 0.
+    pub fn delete(&mut self, key: &[u8]) -> i64 {
+        if self.array {
+            let Some(&slot) = self.index.get(key) else { return -i64::from(libc::ENOENT) };
+            self.value_mut(slot).fill(0);
+            return 0;
+        }
+        let Some(slot) = self.index.remove(key) else { return -i64::from(libc::ENOENT) };
+        self.slots[slot as usize] = Slot::default();
+        self.free.push(slot);
+        0
+    }
+
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.index.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        if self.array {
+            self.chunks.iter_mut().for_each(|c| c.fill(0));
+            return;
+        }
+        self.index.clear();
+        self.free.clear();
+        for (i, slot) in self.slots.iter_mut().enumerate() {
+            *slot = Slot::default();
+            self.free.push(i as u32);
+        }
+    }
+
+    /// Zeroes the values, of scalars all but the presence word at `presence`.
+    pub fn zero(&mut self, presence: Option<usize>) {
+        let keep = presence.map_or(self.words, |p| p / 8);
+        let slots: Vec<u32> = self.index.values().copied().collect();
+        for slot in slots {
+            let value = self.value_mut(slot);
+            let end = keep.min(value.len());
+            value[..end].fill(0);
+        }
+    }
+
+    /// Every element in no particular order.
+    pub fn for_each(&self, mut see: impl FnMut(&[u8], &[u8])) {
+        let mut bytes = Vec::with_capacity(self.words * 8);
+        for (key, &slot) in &self.index {
+            bytes.clear();
+            bytes.extend(self.value(slot).iter().flat_map(|w| w.to_ne_bytes()));
+            see(key, &bytes[..self.value_size]);
+        }
+    }
+
+    fn insert(&mut self, key: &[u8]) -> Option<u32> {
+        if self.index.len() >= self.max {
+            if !self.lru {
+                return None;
+            }
+            self.evict();
+        }
+        let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() % CHUNK == 0 {
+                self.chunks.push(vec![0; self.words * CHUNK.min(self.max)].into());
+            }
+            self.slots.push(Slot::default());
+            self.slots.len() as u32 - 1
+        });
+        let key: Rc<[u8]> = key.into();
+        self.slots[slot as usize] = Slot { key: Some(Rc::clone(&key)), used: true };
+        self.index.insert(key, slot);
+        self.value_mut(slot).fill(0);
+        Some(slot)
+    }
+
+    /// Second chance: the first element from the hand that was not used since the hand last passed.
+    fn evict(&mut self) {
+        for _ in 0..2 * self.slots.len() {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let slot = &mut self.slots[self.hand];
+            if slot.key.is_some() && !std::mem::take(&mut slot.used) {
+                break;
+            }
+        }
+        if let Some(key) = self.slots[self.hand].key.take() {
+            self.index.remove(&key);
+            self.free.push(self.hand as u32);
+        }
+    }
+
+    fn value(&self, slot: u32) -> &[u64] {
+        let (chunk, at) = (slot as usize / CHUNK, slot as usize % CHUNK * self.words);
+        &self.chunks[chunk][at..at + self.words]
+    }
+
+    fn value_mut(&mut self, slot: u32) -> &mut [u64] {
+        let (chunk, at) = (slot as usize / CHUNK, slot as usize % CHUNK * self.words);
+        &mut self.chunks[chunk][at..at + self.words]
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! A session: an artifact made ready ([`Session`]), attached and running ([`Running`]), and what came of it ([`Outcome`]).
+
+mod attach;
+mod options;
+mod programs;
+mod running;
+
+pub use attach::AttachFailure;
+pub use options::SessionOptions;
+pub(crate) use programs::Programs;
+pub(crate) use running::Sources;
+pub use running::{Ended, Outcome, Running};
+
+use crate::{
+    child::Child,
+    engine::{Core, CoreOptions, StreamConsumer},
+    error::Error,
+    maps::Store,
+    names::{Clock, HostNames},
+    native::Native,
+    ring::Ring,
+    sink::Sink,
+};
+use std::{os::fd::AsFd, rc::Rc};
+use weftrace_artifact::{
+    Artifact,
+    map::{MapId, Role},
+};
+use weftrace_probes::kernel::{Host, sys::MapFd};
+
+/// Maps are there, handlers are mapped, the child waits; nothing runs yet.
+pub struct Session {
+    artifact: Rc<Artifact>,
+    options: SessionOptions,
+    host: Host,
+    native: Native,
+    ring: Option<Ring>,
+    child: Option<Child>,
+    consumer: Option<Box<dyn StreamConsumer>>,
+}
+
+impl Session {
+    /// Creates maps, maps code, forks the child of `-c`. Reading capture files needs no kernel, so no privileges.
+    pub fn new(artifact: Artifact, options: SessionOptions) -> Result<Self, Error> {
+        Self::with_host(artifact, options, Host::new())
+    }
+
+    /// With a host whose facts were read already (by the compiler's questions).
+    pub fn with_host(artifact: Artifact, options: SessionOptions, host: Host) -> Result<Self, Error> {
+        let child = if options.command.is_empty() { None } else { Some(Child::prepare(&options.command)?) };
+        let kernel = options.read.is_empty() && !artifact.programs.is_empty();
+        let store = Store::create(&artifact.maps, kernel.then_some(&host))?;
+        let ring = match store.kernel_by_role(Role::Events) {
+            Some(map) => Some(Ring::new(map.as_fd(), map.max_entries()).map_err(Error::Ring)?),
+            None => None,
+        };
+        let native = Native::new(&artifact, store, options.cost)?;
+        Ok(Self { artifact: Rc::new(artifact), options, host, native, ring, child, consumer: None })
+    }
+
+    /// Also hands every emitted record to this.
+    pub fn consume(&mut self, consumer: Box<dyn StreamConsumer>) {
+        self.consumer = Some(consumer);
+    }
+
+    /// Process id of the child of `-c`.
+    pub fn child_pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::pid)
+    }
+
+    /// Loads, runs BEGIN, attaches, says so, starts the child.
+    pub fn start(self, sink: Box<dyn Sink>) -> Result<Running, Error> {
+        Running::start(self, sink)
+    }
+
+    fn into_core(self, sink: Box<dyn Sink>) -> Result<(Core, Parts), Error> {
+        let clock = if self.options.read.is_empty() { Clock::live() } else { Clock::Wall };
+        let stacks = match self.native.store().kernel_by_role(Role::Stacks) {
+            Some(map) => Some(stack_reader(map)?),
+            None => None,
+        };
+        let options = CoreOptions {
+            escape: self.options.terminal,
+            allow_unsafe: self.options.allow_unsafe,
+            count: self.options.count,
+            max_cat_bytes: self.options.max_cat_bytes,
+        };
+        let names = HostNames::new(clock, stacks);
+        let mut core = Core::new(self.artifact, self.native, names, sink, options);
+        core.consumer = self.consumer;
+        Ok((core, Parts { options: self.options, host: self.host, ring: self.ring, child: self.child }))
+    }
+}
+
+/// What [`Running`] takes over besides the core.
+struct Parts {
+    options: SessionOptions,
+    host: Host,
+    ring: Option<Ring>,
+    child: Option<Child>,
+}
+
+/// Writes the script's start into the config map: {u64 CLOCK_BOOTTIME ns, u64 0}.
+fn write_start(core: &mut Core, start: u64) -> Result<(), Error> {
+    let store = core.native.store_mut();
+    if let Some(map) = store.by_role(Role::Config) {
+        let mut value = [0; 16];
+        value[..8].copy_from_slice(&start.to_ne_bytes());
+        store.set(map, &0u32.to_ne_bytes(), &value)?;
+    }
+    Ok(())
+}
+
+/// Frames by stack id, by a descriptor of its own.
+fn stack_reader(map: &MapFd) -> Result<Box<dyn FnMut(i64) -> Option<Vec<u64>>>, Error> {
+    let map = MapFd::adopt(map.as_fd().try_clone_to_owned().map_err(Error::Loop)?)?;
+    let mut value = vec![0u8; map.value_bytes()];
+    Ok(Box::new(move |id| {
+        let id = u32::try_from(id).ok()?;
+        if !map.lookup(&id.to_ne_bytes(), &mut value).ok()? {
+            return None;
+        }
+        let frames = value.chunks_exact(8).map(|c| crate::decode::u64_at(c, 0));
+        Some(frames.take_while(|&f| f != 0).collect())
+    }))
+}
+
+/// Used by tests and `weftrace dump`.
+impl Session {
+    pub fn maps(&self) -> impl Iterator<Item = (MapId, &weftrace_artifact::map::MapSpec)> {
+        self.artifact.maps.iter().enumerate().map(|(i, spec)| (MapId(i as u32), spec))
+    }
+}

@@ -1,0 +1,51 @@
+//! What the command line decides about a run.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+/// Defaults: live, until a signal.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    /// `--read`: packets come from these files, and nothing is asked of the kernel.
+    pub read: Vec<PathBuf>,
+    /// `-c`: program and arguments.
+    pub command: Vec<OsString>,
+    /// `-p`: the run ends with this process.
+    pub pid: Option<u32>,
+    /// `--netns`: packets are captured in this network namespace: a name of /run/netns, or a path. Without it, in that of `pid`.
+    pub netns: Option<PathBuf>,
+    /// `--for`
+    pub run_for: Option<Duration>,
+    /// `--count`: end after so many printed events.
+    pub count: Option<u64>,
+    /// A probe that doesn't attach ends the run; otherwise it is told, and the others run.
+    pub strict: bool,
+    /// `--unsafe`
+    pub allow_unsafe: bool,
+    /// `--cost`: count runs and time.
+    pub cost: bool,
+    /// The output is a terminal: control characters in traced strings are shown as `\xNN`.
+    pub terminal: bool,
+    /// Maps are printed at the end, if the script doesn't forbid it.
+    pub print_maps: bool,
+    /// Bytes of a file that `cat()` shows.
+    pub max_cat_bytes: u64,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            read: Vec::new(),
+            command: Vec::new(),
+            pid: None,
+            netns: None,
+            run_for: None,
+            count: None,
+            strict: false,
+            allow_unsafe: false,
+            cost: false,
+            terminal: false,
+            print_maps: true,
+            max_cat_bytes: 10 * 1024,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Loaded programs.
+
+use std::{
+    collections::BTreeMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+};
+use weftrace_artifact::{Artifact, program::ProgType};
+use weftrace_probes::kernel::{Host, LoadError, Sources, load};
+
+/// By program and, for `tp_btf`, event: such a program is loaded for one event.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    loaded: BTreeMap<(u32, Option<String>), OwnedFd>,
+}
+
+impl Programs {
+    /// Loads a program if it isn't yet.
+    pub(crate) fn load(
+        &mut self,
+        artifact: &Artifact,
+        program: u32,
+        event: Option<&str>,
+        maps: &[RawFd],
+        host: &Host,
+    ) -> Result<BorrowedFd<'_>, LoadError> {
+        let Some(image) = artifact.programs.get(program as usize) else {
+            return Err(LoadError::Relocation {
+                program: program.to_string(),
+                what: "the artifact has no such program".into(),
+            });
+        };
+        let event = event.filter(|_| image.prog_type == ProgType::TracingRawTp);
+        let key = (program, event.map(str::to_owned));
+        if !self.loaded.contains_key(&key) {
+            let sources = Sources { event, ..Sources::new(host, &artifact.sources) };
+            let fd = load(image, maps, &sources)?;
+            self.loaded.insert(key.clone(), fd);
+        }
+        Ok(self.loaded[&key].as_fd())
+    }
+
+    pub(crate) fn get(&self, program: u32, event: Option<&str>) -> Option<BorrowedFd<'_>> {
+        self.loaded.get(&(program, event.map(str::to_owned))).map(AsFd::as_fd)
+    }
+
+    /// By program, each as often as it was loaded.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
+        self.loaded.iter().map(|((program, _), fd)| (*program, fd.as_fd()))
+    }
+}

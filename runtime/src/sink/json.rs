@@ -1,0 +1,91 @@
+//! NDJSON in bpftrace's shapes: `{"type": T, "data": …}`, one object a line.
+
+use super::{Buffered, Location, Message, Sink};
+use crate::{
+    json::{self, write_string},
+    maps, stats,
+    style::Style,
+    text::{push, separated},
+};
+use std::io::{self, Write};
+use weftrace_artifact::action::LogLevel;
+
+/// All messages to one writer.
+pub struct JsonSink {
+    out: Buffered,
+    /// `-q`: no `attached_probes`.
+    quiet: bool,
+}
+
+impl JsonSink {
+    pub fn new(out: Box<dyn Write>, quiet: bool) -> Self {
+        Self { out: Buffered::new(out), quiet }
+    }
+}
+
+fn data(out: &mut Vec<u8>, kind: &str, value: impl FnOnce(&mut Vec<u8>)) {
+    let _ = write!(out, "{{\"type\": \"{kind}\", \"data\": ");
+    value(out);
+    push(out, "}\n");
+}
+
+fn string(out: &mut Vec<u8>, kind: &str, bytes: &[u8]) {
+    data(out, kind, |out| write_string(out, bytes));
+}
+
+/// `count` beside `data`, as bpftrace has it for numbers about the run.
+fn counted(out: &mut Vec<u8>, kind: &str, name: &str, n: u64) {
+    let _ = writeln!(out, "{{\"type\": \"{kind}\", \"count\": {n}, \"data\": {{\"{name}\": {n}}}}}");
+}
+
+fn located(out: &mut Vec<u8>, kind: &str, text: &[u8], at: &Location) {
+    let _ = write!(out, "{{\"type\": \"{kind}\", \"msg\": ");
+    write_string(out, text);
+    push(out, ", \"filename\": ");
+    write_string(out, at.file.as_bytes());
+    let _ = writeln!(out, ", \"line\": {}, \"col\": {}}}", at.line, at.column);
+}
+
+impl Sink for JsonSink {
+    fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()> {
+        let out = self.out.bytes();
+        match message {
+            Message::Printf(bytes) => string(out, "printf", bytes),
+            Message::Time(bytes) => string(out, "time", bytes),
+            Message::Join(bytes) => string(out, "join", bytes),
+            Message::Cat(bytes) => string(out, "cat", bytes),
+            Message::System(bytes) => string(out, "syscall", bytes),
+            Message::Value { ty, bytes } => data(out, "value", |out| json::write_value(out, ty, bytes, style)),
+            Message::Map { map, top, div, explicit } => maps::write_json(out, map, *top, *div, *explicit, style),
+            Message::Record { kind, json, .. } => data(out, kind, |out| out.extend_from_slice(json)),
+            Message::Log { level, text, at } => {
+                let kind = match level {
+                    LogLevel::Error => "errorf",
+                    LogLevel::Warning => "warnf",
+                    LogLevel::Debug => "debugf",
+                };
+                located(out, kind, text, at);
+            }
+            Message::Attached(n) if !self.quiet => counted(out, "attached_probes", "probes", *n as u64),
+            Message::NotAttached { probe, why, remedy, at } => {
+                let remedy = remedy.map(|r| format!(" ({r})")).unwrap_or_default();
+                located(out, "attach_error", format!("{probe}: {why}{remedy}").as_bytes(), at);
+            }
+            Message::LostEvents(n) => counted(out, "lost_events", "events", *n),
+            Message::Losses(rows) if !rows.is_empty() => data(out, "losses", |out| {
+                separated(out, "[", ",", "]", *rows, |out, row| {
+                    push(out, "{\"source\": ");
+                    write_string(out, row.source.as_bytes());
+                    let _ = write!(out, ", \"kind\": \"{}\", \"count\": {}}}", row.kind.name(), row.count);
+                });
+            }),
+            Message::Cost(rows) => data(out, "cost", |out| stats::write_json(out, rows)),
+            Message::Attached(_) | Message::Losses(_) | Message::End => {}
+        }
+        self.out.write_if_full()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}

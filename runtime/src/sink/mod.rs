@@ -1,0 +1,99 @@
+//! Where output goes. The library prints nothing itself: a sink wraps what the command line gives it.
+
+mod json;
+mod text;
+
+pub use json::JsonSink;
+pub use text::TextSink;
+
+use crate::{losses::Lost, maps::Snapshot, stats::Cost, style::Style};
+use std::io;
+use weftrace_artifact::{action::LogLevel, ty::Type};
+
+/// A place in the script, as messages show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1; `end_column` is one past the last.
+    pub column: u32,
+    pub end_column: u32,
+}
+
+/// Everything a session has to say.
+#[derive(Debug)]
+pub enum Message<'a> {
+    /// Formatted already.
+    Printf(&'a [u8]),
+    /// errorf, warnf, debugf; and run-time warnings.
+    Log { level: LogLevel, text: &'a [u8], at: &'a Location },
+    /// `print(e)`
+    Value { ty: &'a Type, bytes: &'a [u8] },
+    /// `print(@m)`; and all maps at the end (then not `explicit`: an unset scalar prints nothing).
+    Map { map: &'a Snapshot<'a>, top: u32, div: u32, explicit: bool },
+    Time(&'a [u8]),
+    Join(&'a [u8]),
+    Cat(&'a [u8]),
+    System(&'a [u8]),
+    /// Probes that attached.
+    Attached(usize),
+    /// A probe that did not attach, with the reason.
+    NotAttached { probe: &'a str, why: &'a str, remedy: Option<&'a str>, at: &'a Location },
+    /// Events lost since this was last told.
+    LostEvents(u64),
+    /// The whole table, at the end.
+    Losses(&'a [Lost]),
+    /// What the probes cost, at the end.
+    Cost(&'a [Cost]),
+    /// The run is over: maps follow.
+    End,
+    /// Made by others (joins, alerts): both forms ready, without a newline at the end.
+    Record { kind: &'a str, text: &'a [u8], json: &'a [u8] },
+}
+
+/// Takes messages; buffers until [`Sink::flush`].
+pub trait Sink {
+    fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()>;
+    fn flush(&mut self) -> io::Result<()>;
+}
+
+/// A buffer is written when it holds this much, flush or not.
+const FULL: usize = 64 * 1024;
+
+/// Bytes on their way to a writer.
+pub(crate) struct Buffered {
+    bytes: Vec<u8>,
+    to: Box<dyn io::Write>,
+}
+
+impl Buffered {
+    pub(crate) fn new(to: Box<dyn io::Write>) -> Self {
+        Self { bytes: Vec::new(), to }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub(crate) fn write_if_full(&mut self) -> io::Result<()> {
+        if self.bytes.len() >= FULL { self.write() } else { Ok(()) }
+    }
+
+    pub(crate) fn write(&mut self) -> io::Result<()> {
+        if self.bytes.is_empty() {
+            return Ok(());
+        }
+        let result = self.to.write_all(&self.bytes);
+        self.bytes.clear();
+        result
+    }
+
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.write()?;
+        self.to.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests;

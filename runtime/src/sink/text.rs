@@ -1,0 +1,108 @@
+//! Text, as bpftrace prints it.
+
+use super::{Buffered, Location, Message, Sink};
+use crate::{maps, stats, style::Style, text, text::push};
+use std::io::{self, Write};
+use weftrace_artifact::action::LogLevel;
+
+/// Results to one writer, messages about the run to another.
+pub struct TextSink {
+    out: Buffered,
+    err: Buffered,
+    /// `-q`: no "Attached N probes".
+    quiet: bool,
+    /// Whether events were in the output since the last flush, so that messages keep their order on a terminal.
+    level: LogLevel,
+}
+
+impl TextSink {
+    pub fn new(out: Box<dyn Write>, err: Box<dyn Write>, quiet: bool) -> Self {
+        Self { out: Buffered::new(out), err: Buffered::new(err), quiet, level: LogLevel::Warning }
+    }
+
+    /// Shows debugf too.
+    pub fn verbose(mut self) -> Self {
+        self.level = LogLevel::Debug;
+        self
+    }
+
+    fn log(&mut self, level: LogLevel, message: &[u8], at: &Location) {
+        if level == LogLevel::Debug && self.level != LogLevel::Debug {
+            return;
+        }
+        let err = self.err.bytes();
+        write_location(err, at);
+        push(err, level_name(level));
+        push(err, ": ");
+        err.extend_from_slice(message.strip_suffix(b"\n").unwrap_or(message));
+        err.push(b'\n');
+    }
+}
+
+fn level_name(level: LogLevel) -> &'static str {
+    match level {
+        LogLevel::Error => "ERROR",
+        LogLevel::Warning => "WARNING",
+        LogLevel::Debug => "DEBUG",
+    }
+}
+
+fn write_location(out: &mut Vec<u8>, at: &Location) {
+    if !at.file.is_empty() {
+        let _ = write!(out, "{}:{}:{}-{}: ", at.file, at.line, at.column, at.end_column);
+    }
+}
+
+impl Sink for TextSink {
+    fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()> {
+        let out = self.out.bytes();
+        match message {
+            Message::Printf(bytes) | Message::Time(bytes) | Message::Cat(bytes) => out.extend_from_slice(bytes),
+            Message::Join(bytes) | Message::System(bytes) => {
+                out.extend_from_slice(bytes);
+                out.push(b'\n');
+            }
+            Message::Record { text, .. } => {
+                out.extend_from_slice(text);
+                out.push(b'\n');
+            }
+            Message::Value { ty, bytes } => {
+                text::write_value(out, ty, bytes, style);
+                out.push(b'\n');
+            }
+            Message::Map { map, top, div, explicit } => maps::write_text(out, map, *top, *div, *explicit, style),
+            Message::End => out.extend_from_slice(b"\n\n"),
+            Message::Log { level, text, at } => self.log(*level, text, at),
+            Message::Attached(n) => {
+                if !self.quiet {
+                    let s = if *n == 1 { "" } else { "s" };
+                    let _ = writeln!(self.err.bytes(), "Attached {n} probe{s}");
+                }
+            }
+            Message::NotAttached { probe, why, remedy, at } => {
+                let mut line = format!("{probe} did not attach: {why}");
+                if let Some(remedy) = remedy {
+                    line += "\n   = ";
+                    line += remedy;
+                }
+                self.log(LogLevel::Warning, line.as_bytes(), at);
+            }
+            Message::LostEvents(n) => drop(writeln!(self.err.bytes(), "Lost {n} events")),
+            Message::Losses(rows) => {
+                for row in *rows {
+                    let _ = writeln!(self.err.bytes(), "WARNING: {row}");
+                }
+            }
+            Message::Cost(rows) => stats::write_text(self.err.bytes(), rows),
+        }
+        self.out.write_if_full()?;
+        self.err.write_if_full()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()?;
+        // Nobody may be reading messages any more; results still count.
+        let _ = self.err.flush();
+        Ok(())
+    }
+}

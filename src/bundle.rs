@@ -1,0 +1,32 @@
+//! The scripts that ship with the binary, by name.
+
+/// (name, text)
+pub type Script = (&'static str, &'static str);
+
+macro_rules! bundled {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../scripts/", $name, ".probe")))),*]
+    };
+}
+
+/// Sorted by name; `std/…` are modules for `import`.
+pub const SCRIPTS: &[Script] = bundled![
+    "http/slow_requests",
+    "std/http",
+    "std/tcp",
+    "tcp/connect_latency",
+    "tcp/retransmit",
+    "tcp/sack",
+    "tcp/zero_window",
+];
+
+pub fn find(name: &str) -> Option<&'static str> {
+    SCRIPTS.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
+}
+
+/// The value of a header line of a script: `// title:   …`.
+pub fn header<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines()
+        .map_while(|line| line.strip_prefix("//"))
+        .find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':').map(str::trim))
+}

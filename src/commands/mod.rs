@@ -1,0 +1,19 @@
+//! One file per command.
+
+mod check;
+mod doctor;
+mod dump;
+mod list;
+mod run;
+
+use crate::{args::Command, exit::ExitStatus};
+
+pub fn run(command: Command) -> ExitStatus {
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(&args),
+        Command::Dump(args) => dump::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}

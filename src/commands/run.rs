@@ -1,0 +1,158 @@
+//! `weftrace run`.
+
+use crate::{
+    args::{Format, Run},
+    exit::ExitStatus,
+    frontend::{self, Setting},
+    printer,
+};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, IsTerminal, Write},
+};
+use weftrace_artifact::{
+    Artifact,
+    plan::{Unit, Way},
+};
+use weftrace_runtime::{
+    Error, Outcome, Session, SessionOptions,
+    sink::{JsonSink, Sink, TextSink},
+};
+
+pub fn run(args: Run) -> ExitStatus {
+    let setting = Setting { reading_file: !args.read.is_empty(), unsafe_ok: args.r#unsafe, pid: args.pid };
+    let mut loaded = match frontend::load(&args.source, &setting) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    let program = loaded.check();
+    let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
+    let failed = loaded.has_errors();
+    loaded.report(args.quiet, frontend::text_style());
+    if failed {
+        return ExitStatus::Script;
+    }
+    let name = loaded.name.clone();
+    drop((program, loaded));
+    match execute(&name, artifact, &args) {
+        Ok(outcome) => finish(&outcome, &args),
+        Err(error) => {
+            printer::err_line(&format!("error: {error}"));
+            if let Error::Attach { remedy: Some(remedy), .. } = &error {
+                printer::err_line(&format!("  = {remedy}"));
+            }
+            match error {
+                Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
+                _ => ExitStatus::Attach,
+            }
+        }
+    }
+}
+
+fn execute(name: &str, artifact: Artifact, args: &Run) -> Result<Outcome, Error> {
+    let options = SessionOptions {
+        read: args.read.clone(),
+        command: args.command.as_deref().map(words).unwrap_or_default(),
+        pid: args.pid,
+        netns: args.netns.clone(),
+        run_for: if args.dry_run { Some(std::time::Duration::ZERO) } else { args.duration },
+        count: args.count,
+        strict: !args.partial,
+        allow_unsafe: args.r#unsafe,
+        cost: false,
+        terminal: args.output.is_none() && io::stdout().is_terminal(),
+        print_maps: !args.dry_run,
+        ..SessionOptions::default()
+    };
+    let opening = opening(name, &artifact, args);
+    let running = Session::new(artifact, options)?.start(sink(args)?)?;
+    if !args.quiet {
+        printer::err_line(&opening);
+    }
+    if std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some() {
+        printer::err_line("__BPFTRACE_NOTIFY_PROBES_ATTACHED");
+    }
+    running.run()
+}
+
+/// `tcp/retransmit: 2 probes, since 09:14:02Z. Ctrl-C ends.`
+fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
+    let kernel = artifact.probes.iter().filter(|p| matches!(p.unit, Unit::Kernel(_))).count();
+    let packets = artifact.probes.iter().filter(|p| p.ways.iter().any(|w| matches!(w, Way::Pcap { .. }))).count();
+    let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+    let mut parts = Vec::new();
+    if kernel > 0 {
+        parts.push(plural(kernel, "kernel probe"));
+    }
+    if packets > 0 {
+        parts.push(plural(packets, "packet block"));
+    }
+    if parts.is_empty() {
+        parts.push(plural(artifact.probes.len(), "probe"));
+    }
+    let end = if args.read.is_empty() { " Ctrl-C ends." } else { "" };
+    format!("{name}: {}.{end}", parts.join(", "))
+}
+
+/// Text or NDJSON, to stdout or `-o FILE`.
+fn sink(args: &Run) -> Result<Box<dyn Sink>, Error> {
+    let to: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout()),
+        Some(path) => Box::new(File::create(path).map_err(Error::Output)?),
+    };
+    Ok(match args.format {
+        Format::Text => {
+            let sink = TextSink::new(to, Box::new(io::stderr()), args.quiet);
+            Box::new(if args.verbose > 0 { sink.verbose() } else { sink })
+        }
+        Format::Json => Box::new(JsonSink::new(to, args.quiet)),
+    })
+}
+
+/// Splits `-c` as a shell splits simple words: blanks, single and double quotes, backslashes.
+fn words(command: &str) -> Vec<OsString> {
+    let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
+    let mut characters = command.chars();
+    while let Some(c) = characters.next() {
+        match (c, quote) {
+            ('\\', None | Some('"')) => {
+                word.extend(characters.next());
+                open = true;
+            }
+            ('\'' | '"', None) => {
+                quote = Some(c);
+                open = true;
+            }
+            (c, Some(q)) if c == q => quote = None,
+            (c, None) if c.is_whitespace() => {
+                if open {
+                    words.push(std::mem::take(&mut word).into());
+                    open = false;
+                }
+            }
+            (c, _) => {
+                word.push(c);
+                open = true;
+            }
+        }
+    }
+    if open {
+        words.push(word.into());
+    }
+    words
+}
+
+fn finish(outcome: &Outcome, args: &Run) -> ExitStatus {
+    if outcome.exit_code != 0 {
+        return ExitStatus::Code(outcome.exit_code as u8);
+    }
+    if !args.read.is_empty() && outcome.damaged {
+        return ExitStatus::Damaged;
+    }
+    ExitStatus::Ok
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

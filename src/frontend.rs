@@ -1,0 +1,168 @@
+//! From what was typed to a checked program and an artifact.
+
+use crate::{args::Source, bundle, exit::ExitStatus, printer, render};
+use std::{ffi::OsString, path::Path};
+use weftrace_artifact::Artifact;
+use weftrace_compiler::driver;
+use weftrace_lang::{
+    ast::Script,
+    check,
+    diag::{Diagnostic, Severity},
+    hir::Program,
+    span::{FileId, SourceMap},
+    syntax,
+};
+use weftrace_probes::world::{HostWorld, ModulePath};
+
+/// What besides the text decides what a script means.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// `--read`
+    pub reading_file: bool,
+    pub unsafe_ok: bool,
+    pub pid: Option<u32>,
+}
+
+/// A script's text, where it came from, and its own arguments.
+pub struct Loaded {
+    pub name: String,
+    pub sources: SourceMap,
+    pub file: FileId,
+    pub script: Script,
+    pub world: HostWorld,
+    pub options: check::Options,
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Reads a script: `-e` text, a file, or a bundled one by name.
+pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
+    let (name, text, directory, arguments) = match (&source.program, source.script.split_first()) {
+        (Some(program), _) => ("-e".to_owned(), program.clone(), None, &source.script[..]),
+        (None, Some((script, arguments))) => {
+            let (name, text, directory) = read(script)?;
+            (name, text, directory, arguments)
+        }
+        (None, None) => {
+            printer::err_line("error: no script: name a file or a bundled script (weftrace list scripts), or write -e 'PROGRAM'");
+            return Err(ExitStatus::Usage);
+        }
+    };
+    let mut sources = SourceMap::default();
+    let file = sources.add(name.clone(), text.clone());
+    let (script, diagnostics) = syntax::parse(&text, file);
+    let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
+    let mut world = HostWorld::new().with_pid(setting.pid).with_modules(modules);
+    if let Some(path) = std::env::var_os("PATH") {
+        world = world.with_search_path(&path.to_string_lossy());
+    }
+    let (positional, named) = script_arguments(arguments);
+    let options = check::Options {
+        positional,
+        named,
+        unsafe_ok: setting.unsafe_ok,
+        reading_file: setting.reading_file,
+        config: environment(),
+        pid: setting.pid,
+        child_pid: None,
+    };
+    Ok(Loaded { name, sources, file, script, world, options, diagnostics })
+}
+
+/// (name for messages, text, directory for imports)
+fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>), ExitStatus> {
+    let path = Path::new(script);
+    let name = script.to_string_lossy().into_owned();
+    match std::fs::read(path) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => {
+                let directory = path.parent().map(Path::to_owned);
+                Ok((name, text, Some(directory.filter(|d| d != Path::new("")).unwrap_or_else(|| ".".into()))))
+            }
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                printer::err_line(&format!("error: {name} is no text: byte {at} is not UTF-8"));
+                Err(ExitStatus::Script)
+            }
+        },
+        Err(_) if bundle::find(&name).is_some() => Ok((name.clone(), bundle::find(&name).unwrap_or_default().to_owned(), None)),
+        Err(error) => {
+            printer::err_line(&format!("error: {name}: {error}"));
+            let names: Vec<&str> = bundle::SCRIPTS.iter().map(|(n, _)| *n).collect();
+            let near = weftrace_lang::suggest::nearest(&name, names.iter().copied(), 3);
+            if !near.is_empty() {
+                printer::err_line(&format!("  = near by name: {}", near.join(", ")));
+            }
+            printer::err_line("  = note: bundled scripts: weftrace list scripts; a program text: weftrace -e 'PROGRAM'");
+            Err(ExitStatus::Script)
+        }
+    }
+}
+
+/// `--name value`, `--name=value` and the rest, in order.
+fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String)>) {
+    let (mut positional, mut named) = (Vec::new(), Vec::new());
+    let mut arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).peekable();
+    while let Some(argument) = arguments.next() {
+        match argument.strip_prefix("--") {
+            Some("") | None => {
+                if argument != "--" {
+                    positional.push(argument);
+                }
+            }
+            Some(flag) => match flag.split_once('=') {
+                Some((name, value)) => named.push((name.to_owned(), value.to_owned())),
+                None => {
+                    let value = arguments.next_if(|next| !next.starts_with("--")).unwrap_or_default();
+                    named.push((flag.to_owned(), value));
+                }
+            },
+        }
+    }
+    (positional, named)
+}
+
+/// `BPFTRACE_MAX_STRLEN=200` is the config variable `max_strlen`.
+fn environment() -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = std::env::vars()
+        .filter_map(|(name, value)| Some((name.strip_prefix("BPFTRACE_")?.to_lowercase(), value)))
+        .filter(|(name, _)| !matches!(name.as_str(), "btf" | "kernel_build" | "kernel_source" | "vmlinux" | "color"))
+        .collect();
+    found.sort();
+    found
+}
+
+impl Loaded {
+    /// Checks the script; findings are added to `diagnostics`.
+    pub fn check(&mut self) -> Program {
+        // What could not be parsed would only be reported again as missing.
+        if self.has_errors() {
+            return Program::default();
+        }
+        let (program, found) = check::analyze(&self.script, &mut self.sources, &self.world, &self.options);
+        self.diagnostics.extend(found);
+        program
+    }
+
+    pub fn compile(&mut self, program: &Program) -> Artifact {
+        let options = driver::Options { read_file: self.options.reading_file, ..driver::Options::default() };
+        let (artifact, found) = driver::compile(program, &self.sources, &self.world, &options);
+        self.diagnostics.extend(found);
+        artifact
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Prints the findings so far (errors always, warnings unless quiet), each once.
+    pub fn report(&mut self, quiet: bool, style: render::Style) {
+        let mut found = std::mem::take(&mut self.diagnostics);
+        found.retain(|d| !quiet || d.severity == Severity::Error);
+        printer::err(&render::render_all(&found, &self.sources, style));
+    }
+}
+
+/// Text in the terminal's colours, or plain.
+pub fn text_style() -> render::Style {
+    if printer::stderr_colour() { render::Style::Colour } else { render::Style::Plain }
+}
