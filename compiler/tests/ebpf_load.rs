@@ -14,7 +14,8 @@ use weftrace_compiler::ebpf::{self, Env, Error, ErrorKind, Features, ProbeId, du
 use weftrace_compiler::ir::builder::FunctionBuilder;
 use weftrace_compiler::ir::{BinaryOp, Cond, Function, Helper, Mem, Size, Space, Target, Ty, Value};
 
-const SCRIPT: &str = "// what a script looks like\ntracepoint:a:b {\n  printf(\"%s\", args.name);\n  @[pid] = count();\n}\n";
+const SCRIPT: &str =
+    "// what a script looks like\ntracepoint:a:b {\n  printf(\"%s\", args.name);\n  @[pid] = count();\n}\n";
 
 fn maps() -> Vec<MapSpec> {
     vec![
@@ -112,7 +113,11 @@ fn count(b: &mut FunctionBuilder, word: Value) {
 fn tracepoint() -> Function {
     let mut b = builder(ProgType::Tracepoint);
     let ctx = b.ctx();
-    let path = FieldPath::Tracepoint { category: "sched".into(), event: "sched_process_exec".into(), field: "filename".into() };
+    let path = FieldPath::Tracepoint {
+        category: "sched".into(),
+        event: "sched_process_exec".into(),
+        field: "filename".into(),
+    };
     // `__data_loc`: offset of the string in the record.
     let loc = b.load_field(Mem::U32, ctx, 8, &path);
     let offset = b.binary_imm(BinaryOp::Band, loc, 0xffff);
@@ -167,6 +172,10 @@ fn newer_instructions_are_accepted() {
     let new = compile(&func, ProbeId::Constant(0), Features { cpu_v4: true, ..Features::default() });
     assert!(new.insns.len() < old.insns.len());
     accepted(&old, 0);
+    if support::kernel_exec::available() && support::kernel_exec::kernel_before(6, 6) {
+        println!("SKIP cpu v4: needs kernel 6.6");
+        return;
+    }
     accepted(&new, 0);
 }
 
@@ -204,7 +213,8 @@ fn kprobe_and_perf_event_programs() {
 }
 
 fn trace_type_id(event: &str) -> Option<u32> {
-    let out = std::process::Command::new("bpftool").args(["btf", "dump", "file", "/sys/kernel/btf/vmlinux"]).output().ok()?;
+    let out =
+        std::process::Command::new("bpftool").args(["btf", "dump", "file", "/sys/kernel/btf/vmlinux"]).output().ok()?;
     let wanted = format!("TYPEDEF 'btf_trace_{event}'");
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
     let line = text.lines().find(|l| l.contains(&wanted))?;
@@ -254,7 +264,8 @@ fn a_refusal_quotes_the_script() {
     let image = compile(&b.finish(), ProbeId::Constant(0), Features::default());
     let Some(result) = load(&image, 0) else { return };
     let log = result.expect_err("a load beyond the record");
-    assert!(log.contains("; @[pid] = count(); @ example.probe:4"), "{log}");
+    // Kernels from 6.10 on add `@ example.probe:4`.
+    assert!(log.contains("; @[pid] = count();"), "{log}");
 }
 
 #[test]
@@ -263,7 +274,6 @@ fn spans_lead_back_to_the_script() {
     assert_eq!(image.spans[0].0, 0);
     assert!(image.spans.windows(2).all(|w| w[0].0 < w[1].0 && w[0].1 != w[1].1));
     let text = dump::disassemble(&image, &maps(), &sources());
-    println!("{text}");
     assert!(text.contains("; printf(\"%s\", args.name); @ example.probe:3"), "{text}");
     assert!(text.contains("call ringbuf_reserve#131"), "{text}");
     assert!(text.contains("off = offset of sched:sched_process_exec.filename"), "{text}");
@@ -288,8 +298,9 @@ fn what_cannot_be_is_an_error() {
     assert_eq!(compile(&b.finish(), &maps(), 100).unwrap_err().kind, ErrorKind::NotKernel);
 
     let mut b = builder(ProgType::Tracepoint);
-    for _ in 0..5 {
-        let slot = b.slot(8000, 8);
+    let slots: Vec<_> = (0..5).map(|_| b.slot(8000, 8)).collect();
+    // All are in use at once.
+    for &slot in slots.iter().chain(&slots) {
         let p = b.slot_addr(slot);
         b.fill(p, 0, 8000);
     }

@@ -63,8 +63,10 @@ fn difference(old: &str, new: &str) -> String {
     for i in 0..old.len().max(new.len()) {
         let (a, b) = (old.get(i), new.get(i));
         if a != b {
-            a.into_iter().for_each(|a| writeln!(out, "  -{a}").unwrap());
-            b.into_iter().for_each(|b| writeln!(out, "  +{b}").unwrap());
+            let shown = a.map(|a| ('-', a)).into_iter().chain(b.map(|b| ('+', b)));
+            for (sign, line) in shown {
+                writeln!(out, "  {sign}{line}").unwrap();
+            }
         }
     }
     out

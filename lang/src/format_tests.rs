@@ -27,7 +27,7 @@ fn flags_width_precision_length() {
     assert_eq!(spec("%i").conv, 'd');
     assert_eq!(spec("%rx").conv, 'R');
     assert_eq!(spec("%rh").conv, 'H');
-    assert_eq!(spec("%#x").alternate, true);
+    assert!(spec("%#x").alternate);
 }
 
 #[test]

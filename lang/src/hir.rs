@@ -271,6 +271,7 @@ pub enum Provider {
     Tracepoint { category: String, event: String },
     RawTracepoint { event: String },
     Kprobe { function: String, module: Option<String>, offset: u64, ret: bool },
+    /// `offset` in the file.
     Uprobe { path: String, symbol: String, offset: u64, ret: bool, pid: Option<u32> },
     Pcap { interface: String, filter: Option<(String, Span)> },
     Join { join: JoinRef, on: JoinEvent },

@@ -231,7 +231,7 @@ impl Dump<'_> {
                 format!("({} ? {} : {})", self.expr(cond), self.expr(then), self.expr(otherwise))
             }
             ExprKind::Coalesce { left, right } => format!("({} ?? {})", self.expr(left), self.expr(right)),
-            ExprKind::Cast(inner) => format!("({}){}", self.typed(e), self.expr(inner)),
+            ExprKind::Cast(inner) => format!("({}){}", typed(e), self.expr(inner)),
             ExprKind::Tuple(items) => format!("({})", self.list(items)),
             ExprKind::Record(items) => {
                 let items: Vec<String> = items.iter().map(|(n, i)| format!("{n}={}", self.expr(i))).collect();
@@ -242,14 +242,6 @@ impl Dump<'_> {
             ExprKind::IncVar { var, delta, prefix } => step(&self.var(var.index()), *delta, *prefix),
             ExprKind::IncMap { map, key, delta, prefix } => step(&self.element(map.index(), key.as_deref()), *delta, *prefix),
             _ => self.leaf(e),
-        }
-    }
-
-    /// A cast's type; pointers with where they point.
-    fn typed(&self, e: &Expr) -> String {
-        match &e.ty {
-            crate::hir::Ty::Ptr { space, .. } => format!("{}@{space:?}", type_name(&e.ty)),
-            other => type_name(other),
         }
     }
 
@@ -292,6 +284,14 @@ impl Dump<'_> {
         inner.stmts(b);
         let lines: Vec<&str> = inner.out.lines().map(str::trim).collect();
         format!("{{ {} }}", lines.join("; "))
+    }
+}
+
+/// A cast's type; pointers with where they point.
+fn typed(e: &Expr) -> String {
+    match &e.ty {
+        crate::hir::Ty::Ptr { space, .. } => format!("{}@{space:?}", type_name(&e.ty)),
+        other => type_name(other),
     }
 }
 

@@ -1,6 +1,7 @@
 //! File tests of the checker: `tests/check/{wrong,right}/*.probe` hold cases, `==== title` before each; the `.out` beside
 //! holds what is found and, where there is no error, the HIR. `// opt: …` lines in a case are its command line.
 //! WEFTRACE_BLESS=1 writes the expectations.
+#![allow(clippy::print_stdout, reason = "what was run and skipped")]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,7 @@ fn check(text: &str, world: &RecordedWorld) -> (String, bool) {
     let mut out = render(&sources, &diags);
     if !failed {
         out.push_str(&dump(&program));
+        assert!(!dump(&program).contains("unknown"), "accepted with an unknown type:\n{text}\n{}", dump(&program));
         // What was asked is all that is needed to check it again.
         let replay = RecordedWorld::new(recorder.into_log());
         let mut again = SourceMap::default();

@@ -1,5 +1,6 @@
 //! Every program of bpftrace's suite and tools goes through the checker without a panic, and most are accepted. Its source
 //! tree isn't committed: WEFTRACE_BPFTRACE_SRC names it.
+#![allow(clippy::print_stdout, reason = "what was run and skipped")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -138,10 +139,13 @@ fn bpftrace_programs_are_checked_without_panic() {
         let file = sources.add(origin.clone(), text.clone());
         let (script, parsed) = parse(text, file);
         let (program, found) = analyze(&script, &mut sources, &world, &opts);
-        let _ = dump(&program);
+        let text_form = dump(&program);
         let errors: Vec<_> = parsed.iter().chain(&found).filter(|d| d.severity == Severity::Error).collect();
         match errors.first() {
-            None => accepted += 1,
+            None => {
+                accepted += 1;
+                assert!(!text_form.contains("unknown"), "{origin} is accepted with an unknown type:\n{text}\n{text_form}");
+            }
             Some(_) if *fails => refused += 1,
             Some(d) => why.entry(d.code).or_default().push(format!("{origin}: {} `{}`", d.message, sources.snippet(d.span))),
         }

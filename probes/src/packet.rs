@@ -21,7 +21,7 @@ pub use raw::{LinkType, RawPacket};
 use weftrace_artifact::packet::PacketView;
 
 /// All of [`weftrace_artifact::packet::needs`].
-pub const ALL_NEEDS: u32 = (1 << 6) - 1;
+pub const ALL_NEEDS: u32 = (1 << 7) - 1;
 
 /// One step for fuzzers: bytes as a packet of any link type, then as a capture file whose packets share one pipeline. Must
 /// return, whatever the bytes are.

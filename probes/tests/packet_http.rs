@@ -1,4 +1,5 @@
 //! HTTP on made-up connections: however the bytes are cut, repeated, reordered or lost.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod packet_support;
 
@@ -115,11 +116,14 @@ fn one_exchange_with_its_times() {
     conn.ack(1);
     conn.send(1, &OK[..30]); // 6
     conn.send(1, &OK[30..]); // 7
+    assert_eq!(conn.messages(), (1, 1));
+    assert!(conn.seen().is_empty(), "it may have to be sent again");
+    conn.ack(0); // 8
     assert_eq!(conn.seen(), [("GET", "/a", 200, true)]);
     assert_eq!(conn.messages(), (1, 1));
     let (frame, view) = conn.ended[0];
     let http = view.http;
-    assert_eq!(frame, 7);
+    assert_eq!(frame, 8);
     assert_eq!((http.start, http.request_end, http.first_byte, http.end), (4 * MS, 4 * MS, 6 * MS, 7 * MS));
     assert_eq!((http.duration, http.first_on_conn, view.conn_opened), (3 * MS, 1, MS));
     assert_eq!((http.request_from, http.request_to), (0, GET.len() as u64));
@@ -128,7 +132,26 @@ fn one_exchange_with_its_times() {
     // A second one on the same connection is not the first.
     conn.send(0, GET);
     conn.send(1, OK);
+    conn.ack(0);
     assert_eq!((conn.ended[1].1.http.first_on_conn, conn.seen().len()), (0, 2));
+}
+
+/// Captured at the server: the response is seen when it is sent, and again when it was lost.
+#[test]
+fn a_lost_response_ends_with_its_retransmission() {
+    let mut conn = Conn::open();
+    conn.send(0, GET); // frame 4
+    let start = conn.seq[1];
+    conn.send(1, OK); // 5
+    conn.with_ack(0, conn.seq[0], start, ACK, b""); // 6: not arrived
+    conn.raw(1, start, ACK | PSH, OK); // 7
+    conn.ack(0); // 8
+    assert_eq!(conn.seen(), [("GET", "/a", 200, true)]);
+    assert_eq!((conn.ended[0].0, conn.ended[0].1.http.first_byte, conn.ended[0].1.http.end), (8, 5 * MS, 7 * MS));
+    // Once it is acknowledged, a needless copy changes nothing.
+    conn.raw(1, start, ACK | PSH, OK);
+    conn.ack(0);
+    assert_eq!(conn.seen().len(), 1);
 }
 
 #[test]
@@ -143,6 +166,7 @@ fn heads_cut_at_every_place() {
             conn.send(0, &post[cut..]);
             conn.send(1, &answer[..cut2]);
             conn.send(1, &answer[cut2..]);
+            conn.ack(0);
             assert_eq!(conn.seen(), [("POST", "/b", 201, true)], "cut at {cut} and {cut2}");
             assert_eq!(conn.messages(), (1, 1), "cut at {cut} and {cut2}");
             assert_eq!(conn.counters().http_gaps, 0);
@@ -150,8 +174,12 @@ fn heads_cut_at_every_place() {
     }
     // Byte by byte.
     let mut conn = Conn::open();
-    post.iter().for_each(|byte| conn.send(0, &[*byte]));
-    answer.iter().for_each(|byte| conn.send(1, &[*byte]));
+    for (from, bytes) in [(0, &post[..]), (1, &answer[..])] {
+        for byte in bytes {
+            conn.send(from, &[*byte]);
+        }
+    }
+    conn.ack(0);
     assert_eq!(conn.seen(), [("POST", "/b", 201, true)]);
 }
 
@@ -173,6 +201,7 @@ fn reordered_and_repeated_segments() {
         }
         conn.seq[0] = start.wrapping_add(GET.len() as u32);
         conn.send(1, OK);
+        conn.ack(0);
         assert_eq!(conn.seen(), [("GET", "/a", 200, true)], "order {order:?}");
         assert_eq!(conn.messages().0, 1, "order {order:?}");
         tried += 1;
@@ -189,6 +218,7 @@ fn pipelined_requests_are_answered_in_order() {
     // The response to HEAD announces a body that does not come; 304 has none either.
     let answers = [OK, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"].concat();
     conn.send(1, &answers);
+    conn.ack(0);
     assert_eq!(conn.seen(), [("GET", "/a", 200, true), ("HEAD", "/h", 200, true), ("GET", "/c", 304, true)]);
     // All in one packet: told apart by part.
     let parts: Vec<u32> = conn.ended.iter().map(|(_, view)| view.http.part).collect();
@@ -203,6 +233,7 @@ fn interim_responses_end_nothing() {
     assert_eq!(conn.messages(), (0, 1));
     conn.send(0, b"abc");
     conn.send(1, b"HTTP/1.1 204 No Content\r\n\r\n");
+    conn.ack(0);
     assert_eq!(conn.seen(), [("PUT", "/p", 204, true)]);
     assert_eq!(conn.messages(), (1, 2));
     assert_eq!(conn.ended[0].1.http.request_end, 6 * MS);
@@ -216,6 +247,7 @@ fn a_body_without_length_ends_with_the_connection() {
     conn.send(1, b" bytes");
     assert!(conn.seen().is_empty());
     conn.close(1, FIN);
+    conn.ack(0);
     assert_eq!(conn.seen(), [("GET", "/old", 200, true)]);
     assert_eq!(conn.messages(), (1, 1));
 }
@@ -277,6 +309,7 @@ fn a_gap_inside_a_known_body_loses_no_framing() {
     assert_eq!(conn.messages(), (1, 0));
     conn.send(0, GET);
     conn.send(1, OK);
+    conn.ack(0);
     assert_eq!(conn.seen()[1], ("GET", "/a", 200, true));
     assert_eq!(conn.counters().http_gaps, 1);
 }
@@ -309,6 +342,7 @@ fn a_lost_request_leaves_its_response_alone() {
     conn.send(0, b"GET /seen HTTP/1.1\r\n\r\n");
     conn.ack(1);
     conn.send(1, OK);
+    conn.ack(0);
     assert_eq!(conn.seen(), [("GET", "/seen", 200, true)]);
     assert_eq!(conn.messages(), (1, 2));
 }
@@ -324,6 +358,7 @@ fn other_protocols_cost_nothing_and_say_nothing() {
     // HTTP after something else (SOCKS) is found.
     conn.send(0, GET);
     conn.send(1, OK);
+    conn.ack(0);
     assert_eq!(conn.seen(), [("GET", "/a", 200, true)]);
     assert_eq!(conn.ended[0].1.http.request_from, 20);
 }
@@ -338,6 +373,7 @@ fn a_new_connection_on_the_same_ports_starts_afresh() {
     conn.raw(1, 799_999, SYN | ACK, b"");
     conn.send(0, GET);
     conn.send(1, OK);
+    conn.ack(0);
     assert_eq!(conn.seen()[1], ("GET", "/a", 200, true));
     assert_eq!(conn.ended[1].1.http.first_on_conn, 1);
     assert_eq!(conn.ended[1].1.tcp_stream, 1);
@@ -356,4 +392,20 @@ fn heads_beyond_the_limit_are_given_up() {
     // The next one is found at its segment.
     conn.send(0, GET);
     assert_eq!(conn.messages(), (1, 0));
+}
+
+#[test]
+fn answers_never_acknowledged_are_kept_within_bounds() {
+    let mut conn = Conn::open();
+    let (mut seq, acked) = (conn.seq[0], conn.seq[1]);
+    for _ in 0..1_000 {
+        // The client's acknowledgements stand still.
+        conn.with_ack(0, seq, acked, ACK, GET);
+        seq = seq.wrapping_add(GET.len() as u32);
+        conn.send(1, OK);
+    }
+    assert_eq!((conn.messages(), conn.seen().len()), ((1_000, 1_000), 1_000 - 256));
+    conn.close(1, RST);
+    assert_eq!(conn.seen().len(), 1_000);
+    assert_eq!(conn.counters().http_dropped, 0);
 }

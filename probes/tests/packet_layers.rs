@@ -1,4 +1,5 @@
 //! One TCP segment inside every link layer and tunnel: the same TCP is found in all of them.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod packet_support;
 
@@ -196,7 +197,9 @@ fn sack_and_duplicate_sack() {
     let block = |le: u32, re: u32| [le.to_be_bytes(), re.to_be_bytes()].concat();
     let with = |blocks: &[(u32, u32)]| {
         let mut options = vec![1, 1, 5, 2 + 8 * blocks.len() as u8];
-        blocks.iter().for_each(|(le, re)| options.extend(block(*le, *re)));
+        for (le, re) in blocks {
+            options.extend(block(*le, *re));
+        }
         view(LinkType::ETHERNET, &Tcp { seq: 1, ack: 1_000, options, ..Tcp::new(1, 1, 2, 2) }.frame())
     };
     let seen = with(&[(1_500, 1_600), (1_200, 1_300)]);

@@ -1,5 +1,6 @@
 //! Live capture: on loopback, on all devices, inside another network namespace.
 #![cfg(feature = "live")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

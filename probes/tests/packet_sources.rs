@@ -1,4 +1,5 @@
 //! Capture files: every variant of the formats, several files, damage.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod packet_support;
 

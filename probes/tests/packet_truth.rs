@@ -1,4 +1,5 @@
 //! Real captures: every count and every frame number must equal tshark's, as recorded in truth.jsonl.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod packet_support;
 

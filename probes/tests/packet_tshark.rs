@@ -1,5 +1,6 @@
 //! Field by field against tshark, on demand: `WEFTRACE_TSHARK=1`. Made with tshark 4.0, whose last occurrence of a field is the
 //! innermost layer's.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod packet_support;
 
@@ -134,7 +135,7 @@ fn excused(file: &str, view: &PacketView, name: &str, want: &str, have: &str) ->
     // tshark takes bytes ahead of a hole at once; here they wait until the hole is known to stay.
     let ahead = is_http && [("tcptrace-http.dmp", 706), ("zeek-erspan.pcap", 244), ("zeek-erspan.pcap", 260)].contains(&(file, view.number));
     // The packet quoted in an ICMP error is not dissected.
-    let quoted = view.ip_proto == 1 && want.contains('\u{1f}') || view.ip_proto == 1 && name.starts_with("tcp.");
+    let quoted = view.ip_proto == 1 && (want.contains('\u{1f}') || name.starts_with("tcp."));
     // Frames cut short inside a header: tshark shows what comes before the cut.
     let cut = file == "zeek-cisco-fabric-path.pcap";
     // An empty SACK option, on which tshark stops.

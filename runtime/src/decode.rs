@@ -19,7 +19,7 @@ impl Num {
     }
 
     /// Divided by `div` (0 counts as 1), rounded to zero.
-    pub fn div(self, div: u32) -> Self {
+    pub fn divided(self, div: u32) -> Self {
         match self {
             Self::Signed(v) => Self::Signed(v / i64::from(div.max(1))),
             Self::Unsigned(v) => Self::Unsigned(v / u64::from(div.max(1))),

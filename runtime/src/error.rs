@@ -1,6 +1,6 @@
 //! Why a session could not start or go on.
 
-use crate::{child::ChildError, native::CodeError};
+use crate::{native::CodeError, session::AttachFailure, sys::ChildError};
 use std::io;
 use weftrace_probes::kernel::{MapError, sys::SyscallError};
 
@@ -23,8 +23,9 @@ pub enum Error {
     /// Strict: the first of the probes that did not attach.
     #[error("{probe}: {why}")]
     Attach { probe: String, why: String, remedy: Option<String> },
+    /// Each has been told to the sink.
     #[error("no probe attached")]
-    NothingAttached,
+    NothingAttached(Vec<AttachFailure>),
     /// A capture file or device.
     #[error("{source_name}: {why}")]
     Packets { source_name: String, why: String },

@@ -64,7 +64,7 @@ fn write_scalar(out: &mut Vec<u8>, ty: &Type, num: Num, div: u32) {
     match ty {
         Type::Bool => push(out, if num.bits() != 0 { "true" } else { "false" }),
         Type::Ptr | Type::Enum { .. } => write_num(out, num),
-        _ => write_num(out, num.div(div)),
+        _ => write_num(out, num.divided(div)),
     }
 }
 

@@ -4,12 +4,11 @@
 //! - [`sink`]: where output goes, as text or NDJSON in bpftrace's shapes.
 //! - [`decode`], [`text`], [`json`], [`format`], [`maps`]: values, pure.
 //! - [`native`]: handlers compiled to machine code.
-//! - [`ring`]: the kernel's event ring. [`losses`]: what was not delivered.
+//! - [`sys`]: the kernel's event ring, the child of `-c`, clocks. [`losses`]: what was not delivered.
 //! - [`join`]: records of all layers to one record per request, pure.
 //!
-//! Files with `unsafe`: `ring`, `child`, `names/clock`, `maps/take`, `native/{code,helpers,run}`.
+//! Files with `unsafe`: those of `sys/`, and `native/{code,helpers,run}`.
 
-pub mod child;
 pub mod decode;
 mod engine;
 mod error;
@@ -20,11 +19,11 @@ pub mod losses;
 pub mod maps;
 pub mod names;
 pub mod native;
-pub mod ring;
 mod session;
 pub mod sink;
 pub mod stats;
 pub mod style;
+pub mod sys;
 pub mod text;
 
 pub use engine::{StopHandle, StreamConsumer};

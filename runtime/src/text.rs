@@ -98,7 +98,7 @@ pub fn write_scalar(out: &mut Vec<u8>, ty: &Type, num: Num, div: u32) {
             Some(name) => push(out, name),
             None => write_num(out, num),
         },
-        _ => write_num(out, num.div(div)),
+        _ => write_num(out, num.divided(div)),
     }
 }
 

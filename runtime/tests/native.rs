@@ -19,7 +19,7 @@ fn artifact() -> Artifact {
     n.home = Home::User;
     Artifact {
         maps: vec![n],
-        handlers: handlers(&[0, 1, 2, 3, 4, 5, 6]),
+        handlers: handlers(&[&[0], &[1], &[2], &[3], &[4], &[5], &[6]]),
         actions: vec![
             printf_text("begin\n"),
             printf_text("tick\n"),

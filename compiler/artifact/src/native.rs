@@ -74,8 +74,11 @@ pub enum NativeHelper {
     MapLen,
     /// (env, subject, dst): writes the packet's [`crate::abi::ConnKey`] → 1, or 0 if it has none
     PacketConn,
+    /// (env, map, index, key, value) → 1: copies the key and the value of element `index`, in the order of key bytes, or 0 past the
+    /// last. Index 0 takes a snapshot that the following calls read; kernel parts of aggregates are merged.
+    MapAt,
 }
 
 impl NativeHelper {
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 18;
 }

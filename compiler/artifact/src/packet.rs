@@ -27,7 +27,7 @@ pub mod layer {
     pub const HTTP_REQUEST: u32 = 1 << 7;
     /// A response ends in this packet (head and body, as Wireshark reassembles them).
     pub const HTTP_RESPONSE: u32 = 1 << 8;
-    /// An exchange ends in this packet, by the last byte of its response or by the end of the connection: `http.exchange.*` is known.
+    /// An exchange has ended: this packet acknowledges its response, or ends the connection. `http.exchange.*` is known.
     pub const HTTP_EXCHANGE: u32 = 1 << 9;
     pub const TCP_MSS: u32 = 1 << 10;
     pub const TCP_WSCALE: u32 = 1 << 11;
@@ -76,6 +76,8 @@ pub mod needs {
     pub const SEGMENTS: u32 = 1 << 4;
     /// TCP options of every segment (those of SYNs are read for flows anyway).
     pub const OPTIONS: u32 = 1 << 5;
+    /// Payload bytes: nothing to compute, but whole packets must be captured.
+    pub const PAYLOAD: u32 = 1 << 6;
 }
 
 /// Bits of [`PacketView::analysis`], tcp-analysis-spec's names.

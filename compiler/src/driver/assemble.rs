@@ -127,6 +127,6 @@ fn size_scratch(maps: &mut Vec<MapSpec>, programs: &[ProgramImage]) {
     }
 }
 
-fn span(place: Place) -> Span {
+pub(super) fn span(place: Place) -> Span {
     Span { file: FileId(place.file), start: place.start, end: place.end }
 }

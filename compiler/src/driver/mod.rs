@@ -104,11 +104,21 @@ fn lower<'a>(
     units::lower_probes(&mut module, &mut units);
     let joins = joins::lower_joins(&mut module, &mut units);
     let tables = assemble::tables(module, joins, &units);
+    let mut malformed = vec![];
     units.kernel.iter_mut().map(|k| &mut k.function).chain(&mut units.native).for_each(|f| {
-        debug_assert_eq!(crate::ir::verify::verify_with_maps(f, Some(&tables.maps)).map_err(|e| format!("{e}\n{f}")), Ok(()));
-        if options.optimise {
+        if let Err(e) = crate::ir::verify::verify_with_maps(f, Some(&tables.maps)) {
+            let place = f.spans.first().copied().unwrap_or_default();
+            malformed.push(Diagnostic::error("internal", assemble::span(place), format!("a bug in weftrace: malformed code: {e}")));
+        } else if options.optimise {
             crate::opt::run(f);
         }
     });
+    if !malformed.is_empty() {
+        // Nothing that follows may see such code.
+        units.diagnostics.extend(malformed);
+        units.kernel.clear();
+        units.native.clear();
+        units.probes.clear();
+    }
     (units, tables)
 }

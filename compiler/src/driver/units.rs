@@ -42,7 +42,7 @@ pub struct Units {
 pub(super) fn lower_probes<'a>(module: &mut Module<'a>, units: &mut Units) {
     let (program, placement) = (module.program, module.placement);
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
-        if placed.side == Side::Not {
+        if matches!(placed.side, Side::Not | Side::Unread) {
             let names = probe.targets.iter().map(|t| (t.name.clone(), placed.reason.clone()));
             units.left_out.extend(names);
             continue;

@@ -75,7 +75,7 @@ impl Builder {
     fn begin(&mut self, name: &str, kind: u32, vlen: usize, size_or_type: u32) -> TypeId {
         let name = self.string(name);
         self.word(name);
-        self.word(kind << 24 | vlen as u32 & 0xffff);
+        self.word((kind << 24) | (vlen as u32 & 0xffff));
         self.word(size_or_type);
         self.count += 1;
         TypeId(self.count)
@@ -83,7 +83,7 @@ impl Builder {
 
     pub fn int(&mut self, name: &str, bytes: u32, signed: bool) -> TypeId {
         let id = self.begin(name, KIND_INT, 0, bytes);
-        self.word(u32::from(signed) << 24 | bytes * 8);
+        self.word((u32::from(signed) << 24) | (bytes * 8));
         id
     }
 
@@ -159,8 +159,7 @@ impl Builder {
 
 /// A name that BTF and C accept: letters, digits and underscores, not a digit first, at most 100 bytes.
 pub fn identifier(name: &str) -> String {
-    let mut out: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(100).collect();
+    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).take(100).collect();
     if out.is_empty() || out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, '_');
     }

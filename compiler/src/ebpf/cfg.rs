@@ -75,7 +75,8 @@ impl Cfg {
 
     /// The nearest block that dominates all of `blocks` and is in no loop; the entry if there are none.
     pub(super) fn place_before(&self, func: &Function, blocks: impl IntoIterator<Item = Block>) -> Block {
-        let mut found = blocks.into_iter().filter(|&b| self.is_reachable(b)).reduce(|a, b| self.common(a, b)).unwrap_or(Block(0));
+        let mut found =
+            blocks.into_iter().filter(|&b| self.is_reachable(b)).reduce(|a, b| self.common(a, b)).unwrap_or(Block(0));
         while found != Block(0) && in_loop(func, found) {
             found = self.idom[found.index()];
         }
@@ -103,9 +104,8 @@ fn reverse_postorder(func: &Function) -> Vec<Block> {
     let mut seen = vec![false; func.blocks.len()];
     let mut order = Vec::new();
     // (block, successors still to visit): the last successor first, so that the first one ends up nearest.
-    let successors = |b: Block| -> Vec<Block> {
-        func.blocks[b.index()].term.targets().iter().map(|(dest, _)| dest.block).collect()
-    };
+    let successors =
+        |b: Block| -> Vec<Block> { func.blocks[b.index()].term.targets().iter().map(|(dest, _)| dest.block).collect() };
     if func.blocks.is_empty() {
         return order;
     }

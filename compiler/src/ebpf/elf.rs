@@ -51,7 +51,7 @@ pub fn object(artifact: &Artifact) -> Result<Vec<u8>, object::write::Error> {
         let (mut funcs, mut lines) = (Vec::new(), Vec::new());
         for program in programs {
             let image = &artifact.programs[program];
-            let name = unique(&mut names, identifier(&image.name));
+            let name = unique(&mut names, &identifier(&image.name));
             let offset = add_program(&mut obj, section, image, &name, &maps)?;
             let (func, p) = program_func(&mut btf, int, proto, &name);
             proto = Some(p);
@@ -75,8 +75,8 @@ fn add_plain(obj: &mut Object<'_>, name: &str, data: Vec<u8>) {
 }
 
 /// A name not taken yet.
-fn unique(names: &mut HashSet<String>, name: String) -> String {
-    let mut candidate = name.clone();
+fn unique(names: &mut HashSet<String>, name: &str) -> String {
+    let mut candidate = name.to_owned();
     let mut n = 1;
     while !names.insert(candidate.clone()) {
         n += 1;
@@ -186,7 +186,7 @@ fn add_maps(
     let section = obj.add_section(vec![], b".maps".to_vec(), SectionKind::Data);
     let (mut vars, mut symbols) = (Vec::new(), Vec::new());
     for spec in &artifact.maps {
-        let name = unique(names, identifier(&spec.name.replace('@', "at_")));
+        let name = unique(names, &identifier(&spec.name.replace('@', "at_")));
         let attributes = attributes(spec, artifact.options.ring_bytes);
         let members: Vec<Member<'_>> = attributes
             .iter()

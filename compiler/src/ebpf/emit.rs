@@ -47,7 +47,8 @@ pub(super) fn emit(
     let whole = func.spans.first().copied();
     let mut codes: Vec<Code> = (0..input.machine.blocks.len()).map(|b| block_code(input, b)).collect();
     thread_jumps(&mut codes);
-    let order = live_blocks(&codes);
+    let mut order = live_blocks(&codes);
+    order.sort_by_key(|&b| input.machine.blocks[b].cold);
     let (items, starts) = place(&codes, &order);
     let mut out = Output::default();
     for item in &items {
@@ -73,8 +74,8 @@ pub(super) fn emit(
             })
             .collect(),
         btf: info.btf,
-        func_info: info.func_info,
-        line_info: info.line_info,
+        func_info: info.functions,
+        line_info: info.lines,
         spans,
         scratch_size: input.placement.scratch_size,
         frame_size: input.layout.size,
@@ -260,12 +261,9 @@ fn move_insn(from: Allocation, to: Allocation) -> Option<Insn> {
     match (from.as_reg(), from.as_stack(), to.as_reg(), to.as_stack()) {
         (Some(a), _, Some(b), _) if a == b => None,
         (Some(_), _, Some(_), _) => Some(Insn::mov(reg_of(to), reg_of(from))),
-        (Some(_), _, _, Some(slot)) => Some(Insn::Store {
-            size,
-            dst: Reg::FRAME,
-            off: Layout::spill(slot.index()),
-            src: Src::Reg(reg_of(from)),
-        }),
+        (Some(_), _, _, Some(slot)) => {
+            Some(Insn::Store { size, dst: Reg::FRAME, off: Layout::spill(slot.index()), src: Src::Reg(reg_of(from)) })
+        }
         (_, Some(slot), Some(_), _) => {
             Some(Insn::Load { size, signed, dst: reg_of(to), src: Reg::FRAME, off: Layout::spill(slot.index()) })
         }
@@ -371,13 +369,7 @@ fn expand(layout: &Layout, inst: &MInst, places: &[Allocation], code: &mut Code)
 }
 
 fn count(counter: Reg, by: Reg, temp: Option<Reg>, mut push: impl FnMut(Insn)) {
-    let null = |skip| Insn::Branch {
-        width: Width::W64,
-        cond: JumpCond::Eq,
-        dst: counter,
-        src: Src::Imm(0),
-        off: skip,
-    };
+    let null = |skip| Insn::Branch { width: Width::W64, cond: JumpCond::Eq, dst: counter, src: Src::Imm(0), off: skip };
     let (size, off) = (MemSize::B8, 0);
     match temp {
         None => {

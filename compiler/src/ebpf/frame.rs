@@ -1,7 +1,11 @@
 //! Where slots live: in the 512-byte frame, or in this program's entry of the per-CPU scratch map.
 
-use super::{Error, ErrorKind, FRAME_LIMIT, SCRATCH_LIMIT, mir::{FrameSlot, MFunction}};
-use crate::ir::{Function, Op, Slot, SlotData, ValueDef, Value};
+use super::{
+    Error, ErrorKind, FRAME_LIMIT, SCRATCH_LIMIT,
+    mir::{FrameSlot, MFunction},
+    share::Conflicts,
+};
+use crate::ir::{Function, Op, Slot, SlotData, Value, ValueDef};
 
 /// Bytes of the frame left to spilled registers at first.
 pub(super) const SPILL_RESERVE: u32 = 128;
@@ -12,7 +16,8 @@ const SPILL_SIZE: u32 = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Home {
     Unused,
-    Frame,
+    /// Byte offset in the slots' part of the frame.
+    Frame(u32),
     /// Byte offset in the scratch entry.
     Scratch(u32),
 }
@@ -20,6 +25,8 @@ pub(super) enum Home {
 #[derive(Debug)]
 pub(super) struct Placement {
     homes: Vec<Home>,
+    /// Bytes of the slots' part of the frame.
+    frame_size: u32,
     /// Bytes of the scratch entry; 0: none.
     pub(super) scratch_size: u32,
 }
@@ -45,27 +52,62 @@ pub(super) fn alignment(slot: SlotData) -> u32 {
     if slot.size >= 8 { 8 } else { slot.align.max(slot.size.next_power_of_two()).min(8) }
 }
 
-/// Divides the slots: the smallest ones get the frame's `budget` bytes.
+/// Divides the slots: the smallest ones get the frame's `budget` bytes. Where the budget is short, slots that are not in use at
+/// the same time share memory.
 pub(super) fn place(func: &Function, budget: u32) -> Result<Placement, Error> {
-    let mut homes = vec![Home::Unused; func.slots.len()];
     let mut used: Vec<Slot> = used_slots(func);
     used.sort_by_key(|s| (func.slots[s.index()].size, *s));
-    let (mut frame, mut scratch) = (0u32, 0u32);
+    let total: u32 = used.iter().map(|s| func.slots[s.index()].size.next_multiple_of(8)).sum();
+    let conflicts = (total > budget).then(|| Conflicts::new(func));
+    let mut frame = Region::default();
+    let mut scratch = Region::default();
+    let mut homes = vec![Home::Unused; func.slots.len()];
     for slot in used {
-        let size = func.slots[slot.index()].size.next_multiple_of(8);
-        homes[slot.index()] = if frame + size <= budget {
-            frame += size;
-            Home::Frame
+        let data = func.slots[slot.index()];
+        let conflict = |other: Slot| conflicts.as_ref().is_none_or(|c| c.between(slot, other));
+        let start = frame.fit(data, conflict);
+        homes[slot.index()] = if start + data.size <= budget {
+            frame.put(slot, start, data.size);
+            Home::Frame(start)
         } else {
-            scratch += size;
-            Home::Scratch(scratch - size)
+            let start = scratch.fit(data, conflict);
+            scratch.put(slot, start, data.size);
+            Home::Scratch(start)
         };
-        if scratch > SCRATCH_LIMIT {
-            let total = func.slots.iter().map(|s| s.size).sum();
-            return Err(Error::new(ErrorKind::ScratchTooLarge { size: total }, func.spans.first().copied()));
-        }
     }
-    Ok(Placement { homes, scratch_size: scratch })
+    if scratch.size > SCRATCH_LIMIT {
+        return Err(Error::new(ErrorKind::ScratchTooLarge { size: scratch.size }, func.spans.first().copied()));
+    }
+    Ok(Placement { homes, frame_size: frame.size, scratch_size: scratch.size.next_multiple_of(8) })
+}
+
+/// Memory given to slots so far: (slot, start, end).
+#[derive(Default)]
+struct Region {
+    taken: Vec<(Slot, u32, u32)>,
+    size: u32,
+}
+
+impl Region {
+    /// The lowest place where the slot overlaps none that it conflicts with.
+    fn fit(&self, data: SlotData, conflict: impl Fn(Slot) -> bool) -> u32 {
+        let mut busy: Vec<(u32, u32)> =
+            self.taken.iter().filter(|(other, ..)| conflict(*other)).map(|&(_, start, end)| (start, end)).collect();
+        busy.sort_unstable();
+        let mut at = 0;
+        for (start, end) in busy {
+            if at + data.size <= start {
+                break;
+            }
+            at = at.max(end).next_multiple_of(alignment(data));
+        }
+        at
+    }
+
+    fn put(&mut self, slot: Slot, start: u32, size: u32) {
+        self.taken.push((slot, start, start + size));
+        self.size = self.size.max(start + size);
+    }
 }
 
 fn used_slots(func: &Function) -> Vec<Slot> {
@@ -99,7 +141,7 @@ pub(super) fn root(func: &Function, value: Value) -> Option<(Slot, i64)> {
     }
 }
 
-/// Final offsets from r10.
+/// Final offsets from r10: spilled registers at the top, then the back end's own slots, then the function's.
 #[derive(Debug)]
 pub(super) struct Layout {
     offsets: Vec<i16>,
@@ -111,38 +153,36 @@ impl Layout {
         self.offsets[slot.0 as usize]
     }
 
-    /// Spilled registers come first; the verifier tracks pointers in aligned 8-byte slots.
+    /// The verifier tracks pointers in aligned 8-byte slots.
     pub(super) fn spill(index: usize) -> i16 {
         -((index as i16 + 1) * SPILL_SIZE as i16)
     }
 }
 
 /// Assigns offsets; the bytes needed if they exceed the frame.
-pub(super) fn lay_out(func: &Function, placement: &Placement, machine: &MFunction, spills: usize) -> Result<Layout, u32> {
-    let slots = func.slots.len();
-    let mut wanted: Vec<(usize, u32, u32)> = (0..slots)
-        .filter(|&i| placement.homes[i] == Home::Frame)
-        .map(|i| (i, func.slots[i].size, alignment(func.slots[i])))
-        .collect();
-    if machine.key_slot_used {
-        wanted.push((slots, 4, 4));
-    }
-    if machine.read_slot_used {
-        wanted.push((slots + 1, 8, 8));
-    }
-    // Widest alignment first wastes nothing between slots.
-    wanted.sort_by_key(|&(i, _, align)| (std::cmp::Reverse(align), i));
-    let mut offsets = vec![0i16; slots + 2];
+pub(super) fn lay_out(
+    func: &Function,
+    placement: &Placement,
+    machine: &MFunction,
+    spills: usize,
+) -> Result<Layout, u32> {
+    let mut offsets = vec![0i16; func.slots.len() + 2];
     let mut used = spills as u32 * SPILL_SIZE;
-    for (index, size, align) in wanted {
-        used = (used + size).next_multiple_of(align);
-        if used > FRAME_LIMIT {
-            continue;
-        }
-        offsets[index] = -(used as i16);
+    let own = [(read_slot(func), 8, machine.read_slot_used), (key_slot(func), 4, machine.key_slot_used)];
+    for (slot, size, _) in own.into_iter().filter(|(.., wanted)| *wanted) {
+        used += size;
+        offsets[slot.0 as usize] = -(used.min(FRAME_LIMIT) as i16);
     }
-    let size = used.next_multiple_of(8);
-    if size > FRAME_LIMIT { Err(size) } else { Ok(Layout { offsets, size }) }
+    let size = (used + placement.frame_size).next_multiple_of(8);
+    if size > FRAME_LIMIT {
+        return Err(size);
+    }
+    for (offset, home) in offsets.iter_mut().zip(&placement.homes) {
+        if let Home::Frame(start) = home {
+            *offset = *start as i16 - size as i16;
+        }
+    }
+    Ok(Layout { offsets, size })
 }
 
 /// How much of the frame slots may have at the next attempt: less by what was too much, and some for the spills of the

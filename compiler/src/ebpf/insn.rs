@@ -3,9 +3,9 @@
 //! `decode(encode(i)) == i` for every instruction the model can hold.
 
 mod decode;
-mod text;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use decode::decode;
 pub use text::helper_name;
@@ -158,23 +158,69 @@ pub enum Imm64 {
 /// An instruction. Jump offsets count 8-byte units from the following instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Insn {
-    Alu { width: Width, op: AluOp, dst: Reg, src: Src },
+    Alu {
+        width: Width,
+        op: AluOp,
+        dst: Reg,
+        src: Src,
+    },
     /// Move with sign extension from 8, 16 or 32 bits: cpu v4.
-    MovSx { width: Width, bits: u8, dst: Reg, src: Reg },
-    Swap { order: Swap, bits: u8, dst: Reg },
+    MovSx {
+        width: Width,
+        bits: u8,
+        dst: Reg,
+        src: Reg,
+    },
+    Swap {
+        order: Swap,
+        bits: u8,
+        dst: Reg,
+    },
     /// Takes two units.
-    LoadImm64 { kind: Imm64, dst: Reg, imm: i64 },
+    LoadImm64 {
+        kind: Imm64,
+        dst: Reg,
+        imm: i64,
+    },
     /// `signed` extends the sign: cpu v4.
-    Load { size: MemSize, signed: bool, dst: Reg, src: Reg, off: i16 },
-    Store { size: MemSize, dst: Reg, off: i16, src: Src },
+    Load {
+        size: MemSize,
+        signed: bool,
+        dst: Reg,
+        src: Reg,
+        off: i16,
+    },
+    Store {
+        size: MemSize,
+        dst: Reg,
+        off: i16,
+        src: Src,
+    },
     /// `lock *(dst + off) += src`; B4 or B8
-    AtomicAdd { size: MemSize, dst: Reg, off: i16, src: Reg },
-    Jump { off: i16 },
+    AtomicAdd {
+        size: MemSize,
+        dst: Reg,
+        off: i16,
+        src: Reg,
+    },
+    Jump {
+        off: i16,
+    },
     /// `gotol`: cpu v4.
-    JumpLong { off: i32 },
-    Branch { width: Width, cond: JumpCond, dst: Reg, src: Src, off: i16 },
+    JumpLong {
+        off: i32,
+    },
+    Branch {
+        width: Width,
+        cond: JumpCond,
+        dst: Reg,
+        src: Src,
+        off: i16,
+    },
     /// Call of a helper by number.
-    Call { helper: u32 },
+    Call {
+        helper: u32,
+    },
     Exit,
 }
 
@@ -209,8 +255,7 @@ const CONDS: [(JumpCond, u8); 11] = [
     (JumpCond::Sle, 0xd0),
 ];
 
-const SIZES: [(MemSize, u8); 4] =
-    [(MemSize::B4, 0x00), (MemSize::B2, 0x08), (MemSize::B1, 0x10), (MemSize::B8, 0x18)];
+const SIZES: [(MemSize, u8); 4] = [(MemSize::B4, 0x00), (MemSize::B2, 0x08), (MemSize::B1, 0x10), (MemSize::B8, 0x18)];
 
 fn code_of<T: PartialEq + Copy>(table: &[(T, u8)], wanted: T) -> u8 {
     table.iter().find(|(t, _)| *t == wanted).map_or(0, |(_, code)| *code)

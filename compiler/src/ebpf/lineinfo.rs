@@ -7,8 +7,8 @@ use weftrace_artifact::Place;
 #[derive(Debug, Default)]
 pub(super) struct Info {
     pub(super) btf: Vec<u8>,
-    pub(super) func_info: Vec<u8>,
-    pub(super) line_info: Vec<u8>,
+    pub(super) functions: Vec<u8>,
+    pub(super) lines: Vec<u8>,
 }
 
 /// A line of a source, from 1, with the column, from 1.
@@ -27,22 +27,19 @@ pub(super) fn line_at(sources: &[(String, String)], place: Place) -> Option<Line
     let bytes = text.as_bytes();
     let start = bytes[..at].iter().rposition(|&b| b == b'\n').map_or(0, |p| p + 1);
     let end = bytes[start..].iter().position(|&b| b == b'\n').map_or(text.len(), |p| start + p);
-    let number = bytes[..start].iter().filter(|&&b| b == b'\n').count() as u32 + 1;
+    let number = text[..start].matches('\n').count() as u32 + 1;
     // Places lie on character boundaries; a wrong one only costs the quotation.
     Some(Line { file, text: text.get(start..end).unwrap_or(""), number, column: (at - start) as u32 + 1 })
 }
 
 /// struct bpf_line_info has 22 bits for the line and 10 for the column.
 fn line_col(line: &Line<'_>) -> u32 {
-    line.number.min(0x3f_ffff) << 10 | line.column.min(0x3ff)
+    (line.number.min(0x3f_ffff) << 10) | line.column.min(0x3ff)
 }
 
-/// `int` and `int name(void *ctx)`.
+/// `int name(void)`: with a context parameter of an unnamed type, verifiers complain about it at the top of their logs.
 pub(super) fn program_func(btf: &mut Builder, int: TypeId, proto: Option<TypeId>, name: &str) -> (TypeId, TypeId) {
-    let proto = proto.unwrap_or_else(|| {
-        let ctx = btf.pointer(TypeId(0));
-        btf.func_proto(int, &[("ctx", ctx)])
-    });
+    let proto = proto.unwrap_or_else(|| btf.func_proto(int, &[]));
     (btf.func(name, proto), proto)
 }
 
@@ -79,7 +76,7 @@ pub(super) fn program(name: &str, sources: &[(String, String)], spans: &[(u32, P
     let mut btf = Builder::new();
     let int = btf.int("int", 4, true);
     let (func, _) = program_func(&mut btf, int, None, &identifier(name));
-    let line_info = line_records(&mut btf, sources, spans, 1, 0);
-    let func_info = [0u32, func.0].iter().flat_map(|w| w.to_le_bytes()).collect();
-    Info { btf: btf.finish(), func_info, line_info }
+    let lines = line_records(&mut btf, sources, spans, 1, 0);
+    let functions = [0u32, func.0].iter().flat_map(|w| w.to_le_bytes()).collect();
+    Info { btf: btf.finish(), functions, lines }
 }

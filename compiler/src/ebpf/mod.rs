@@ -2,7 +2,7 @@
 //!
 //! | file | step |
 //! |---|---|
-//! | `frame` | which slots live in the 512-byte frame, which in the per-CPU scratch map; final offsets |
+//! | `frame`, `share` | which slots live in the 512-byte frame, which in the per-CPU scratch map; final offsets |
 //! | `select` | IR → machine instructions over virtual registers (`mir`), edges split where moves need a home |
 //! | `regalloc` | regalloc2 (Ion), its checker in debug builds |
 //! | `emit` | layout, jumps, relocations, the span table |
@@ -25,6 +25,7 @@ mod lineinfo;
 mod mir;
 mod regalloc;
 mod select;
+mod share;
 
 pub use env::{Env, Error, ErrorKind, Features, ProbeId};
 
@@ -52,7 +53,12 @@ pub fn compile(func: &ir::Function, env: &Env<'_>) -> Result<ProgramImage, Error
         let allocation = regalloc::run(&machine).map_err(|e| Error::new(e, func.spans.first().copied()))?;
         match frame::lay_out(func, &placement, &machine, allocation.spill_slots()) {
             Ok(layout) => {
-                return emit::emit(func, env, prog_type, &emit::Input { machine: &machine, allocation: &allocation, layout: &layout, placement: &placement });
+                return emit::emit(
+                    func,
+                    env,
+                    prog_type,
+                    &emit::Input { machine: &machine, allocation: &allocation, layout: &layout, placement: &placement },
+                );
             }
             Err(needed) if budget > 0 => budget = frame::next_budget(budget, needed),
             Err(needed) => {

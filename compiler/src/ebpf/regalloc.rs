@@ -146,9 +146,8 @@ pub(super) fn run(func: &MFunction) -> Result<Registers<'_>, ErrorKind> {
     let env = machine_env();
     let options =
         RegallocOptions { verbose_log: false, validate_ssa: cfg!(debug_assertions), algorithm: Algorithm::Ion };
-    let output = regalloc2::run(&view, &env, &options).map_err(|e: RegAllocError| {
-        ErrorKind::RegisterAllocation(e.to_string())
-    })?;
+    let output = regalloc2::run(&view, &env, &options)
+        .map_err(|e: RegAllocError| ErrorKind::RegisterAllocation(e.to_string()))?;
     if cfg!(debug_assertions) {
         let mut checker = Checker::new(&view, &env);
         checker.prepare(&output);

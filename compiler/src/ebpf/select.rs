@@ -101,7 +101,7 @@ pub(super) fn select(
     s.run()?;
     let Selector { m, key_slot_used, read_slot_used, .. } = s;
     let (blocks, vregs) = m.into_parts();
-    Ok(MFunction { blocks: in_layout_order(blocks), vregs, key_slot_used, read_slot_used })
+    Ok(MFunction { blocks: in_order(blocks), vregs, key_slot_used, read_slot_used })
 }
 
 impl Selector<'_> {
@@ -232,7 +232,8 @@ impl Selector<'_> {
                 let address = self.address(value, 0)?;
                 Ok(self.address_reg(address, 0))
             }
-            _ => self.regs[value.index()].ok_or_else(|| self.error(ErrorKind::Malformed("value used before its definition"))),
+            _ => self.regs[value.index()]
+                .ok_or_else(|| self.error(ErrorKind::Malformed("value used before its definition"))),
         }
     }
 
@@ -289,10 +290,9 @@ impl Selector<'_> {
     }
 }
 
-/// Reachable blocks with the entry first and the cold ones last, renumbered.
-fn in_layout_order(blocks: Vec<MBlock>) -> Vec<MBlock> {
-    let mut order = reverse_postorder(&blocks);
-    order.sort_by_key(|b| blocks[b.index()].cold);
+/// Reachable blocks in reverse postorder, renumbered: regalloc2 wants definitions before the blocks that they dominate.
+fn in_order(blocks: Vec<MBlock>) -> Vec<MBlock> {
+    let order = reverse_postorder(&blocks);
     let mut new_id = vec![MBlockId(0); blocks.len()];
     for (at, block) in order.iter().enumerate() {
         new_id[block.index()] = MBlockId(at as u32);

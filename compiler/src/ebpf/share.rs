@@ -4,7 +4,7 @@
 //! get into memory, so uses can be seen; a slot whose address goes through a jump or a select counts as always in use.
 
 use super::frame::root;
-use crate::ir::{Block, Function, Op, Slot, Ty, Space, Value, ValueDef};
+use crate::ir::{Block, Function, Op, Slot, Space, Ty, Value, ValueDef};
 
 /// A set of slots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,12 +55,20 @@ impl Conflicts {
             let mut later = vec![after[block.index()].clone()];
             for used in points.iter().rev() {
                 let mut set = later[later.len() - 1].clone();
-                used.iter().for_each(|&s| set.insert(s));
+                for &slot in used {
+                    set.insert(slot);
+                }
                 later.push(set);
             }
             let mut earlier = before[block.index()].clone();
             for (used, later) in points.iter().zip(later.iter().rev()) {
-                used.iter().for_each(|&s| earlier.insert(s));
+                // What is in use changes only at uses.
+                if used.is_empty() {
+                    continue;
+                }
+                for &slot in used {
+                    earlier.insert(slot);
+                }
                 conflict(&mut rows, &earlier, later);
             }
             conflict(&mut rows, &earlier, &later[0]);

@@ -99,13 +99,11 @@ impl Generator<'_> {
     /// One of the integers at hand, or a new constant.
     fn int(&mut self) -> Value {
         let choice = self.below(self.ints.len() + 1);
-        match self.ints.get(choice) {
-            Some(&value) => value,
-            None => {
-                let constant = self.constant();
-                self.b.iconst(constant)
-            }
+        if let Some(&value) = self.ints.get(choice) {
+            return value;
         }
+        let constant = self.constant();
+        self.b.iconst(constant)
     }
 
     fn prologue(&mut self) {

@@ -65,6 +65,8 @@ pub enum Helper {
     MapLen,
     /// Native: (clock id) → ns
     ClockGettime,
+    /// Native: (map, index, key, value) → 1 and copies of the element's bytes, or 0 past the last; index 0 takes a snapshot
+    MapAt,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +121,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::PacketConn, "packet_conn", &[Ctx, Out], false, None, Some(NativeHelper::PacketConn)),
     row(Helper::MapLen, "map_len", &[Map], false, None, Some(NativeHelper::MapLen)),
     row(Helper::ClockGettime, "clock_gettime", &[Int], false, None, Some(NativeHelper::ClockGettime)),
+    row(Helper::MapAt, "map_at", &[Map, Int, Out, Out], false, None, Some(NativeHelper::MapAt)),
 ];
 
 impl Helper {

@@ -2,16 +2,20 @@
 
 use super::{
     cx::{Cx, R, VarHome},
-    layout::in_register,
+    layout::{in_register, width},
+    maps::map_id,
     mem::Mem,
     ssa::Variable,
 };
 use crate::{
-    ir::{BinaryOp, Cond},
+    ir::{BinaryOp, Cond, Helper},
     place::walk::{self, Node},
 };
-use weftrace_lang::span::Span;
-use weftrace_lang::hir::{Block, Expr, ExprKind as E, Stmt, StmtKind as S, Ty, VarRef};
+use weftrace_artifact::ty::Type;
+use weftrace_lang::{
+    hir::{Block, Expr, ExprKind as E, MapRef, Stmt, StmtKind as S, Ty, VarRef},
+    span::Span,
+};
 
 /// Rounds of a kernel loop whose end is not known beforehand.
 const MAX_KERNEL_ROUNDS: i64 = 1024;
@@ -47,7 +51,7 @@ impl Cx<'_, '_> {
             ),
             S::While { cond, body } => self.while_loop(cond, body),
             S::ForRange { var, from, to, body } => self.range_loop(*var, from, to, body),
-            S::ForMap { .. } => self.not_yet(s.span, "a loop over a map"),
+            S::ForMap { var, map, body } => self.map_loop(*var, *map, body, s.span),
             S::Unroll { count, body } => self.unroll(*count, body),
             S::Break | S::Continue => self.jump_out(matches!(s.kind, S::Break), s),
             S::Return => {
@@ -160,6 +164,56 @@ impl Cx<'_, '_> {
         match self.var_home(var) {
             Some(VarHome::Ssa(variable)) => self.set_var(variable, i),
             _ => return self.not_yet(from.span, "a loop variable of this kind"),
+        }
+        self.loops.push((next, done));
+        let result = self.block_stmts(body);
+        self.loops.pop();
+        result?;
+        self.jump(next);
+        self.start(next);
+        let i = self.b.binary_imm(BinaryOp::Iadd, i, 1);
+        self.set_var(counter, i);
+        self.jump(header);
+        self.seal(header);
+        self.start(done);
+        Ok(())
+    }
+
+    /// `for ($kv : @m)`: over the elements that were there when the loop began.
+    fn map_loop(&mut self, var: VarRef, map: MapRef, body: &Block, span: Span) -> R<()> {
+        if self.kernel {
+            return self.not_yet(span, "a loop over a map in a kernel probe");
+        }
+        let (Some(VarHome::Slot(slot)), Ty::Tuple(parts)) = (self.var_home(var), self.var_ty(var)) else {
+            return self.not_yet(span, "a loop variable of this kind");
+        };
+        let (Type::Tuple { fields, .. }, [key_ty, value_ty]) = (self.layout(&Ty::Tuple(parts.clone()), span)?, &parts[..]) else {
+            return self.not_yet(span, "a loop variable of this kind");
+        };
+        let spec = &self.m.maps[map.index()];
+        let (key_size, value_size) = (spec.key_size, spec.value_size);
+        let def = &self.m.program.maps[map.index()];
+        let (map_key, map_value) = (def.key.clone().unwrap_or(Ty::Error), def.value.clone());
+        let (key, value) = (self.temp(key_size), self.temp(value_size));
+        let counter = self.new_var();
+        let zero = self.iconst(0);
+        self.set_var(counter, zero);
+        let (header, inside, next, done) = (self.block(), self.block(), self.block(), self.block());
+        self.jump(header);
+        self.start_loop(header);
+        let i = self.read_var(counter);
+        let found = self.b.call_map(Helper::MapAt, map_id(map), &[i, key.ptr, value.ptr]);
+        self.brif(found, inside, done);
+        self.start(inside);
+        let pair = Mem::new(self.b.slot_addr(slot), 0);
+        self.fill_gaps(pair, &Type::Tuple { fields: fields.clone(), size: self.size_of(&Ty::Tuple(parts.clone()), span)? });
+        self.convert_memory(key, &map_key, pair.at(fields[0].offset), key_ty, false, span)?;
+        let value_at = pair.at(fields[1].offset);
+        if let Ty::Agg(agg) = &map_value {
+            let v = self.aggregate_value(agg, value, span)?;
+            self.store(width(value_ty).0, v, value_at);
+        } else {
+            self.convert_memory(value, &map_value, value_at, value_ty, false, span)?;
         }
         self.loops.push((next, done));
         let result = self.block_stmts(body);

@@ -200,7 +200,7 @@ impl Cx<'_, '_> {
     fn address_of(&mut self, inner: &Expr) -> R<Value> {
         match self.place(inner)? {
             Some(super::mem::Place::Remote(r)) => Ok(self.remote_addr(&r)),
-            Some(super::mem::Place::Direct(m)) => Ok(self.addr(m)),
+            Some(super::mem::Place::Direct(_)) => self.not_yet(inner.span, "the address of a variable or map element"),
             None => self.not_yet(inner.span, "the address of this"),
         }
     }

@@ -37,6 +37,11 @@ impl Cx<'_, '_> {
             E::MapGet { .. } => self.copy_converted(e, dst, ty, zeroed),
             E::Bytes(bytes) => self.bytes_into(bytes, dst, ty, zeroed, e.span),
             E::Cast(inner) if in_register(&inner.ty) => self.number_into(inner, dst, ty, zeroed),
+            // A string's bytes as an array.
+            E::Cast(inner) if matches!((ty, &inner.ty), (Ty::Array { .. }, Ty::Str { .. })) => {
+                let size = self.size_of(ty, e.span)?;
+                self.string_into(inner, dst, size, zeroed)
+            }
             _ => self.family_into(e, dst, ty, zeroed),
         }
     }

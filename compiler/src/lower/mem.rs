@@ -292,7 +292,7 @@ impl Cx<'_, '_> {
         let size = self.size_of(&e.ty, e.span)?;
         let (place, len) = match &base.ty {
             Ty::Ptr { .. } => (Some(self.deref_place(base)?), None),
-            Ty::Array { len, .. } => (self.place(base)?, Some(*len)),
+            Ty::Array { len, .. } | Ty::Str { cap: len } => (self.place(base)?, Some(*len)),
             _ => return self.not_yet(base.span, "an index into this type"),
         };
         let place = match place {
@@ -324,12 +324,23 @@ impl Cx<'_, '_> {
                 let last = len.unwrap_or(1).saturating_sub(1);
                 let i = self.at_most(i, last);
                 let scaled = self.b.binary_imm(BinaryOp::Imul, i, i64::from(size));
+                let m = self.indexable(m, size.saturating_mul(last.saturating_add(1)));
                 let start = self.addr(m);
                 let ptr = self.b.ptr_index(start, scaled, last.saturating_mul(size));
                 let align = m.align.min(if size == 0 { 1 } else { 1 << size.trailing_zeros().min(3) });
                 Place::Direct(Mem { ptr, offset: 0, align })
             }
         }))
+    }
+
+    /// The same array where an index that isn't constant may reach it: the verifier wants constant offsets in the context.
+    fn indexable(&mut self, array: Mem, bytes: u32) -> Mem {
+        if !self.kernel || self.b.ty(array.ptr) != IrTy::Ptr(Space::Ctx) {
+            return array;
+        }
+        let copy = self.temp(bytes);
+        self.copy(copy, array, bytes);
+        copy
     }
 
     /// Memory that holds the expression's value in its own layout: where it lies, or a temporary copy.

@@ -9,7 +9,8 @@
 //! | `mem` | places: direct memory, kernel and user memory |
 //! | `control` | statements, loops, variables |
 //! | `maps`, `aggregates` | maps of plain values, aggregations |
-//! | `strings`, `net` | text and bytes, addresses and connections |
+//! | `strings`, `compare`, `search` | text and bytes |
+//! | `net`, `conn` | addresses, connections |
 //! | `builtins`, `packet`, `join` | what probes, packets and join results offer |
 //! | `actions` | records for user space |
 //! | `cx`, `ssa` | the function under construction |
@@ -18,6 +19,8 @@ mod actions;
 mod aggregates;
 mod assigned;
 mod builtins;
+mod compare;
+mod conn;
 mod control;
 mod cx;
 mod expr;
@@ -29,6 +32,7 @@ mod mem;
 mod module;
 mod net;
 mod packet;
+mod search;
 mod ssa;
 mod strings;
 

@@ -2,14 +2,14 @@
 
 use super::{
     cx::{Cx, R},
-    layout::{in_register, width},
+    layout::in_register,
     mem::{Mem, Place},
 };
 use crate::{
-    ir::{BinaryOp, Block, Cond, Helper, UnaryOp, Value},
+    ir::{BinaryOp, Block, Cond, Helper, Value},
     place::Side,
 };
-use weftrace_artifact::{abi, packet, program::ProgType};
+use weftrace_artifact::{packet, program::ProgType};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Ty},
     span::Span,
@@ -17,9 +17,6 @@ use weftrace_lang::{
 
 const AF_INET: i64 = 2;
 const AF_INET6: i64 = 10;
-const IPPROTO_TCP: i64 = 6;
-/// The first eight bytes of ::ffff:0:0/96 are zero, the next four are these.
-const V4_MAPPED: i64 = 0xffff_0000;
 
 /// A network to match: family, address in network order, prefix length.
 pub(crate) type Net<'e> = (u16, &'e [u8; 16], u8);
@@ -186,135 +183,5 @@ impl Cx<'_, '_> {
     fn probe_index(&self) -> Option<usize> {
         let probe = self.probe?;
         self.m.program.probes.iter().position(|p| std::ptr::eq(p, probe))
-    }
-
-    /// A connection: `conn(sk)`, or the packet's.
-    pub(crate) fn conn_into(&mut self, e: &Expr, dst: Mem, zeroed: bool) -> R<()> {
-        match &e.kind {
-            E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),
-            E::Call { func: Func::Conn, args } => {
-                let sk = self.arg(args, 0, Func::Conn, e)?;
-                self.with_temps(|cx| cx.socket_conn(sk, dst, zeroed, e.span))
-            }
-            E::MapGet { map, key } => self.map_get_into(*map, key.as_deref(), e.span, dst, &e.ty, zeroed),
-            _ => self.not_yet(e.span, "this connection"),
-        }
-    }
-
-    /// [`abi::ConnKey`] of a `struct sock`.
-    fn socket_conn(&mut self, sk: Value, dst: Mem, zeroed: bool, span: Span) -> R<()> {
-        if !zeroed {
-            self.fill(dst, abi::CONN_KEY_SIZE);
-        }
-        let family = self.sock_field(sk, "__sk_common.skc_family", 2, span)?;
-        let lport = self.sock_field(sk, "__sk_common.skc_num", 2, span)?;
-        let rport = self.sock_field(sk, "__sk_common.skc_dport", 2, span)?;
-        let rport = self.b.unary(UnaryOp::Bswap16, rport);
-        let net = self.sock_field(sk, "__sk_common.skc_net.net", 8, span)?;
-        let Some(inum) = self.member("net", "ns.inum") else {
-            return self.not_yet(span, "conn() on a kernel whose struct net is not known");
-        };
-        let netns = self.read_member(net, "net", "ns.inum", inum, (4, false), span)?;
-        self.store(4, netns, dst);
-        let protocol = self.protocol(sk, span)?;
-        self.store(2, protocol, dst.at(6));
-        // (family, local, remote) by family; each address as two words of its bytes.
-        let word = crate::ir::Ty::I64;
-        let done = self.block_with(&[word; 5]);
-        let (v4, not_v4, v6) = (self.block(), self.block(), self.block());
-        let is_v4 = self.b.icmp_imm(Cond::Eq, family, AF_INET);
-        self.brif(is_v4, v4, not_v4);
-        self.start(not_v4);
-        let is_v6 = self.b.icmp_imm(Cond::Eq, family, AF_INET6);
-        let neither = self.block();
-        self.brif(is_v6, v6, neither);
-        self.start(neither);
-        let zero = self.iconst(0);
-        self.jump_with(done, &[family, zero, zero, zero, zero]);
-        self.start(v6);
-        let (ll, lh) = self.sock_v6(sk, "__sk_common.skc_v6_rcv_saddr", span)?;
-        let (rl, rh) = self.sock_v6(sk, "__sk_common.skc_v6_daddr", span)?;
-        // IPv4 over an IPv6 socket is IPv4 on the wire.
-        let mapped = self.b.unary(UnaryOp::Zext32, rh);
-        let mapped = self.b.binary_imm(BinaryOp::Bxor, mapped, V4_MAPPED);
-        let mapped = self.b.bor(mapped, rl);
-        let is_v6 = self.iconst(AF_INET6);
-        self.brif_with(mapped, (done, &[is_v6, ll, lh, rl, rh]), (v4, &[]));
-        self.start(v4);
-        let local = self.sock_field(sk, "__sk_common.skc_rcv_saddr", 4, span)?;
-        let remote = self.sock_field(sk, "__sk_common.skc_daddr", 4, span)?;
-        let (is_v4, zero) = (self.iconst(AF_INET), self.iconst(0));
-        self.jump_with(done, &[is_v4, local, zero, remote, zero]);
-        self.start(done);
-        let [family, ll, lh, rl, rh] = [0, 1, 2, 3, 4].map(|i| self.b.param(done, i));
-        self.store(2, family, dst.at(4));
-        self.sorted_ends(dst, [ll, lh, lport], [rl, rh, rport]);
-        Ok(())
-    }
-
-    fn sock_field(&mut self, sk: Value, members: &str, bytes: u32, span: Span) -> R<Value> {
-        match self.member("sock", members) {
-            Some(offset) => self.read_member(sk, "sock", members, offset, (bytes, false), span),
-            None => self.not_yet(span, "conn() on a kernel whose struct sock is not known"),
-        }
-    }
-
-    /// The two words of an IPv6 address as its bytes lie.
-    fn sock_v6(&mut self, sk: Value, members: &str, span: Span) -> R<(Value, Value)> {
-        let Some(offset) = self.member("sock", members) else {
-            return self.not_yet(span, "conn() on a kernel without IPv6");
-        };
-        let path = weftrace_artifact::program::FieldPath::Struct { name: "sock".into(), members: members.into() };
-        let address = self.b.field_off(sk, i64::from(offset), &path);
-        let remote = self.remote(address, false);
-        let buffer = self.temp(16);
-        self.read_remote(buffer, 16, &remote, span)?;
-        Ok((self.load(8, false, buffer), self.load(8, false, buffer.at(8))))
-    }
-
-    /// A u16 since Linux 5.6; before that a bit-field, where TCP is taken for granted.
-    fn protocol(&mut self, sk: Value, span: Span) -> R<Value> {
-        let plain = self
-            .m
-            .world
-            .kernel_struct("sock")
-            .found()
-            .and_then(|s| s.fields.into_iter().find(|f| f.name == "sk_protocol" && f.bits.is_none()));
-        match plain {
-            Some(f) => self.read_member(sk, "sock", "sk_protocol", f.offset, (width(&f.ty).0.min(2), false), span),
-            None => Ok(self.iconst(IPPROTO_TCP)),
-        }
-    }
-
-    /// Stores both ends, the smaller (address, port) first: a at 8 and 40, b at 24 and 42.
-    fn sorted_ends(&mut self, dst: Mem, local: [Value; 3], remote: [Value; 3]) {
-        let order = |cx: &mut Self, end: [Value; 3]| {
-            // Bytes compare as big-endian numbers do.
-            [cx.b.unary(UnaryOp::Bswap64, end[0]), cx.b.unary(UnaryOp::Bswap64, end[1]), end[2]]
-        };
-        let (l, r) = (order(self, local), order(self, remote));
-        let (local_first, remote_first, done) = (self.block(), self.block(), self.block());
-        for i in 0..3 {
-            let less = self.b.icmp(Cond::Ult, l[i], r[i]);
-            let not_less = self.block();
-            self.brif(less, local_first, not_less);
-            self.start(not_less);
-            let greater = self.b.icmp(Cond::Ugt, l[i], r[i]);
-            let next = self.block();
-            self.brif(greater, remote_first, next);
-            self.start(next);
-        }
-        self.jump(local_first);
-        for (block, a, b) in [(local_first, local, remote), (remote_first, remote, local)] {
-            self.start(block);
-            self.store(8, a[0], dst.at(8));
-            self.store(8, a[1], dst.at(16));
-            self.store(8, b[0], dst.at(24));
-            self.store(8, b[1], dst.at(32));
-            self.store(2, a[2], dst.at(40));
-            self.store(2, b[2], dst.at(42));
-            self.jump(done);
-        }
-        self.start(done);
     }
 }

@@ -113,3 +113,6 @@ fn message(error: &CodegenError) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests;

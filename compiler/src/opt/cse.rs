@@ -72,12 +72,11 @@ impl Cse {
                     self.changed = true;
                 }
             } else if let (true, Some(result)) = (is_pure(&op), result) {
-                match self.pure.get(&op) {
-                    Some(&known) => self.is(result, known),
-                    None => {
-                        added.push(op.clone());
-                        self.pure.insert(op, result);
-                    }
+                if let Some(&known) = self.pure.get(&op) {
+                    self.is(result, known);
+                } else {
+                    added.push(op.clone());
+                    self.pure.insert(op, result);
                 }
             } else {
                 forget(func, &op, loads);

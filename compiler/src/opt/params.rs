@@ -46,28 +46,10 @@ fn same(func: &mut Function) -> bool {
     replacements.apply(func)
 }
 
-/// Parameters that neither an instruction nor a live parameter depends on.
+/// Parameters that nothing with an effect depends on, and the instructions that did depend on them.
 fn unused(func: &mut Function) -> bool {
-    let mut live = vec![false; func.values.len()];
-    let mut work = vec![];
-    for block in &func.blocks {
-        for inst in &block.insts {
-            func.insts[inst.index()].op.for_each_use(|v| work.push(v));
-        }
-        // What decides or returns; arguments only count if their parameter does.
-        let mut term = block.term.clone();
-        term.targets_mut().into_iter().for_each(|dest| dest.args.clear());
-        term.for_each_use(|v| work.push(v));
-    }
     let rows = arguments(func);
-    while let Some(value) = work.pop() {
-        if std::mem::replace(&mut live[value.index()], true) {
-            continue;
-        }
-        if let ValueDef::Param(block, i) = func.values[value.index()].def {
-            work.extend(rows[block.index()].iter().filter_map(|row| row[i as usize]));
-        }
-    }
+    let live = needed(func, &rows);
     let mut dead = vec![];
     for block in func.blocks().skip(1) {
         for (i, &param) in func.blocks[block.index()].params.iter().enumerate() {
@@ -77,8 +59,45 @@ fn unused(func: &mut Function) -> bool {
             }
         }
     }
+    if dead.is_empty() {
+        return false;
+    }
     remove(func, &dead);
-    !dead.is_empty()
+    for block in &mut func.blocks {
+        block.insts.retain(|inst| {
+            let data = &func.insts[inst.index()];
+            !data.op.is_removable() || data.result.is_some_and(|v| live[v.index()])
+        });
+    }
+    true
+}
+
+/// The values that effects, branches and returns depend on.
+fn needed(func: &Function, rows: &[Vec<Vec<Option<Value>>>]) -> Vec<bool> {
+    let mut live = vec![false; func.values.len()];
+    let mut work = vec![];
+    for block in &func.blocks {
+        for inst in &block.insts {
+            let op = &func.insts[inst.index()].op;
+            if !op.is_removable() {
+                op.for_each_use(|v| work.push(v));
+            }
+        }
+        // What decides or returns; arguments only count if their parameter does.
+        let mut term = block.term.clone();
+        term.targets_mut().into_iter().for_each(|dest| dest.args.clear());
+        term.for_each_use(|v| work.push(v));
+    }
+    while let Some(value) = work.pop() {
+        if std::mem::replace(&mut live[value.index()], true) {
+            continue;
+        }
+        match func.values[value.index()].def {
+            ValueDef::Param(block, i) => work.extend(rows[block.index()].iter().filter_map(|row| row[i as usize])),
+            ValueDef::Inst(inst) => func.insts[inst.index()].op.for_each_use(|v| work.push(v)),
+        }
+    }
+    live
 }
 
 /// Removes parameters (block, index; indexes ascending within a block) and their arguments.

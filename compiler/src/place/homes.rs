@@ -23,7 +23,7 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
                     }
                 }
                 Side::Native => native.merge(used),
-                Side::Not => {}
+                Side::Not | Side::Unread => {}
             }
         }
         let map = MapRef(index as u32);

@@ -5,6 +5,7 @@
 //! knows. BEGIN runs before anything is attached, wherever it runs.
 
 mod homes;
+mod prune;
 mod uses;
 pub(crate) mod walk;
 
@@ -30,6 +31,8 @@ pub enum Side {
     Native,
     /// Named in the plan, not run: the reason says why.
     Not,
+    /// Of an imported module, and nothing reads what it would emit.
+    Unread,
 }
 
 /// One probe's place.
@@ -60,10 +63,22 @@ pub struct Placement {
 
 /// Decides where everything runs.
 pub fn plan(program: &Program, options: &Options) -> Placement {
-    let uses: Vec<Uses> = program.probes.iter().map(|p| uses::of_probe(program, p)).collect();
+    let mut uses: Vec<Uses> = program.probes.iter().map(|p| uses::of_probe(program, p)).collect();
+    let unread = prune::unread(program, &uses);
+    for (uses, _) in uses.iter_mut().zip(&unread).filter(|(_, unread)| **unread) {
+        uses.maps.fill(MapUse::default());
+    }
     let touched = kernel_maps(program, &uses, options);
-    let units: Vec<Unit> =
-        program.probes.iter().zip(uses).map(|(probe, uses)| place_probe(program, probe, uses, &touched, options)).collect();
+    let units: Vec<Unit> = program
+        .probes
+        .iter()
+        .zip(uses)
+        .zip(unread)
+        .map(|((probe, uses), unread)| match unread {
+            true => Unit { side: Side::Unread, reason: "nothing reads what it emits".into(), uses },
+            false => place_probe(program, probe, uses, &touched, options),
+        })
+        .collect();
     let mut placement = Placement { units, ..Placement::default() };
     homes::place_maps(program, &mut placement);
     placement

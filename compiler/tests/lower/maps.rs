@@ -147,3 +147,29 @@ fn plain_maps_across_the_boundary_are_reported() {
     assert_eq!(findings(write(), read()), ["map-read-across"]);
     assert_eq!(findings(write(), write()), ["map-written-on-both-sides"]);
 }
+
+#[test]
+fn loops_over_maps_see_every_element() {
+    use weftrace_lang::hir::{Agg, VarRef};
+    let pair = |value: Ty| Ty::Tuple(vec![Ty::U32, value]);
+    let part = |i, value: &Ty, ty| e(ExprKind::TupleField { base: Box::new(var(0, pair(value.clone()))), index: i }, ty);
+    let walk = |map: u32, value: Ty| {
+        s(StmtKind::ForMap {
+            var: VarRef(0),
+            map: MapRef(map),
+            body: block(vec![printf(vec![part(0, &value, Ty::U32), part(1, &value, value.clone())])]),
+        })
+    };
+    for (def, fill, value) in [
+        (map("m", Some(Ty::U32), Ty::I64), set as fn(u32, Option<weftrace_lang::hir::Expr>, weftrace_lang::hir::Expr) -> _, Ty::I64),
+        (agg("m", Some(Ty::U32), Agg::Sum { signed: true }), |m, k, v| aggregate(m, k, Some(v)), Ty::I64),
+    ] {
+        let key = |n| Some(cast(int(n), Ty::U32));
+        let body = vec![fill(0, key(2), int(-20)), fill(0, key(1), int(10)), walk(0, value)];
+        let lowered = lower(&program(vec![def], vec![probe(Provider::Begin, vec![pair(Ty::I64)], body)]));
+        let mut host = lowered.host();
+        lowered.run(0, &mut host);
+        let seen: Vec<_> = host.records.iter().map(|r| (r.payload[0], word(&r.payload[8..]) as i64)).collect();
+        assert_eq!(seen, [(1, 10), (2, -20)]);
+    }
+}

@@ -153,6 +153,12 @@ fn sock_world() -> TestWorld {
         structure("net", 64, vec![field("ns", Ty::Struct("ns_common".into()), 16)]),
         structure("ns_common", 24, vec![field("inum", Ty::U32, 8)]),
         structure("sock", 200, vec![field("__sk_common", Ty::Struct("sock_common".into()), 0), field("sk_protocol", Ty::U16, 140)]),
+        structure("tcp_sock", 400, vec![
+            field("snd_una", Ty::U32, 200),
+            field("bytes_acked", Ty::U64, 208),
+            field("rcv_nxt", Ty::U32, 216),
+            field("bytes_received", Ty::U64, 224),
+        ]),
         common,
     ];
     TestWorld { structs: structs.into_iter().map(|s| (s.name.clone(), s)).collect() }
@@ -166,7 +172,7 @@ fn conn_key(sock: Vec<u8>) -> Vec<u8> {
 }
 
 fn sock(family: u16, fill: impl FnOnce(&mut [u8])) -> Vec<u8> {
-    let mut s = vec![0; 200];
+    let mut s = vec![0; 400];
     s[16..18].copy_from_slice(&family.to_le_bytes());
     s[48..56].copy_from_slice(&0x8000u64.to_le_bytes());
     s[140..142].copy_from_slice(&6u16.to_le_bytes());
@@ -192,6 +198,25 @@ fn both_directions_of_a_connection_have_one_key() {
     // One host talking to itself: the port decides.
     let a = conn_key(sock(2, |s| end(s, [127, 0, 0, 1], 80, [127, 0, 0, 1], 40000)));
     assert_eq!(a[40..42], 80u16.to_le_bytes());
+}
+
+#[test]
+fn sequence_numbers_go_with_their_ends() {
+    let key = |daddr: u8, saddr: u8, received: u64| {
+        conn_key(sock(2, |s| {
+            s[0..4].copy_from_slice(&[10, 0, 0, daddr]);
+            s[4..8].copy_from_slice(&[10, 0, 0, saddr]);
+            s[200..204].copy_from_slice(&1u32.to_le_bytes());
+            s[208..216].copy_from_slice(&((7u64 << 32) + 3).to_le_bytes());
+            s[216..220].copy_from_slice(&(received as u32).to_le_bytes());
+            s[224..232].copy_from_slice(&received.saturating_sub(100).to_le_bytes());
+        }))
+    };
+    let isns = |k: &[u8]| [44, 48].map(|i| u32::from_le_bytes(k[i..i + 4].try_into().expect("4")));
+    let own = 1u32.wrapping_sub(3);
+    assert_eq!(isns(&key(2, 1, 5000)), [own, 99], "own end first");
+    assert_eq!(isns(&key(1, 2, 5000)), [99, own]);
+    assert_eq!(isns(&key(2, 1, 0)), [own, 0], "nothing received yet");
 }
 
 #[test]

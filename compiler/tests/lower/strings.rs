@@ -65,6 +65,10 @@ fn searching_and_measuring() {
     assert_eq!(eval(contains("hello"), "hello", ""), 1);
     assert_eq!(eval(contains(""), "hello", ""), 1);
     assert_eq!(eval(contains("lo!"), "hello", ""), 0);
+    let short = |n| call(Func::Str, vec![e(ExprKind::Arg(n), Ty::Ptr { to: Box::new(Ty::U8), space: Space::User })], Ty::Str { cap: 12 });
+    for (hay, needle, found) in [("hello", "ell", 1), ("hello", "hello", 1), ("hello", "elx", 0), ("hello", "lo!", 0), ("", "a", 0), ("a", "", 1), ("hellohell!", "hell!", 1)] {
+        assert_eq!(eval(call(Func::Strcontains, vec![short(0), short(1)], Ty::Bool), hay, needle), found, "{needle} in {hay}");
+    }
     let len = || call(Func::Strlen, vec![user_string(0)], Ty::U64);
     assert_eq!(eval(len(), "hello", ""), 5);
     assert_eq!(eval(len(), "", ""), 0);

@@ -1,6 +1,6 @@
 //! The bpf(2) calls that tests need, and nothing more.
 
-#![allow(unsafe_code, reason = "system calls")]
+#![allow(unsafe_code, clippy::cast_ptr_alignment, reason = "system calls; ring pages and records are aligned")]
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -167,10 +167,7 @@ pub fn load(image: &ProgramImage, maps: &[Map], btf_id: u32) -> Result<(Program,
         .u32(108, btf_id);
     let name: Vec<u8> = image.name.bytes().filter(u8::is_ascii_alphanumeric).take(15).collect();
     attr.0[48..48 + name.len()].copy_from_slice(&name);
-    let btf = match image.btf.is_empty() {
-        true => None,
-        false => Some(load_btf(&image.btf)?),
-    };
+    let btf = if image.btf.is_empty() { None } else { Some(load_btf(&image.btf)?) };
     if let Some(btf) = &btf {
         attr = attr
             .fd(72, btf)

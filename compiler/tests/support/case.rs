@@ -13,6 +13,7 @@
 //!
 //! HEX is bytes in hexadecimal; `_` separates parts, and a part may be repeated: `01_00*7`.
 
+use std::fmt::Write as _;
 use weftrace_artifact::map::Kind;
 use weftrace_compiler::ir::interp::host::{Host, Map, MapShape};
 
@@ -142,7 +143,9 @@ pub fn hex(bytes: &[u8]) -> String {
             parts.extend((!plain.is_empty()).then(|| std::mem::take(&mut plain)));
             parts.push(format!("{:02x}*{}", run[0], run.len()));
         } else {
-            run.iter().for_each(|b| plain += &format!("{b:02x}"));
+            for byte in run {
+                write!(plain, "{byte:02x}").unwrap();
+            }
         }
     }
     parts.extend((!plain.is_empty()).then_some(plain));

@@ -20,7 +20,7 @@ pub fn made(bytes: &[u8], target: Target, options: Options) -> (Function, Case) 
         ring_capacity: 3,
         now: 1 << 45,
         pid_tgid: 0x0000_1234_0000_5678,
-        uid_gid: 1000 << 32 | 100,
+        uid_gid: 0x3e8_0000_0064,
         cpu: 5,
         seed: 42,
         ..Host::default()

@@ -3,16 +3,19 @@
 use super::bpf_door::{self, Map};
 use super::case::Case;
 use super::ebpf_env::{OWN, PROBE, PROGRAM, env, spec, specs};
-use super::rbpf_exec::{kernel_function, parse_record, with_own_actions, Actions};
+use super::rbpf_exec::{Actions, kernel_function, parse_record, with_own_actions};
 use super::{Executor, FUEL, Outcome};
 use std::sync::OnceLock;
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::map::{Kind, MapId, Role};
 use weftrace_compiler::ebpf::{self, Features, dump};
-use weftrace_compiler::ir::interp::{self, host::{self, Host, Record}};
+use weftrace_compiler::ir::interp::{
+    self,
+    host::{self, Host, Record},
+};
 use weftrace_compiler::ir::{
-    Block, BlockData, Dest, Function, Helper, Inst, InstData, Op, Size, Slot, SlotData, Space, SpanId, Term, Ty,
-    Value, ValueData, ValueDef,
+    Block, BlockData, Dest, Function, Helper, Inst, InstData, Op, Size, Slot, SlotData, Space, SpanId, Term, Ty, Value,
+    ValueData, ValueDef,
 };
 
 /// Arguments of a raw tracepoint: at most 12 words.
@@ -27,38 +30,69 @@ impl Executor for Kernel {
 
     fn supports(&self, func: &Function, case: &Case) -> bool {
         let host = case.host();
-        let plain = |m: &host::Map| matches!(m.shape.kind, Kind::Hash | Kind::Array | Kind::PercpuHash | Kind::PercpuArray);
+        let plain =
+            |m: &host::Map| matches!(m.shape.kind, Kind::Hash | Kind::Array | Kind::PercpuHash | Kind::PercpuArray);
         available()
             && !host.ctx.is_empty()
             && host.ctx.len() <= MAX_CTX
             && host.maps.iter().all(plain)
-            && kernel_function(func).is_some_and(|f| answers_are_known(&f) && loads_are_aligned(&f) && ring_suffices(&f, case))
+            && kernel_function(func)
+                .is_some_and(|f| answers_are_known(&f) && loads_are_aligned(&f) && ring_suffices(&f, case))
     }
 
     fn run(&self, func: &Function, case: &Case) -> Result<Outcome, String> {
-        let (func, actions) = with_own_actions(&kernel_function(func).ok_or("not for the kernel")?);
-        let mut specs = specs(case);
-        let result_map = specs.len() as u32;
-        specs.push(spec(Role::Script, Kind::Array, 4, 8, 1));
-        let func = with_result_in_map(&func, MapId(result_map));
-        let image = ebpf::compile(&func, &env(&specs, &[], Features::default())).map_err(|e| e.to_string())?;
-        let maps: Vec<Map> = specs.iter().map(|s| Map::create(s).map_err(|e| format!("{s:?}: {e}"))).collect::<Result<_, _>>()?;
-        let mut host = case.host();
-        for (map, kernel) in host.maps.iter().zip(&maps) {
-            for (key, value) in map.entries() {
-                kernel.update(key, value).map_err(|e| e.to_string())?;
-            }
-        }
-        let (program, _) = bpf_door::load(&image, &maps, 0)
-            .map_err(|e| format!("{e}\n{func}\n{}", dump::disassemble(&image, &specs, &[])))?;
-        let mut ctx = host.ctx.clone();
-        ctx.resize(MAX_CTX, 0);
-        let low = program.test_run(&ctx).map_err(|e| e.to_string())?;
-        if low != 0 {
-            return Err(format!("the program gave {low}, not 0: a look-up failed"));
-        }
-        collect(&actions, &mut host, &maps, result_map as usize)
+        run(func, case, Features::default())
     }
+}
+
+/// The same with the instructions of kernel 6.6 (cpu v4).
+pub struct KernelV4;
+
+impl Executor for KernelV4 {
+    fn name(&self) -> &'static str {
+        "kernel with cpu v4"
+    }
+
+    fn supports(&self, func: &Function, case: &Case) -> bool {
+        !kernel_before(6, 6) && Kernel.supports(func, case)
+    }
+
+    fn run(&self, func: &Function, case: &Case) -> Result<Outcome, String> {
+        run(func, case, Features { cpu_v4: true, ..Features::default() })
+    }
+}
+
+/// Whether this host's kernel is older.
+pub fn kernel_before(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(['.', '-']).map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap(), numbers.next().unwrap()) < (major, minor)
+}
+
+fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, String> {
+    let (func, actions) = with_own_actions(&kernel_function(func).ok_or("not for the kernel")?);
+    let mut specs = specs(case);
+    let result_map = specs.len() as u32;
+    specs.push(spec(Role::Script, Kind::Array, 4, 8, 1));
+    let func = with_result_in_map(&func, MapId(result_map));
+    let image = ebpf::compile(&func, &env(&specs, &[], features)).map_err(|e| e.to_string())?;
+    let maps: Vec<Map> =
+        specs.iter().map(|s| Map::create(s).map_err(|e| format!("{s:?}: {e}"))).collect::<Result<_, _>>()?;
+    let mut host = case.host();
+    for (map, kernel) in host.maps.iter().zip(&maps) {
+        for (key, value) in map.entries() {
+            kernel.update(key, value).map_err(|e| e.to_string())?;
+        }
+    }
+    let (program, _) = bpf_door::load(&image, &maps, 0)
+        .map_err(|e| format!("{e}\n{func}\n{}", dump::disassemble(&image, &specs, &[])))?;
+    let mut ctx = host.ctx.clone();
+    ctx.resize(MAX_CTX, 0);
+    let low = program.test_run(&ctx).map_err(|e| e.to_string())?;
+    if low != 0 {
+        return Err(format!("the program gave {low}, not 0: a look-up failed"));
+    }
+    collect(&actions, &mut host, &maps, result_map as usize)
 }
 
 pub fn available() -> bool {

@@ -3,11 +3,12 @@
 //! An executor is one way to run a function. [`executors`] lists them; the interpreter is the first, and what it says is right.
 //! A new way (rbpf, the kernel) is one more file and one more row there.
 
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "test code")]
 
 pub mod bpf_door;
 pub mod case;
+pub mod ebpf_case;
 pub mod ebpf_env;
 pub mod gen_ir;
 pub mod kernel_exec;
@@ -89,12 +90,7 @@ pub fn retarget(func: &Function, target: Target) -> Option<Function> {
 
 /// The interpreter first.
 pub fn executors() -> Vec<Box<dyn Executor>> {
-    vec![
-        Box::new(Interpreter),
-        Box::new(native_exec::Native),
-        Box::new(rbpf_exec::Rbpf),
-        Box::new(kernel_exec::Kernel),
-    ]
+    vec![Box::new(Interpreter), Box::new(native_exec::Native), Box::new(rbpf_exec::Rbpf), Box::new(kernel_exec::Kernel)]
 }
 
 pub struct Interpreter;

@@ -103,8 +103,11 @@ struct State {
 type Env = *mut HandlerEnv;
 
 fn state<'a>(env: Env) -> &'a mut State {
+    // SAFETY: `run` passed its own env.
+    let host = unsafe { (*env).host };
+    let state: *mut State = std::ptr::with_exposed_provenance_mut(host.expose_provenance());
     // SAFETY: `run` put it there; helpers run one at a time and give the reference up when they return.
-    unsafe { &mut *(*env).host.cast::<State>() }
+    unsafe { &mut *state }
 }
 
 fn bytes<'a>(at: *const u8, len: u64) -> &'a [u8] {
@@ -229,10 +232,25 @@ extern "C" fn map_len(env: Env, map: u64) -> u64 {
 }
 
 extern "C" fn packet_conn(env: Env, _subject: *const u8, dst: *mut u8) -> u64 {
-    state(env).host.conn.is_some_and(|conn| {
-        put(dst, &conn);
-        true
-    }).into()
+    state(env)
+        .host
+        .conn
+        .is_some_and(|conn| {
+            put(dst, &conn);
+            true
+        })
+        .into()
+}
+
+extern "C" fn map_at(env: Env, map: u64, index: u64, key: *mut u8, value: *mut u8) -> u64 {
+    let found = state(env).host.maps[map as usize].entries().nth(index as usize).map(|(k, v)| (k.to_vec(), v.to_vec()));
+    found
+        .is_some_and(|(k, v)| {
+            put(key, &k);
+            put(value, &v);
+            true
+        })
+        .into()
 }
 
 /// Function pointers that never change.
@@ -266,4 +284,5 @@ static HELPERS: Table = Table([
     header_get as *const c_void,
     map_len as *const c_void,
     packet_conn as *const c_void,
+    map_at as *const c_void,
 ]);

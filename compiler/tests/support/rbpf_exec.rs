@@ -180,7 +180,9 @@ fn map_lookup(handle: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
         if let Some(own) = number.checked_sub(s.first_own) {
             let index = u32::from_le_bytes(bytes(key, 4).try_into().unwrap());
             return match OWN[own] {
-                weftrace_artifact::map::Role::Losses => s.losses.get_mut(index as usize).map_or(0, |c| c as *mut u64 as u64),
+                weftrace_artifact::map::Role::Losses => {
+                    s.losses.get_mut(index as usize).map_or(0, |c| std::ptr::from_mut(c) as u64)
+                }
                 weftrace_artifact::map::Role::Scratch if index == PROGRAM => s.scratch.as_mut_ptr() as u64,
                 _ => 0,
             };
@@ -208,7 +210,8 @@ fn map_delete(handle: u64, key: u64, _: u64, _: u64, _: u64) -> u64 {
 
 /// Kernel memory is what the case says, and, as in the kernel, the program's own memory.
 fn read_kernel(dst: u64, len: u64, address: u64, _: u64, _: u64) -> u64 {
-    let found = with(|s| Host::peek(&s.host.kernel, address, len as usize)).or_else(|| own_memory(address, len as usize));
+    let found =
+        with(|s| Host::peek(&s.host.kernel, address, len as usize)).or_else(|| own_memory(address, len as usize));
     read(dst, len, found)
 }
 
@@ -223,16 +226,12 @@ fn own_memory(address: u64, len: usize) -> Option<Vec<u8>> {
 }
 
 fn read(dst: u64, len: u64, found: Option<Vec<u8>>) -> u64 {
-    match found {
-        Some(bytes) => {
-            put(dst, &bytes);
-            0
-        }
-        None => {
-            put(dst, &vec![0; len as usize]);
-            -14i64 as u64
-        }
+    if let Some(bytes) = found {
+        put(dst, &bytes);
+        return 0;
     }
+    put(dst, &vec![0; len as usize]);
+    -14i64 as u64
 }
 
 fn read_str(dst: u64, len: u64, found: Option<Vec<u8>>) -> u64 {

@@ -1,6 +1,6 @@
 //! Actions: a record is sent, and user space acts.
 
-use super::{Row, class::*};
+use super::{Row, class::{ANY, PROGRAM}};
 use crate::check::call_action as c;
 
 pub(super) static ROWS: &[Row] = &[

@@ -1,6 +1,6 @@
 //! Functions that give a value.
 
-use super::{Row, class::*};
+use super::{Row, class::{ANY, PROGRAM, KERNEL, USER}};
 use crate::check::{call_compile as k, call_func as c};
 
 pub(super) static ROWS: &[Row] = &[

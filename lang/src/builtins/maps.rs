@@ -1,6 +1,6 @@
 //! Map functions: aggregations (only as `@m = f(…)`) and questions about maps.
 
-use super::{Row, class::*};
+use super::{Row, class::ANY};
 use crate::check::call_map as c;
 
 pub(super) static ROWS: &[Row] = &[

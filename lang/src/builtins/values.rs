@@ -1,6 +1,6 @@
 //! Values: what is written as a bare word.
 
-use super::{Row, class::*};
+use super::{Row, class::{PROGRAM, ANY, KERNEL, USER}};
 use crate::check::call_value as c;
 use crate::hir::{Clock, Func, Ty};
 

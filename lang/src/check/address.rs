@@ -39,7 +39,7 @@ fn parse_mac(text: &str) -> Option<Vec<u8>> {
     bytes.filter(|b| b.len() == 6)
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     /// Comparisons of an address with a literal; None where neither side is an address.
     pub(crate) fn compare_address(&mut self, l: &Val, r: &Val, equal: bool, span: Span) -> Option<Val> {
         let (addr, text) = match (r.text(), l.text()) {

@@ -5,7 +5,7 @@ use super::places::in_space;
 use super::providers::ProviderKind;
 use super::types::{is_char, show};
 use super::value::Val;
-use crate::ast::Ident;
+use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, JoinPart, Space, Ty};
 use crate::span::Span;
@@ -15,23 +15,17 @@ impl<'a> Checker<'a> {
     /// `args.name`
     pub(crate) fn args_field(&mut self, name: &'a Ident, span: Span) -> Val {
         match self.probe.args.clone() {
-            ArgsCx::Trace(event) => match event.fields.iter().find(|f| f.name == name.text) {
-                Some(field) => self.trace_field(field, span),
-                None => {
-                    let owner = format!("tracepoint {}:{}", event.category, event.name);
-                    let names: Vec<String> =
-                        event.fields.iter().filter(|f| !f.name.starts_with("common_")).map(|f| f.name.clone()).collect();
-                    self.unknown_name(&owner, name, &names);
-                    Val::error(span)
-                }
+            ArgsCx::Trace(event) => if let Some(field) = event.fields.iter().find(|f| f.name == name.text) { self.trace_field(field, span) } else {
+                let owner = format!("tracepoint {}:{}", event.category, event.name);
+                let names: Vec<String> =
+                    event.fields.iter().filter(|f| !f.name.starts_with("common_")).map(|f| f.name.clone()).collect();
+                self.unknown_name(&owner, name, &names);
+                Val::error(span)
             },
-            ArgsCx::Fn(proto) => match proto.params.iter().position(|p| p.name == name.text) {
-                Some(i) => self.fn_arg(&proto, i, span),
-                None => {
-                    let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
-                    self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
-                    Val::error(span)
-                }
+            ArgsCx::Fn(proto) => if let Some(i) = proto.params.iter().position(|p| p.name == name.text) { fn_arg(&proto, i, span) } else {
+                let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
+                self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
+                Val::error(span)
             },
             ArgsCx::Join(join, event) => self.join_args_field(join, event, name, span),
             ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
@@ -39,6 +33,16 @@ impl<'a> Checker<'a> {
                 Val::error(span)
             }
         }
+    }
+
+    /// Whether this is `args.NAME` of a tracepoint that has no such field on this kernel: fields come and go with the
+    /// version, and `??` says what then holds. Not where a field has nearly this name: that is a slip of the pen.
+    pub(crate) fn absent_field(&self, e: &ast::Expr) -> bool {
+        let ast::ExprKind::Field { base, name, .. } = &e.kind else { return false };
+        let ast::ExprKind::Ident(of) = &base.kind else { return false };
+        let ArgsCx::Trace(event) = &self.probe.args else { return false };
+        let names = || event.fields.iter().map(|f| f.name.as_str());
+        of == "args" && !names().any(|n| n == name.text) && crate::suggest::nearest(&name.text, names(), 1).is_empty()
     }
 
     fn trace_field(&mut self, field: &TraceField, span: Span) -> Val {
@@ -51,11 +55,6 @@ impl<'a> Checker<'a> {
         Val::new(kind, ty, span).with_space(space)
     }
 
-    fn fn_arg(&mut self, proto: &FnProto, i: usize, span: Span) -> Val {
-        let ty = in_space(proto.params[i].ty.clone(), Space::Kernel);
-        Val::new(ExprKind::Arg(i as u32), ty, span).with_space(Space::Kernel)
-    }
-
     /// `args` as a whole: a record of all of them.
     pub(crate) fn args_value(&mut self, span: Span) -> Val {
         let fields: Vec<(String, Val)> = match self.probe.args.clone() {
@@ -66,7 +65,7 @@ impl<'a> Checker<'a> {
                 .map(|f| (f.name.clone(), self.trace_field(f, span)))
                 .collect(),
             ArgsCx::Fn(proto) => {
-                (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), self.fn_arg(&proto, i, span))).collect()
+                (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), fn_arg(&proto, i, span))).collect()
             }
             ArgsCx::Join(..) => {
                 return Val::new(ExprKind::JoinPart(JoinPart::Text), Ty::Str { cap: super::JOIN_TEXT_CAP }, span);
@@ -137,6 +136,11 @@ impl<'a> Checker<'a> {
         let space = self.probe.space;
         Val::new(ExprKind::Retval, Ty::I64, span).with_space(space)
     }
+}
+
+fn fn_arg(proto: &FnProto, i: usize, span: Span) -> Val {
+    let ty = in_space(proto.params[i].ty.clone(), Space::Kernel);
+    Val::new(ExprKind::Arg(i as u32), ty, span).with_space(Space::Kernel)
 }
 
 fn decay(mut v: Val) -> Val {

@@ -118,7 +118,7 @@ impl<'a> Checker<'a> {
             return self.instances_of(otherwise, all);
         }
         if found.is_empty() {
-            all.push(self.ghost(probe));
+            all.push(ghost(probe));
         }
         let policy = self.config.missing_probes;
         for fault in faults {
@@ -137,13 +137,6 @@ impl<'a> Checker<'a> {
             let targets = group.into_iter().map(|f| f.target).collect();
             all.push(Instance { cx: ProbeCx { row, targets, args, space, instance: 0, span: probe.span }, probe });
         }
-    }
-
-    /// A probe that attaches nowhere: its body still says what its maps hold.
-    fn ghost(&self, probe: &'a ast::Probe) -> Instance<'a> {
-        let row = probe.points.iter().find_map(|p| providers::find(&p.provider.text)).unwrap_or(&providers::PROVIDERS[0]);
-        let cx = ProbeCx { row, targets: Vec::new(), args: ArgsCx::Ghost, space: row.space, instance: 0, span: probe.span };
-        Instance { cx, probe }
     }
 
     fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse) -> Resolved {
@@ -183,14 +176,14 @@ impl<'a> Checker<'a> {
         match row.kind {
             ProviderKind::Begin => Ok(vec![p.found(row.name.into(), Provider::Begin, false)]),
             ProviderKind::End => Ok(vec![p.found(row.name.into(), Provider::End, false)]),
-            ProviderKind::Interval | ProviderKind::Profile => self.timer(&p),
+            ProviderKind::Interval | ProviderKind::Profile => super::attach_other::timer(&p),
             ProviderKind::Tracepoint => self.tracepoint(&p),
             ProviderKind::RawTracepoint => self.raw_tracepoint(&p),
             ProviderKind::Kprobe | ProviderKind::Kretprobe => self.kprobe(&p),
             ProviderKind::Uprobe | ProviderKind::Uretprobe => self.uprobe(&p),
             ProviderKind::Pcap => self.pcap(&p),
             ProviderKind::Join => self.join_point(&p),
-            ProviderKind::Signal => self.signal(&p),
+            ProviderKind::Signal => super::attach_other::signal(&p),
             ProviderKind::NotYet => Ok(Vec::new()),
         }
     }
@@ -218,21 +211,28 @@ impl<'a> Checker<'a> {
         let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
         version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
     }
+}
 
-    /// A host's "no", or that it could not say.
-    pub(crate) fn unanswered<T>(&self, answer: Answer<T>, span: Span, what: &str, absent: impl FnOnce(Diagnostic) -> Diagnostic) -> Fault {
-        match answer {
-            Answer::NotPermitted(why) => {
-                let d = Diagnostic::error("no-permission", span, format!("no permission to see whether {what} exists"));
-                missing(d.note(why))
-            }
-            Answer::CouldNotTell(why) => {
-                let d = Diagnostic::error("could-not-tell", span, format!("cannot tell whether {what} exists"));
-                missing(d.note(why))
-            }
-            Answer::NotThere | Answer::Found(_) => missing(absent(Diagnostic::error("no-such-probe", span, ""))),
+/// A host's "no", or that it could not say.
+pub(crate) fn unanswered<T>(answer: Answer<T>, span: Span, what: &str, absent: impl FnOnce(Diagnostic) -> Diagnostic) -> Fault {
+    match answer {
+        Answer::NotPermitted(why) => {
+            let d = Diagnostic::error("no-permission", span, format!("no permission to see whether {what} exists"));
+            missing(d.note(why))
         }
+        Answer::CouldNotTell(why) => {
+            let d = Diagnostic::error("could-not-tell", span, format!("cannot tell whether {what} exists"));
+            missing(d.note(why))
+        }
+        Answer::NotThere | Answer::Found(_) => missing(absent(Diagnostic::error("no-such-probe", span, ""))),
     }
+}
+
+/// A probe that attaches nowhere: its body still says what its maps hold.
+fn ghost(probe: &ast::Probe) -> Instance<'_> {
+    let row = probe.points.iter().find_map(|p| providers::find(&p.provider.text)).unwrap_or(&providers::PROVIDERS[0]);
+    let cx = ProbeCx { row, targets: Vec::new(), args: ArgsCx::Ghost, space: row.space, instance: 0, span: probe.span };
+    Instance { cx, probe }
 }
 
 /// Targets whose programs are the same, in order of appearance.
@@ -256,11 +256,11 @@ fn signature(f: &Found, uses: &ArgsUse) -> String {
         ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => "unknown".into(),
         ArgsCx::Trace(event) => {
             let used = event.fields.iter().filter(|x| uses.whole || uses.names.contains(&x.name));
-            used.map(|x| format!("{} {:?} {} {};", x.name, x.ty, x.offset, x.data_loc)).collect()
+            used.map(|x| format!("{} {:?} {} {}", x.name, x.ty, x.offset, x.data_loc)).collect::<Vec<_>>().join(";")
         }
         ArgsCx::Fn(proto) => {
             let used = proto.params.iter().enumerate().filter(|(_, p)| uses.whole || uses.names.contains(&p.name));
-            used.map(|(i, p)| format!("{i} {} {:?};", p.name, p.ty)).collect()
+            used.map(|(i, p)| format!("{i} {} {:?}", p.name, p.ty)).collect::<Vec<_>>().join(";")
         }
     }
 }

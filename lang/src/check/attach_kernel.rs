@@ -1,6 +1,6 @@
 //! Attach points in the kernel: tracepoints and functions.
 
-use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, missing};
+use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, unanswered};
 use super::cx::{ArgsCx, Checker};
 use super::hints;
 use super::providers::ProviderKind;
@@ -9,7 +9,7 @@ use crate::hir::{Provider, Space};
 use crate::span::Span;
 use crate::world::{Answer, Feature};
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     pub(crate) fn tracepoint(&mut self, p: &Point<'_>) -> Resolved {
         let (category, event) = (p.text(0), p.text(1));
         if is_glob(category) || is_glob(event) {
@@ -17,24 +17,15 @@ impl<'a> Checker<'a> {
         }
         match self.world.tracepoint(category, event) {
             Answer::Found(found) => {
-                let mut f = self.tracepoint_target(p, category, event, false);
+                let mut f = tracepoint_target(p, category, event, false);
                 f.args = ArgsCx::Trace(found);
                 Ok(vec![f])
             }
             answer => {
                 let what = format!("tracepoint {category}:{event}");
-                Err(self.unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)))
+                Err(unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)))
             }
         }
-    }
-
-    fn tracepoint_target(&self, p: &Point<'_>, category: &str, event: &str, wildcard: bool) -> Found {
-        let provider = Provider::Tracepoint { category: category.to_owned(), event: event.to_owned() };
-        let mut f = p.found(p.named(&[category, event]), provider, wildcard);
-        if category == "syscalls" {
-            f.space = Space::User;
-        }
-        f
     }
 
     fn tracepoint_glob(&mut self, p: &Point<'_>) -> Resolved {
@@ -43,13 +34,13 @@ impl<'a> Checker<'a> {
             Answer::Found(names) if !names.is_empty() => names,
             answer => {
                 let what = format!("tracepoints {category}:{event}");
-                return Err(self.unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)));
+                return Err(unanswered(answer, p.span, &what, |d| self.absent_tracepoint(d, p)));
             }
         };
         let mut found = Vec::new();
         for name in names {
             let Some((category, event)) = name.split_once(':') else { continue };
-            let mut f = self.tracepoint_target(p, category, event, true);
+            let mut f = tracepoint_target(p, category, event, true);
             if p.uses.any()
                 && let Answer::Found(e) = self.world.tracepoint(category, event)
             {
@@ -94,7 +85,7 @@ impl<'a> Checker<'a> {
                 Answer::Found(names) if !names.is_empty() => names,
                 answer => {
                     let kernel = self.kernel();
-                    return Err(self.unanswered(answer, p.span, &format!("raw tracepoints {event}"), |mut d| {
+                    return Err(unanswered(answer, p.span, &format!("raw tracepoints {event}"), |mut d| {
                         d.message = format!("no raw tracepoint matches {event} on this kernel ({kernel})");
                         d
                     }));
@@ -112,7 +103,7 @@ impl<'a> Checker<'a> {
                     Answer::Found(proto) => f.args = ArgsCx::Fn(proto),
                     answer if !wildcard => {
                         let what = format!("raw tracepoint {name}");
-                        return Err(self.unanswered(answer, p.span, &what, |d| self.absent_raw(d, &name)));
+                        return Err(unanswered(answer, p.span, &what, |d| self.absent_raw(d, &name)));
                     }
                     _ => f.args = ArgsCx::Unknown,
                 }
@@ -135,7 +126,7 @@ impl<'a> Checker<'a> {
             _ => (None, p.text(0)),
         };
         let ret = p.row.kind == ProviderKind::Kretprobe;
-        let (function, offset) = self.function_and_offset(p, written, ret)?;
+        let (function, offset) = function_and_offset(p, written, ret)?;
         let make = |name: &str, wildcard| {
             let full = match (&module, offset) {
                 (Some(m), 0) => p.named(&[m, name]),
@@ -158,7 +149,7 @@ impl<'a> Checker<'a> {
                 }
                 answer => {
                     let what = format!("kernel function {function}");
-                    Err(self.unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+                    Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
                 }
             };
         }
@@ -178,24 +169,8 @@ impl<'a> Checker<'a> {
                 .collect()),
             answer => {
                 let what = format!("kernel functions {function}");
-                Err(self.unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+                Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
             }
-        }
-    }
-
-    fn function_and_offset(&mut self, p: &Point<'_>, written: &str, ret: bool) -> Result<(String, u64), Fault> {
-        if written.starts_with("0x") || written.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-            let d = Diagnostic::error("not-supported-yet", p.span, "probes at kernel addresses are not supported yet")
-                .write(format!("{}:FUNCTION+OFFSET", p.row.name));
-            return Err(bad(d));
-        }
-        let Some((function, offset)) = written.rsplit_once('+') else { return Ok((written.to_owned(), 0)) };
-        if ret {
-            return Err(bad(Diagnostic::error("bad-attach-point", p.span, "a return has no offset").write(p.row.shape)));
-        }
-        match super::params::parse_number(offset).and_then(|n| u64::try_from(n).ok()) {
-            Some(n) => Ok((function.to_owned(), n)),
-            None => Err(bad(Diagnostic::error("bad-attach-point", p.span, format!("{offset} is no offset")))),
         }
     }
 
@@ -222,9 +197,29 @@ impl<'a> Checker<'a> {
         };
         self.report_once(Span::default(), d);
     }
+}
 
-    /// A missing point, for resolvers of other files.
-    pub(crate) fn absent(&self, p: &Point<'_>, message: String) -> Fault {
-        missing(hints::for_point(Diagnostic::error("no-such-probe", p.span, message), p.row.name, &p.as_written()))
+fn tracepoint_target(p: &Point<'_>, category: &str, event: &str, wildcard: bool) -> Found {
+    let provider = Provider::Tracepoint { category: category.to_owned(), event: event.to_owned() };
+    let mut f = p.found(p.named(&[category, event]), provider, wildcard);
+    if category == "syscalls" {
+        f.space = Space::User;
+    }
+    f
+}
+
+fn function_and_offset(p: &Point<'_>, written: &str, ret: bool) -> Result<(String, u64), Fault> {
+    if written.starts_with("0x") || written.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
+        let d = Diagnostic::error("not-supported-yet", p.span, "probes at kernel addresses are not supported yet")
+            .write(format!("{}:FUNCTION+OFFSET", p.row.name));
+        return Err(bad(d));
+    }
+    let Some((function, offset)) = written.rsplit_once('+') else { return Ok((written.to_owned(), 0)) };
+    if ret {
+        return Err(bad(Diagnostic::error("bad-attach-point", p.span, "a return has no offset").write(p.row.shape)));
+    }
+    match super::params::parse_number(offset).and_then(|n| u64::try_from(n).ok()) {
+        Some(n) => Ok((function.to_owned(), n)),
+        None => Err(bad(Diagnostic::error("bad-attach-point", p.span, format!("{offset} is no offset")))),
     }
 }

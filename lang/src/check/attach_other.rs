@@ -1,6 +1,6 @@
 //! Attach points outside the kernel's code: timers, programs, packets, joins, signals.
 
-use super::attach::{Point, Resolved, bad, is_glob};
+use super::attach::{Point, Resolved, bad, is_glob, missing, unanswered};
 use super::cx::{ArgsCx, Checker};
 use super::glob;
 use super::hints;
@@ -12,44 +12,7 @@ use crate::world::Answer;
 /// The fastest timers: a period of 1 µs, a rate of 1 MHz.
 const SHORTEST_NS: u64 = 1_000;
 
-impl<'a> Checker<'a> {
-    pub(crate) fn timer(&mut self, p: &Point<'_>) -> Resolved {
-        let (unit, text) = if p.segments.len() == 2 { (p.text(0), p.text(1)) } else { ("ns", p.text(0)) };
-        let wrong = |message: String| {
-            bad(Diagnostic::error("bad-attach-point", p.span, message).write(p.row.shape))
-        };
-        let Some(n) = super::params::parse_number(text).and_then(|n| u64::try_from(n).ok()) else {
-            return Err(wrong(format!("\"{text}\" is no time")));
-        };
-        let factor = match unit {
-            "ns" => Some(1),
-            "us" => Some(1_000),
-            "ms" => Some(1_000_000),
-            "s" => Some(1_000_000_000),
-            "m" => Some(60_000_000_000),
-            "hz" => None,
-            _ => return Err(wrong(format!("no unit {unit}: s, ms, us, hz"))),
-        };
-        if n == 0 {
-            return Err(wrong("a timer's time is greater than 0".into()));
-        }
-        let rate = match factor {
-            None if n <= 1_000_000 => Rate::Hz(n),
-            None => return Err(wrong(format!("{n} hz is too fast: at most 1000000"))),
-            Some(f) => match n.checked_mul(f) {
-                Some(ns) if ns >= SHORTEST_NS => Rate::PeriodNs(ns),
-                Some(_) => return Err(wrong("the shortest time is 1 us (a bare number counts nanoseconds)".into())),
-                None => return Err(wrong(format!("\"{text}\" is too long"))),
-            },
-        };
-        let provider = match (p.row.kind, rate) {
-            (ProviderKind::Profile, rate) => Provider::Profile { rate },
-            (_, Rate::PeriodNs(ns)) => Provider::Interval { ns },
-            (_, Rate::Hz(hz)) => Provider::Interval { ns: 1_000_000_000 / hz },
-        };
-        Ok(vec![p.found(p.as_written(), provider, false)])
-    }
-
+impl Checker<'_> {
     pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
         let (binary, symbol) = (p.text(0).to_owned(), p.text(p.segments.len() - 1).to_owned());
         let not_yet = |what: &str| bad(Diagnostic::error("not-supported-yet", p.span, format!("{what} are not supported yet")));
@@ -82,12 +45,13 @@ impl<'a> Checker<'a> {
         match self.world.user_function(&binary, &symbol) {
             Answer::Found(found) => {
                 let name = if offset == 0 { found.name.clone() } else { format!("{}+{offset}", found.name) };
+                let offset = found.file_offset.saturating_add(offset);
                 let provider = Provider::Uprobe { path: found.path.clone(), symbol: found.name.clone(), offset, ret, pid: self.opts.pid };
                 Ok(vec![p.found(p.named(&[&found.path, &name]), provider, false)])
             }
             answer => {
                 let what = format!("{symbol} in {binary}");
-                Err(self.unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &symbol)))
+                Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &symbol)))
             }
         }
     }
@@ -98,13 +62,13 @@ impl<'a> Checker<'a> {
                 .into_iter()
                 .map(|s| {
                     let name = p.named(&[&s.path, &s.name]);
-                    let provider = Provider::Uprobe { path: s.path, symbol: s.name, offset: 0, ret, pid: self.opts.pid };
+                    let provider = Provider::Uprobe { path: s.path, symbol: s.name, offset: s.file_offset, ret, pid: self.opts.pid };
                     p.found(name, provider, true)
                 })
                 .collect()),
             answer => {
                 let what = format!("{symbol} in {binary}");
-                Err(self.unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, symbol)))
+                Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, symbol)))
             }
         }
     }
@@ -141,14 +105,9 @@ impl<'a> Checker<'a> {
                 && !is_glob(&interface)
             {
                 let near = crate::suggest::nearest(&interface, all.iter().map(String::as_str), 3);
-                let fault = self.absent(p, format!("no network interface {interface}"));
-                return Err(match fault {
-                    super::attach::Fault::Missing(d) => {
-                        let names = if near.is_empty() { all.iter().take(8).cloned().collect() } else { near };
-                        super::attach::missing(d.near(format!("any, {}", names.join(", "))))
-                    }
-                    other => other,
-                });
+                let names = if near.is_empty() { all.iter().take(8).cloned().collect() } else { near };
+                let d = Diagnostic::error("no-such-probe", p.span, format!("no network interface {interface}"));
+                return Err(missing(d.near(format!("any, {}", names.join(", ")))));
             }
         }
         let name = p.as_written();
@@ -204,17 +163,54 @@ impl<'a> Checker<'a> {
         }
         Ok(legs)
     }
+}
 
-    pub(crate) fn signal(&mut self, p: &Point<'_>) -> Resolved {
-        let name = p.text(1).to_owned();
-        let number = match (p.text(0), name.as_str()) {
-            ("signal", "SIGUSR1") => 10,
-            ("signal", "SIGUSR2") => 12,
-            _ => {
-                let d = Diagnostic::error("bad-attach-point", p.span, "self is not written so").write("self:signal:SIGUSR1");
-                return Err(bad(d));
-            }
-        };
-        Ok(vec![p.found(p.as_written(), Provider::Signal { number, name }, false)])
+pub(crate) fn timer(p: &Point<'_>) -> Resolved {
+    let (unit, text) = if p.segments.len() == 2 { (p.text(0), p.text(1)) } else { ("ns", p.text(0)) };
+    let wrong = |message: String| {
+        bad(Diagnostic::error("bad-attach-point", p.span, message).write(p.row.shape))
+    };
+    let Some(n) = super::params::parse_number(text).and_then(|n| u64::try_from(n).ok()) else {
+        return Err(wrong(format!("\"{text}\" is no time")));
+    };
+    let factor = match unit {
+        "ns" => Some(1),
+        "us" => Some(1_000),
+        "ms" => Some(1_000_000),
+        "s" => Some(1_000_000_000),
+        "m" => Some(60_000_000_000),
+        "hz" => None,
+        _ => return Err(wrong(format!("no unit {unit}: s, ms, us, hz"))),
+    };
+    if n == 0 {
+        return Err(wrong("a timer's time is greater than 0".into()));
     }
+    let rate = match factor {
+        None if n <= 1_000_000 => Rate::Hz(n),
+        None => return Err(wrong(format!("{n} hz is too fast: at most 1000000"))),
+        Some(f) => match n.checked_mul(f) {
+            Some(ns) if ns >= SHORTEST_NS => Rate::PeriodNs(ns),
+            Some(_) => return Err(wrong("the shortest time is 1 us (a bare number counts nanoseconds)".into())),
+            None => return Err(wrong(format!("\"{text}\" is too long"))),
+        },
+    };
+    let provider = match (p.row.kind, rate) {
+        (ProviderKind::Profile, rate) => Provider::Profile { rate },
+        (_, Rate::PeriodNs(ns)) => Provider::Interval { ns },
+        (_, Rate::Hz(hz)) => Provider::Interval { ns: 1_000_000_000 / hz },
+    };
+    Ok(vec![p.found(p.as_written(), provider, false)])
+}
+
+pub(crate) fn signal(p: &Point<'_>) -> Resolved {
+    let name = p.text(1).to_owned();
+    let number = match (p.text(0), name.as_str()) {
+        ("signal", "SIGUSR1") => 10,
+        ("signal", "SIGUSR2") => 12,
+        _ => {
+            let d = Diagnostic::error("bad-attach-point", p.span, "self is not written so").write("self:signal:SIGUSR1");
+            return Err(bad(d));
+        }
+    };
+    Ok(vec![p.found(p.as_written(), Provider::Signal { number, name }, false)])
 }

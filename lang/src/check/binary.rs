@@ -41,6 +41,9 @@ impl<'a> Checker<'a> {
         if self.tcpdump_words(op, left, right, span) {
             return Val::error(span);
         }
+        if op == BinOp::Coalesce && self.absent_field(left) {
+            return self.expr(right);
+        }
         let l = self.expr(left);
         let r = self.expr(right);
         self.binary(op, l, r, span)
@@ -75,15 +78,15 @@ impl<'a> Checker<'a> {
         let Some(open) = join(&l.open(), &r.open()) else {
             return self.mismatch("??", &l, &r, span);
         };
-        let (left, right) = (Box::new(self.fit(l.e, &open.ty)), Box::new(self.fit(r.e, &open.ty)));
+        let (left, right) = (Box::new(coerce(l.e, &open.ty)), Box::new(coerce(r.e, &open.ty)));
         Val::new(ExprKind::Coalesce { left, right }, open.ty, span)
     }
 
     fn mismatch(&mut self, op: &str, l: &Val, r: &Val, span: Span) -> Val {
-        let (a, b) = (show(&l.e.ty), show(&r.e.ty));
-        let mut d = Diagnostic::error("type-mismatch", span, format!("{op} does not go with {a} and {b}"));
+        let (left, right) = (show(&l.e.ty), show(&r.e.ty));
+        let mut d = Diagnostic::error("type-mismatch", span, format!("{op} does not go with {left} and {right}"));
         if l.e.span != r.e.span {
-            d = d.other(l.e.span, a).other(r.e.span, b);
+            d = d.other(l.e.span, left).other(r.e.span, right);
         }
         if matches!((&l.e.ty, &r.e.ty), (Ty::Str { .. }, Ty::Str { .. })) && op == "+" {
             d = d.note("strings are put together where they are printed: printf(\"%s%s\", a, b)");
@@ -161,25 +164,25 @@ impl<'a> Checker<'a> {
             span,
         );
         match (&l.e.ty, &r.e.ty) {
-            (Ty::Str { cap: a }, Ty::Str { cap: b }) if equality => match (l.text(), r.text()) {
-                (Some(x), Some(y)) => Val::boolean((x == y) == equal, span),
-                _ => bytes(*a.min(b)),
+            (Ty::Str { cap }, Ty::Str { cap: other }) if equality => match (l.text(), r.text()) {
+                (Some(left), Some(right)) => Val::boolean((left == right) == equal, span),
+                _ => bytes(*cap.min(other)),
             },
             (Ty::Inet, Ty::Inet) if equality => bytes(20),
             (Ty::Mac, Ty::Mac) if equality => bytes(6),
             (Ty::Conn, Ty::Conn) if equality => bytes(48),
-            (Ty::Buf { cap: a }, Ty::Buf { cap: b }) if equality => bytes(*a.min(b)),
+            (Ty::Buf { cap }, Ty::Buf { cap: other }) if equality => bytes(*cap.min(other)),
             (Ty::Tuple(_), Ty::Tuple(_)) | (Ty::Record(_), Ty::Record(_)) if equality => self.members_equal(&l, &r, equal, span),
-            (Ty::Array { elem: a, len: n }, Ty::Array { elem: b, len: m }) if equality && n == m && a == b && int_shape(a).is_some() => {
-                let size = int_shape(a).map_or(1, |s| u32::from(s.0) / 8);
-                bytes(n * size)
+            (Ty::Array { elem, len }, same) if equality && l.e.ty == *same && int_shape(elem).is_some() => {
+                let size = int_shape(elem).map_or(1, |s| u32::from(s.0) / 8);
+                bytes(len.saturating_mul(size))
             }
             (Ty::Ptr { .. }, _) | (_, Ty::Ptr { .. }) => self.compare_pointers(op, l, r, span),
             (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => {
                 let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
                 Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
             }
-            (a, b) if int_shape(a).is_some() && int_shape(b).is_some() => self.compare_ints(op, l, r, span),
+            (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => self.compare_ints(op, l, r, span),
             (Ty::Str { .. }, Ty::Str { .. }) => {
                 self.error("bad-operand", span, format!("strings are equal or not: {} does not order them", symbol(op)));
                 Val::error(span)

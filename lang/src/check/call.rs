@@ -138,14 +138,11 @@ impl<'a> Checker<'a> {
     /// A literal string argument.
     pub(crate) fn literal_text(&mut self, e: &'a ast::Expr, what: &str) -> Option<String> {
         let v = self.expr(e);
-        match v.text() {
-            Some(text) => Some(text.to_owned()),
-            None => {
-                if !v.is_error() {
-                    self.error("not-a-literal", e.span, format!("{what} is a string written out in quotes"));
-                }
-                None
+        if let Some(text) = v.text() { Some(text.to_owned()) } else {
+            if !v.is_error() {
+                self.error("not-a-literal", e.span, format!("{what} is a string written out in quotes"));
             }
+            None
         }
     }
 }

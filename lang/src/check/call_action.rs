@@ -278,11 +278,7 @@ impl<'a> Checker<'a> {
     fn format_arg(&mut self, v: Val, conv: char) -> Option<Expr> {
         let ty = v.e.ty.clone();
         let number = int_shape(&ty).is_some() || matches!(ty, Ty::Ptr { .. } | Ty::Ksym | Ty::Usym);
-        let text = match &ty {
-            Ty::Int { .. } | Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error => false,
-            Ty::Ptr { .. } => false,
-            _ => true,
-        };
+        let text = !matches!(ty, Ty::Int { .. } | Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error | Ty::Ptr { .. });
         let fine = match conv {
             's' => text,
             'r' | 'R' | 'H' => matches!(ty, Ty::Buf { .. }),

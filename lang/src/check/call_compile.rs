@@ -59,18 +59,15 @@ pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         c.error("wrong-place", call.span, format!("{place} has no registers: reg() is for kprobe and uprobe"));
         return Val::error(call.span);
     }
-    match REGISTERS.iter().find(|(n, _)| *n == name) {
-        Some((_, offset)) => {
-            let space = c.probe.space;
-            Val::new(ExprKind::Reg { offset: *offset }, Ty::U64, call.span).with_space(space)
-        }
-        None => {
-            let names: Vec<&str> = REGISTERS.iter().map(|r| r.0).collect();
-            let d = Diagnostic::error("bad-argument", e.span, format!("no register {name}"))
-                .note(format!("x86-64 has: {}", names.join(", ")));
-            c.report(d);
-            Val::error(call.span)
-        }
+    if let Some((_, offset)) = REGISTERS.iter().find(|(n, _)| *n == name) {
+        let space = c.probe.space;
+        Val::new(ExprKind::Reg { offset: *offset }, Ty::U64, call.span).with_space(space)
+    } else {
+        let names: Vec<&str> = REGISTERS.iter().map(|r| r.0).collect();
+        let d = Diagnostic::error("bad-argument", e.span, format!("no register {name}"))
+            .note(format!("x86-64 has: {}", names.join(", ")));
+        c.report(d);
+        Val::error(call.span)
     }
 }
 

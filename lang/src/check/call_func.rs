@@ -108,12 +108,9 @@ fn positional_text<'a>(c: &mut Checker<'a>, e: &'a ast::Expr) -> Option<Val> {
         _ => return None,
     };
     let text = (n as usize).checked_sub(1).and_then(|i| c.opts.positional.get(i)).cloned().unwrap_or_default();
-    match text.get(skip..) {
-        Some(rest) => Some(Val::string(rest, e.span)),
-        None => {
-            c.error("bad-argument", e.span, format!("${n} has only {} characters", text.len()));
-            Some(Val::error(e.span))
-        }
+    if let Some(rest) = text.get(skip..) { Some(Val::string(rest, e.span)) } else {
+        c.error("bad-argument", e.span, format!("${n} has only {} characters", text.len()));
+        Some(Val::error(e.span))
     }
 }
 
@@ -133,10 +130,7 @@ pub(crate) fn buf<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let Some(first) = call.arg(0) else { return Val::error(call.span) };
     let v = c.place(first);
     let most = c.config.max_strlen.max(5) - 4;
-    let length = match call.arg(1) {
-        Some(e) => Some(c.number(e, "the length")),
-        None => None,
-    };
+    let length = call.arg(1).map(|e| c.number(e, "the length"));
     match (&v.e.ty, length) {
         (Ty::Array { .. } | Ty::Str { .. }, None) => {
             let cap = c.size_of(&v.e.ty).unwrap_or(0).min(most);

@@ -42,10 +42,7 @@ impl<'a> Checker<'a> {
             self.report(d);
             return None;
         }
-        let arg = match args.first() {
-            Some(a) => Some(self.number(&a.value, &format!("what {name}() takes"))),
-            None => None,
-        };
+        let arg = args.first().map(|a| self.number(&a.value, &format!("what {name}() takes")));
         if arg.as_ref().is_some_and(Val::is_error) {
             return None;
         }
@@ -62,8 +59,12 @@ impl<'a> Checker<'a> {
         };
         let wide = Ty::Int { bits: 64, signed };
         let arg = arg.map(|a| coerce(a.e, &wide));
-        let stmt = self.aggregate(map, key.clone().unwrap_or(None), agg, arg, span);
-        key.is_ok().then_some(stmt)
+        let (key, sound) = match key {
+            Ok(key) => (key, true),
+            Err(()) => (None, false),
+        };
+        let stmt = self.aggregate(map, key, agg, arg, span);
+        sound.then_some(stmt)
     }
 
     fn hist_agg(&mut self, args: &'a [ast::Arg]) -> Option<Agg> {

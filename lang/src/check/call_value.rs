@@ -16,7 +16,7 @@ fn value(func: Func, ty: Ty, span: Span) -> Val {
 }
 
 /// The word in `pid(init)`, `nsecs(boot)`, `kstack(perf)`.
-fn word<'a>(e: &'a ast::Expr) -> Option<&'a str> {
+fn word(e: &ast::Expr) -> Option<&str> {
     match &e.kind {
         ast::ExprKind::Ident(name) => Some(name),
         _ => None,
@@ -57,14 +57,11 @@ pub(crate) fn task_field<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         "leader_tid" => ("group_leader", "pid"),
         _ => ("group_leader", "comm"),
     };
-    let task = match call.arg(0) {
-        Some(e) => c.expr(e),
-        None => {
-            if c.struct_def("task_struct").is_none() && call.row.name == "ppid" {
-                return value(Func::Ppid, Ty::U32, call.span);
-            }
-            task_pointer(call.span)
+    let task = if let Some(e) = call.arg(0) { c.expr(e) } else {
+        if c.struct_def("task_struct").is_none() && call.row.name == "ppid" {
+            return value(Func::Ppid, Ty::U32, call.span);
         }
+        task_pointer(call.span)
     };
     let mut v = task;
     for name in [link, member] {
@@ -85,7 +82,7 @@ pub(crate) fn curtask<'a>(_: &mut Checker<'a>, call: &Call<'a>) -> Val {
     task_pointer(call.span)
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     /// A member that a builtin reads, of a struct or through a pointer.
     pub(crate) fn builtin_member(&mut self, v: Val, name: &str, span: Span) -> Val {
         let v = match &v.e.ty {
@@ -106,12 +103,9 @@ impl<'a> Checker<'a> {
 pub(crate) fn nsecs<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let which = match call.arg(0) {
         None => Clock::Boot,
-        Some(e) => match word(e).and_then(clock) {
-            Some(which) => which,
-            None => {
-                c.error("bad-argument", e.span, "nsecs() takes boot, monotonic, tai or sw_tai");
-                return Val::error(call.span);
-            }
+        Some(e) => if let Some(which) = word(e).and_then(clock) { which } else {
+            c.error("bad-argument", e.span, "nsecs() takes boot, monotonic, tai or sw_tai");
+            return Val::error(call.span);
         },
     };
     value(Func::Nsecs(which), Ty::U64, call.span)
@@ -196,12 +190,9 @@ fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
 }
 
 pub(crate) fn cpid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    match c.opts.child_pid {
-        Some(pid) => typed_literal(i64::from(pid), Ty::U32, call.span),
-        None => {
-            c.warn("no-child", call.span, "no command was started by -c: cpid is 0");
-            typed_literal(0, Ty::U32, call.span)
-        }
+    if let Some(pid) = c.opts.child_pid { typed_literal(i64::from(pid), Ty::U32, call.span) } else {
+        c.warn("no-child", call.span, "no command was started by -c: cpid is 0");
+        typed_literal(0, Ty::U32, call.span)
     }
 }
 

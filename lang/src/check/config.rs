@@ -28,7 +28,7 @@ fn key(name: &str) -> String {
     RENAMED.iter().find(|(old, _)| *old == plain).map_or(plain, |(_, new)| new).to_owned()
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     pub(crate) fn read_config(&mut self) {
         let (items, opts) = (self.items, self.opts);
         for config in &items.configs {

@@ -191,14 +191,11 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn enum_type(&mut self, name: &str, span: Span) -> Ty {
         if !self.types.enums.contains_key(name) {
-            match self.world.kernel_enum(name).found() {
-                Some(def) => {
-                    self.types.enums.insert(name.to_owned(), def);
-                }
-                None => {
-                    self.error("unknown-type", span, format!("no enum {name}"));
-                    return Ty::Error;
-                }
+            if let Some(def) = self.world.kernel_enum(name).found() {
+                self.types.enums.insert(name.to_owned(), def);
+            } else {
+                self.error("unknown-type", span, format!("no enum {name}"));
+                return Ty::Error;
             }
         }
         let def = &self.types.enums[name];
@@ -257,9 +254,9 @@ impl<'a> Checker<'a> {
         for ty in items {
             let (size, align) = (self.size_of(ty)?, self.align_of(ty));
             most = most.max(align);
-            at = at.next_multiple_of(align) + size;
+            at = at.checked_next_multiple_of(align)?.checked_add(size)?;
         }
-        Some(at.next_multiple_of(most))
+        at.checked_next_multiple_of(most)
     }
 
     pub(crate) fn align_of(&mut self, ty: &Ty) -> u32 {

@@ -107,7 +107,7 @@ pub(crate) struct Checker<'a> {
     pub(crate) unevaluated: u32,
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     pub(crate) fn report(&mut self, d: Diagnostic) {
         self.sink.push(d);
     }

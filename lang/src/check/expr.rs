@@ -79,11 +79,6 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Converts a value for a place of this type.
-    pub(crate) fn fit(&mut self, e: Expr, ty: &Ty) -> Expr {
-        coerce(e, ty)
-    }
-
     /// Warns where a large unsigned number becomes signed or a negative one unsigned.
     pub(crate) fn warn_sign(&mut self, to: &Ty, value: &Val, span: Span) {
         let (Some((64, to_signed)), Some((64, signed))) = (int_shape(to), int_shape(&value.e.ty)) else { return };
@@ -185,7 +180,7 @@ impl<'a> Checker<'a> {
             return v;
         }
         let ty = Ty::Int { bits: 64, signed: signed || op == UnOp::Neg };
-        let operand = self.fit(v.e, &ty);
+        let operand = coerce(v.e, &ty);
         Val::new(ExprKind::Unary { op, expr: Box::new(operand) }, ty, span)
     }
 
@@ -199,15 +194,12 @@ impl<'a> Checker<'a> {
                 let ty = match &open.ty {
                     Ty::Error => return Val::error(span),
                     Ty::Ptr { .. } => open.ty.clone(),
-                    other => match int_shape(other) {
-                        Some((_, signed)) => {
-                            let wide = Ty::Int { bits: 64, signed: signed || !increment };
-                            self.widen_step(var, &wide, span)
-                        }
-                        None => {
-                            self.error("bad-operand", span, format!("${name} is {}: it cannot be counted up or down", show(other)));
-                            return Val::error(span);
-                        }
+                    other => if let Some((_, signed)) = int_shape(other) {
+                        let wide = Ty::Int { bits: 64, signed: signed || !increment };
+                        self.widen_step(var, &wide, span)
+                    } else {
+                        self.error("bad-operand", span, format!("${name} is {}: it cannot be counted up or down", show(other)));
+                        return Val::error(span);
                     },
                 };
                 let delta = delta * self.step_size(&ty);
@@ -276,7 +268,7 @@ impl<'a> Checker<'a> {
                 }
             },
         };
-        let (then, otherwise) = (Box::new(self.fit(a.e, &open.ty)), Box::new(self.fit(b.e, &open.ty)));
+        let (then, otherwise) = (Box::new(coerce(a.e, &open.ty)), Box::new(coerce(b.e, &open.ty)));
         let mut v = Val::new(ExprKind::Cond { cond: Box::new(cond), then, otherwise }, open.ty, span);
         v.flex = open.flex;
         v

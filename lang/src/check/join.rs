@@ -2,6 +2,7 @@
 
 use super::cx::{ArgsCx, Checker, ProbeCx};
 use super::providers;
+use super::value::coerce;
 use crate::ast::{self, Ident, JoinClauseKind};
 use crate::builtins;
 use crate::diag::Diagnostic;
@@ -52,6 +53,19 @@ pub(crate) fn part(name: &str) -> Option<(JoinPart, Ty)> {
     Some((*part, if *text { Ty::Str { cap } } else { Ty::U64 }))
 }
 
+/// The probe that stands for a join's own expressions.
+fn join_cx(join: JoinRef, span: Span) -> ProbeCx {
+    let row = providers::find("join").unwrap_or(&providers::PROVIDERS[0]);
+    ProbeCx {
+        row,
+        targets: Vec::new(),
+        args: ArgsCx::Join(join, JoinEvent::Result),
+        space: Space::Unknown,
+        instance: u32::MAX - join.0,
+        span,
+    }
+}
+
 impl<'a> Checker<'a> {
     /// The names in all joins.
     pub(crate) fn collect_joins(&mut self) {
@@ -95,22 +109,9 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The probe that stands for a join's own expressions.
-    fn join_cx(&self, join: JoinRef, span: Span) -> ProbeCx {
-        let row = providers::find("join").unwrap_or(&providers::PROVIDERS[0]);
-        ProbeCx {
-            row,
-            targets: Vec::new(),
-            args: ArgsCx::Join(join, JoinEvent::Result),
-            space: Space::Unknown,
-            instance: u32::MAX - join.0,
-            span,
-        }
-    }
-
     /// Checks a join; its definition if it is one.
     pub(crate) fn check_join(&mut self, index: usize, j: &'a ast::Join) -> Option<JoinDef> {
-        let cx = self.join_cx(JoinRef(index as u32), j.span);
+        let cx = join_cx(JoinRef(index as u32), j.span);
         self.enter(cx);
         let mut def = JoinDef {
             name: j.name.text.clone(),
@@ -129,7 +130,7 @@ impl<'a> Checker<'a> {
         let mut anchored = false;
         for clause in &j.clauses {
             if let JoinClauseKind::From { var, stream, filters } = &clause.kind {
-                anchored = self.from_clause(&mut def, var, stream, filters, anchored)?;
+                anchored = self.anchor_clause(&mut def, var, stream, filters, anchored)?;
             }
         }
         if !anchored {
@@ -152,7 +153,7 @@ impl<'a> Checker<'a> {
         complete.then_some(def)
     }
 
-    fn from_clause(&mut self, def: &mut JoinDef, var: &Ident, stream: &Ident, filters: &'a [(Ident, ast::Expr)], again: bool) -> Option<bool> {
+    fn anchor_clause(&mut self, def: &mut JoinDef, var: &Ident, stream: &Ident, filters: &'a [(Ident, ast::Expr)], again: bool) -> Option<bool> {
         if again {
             self.error("duplicate-clause", stream.span, "a join has one `from`");
         }
@@ -204,7 +205,7 @@ impl<'a> Checker<'a> {
                 for (at, cond) in parts {
                     let v = self.number(at, "where a total begins");
                     let cond = cond.as_ref().map(|c| self.condition(c));
-                    let begin = self.fit(v.e, &Ty::U64);
+                    let begin = coerce(v.e, &Ty::U64);
                     def.total.push((begin, cond));
                 }
             }

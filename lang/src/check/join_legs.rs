@@ -105,8 +105,8 @@ impl<'a> Checker<'a> {
         let carries = |c: &Self, s: StreamRef, key: &str| c.streams.get(s).fields.iter().find(|(n, _)| n == key).map(|(_, o)| o.ty.clone());
         let mut keys = Vec::new();
         for key in &leg.by {
-            let (a, b) = (carries(self, def.anchor, &key.text), carries(self, stream, &key.text));
-            match (a, b) {
+            let (anchor, own) = (carries(self, def.anchor, &key.text), carries(self, stream, &key.text));
+            match (anchor, own) {
                 (Some(x), Some(y)) if x == y || (int_shape(&x).is_some() && int_shape(&y).is_some()) || matches!((&x, &y), (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Error, _) | (_, Ty::Error)) => {
                     keys.push(key.text.clone());
                 }
@@ -114,7 +114,7 @@ impl<'a> Checker<'a> {
                     let d = Diagnostic::error("join-key", key.span, format!("{} is {} in the anchor, {} in the leg", key.text, show(&x), show(&y)));
                     self.report(d);
                 }
-                (a, _) => self.key_not_carried(def, leg, stream, key, a.is_none()),
+                (anchor, _) => self.key_not_carried(def, leg, stream, key, anchor.is_none()),
             }
         }
         if leg.by.is_empty() {

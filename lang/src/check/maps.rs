@@ -3,7 +3,7 @@
 use super::cx::Checker;
 use super::scope::Bound;
 use super::types::{Flex, Open, agg_number, join, show};
-use super::value::Val;
+use super::value::{Val, coerce};
 use crate::ast;
 use crate::diag::Diagnostic;
 use crate::hir::{Agg, Expr, ExprKind, MapDef, MapKind, MapRef, StmtKind, Ty};
@@ -96,17 +96,14 @@ impl<'a> Checker<'a> {
         if self.frames[self.cur].def.is_none() {
             return Some(self.maps.get_or_add(name, span));
         }
-        match self.frames[self.cur].bound.get(&format!("@{name}")) {
-            Some(Bound::Map(outer)) => {
-                let outer = outer.clone();
-                Some(self.maps.get_or_add(&outer, span))
-            }
-            _ => {
-                let d = Diagnostic::error("unhygienic-macro", span, format!("a macro sees only the maps it is given: @{name} is not one"))
-                    .write(format!("add @{name} to the macro's parameters, and pass it"));
-                self.report(d);
-                None
-            }
+        if let Some(Bound::Map(outer)) = self.frames[self.cur].bound.get(&format!("@{name}")) {
+            let outer = outer.clone();
+            Some(self.maps.get_or_add(&outer, span))
+        } else {
+            let d = Diagnostic::error("unhygienic-macro", span, format!("a macro sees only the maps it is given: @{name} is not one"))
+                .write(format!("add @{name} to the macro's parameters, and pass it"));
+            self.report(d);
+            None
         }
     }
 
@@ -160,7 +157,7 @@ impl<'a> Checker<'a> {
             self.map_info(map).key = Some(joined.clone());
             self.changed = true;
         }
-        Ok(self.fit(key.e, &joined.ty))
+        Ok(coerce(key.e, &joined.ty))
     }
 
     pub(crate) fn use_scalar(&mut self, map: MapRef, span: Span) -> Result<(), ()> {
@@ -202,18 +199,15 @@ impl<'a> Checker<'a> {
             self.changed = true;
             return new.ty.clone();
         };
-        match join(&old, new) {
-            Some(joined) => {
-                if joined != old {
-                    self.map_info(map).value = Some(joined.clone());
-                    self.changed = true;
-                }
-                joined.ty
+        if let Some(joined) = join(&old, new) {
+            if joined != old {
+                self.map_info(map).value = Some(joined.clone());
+                self.changed = true;
             }
-            None => {
-                self.value_mismatch(map, &old.ty, &new.ty, span);
-                old.ty
-            }
+            joined.ty
+        } else {
+            self.value_mismatch(map, &old.ty, &new.ty, span);
+            old.ty
         }
     }
 
@@ -256,18 +250,15 @@ impl<'a> Checker<'a> {
     /// Reads an aggregate as a number; reports those that have none.
     pub(crate) fn agg_as_number(&mut self, mut v: Val) -> Val {
         let Ty::Agg(agg) = &v.e.ty else { return v };
-        match agg_number(agg) {
-            Some(ty) => {
-                v.e.ty = ty;
-                v
-            }
-            None => {
-                let name = super::types::agg_name(agg);
-                let d = Diagnostic::error("bad-aggregate-use", v.e.span, format!("{name}() has no single number to read"))
-                    .note("print() it, or keep a second map with count(), sum() or max()");
-                self.report(d);
-                Val::error(v.e.span)
-            }
+        if let Some(ty) = agg_number(agg) {
+            v.e.ty = ty;
+            v
+        } else {
+            let name = super::types::agg_name(agg);
+            let d = Diagnostic::error("bad-aggregate-use", v.e.span, format!("{name}() has no single number to read"))
+                .note("print() it, or keep a second map with count(), sum() or max()");
+            self.report(d);
+            Val::error(v.e.span)
         }
     }
 

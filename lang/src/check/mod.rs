@@ -100,3 +100,6 @@ pub(crate) fn operator(op: crate::hir::BinOp) -> &'static str {
 pub fn glob_matches(glob: &str, text: &str) -> bool {
     glob::matches(glob, text)
 }
+
+#[cfg(test)]
+mod rules_tests;

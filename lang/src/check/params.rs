@@ -52,7 +52,7 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-impl<'a> Checker<'a> {
+impl Checker<'_> {
     /// A `param` used by its name.
     pub(crate) fn param_value(&mut self, name: &str, span: Span) -> Option<Val> {
         let items = self.items;

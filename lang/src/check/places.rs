@@ -41,13 +41,10 @@ impl<'a> Checker<'a> {
                     Val::error(span)
                 }
             },
-            Ty::Record(fields) => match fields.iter().position(|(n, _)| *n == name.text) {
-                Some(i) => self.tuple_field(base, i as i128, span),
-                None => {
-                    let names: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
-                    self.unknown_name("the record", name, &names);
-                    Val::error(span)
-                }
+            Ty::Record(fields) => if let Some(i) = fields.iter().position(|(n, _)| *n == name.text) { self.tuple_field(base, i as i128, span) } else {
+                let names: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
+                self.unknown_name("the record", name, &names);
+                Val::error(span)
             },
             Ty::Int { .. } => {
                 let d = Diagnostic::error("not-a-struct", base.e.span, "this is a number: say what it points to")
@@ -163,12 +160,9 @@ impl<'a> Checker<'a> {
         }
         let space = base.space;
         match &base.e.ty {
-            Ty::Tuple(_) => match i.int() {
-                Some(n) => self.tuple_field(base, n, span),
-                None => {
-                    self.error("tuple-index", index.span, "a member of a tuple is chosen at compile time");
-                    Val::error(span)
-                }
+            Ty::Tuple(_) => if let Some(n) = i.int() { self.tuple_field(base, n, span) } else {
+                self.error("tuple-index", index.span, "a member of a tuple is chosen at compile time");
+                Val::error(span)
             },
             Ty::Array { elem, len } => {
                 if let Some(n) = i.int().filter(|n| *n < 0 || (*len > 0 && *n >= i128::from(*len))) {
@@ -276,7 +270,7 @@ impl<'a> Checker<'a> {
         let Some(each) = self.size_of(elem).filter(|n| *n > 0) else { return Val::error(span) };
         // A positive literal may be as wide as the array.
         let v = match (&v.e.ty, v.lit) {
-            (Ty::Int { .. }, true) if *len > 0 && size < len * each && len * each <= 8 => {
+            (Ty::Int { .. }, true) if *len > 0 && size < len.saturating_mul(each) && len.saturating_mul(each) <= 8 => {
                 let wide = Ty::Int { bits: (len * each * 8).next_power_of_two() as u8, signed: false };
                 Val { e: super::value::coerce(v.e, &wide), ..v }
             }
@@ -284,7 +278,7 @@ impl<'a> Checker<'a> {
         };
         let size = self.size_of(&v.e.ty).unwrap_or(size);
         if *len == 0 {
-            if size % each != 0 {
+            if !size.is_multiple_of(each) {
                 self.error("bad-cast", span, format!("{size} bytes are no whole number of {}", show(elem)));
                 return Val::error(span);
             }
@@ -295,11 +289,11 @@ impl<'a> Checker<'a> {
     }
 
     fn cast_same_size(&mut self, v: Val, to: Ty, span: Span) -> Val {
-        let (a, b) = (self.size_of(&v.e.ty), self.size_of(&to));
-        if a != b {
-            let (f, t) = (show(&v.e.ty), show(&to));
-            let sizes = format!("{} and {} bytes", a.unwrap_or(0), b.unwrap_or(0));
-            let d = Diagnostic::error("bad-cast", span, format!("{f} and {t} differ in size")).note(sizes);
+        let (have, want) = (self.size_of(&v.e.ty), self.size_of(&to));
+        if have != want {
+            let sizes = format!("{} and {} bytes", have.unwrap_or(0), want.unwrap_or(0));
+            let message = format!("{} and {} differ in size", show(&v.e.ty), show(&to));
+            let d = Diagnostic::error("bad-cast", span, message).note(sizes);
             self.report(d);
             return Val::error(span);
         }

@@ -17,7 +17,7 @@ use crate::span::Span;
 use crate::world::World;
 
 /// Types grow at most a few times each; scripts that need more rounds have not been seen.
-const MOST_ROUNDS: usize = 24;
+const MOST_ROUNDS: usize = 64;
 
 pub(crate) fn run(script: &Script, loaded: &Loaded, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
     let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
@@ -120,13 +120,10 @@ impl<'a> Checker<'a> {
                     None => entries = self.const_int(&arg.value),
                 }
             }
-            match entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
-                Some(n) => self.map_info(map).max_entries = Some(n),
-                None => {
-                    let d = Diagnostic::error("bad-argument", decl.kind.span, "a map's declaration says how many elements it holds")
-                        .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
-                    self.report(d);
-                }
+            if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) { self.map_info(map).max_entries = Some(n) } else {
+                let d = Diagnostic::error("bad-argument", decl.kind.span, "a map's declaration says how many elements it holds")
+                    .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
+                self.report(d);
             }
             self.map_info(map).kind = Some(kind);
         }

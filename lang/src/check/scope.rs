@@ -2,7 +2,7 @@
 
 use super::cx::Checker;
 use super::types::{Flex, Open, fits, join, show};
-use super::value::Val;
+use super::value::{Val, coerce};
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{Expr, ExprKind, StmtKind, Ty, VarDef, VarRef};
@@ -64,7 +64,7 @@ pub(crate) struct Frame<'a> {
     pub(crate) call: Span,
 }
 
-impl<'a> Frame<'a> {
+impl Frame<'_> {
     pub(crate) fn root() -> Self {
         Self {
             expansion: 0,
@@ -240,7 +240,7 @@ impl<'a> Checker<'a> {
         }
         let ty = self.widen(var, &value.open(), span);
         self.warn_sign(&ty, &value, span);
-        StmtKind::SetVar { var, value: self.fit(value.e, &ty) }
+        StmtKind::SetVar { var, value: coerce(value.e, &ty) }
     }
 
     /// A variable that the checker needs for itself.
@@ -278,7 +278,8 @@ impl<'a> Checker<'a> {
 fn declared_takes(declared: &Ty, new: &Open, joined: &Open) -> bool {
     match (declared, &new.ty) {
         (Ty::Int { bits, .. }, Ty::Int { bits: new_bits, .. }) => new.flex == Flex::No || new_bits <= bits,
-        (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Ptr { .. }, _) | (Ty::Tuple(_), _) | (Ty::Record(_), _) => true,
+        (Ty::Str { .. }, Ty::Str { .. }) |
+(Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
         (Ty::Bool | Ty::Enum { .. }, _) => true,
         _ => joined.ty == *declared,
     }

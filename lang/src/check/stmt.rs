@@ -3,7 +3,7 @@
 use super::cx::{ArgsCx, Checker};
 use super::effect::{flatten, is_pure, is_question};
 use super::types::{Flex, Open, agg_name, int_shape, show};
-use super::value::Val;
+use super::value::{Val, coerce};
 use crate::ast::{self, BinOp, ForIter, Stmt, StmtKind};
 use crate::diag::Diagnostic;
 use crate::hir::{self, Block, ExprKind, MapRef, Ty};
@@ -77,7 +77,8 @@ impl<'a> Checker<'a> {
         self.dropped = true;
         let v = self.expr(e);
         let from_macro = matches!(&e.kind, ast::ExprKind::Call { .. } | ast::ExprKind::Ident(_) | ast::ExprKind::Block(_));
-        if is_pure(&v.e.kind) && !matches!(v.e.ty, Ty::Void | Ty::Error) && !(from_macro && !is_question(&v.e.kind)) {
+        let wanted = !from_macro || is_question(&v.e.kind);
+        if wanted && is_pure(&v.e.kind) && !matches!(v.e.ty, Ty::Void | Ty::Error) {
             let d = Diagnostic::warning("unused-value", e.span, "this value is not used")
                 .write("_ = … (or nothing)");
             self.report(d);
@@ -105,16 +106,11 @@ impl<'a> Checker<'a> {
                 _ => {}
             }
         }
-        let value = match value {
-            Some(v) => v,
-            None => {
-                // In a loop the variable starts anew each time.
-                let ty = self.var_type(var).ty;
-                if int_shape(&ty).is_none() {
-                    return None;
-                }
-                Val::literal(0, span)
-            }
+        let value = if let Some(v) = value { v } else {
+            // In a loop the variable starts anew each time.
+            let ty = self.var_type(var).ty;
+            int_shape(&ty)?;
+            Val::literal(0, span)
         };
         Some(self.store_var(var, value, span))
     }
@@ -219,7 +215,7 @@ impl<'a> Checker<'a> {
         }
         let ty = self.widen_map(map, &v.open(), span);
         self.warn_sign(&ty, &v, span);
-        Some(hir::StmtKind::SetMap { map, key, value: self.fit(v.e, &ty) })
+        Some(hir::StmtKind::SetMap { map, key, value: coerce(v.e, &ty) })
     }
 
     fn agg_overwritten(&mut self, map: MapRef, name: &str, v: &Val, span: Span) {
@@ -251,16 +247,13 @@ impl<'a> Checker<'a> {
         let Some(open) = known else { return Val::error(span) };
         let ty = match &open.ty {
             Ty::Ptr { .. } => open.ty.clone(),
-            other => match int_shape(other) {
-                Some((_, signed)) => {
-                    let wide = Ty::Int { bits: 64, signed: signed || delta < 0 };
-                    self.widen_map(map, &Open { ty: wide, flex: Flex::No }, span)
-                }
-                None => {
-                    let (what, name) = (show(other), self.map_info(map).name.clone());
-                    self.error("type-mismatch", span, format!("@{name} holds {what}: it cannot be counted up or down"));
-                    return Val::error(span);
-                }
+            other => if let Some((_, signed)) = int_shape(other) {
+                let wide = Ty::Int { bits: 64, signed: signed || delta < 0 };
+                self.widen_map(map, &Open { ty: wide, flex: Flex::No }, span)
+            } else {
+                let (what, name) = (show(other), self.map_info(map).name.clone());
+                self.error("type-mismatch", span, format!("@{name} holds {what}: it cannot be counted up or down"));
+                return Val::error(span);
             },
         };
         let delta = delta * self.step_size(&ty);
@@ -320,7 +313,7 @@ impl<'a> Checker<'a> {
                 let joined = super::types::join(&from.open(), &to.open());
                 let signed = joined.and_then(|j| int_shape(&j.ty)).is_none_or(|s| s.1);
                 let ty = Ty::Int { bits: 64, signed };
-                let (from, to) = (self.fit(from.e, &ty), self.fit(to.e, &ty));
+                let (from, to) = (coerce(from.e, &ty), coerce(to.e, &ty));
                 Some(self.scoped(|c| {
                     let v = c.let_var(var);
                     c.declare_type(v, ty);

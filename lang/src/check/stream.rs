@@ -3,7 +3,7 @@
 use super::cx::{ArgsCx, Checker};
 use super::ident::Part;
 use super::types::{Open, int_shape, join, show};
-use super::value::Val;
+use super::value::{Val, coerce};
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, StmtKind, StreamDef, StreamRef, Ty};
@@ -92,7 +92,7 @@ impl<'a> Checker<'a> {
                 self.streams.streams[at.index()].fields[i].1 = joined.clone();
                 self.changed = true;
             }
-            let e = self.fit(v.e.clone(), &joined.ty);
+            let e = coerce(v.e.clone(), &joined.ty);
             out.push(e);
         }
         Some(StmtKind::Emit { stream: at, fields: out })
@@ -115,7 +115,7 @@ impl<'a> Checker<'a> {
         }
         match fixed_type(&name.text) {
             Some(ty) if int_shape(&v.e.ty).is_some() => {
-                let e = self.fit(v.e, &ty);
+                let e = coerce(v.e, &ty);
                 Val { flex: super::types::Flex::No, ..Val::new(e.kind, e.ty, e.span) }
             }
             Some(_) => {

@@ -44,15 +44,12 @@ impl<'a> Checker<'a> {
                 return Val::error(span);
             };
             let name = name.clone();
-            match self.member(&name, &field.text) {
-                Some(m) => {
-                    offset += m.offset;
-                    ty = m.ty;
-                }
-                None => {
-                    self.unknown_member(&name, field);
-                    return Val::error(span);
-                }
+            if let Some(m) = self.member(&name, &field.text) {
+                offset += m.offset;
+                ty = m.ty;
+            } else {
+                self.unknown_member(&name, field);
+                return Val::error(span);
             }
         }
         typed_literal(i64::from(offset), Ty::U64, span)

@@ -138,12 +138,12 @@ fn join_int(a: &Open, b: &Open) -> Option<Open> {
 }
 
 fn join_ptr(a: &Ty, b: &Ty) -> Option<Ty> {
-    let (Ty::Ptr { to: x, space: s }, Ty::Ptr { to: y, space: t }) = (a, b) else { return None };
-    let space = if *s == Space::Unknown { *t } else { *s };
-    let to = match (&**x, &**y) {
-        (Ty::Void, other) | (other, Ty::Void) => other.clone(),
-        (p, q) if p == q => p.clone(),
-        (Ty::Ptr { .. }, Ty::Ptr { .. }) => join_ptr(x, y)?,
+    let (Ty::Ptr { to: first, space }, Ty::Ptr { to: second, space: other }) = (a, b) else { return None };
+    let space = if *space == Space::Unknown { *other } else { *space };
+    let to = match (&**first, &**second) {
+        (Ty::Void, known) | (known, Ty::Void) => known.clone(),
+        (same, again) if same == again => same.clone(),
+        (Ty::Ptr { .. }, Ty::Ptr { .. }) => join_ptr(first, second)?,
         _ => return None,
     };
     Some(Ty::Ptr { to: Box::new(to), space })

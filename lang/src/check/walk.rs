@@ -20,7 +20,11 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
             expr(place, f);
             expr(value, f);
         }
-        StmtKind::Let { value, .. } | StmtKind::Return(value) => value.iter().for_each(|e| expr(e, f)),
+        StmtKind::Let { value, .. } | StmtKind::Return(value) => {
+            if let Some(e) = value {
+                expr(e, f);
+            }
+        }
         StmtKind::While { cond, body } => {
             expr(cond, f);
             block(body, f);
@@ -40,7 +44,9 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
             block(body, f);
         }
         StmtKind::Break | StmtKind::Continue | StmtKind::Import(_) => {}
-        StmtKind::Emit { fields, .. } => fields.iter().for_each(|(_, e)| expr(e, f)),
+        StmtKind::Emit { fields, .. } => for (_, e) in fields {
+                expr(e, f);
+            },
     }
 }
 
@@ -48,7 +54,9 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
 pub(crate) fn expr<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a Expr)) {
     f(e);
     match &e.kind {
-        ExprKind::Map { key, .. } => key.iter().flatten().for_each(|k| expr(k, f)),
+        ExprKind::Map { key, .. } => for k in key.iter().flatten() {
+                expr(k, f);
+            },
         ExprKind::Unary { expr: inner, .. }
         | ExprKind::IncDec { expr: inner, .. }
         | ExprKind::Cast { expr: inner, .. }
@@ -61,17 +69,29 @@ pub(crate) fn expr<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a Expr)) {
         }
         ExprKind::Ternary { cond, then, otherwise } => {
             expr(cond, f);
-            then.iter().for_each(|t| expr(t, f));
+            if let Some(t) = then {
+                expr(t, f);
+            }
             expr(otherwise, f);
         }
-        ExprKind::Call { args, .. } => args.iter().for_each(|a| expr(&a.value, f)),
+        ExprKind::Call { args, .. } => {
+            for a in args {
+                expr(&a.value, f);
+            }
+        }
         ExprKind::TypeOp { operand: TypeOperand::Expr(inner), .. } => expr(inner, f),
-        ExprKind::Tuple(items) => items.iter().for_each(|i| expr(i, f)),
-        ExprKind::Record(items) => items.iter().for_each(|(_, i)| expr(i, f)),
+        ExprKind::Tuple(items) => for i in items {
+                expr(i, f);
+            },
+        ExprKind::Record(items) => for (_, i) in items {
+                expr(i, f);
+            },
         ExprKind::If(parts) => {
             expr(&parts.cond, f);
             block(&parts.then, f);
-            parts.otherwise.iter().for_each(|b| block(b, f));
+            if let Some(b) = &parts.otherwise {
+                block(b, f);
+            }
         }
         ExprKind::Block(b) => block(b, f),
         _ => {}

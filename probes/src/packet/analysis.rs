@@ -77,10 +77,11 @@ pub(crate) fn analyse(
         let oldest = segments.as_deref().and_then(|list| list.oldest_time(fwd));
         verdict.rto = Some(s.time.saturating_sub(oldest.unwrap_or(fwd.next_time)));
     }
-    if let Some(list) = segments.as_deref_mut() {
-        if (s.len > 0 || s.has(SYN | FIN)) && fwd.in_list < MAX_LISTED {
-            list.push(fwd, s.seq, s.end(), s.time);
-        }
+    if let Some(list) = segments.as_deref_mut()
+        && (s.len > 0 || s.has(SYN | FIN))
+        && fwd.in_list < MAX_LISTED
+    {
+        list.push(fwd, s.seq, s.end(), s.time);
     }
     advance(fwd, s, verdict.flags);
     if let Some(list) = segments {

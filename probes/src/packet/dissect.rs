@@ -54,6 +54,7 @@ enum Step {
     UnknownLink,
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "every dissector answers with an option")]
 const fn next(layer: Layer) -> Option<Step> {
     Some(Step::Next(layer))
 }

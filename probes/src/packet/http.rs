@@ -5,17 +5,17 @@
 //! only marks the message, elsewhere the parser waits for a segment that starts with a head.
 //!
 //! A message is presented with the packet that completes it, head and body, as Wireshark does. An exchange is presented with
-//! the packet that ends it: its response's last byte, or the end of the connection.
+//! the packet that acknowledges its response's last byte, or with the end of the connection.
 
 mod body;
 mod exchange;
 mod head;
+mod present;
 mod stream;
 
-pub(crate) use exchange::{HttpEngine, HttpFlow, TcpPacket};
+pub(crate) use exchange::{HttpFlow, TcpPacket};
 pub(crate) use head::Sniff;
-
-use weftrace_artifact::packet::layer;
+pub(crate) use present::HttpEngine;
 
 /// Limits of what HTTP keeps.
 #[derive(Clone, Copy, Debug)]
@@ -47,9 +47,6 @@ pub struct HttpCounters {
     pub dropped: u64,
 }
 
-/// Layers of a part that is about a message of its own, not only an exchange.
-const MESSAGE: u32 = layer::HTTP_REQUEST | layer::HTTP_RESPONSE;
-
 /// A message in a datagram of its own (SSDP).
 pub(crate) fn datagram(payload: &[u8], engine: &mut HttpEngine) {
     if Sniff::of(payload) != Sniff::Head {
@@ -58,7 +55,7 @@ pub(crate) fn datagram(payload: &[u8], engine: &mut HttpEngine) {
     if let Some(end) = head::end_of_head(payload, 0)
         && let Some(message) = head::Head::parse(&payload[..end])
     {
-        engine.present_message(&std::sync::Arc::new(message));
+        engine.present_message(message);
     }
 }
 
@@ -78,7 +75,7 @@ pub(crate) fn repeated(payload: &[u8], engine: &mut HttpEngine) {
         }
     };
     if whole {
-        engine.present_message(&std::sync::Arc::new(message));
+        engine.present_message(message);
     }
 }
 

@@ -154,9 +154,9 @@ impl Pipeline {
             }
             Transport::Tcp | Transport::Udp => {}
         }
-        if let Some(part) = self.http.parts.pop_front() {
-            view.layers |= part.layers;
-            view.http = part.http;
+        if let Some((layers, http)) = self.http.next_part() {
+            view.layers |= layers;
+            view.http = http;
         }
         true
     }
@@ -170,10 +170,10 @@ impl Pipeline {
             | layer::HTTP_EXCHANGE
             | layer::HTTP_HOST
             | layer::HTTP_CONTENT_LENGTH;
-        let Some(part) = self.http.parts.pop_front() else { return false };
+        let Some((layers, http)) = self.http.next_part() else { return false };
         self.part += 1;
-        view.layers = view.layers & !HTTP | part.layers;
-        view.http = part.http;
+        view.layers = view.layers & !HTTP | layers;
+        view.http = http;
         view.http.part = self.part;
         true
     }
@@ -182,16 +182,16 @@ impl Pipeline {
     /// until it returns false.
     pub fn finish(&mut self, view: &mut PacketView) -> bool {
         loop {
-            if let Some(part) = self.http.parts.pop_front() {
-                view.layers |= part.layers;
-                view.http = part.http;
+            if let Some((layers, http)) = self.http.next_part() {
+                view.layers = view.layers & (layer::TCP | layer::FLOW | layer::BOOT_TIME | layer::IP | layer::IPV6) | layers;
+                view.http = http;
                 return true;
             }
-            if self.needs & needs::HTTP == 0 {
+            if self.closing >= self.flows.table.len() {
+                self.dissector.fragments.close();
                 return false;
             }
-            self.http.next_packet();
-            let Some(flow) = self.flows.table.iter_mut().nth(self.closing) else { return false };
+            let flow = self.flows.table.get_mut(self.closing as u32);
             self.closing += 1;
             if let Some(mut open) = flow.http.take() {
                 flow.http_over = true;
@@ -285,4 +285,20 @@ fn close(flow: &mut Flow, engine: &mut HttpEngine) {
         HttpFlow::close(&mut http, engine, None);
     }
     flow.http_over = true;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pipeline;
+
+    /// A pipeline may be made in one thread and run in another.
+    #[test]
+    fn pipelines_can_be_sent() {
+        fn send<T: Send>() {}
+        send::<Pipeline>();
+        #[cfg(feature = "live")]
+        send::<crate::packet::source::LiveSource>();
+        send::<crate::packet::source::Captures>();
+        send::<crate::packet::source::BlockFilter>();
+    }
 }

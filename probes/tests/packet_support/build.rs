@@ -26,7 +26,7 @@ pub fn tcp_segment(t: &Tcp) -> Vec<u8> {
     out.extend(t.dst.1.to_be_bytes());
     out.extend(t.seq.to_be_bytes());
     out.extend(t.ack.to_be_bytes());
-    out.push((header / 4 << 4) as u8);
+    out.push(((header / 4) << 4) as u8);
     out.push(t.flags);
     out.extend(t.window.to_be_bytes());
     out.extend([0; 4]);

@@ -34,7 +34,7 @@ pub fn headers(packed: StrRef) -> Vec<(String, String)> {
 pub fn at(view: &PacketView, row: &FieldRow) -> StrRef {
     let Read::Str(at) = row.read else { return StrRef::default() };
     // SAFETY: the table's test asserts that rows lie inside the view and are aligned; StrRef is plain data.
-    unsafe { std::ptr::from_ref(view).cast::<u8>().add(at).cast::<StrRef>().read() }
+    unsafe { std::ptr::from_ref(view).byte_add(at).cast::<StrRef>().read() }
 }
 
 pub fn raw(view: &PacketView, row: &FieldRow, width: usize) -> Vec<u8> {

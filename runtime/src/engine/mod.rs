@@ -16,10 +16,9 @@ mod packets;
 mod shutdown;
 mod timers;
 mod waits;
-mod watch;
 
 pub(crate) use core::{Core, CoreOptions, now};
-pub(crate) use packets::{BlockSpec, Feed, first_packet_time, open_feeds};
+pub(crate) use packets::{BlockSpec, Feed, LIVE_DISORDER_NS, first_packet_time, open_feeds};
 pub(crate) use shutdown::{finish, tell_joins};
 pub(crate) use timers::Timers;
 pub(crate) use waits::{Waits, Wake};

@@ -14,15 +14,15 @@ use weftrace_probes::packet::{
 };
 
 #[cfg(feature = "live")]
-use crate::names::Clock;
+use crate::sys::Clock;
 #[cfg(feature = "live")]
-use super::watch::watch;
+use crate::sys::watch;
 #[cfg(feature = "live")]
 use std::os::fd::{AsFd, OwnedFd};
 #[cfg(feature = "live")]
 use tokio::io::unix::AsyncFd;
 #[cfg(feature = "live")]
-use weftrace_probes::packet::source::{LiveOptions, LiveSource, NetNs};
+use weftrace_probes::packet::source::{Latency, LiveOptions, LiveSource, NetNs};
 
 /// A `pcap` block of the plan.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ struct Block {
 
 /// Blocks on one source of packets, with what the source's packets are followed by.
 struct Blocks {
-    blocks: Vec<Block>,
+    list: Vec<Block>,
     pipeline: Pipeline,
     view: Box<PacketView>,
 }
@@ -55,7 +55,7 @@ const BATCH: usize = 2048;
 
 impl Blocks {
     fn new(specs: &[BlockSpec], needs: u32) -> Result<Self, Error> {
-        let blocks = specs
+        let list = specs
             .iter()
             .map(|spec| {
                 let filter = BlockFilter::new(&spec.filter, &[]).map_err(|e| Error::Packets {
@@ -65,12 +65,12 @@ impl Blocks {
                 Ok(Block { entry: spec.entry, probe: spec.probe, filter, parts: spec.parts, matched: false })
             })
             .collect::<Result<Vec<_>, Error>>()?;
-        Ok(Self { blocks, pipeline: Pipeline::new(needs, Options::default()), view: Box::default() })
+        Ok(Self { list, pipeline: Pipeline::new(needs, Options::default()), view: Box::default() })
     }
 
     fn packet(&mut self, raw: &RawPacket<'_>, core: &mut Core) {
         let mut any = false;
-        for block in &mut self.blocks {
+        for block in &mut self.list {
             block.matched = block.filter.matches(raw);
             any |= block.matched;
         }
@@ -79,12 +79,12 @@ impl Blocks {
             return;
         }
         self.pipeline.process(raw, &mut self.view);
-        for block in self.blocks.iter().filter(|b| b.matched) {
+        for block in self.list.iter().filter(|b| b.matched) {
             core.run_packet(block.entry, block.probe, &self.view);
         }
-        if self.blocks.iter().any(|b| b.matched && b.parts) {
+        if self.list.iter().any(|b| b.matched && b.parts) {
             while self.pipeline.next_part(&mut self.view) {
-                for block in self.blocks.iter().filter(|b| b.matched && b.parts) {
+                for block in self.list.iter().filter(|b| b.matched && b.parts) {
                     core.run_packet(block.entry, block.probe, &self.view);
                 }
             }
@@ -93,11 +93,11 @@ impl Blocks {
 
     /// Exchanges still open at the end.
     fn finish(&mut self, core: &mut Core) {
-        if !self.blocks.iter().any(|b| b.parts) {
+        if !self.list.iter().any(|b| b.parts) {
             return;
         }
         while self.pipeline.finish(&mut self.view) {
-            for block in self.blocks.iter().filter(|b| b.parts) {
+            for block in self.list.iter().filter(|b| b.parts) {
                 core.run_packet(block.entry, block.probe, &self.view);
             }
         }
@@ -219,6 +219,13 @@ fn open_live(specs: &[BlockSpec], _: u32, _: &SessionOptions) -> Result<Feed, Er
     Err(Error::Packets { source_name: format!("pcap:{interface}"), why })
 }
 
+/// The kernel hands packets over after so long at the latest, though its block isn't full.
+const BLOCK_MS: u16 = 20;
+
+/// How far the watermark stays behind the clock where packets are captured: two block times (a block that was just retired, and one
+/// being filled), and the time to be scheduled.
+pub(crate) const LIVE_DISORDER_NS: u64 = 3 * BLOCK_MS as u64 * 1_000_000;
+
 /// Where live packets are captured: the namespace that was named, or the process's.
 #[cfg(feature = "live")]
 fn network_of(options: &SessionOptions) -> Option<NetNs> {
@@ -260,6 +267,9 @@ impl LiveFeed {
         let mut options = LiveOptions::new(interface);
         options.filter = union(specs);
         options.netns = netns;
+        // Blocks, not single packets: in the ring that hands packets over at once every packet takes a slot of the snap length, and a
+        // burst of a hundred overruns it.
+        options.latency = Latency::Block(BLOCK_MS);
         let source = LiveSource::open(&options).map_err(|e| fail(e.to_string()))?;
         let fd = watch(source.as_fd()).map_err(|e| fail(e.to_string()))?;
         Ok(Self { source, fd, name, blocks, clock: Clock::live(), lost: 0 })

@@ -3,10 +3,10 @@
 use super::{core::{Core, now}, packets::Feed};
 use crate::{
     losses::LossKind,
-    ring::Ring,
     session::Sources,
     sink::Message,
     stats::Cost,
+    sys::Ring,
 };
 use std::{rc::Rc, time::{Duration, Instant}};
 use weftrace_artifact::plan::{Unit, Way};

@@ -1,7 +1,10 @@
 //! Everything the loop waits for, as one closed enum.
 
-use super::{packets::Feed, watch::watch};
-use crate::{error::Error, ring::Ring};
+use super::packets::Feed;
+use crate::{
+    error::Error,
+    sys::{Ring, watch},
+};
 use std::{
     future::Future,
     os::fd::{AsFd, BorrowedFd, OwnedFd},

@@ -30,7 +30,8 @@ fn c_format(spec: &Spec) -> String {
         f += &w.to_string();
     }
     if let Some(p) = spec.precision {
-        f += &format!(".{p}");
+        f.push('.');
+        f += &p.to_string();
     }
     f += match spec.conv {
         Conv::Str => "",
@@ -128,7 +129,7 @@ proptest! {
 
 #[test]
 fn bpftrace_length_modifiers() {
-    let x = 0x1234_5678_abcd_efu64.to_ne_bytes();
+    let x = 0x0012_3456_78ab_cdefu64.to_ne_bytes();
     let spec = |length| Spec { conv: Conv::HexLower, length, ..Spec::default() };
     let all: Vec<String> = [Some(1), Some(2), Some(4), Some(8), None].map(|l| one(spec(l), Type::I64, &x)).into();
     assert_eq!(all, ["ef", "cdef", "78abcdef", "12345678abcdef", "12345678abcdef"]);

@@ -52,7 +52,7 @@ fn write_merged(out: &mut Vec<u8>, value: &Value, merged: &Merged, div: u32, sty
         (Merged::Plain(bytes), Value::Plain(ty)) => json::write_value(out, ty, bytes, &mut style.divided(div)),
         (Merged::Mean { total, count }, Value::Stats { .. }) => {
             let _ = write!(out, "{{\"count\": {count}, \"average\": ");
-            write_num(out, merged.average().div(div));
+            write_num(out, merged.average().divided(div));
             push(out, ", \"total\": ");
             write_num(out, *total);
             push(out, "}");
@@ -71,6 +71,6 @@ fn write_merged(out: &mut Vec<u8>, value: &Value, merged: &Merged, div: u32, sty
             });
         }
         (Merged::Extreme(None), _) => write_num(out, Num::Unsigned(0)),
-        _ => write_num(out, merged.average().div(div)),
+        _ => write_num(out, merged.average().divided(div)),
     }
 }

@@ -4,7 +4,6 @@
 mod hist;
 mod json;
 mod store;
-mod take;
 mod text;
 mod value;
 

@@ -1,7 +1,7 @@
 //! All maps of an artifact: kernel parts behind descriptors, user parts in memory, and what can be done with a whole map.
 
-use super::{Snapshot, split_cpus, take::lookup_and_delete};
-use crate::native::UserMap;
+use super::{Snapshot, split_cpus};
+use crate::{native::UserMap, sys::lookup_and_delete};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role};
 use weftrace_probes::kernel::{

@@ -1,6 +1,7 @@
 //! The host's own names.
 
-use super::{Clock, KernelSymbols, Names, ProcessSymbols, Symbol, strftime};
+use super::{KernelSymbols, Names, ProcessSymbols, Symbol};
+use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 
 /// Where stacks are read: the kernel's stack map.

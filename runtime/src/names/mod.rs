@@ -2,14 +2,12 @@
 //!
 //! Everything is looked up late, when a value prints, and cached.
 
-mod clock;
 mod elf;
 mod host;
 mod kernel;
 mod process;
 
-pub use clock::{Clock, now as boot_now, strftime};
-pub use host::HostNames;
+pub use host::{HostNames, StackReader};
 pub use kernel::KernelSymbols;
 pub use process::ProcessSymbols;
 
@@ -51,6 +49,6 @@ impl Names for NoNames {
         None
     }
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
-        strftime(boot_ns, fmt, true, out);
+        crate::sys::strftime(boot_ns, fmt, true, out);
     }
 }

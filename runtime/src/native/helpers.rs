@@ -3,9 +3,10 @@
 //! Generated code passes valid pointers: the IR's verifier and the code generator see to it that sizes match the map's,
 //! the slot's and the packet's.
 #![allow(unsafe_code, reason = "called from generated code with raw pointers")]
+#![allow(clippy::cast_ptr_alignment, reason = "the environment's host is a NativeHost, whose address went through *mut u8")]
 
 use super::host::NativeHost;
-use crate::{decode, names::boot_now};
+use crate::{decode, sys};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use weftrace_artifact::{
     abi::ConnKey,
@@ -120,7 +121,7 @@ unsafe extern "C" fn clock_gettime(env: *mut HandlerEnv, clock: u64) -> u64 {
     match i32::try_from(clock) {
         // SAFETY: the environment, by the code generator.
         Ok(libc::CLOCK_BOOTTIME) => unsafe { (*env).now },
-        Ok(clock) => boot_now(clock),
+        Ok(clock) => sys::now(clock),
         Err(_) => 0,
     }
 }
@@ -131,9 +132,9 @@ unsafe extern "C" fn copy_str(_: *mut HandlerEnv, dst: u64, capacity: u64, src: 
     put_str(dst, src)
 }
 
-/// Copies up to a NUL, always NUL-terminates, zeroes the rest; returns the length.
+/// Copies what fits, always NUL-terminates, zeroes the rest; returns the length. NULs within are copied (packed headers have
+/// them); readers of a string stop at the first.
 fn put_str(dst: &mut [u8], src: &[u8]) -> u64 {
-    let src = src.split(|&b| b == 0).next().unwrap_or_default();
     let n = src.len().min(dst.len().saturating_sub(1));
     dst[..n].copy_from_slice(&src[..n]);
     dst[n..].fill(0);
@@ -152,13 +153,11 @@ unsafe extern "C" fn header_get(
     // SAFETY: packed headers, a name and a slot of these lengths, by the code generator.
     let (headers, name, dst) =
         unsafe { (bytes(headers, headers_len), bytes(name, name_len), bytes_mut(dst, capacity)) };
-    match decode::headers(headers).find(|(n, _)| n.eq_ignore_ascii_case(name)) {
-        Some((_, value)) => put_str(dst, value),
-        None => {
-            dst.fill(0);
-            u64::MAX
-        }
+    if let Some((_, value)) = decode::headers(headers).find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+        return put_str(dst, value);
     }
+    dst.fill(0);
+    u64::MAX
 }
 
 unsafe extern "C" fn map_len(env: *mut HandlerEnv, map: u64) -> u64 {
@@ -176,6 +175,15 @@ unsafe extern "C" fn packet_conn(_: *mut HandlerEnv, subject: u64, dst: u64) -> 
     // SAFETY: as above; the slot may be unaligned for u32 loads.
     unsafe { dst.write_unaligned(key.unwrap_or_default()) };
     u64::from(key.is_some())
+}
+
+unsafe extern "C" fn map_at(env: *mut HandlerEnv, map: u64, index: u64, key: u64, value: u64) -> u64 {
+    // SAFETY: the environment, by the code generator.
+    let (host, map) = unsafe { (host(env), MapId(map as u32)) };
+    let sizes = (host.key_size(map) as u64, host.value_size(map) as u64);
+    // SAFETY: a key and a value of the map's sizes, by the code generator.
+    let (key, value) = unsafe { (bytes_mut(key, sizes.0), bytes_mut(value, sizes.1)) };
+    u64::from(host.element(map, index as usize, key, value))
 }
 
 /// Function pointers as generated code reads them.
@@ -210,6 +218,7 @@ pub(super) static TABLE: HelperTable = HelperTable([
     header_get as *const u8,
     map_len as *const u8,
     packet_conn as *const u8,
+    map_at as *const u8,
 ]);
 
 #[cfg(test)]

@@ -13,10 +13,9 @@ use weftrace_probes::kernel::sys::{MapFd, Update};
 struct Copy {
     map: MapId,
     key: Vec<u8>,
+    /// Empty: not written back (a merged per-CPU value, or deleted).
     before: Vec<u64>,
     now: Box<[u64]>,
-    /// Merged per-CPU values can't be written back; neither may deleted ones.
-    write_back: bool,
 }
 
 /// What [`weftrace_artifact::native::HandlerEnv::host`] points to.
@@ -27,6 +26,8 @@ pub struct NativeHost {
     /// By [`LossSlot`], then by probe.
     pub(crate) losses: Vec<[u64; LossSlot::COUNT as usize]>,
     copies: Vec<Copy>,
+    /// Maps that the handler walks: keys and values in its layout, by key.
+    walks: Vec<(MapId, Vec<(Vec<u8>, Vec<u8>)>)>,
     /// xorshift64*
     pub(crate) random: u64,
     pub(crate) probe: u32,
@@ -40,6 +41,7 @@ impl NativeHost {
             records: Records::default(),
             losses: vec![[0; LossSlot::COUNT as usize]; probes.max(1)],
             copies: Vec::new(),
+            walks: Vec::new(),
             random: seed | 1,
             probe: 0,
             now: 0,
@@ -60,7 +62,7 @@ impl NativeHost {
             return user.lookup(key);
         }
         if let Some(copy) = self.copies.iter_mut().rev().find(|c| c.map == map && c.key == key) {
-            return copy.write_back.then(|| copy.now.as_mut_ptr());
+            return Some(copy.now.as_mut_ptr());
         }
         let spec = self.store.spec(map)?;
         let fd = self.store.home(map)?.kernel.as_ref()?;
@@ -71,7 +73,7 @@ impl NativeHost {
         let percpu = spec.kind.is_percpu();
         let before = if percpu { sum_cpus(&spec.value, &bytes, cpu_stride(spec)) } else { to_words(&bytes) };
         let now: Box<[u64]> = before.clone().into();
-        self.copies.push(Copy { map, key: key.to_vec(), before, now, write_back: true });
+        self.copies.push(Copy { map, key: key.to_vec(), before, now });
         let copy = self.copies.last_mut()?;
         if percpu {
             // What the handler changes in it is not written back: equal before and after.
@@ -89,10 +91,9 @@ impl NativeHost {
                 (None, None) => -i64::from(libc::EINVAL),
             },
         };
+        // A failure is counted by generated code.
         if result == 0 {
             self.forget(map, key);
-        } else if result == -i64::from(libc::E2BIG) || result == -i64::from(libc::ENOMEM) {
-            self.count_loss(LossSlot::MapFull as u64);
         }
         result
     }
@@ -129,11 +130,8 @@ impl NativeHost {
 
     pub(super) fn reserve(&mut self, size: usize) -> Option<*mut u64> {
         let header = RecordHeader { action: 0, probe: self.probe, time: self.now };
-        let record = self.records.reserve(size, header);
-        if record.is_none() {
-            self.count_loss(LossSlot::Ring as u64);
-        }
-        record
+        // Generated code counts a record that it could not have.
+        self.records.reserve(size, header)
     }
 
     pub(super) fn count_loss(&mut self, slot: u64) {
@@ -150,8 +148,26 @@ impl NativeHost {
         (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
+    /// Copies element `index` of a walk to `key` and `value`; whether there is one. Index 0 begins a new walk.
+    pub(super) fn element(&mut self, map: MapId, index: usize, key: &mut [u8], value: &mut [u8]) -> bool {
+        if index == 0 {
+            self.walks.retain(|(m, _)| *m != map);
+            let size = self.value_size(map);
+            let Ok(snapshot) = self.store.snapshot(map) else { return false };
+            let mut all: Vec<_> = snapshot.elements.into_iter().map(|e| (e.key, merged_bytes(&e.value, size))).collect();
+            all.sort();
+            self.walks.push((map, all));
+        }
+        let found = self.walks.iter().find(|(m, _)| *m == map).and_then(|(_, all)| all.get(index));
+        let Some((k, v)) = found.filter(|(k, v)| k.len() == key.len() && v.len() == value.len()) else { return false };
+        key.copy_from_slice(k);
+        value.copy_from_slice(v);
+        true
+    }
+
     /// After a handler: changed copies of kernel elements go back.
     pub(super) fn finish(&mut self) {
+        self.walks.clear();
         for copy in std::mem::take(&mut self.copies) {
             if copy.before.is_empty() || copy.before[..] == copy.now[..] {
                 continue;
@@ -174,6 +190,24 @@ fn to_words(bytes: &[u8]) -> Vec<u64> {
             u64::from_ne_bytes(word)
         })
         .collect()
+}
+
+/// A merged value in the layout of one CPU's part.
+fn merged_bytes(value: &Merged, size: usize) -> Vec<u8> {
+    let words: Vec<u64> = match value {
+        Merged::Plain(bytes) => {
+            let mut bytes = bytes.clone();
+            bytes.resize(size, 0);
+            return bytes;
+        }
+        Merged::Total(n) => vec![n.bits()],
+        Merged::Extreme(n) => vec![n.as_ref().map_or(0, |n| n.bits()), u64::from(n.is_some())],
+        Merged::Mean { total, count } => vec![total.bits(), *count],
+        Merged::Buckets(all) => all.clone(),
+    };
+    let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+    bytes.resize(size, 0);
+    bytes
 }
 
 /// One value that stands for all CPUs', in a value's own layout.

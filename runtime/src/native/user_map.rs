@@ -147,7 +147,7 @@ impl UserMap {
             self.evict();
         }
         let slot = self.free.pop().unwrap_or_else(|| {
-            if self.slots.len() % CHUNK == 0 {
+            if self.slots.len().is_multiple_of(CHUNK) {
                 self.chunks.push(vec![0; self.words * CHUNK.min(self.max)].into());
             }
             self.slots.push(Slot::default());

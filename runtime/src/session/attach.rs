@@ -27,7 +27,7 @@ pub struct AttachFailure {
 }
 
 impl AttachFailure {
-    pub(super) fn new(index: u32, plan: &ProbePlan, why: impl ToString) -> Self {
+    pub(super) fn new(index: u32, plan: &ProbePlan, why: &dyn ToString) -> Self {
         Self {
             index,
             probe: plan.name.clone(),
@@ -65,7 +65,7 @@ impl<'a> Attacher<'a> {
 
     /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.
     pub(super) fn attach(&self, index: u32, plan: &ProbePlan, program: u32, programs: &mut Programs) -> Result<Link, AttachFailure> {
-        let mut failure = AttachFailure::new(index, plan, "the plan has no way to attach it");
+        let mut failure = AttachFailure::new(index, plan, &"the plan has no way to attach it");
         for way in &plan.ways {
             let event = match way {
                 Way::TracepointBtf { event } => Some(event.as_str()),

@@ -1,7 +1,9 @@
 //! A session: an artifact made ready ([`Session`]), attached and running ([`Running`]), and what came of it ([`Outcome`]).
 
 mod attach;
+mod event_loop;
 mod options;
+mod prepare;
 mod programs;
 mod running;
 
@@ -12,14 +14,13 @@ pub(crate) use running::Sources;
 pub use running::{Ended, Outcome, Running};
 
 use crate::{
-    child::Child,
     engine::{Core, CoreOptions, StreamConsumer},
     error::Error,
     maps::Store,
-    names::{Clock, HostNames},
+    names::{HostNames, StackReader},
     native::Native,
-    ring::Ring,
     sink::Sink,
+    sys::{Child, Clock, Ring},
 };
 use std::{os::fd::AsFd, rc::Rc};
 use weftrace_artifact::{
@@ -112,7 +113,7 @@ fn write_start(core: &mut Core, start: u64) -> Result<(), Error> {
 }
 
 /// Frames by stack id, by a descriptor of its own.
-fn stack_reader(map: &MapFd) -> Result<Box<dyn FnMut(i64) -> Option<Vec<u64>>>, Error> {
+fn stack_reader(map: &MapFd) -> Result<StackReader, Error> {
     let map = MapFd::adopt(map.as_fd().try_clone_to_owned().map_err(Error::Loop)?)?;
     let mut value = vec![0u8; map.value_bytes()];
     Ok(Box::new(move |id| {

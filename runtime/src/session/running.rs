@@ -1,30 +1,18 @@
 //! The run: attach, loop, end.
 
-use super::{
-    AttachFailure, Parts, Programs, Session, SessionOptions,
-    attach::{Attacher, load_failure},
-    write_start,
-};
+use super::{AttachFailure, Parts, Programs, Session, SessionOptions, write_start};
 use crate::{
-    child::{Child, pidfd_open},
-    engine::{
-        BlockSpec, Core, Feed, StopHandle, Timers, Waits, Wake, finish, first_packet_time, now, open_feeds, tell_joins,
-    },
+    engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
     error::Error,
     losses::Lost,
-    ring::Ring,
-    sink::{Message, Sink},
+    sink::Sink,
     stats::Cost,
+    sys::{Child, Ring, pidfd_open},
 };
-use std::{
-    future::poll_fn,
-    os::fd::AsFd,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{os::fd::AsFd, rc::Rc, time::Instant};
 use tokio::runtime::Runtime;
-use weftrace_artifact::plan::{Rate, Unit, Way};
-use weftrace_probes::kernel::{Host, Link, program::run_once, sys::enable_stats};
+use weftrace_artifact::plan::{Unit, Way};
+use weftrace_probes::kernel::{Host, Link, sys::enable_stats};
 
 /// What produces events, and what they run by.
 pub(crate) struct Sources {
@@ -77,31 +65,24 @@ pub struct Outcome {
 
 /// Attached.
 pub struct Running {
-    core: Core,
-    sources: Sources,
-    timers: Timers,
-    waits: Waits,
-    child: Option<Child>,
-    failures: Vec<AttachFailure>,
-    attached: usize,
+    pub(super) core: Core,
+    pub(super) sources: Sources,
+    pub(super) timers: Timers,
+    pub(super) waits: Waits,
+    pub(super) child: Option<Child>,
+    pub(super) failures: Vec<AttachFailure>,
+    pub(super) attached: usize,
     /// Blocks of signals: (number, entry, probe).
-    signals: Vec<(i32, u32, u32)>,
+    pub(super) signals: Vec<(i32, u32, u32)>,
     /// Kept while statistics are counted.
-    _stats: Option<std::os::fd::OwnedFd>,
-    told_losses: Instant,
-    next_tick: Instant,
+    pub(super) _stats: Option<std::os::fd::OwnedFd>,
+    pub(super) told_losses: Instant,
+    /// Known to the joins, not yet said.
+    pub(super) untold_losses: u64,
+    pub(super) next_tick: Instant,
     // Last: descriptors that are registered with it go first.
-    runtime: Option<Runtime>,
+    pub(super) runtime: Option<Runtime>,
 }
-
-/// How often watermarks advance while nothing happens.
-const TICK: Duration = Duration::from_millis(100);
-/// Events of one time may be seen this far apart.
-const DISORDER_NS: u64 = 10_000_000;
-/// Records handled between two looks at signals and timers.
-const RING_BATCH: u64 = 16 * 1024;
-/// How often new losses are told.
-const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
 impl Running {
     pub(super) fn start(session: Session, sink: Box<dyn Sink>) -> Result<Self, Error> {
@@ -139,6 +120,7 @@ impl Running {
             signals,
             _stats: stats,
             told_losses: Instant::now(),
+            untold_losses: 0,
             next_tick: Instant::now(),
             runtime: Some(runtime),
         };
@@ -147,10 +129,8 @@ impl Running {
     }
 
     fn prepare(&mut self, options: &SessionOptions, host: &Host) -> Result<(), Error> {
-        let start = match options.read.is_empty() {
-            true => now(),
-            false => first_packet_time(&options.read).unwrap_or(0),
-        };
+        let start =
+            if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
         write_start(&mut self.core, start)?;
         self.run_begin(host, start);
         self.attach_all(options, host);
@@ -167,123 +147,6 @@ impl Running {
         if options.read.is_empty() {
             self.timers.start(now());
         }
-        Ok(())
-    }
-
-    fn run_begin(&mut self, host: &Host, start: u64) {
-        let artifact = Rc::clone(&self.core.artifact);
-        let maps = self.core.native.store().descriptors();
-        for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.ways.contains(&Way::Begin)) {
-            let index = index as u32;
-            match plan.unit {
-                Unit::Native(entry) => {
-                    self.core.run(entry, index, start);
-                    self.attached += 1;
-                }
-                Unit::Kernel(program) => {
-                    let done = match self.sources.programs.load(&artifact, program, None, &maps, host) {
-                        Ok(fd) => run_once(fd).map(drop).map_err(|e| AttachFailure::new(index, plan, e)),
-                        Err(e) => Err(load_failure(index, plan, &e)),
-                    };
-                    match done {
-                        Ok(()) => self.attached += 1,
-                        Err(failure) => self.failures.push(failure),
-                    }
-                    self.drain_ring();
-                }
-            }
-        }
-    }
-
-    fn attach_all(&mut self, options: &SessionOptions, host: &Host) {
-        let artifact = Rc::clone(&self.core.artifact);
-        let maps = self.core.native.store().descriptors();
-        let attacher = Attacher::new(&artifact, host, &maps);
-        let mut blocks: Vec<BlockSpec> = Vec::new();
-        for (index, plan) in artifact.probes.iter().enumerate() {
-            let index = index as u32;
-            match (plan.unit, plan.ways.first()) {
-                (_, Some(Way::Begin)) => {}
-                (Unit::Native(_), Some(Way::End | Way::Signal { .. } | Way::Join { .. })) => self.attached += 1,
-                (Unit::Native(entry), Some(Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) })) => {
-                    self.timers.add(*ns, entry, index);
-                    self.attached += 1;
-                }
-                (Unit::Native(entry), Some(Way::Profile { rate: Rate::Hz(hz) })) => {
-                    self.timers.add(1_000_000_000 / (*hz).max(1), entry, index);
-                    self.attached += 1;
-                }
-                (Unit::Native(entry), Some(Way::Pcap { interface, filter })) => blocks.push(BlockSpec {
-                    entry,
-                    probe: index,
-                    interface: interface.clone(),
-                    filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
-                    parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
-                }),
-                (Unit::Native(_), _) => self.failures.push(AttachFailure::new(index, plan, "it has no source of events")),
-                (Unit::Kernel(_), _) if !options.read.is_empty() => {
-                    self.failures.push(AttachFailure::new(index, plan, "not run: packets are read from files"));
-                }
-                (Unit::Kernel(program), Some(Way::End)) => {
-                    match self.sources.programs.load(&artifact, program, None, &maps, host) {
-                        Ok(_) => self.attached += 1,
-                        Err(e) => self.failures.push(load_failure(index, plan, &e)),
-                    }
-                }
-                (Unit::Kernel(program), _) => match attacher.attach(index, plan, program, &mut self.sources.programs) {
-                    Ok(link) => {
-                        self.sources.links.push(link);
-                        self.attached += 1;
-                    }
-                    Err(failure) => self.failures.push(failure),
-                },
-            }
-        }
-        self.open_packets(options, &blocks);
-    }
-
-    fn open_packets(&mut self, options: &SessionOptions, blocks: &[BlockSpec]) {
-        let _inside = self.runtime.as_ref().map(Runtime::enter);
-        let artifact = Rc::clone(&self.core.artifact);
-        let opened = open_feeds(options, blocks, artifact.packet_needs);
-        for (feed, probes) in opened {
-            match feed {
-                Ok(feed) => {
-                    self.sources.feeds.push(feed);
-                    self.attached += probes.len();
-                }
-                Err(error) => {
-                    for index in probes {
-                        let plan = &artifact.probes[index as usize];
-                        self.failures.push(AttachFailure::new(index, plan, &error));
-                    }
-                }
-            }
-        }
-    }
-
-    fn tell_attached(&mut self, options: &SessionOptions) -> Result<(), Error> {
-        self.failures.sort_by_key(|f| f.index);
-        if options.strict
-            && let Some(failure) = self.failures.iter().find(|f| !f.wildcard)
-        {
-            let (probe, why, remedy) = (failure.probe.clone(), failure.why.clone(), failure.remedy.clone());
-            return Err(Error::Attach { probe, why, remedy });
-        }
-        for failure in std::mem::take(&mut self.failures) {
-            let at = self.core.locate(failure.place);
-            let (probe, why, remedy) = (failure.probe.as_str(), failure.why.as_str(), failure.remedy.as_deref());
-            self.core.say(&Message::NotAttached { probe, why, remedy, at: &at });
-            self.failures.push(failure);
-        }
-        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).collect();
-        self.core.joins.tell_unfed(&self.core.artifact, &failed);
-        if self.attached == 0 {
-            self.core.flush();
-            return Err(Error::NothingAttached);
-        }
-        self.core.say(&Message::Attached(self.attached));
-        self.core.flush();
         Ok(())
     }
 
@@ -312,9 +175,13 @@ impl Running {
         let cost = finish(&mut self.core, &mut self.sources);
         let (mut damaged, mut packets) = (false, 0);
         for feed in &self.sources.feeds {
-            if let Feed::Files(files) = feed {
-                damaged |= files.damaged;
-                packets += files.packets;
+            match feed {
+                Feed::Files(files) => {
+                    damaged |= files.damaged;
+                    packets += files.packets;
+                }
+                #[cfg(feature = "live")]
+                Feed::Live(_) => {}
             }
         }
         let outcome = Outcome {
@@ -345,7 +212,7 @@ impl Running {
             || self.child.is_some()
     }
 
-    fn reason(&self) -> Ended {
+    pub(super) fn reason(&self) -> Ended {
         if self.core.exit.is_some() {
             Ended::Exit
         } else if self.core.output.is_some() {
@@ -355,143 +222,5 @@ impl Running {
         } else {
             Ended::NothingLeft
         }
-    }
-
-    async fn event_loop(&mut self) -> Ended {
-        loop {
-            self.set_timer();
-            let Self { waits, sources, .. } = self;
-            let wake = poll_fn(|cx| waits.poll(cx, &mut sources.feeds)).await;
-            if let Some(ended) = self.handle(wake) {
-                return ended;
-            }
-            self.core.flush();
-            if self.core.should_stop() || self.files_ended() {
-                return self.reason();
-            }
-            // Sources that are always ready must not keep signals from being seen.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn handle(&mut self, wake: Wake) -> Option<Ended> {
-        match wake {
-            Wake::Stop => return Some(Ended::Stopped),
-            Wake::Deadline => return Some(Ended::Deadline),
-            Wake::ProcessEnded => return Some(Ended::ProcessEnded),
-            Wake::Signal(number) => return self.signal(number),
-            Wake::Ring => drop(self.drain_ring()),
-            Wake::Timer => self.run_timers(),
-            Wake::Packets(i) => match self.sources.feeds.get_mut(i) {
-                Some(Feed::Files(files)) => files.step(&mut self.core, &mut self.timers),
-                #[cfg(feature = "live")]
-                Some(Feed::Live(live)) => {
-                    let more = live.step(&mut self.core);
-                    self.waits.packets_now[i] = more;
-                }
-                None => {}
-            },
-        }
-        None
-    }
-
-    fn signal(&mut self, number: i32) -> Option<Ended> {
-        let blocks: Vec<_> = self.signals.iter().filter(|s| s.0 == number).copied().collect();
-        for (_, entry, probe) in &blocks {
-            self.core.run(*entry, *probe, now());
-        }
-        match number {
-            libc::SIGINT | libc::SIGTERM => Some(Ended::Signal(number)),
-            libc::SIGUSR1 if blocks.is_empty() => {
-                self.core.print_maps();
-                None
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether everything up to now has been acted on.
-    fn drain_ring(&mut self) -> bool {
-        let Some(ring) = &mut self.sources.ring else { return true };
-        let before = now();
-        let used = ring.pending();
-        let core = &mut self.core;
-        let mut left = RING_BATCH;
-        let drained = ring.drain(|record| {
-            core.record(record);
-            left -= 1;
-            left > 0
-        });
-        let (quarter, half) = (ring.size() as u64 / 4, ring.size() as u64 / 2);
-        self.waits.ring_drained(drained.records, drained.more, used > quarter);
-        if used > half {
-            self.tell_losses();
-        }
-        let done = left > 0 && !drained.busy;
-        if done && self.sources.feeds.is_empty() {
-            self.core.watermark(before.saturating_sub(DISORDER_NS));
-        }
-        done
-    }
-
-    fn run_timers(&mut self) {
-        let time = now();
-        // What happened before the tick is acted on before it.
-        let mut done = self.drain_ring();
-        while let Some(due) = self.timers.due(time, false) {
-            self.core.run(due.entry, due.probe, due.time);
-            if self.core.should_stop() {
-                return;
-            }
-        }
-        if !self.has_streams() || Instant::now() < self.next_tick {
-            return;
-        }
-        self.next_tick = Instant::now() + TICK;
-        for feed in &mut self.sources.feeds {
-            match feed {
-                Feed::Files(_) => done = false,
-                #[cfg(feature = "live")]
-                Feed::Live(live) => done &= !live.step(&mut self.core),
-            }
-        }
-        self.tell_losses();
-        if done {
-            self.core.watermark(time.saturating_sub(DISORDER_NS));
-        }
-    }
-
-    fn has_streams(&self) -> bool {
-        !self.core.joins.is_empty() || self.core.consumer.is_some()
-    }
-
-    fn set_timer(&mut self) {
-        if self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_))) {
-            self.waits.timer = None;
-            return;
-        }
-        let due = self.timers.next().map(|at| Instant::now() + Duration::from_nanos(at.saturating_sub(now())));
-        let tick = self.has_streams().then_some(self.next_tick);
-        self.waits.timer = [due, tick].into_iter().flatten().min();
-    }
-
-    fn tell_losses(&mut self) {
-        if self.told_losses.elapsed() < LOSSES_EVERY {
-            return;
-        }
-        self.told_losses = Instant::now();
-        let lost = tell_joins(&mut self.core, &mut self.sources);
-        if lost > 0 {
-            self.core.say(&Message::LostEvents(lost));
-        }
-    }
-
-    fn files_ended(&self) -> bool {
-        let mut files = self.sources.feeds.iter().filter_map(|f| match f {
-            Feed::Files(files) => Some(files),
-            #[cfg(feature = "live")]
-            Feed::Live(_) => None,
-        });
-        files.next().is_some_and(|files| files.ended())
     }
 }

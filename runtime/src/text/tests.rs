@@ -22,7 +22,7 @@ impl Names for Fake {
         (uid == 0).then(|| "root".into())
     }
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
-        crate::names::strftime(boot_ns, fmt, true, out);
+        crate::sys::strftime(boot_ns, fmt, true, out);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Artifacts by hand, and writers that tests can look into.
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(unsafe_code, reason = "asks for its own resource usage")]
 
 use std::{
     cell::RefCell,
@@ -16,7 +17,7 @@ use weftrace_artifact::{
     program::{MapReloc, ProgType, ProgramImage},
     ty::{Field, Type},
 };
-use weftrace_runtime::sink::TextSink;
+use weftrace_runtime::sink::{Sink, TextSink};
 
 /// Sessions of one test program share its signals: one at a time.
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -43,7 +44,7 @@ impl Shared {
     }
 }
 
-pub fn sink(out: &Shared, err: &Shared) -> Box<TextSink> {
+pub fn sink(out: &Shared, err: &Shared) -> Box<dyn Sink> {
     Box::new(TextSink::new(Box::new(out.clone()), Box::new(err.clone()), false))
 }
 
@@ -95,32 +96,38 @@ pub fn printf_number() -> Action {
     action(ActionKind::Printf(vec![Piece::Arg { index: 0, spec }, Piece::Text("\n".into())]), 8)
 }
 
-/// A machine-code handler (x86-64) that writes one record of `action` without arguments.
-fn handler(action: u32) -> Vec<u8> {
+/// A machine-code handler (x86-64) that writes a record of each action, without arguments.
+fn handler(actions: &[u32]) -> Vec<u8> {
     let mut code = vec![
         0x53, 0x41, 0x54, 0x48, 0x83, 0xec, 0x08, // push rbx; push r12; sub rsp, 8
         0x48, 0x89, 0xfb, 0x4c, 0x8b, 0x27, // mov rbx, rdi; mov r12, [rdi]
-        0xbe, 0x10, 0x00, 0x00, 0x00, // mov esi, 16
-        0x41, 0xff, 0x54, 0x24, 0x18, // call [r12 + 24]: RecordReserve
-        0x48, 0x85, 0xc0, 0x74, 0x11, // test rax, rax; je out
-        0xc7, 0x00, // mov dword [rax], action
     ];
-    code.extend(action.to_le_bytes());
+    for action in actions {
+        code.extend([
+            0x48, 0x89, 0xdf, 0xbe, 0x10, 0x00, 0x00, 0x00, // mov rdi, rbx; mov esi, 16
+            0x41, 0xff, 0x54, 0x24, 0x18, // call [r12 + 24]: RecordReserve
+            0x48, 0x85, 0xc0, 0x74, 0x11, // test rax, rax; je next
+            0xc7, 0x00, // mov dword [rax], action
+        ]);
+        code.extend(action.to_le_bytes());
+        code.extend([
+            0x48, 0x89, 0xc6, 0x48, 0x89, 0xdf, // mov rsi, rax; mov rdi, rbx
+            0x41, 0xff, 0x54, 0x24, 0x20, // call [r12 + 32]: RecordSubmit
+        ]);
+    }
     code.extend([
-        0x48, 0x89, 0xc6, 0x48, 0x89, 0xdf, // mov rsi, rax; mov rdi, rbx
-        0x41, 0xff, 0x54, 0x24, 0x20, // call [r12 + 32]: RecordSubmit
-        0x31, 0xc0, 0x48, 0x83, 0xc4, 0x08, // out: xor eax, eax; add rsp, 8
+        0x31, 0xc0, 0x48, 0x83, 0xc4, 0x08, // xor eax, eax; add rsp, 8
         0x41, 0x5c, 0x5b, 0xc3, // pop r12; pop rbx; ret
     ]);
     code
 }
 
-/// Handlers that write one record each: of the actions given, in that order.
-pub fn handlers(actions: &[u32]) -> NativeImage {
+/// Handlers, each of which writes records of the actions given.
+pub fn handlers(handlers: &[&[u32]]) -> NativeImage {
     let mut image = NativeImage { arch: "x86_64".into(), ..NativeImage::default() };
-    for action in actions {
-        image.entries.push(Entry { name: format!("h{action}"), offset: image.code.len() as u32 });
-        image.code.extend(handler(*action));
+    for actions in handlers {
+        image.entries.push(Entry { name: format!("{actions:?}"), offset: image.code.len() as u32 });
+        image.code.extend(handler(actions));
         image.code.resize(image.code.len().next_multiple_of(16), 0xcc);
     }
     image
@@ -128,6 +135,46 @@ pub fn handlers(actions: &[u32]) -> NativeImage {
 
 fn insn(op: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     u64::from(op) | u64::from(dst | (src << 4)) << 8 | u64::from(off as u16) << 16 | u64::from(imm as u32) << 32
+}
+
+/// Counts every run by key in map 0 (a per-CPU hash table, key 0), and again in map 1 (a per-CPU array).
+pub fn hashing_program() -> ProgramImage {
+    let mut image = counting_program(ProgType::Tracepoint);
+    image.insns = vec![
+        insn(0x62, 10, 0, -4, 0), // *(u32 *)(r10 - 4) = 0
+        insn(0xbf, 2, 10, 0, 0),
+        insn(0x07, 2, 0, 0, -4),
+        insn(0x18, 1, 1, 0, 0), // r1 = map 1
+        0,
+        insn(0x85, 0, 0, 0, 1), // lookup
+        insn(0x15, 0, 0, 3, 0),
+        insn(0xb7, 1, 0, 0, 1),
+        insn(0xdb, 0, 1, 0, 0), // lock *(u64 *)r0 += 1
+        insn(0x7b, 0, 1, 8, 0), // it is set
+        insn(0xbf, 2, 10, 0, 0),
+        insn(0x07, 2, 0, 0, -4),
+        insn(0x18, 1, 1, 0, 0), // r1 = map 0
+        0,
+        insn(0x85, 0, 0, 0, 1), // lookup
+        insn(0x15, 0, 0, 3, 0), // if r0 == 0 goto new
+        insn(0xb7, 1, 0, 0, 1),
+        insn(0xdb, 0, 1, 0, 0), // lock *(u64 *)r0 += 1
+        insn(0x05, 0, 0, 9, 0), // goto out
+        insn(0x7a, 10, 0, -16, 1), // new: *(u64 *)(r10 - 16) = 1
+        insn(0xbf, 2, 10, 0, 0),
+        insn(0x07, 2, 0, 0, -4),
+        insn(0xbf, 3, 10, 0, 0),
+        insn(0x07, 3, 0, 0, -16),
+        insn(0xb7, 4, 0, 0, 0),
+        insn(0x18, 1, 1, 0, 0), // r1 = map 0
+        0,
+        insn(0x85, 0, 0, 0, 2), // update
+        insn(0xb7, 0, 0, 0, 0), // out
+        insn(0x95, 0, 0, 0, 0),
+    ];
+    let at = |insn, map| MapReloc { insn, map: MapId(map) };
+    image.map_relocs = vec![at(3, 1), at(12, 0), at(25, 0)];
+    image
 }
 
 /// Counts every run in map 0 (per CPU), then writes a record of action 0 with the payload `7`, or counts it as lost.
@@ -199,4 +246,16 @@ pub fn getppid_artifact(ring_bytes: u32) -> Artifact {
         probes: vec![probe("tracepoint:syscalls:sys_enter_getppid", Unit::Kernel(0), event)],
         ..Artifact::default()
     }
+}
+
+/// (CPU time in µs, peak memory in KiB) of this process, without children.
+pub fn usage() -> (u64, u64) {
+    // SAFETY: all-zero is a valid rusage, which the call fills.
+    let usage = unsafe {
+        let mut usage = std::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage
+    };
+    let us = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
+    (us(usage.ru_utime) + us(usage.ru_stime), usage.ru_maxrss as u64)
 }

@@ -11,6 +11,7 @@ const H: u32 = needs::HEADERS;
 const F: u32 = needs::HEADERS | needs::FLOW;
 const A: u32 = F | needs::ANALYSIS;
 const S: u32 = A | needs::SEGMENTS | needs::OPTIONS;
+const P: u32 = needs::HEADERS | needs::PAYLOAD;
 const O: u32 = needs::HEADERS | needs::OPTIONS;
 /// HTTP asks the analysis which segments are retransmissions.
 const W: u32 = A | needs::HTTP;

@@ -37,15 +37,24 @@ fn insn() -> impl Strategy<Value = Insn> {
             .prop_map(|(width, bits, dst, src)| Insn::MovSx { width, bits, dst, src }),
         (order(), bits(), reg()).prop_map(|(order, bits, dst)| Insn::Swap { order, bits, dst }),
         (imm64(), reg(), any::<i64>()).prop_map(|(kind, dst, imm)| Insn::LoadImm64 { kind, dst, imm }),
-        (size(), any::<bool>(), reg(), reg(), any::<i16>())
-            .prop_map(|(size, signed, dst, src, off)| Insn::Load { size, signed, dst, src, off }),
+        (size(), any::<bool>(), reg(), reg(), any::<i16>()).prop_map(|(size, signed, dst, src, off)| Insn::Load {
+            size,
+            signed,
+            dst,
+            src,
+            off
+        }),
         (size(), reg(), any::<i16>(), src()).prop_map(|(size, dst, off, src)| Insn::Store { size, dst, off, src }),
-        (size(), reg(), any::<i16>(), reg())
-            .prop_map(|(size, dst, off, src)| Insn::AtomicAdd { size, dst, off, src }),
+        (size(), reg(), any::<i16>(), reg()).prop_map(|(size, dst, off, src)| Insn::AtomicAdd { size, dst, off, src }),
         any::<i16>().prop_map(|off| Insn::Jump { off }),
         any::<i32>().prop_map(|off| Insn::JumpLong { off }),
-        (width(), cond(), reg(), src(), any::<i16>())
-            .prop_map(|(width, cond, dst, src, off)| Insn::Branch { width, cond, dst, src, off }),
+        (width(), cond(), reg(), src(), any::<i16>()).prop_map(|(width, cond, dst, src, off)| Insn::Branch {
+            width,
+            cond,
+            dst,
+            src,
+            off
+        }),
         any::<u32>().prop_map(|helper| Insn::Call { helper }),
         Just(Insn::Exit),
     ]

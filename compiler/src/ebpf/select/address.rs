@@ -54,14 +54,20 @@ impl Selector<'_> {
         if let Some((slot, at)) = frame::root(self.func, ptr) {
             let offset = offset + at;
             return match self.placement.home(slot) {
-                Home::Frame => {
+                Home::Frame(_) => {
                     let align = frame::alignment(self.func.slots[slot.index()]);
                     let base = MBase::Frame(FrameSlot(slot.0));
                     Ok(Address { base, offset, align, space: Space::Stack })
                 }
                 Home::Scratch(start) => {
-                    let base = self.scratch.ok_or_else(|| self.error(ErrorKind::Malformed("scratch before its look-up")))?;
-                    Ok(Address { base: MBase::Reg(base), offset: offset + i64::from(start), align: 8, space: Space::Map })
+                    let base =
+                        self.scratch.ok_or_else(|| self.error(ErrorKind::Malformed("scratch before its look-up")))?;
+                    Ok(Address {
+                        base: MBase::Reg(base),
+                        offset: offset + i64::from(start),
+                        align: 8,
+                        space: Space::Map,
+                    })
                 }
                 Home::Unused => Err(self.error(ErrorKind::Malformed("slot that no one uses"))),
             };
@@ -81,9 +87,7 @@ impl Selector<'_> {
             ValueDef::Inst(inst) => match self.func.insts[inst.index()].op {
                 Op::PtrIndex { ptr, index, .. } => {
                     let below = match frame::root(self.func, ptr) {
-                        Some((slot, at)) => {
-                            frame::alignment(self.func.slots[slot.index()]).min(alignment_of(at))
-                        }
+                        Some((slot, at)) => frame::alignment(self.func.slots[slot.index()]).min(alignment_of(at)),
                         None => 8,
                     };
                     below.min(known_alignment(self.func, index))

@@ -56,13 +56,11 @@ impl Selector<'_> {
         match op {
             BinaryOp::Udiv | BinaryOp::Urem => {
                 let left = self.exact(a)?;
-                match self.const_of(b) {
-                    Some(c) => Ok(self.unsigned_by(op, left, c as u64)),
-                    None => {
-                        let right = self.exact(b)?;
-                        Ok(self.m.alu(W64, alu_op(op), left, VSrc::Reg(right)))
-                    }
+                if let Some(c) = self.const_of(b) {
+                    return Ok(self.unsigned_by(op, left, c as u64));
                 }
+                let right = self.exact(b)?;
+                Ok(self.m.alu(W64, alu_op(op), left, VSrc::Reg(right)))
             }
             BinaryOp::Sdiv | BinaryOp::Srem => self.signed(op, a, b),
             BinaryOp::Shl | BinaryOp::Lshr | BinaryOp::Ashr => {
@@ -88,9 +86,7 @@ impl Selector<'_> {
         match (divisor, quotient) {
             (0, true) | (1, false) => self.m.number(0),
             (0, false) | (1, true) => a,
-            (d, true) if d.is_power_of_two() => {
-                self.m.alu(W64, AluOp::Rsh, a, VSrc::Imm(d.trailing_zeros() as i32))
-            }
+            (d, true) if d.is_power_of_two() => self.m.alu(W64, AluOp::Rsh, a, VSrc::Imm(d.trailing_zeros() as i32)),
             (d, false) if d.is_power_of_two() => {
                 let mask = self.constant((d - 1) as i64);
                 self.m.alu(W64, AluOp::And, a, mask)
@@ -123,10 +119,7 @@ impl Selector<'_> {
             let sign = self.m.alu(W64, AluOp::Arsh, left, VSrc::Imm(63));
             let magnitude = self.flip(left, sign);
             let result = self.unsigned_by(op, magnitude, c.unsigned_abs());
-            let sign = match quotient && c < 0 {
-                true => self.m.alu(W64, AluOp::Xor, sign, VSrc::Imm(-1)),
-                false => sign,
-            };
+            let sign = if quotient && c < 0 { self.m.alu(W64, AluOp::Xor, sign, VSrc::Imm(-1)) } else { sign };
             return Ok(self.flip(result, sign));
         }
         let right = self.exact(b)?;
@@ -136,10 +129,7 @@ impl Selector<'_> {
         let right = self.flip(right, right_sign);
         let code = if quotient { AluOp::Div } else { AluOp::Mod };
         let result = self.m.alu(W64, code, left, VSrc::Reg(right));
-        let sign = match quotient {
-            true => self.m.alu(W64, AluOp::Xor, left_sign, VSrc::Reg(right_sign)),
-            false => left_sign,
-        };
+        let sign = if quotient { self.m.alu(W64, AluOp::Xor, left_sign, VSrc::Reg(right_sign)) } else { left_sign };
         Ok(self.flip(result, sign))
     }
 
@@ -153,9 +143,7 @@ impl Selector<'_> {
         let a = self.exact(a)?;
         let unset = Reg::R0;
         Ok(match op {
-            UnaryOp::Ineg => {
-                self.m.in_place(Insn::Alu { width: W64, op: AluOp::Neg, dst: unset, src: Src::Imm(0) }, a)
-            }
+            UnaryOp::Ineg => self.m.in_place(Insn::Alu { width: W64, op: AluOp::Neg, dst: unset, src: Src::Imm(0) }, a),
             UnaryOp::Bnot => self.m.alu(W64, AluOp::Xor, a, VSrc::Imm(-1)),
             UnaryOp::Zext8 => self.m.alu(W64, AluOp::And, a, VSrc::Imm(0xff)),
             UnaryOp::Zext16 => self.m.alu(W64, AluOp::And, a, VSrc::Imm(0xffff)),

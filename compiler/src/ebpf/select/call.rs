@@ -32,6 +32,7 @@ impl Selector<'_> {
             let Some(slot) = slot.filter(|&s| s < LossSlot::COUNT) else {
                 return Err(self.error(ErrorKind::Malformed("count_loss without a constant loss slot")));
             };
+            self.m.mark_cold();
             self.count_loss(slot)?;
             // Its result is 0.
             return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| self.m.number(0)));
@@ -56,7 +57,12 @@ impl Selector<'_> {
             });
         }
         let wanted = result.is_some_and(|r| self.facts.needs_register(r));
-        let reg = self.m.call(number, &regs, wanted);
+        let mut reg = self.m.call(number, &regs, wanted);
+        if matches!(helper, Helper::MapUpdate | Helper::MapDelete) && !self.env.features.cpu_v4 {
+            // Before 6.4 these helpers are C functions that return int, which the JIT calls directly: an error comes as 32 bits
+            // (struct bpf_map_ops, "bpf: return long from bpf_map_ops funcs").
+            reg = reg.map(|r| self.sign_extend(r, 32));
+        }
         if helper == Helper::KtimeBoot {
             self.boot_time.extend(reg.map(|r| (self.block, r)));
         }

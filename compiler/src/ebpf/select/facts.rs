@@ -89,9 +89,7 @@ pub(super) fn known_alignment(func: &Function, value: Value) -> u32 {
     };
     match func.insts[inst.index()].op {
         Op::Iconst(c) => alignment_of(c),
-        Op::Binary { op: BinaryOp::Imul, a, b } => {
-            (known_alignment(func, a) * known_alignment(func, b)).min(8)
-        }
+        Op::Binary { op: BinaryOp::Imul, a, b } => (known_alignment(func, a) * known_alignment(func, b)).min(8),
         Op::Binary { op: BinaryOp::Shl, b, .. } => constant(b).map_or(1, |c| 1u32 << (c & 63).min(3)),
         Op::Binary { op: BinaryOp::Band, b, .. } => constant(b).map_or(1, alignment_of),
         Op::Binary { op: BinaryOp::Iadd | BinaryOp::Isub, a, b } => {

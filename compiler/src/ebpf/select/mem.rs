@@ -1,10 +1,6 @@
 //! Loads, stores, block operations.
 
-use super::{
-    Error, ErrorKind, Selector,
-    address::Address,
-    facts::known_max,
-};
+use super::{Error, ErrorKind, Selector, address::Address, facts::known_max};
 use crate::{
     ebpf::{
         frame,

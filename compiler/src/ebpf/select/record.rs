@@ -30,9 +30,13 @@ pub(super) fn uncovered(func: &Function, cfg: &Cfg, block: Block, size: u32, pad
             Op::Copy { dst, dst_offset, src, len, .. } if !derived(func, *src, record) => (*dst, *dst_offset, *len),
             Op::Call { helper, args, .. } => {
                 // Output arguments are not read; the rest of the record may be.
-                let reads = helper.row().args.iter().filter(|a| **a != crate::ir::Arg::Map).zip(args).any(|(kind, &arg)| {
-                    *kind != crate::ir::Arg::Out && derived(func, arg, record)
-                });
+                let reads = helper
+                    .row()
+                    .args
+                    .iter()
+                    .filter(|a| **a != crate::ir::Arg::Map)
+                    .zip(args)
+                    .any(|(kind, &arg)| *kind != crate::ir::Arg::Out && derived(func, arg, record));
                 if reads {
                     return everything;
                 }

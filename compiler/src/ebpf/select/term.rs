@@ -1,11 +1,6 @@
 //! Terminators: branches, look-ups, reservations. Edges that need moves get a block of their own.
 
-use super::{
-    Error, ErrorKind, Selector,
-    address::Address,
-    call::MAP_LOOKUP,
-    record::uncovered,
-};
+use super::{Error, ErrorKind, Selector, address::Address, call::MAP_LOOKUP, record::uncovered};
 use crate::{
     ebpf::{
         ProbeId,
@@ -140,7 +135,8 @@ impl Selector<'_> {
     fn zero_payload(&mut self, record: VReg, size: u32, ok: &Dest) {
         let padded = (RECORD_HEADER_SIZE + size).next_multiple_of(8) - RECORD_HEADER_SIZE;
         for (start, len) in uncovered(self.func, self.cfg, ok.block, size, padded) {
-            let address = Address { base: MBase::Reg(record), offset: i64::from(start), align: 8, space: Space::Record };
+            let address =
+                Address { base: MBase::Reg(record), offset: i64::from(start), align: 8, space: Space::Record };
             self.fill_at(&address, len);
         }
     }

@@ -75,7 +75,7 @@ impl Generator<'_> {
 
     pub(super) fn store_data(&mut self) {
         let (ptr, room) = self.place();
-        let data: Vec<u8> = (0..1 + self.below(room.min(20) as usize)).map(|_| self.byte()).collect();
+        let data: Vec<u8> = (0..=self.below(room.min(20) as usize)).map(|_| self.byte()).collect();
         self.b.store_data(&data, ptr, 0);
     }
 

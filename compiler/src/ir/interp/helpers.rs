@@ -21,7 +21,7 @@ impl Machine<'_> {
             Helper::CurrentTask => host.current_task,
             Helper::CgroupId => host.cgroup_id,
             Helper::StackId => host.stack_id as u64,
-            Helper::MapUpdate | Helper::MapDelete | Helper::MapLen => {
+            Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt => {
                 let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;
                 self.call_map(helper, map, args)?
             }
@@ -34,15 +34,28 @@ impl Machine<'_> {
         if helper == Helper::MapLen {
             return Ok(self.map(map)?.len() as u64);
         }
-        let key = self.read(self.arg(args, 0)?, 0, key_size)?;
+        if helper == Helper::MapAt {
+            return self.map_at(map, args);
+        }
+        let key = self.read(arg(args, 0)?, 0, key_size)?;
         let result = if helper == Helper::MapDelete {
             self.map(map)?.delete(&key)
         } else {
-            let value = self.read(self.arg(args, 1)?, 0, value_size)?;
+            let value = self.read(arg(args, 1)?, 0, value_size)?;
             let flags = self.int_arg(args, 2)?;
             self.map(map)?.update(&key, &value, flags)
         };
         Ok(result as u64)
+    }
+
+    /// (index, key, value): without a snapshot, so loops that add or delete elements see it.
+    fn map_at(&mut self, map: u32, args: &[Value]) -> Result<u64, InterpError> {
+        let index = self.int_arg(args, 0)? as usize;
+        let found = self.map(map)?.entries().nth(index).map(|(k, v)| (k.to_vec(), v.to_vec()));
+        let Some((key, value)) = found else { return Ok(0) };
+        self.write(arg(args, 1)?, 0, &key)?;
+        self.write(arg(args, 2)?, 0, &value)?;
+        Ok(1)
     }
 
     fn call_with_memory(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
@@ -59,17 +72,17 @@ impl Machine<'_> {
             Helper::ClockGettime => self.int_arg(args, 0).map(|id| self.host.clock(id)),
             Helper::Comm => {
                 let comm = self.host.comm(self.length(args, 1)?);
-                self.write(self.arg(args, 0)?, 0, &comm)?;
+                self.write(arg(args, 0)?, 0, &comm)?;
                 Ok(0)
             }
             Helper::PacketConn => match self.host.conn {
-                Some(conn) => self.write(self.arg(args, 1)?, 0, &conn).map(|()| 1),
-                None => self.touch(self.arg(args, 1)?, 48).map(|()| 0),
+                Some(conn) => self.write(arg(args, 1)?, 0, &conn).map(|()| 1),
+                None => self.touch(arg(args, 1)?, i64::from(weftrace_artifact::abi::CONN_KEY_SIZE)).map(|()| 0),
             },
             Helper::CopyStr => {
-                let src = self.read(self.arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
+                let src = self.read(arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
                 let (bytes, len) = copy_str(self.length(args, 1)?, &src);
-                self.write(self.arg(args, 0)?, 0, &bytes)?;
+                self.write(arg(args, 0)?, 0, &bytes)?;
                 Ok(len as u64)
             }
             Helper::HeaderGet => self.header_get(args),
@@ -78,9 +91,9 @@ impl Machine<'_> {
     }
 
     fn header_get(&mut self, args: &[Value]) -> Result<u64, InterpError> {
-        let headers = self.read(self.arg(args, 0)?, 0, self.length(args, 1)? as i64)?;
-        let name = self.read(self.arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
-        let (dst, capacity) = (self.arg(args, 4)?, self.length(args, 5)?);
+        let headers = self.read(arg(args, 0)?, 0, self.length(args, 1)? as i64)?;
+        let name = self.read(arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
+        let (dst, capacity) = (arg(args, 4)?, self.length(args, 5)?);
         match header(&headers, &name) {
             Some(value) => {
                 let (bytes, len) = copy_str(capacity, value);
@@ -93,7 +106,7 @@ impl Machine<'_> {
 
     /// read_{kernel,user}{,_str}: (dst, length, address). On failure dst is zeroed; a shorter string leaves the rest as it was.
     fn probe_read(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
-        let (dst, len, source) = (self.arg(args, 0)?, self.length(args, 1)?, self.arg(args, 2)?);
+        let (dst, len, source) = (arg(args, 0)?, self.length(args, 1)?, arg(args, 2)?);
         // The context is kernel memory too.
         let context;
         let (address, memory) = match self.get(source)? {
@@ -106,16 +119,12 @@ impl Machine<'_> {
         let is_str = matches!(helper, Helper::ReadKernelStr | Helper::ReadUserStr);
         let found = if is_str { Host::peek_str(memory, address, len) } else { Host::peek(memory, address, len) };
         self.touch(dst, len as i64)?;
-        match found {
-            Some(bytes) => {
-                self.write(dst, 0, &bytes)?;
-                Ok(if is_str { bytes.len() as u64 } else { 0 })
-            }
-            None => {
-                self.write(dst, 0, &vec![0; len])?;
-                Ok(errno::EFAULT as u64)
-            }
-        }
+        let Some(bytes) = found else {
+            self.write(dst, 0, &vec![0; len])?;
+            return Ok(errno::EFAULT as u64);
+        };
+        self.write(dst, 0, &bytes)?;
+        Ok(if is_str { bytes.len() as u64 } else { 0 })
     }
 
     fn read_space(&self, helper: Helper) -> Result<&BTreeMap<u64, Vec<u8>>, InterpError> {
@@ -126,12 +135,8 @@ impl Machine<'_> {
         }
     }
 
-    fn arg(&self, args: &[Value], index: usize) -> Result<Value, InterpError> {
-        args.get(index).copied().ok_or(InterpError::Malformed("an argument is missing"))
-    }
-
     fn int_arg(&self, args: &[Value], index: usize) -> Result<u64, InterpError> {
-        self.int(self.arg(args, index)?)
+        self.int(arg(args, index)?)
     }
 
     /// A length; no object has more than a mebibyte.
@@ -139,4 +144,8 @@ impl Machine<'_> {
         let len = self.int_arg(args, index)?;
         if len > 1 << 20 { Err(InterpError::Malformed("a length over 2^20")) } else { Ok(len as usize) }
     }
+}
+
+fn arg(args: &[Value], index: usize) -> Result<Value, InterpError> {
+    args.get(index).copied().ok_or(InterpError::Malformed("an argument is missing"))
 }

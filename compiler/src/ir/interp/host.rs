@@ -46,7 +46,7 @@ pub struct Host {
     /// Address of a socket → its cookie.
     pub cookies: BTreeMap<u64, u64>,
     /// The packet's connection.
-    pub conn: Option<[u8; 48]>,
+    pub conn: Option<[u8; weftrace_artifact::abi::CONN_KEY_SIZE as usize]>,
     /// Records that can be reserved in all; the rest is lost.
     pub ring_capacity: u32,
     /// What was submitted, in order.

@@ -2,8 +2,8 @@
 
 use super::{At, Checker};
 use crate::ir::pointer::{self, Root};
-use crate::ir::{Arg, Block, Op, Term, Value};
-use weftrace_artifact::map::MapId;
+use crate::ir::{Arg, Block, Helper, Op, Term, Value};
+use weftrace_artifact::{abi::CONN_KEY_SIZE, map::MapId};
 
 /// No object is larger: bounds what tools that trust the verifier must allocate.
 pub(super) const MAX_OBJECT: i64 = 1 << 20;
@@ -81,6 +81,7 @@ fn collect(c: &Checker<'_>, at: At, op: &Op, out: &mut Vec<Access>) {
                     // Of helpers on maps the first is the key, the second the value.
                     (None, Arg::In, 0) => key_size(c, *map),
                     (None, Arg::In, 1) => value_size(c, *map),
+                    (None, Arg::Out, _) if *helper == Helper::PacketConn => Some(CONN_KEY_SIZE.into()),
                     _ => None,
                 };
                 out.extend(len.map(|len| (at, args[i], 0, len)));

@@ -232,7 +232,7 @@ impl Builder<'_> {
         let (pair_start, end) = self.range(&pair);
         let start = base.start;
         let rule = pair.as_rule();
-        let adjacent = base.end == pair_start;
+        let adjacent = base.expr.span.end as usize == pair_start;
         let (kind, inner) = self.measured(|b| b.postfix_kind(base.expr, rule, pair, adjacent));
         let height = base.height.max(inner) + 1;
         if self.too_tall(height, start, end) {

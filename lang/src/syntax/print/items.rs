@@ -103,7 +103,7 @@ impl Printer {
         if segment.quoted {
             return self.text(&in_quotes(&segment.text));
         }
-        if plain(&segment.text, ":\\") {
+        if plain(&segment.text, ":") {
             return self.text(&segment.text);
         }
         // `$1` beside quoted pieces.

@@ -337,6 +337,10 @@ impl<'a> Scanner<'a> {
                     }
                     return false;
                 }
+                // Told as a stray character.
+                b'#' => {
+                    self.take();
+                }
                 _ => self.attach_point(),
             }
         }

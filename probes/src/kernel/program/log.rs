@@ -86,8 +86,19 @@ fn failing_insn(log: &str) -> Option<u32> {
 
 /// The last line that says why, not where or how long.
 fn last_meaningful(log: &str) -> &str {
+    /// Comes in the middle of a line, behind the instruction that was one too many.
+    const TOO_LARGE: &str = "BPF program is too large";
+    if let Some(at) = log.rfind(TOO_LARGE) {
+        return log[at..].lines().next().unwrap_or(TOO_LARGE);
+    }
     let why = |line: &&str| {
-        !is_trailer(line) && insn_number(line).is_none() && !line.starts_with(';') && !line.starts_with("from ") && !is_state(line)
+        !is_trailer(line)
+            && insn_number(line).is_none()
+            && !line.starts_with(';')
+            && !line.starts_with("from ")
+            // About a context whose type has no size, of every program with type information.
+            && !line.starts_with("arg#0 reference type")
+            && !is_state(line)
     };
     let any = |line: &&str| !is_trailer(line);
     let mut lines = log.lines().map(str::trim).rev();

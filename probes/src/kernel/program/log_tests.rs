@@ -47,6 +47,19 @@ fn early_errors_name_their_instruction() {
 }
 
 #[test]
+fn a_program_with_too_many_paths() {
+    let log = "arg#0 reference type('UNKNOWN ') size cannot be determined: -22
+24: (57) r3 &= 1                      ; R3=scalar()
+25: (15) if r3 == 0x0 goto pc+2 BPF program is too large. Processed 1000001 insn
+processed 1000001 insns (limit 1000000) max_states_per_insn 20 total_states 31050 peak_states 90 mark_read 0
+";
+    let line = last_meaningful(log);
+    assert_eq!(line, "BPF program is too large. Processed 1000001 insn");
+    assert!(explain(line).is_some_and(|w| w.contains("too many paths")));
+    assert_eq!(failing_insn(log), Some(25));
+}
+
+#[test]
 fn known_lines_have_words() {
     assert!(explain("R1 invalid mem access 'map_value_or_null'").is_some_and(|w| w.contains("may not exist")));
     assert!(explain("R2 invalid mem access 'scalar'").is_some_and(|w| w.contains("no valid pointer")));

@@ -59,13 +59,18 @@ fn split_decl(decl: &str) -> Option<(String, String)> {
 }
 
 fn field_type(c_type: &str, size: u32, signed: bool, space: Space) -> Ty {
-    // The u32 in the record says where the bytes are: to the script, a pointer to them.
-    for mark in ["__data_loc ", "__rel_loc "] {
-        if let Some(rest) = c_type.strip_prefix(mark) {
-            let elem = rest.trim_end().trim_end_matches("[]").trim_end();
-            let bytes = named_size(elem).unwrap_or(1);
-            return Ty::Ptr { to: Box::new(scalar(elem, bytes, signed)), space: Space::Kernel };
+    // The u32 in the record says where the bytes are: to the script, text, or a pointer to them.
+    if let Some(rest) = c_type.strip_prefix("__data_loc ") {
+        let elem = unqualified(rest.trim_end().trim_end_matches("[]"));
+        if elem == "char" {
+            // How much of it a script takes is its own choice.
+            return Ty::Array { elem: Box::new(Ty::Int { bits: 8, signed: true }), len: 0 };
         }
+        let bytes = named_size(elem).unwrap_or(1);
+        return Ty::Ptr { to: Box::new(scalar(elem, bytes, signed)), space: Space::Kernel };
+    }
+    if c_type.starts_with("__rel_loc ") {
+        return scalar(c_type, size, signed);
     }
     if let Some((elem, count)) = c_type.strip_suffix(']').and_then(|t| t.rsplit_once('[')) {
         return array(elem.trim_end(), count, size, signed, space);

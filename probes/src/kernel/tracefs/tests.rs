@@ -19,6 +19,7 @@ format:
 \tfield:unsigned long args[6];\toffset:80;\tsize:48;\tsigned:0;
 \tfield:char name[TASK_COMM_LEN];\toffset:128;\tsize:16;\tsigned:0;
 \tfield:guid_t id;\toffset:144;\tsize:16;\tsigned:0;
+\tfield:__data_loc unsigned long[] mask;\toffset:160;\tsize:4;\tsigned:0;
 
 print fmt: \"field:int nonsense; offset:1\", REC->sport
 ";
@@ -26,7 +27,7 @@ print fmt: \"field:int nonsense; offset:1\", REC->sport
 #[test]
 fn every_shape_of_field() {
     let event = parse_format("tcp", "tcp_retransmit_skb", RETRANSMIT).expect("parses");
-    assert_eq!(event.size, 160);
+    assert_eq!(event.size, 164);
     let ty = |name: &str| event.fields.iter().find(|f| f.name == name).unwrap_or_else(|| panic!("{name}")).ty.clone();
     assert_eq!(ty("skbaddr"), Ty::Ptr { to: Box::new(Ty::Void), space: Space::Kernel });
     assert_eq!(ty("state"), Ty::I32);
@@ -41,7 +42,9 @@ fn every_shape_of_field() {
     assert_eq!(ty("id"), Ty::Array { elem: Box::new(Ty::U8), len: 16 });
     let path = event.fields.iter().find(|f| f.name == "path").expect("path");
     assert!(path.data_loc && path.offset == 56);
-    assert!(matches!(&path.ty, Ty::Ptr { to, .. } if matches!(**to, Ty::Int { bits: 8, .. })));
+    assert_eq!(path.ty, Ty::Array { elem: Box::new(Ty::Int { bits: 8, signed: true }), len: 0 });
+    let mask = event.fields.iter().find(|f| f.name == "mask").expect("mask");
+    assert!(mask.data_loc && matches!(&mask.ty, Ty::Ptr { to, .. } if **to == Ty::U64));
     assert!(!event.fields.iter().any(|f| f.name.starts_with("common_")));
 }
 

@@ -104,6 +104,13 @@ impl Fragments {
         false
     }
 
+    /// No more packets will come: datagrams still open count as dropped.
+    pub(crate) fn close(&mut self) {
+        self.dropped += self.open.values().map(|datagram| datagram.pieces as u64).sum::<u64>();
+        self.open.clear();
+        self.order.clear();
+    }
+
     /// Drops what is too old, and the oldest if a new datagram would be one too many.
     fn make_room(&mut self, key: &Key, now_ns: u64) {
         let is_new = !self.open.contains_key(key);
@@ -115,7 +122,8 @@ impl Fragments {
             };
             let stale = now_ns.saturating_sub(datagram.started_ns) > LIFETIME_NS;
             let full = is_new && self.open.len() >= self.max;
-            if !(stale && oldest != *key) && !full {
+            let drop = full || stale && oldest != *key;
+            if !drop {
                 break;
             }
             self.dropped += datagram.pieces as u64;

@@ -46,8 +46,7 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     let fits = total <= at.wire_len();
     at.cap(total);
     at.advance(header_len)?;
-    // Offset and "more fragments" both zero: not a fragment.
-    if flags_offset & 0x3fff == 0 {
+    if view.ip_frag_offset == 0 && view.ip_flags & 1 == 0 {
         return next(Layer::Proto(proto));
     }
     let piece = Piece {

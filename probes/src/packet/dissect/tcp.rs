@@ -81,9 +81,9 @@ fn option(kind: u8, value: &[u8], view: &mut PacketView) {
         }
         (4, &[]) => view.layers |= layer::SACK_PERM,
         (5, blocks) => sack(blocks, view),
-        (8, &[a, b, c, d, e, f, g, h]) => {
-            view.tcp_tsval = u32::from_be_bytes([a, b, c, d]);
-            view.tcp_tsecr = u32::from_be_bytes([e, f, g, h]);
+        (8, value) if value.len() == 8 => {
+            let word = |at: usize| value[at..].first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+            (view.tcp_tsval, view.tcp_tsecr) = (word(0), word(4));
             view.layers |= layer::TCP_TIMESTAMP;
         }
         _ => {}

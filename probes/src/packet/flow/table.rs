@@ -249,11 +249,6 @@ impl FlowTable {
             }
         }
     }
-
-    /// All flows, oldest slot first.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Flow> {
-        self.chunks.iter_mut().flatten()
-    }
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ impl Chunked {
     fn byte(&mut self, byte: u8) -> Progress {
         const MAX_DIGITS: u8 = 15;
         match (self.at, byte) {
-            (At::Size, b'\n') | (At::Extension, b'\n') => {
+            (At::Size | At::Extension, b'\n') => {
                 if self.digits == 0 {
                     return Progress::Broken;
                 }
@@ -84,7 +84,7 @@ impl Chunked {
                 }
                 _ => return Progress::Broken,
             },
-            (At::DataEnd, b'\r') | (At::Trailer, b'\r') => {}
+            (At::DataEnd | At::Trailer, b'\r') => {}
             (At::DataEnd, b'\n') => self.at = At::Size,
             (At::DataEnd, _) => return Progress::Broken,
             (At::Trailer, b'\n') => return Progress::End(0),

@@ -1,104 +1,40 @@
 //! Requests matched with their responses, and what is presented to handlers.
 //!
+//! An exchange ends when its response has arrived, and where packets are captured at the sender only the acknowledgement says that:
+//! until it is there, a response may be sent again, and ends later.
+//!
 //! HTTP/1 answers in order, so a response belongs to the oldest unanswered request; two checks keep missing packets from
 //! shifting the pairs: a response cannot start before what the client had acknowledged when it sent the request, and a
 //! request sent after its sender had acknowledged bytes inside a gap proves that the requests before it were answered there.
 
 use super::head::{Framing, Head, Kind};
+use super::present::{Ended, HttpEngine, Part};
 use super::stream::{Body, Piece, Stream};
-use super::{HttpCounters, HttpLimits, MESSAGE};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use weftrace_artifact::packet::{HttpView, layer};
-
-/// One presentation: layers to add to the packet's, and the HTTP part of the view.
-#[derive(Clone, Copy)]
-pub(crate) struct Part {
-    pub(crate) layers: u32,
-    pub(crate) http: HttpView,
-}
-
-/// What all connections share: what is to be presented, and limits.
-pub(crate) struct HttpEngine {
-    pub(crate) parts: VecDeque<Part>,
-    /// Keeps strings of the parts alive until the next packet.
-    retired: Vec<Arc<Head>>,
-    pub(crate) limits: HttpLimits,
-    pub(crate) counters: HttpCounters,
-    pub(super) held_total: usize,
-}
-
-impl HttpEngine {
-    pub(crate) fn new(limits: HttpLimits) -> Self {
-        Self { parts: VecDeque::new(), retired: Vec::new(), limits, counters: HttpCounters::default(), held_total: 0 }
-    }
-
-    /// Forgets what the last packet presented.
-    pub(crate) fn next_packet(&mut self) {
-        self.parts.clear();
-        self.retired.clear();
-    }
-
-    /// Presents a message that is no part of an exchange.
-    pub(crate) fn present_message(&mut self, head: &Arc<Head>) {
-        let mut part = Part { layers: 0, http: HttpView::default() };
-        part.message(head);
-        self.retired.push(Arc::clone(head));
-        self.parts.push_back(part);
-    }
-}
-
-impl Part {
-    fn message(&mut self, head: &Head) {
-        let http = &mut self.http;
-        match head.kind {
-            Kind::Request => {
-                self.layers |= layer::HTTP_REQUEST;
-                http.method = head.method();
-                http.uri = head.uri();
-            }
-            Kind::Response => {
-                self.layers |= layer::HTTP_RESPONSE;
-                http.status = head.status;
-                http.phrase = head.phrase();
-            }
-        }
-        http.version = head.version();
-        http.headers = head.headers();
-        if let Some(host) = head.host() {
-            http.host = host;
-            self.layers |= layer::HTTP_HOST;
-        }
-        if let Some(length) = head.content_length {
-            http.content_length = length;
-            self.layers |= layer::HTTP_CONTENT_LENGTH;
-        }
-        self.layers |= layer::HTTP;
-    }
-}
 
 /// A request and what is known of its response.
-struct Exchange {
+pub(super) struct Exchange {
     /// Direction of the request.
-    dir: usize,
-    request: Arc<Head>,
-    open: bool,
-    start: u64,
-    request_end: u64,
-    from: u64,
-    to: u64,
+    pub(super) dir: usize,
+    pub(super) request: Arc<Head>,
+    pub(super) open: bool,
+    pub(super) start: u64,
+    pub(super) request_end: u64,
+    pub(super) from: u64,
+    pub(super) to: u64,
     /// What the request's sender had acknowledged: its response cannot start before.
-    not_before: u64,
-    response: Option<Response>,
-    first_on_conn: bool,
+    pub(super) not_before: u64,
+    pub(super) response: Option<Response>,
+    pub(super) first_on_conn: bool,
 }
 
-struct Response {
-    head: Arc<Head>,
-    start: u64,
-    from: u64,
+pub(super) struct Response {
+    pub(super) head: Arc<Head>,
+    pub(super) start: u64,
+    pub(super) from: u64,
     /// Matched after a gap: the pair is likely, not certain.
-    unsure: bool,
+    pub(super) unsure: bool,
 }
 
 #[derive(Default)]
@@ -109,6 +45,8 @@ pub(super) struct Matcher {
     handshake_seen: bool,
     after_gap: bool,
     pub(super) tunnel: bool,
+    /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
+    awaiting: VecDeque<Ended>,
     /// What each direction's receiver has acknowledged, for the request under way.
     acked: [u64; 2],
 }
@@ -161,6 +99,7 @@ impl HttpFlow {
             let mut sink = Sink { matcher: &mut self.matcher, engine, dir: other, now: packet.time };
             self.streams[other].acknowledged(acked, &mut sink);
             self.matcher.acked[other] = self.streams[other].acked;
+            self.matcher.arrived(dir, self.streams[other].acked, engine);
         }
         let stream = &mut self.streams[dir];
         let at = stream.offset(packet.seq, packet.origin[dir]);
@@ -171,6 +110,7 @@ impl HttpFlow {
         let before = at.min(0).unsigned_abs().min(packet.len as u64);
         let len = packet.len as u64 - before;
         let bytes = packet.payload.get(before as usize..).unwrap_or_default();
+        self.matcher.sent_again(dir, at.max(0) as u64, len, packet.time);
         let piece = Piece { bytes, len, at: at.max(0) as u64, time: packet.time, fresh: before == 0 };
         let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now: packet.time };
         let old = stream.receive(piece, !packet.answered, &mut sink);
@@ -185,8 +125,12 @@ impl HttpFlow {
                 stream.end(false, &mut sink);
             }
         }
+        let over = self.matcher.tunnel || self.streams.iter().all(|stream| stream.ended);
+        if over || !packet.answered {
+            self.matcher.present_awaiting(engine);
+        }
         self.settle(engine, packet.time);
-        (self.matcher.tunnel || self.streams.iter().all(|stream| stream.ended), old)
+        (over, old)
     }
 
     /// Ends exchanges whose answering side has ended.
@@ -202,16 +146,46 @@ impl HttpFlow {
     /// The flow goes: what is open is presented (as ended now) or, without a listener, counted.
     pub(crate) fn close(&mut self, engine: &mut HttpEngine, present_at: Option<u64>) {
         if let Some(now) = present_at {
+            self.matcher.present_awaiting(engine);
             for (dir, stream) in self.streams.iter_mut().enumerate() {
                 let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now };
                 stream.end(false, &mut sink);
                 sink.give_up();
             }
         }
-        engine.counters.dropped += self.matcher.queue.len() as u64;
+        engine.counters.dropped += (self.matcher.queue.len() + self.matcher.awaiting.len()) as u64;
         self.matcher.queue.clear();
+        self.matcher.awaiting.clear();
         for stream in &mut self.streams {
             stream.release(&mut engine.held_total);
+        }
+    }
+}
+
+impl Matcher {
+    /// The sender of requests in direction `dir` has acknowledged the other direction up to `acked`: exchanges whose response lies
+    /// before have ended, with the last packet that carried bytes of it.
+    fn arrived(&mut self, dir: usize, acked: u64, engine: &mut HttpEngine) {
+        while self.awaiting.front().is_some_and(|ended| ended.exchange.dir == dir && ended.to <= acked) {
+            let exchange = self.awaiting.pop_front();
+            engine.parts.push_back(Part { message: None, exchange });
+        }
+    }
+
+    /// Bytes in direction `dir`: where they belong to a response that was not acknowledged yet, it ends now.
+    fn sent_again(&mut self, dir: usize, at: u64, len: u64, now: u64) {
+        for ended in self.awaiting.iter_mut().filter(|ended| ended.exchange.dir != dir) {
+            let from = ended.exchange.response.as_ref().map_or(ended.to, |response| response.from);
+            if at < ended.to && at + len > from {
+                ended.at = now;
+            }
+        }
+    }
+
+    /// Nothing will be acknowledged any more.
+    fn present_awaiting(&mut self, engine: &mut HttpEngine) {
+        for exchange in self.awaiting.drain(..) {
+            engine.parts.push_back(Part { message: None, exchange: Some(exchange) });
         }
     }
 }
@@ -259,7 +233,7 @@ impl Sink<'_> {
         let exchange = front.filter(|front| front.dir != dir && front.response.is_none() && from >= front.not_before);
         let (mut to_head, mut to_connect) = (false, false);
         if let Some(exchange) = exchange {
-            (to_head, to_connect) = (exchange.request.is_head, exchange.request.is_connect);
+            (to_head, to_connect) = (exchange.request.bodiless, exchange.request.connects);
             if !head.is_interim() {
                 let unsure = unsure && from != exchange.not_before;
                 exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure });
@@ -281,78 +255,48 @@ impl Sink<'_> {
 
     /// A message ended, `damaged` if bytes of it are missing.
     pub(super) fn finish(&mut self, head: &Arc<Head>, damaged: bool, to: u64) {
-        let mut part = Part { layers: 0, http: HttpView::default() };
-        if !damaged {
-            part.message(head);
-        }
+        let part = Part { message: (!damaged).then(|| Arc::clone(head)), exchange: None };
+        let dir = self.dir;
         match head.kind {
             Kind::Request => {
-                let dir = self.dir;
                 if let Some(exchange) = self.matcher.queue.iter_mut().rev().find(|e| e.dir == dir && e.open) {
                     (exchange.open, exchange.request_end, exchange.to) = (false, self.now, to);
                 }
             }
             Kind::Response if !head.is_interim() => {
-                let dir = self.dir;
-                if self.matcher.queue.front().is_some_and(|e| e.dir != dir && e.response.is_some())
-                    && let Some(exchange) = self.matcher.queue.pop_front()
-                {
-                    self.exchange(&exchange, !damaged, to, &mut part);
+                if self.matcher.queue.front().is_some_and(|e| e.dir != dir && e.response.is_some()) {
+                    let ended = self.end_front(!damaged, to);
+                    self.matcher.awaiting.extend(ended);
+                    // Acknowledgements that were not captured must not keep them for ever.
+                    if self.matcher.awaiting.len() > self.engine.limits.outstanding {
+                        let exchange = self.matcher.awaiting.pop_front();
+                        self.engine.parts.push_back(Part { message: None, exchange });
+                    }
                 }
             }
             Kind::Response => {}
         }
-        if part.layers != 0 {
-            self.engine.retired.push(Arc::clone(head));
+        if part.message.is_some() {
             self.engine.parts.push_back(part);
         }
     }
 
-    /// Fills a part with an exchange that ends now.
-    fn exchange(&mut self, exchange: &Exchange, complete: bool, to: u64, part: &mut Part) {
-        let request = &exchange.request;
-        let is_message = part.layers & MESSAGE != 0;
-        part.layers |= layer::HTTP_EXCHANGE;
-        let http = &mut part.http;
-        http.method = request.method();
-        http.uri = request.uri();
-        http.host = request.host().unwrap_or_default();
-        http.request_headers = request.headers();
-        if !is_message {
-            http.version = request.version();
-            http.headers = request.headers();
-        }
-        http.start = exchange.start;
-        http.request_end = if exchange.open { self.now } else { exchange.request_end };
-        (http.request_from, http.request_to) = (exchange.from, exchange.to);
-        http.end = self.now;
-        http.duration = self.now.saturating_sub(exchange.start);
-        http.first_on_conn = u32::from(exchange.first_on_conn);
-        if let Some(response) = &exchange.response {
-            http.status = response.head.status;
-            http.phrase = response.head.phrase();
-            http.response_headers = response.head.headers();
-            http.first_byte = response.start;
-            (http.response_from, http.response_to) = (response.from, to);
-            http.complete = u32::from(complete && !response.unsure);
-            self.engine.retired.push(Arc::clone(&response.head));
-        }
-        self.engine.retired.push(Arc::clone(request));
+    /// Ends the oldest exchange now.
+    fn end_front(&mut self, complete: bool, to: u64) -> Option<Ended> {
+        let exchange = self.matcher.queue.pop_front()?;
+        Some(Ended { exchange, complete, to, at: self.now })
     }
 
-    fn end_front(&mut self, to: u64) {
-        if let Some(exchange) = self.matcher.queue.pop_front() {
-            let mut part = Part { layers: 0, http: HttpView::default() };
-            self.exchange(&exchange, false, to, &mut part);
-            self.engine.parts.push_back(part);
-        }
+    fn give_up_front(&mut self) {
+        let exchange = self.end_front(false, 0);
+        self.engine.parts.push_back(Part { message: None, exchange });
     }
 
     /// This direction has ended: requests it should have answered stay unanswered.
     fn give_up(&mut self) {
         let dir = self.dir;
         while self.matcher.queue.front().is_some_and(|exchange| exchange.dir != dir) {
-            self.end_front(0);
+            self.give_up_front();
         }
     }
 
@@ -366,7 +310,7 @@ impl Sink<'_> {
                 break;
             }
             boundary = second.not_before;
-            self.end_front(0);
+            self.give_up_front();
         }
         self.matcher.after_gap = self.matcher.queue.front().is_some_and(|front| front.dir != dir);
     }

@@ -98,9 +98,9 @@ pub(crate) struct Head {
     pub(crate) status: u32,
     pub(crate) framing: Framing,
     pub(crate) content_length: Option<u64>,
-    /// HEAD, CONNECT: responses to them are framed in another way.
-    pub(crate) is_head: bool,
-    pub(crate) is_connect: bool,
+    /// The method is HEAD or CONNECT: their responses are framed in another way.
+    pub(crate) bodiless: bool,
+    pub(crate) connects: bool,
     buf: Vec<u8>,
     method: Range<usize>,
     uri: Range<usize>,
@@ -139,8 +139,8 @@ impl Head {
         }
         let mut head = Self::new(Kind::Request, request.version, request.headers);
         let method = request.method?;
-        head.is_head = method == "HEAD";
-        head.is_connect = method == "CONNECT";
+        head.bodiless = method == "HEAD";
+        head.connects = method == "CONNECT";
         head.method = head.put(method.as_bytes());
         head.uri = head.put(request.path?.as_bytes());
         Some(head)
@@ -152,8 +152,8 @@ impl Head {
             status: 0,
             framing: Framing::Unsaid,
             content_length: None,
-            is_head: false,
-            is_connect: false,
+            bodiless: false,
+            connects: false,
             buf: Vec::with_capacity(512),
             method: 0..0,
             uri: 0..0,

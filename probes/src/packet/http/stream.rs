@@ -166,7 +166,7 @@ impl Stream {
     fn hold(&mut self, piece: Piece<'_>, sink: &mut Sink<'_>) {
         const MAX_SEGMENTS: usize = 4096;
         // Inside a body of known length only the extent matters.
-        let inside = matches!(self.state, State::Length(left) if piece.end() <= self.next + left);
+        let inside = matches!(self.state, State::Length(left) if piece.end() <= self.next.saturating_add(left));
         let bytes = if inside { &[] } else { piece.bytes };
         let room = self.held_bytes + bytes.len() <= sink.engine.limits.held_bytes
             && sink.engine.held_total + bytes.len() <= sink.engine.limits.held_bytes_total

@@ -19,10 +19,16 @@ fn unread(bytes: Option<u64>) -> String {
     bytes.map(|bytes| format!("; the rest of the file was not read ({bytes} bytes)")).unwrap_or_default()
 }
 
+impl From<Damage> for SourceError {
+    fn from(damage: Damage) -> Self {
+        Self::Damaged(Box::new(damage))
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     #[error(transparent)]
-    Damaged(#[from] Box<Damage>),
+    Damaged(Box<Damage>),
     #[error("{file}: {error}")]
     Io { file: String, error: std::io::Error },
     #[error("{file} is no capture file (neither pcap nor pcapng)")]

@@ -9,6 +9,7 @@ use super::netns::{self, NetNs};
 use crate::packet::{LinkType, RawPacket};
 use pcap::{Active, Capture, Linktype, Precision};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use weftrace_artifact::packet::needs;
 
 /// How soon packets are handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,21 @@ pub struct LiveOptions {
 }
 
 impl LiveOptions {
+    /// Captures no more of each packet than the fields used need (bits of [`weftrace_artifact::packet::needs`]): a ring of the
+    /// same size holds many more packets that way.
+    pub fn for_needs(device: impl Into<String>, used: u32) -> Self {
+        /// Ethernet, a tunnel, IPv6 with extensions, TCP with all options.
+        const HEADERS: u32 = 320;
+        let mut options = Self::new(device);
+        if used & (needs::HTTP | needs::PAYLOAD) == 0 {
+            options.snaplen = HEADERS;
+        } else {
+            // Segments that the kernel put together can be 64 kB; the ring has a place of that size for each packet.
+            options.buffer_bytes = 32 << 20;
+        }
+        options
+    }
+
     pub fn new(device: impl Into<String>) -> Self {
         Self {
             device: device.into(),

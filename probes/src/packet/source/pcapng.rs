@@ -88,7 +88,7 @@ impl PcapNg {
     fn block(&mut self, kind: u32, block: &[u8]) -> Result<Option<Record>, String> {
         match kind {
             SECTION => {
-                self.base += self.interfaces.len() as u32;
+                self.base = self.base.wrapping_add(self.interfaces.len() as u32);
                 self.interfaces.clear();
                 Ok(None)
             }
@@ -136,7 +136,7 @@ impl PcapNg {
             data: at..end,
             len: len.max(captured),
             link: interface.link,
-            interface: self.base + id,
+            interface: self.base.wrapping_add(id),
             time_ns: self.last_time,
         })
     }

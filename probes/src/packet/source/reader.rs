@@ -146,7 +146,7 @@ impl<R: Read> CaptureReader<R> {
                 Item::End => self.over = true,
                 Item::Broken(what) => {
                     self.over = true;
-                    return Err(self.damage(what).into());
+                    return Err(self.damage(what));
                 }
             }
         }
@@ -180,19 +180,19 @@ impl<R: Read> CaptureReader<R> {
         } else {
             self.over = true;
             // The first bytes of either, then nothing: cut short.
-            if there >= 4 && there < 24 && Pcap::is_magic(head) {
+            if (4..24).contains(&there) && Pcap::is_magic(head) {
                 self.records = 1;
-                return Err(self.damage("is the file header, cut short".into()).into());
+                return Err(self.damage("is the file header, cut short".into()));
             }
             return Err(SourceError::NotACapture { file: self.file.clone() });
         }
         Ok(())
     }
 
-    fn damage(&self, what: String) -> Box<Damage> {
+    fn damage(&self, what: String) -> SourceError {
         let offset = self.window.offset;
         let unread_bytes = self.size.map(|size| size.saturating_sub(offset));
-        Box::new(Damage { file: self.file.clone(), record: self.records, offset, what, unread_bytes })
+        Damage { file: self.file.clone(), record: self.records, offset, what, unread_bytes }.into()
     }
 
     fn io(&mut self, error: std::io::Error) -> SourceError {

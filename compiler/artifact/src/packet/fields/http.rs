@@ -19,7 +19,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("http.content_length", T::U64, W, l::HTTP | l::HTTP_CONTENT_LENGTH, Load(offset_of!(P, http.content_length)), "Content-Length of the message that ends here."),
     row("http.part", T::U32, W, l::FRAME, Load(offset_of!(P, http.part)), "0; a block that reads http.* runs again with 1, 2 … for each further message that ends in the same packet."),
 
-    row("http.exchange", T::Bool, W, l::FRAME, Bit(offset_of!(P, layers), l::HTTP_EXCHANGE), "An exchange (a request and its response) ends in this packet."),
+    row("http.exchange", T::Bool, W, l::FRAME, Bit(offset_of!(P, layers), l::HTTP_EXCHANGE), "An exchange (a request and its response) has ended: this packet acknowledges the response, or ends the connection."),
     row("http.exchange.method", T::Str, W, l::HTTP_EXCHANGE, Str(offset_of!(P, http.method)), "Method of the request."),
     row("http.exchange.uri", T::Str, W, l::HTTP_EXCHANGE, Str(offset_of!(P, http.uri)), "Target of the request."),
     row("http.exchange.host", T::Str, W, l::HTTP_EXCHANGE, Str(offset_of!(P, http.host)), "Host header of the request, \"\" without one."),
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("http.exchange.start", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.start)), "Boot time of the first byte of the request."),
     row("http.exchange.request_end", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.request_end)), "Boot time of the last byte of the request."),
     row("http.exchange.first_byte", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.first_byte)), "Boot time of the first byte of the response; 0 without one."),
-    row("http.exchange.end", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.end)), "Boot time of the last byte of the response, or of the end of the connection."),
+    row("http.exchange.end", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.end)), "Boot time of the packet that brought the last of the response (of its retransmission, if it was lost), or of the end of the connection."),
     row("http.exchange.dur", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.duration)), "From start to end, ns."),
     row("http.exchange.first_on_conn", T::Bool, W, l::HTTP_EXCHANGE, Bit(offset_of!(P, http.first_on_conn), 1), "The first exchange of a connection whose handshake was seen."),
     row("http.exchange.conn_opened", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN."),

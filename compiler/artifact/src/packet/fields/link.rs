@@ -1,6 +1,6 @@
 //! Frame, link layer, IP, UDP.
 
-use super::{H, row};
+use super::{H, P as PAYLOAD, row};
 use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{Bit, Bytes, Load, Str}, layer as l};
 use std::mem::offset_of;
 
@@ -37,5 +37,5 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("udp.srcport", T::U16, H, l::UDP, Load(offset_of!(P, udp_src_port)), "Source port."),
     row("udp.dstport", T::U16, H, l::UDP, Load(offset_of!(P, udp_dst_port)), "Destination port."),
     row("udp.length", T::U16, H, l::UDP, Load(offset_of!(P, udp_length)), "Length of header and payload."),
-    row("udp.payload", T::Str, H, l::UDP, Str(offset_of!(P, payload)), "Captured payload."),
+    row("udp.payload", T::Str, PAYLOAD, l::UDP, Str(offset_of!(P, payload)), "Captured payload."),
 ];

@@ -1,6 +1,6 @@
 //! TCP: header, options, flow, sequence analysis.
 
-use super::{A, F, H, O, S, row};
+use super::{A, F, H, O, P as PAYLOAD, S, row};
 use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{self, Bit, Load, Str}, analysis as a, layer as l};
 use std::mem::offset_of;
 
@@ -37,7 +37,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.window_size", T::U32, F, FLOW, Load(offset_of!(P, tcp_window)), "Window in bytes, scaled where the scale is known."),
     row("tcp.window_size_scalefactor", T::I32, F, FLOW | l::WINDOW_SCALE, Load(offset_of!(P, tcp_window_factor)), "Factor of the window; -1 unknown, -2 no scaling. Absent in SYNs."),
     row("tcp.urgent_pointer", T::U16, H, l::TCP, Load(offset_of!(P, tcp_urgent)), "Urgent pointer."),
-    row("tcp.payload", T::Str, H, l::TCP, Str(offset_of!(P, payload)), "Captured payload."),
+    row("tcp.payload", T::Str, PAYLOAD, l::TCP, Str(offset_of!(P, payload)), "Captured payload."),
     row("tcp.stream", T::U32, F, FLOW, Load(offset_of!(P, tcp_stream)), "Number of the conversation, counted from 0."),
     row("tcp.conn", T::Conn, F, l::TCP, Read::Conn, "The connection, as a join key."),
     row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection (or sent the first packet seen)."),

@@ -3,6 +3,7 @@
 //! Reads to the producer's position, so that nothing is left uncounted at the end; each drain is bounded by the position it found,
 //! so that a consumer whose own system calls are traced still ends.
 #![allow(unsafe_code, reason = "maps the ring and reads what the kernel writes into it")]
+#![allow(clippy::cast_ptr_alignment, reason = "positions are multiples of 8 in page-aligned mappings")]
 
 use std::{
     io,

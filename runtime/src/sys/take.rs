@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use weftrace_probes::kernel::sys::{MapFd, SyscallError};
 
 /// Fills `value` with the element's last state and deletes it; false: there is none. Kernels before 5.14 look up, then delete.
-pub(super) fn lookup_and_delete(map: &MapFd, key: &[u8], value: &mut [u8]) -> Result<bool, SyscallError> {
+pub(crate) fn lookup_and_delete(map: &MapFd, key: &[u8], value: &mut [u8]) -> Result<bool, SyscallError> {
     let call = "bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM)";
     if key.len() != map.key_size() || value.len() != map.value_bytes() {
         return Err(SyscallError { call, errno: libc::EINVAL });

@@ -1,7 +1,7 @@
 //! Wall-clock times from boot times, and strftime with bpftrace's fractions.
 #![allow(unsafe_code, reason = "localtime_r, gmtime_r, strftime and clock_gettime of libc")]
 
-use std::ffi::CString;
+use std::{ffi::CString, fmt::Write};
 
 /// How boot times become wall times.
 #[derive(Clone, Copy, Debug)]
@@ -107,9 +107,9 @@ fn fractions(fmt: &str, nanos: u64) -> String {
             continue;
         }
         match chars.next() {
-            Some('f') => text += &format!("{:06}", nanos / 1000),
-            Some('k') => text += &format!("{nanos:09}"),
-            Some('l') => text += &format!("{:03}", nanos / 1_000_000),
+            Some('f') => drop(write!(text, "{:06}", nanos / 1000)),
+            Some('k') => drop(write!(text, "{nanos:09}")),
+            Some('l') => drop(write!(text, "{:03}", nanos / 1_000_000)),
             Some(other) => text.extend(['%', other]),
             None => text += "%%",
         }

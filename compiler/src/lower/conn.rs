@@ -1,0 +1,200 @@
+//! Connections: the key of a kernel socket.
+
+use super::{
+    cx::{Cx, R},
+    layout::width,
+    mem::Mem,
+};
+use crate::ir::{BinaryOp, Cond, UnaryOp, Value};
+use std::mem::offset_of;
+use weftrace_artifact::abi;
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E, Func},
+    span::Span,
+};
+
+const AF_INET: i64 = 2;
+const AF_INET6: i64 = 10;
+const IPPROTO_TCP: i64 = 6;
+/// The first eight bytes of ::ffff:0:0/96 are zero, the next four are these.
+const V4_MAPPED: i64 = 0xffff_0000;
+
+// Members of the key.
+const NETNS: u32 = offset_of!(abi::ConnKey, netns) as u32;
+const FAMILY: u32 = offset_of!(abi::ConnKey, family) as u32;
+const PROTO: u32 = offset_of!(abi::ConnKey, proto) as u32;
+const A_ADDR: u32 = offset_of!(abi::ConnKey, a_addr) as u32;
+const B_ADDR: u32 = offset_of!(abi::ConnKey, b_addr) as u32;
+const A_PORT: u32 = offset_of!(abi::ConnKey, a_port) as u32;
+const B_PORT: u32 = offset_of!(abi::ConnKey, b_port) as u32;
+const A_ISN: u32 = offset_of!(abi::ConnKey, a_isn) as u32;
+const B_ISN: u32 = offset_of!(abi::ConnKey, b_isn) as u32;
+
+impl Cx<'_, '_> {
+    /// A connection: `conn(sk)`, or the packet's.
+    pub(crate) fn conn_into(&mut self, e: &Expr, dst: Mem, zeroed: bool) -> R<()> {
+        match &e.kind {
+            E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),
+            E::Call { func: Func::Conn, args } => {
+                let sk = self.arg(args, 0, Func::Conn, e)?;
+                self.with_temps(|cx| cx.socket_conn(sk, dst, zeroed, e.span))
+            }
+            E::MapGet { map, key } => self.map_get_into(*map, key.as_deref(), e.span, dst, &e.ty, zeroed),
+            _ => self.not_yet(e.span, "this connection"),
+        }
+    }
+
+    /// [`abi::ConnKey`] of a `struct sock`.
+    fn socket_conn(&mut self, sk: Value, dst: Mem, zeroed: bool, span: Span) -> R<()> {
+        if !zeroed {
+            self.fill(dst, abi::CONN_KEY_SIZE);
+        }
+        let family = self.sock_field(sk, "__sk_common.skc_family", 2, span)?;
+        let lport = self.sock_field(sk, "__sk_common.skc_num", 2, span)?;
+        let rport = self.sock_field(sk, "__sk_common.skc_dport", 2, span)?;
+        let rport = self.b.unary(UnaryOp::Bswap16, rport);
+        let net = self.sock_field(sk, "__sk_common.skc_net.net", 8, span)?;
+        let Some(inum) = self.member("net", "ns.inum") else {
+            return self.not_yet(span, "conn() on a kernel whose struct net is not known");
+        };
+        let netns = self.read_member(net, "net", "ns.inum", inum, (4, false), span)?;
+        self.store(4, netns, dst.at(NETNS));
+        let protocol = self.protocol(sk, span)?;
+        self.store(2, protocol, dst.at(PROTO));
+        let (lisn, risn) = self.initial_sequence_numbers(sk, protocol, span)?;
+        // (family, local, remote) by family; each address as two words of its bytes.
+        let word = crate::ir::Ty::I64;
+        let done = self.block_with(&[word; 5]);
+        let (v4, not_v4, v6) = (self.block(), self.block(), self.block());
+        let is_v4 = self.b.icmp_imm(Cond::Eq, family, AF_INET);
+        self.brif(is_v4, v4, not_v4);
+        self.start(not_v4);
+        let is_v6 = self.b.icmp_imm(Cond::Eq, family, AF_INET6);
+        let neither = self.block();
+        self.brif(is_v6, v6, neither);
+        self.start(neither);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[family, zero, zero, zero, zero]);
+        self.start(v6);
+        let (ll, lh) = self.sock_v6(sk, "__sk_common.skc_v6_rcv_saddr", span)?;
+        let (rl, rh) = self.sock_v6(sk, "__sk_common.skc_v6_daddr", span)?;
+        // IPv4 over an IPv6 socket is IPv4 on the wire.
+        let mapped = self.b.unary(UnaryOp::Zext32, rh);
+        let mapped = self.b.binary_imm(BinaryOp::Bxor, mapped, V4_MAPPED);
+        let mapped = self.b.bor(mapped, rl);
+        let is_v6 = self.iconst(AF_INET6);
+        self.brif_with(mapped, (done, &[is_v6, ll, lh, rl, rh]), (v4, &[]));
+        self.start(v4);
+        let local = self.sock_field(sk, "__sk_common.skc_rcv_saddr", 4, span)?;
+        let remote = self.sock_field(sk, "__sk_common.skc_daddr", 4, span)?;
+        let (is_v4, zero) = (self.iconst(AF_INET), self.iconst(0));
+        self.jump_with(done, &[is_v4, local, zero, remote, zero]);
+        self.start(done);
+        let [family, ll, lh, rl, rh] = [0, 1, 2, 3, 4].map(|i| self.b.param(done, i));
+        self.store(2, family, dst.at(FAMILY));
+        self.sorted_ends(dst, [ll, lh, lport, lisn], [rl, rh, rport, risn]);
+        Ok(())
+    }
+
+    fn sock_field(&mut self, sk: Value, members: &str, bytes: u32, span: Span) -> R<Value> {
+        match self.member("sock", members) {
+            Some(offset) => self.read_member(sk, "sock", members, offset, (bytes, false), span),
+            None => self.not_yet(span, "conn() on a kernel whose struct sock is not known"),
+        }
+    }
+
+    /// The two words of an IPv6 address as its bytes lie.
+    fn sock_v6(&mut self, sk: Value, members: &str, span: Span) -> R<(Value, Value)> {
+        let Some(offset) = self.member("sock", members) else {
+            return self.not_yet(span, "conn() on a kernel without IPv6");
+        };
+        let path = weftrace_artifact::program::FieldPath::Struct { name: "sock".into(), members: members.into() };
+        let address = self.b.field_off(sk, i64::from(offset), &path);
+        let remote = self.remote(address, false);
+        let buffer = self.temp(16);
+        self.read_remote(buffer, 16, &remote, span)?;
+        Ok((self.load(8, false, buffer), self.load(8, false, buffer.at(8))))
+    }
+
+    /// A u16 since Linux 5.6; before that a bit-field, where TCP is taken for granted.
+    fn protocol(&mut self, sk: Value, span: Span) -> R<Value> {
+        let plain = self
+            .m
+            .world
+            .kernel_struct("sock")
+            .found()
+            .and_then(|s| s.fields.into_iter().find(|f| f.name == "sk_protocol" && f.bits.is_none()));
+        match plain {
+            Some(f) => self.read_member(sk, "sock", "sk_protocol", f.offset, (width(&f.ty).0.min(2), false), span),
+            None => Ok(self.iconst(IPPROTO_TCP)),
+        }
+    }
+
+    /// The initial sequence numbers of a TCP socket's own side and of its peer's, as [`abi::ConnKey`] derives them; 0 where
+    /// they are not known.
+    fn initial_sequence_numbers(&mut self, sk: Value, protocol: Value, span: Span) -> R<(Value, Value)> {
+        let zero = self.iconst(0);
+        let offsets = ["snd_una", "bytes_acked", "rcv_nxt", "bytes_received"].map(|m| (m, self.member("tcp_sock", m)));
+        let word = crate::ir::Ty::I64;
+        let (tcp, done) = (self.block(), self.block_with(&[word, word]));
+        let is_tcp = self.b.icmp_imm(Cond::Eq, protocol, IPPROTO_TCP);
+        self.brif_with(is_tcp, (tcp, &[]), (done, &[zero, zero]));
+        self.start(tcp);
+        let mut values = [zero; 4];
+        for (value, (name, offset)) in values.iter_mut().zip(offsets) {
+            let Some(offset) = offset else {
+                self.jump_with(done, &[zero, zero]);
+                self.start(done);
+                return Ok((self.b.param(done, 0), self.b.param(done, 1)));
+            };
+            // The low halves of the counters are enough.
+            *value = self.read_member(sk, "tcp_sock", name, offset, (4, false), span)?;
+        }
+        let [snd_una, acked, rcv_nxt, received] = values;
+        let own = self.b.isub(snd_una, acked);
+        let own = self.b.unary(UnaryOp::Zext32, own);
+        let first = self.b.isub(rcv_nxt, received);
+        let peer = self.b.binary_imm(BinaryOp::Isub, first, 1);
+        let peer = self.b.unary(UnaryOp::Zext32, peer);
+        // Nothing was received yet (SYN_SENT).
+        let peer = self.b.select(rcv_nxt, peer, zero);
+        self.jump_with(done, &[own, peer]);
+        self.start(done);
+        Ok((self.b.param(done, 0), self.b.param(done, 1)))
+    }
+
+    /// Stores both ends (address words, port, initial sequence number), the smaller (address, port) first.
+    fn sorted_ends(&mut self, dst: Mem, local: [Value; 4], remote: [Value; 4]) {
+        let order = |cx: &mut Self, end: [Value; 4]| {
+            // Bytes compare as big-endian numbers do.
+            [cx.b.unary(UnaryOp::Bswap64, end[0]), cx.b.unary(UnaryOp::Bswap64, end[1]), end[2]]
+        };
+        let (l, r) = (order(self, local), order(self, remote));
+        let (local_first, remote_first, done) = (self.block(), self.block(), self.block());
+        for i in 0..3 {
+            let less = self.b.icmp(Cond::Ult, l[i], r[i]);
+            let not_less = self.block();
+            self.brif(less, local_first, not_less);
+            self.start(not_less);
+            let greater = self.b.icmp(Cond::Ugt, l[i], r[i]);
+            let next = self.block();
+            self.brif(greater, remote_first, next);
+            self.start(next);
+        }
+        self.jump(local_first);
+        for (block, a, b) in [(local_first, local, remote), (remote_first, remote, local)] {
+            self.start(block);
+            self.store_end(dst, a, (A_ADDR, A_PORT, A_ISN));
+            self.store_end(dst, b, (B_ADDR, B_PORT, B_ISN));
+            self.jump(done);
+        }
+        self.start(done);
+    }
+
+    fn store_end(&mut self, dst: Mem, end: [Value; 4], (addr, port, isn): (u32, u32, u32)) {
+        self.store(8, end[0], dst.at(addr));
+        self.store(8, end[1], dst.at(addr + 8));
+        self.store(2, end[2], dst.at(port));
+        self.store(4, end[3], dst.at(isn));
+    }
+}

@@ -1,0 +1,134 @@
+//! Before the loop: BEGIN, attaching, saying what attached.
+
+use super::{
+    AttachFailure, Running, SessionOptions,
+    attach::{Attacher, load_failure},
+};
+use crate::{
+    engine::{BlockSpec, open_feeds},
+    error::Error,
+    sink::Message,
+};
+use std::rc::Rc;
+use tokio::runtime::Runtime;
+use weftrace_artifact::plan::{Rate, Unit, Way};
+use weftrace_probes::kernel::{Host, program::run_once};
+
+impl Running {
+    pub(super) fn run_begin(&mut self, host: &Host, start: u64) {
+        let artifact = Rc::clone(&self.core.artifact);
+        let maps = self.core.native.store().descriptors();
+        for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.ways.contains(&Way::Begin)) {
+            let index = index as u32;
+            match plan.unit {
+                Unit::Native(entry) => {
+                    self.core.run(entry, index, start);
+                    self.attached += 1;
+                }
+                Unit::Kernel(program) => {
+                    let done = match self.sources.programs.load(&artifact, program, None, &maps, host) {
+                        Ok(fd) => run_once(fd).map(drop).map_err(|e| AttachFailure::new(index, plan, &e)),
+                        Err(e) => Err(load_failure(index, plan, &e)),
+                    };
+                    match done {
+                        Ok(()) => self.attached += 1,
+                        Err(failure) => self.failures.push(failure),
+                    }
+                    self.drain_ring();
+                }
+            }
+        }
+    }
+
+    pub(super) fn attach_all(&mut self, options: &SessionOptions, host: &Host) {
+        let artifact = Rc::clone(&self.core.artifact);
+        let maps = self.core.native.store().descriptors();
+        let attacher = Attacher::new(&artifact, host, &maps);
+        let mut blocks: Vec<BlockSpec> = Vec::new();
+        for (index, plan) in artifact.probes.iter().enumerate() {
+            let index = index as u32;
+            match (plan.unit, plan.ways.first()) {
+                (_, Some(Way::Begin)) => {}
+                (Unit::Native(_), Some(Way::End | Way::Signal { .. } | Way::Join { .. })) => self.attached += 1,
+                (Unit::Native(entry), Some(Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) })) => {
+                    self.timers.add(*ns, entry, index);
+                    self.attached += 1;
+                }
+                (Unit::Native(entry), Some(Way::Profile { rate: Rate::Hz(hz) })) => {
+                    self.timers.add(1_000_000_000 / (*hz).max(1), entry, index);
+                    self.attached += 1;
+                }
+                (Unit::Native(entry), Some(Way::Pcap { interface, filter })) => blocks.push(BlockSpec {
+                    entry,
+                    probe: index,
+                    interface: interface.clone(),
+                    filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
+                    parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
+                }),
+                (Unit::Native(_), _) => self.failures.push(AttachFailure::new(index, plan, &"it has no source of events")),
+                (Unit::Kernel(_), _) if !options.read.is_empty() => {
+                    self.failures.push(AttachFailure::new(index, plan, &"not run: packets are read from files"));
+                }
+                (Unit::Kernel(program), Some(Way::End)) => {
+                    match self.sources.programs.load(&artifact, program, None, &maps, host) {
+                        Ok(_) => self.attached += 1,
+                        Err(e) => self.failures.push(load_failure(index, plan, &e)),
+                    }
+                }
+                (Unit::Kernel(program), _) => match attacher.attach(index, plan, program, &mut self.sources.programs) {
+                    Ok(link) => {
+                        self.sources.links.push(link);
+                        self.attached += 1;
+                    }
+                    Err(failure) => self.failures.push(failure),
+                },
+            }
+        }
+        self.open_packets(options, &blocks);
+    }
+
+    fn open_packets(&mut self, options: &SessionOptions, blocks: &[BlockSpec]) {
+        let _inside = self.runtime.as_ref().map(Runtime::enter);
+        let artifact = Rc::clone(&self.core.artifact);
+        let opened = open_feeds(options, blocks, artifact.packet_needs);
+        for (feed, probes) in opened {
+            match feed {
+                Ok(feed) => {
+                    self.sources.feeds.push(feed);
+                    self.attached += probes.len();
+                }
+                Err(error) => {
+                    for index in probes {
+                        let plan = &artifact.probes[index as usize];
+                        self.failures.push(AttachFailure::new(index, plan, &error));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn tell_attached(&mut self, options: &SessionOptions) -> Result<(), Error> {
+        self.failures.sort_by_key(|f| f.index);
+        if options.strict
+            && let Some(failure) = self.failures.iter().find(|f| !f.wildcard)
+        {
+            let (probe, why, remedy) = (failure.probe.clone(), failure.why.clone(), failure.remedy.clone());
+            return Err(Error::Attach { probe, why, remedy });
+        }
+        for failure in std::mem::take(&mut self.failures) {
+            let at = self.core.locate(failure.place);
+            let (probe, why, remedy) = (failure.probe.as_str(), failure.why.as_str(), failure.remedy.as_deref());
+            self.core.say(&Message::NotAttached { probe, why, remedy, at: &at });
+            self.failures.push(failure);
+        }
+        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).collect();
+        self.core.joins.tell_unfed(&self.core.artifact, &failed);
+        if self.attached == 0 {
+            self.core.flush();
+            return Err(Error::NothingAttached(std::mem::take(&mut self.failures)));
+        }
+        self.core.say(&Message::Attached(self.attached));
+        self.core.flush();
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! The runtime's own doors to the kernel and libc: the event ring's pages, the child of `-c`, clocks, one map operation, waiting. Its
+//! only `unsafe` besides `native`.
+
+mod child;
+mod clock;
+mod ring;
+mod take;
+mod watch;
+
+pub use child::{Child, ChildError, pidfd_open};
+pub use clock::{Clock, now, strftime};
+pub use ring::{Drained, Ring};
+pub(crate) use take::lookup_and_delete;
+pub(crate) use watch::watch;

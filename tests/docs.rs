@@ -1,0 +1,57 @@
+//! Documents that are made from tables: WEFTRACE_BLESS=1 writes them anew.
+
+use std::{fmt::Write, fs, path::PathBuf};
+use weftrace_artifact::packet::{self, FieldType};
+
+fn same_as(file: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    if std::env::var_os("WEFTRACE_BLESS").is_some() {
+        fs::write(&path, text).expect("writable");
+    }
+    let written = fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == text, "docs/{file} is not what its table says: run the test with WEFTRACE_BLESS=1");
+}
+
+fn type_name(ty: FieldType) -> &'static str {
+    match ty {
+        FieldType::Bool => "bool",
+        FieldType::U8 => "uint8",
+        FieldType::U16 => "uint16",
+        FieldType::U32 => "uint32",
+        FieldType::U64 => "uint64",
+        FieldType::I32 => "int32",
+        FieldType::Ipv4 | FieldType::Ipv6 => "inet",
+        FieldType::Mac => "mac",
+        FieldType::Str => "string",
+        FieldType::Headers => "headers",
+        FieldType::Conn => "conn",
+        FieldType::Time => "ns since the epoch",
+    }
+}
+
+#[test]
+fn packet_fields() {
+    let mut text = String::from(
+        "# Packet fields\n\nWhat a `pcap` block can name. Names and meanings are Wireshark's where Wireshark has them; durations are \
+         integers in ns. A field\nthat its packet lacks is absent: comparisons with it are false, `a ?? b` gives b, its value is 0 \
+         or \"\".\n\n| field | type | |\n|---|---|---|\n",
+    );
+    for row in packet::FIELDS.iter() {
+        let doc = row.doc.replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {} | {doc} |", row.name, type_name(row.ty));
+    }
+    same_as("fields.md", &text);
+}
+
+#[test]
+fn builtins() {
+    let mut text = String::from(
+        "# Builtins\n\nValues, functions, actions and map functions, in the order of the manual. `weftrace list builtins` prints \
+         the same table.\n\n| | |\n|---|---|\n",
+    );
+    for row in weftrace_lang::builtins::rows() {
+        let doc = row.doc.replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {doc} |", row.signature.replace('|', "\\|"));
+    }
+    same_as("builtins.md", &text);
+}
