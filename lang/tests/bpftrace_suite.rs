@@ -23,7 +23,11 @@ fn bpftrace_programs_parse_and_round_trip() {
     for dir in ["tests/runtime/scripts", "tools", "tools/old", "tests/self", "src/stdlib"] {
         programs.extend(files(&root.join(dir), "bt"));
     }
-    assert!(suite > 900 && programs.len() > suite + 70, "few programs found: {suite} of the suite, {} in all", programs.len());
+    assert!(
+        suite > 900 && programs.len() > suite + 70,
+        "few programs found: {suite} of the suite, {} in all",
+        programs.len()
+    );
     let (mut passed, mut refused, mut wrong) = (0, Vec::new(), Vec::new());
     for program in &programs {
         match check(&program.text) {
@@ -65,9 +69,8 @@ fn check(text: &str) -> Result<(), String> {
 }
 
 fn files(dir: &Path, extension: &str) -> Vec<Program> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(dir)
-        .map(|d| d.filter_map(|e| e.ok().map(|e| e.path())).collect())
-        .unwrap_or_default();
+    let mut paths: Vec<PathBuf> =
+        std::fs::read_dir(dir).map(|d| d.filter_map(|e| e.ok().map(|e| e.path())).collect()).unwrap_or_default();
     paths.retain(|p| p.is_file() && (extension.is_empty() || p.extension().is_some_and(|e| e == extension)));
     paths.sort();
     let text = |p: &Path| std::fs::read_to_string(p).unwrap_or_default();

@@ -35,7 +35,12 @@ fn messages_are_in_the_operators_words() {
             }
             let end = d.span.end as usize;
             assert!(d.span.start <= d.span.end && end <= text.len(), "{}: {:?}", path.display(), d.span);
-            assert!(text.get(d.span.start as usize..end).is_some(), "{}: {:?} cuts a character", path.display(), d.span);
+            assert!(
+                text.get(d.span.start as usize..end).is_some(),
+                "{}: {:?} cuts a character",
+                path.display(),
+                d.span
+            );
         }
     }
 }

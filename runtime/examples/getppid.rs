@@ -1,10 +1,16 @@
 //! Measures the runtime by itself: attaches a hand-written program to getppid, runs a command, says what it cost.
 //! `getppid [-n] COMMAND…`; `-n`: attach, then end at once (what starting costs).
+#![allow(clippy::print_stdout, reason = "a program, not the library")]
 
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use std::{ffi::OsString, fs::File, io, time::{Duration, Instant}};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    time::{Duration, Instant},
+};
 use weftrace_runtime::{Session, SessionOptions, sink::TextSink};
 
 fn main() {
@@ -18,7 +24,8 @@ fn main() {
     let options = SessionOptions { command, run_for, ..SessionOptions::default() };
     let session = Session::new(common::getppid_artifact(256 * 1024), options).expect("maps");
     let out = File::create("/dev/null").expect("/dev/null");
-    let running = session.start(Box::new(TextSink::new(Box::new(out), Box::new(io::stderr()), true))).expect("attached");
+    let running =
+        session.start(Box::new(TextSink::new(Box::new(out), Box::new(io::stderr()), true))).expect("attached");
     let attached = started.elapsed();
     let usage = common::usage();
     let outcome = running.run().expect("ran");

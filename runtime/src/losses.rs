@@ -20,6 +20,8 @@ pub enum LossKind {
     Packets,
     /// A record that names no action, or is too short.
     Malformed,
+    /// Something the packet analysis could not keep or follow, by name.
+    Analysis(&'static str),
 }
 
 impl LossKind {
@@ -33,6 +35,7 @@ impl LossKind {
             Self::Recursion => "recursion",
             Self::Packets => "packets",
             Self::Malformed => "malformed",
+            Self::Analysis(what) => what,
         }
     }
 
@@ -51,6 +54,12 @@ impl LossKind {
             Self::Recursion => "events (the probe was already running on that CPU)",
             Self::Packets => "packets (dropped before they were read)",
             Self::Malformed => "records (unreadable)",
+            Self::Analysis("unknown_link") => "packets (of a link type that can't be dissected)",
+            Self::Analysis("fragments") => "IP fragments (their datagram was never complete)",
+            Self::Analysis("flows") => "conversations (the flow table was full)",
+            Self::Analysis("segments") => "segments (not followed for round trip times)",
+            Self::Analysis("http_gaps") => "pieces of HTTP streams (holes in the capture)",
+            Self::Analysis(_) => "HTTP exchanges (given up)",
         }
     }
 }

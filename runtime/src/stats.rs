@@ -1,6 +1,9 @@
 //! What the probes cost: BPF run counts and times, native handlers' runs.
 
-use crate::{json::write_string, text::{push, separated}};
+use crate::{
+    json::write_string,
+    text::{push, separated},
+};
 use std::io::Write;
 
 /// One probe's cost.
@@ -22,7 +25,14 @@ impl Cost {
 /// One line per probe.
 pub(crate) fn write_text(out: &mut Vec<u8>, rows: &[Cost]) {
     for row in rows {
-        let _ = writeln!(out, "cost: {} runs, {} ns each, {} ms in all: {}", row.runs, row.per_run(), row.ns / 1_000_000, row.probe);
+        let _ = writeln!(
+            out,
+            "cost: {} runs, {} ns each, {} ms in all: {}",
+            row.runs,
+            row.per_run(),
+            row.ns / 1_000_000,
+            row.probe
+        );
     }
 }
 

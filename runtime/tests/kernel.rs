@@ -30,7 +30,15 @@ fn getppid_loop() {
 fn child(calls: u64) -> Vec<OsString> {
     let exe = std::env::current_exe().expect("own path");
     let calls = format!("WEFTRACE_TEST_CALLS={calls}");
-    vec!["env".into(), calls.into(), exe.into(), "--exact".into(), "getppid_loop".into(), "--ignored".into(), "-q".into()]
+    vec![
+        "env".into(),
+        calls.into(),
+        exe.into(),
+        "--exact".into(),
+        "getppid_loop".into(),
+        "--ignored".into(),
+        "-q".into(),
+    ]
 }
 
 fn counted(text: &str) -> u64 {
@@ -62,7 +70,8 @@ fn produced_is_delivered_plus_told_lost() {
     assert_eq!(outcome.delivered + lost(&outcome), produced);
     assert_eq!(text.lines().filter(|l| *l == "7").count() as u64, outcome.delivered);
     assert!(lost(&outcome) > 0, "a ring of a page is too small for this");
-    let told: u64 = err.text().lines().filter_map(|l| l.strip_prefix("Lost ")?.strip_suffix(" events")?.parse::<u64>().ok()).sum();
+    let told: u64 =
+        err.text().lines().filter_map(|l| l.strip_prefix("Lost ")?.strip_suffix(" events")?.parse::<u64>().ok()).sum();
     assert_eq!(told, lost(&outcome), "{}", err.text());
     assert!(err.text().starts_with("Attached 1 probe\n"), "{}", err.text());
     println!("produced {produced}, delivered {}, lost {}", outcome.delivered, lost(&outcome));
@@ -126,7 +135,11 @@ fn printing_and_clearing_loses_nothing() {
     assert!(produced >= 1_000_000 && prints.len() > 20, "{produced} in {}", prints.len());
     // A program that is between its look-up and its addition when the element is taken adds to what nobody reads: one event per
     // CPU and print at most, and in practice almost none.
-    assert!(printed <= produced && produced - printed <= prints.len() as u64, "{printed} of {produced} in {}", prints.len());
+    assert!(
+        printed <= produced && produced - printed <= prints.len() as u64,
+        "{printed} of {produced} in {}",
+        prints.len()
+    );
     println!("{printed} of {produced} in {} prints", prints.len());
 }
 
@@ -143,7 +156,8 @@ fn one_bad_probe_takes_no_other_down_unless_strict() {
     let options = SessionOptions { command: vec!["true".into()], ..SessionOptions::default() };
 
     let (out, err) = (Shared::default(), Shared::default());
-    let running = Session::new(artifact.clone(), options.clone()).expect("maps").start(sink(&out, &err)).expect("one attached");
+    let running =
+        Session::new(artifact.clone(), options.clone()).expect("maps").start(sink(&out, &err)).expect("one attached");
     assert_eq!(running.failures().len(), 1);
     assert_eq!(running.failures()[0].probe, "tracepoint:tcp:tcp_enter_loss");
     drop(running);
@@ -166,7 +180,8 @@ fn kernel_begin_and_end_run_once() {
     artifact.probes = vec![probe("BEGIN", Unit::Kernel(0), Way::Begin), probe("END", Unit::Kernel(0), Way::End)];
     artifact.actions[0].kind = ActionKind::Printf(vec![Piece::Text("ran\n".into())]);
     let (out, err) = (Shared::default(), Shared::default());
-    let running = Session::new(artifact, SessionOptions::default()).expect("maps").start(sink(&out, &err)).expect("ran");
+    let running =
+        Session::new(artifact, SessionOptions::default()).expect("maps").start(sink(&out, &err)).expect("ran");
     let outcome = running.run().expect("ran");
     assert_eq!(outcome.ended, Ended::NothingLeft);
     assert_eq!(out.text(), "ran\nran\n\n\n@n: 2\n");
@@ -193,7 +208,8 @@ fn packets_of_loopback() {
         ..Artifact::default()
     };
     let (out, err) = (Shared::default(), Shared::default());
-    let options = SessionOptions { count: Some(20), run_for: Some(Duration::from_secs(10)), ..SessionOptions::default() };
+    let options =
+        SessionOptions { count: Some(20), run_for: Some(Duration::from_secs(10)), ..SessionOptions::default() };
     let running = Session::new(artifact, options).expect("code").start(sink(&out, &err)).expect("attached");
     let sender = thread::spawn(move || {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");

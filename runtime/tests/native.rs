@@ -74,6 +74,29 @@ fn printing_an_unset_scalar_and_clearing_it() {
     assert_eq!(outcome.ended, Ended::NothingLeft);
 }
 
+/// The reader of a pipe went away: the run ends, and that is no error.
+#[test]
+fn a_closed_pipe_ends_the_run_quietly() {
+    struct Closed;
+    impl std::io::Write for Closed {
+        fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let _alone = alone();
+    let ticking = Artifact {
+        probes: vec![probe("interval:ms:5", Unit::Native(1), Way::Interval { ns: 5_000_000 })],
+        ..artifact()
+    };
+    let options = SessionOptions { run_for: Some(Duration::from_secs(20)), ..SessionOptions::default() };
+    let sink = weftrace_runtime::sink::JsonSink::new(Box::new(Closed), true);
+    let running = Session::new(ticking, options).expect("a session").start(Box::new(sink)).expect("started");
+    assert_eq!(running.run().expect("no error").ended, Ended::OutputClosed);
+}
+
 #[test]
 fn limits_and_stops() {
     let ticking = || Artifact {
@@ -97,7 +120,10 @@ fn limits_and_stops() {
 
     let _alone = alone();
     let (out, err) = (Shared::default(), Shared::default());
-    let running = Session::new(ticking(), SessionOptions::default()).expect("a session").start(sink(&out, &err)).expect("started");
+    let running = Session::new(ticking(), SessionOptions::default())
+        .expect("a session")
+        .start(sink(&out, &err))
+        .expect("started");
     let stop = running.stop_handle();
     let stopper = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(20));

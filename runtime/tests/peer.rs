@@ -47,14 +47,22 @@ fn ours(value: Value, buckets: &[u64]) -> Vec<String> {
 fn log2_buckets(values: &[i64]) -> Vec<u64> {
     let mut buckets = vec![0; 66];
     for &v in values {
-        buckets[if v < 0 { 0 } else if v == 0 { 1 } else { v.ilog2() as usize + 2 }] += 1;
+        buckets[if v < 0 {
+            0
+        } else if v == 0 {
+            1
+        } else {
+            v.ilog2() as usize + 2
+        }] += 1;
     }
     buckets
 }
 
 #[test]
 fn log2_histograms() {
-    for values in [&[1i64, 5000, -1, 70_000, 70_001, 70_002, 3, 3][..], &[1 << 29, 1 << 30], &[0], &[1023, 1024, 1_048_576]] {
+    for values in
+        [&[1i64, 5000, -1, 70_000, 70_001, 70_002, 3, 3][..], &[1 << 29, 1 << 30], &[0], &[1023, 1024, 1_048_576]]
+    {
         let Some(theirs) = bpftrace("@=hist($);", values) else {
             println!("SKIP bpftrace as root");
             return;
@@ -78,7 +86,13 @@ fn linear_histograms() {
         let mut buckets = vec![0; (value.size() / 8) as usize];
         let last = buckets.len() - 1;
         for &v in values {
-            let at = if v < min { 0 } else if v >= max { last } else { ((v - min) / step + 1) as usize };
+            let at = if v < min {
+                0
+            } else if v >= max {
+                last
+            } else {
+                ((v - min) / step + 1) as usize
+            };
             buckets[at] += 1;
         }
         let ours: Vec<String> = ours(value, &buckets).iter().map(|l| open_end(l)).collect();

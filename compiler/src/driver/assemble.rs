@@ -57,7 +57,8 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         scratch.max_entries = programs;
         scratch.value_size = ebpf::SCRATCH_LIMIT;
     }
-    let features = ebpf::Features { cpu_v4: module.world.feature(Feature::SignedDiv).is_found(), ..ebpf::Features::default() };
+    let features =
+        ebpf::Features { cpu_v4: module.world.feature(Feature::SignedDiv).is_found(), ..ebpf::Features::default() };
     Tables {
         maps: module.maps,
         actions: module.actions,
@@ -89,13 +90,15 @@ pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) ->
         };
         match ebpf::compile(&unit.function, &env) {
             Ok(image) => programs.push(image),
-            Err(e) => diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}"))),
+            Err(e) => {
+                diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}")))
+            }
         }
     }
     size_scratch(&mut tables.maps, &programs);
     let handlers = crate::native::compile(&units.native).unwrap_or_else(|e| {
         diagnostics.push(Diagnostic::error("native-code", Span::default(), format!("no native code: {e}")));
-        Default::default()
+        weftrace_artifact::native::NativeImage::default()
     });
     for (name, reason) in &units.left_out {
         diagnostics.push(Diagnostic::warning("left-out", Span::default(), format!("{name} is {reason}")));

@@ -16,7 +16,7 @@ use weftrace_lang::{
 type R<T> = Result<T, Box<Diagnostic>>;
 
 /// Lowers every join; those that fail are reported and stand as an empty spec, so that indexes stay.
-pub(super) fn lower_joins<'a>(module: &mut Module<'a>, units: &mut Units) -> Vec<JoinSpec> {
+pub(super) fn lower_joins(module: &mut Module<'_>, units: &mut Units) -> Vec<JoinSpec> {
     let program = module.program;
     let mut specs = Vec::new();
     for def in &program.joins {
@@ -35,8 +35,12 @@ fn lower_join<'a>(module: &mut Module<'a>, units: &mut Units, def: &'a JoinDef) 
     let time = |name: &str| match anchor.field(name) {
         Some(f) => Ok(f.offset),
         None => Err(Box::new(
-            Diagnostic::error("join-needs-interval", def.span, format!("{} has no `{name}` field, so it cannot anchor a join", anchor.name))
-                .write(format!("emit {}(start=…, end=…, …)", anchor.name)),
+            Diagnostic::error(
+                "join-needs-interval",
+                def.span,
+                format!("{} has no `{name}` field, so it cannot anchor a join", anchor.name),
+            )
+            .write(format!("emit {}(start=…, end=…, …)", anchor.name)),
         )),
     };
     let (start_offset, end_offset) = (time("start")?, time("end")?);
@@ -112,7 +116,9 @@ fn leg_spec(module: &Module<'_>, anchor: &StreamSpec, leg: &LegDef, blamed: bool
     let value = match &leg.field {
         None => None,
         Some(name) => {
-            let Some(f) = stream.field(name) else { return Err(Box::new(not_yet(leg.span, format!("{}.{name}", stream.name)))) };
+            let Some(f) = stream.field(name) else {
+                return Err(Box::new(not_yet(leg.span, format!("{}.{name}", stream.name))));
+            };
             let size = f.ty.size();
             if !matches!(size, 1 | 2 | 4 | 8) {
                 return Err(Box::new(not_yet(leg.span, format!("{}.{name} as a leg's value", stream.name))));

@@ -44,7 +44,12 @@ pub enum Stage {
 }
 
 /// Compiles a checked program. Findings of severity error mean that parts of the artifact are missing: do not run it then.
-pub fn compile(program: &Program, sources: &SourceMap, world: &dyn World, options: &Options) -> (Artifact, Vec<Diagnostic>) {
+pub fn compile(
+    program: &Program,
+    sources: &SourceMap,
+    world: &dyn World,
+    options: &Options,
+) -> (Artifact, Vec<Diagnostic>) {
     let placement = place::plan(program, &place::Options { read_file: options.read_file });
     let (units, module) = lower(program, world, &placement, options);
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
@@ -67,21 +72,17 @@ pub fn dump(
         return (texts.join("\n"), all_findings(&placement, units.diagnostics));
     }
     if stage == Stage::Clif {
-        let texts: Vec<String> = units.native.iter().map(|f| crate::native::clif(f).unwrap_or_else(|e| format!("; {e}\n"))).collect();
+        let texts: Vec<String> =
+            units.native.iter().map(|f| crate::native::clif(f).unwrap_or_else(|e| format!("; {e}\n"))).collect();
         return (texts.join("\n"), all_findings(&placement, units.diagnostics));
     }
     let left_out = units.left_out.clone();
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
-    let text = match stage {
-        Stage::Plan => plan::text(&artifact, &left_out),
-        _ => {
-            let texts: Vec<String> = artifact
-                .programs
-                .iter()
-                .map(|p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources))
-                .collect();
-            texts.join("\n")
-        }
+    let text = if stage == Stage::Plan {
+        plan::text(&artifact, &left_out)
+    } else {
+        let listing = |p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources);
+        artifact.programs.iter().map(listing).collect::<Vec<_>>().join("\n")
     };
     (text, all_findings(&placement, diagnostics))
 }
@@ -108,7 +109,11 @@ fn lower<'a>(
     units.kernel.iter_mut().map(|k| &mut k.function).chain(&mut units.native).for_each(|f| {
         if let Err(e) = crate::ir::verify::verify_with_maps(f, Some(&tables.maps)) {
             let place = f.spans.first().copied().unwrap_or_default();
-            malformed.push(Diagnostic::error("internal", assemble::span(place), format!("a bug in weftrace: malformed code: {e}")));
+            malformed.push(Diagnostic::error(
+                "internal",
+                assemble::span(place),
+                format!("a bug in weftrace: malformed code: {e}"),
+            ));
         } else if options.optimise {
             crate::opt::run(f);
         }

@@ -39,7 +39,7 @@ pub struct Units {
 }
 
 /// Lowers every probe: one function, or one per target where the body asks for the probe's name.
-pub(super) fn lower_probes<'a>(module: &mut Module<'a>, units: &mut Units) {
+pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
     let (program, placement) = (module.program, module.placement);
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         if matches!(placed.side, Side::Not | Side::Unread) {

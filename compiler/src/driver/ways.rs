@@ -16,7 +16,9 @@ pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
         Provider::End => Way::End,
         Provider::Interval { ns } => Way::Interval { ns: *ns },
         Provider::Profile { rate } => Way::Profile { rate: convert_rate(*rate) },
-        Provider::Tracepoint { category, event } => Way::Tracepoint { category: category.clone(), event: event.clone() },
+        Provider::Tracepoint { category, event } => {
+            Way::Tracepoint { category: category.clone(), event: event.clone() }
+        }
         Provider::RawTracepoint { event } if side == Side::Kernel(ProgType::TracingRawTp) => {
             Way::TracepointBtf { event: event.clone() }
         }

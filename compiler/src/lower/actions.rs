@@ -5,7 +5,7 @@ use super::{
     cx::{Cx, R},
     layout::{in_register, width},
     maps::map_id,
-    mem::Mem,
+    mem::{Mem, Remote},
 };
 use crate::{
     ir::{BinaryOp, Cond, Value},
@@ -156,14 +156,14 @@ impl Cx<'_, '_> {
         for i in 0..JOIN_STRINGS {
             let at = self.b.binary_imm(BinaryOp::Iadd, base, i64::from(i) * 8);
             let pointer = self.temp(8);
-            let from = self.remote(at, user);
+            let from = Remote::new(at, user);
             self.read_remote(pointer, 8, &from, span)?;
             let pointer = self.load(8, false, pointer);
             let next = self.block();
             let is_null = self.b.icmp_imm(Cond::Eq, pointer, 0);
             self.brif(is_null, done, next);
             self.start(next);
-            let string = self.remote(pointer, user);
+            let string = Remote::new(pointer, user);
             self.read_remote_str(record.at(i * cap), size, &string, span)?;
         }
         self.jump(done);

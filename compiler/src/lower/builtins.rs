@@ -3,15 +3,11 @@
 use super::{
     cx::{Cx, R},
     layout::width,
-    mem::Mem,
+    mem::{Mem, Remote},
     module::config,
 };
 use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
-use weftrace_artifact::{
-    abi::LossSlot,
-    map::Role,
-    program::FieldPath,
-};
+use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
 use weftrace_lang::{
     hir::{Clock, Expr, ExprKind as E, Func, Provider, Ty},
     span::Span,
@@ -42,22 +38,10 @@ const CLOCK_TAI: i64 = 11;
 impl Cx<'_, '_> {
     pub(crate) fn call_scalar(&mut self, func: Func, args: &[Expr], e: &Expr) -> R<Value> {
         let value = match func {
-            Func::Pid => {
-                let both = self.b.call(Helper::PidTgid, &[]);
-                self.b.binary_imm(BinaryOp::Lshr, both, 32)
-            }
-            Func::Tid => {
-                let both = self.b.call(Helper::PidTgid, &[]);
-                self.b.unary(UnaryOp::Zext32, both)
-            }
-            Func::Gid => {
-                let both = self.b.call(Helper::UidGid, &[]);
-                self.b.binary_imm(BinaryOp::Lshr, both, 32)
-            }
-            Func::Uid | Func::Username => {
-                let both = self.b.call(Helper::UidGid, &[]);
-                self.b.unary(UnaryOp::Zext32, both)
-            }
+            Func::Pid => self.half(Helper::PidTgid, true),
+            Func::Tid => self.half(Helper::PidTgid, false),
+            Func::Gid => self.half(Helper::UidGid, true),
+            Func::Uid | Func::Username => self.half(Helper::UidGid, false),
             Func::Nsecs(clock) => self.clock(clock),
             Func::StartTime => self.start_time(),
             Func::Elapsed => {
@@ -111,6 +95,12 @@ impl Cx<'_, '_> {
         })
     }
 
+    /// The upper or lower 32 bits of what a helper gives.
+    fn half(&mut self, helper: Helper, upper: bool) -> Value {
+        let both = self.b.call(helper, &[]);
+        if upper { self.b.binary_imm(BinaryOp::Lshr, both, 32) } else { self.b.unary(UnaryOp::Zext32, both) }
+    }
+
     fn kernel_call(&mut self, helper: Helper, what: &str, span: Span) -> R<Value> {
         if !self.kernel {
             return self.elsewhere(span, what);
@@ -153,7 +143,9 @@ impl Cx<'_, '_> {
 
     /// `task->real_parent->tgid`
     fn ppid(&mut self, span: Span) -> R<Value> {
-        let (Some(parent), Some(tgid)) = (self.member("task_struct", "real_parent"), self.member("task_struct", "tgid")) else {
+        let (Some(parent), Some(tgid)) =
+            (self.member("task_struct", "real_parent"), self.member("task_struct", "tgid"))
+        else {
             return self.not_yet(span, "ppid on a kernel whose task_struct is not known");
         };
         let task = self.kernel_call(Helper::CurrentTask, "ppid", span)?;
@@ -173,7 +165,7 @@ impl Cx<'_, '_> {
     ) -> R<Value> {
         let path = FieldPath::Struct { name: name.to_owned(), members: members.to_owned() };
         let address = self.b.field_off(base, i64::from(offset), &path);
-        let remote = self.remote(address, false);
+        let remote = Remote::new(address, false);
         let buffer = self.temp(8);
         self.read_remote(buffer, bytes, &remote, span)?;
         Ok(self.load(bytes, signed, buffer))
@@ -286,8 +278,7 @@ impl Cx<'_, '_> {
         let Some(Provider::Tracepoint { category, event }) = self.target.map(|t| &t.provider) else {
             return self.elsewhere(e.span, "a tracepoint's field");
         };
-        let path =
-            FieldPath::Tracepoint { category: category.clone(), event: event.clone(), field: field.clone() };
+        let path = FieldPath::Tracepoint { category: category.clone(), event: event.clone(), field: field.clone() };
         let m = Mem::new(self.b.ctx(), offset as i32);
         if m.align < bytes {
             return Ok(self.load(bytes, signed, m));

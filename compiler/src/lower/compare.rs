@@ -10,14 +10,21 @@ use weftrace_lang::hir::{Expr, ExprKind as E, JoinPart, Ty};
 /// A string or byte sequence to be compared.
 pub(super) enum Text<'e> {
     Literal(&'e [u8]),
-    Memory { at: Mem, cap: u32 },
+    Memory {
+        at: Mem,
+        cap: u32,
+    },
     /// Bytes elsewhere with a length of their own (packet data).
-    Slice { ptr: Value, len: Value },
+    Slice {
+        ptr: Value,
+        len: Value,
+    },
 }
 
 /// Comparisons up to this many bytes are written out, longer ones loop.
 const UNROLLED: u32 = 64;
 
+#[allow(clippy::many_single_char_names, reason = "two sides of a comparison")]
 impl Cx<'_, '_> {
     /// What is to be compared, without copying it where that can be avoided.
     pub(super) fn text<'e>(&mut self, e: &'e Expr) -> R<Text<'e>> {
@@ -32,7 +39,9 @@ impl Cx<'_, '_> {
                 let (ptr, len) = self.join_text(part, e.span)?;
                 Text::Slice { ptr, len }
             }
-            E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Str { .. }, Ty::Str { .. })) => return self.text(inner),
+            E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Str { .. }, Ty::Str { .. })) => {
+                return self.text(inner);
+            }
             _ => {
                 let cap = self.size_of(&e.ty, e.span)?;
                 Text::Memory { at: self.memory_of(e)?, cap }
@@ -59,19 +68,21 @@ impl Cx<'_, '_> {
                 Ok(())
             }
             (Text::Memory { at: a, cap: n }, Text::Memory { at: b, cap: m }) => {
-                self.equal_memory((a, n), (b, m), len, strings, same, differs)
+                self.equal_memory((a, n), (b, m), len, strings, same, differs);
+                Ok(())
             }
             (a, b) => {
-                let a = self.in_memory(a, left)?;
-                let b = self.in_memory(b, right)?;
-                self.equal_memory(a, b, len, true, same, differs)
+                let a = self.in_memory(&a, left)?;
+                let b = self.in_memory(&b, right)?;
+                self.equal_memory(a, b, len, true, same, differs);
+                Ok(())
             }
         }
     }
 
-    pub(super) fn in_memory(&mut self, text: Text<'_>, e: &Expr) -> R<(Mem, u32)> {
+    pub(super) fn in_memory(&mut self, text: &Text<'_>, e: &Expr) -> R<(Mem, u32)> {
         Ok(match text {
-            Text::Memory { at, cap } => (at, cap),
+            Text::Memory { at, cap } => (*at, *cap),
             Text::Literal(_) | Text::Slice { .. } => {
                 let cap = self.size_of(&e.ty, e.span)?;
                 let m = self.temp(cap);
@@ -86,8 +97,10 @@ impl Cx<'_, '_> {
         let mut bytes = lit.to_vec();
         bytes.push(0);
         bytes.truncate(len.max(1) as usize);
-        if bytes.len() as u32 > cap {
-            // Longer than what it is compared with can be; equal only if the part that fits is cut there.
+        if lit.len() as u32 == cap {
+            // As long as the other can be: that has no NUL then.
+            bytes.truncate(lit.len());
+        } else if bytes.len() as u32 > cap {
             return self.jump(differs);
         }
         self.equal_bytes(&bytes, at, same, differs);
@@ -150,7 +163,7 @@ impl Cx<'_, '_> {
         strings: bool,
         same: Block,
         differs: Block,
-    ) -> R<()> {
+    ) {
         let common = n.min(m).min(len);
         // The longer one must end where the shorter one's room does.
         let after = if strings && n != m && len > common { self.block() } else { same };
@@ -165,7 +178,6 @@ impl Cx<'_, '_> {
             let next = self.load(1, false, longer.at(common));
             self.brif(next, differs, same);
         }
-        Ok(())
     }
 
     fn equal_unrolled(&mut self, a: Mem, b: Mem, len: u32, same: Block, differs: Block) {

@@ -3,7 +3,7 @@
 use super::{
     cx::{Cx, R},
     layout::width,
-    mem::Mem,
+    mem::{Mem, Remote},
 };
 use crate::ir::{BinaryOp, Cond, UnaryOp, Value};
 use std::mem::offset_of;
@@ -110,7 +110,7 @@ impl Cx<'_, '_> {
         };
         let path = weftrace_artifact::program::FieldPath::Struct { name: "sock".into(), members: members.into() };
         let address = self.b.field_off(sk, i64::from(offset), &path);
-        let remote = self.remote(address, false);
+        let remote = Remote::new(address, false);
         let buffer = self.temp(16);
         self.read_remote(buffer, 16, &remote, span)?;
         Ok((self.load(8, false, buffer), self.load(8, false, buffer.at(8))))

@@ -149,7 +149,8 @@ impl Cx<'_, '_> {
     fn range_loop(&mut self, var: VarRef, from: &Expr, to: &Expr, body: &Block) -> R<()> {
         let first = self.scalar(from)?;
         let end = self.scalar(to)?;
-        let short = matches!((&from.kind, &to.kind), (E::Int(a), E::Int(b)) if b.saturating_sub(*a) <= MAX_KERNEL_ROUNDS);
+        let short =
+            matches!((&from.kind, &to.kind), (E::Int(a), E::Int(b)) if b.saturating_sub(*a) <= MAX_KERNEL_ROUNDS);
         let guard = if short { None } else { self.loop_guard() };
         let counter = self.new_var();
         self.set_var(counter, first);
@@ -187,7 +188,9 @@ impl Cx<'_, '_> {
         let (Some(VarHome::Slot(slot)), Ty::Tuple(parts)) = (self.var_home(var), self.var_ty(var)) else {
             return self.not_yet(span, "a loop variable of this kind");
         };
-        let (Type::Tuple { fields, .. }, [key_ty, value_ty]) = (self.layout(&Ty::Tuple(parts.clone()), span)?, &parts[..]) else {
+        let (Type::Tuple { fields, .. }, [key_ty, value_ty]) =
+            (self.layout(&Ty::Tuple(parts.clone()), span)?, &parts[..])
+        else {
             return self.not_yet(span, "a loop variable of this kind");
         };
         let spec = &self.m.maps[map.index()];
@@ -206,7 +209,10 @@ impl Cx<'_, '_> {
         self.brif(found, inside, done);
         self.start(inside);
         let pair = Mem::new(self.b.slot_addr(slot), 0);
-        self.fill_gaps(pair, &Type::Tuple { fields: fields.clone(), size: self.size_of(&Ty::Tuple(parts.clone()), span)? });
+        self.fill_gaps(
+            pair,
+            &Type::Tuple { fields: fields.clone(), size: self.size_of(&Ty::Tuple(parts.clone()), span)? },
+        );
         self.convert_memory(key, &map_key, pair.at(fields[0].offset), key_ty, false, span)?;
         let value_at = pair.at(fields[1].offset);
         if let Ty::Agg(agg) = &map_value {

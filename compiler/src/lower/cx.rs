@@ -10,7 +10,6 @@ use crate::ir::{
     BinaryOp, Block, Cond, Function, Helper, Slot, Space, Target, Term, Ty as IrTy, UnaryOp, Value,
     builder::FunctionBuilder,
 };
-use crate::ir::Size;
 use weftrace_artifact::{
     abi::LossSlot,
     action::{ActionId, ActionKind},
@@ -135,6 +134,7 @@ impl<'a, 'm> Cx<'a, 'm> {
         result
     }
 
+    #[allow(clippy::unused_self, reason = "reads as the other ways to fail do")]
     pub(crate) fn not_yet<T>(&self, span: Span, what: impl std::fmt::Display) -> R<T> {
         Err(Box::new(not_yet(span, what)))
     }
@@ -255,13 +255,12 @@ impl<'a, 'm> Cx<'a, 'm> {
     pub(crate) fn temp(&mut self, size: u32) -> Mem {
         let size = size.max(1).next_multiple_of(8);
         let fits = |t: &(Slot, u32)| t.1 >= size && t.1 <= size.saturating_mul(2);
-        let at = match self.temps[self.temps_used..].iter().position(fits) {
-            Some(i) => self.temps_used + i,
-            None => {
-                let slot = self.b.slot(size, 8);
-                self.temps.push((slot, size));
-                self.temps.len() - 1
-            }
+        let at = if let Some(i) = self.temps[self.temps_used..].iter().position(fits) {
+            self.temps_used + i
+        } else {
+            let slot = self.b.slot(size, 8);
+            self.temps.push((slot, size));
+            self.temps.len() - 1
         };
         self.temps.swap(self.temps_used, at);
         let slot = self.temps[self.temps_used].0;
@@ -390,9 +389,5 @@ impl<'a, 'm> Cx<'a, 'm> {
 
     pub(crate) fn size_of(&self, ty: &Ty, span: Span) -> R<u32> {
         Ok(self.layout(ty, span)?.size())
-    }
-
-    pub(crate) fn store_size(&self, bytes: u32) -> Size {
-        Size::of(bytes).unwrap_or(Size::B8)
     }
 }

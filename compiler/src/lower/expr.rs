@@ -40,16 +40,20 @@ impl Cx<'_, '_> {
             E::Logical { .. } | E::StrEq { .. } | E::NetMatch { .. } => {
                 self.merge(|cx, a, b| cx.branch(e, a, b), |cx| Ok(cx.iconst(1)), |cx| Ok(cx.iconst(0)))
             }
-            E::Cond { cond, then, otherwise } => {
-                self.merge(|cx, a, b| cx.branch(cond, a, b), |cx| cx.scalar_as(then, &e.ty), |cx| cx.scalar_as(otherwise, &e.ty))
-            }
+            E::Cond { cond, then, otherwise } => self.merge(
+                |cx, a, b| cx.branch(cond, a, b),
+                |cx| cx.scalar_as(then, &e.ty),
+                |cx| cx.scalar_as(otherwise, &e.ty),
+            ),
             E::Coalesce { left, right } => self.coalesce(left, right, &e.ty),
             E::Cast(inner) => self.cast(inner, e),
             E::PtrAdd { ptr, count } => self.pointer_add(ptr, count),
             E::AddrOf(inner) => self.address_of(inner),
             E::Call { func, args } => self.call_scalar(*func, args, e),
             E::Field { bits, .. } => self.load_expr(e, *bits),
-            E::Deref(_) | E::Index { .. } | E::TupleField { .. } | E::LegField { .. } | E::Anchor { .. } => self.load_expr(e, None),
+            E::Deref(_) | E::Index { .. } | E::TupleField { .. } | E::LegField { .. } | E::Anchor { .. } => {
+                self.load_expr(e, None)
+            }
             E::TraceArg { .. } | E::Arg(_) | E::Retval | E::Reg { .. } => self.context_value(e),
             E::Packet(name) => self.packet_scalar(name, e.span),
             E::LegValue { leg } => self.leg_value(*leg, e.span),
@@ -304,7 +308,8 @@ impl Cx<'_, '_> {
 
 /// The IR's condition for a comparison of operands of these types.
 fn comparison(op: BinOp, left: &Ty, right: &Ty) -> Option<Cond> {
-    let signed = width(left).1 && width(right).1 || width(left).1 && width(right).0 < 8 || width(right).1 && width(left).0 < 8;
+    let signed =
+        width(left).1 && width(right).1 || width(left).1 && width(right).0 < 8 || width(right).1 && width(left).0 < 8;
     Some(match (op, signed) {
         (BinOp::Eq, _) => Cond::Eq,
         (BinOp::Ne, _) => Cond::Ne,

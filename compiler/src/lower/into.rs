@@ -14,10 +14,10 @@ use weftrace_lang::{
 impl Cx<'_, '_> {
     /// Writes the value of `e`, converted to `ty`, in `ty`'s layout to `dst`; every byte, unless they are known to be `zeroed`.
     pub(crate) fn into(&mut self, e: &Expr, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
-        self.at(e.span, |cx| cx.into_inner(e, dst, ty, zeroed))
+        self.at(e.span, |cx| cx.value_into(e, dst, ty, zeroed))
     }
 
-    fn into_inner(&mut self, e: &Expr, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
+    fn value_into(&mut self, e: &Expr, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
         if in_register(ty) {
             let v = self.scalar_as(e, ty)?;
             self.store(width(ty).0, v, dst);
@@ -32,7 +32,9 @@ impl Cx<'_, '_> {
             E::Coalesce { left, right } => self.coalesce_into(left, right, dst, ty, zeroed),
             E::Block(block) => self.block_value(block, |cx, tail| cx.into(tail, dst, ty, zeroed)),
             E::Tuple(items) => self.members_into(&items.iter().collect::<Vec<_>>(), e.span, dst, ty, zeroed),
-            E::Record(items) => self.members_into(&items.iter().map(|(_, e)| e).collect::<Vec<_>>(), e.span, dst, ty, zeroed),
+            E::Record(items) => {
+                self.members_into(&items.iter().map(|(_, e)| e).collect::<Vec<_>>(), e.span, dst, ty, zeroed)
+            }
             E::MapGet { map, key } if e.ty == *ty => self.map_get_into(*map, key.as_deref(), e.span, dst, ty, zeroed),
             E::MapGet { .. } => self.copy_converted(e, dst, ty, zeroed),
             E::Bytes(bytes) => self.bytes_into(bytes, dst, ty, zeroed, e.span),
@@ -51,13 +53,15 @@ impl Cx<'_, '_> {
         match ty {
             Ty::Str { cap } => self.string_into(e, dst, *cap, zeroed),
             Ty::Buf { cap } => self.buf_into(e, dst, *cap, zeroed),
-            Ty::Inet | Ty::Mac if !matches!(e.kind, E::Packet(_)) && self.place(e)?.is_none() => self.address_into(e, dst, zeroed),
+            Ty::Inet | Ty::Mac if !matches!(e.kind, E::Packet(_)) && self.place(e)?.is_none() => {
+                self.address_into(e, dst, zeroed)
+            }
             Ty::Usym => self.usym_into(e, dst),
             Ty::UStack { .. } => self.ustack_into(e, dst),
             Ty::Conn if self.place(e)?.is_none() => self.conn_into(e, dst, zeroed),
             _ => match &e.kind {
                 E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),
-                E::Cast(inner) => self.into_inner(inner, dst, ty, zeroed),
+                E::Cast(inner) => self.value_into(inner, dst, ty, zeroed),
                 _ => self.copy_converted(e, dst, ty, zeroed),
             },
         }
@@ -194,7 +198,8 @@ impl Cx<'_, '_> {
 
     fn bytes_into(&mut self, bytes: &[u8], dst: Mem, ty: &Ty, zeroed: bool, span: Span) -> R<()> {
         if *ty == Ty::Inet {
-            return self.inet_bytes_into(bytes, dst, zeroed);
+            self.inet_bytes_into(bytes, dst, zeroed);
+            return Ok(());
         }
         let size = self.size_of(ty, span)?;
         let len = bytes.len().min(size as usize);

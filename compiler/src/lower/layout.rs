@@ -26,7 +26,7 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
         Ty::Str { cap } => Type::Str { cap: *cap },
         Ty::Buf { cap } => Type::Buf { cap: *cap },
         Ty::Ptr { .. } => Type::Ptr,
-        Ty::Struct(name) => structure(program, program.struct_def(name)?, depth)?,
+        Ty::Struct(name) => structure(program, program.struct_def(name)?, depth),
         Ty::Array { elem, len } => Type::Array { elem: Box::new(inner(elem)?), len: *len },
         Ty::Tuple(items) => {
             let items = items.iter().map(|t| Some((None, inner(t)?))).collect::<Option<Vec<_>>>()?;
@@ -54,14 +54,14 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
     })
 }
 
-fn structure(program: &Program, def: &hir::StructDef, depth: u32) -> Option<Type> {
+fn structure(program: &Program, def: &hir::StructDef, depth: u32) -> Type {
     let mut fields = Vec::new();
     for f in &def.fields {
         // Members whose type is not known here are not shown.
         let Some(ty) = nested(program, &f.ty, depth + 1) else { continue };
         fields.push(Field { name: Some(f.name.clone()), offset: f.offset, ty, bits: f.bits });
     }
-    Some(Type::Struct { name: def.name.clone(), fields, size: def.size })
+    Type::Struct { name: def.name.clone(), fields, size: def.size }
 }
 
 /// The artifact's name for a stack mode.
@@ -77,7 +77,11 @@ pub(crate) fn stack_mode(mode: hir::StackMode) -> StackMode {
 pub(crate) fn agg_signed(agg: &Agg) -> bool {
     match agg {
         Agg::Count | Agg::Hist { .. } | Agg::Lhist { .. } => false,
-        Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } | Agg::Stats { signed } => *signed,
+        Agg::Sum { signed }
+        | Agg::Min { signed }
+        | Agg::Max { signed }
+        | Agg::Avg { signed }
+        | Agg::Stats { signed } => *signed,
     }
 }
 

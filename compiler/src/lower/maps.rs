@@ -88,7 +88,8 @@ impl Cx<'_, '_> {
     ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
         if matches!(ty, Ty::Agg(_)) && self.kernel {
-            return self.not_yet(e.span, "reading an aggregate in a kernel probe (its parts on other CPUs are not seen)");
+            return self
+                .not_yet(e.span, "reading an aggregate in a kernel probe (its parts on other CPUs are not seen)");
         }
         if !in_register(&ty) {
             return self.not_yet(e.span, "this map's value as a number");
@@ -331,7 +332,14 @@ impl Cx<'_, '_> {
     }
 
     /// `@m[k]++` as a value.
-    pub(crate) fn map_inc(&mut self, map: MapRef, key: Option<&Expr>, delta: i64, prefix: bool, span: Span) -> R<Value> {
+    pub(crate) fn map_inc(
+        &mut self,
+        map: MapRef,
+        key: Option<&Expr>,
+        delta: i64,
+        prefix: bool,
+        span: Span,
+    ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
         let (bytes, signed) = width(&ty);
         let result = self.new_var();

@@ -45,6 +45,13 @@ pub(crate) struct Remote {
     user: bool,
 }
 
+impl Remote {
+    /// At an address.
+    pub(crate) fn new(base: Value, user: bool) -> Self {
+        Self { base, member: None, extra: 0, user }
+    }
+}
+
 /// Where a value lies.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
@@ -85,7 +92,7 @@ impl Cx<'_, '_> {
 
     pub(crate) fn store(&mut self, bytes: u32, value: Value, m: Mem) {
         if m.align >= bytes || self.unaligned_loads(m) {
-            self.b.store(self.store_size(bytes), value, m.ptr, m.offset);
+            self.b.store(Size::of(bytes).unwrap_or(Size::B8), value, m.ptr, m.offset);
             return;
         }
         let mut rest = value;
@@ -147,10 +154,6 @@ impl Cx<'_, '_> {
         }
     }
 
-    pub(crate) fn remote(&self, base: Value, user: bool) -> Remote {
-        Remote { base, member: None, extra: 0, user }
-    }
-
     /// The address as an integer.
     pub(crate) fn remote_addr(&mut self, r: &Remote) -> Value {
         let mut address = r.base;
@@ -205,10 +208,10 @@ impl Cx<'_, '_> {
     fn place_inner(&mut self, e: &Expr) -> R<Option<Place>> {
         Ok(Some(match &e.kind {
             E::Deref(p) => self.deref_place(p)?,
-            E::Var(v) => match self.var_home(*v) {
-                Some(VarHome::Slot(slot)) => Place::Direct(Mem::new(self.b.slot_addr(slot), 0)),
-                _ => return Ok(None),
-            },
+            E::Var(v) => {
+                let Some(VarHome::Slot(slot)) = self.var_home(*v) else { return Ok(None) };
+                Place::Direct(Mem::new(self.b.slot_addr(slot), 0))
+            }
             E::Field { base, name, offset, .. } => match &base.ty {
                 Ty::Record(items) => {
                     let Some(index) = items.iter().position(|(n, _)| n == name) else { return Ok(None) };
@@ -252,7 +255,7 @@ impl Cx<'_, '_> {
             Ty::Ptr { space, .. } => *space,
             _ => HirSpace::Unknown,
         };
-        Ok(Place::Remote(self.remote(base, self.is_user(space))))
+        Ok(Place::Remote(Remote::new(base, self.is_user(space))))
     }
 
     fn field_place(&mut self, base: Place, base_ty: &Ty, name: &str, offset: u32) -> Place {
@@ -318,7 +321,7 @@ impl Cx<'_, '_> {
                 let address = self.remote_addr(&r);
                 let scaled = self.b.binary_imm(BinaryOp::Imul, i, i64::from(size));
                 let base = self.b.iadd(address, scaled);
-                Place::Remote(Remote { base, member: None, extra: 0, user: r.user })
+                Place::Remote(Remote::new(base, r.user))
             }
             Place::Direct(m) => {
                 let last = len.unwrap_or(1).saturating_sub(1);
@@ -372,17 +375,17 @@ impl Cx<'_, '_> {
             }
         };
         Ok(match bits {
-            Some((first, n)) => self.bit_field(raw, first, n, signed),
+            Some((first, n)) => self.bit_field(raw, first, n),
             None if matches!(ty, Ty::Bool) => self.b.icmp_imm(Cond::Ne, raw, 0),
             None => raw,
         })
     }
 
-    fn bit_field(&mut self, raw: Value, first: u8, n: u8, signed: bool) -> Value {
+    /// Bits of a word, never sign-extended: as bpftrace reads bit-fields.
+    fn bit_field(&mut self, raw: Value, first: u8, n: u8) -> Value {
         let up = 64 - i64::from(first) - i64::from(n);
         let shifted = if up > 0 { self.b.binary_imm(BinaryOp::Shl, raw, up) } else { raw };
-        let op = if signed { BinaryOp::Ashr } else { BinaryOp::Lshr };
-        self.b.binary_imm(op, shifted, 64 - i64::from(n))
+        self.b.binary_imm(BinaryOp::Lshr, shifted, 64 - i64::from(n))
     }
 
     /// The program's context as packets and joins see it.

@@ -44,7 +44,7 @@ use crate::{
     ir::{Function, Target},
     place::Side,
 };
-use cx::{Cx, R, Subject, VarHome};
+use cx::{Cx, Subject, VarHome};
 use layout::in_register;
 use std::collections::BTreeSet;
 use weftrace_lang::{
@@ -73,7 +73,7 @@ pub fn lower_probe<'a>(
     let mut cx = Cx::new(module, name, ir_target, subject, probe.span);
     cx.probe = Some(probe);
     cx.target = Some(target);
-    declare_vars(&mut cx, probe)?;
+    declare_vars(&mut cx, probe);
     if let Some(predicate) = &probe.predicate {
         let (yes, no) = (cx.block(), cx.block());
         cx.with_temps(|cx| cx.branch(predicate, yes, no))?;
@@ -81,13 +81,18 @@ pub fn lower_probe<'a>(
         cx.leave();
         cx.start(yes);
     }
-    zero_vars(&mut cx, probe)?;
+    zero_vars(&mut cx, probe);
     cx.block_stmts(&probe.body)?;
     Ok(cx.finish())
 }
 
 /// Lowers an expression of a join (filter, total, keep) to a handler that gives its value, 0 where the join is not concerned.
-pub fn lower_join_expr<'a>(module: &mut Module<'a>, join: &'a JoinDef, e: &'a Expr, name: &str) -> Result<Function, Box<Diagnostic>> {
+pub fn lower_join_expr<'a>(
+    module: &mut Module<'a>,
+    join: &'a JoinDef,
+    e: &'a Expr,
+    name: &str,
+) -> Result<Function, Box<Diagnostic>> {
     let mut cx = Cx::new(module, name, Target::Native, Subject::Join(join), e.span);
     let value = if in_register(&e.ty) {
         cx.scalar(e)?
@@ -97,7 +102,7 @@ pub fn lower_join_expr<'a>(module: &mut Module<'a>, join: &'a JoinDef, e: &'a Ex
     Ok(cx.finish_with(value))
 }
 
-fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
+fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {
     for var in &probe.vars {
         let home = if in_register(&var.ty) {
             VarHome::Ssa(cx.new_var())
@@ -108,10 +113,9 @@ fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
         };
         cx.vars.push(home);
     }
-    Ok(())
 }
 
-fn zero_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
+fn zero_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {
     let unwritten: BTreeSet<VarRef> = assigned::read_before_written(probe);
     for var in unwritten {
         if let Some(VarHome::Slot(slot)) = cx.var_home(var) {
@@ -120,5 +124,4 @@ fn zero_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) -> R<()> {
             cx.b.fill(address, 0, size);
         }
     }
-    Ok(())
 }

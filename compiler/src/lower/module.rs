@@ -40,7 +40,12 @@ pub struct Module<'a> {
 
 impl<'a> Module<'a> {
     /// Lays out maps and streams. What cannot be laid out (after an error of the checker) is reported.
-    pub fn new(program: &'a Program, world: &'a dyn World, placement: &'a Placement, diagnostics: &mut Vec<Diagnostic>) -> Self {
+    pub fn new(
+        program: &'a Program,
+        world: &'a dyn World,
+        placement: &'a Placement,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) -> Self {
         let mut module =
             Self { program, world, placement, maps: vec![], actions: vec![], streams: vec![], packet_needs: 0 };
         for (index, def) in program.maps.iter().enumerate() {
@@ -178,7 +183,12 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
 
 /// Stands for a map whose type was already reported, so that indexes stay.
 fn placeholder(def: &hir::MapDef) -> MapSpec {
-    MapSpec { name: format!("@{}", def.name), role: Role::Script, place: place(def.span), ..internal_spec(Role::Config, Home::User) }
+    MapSpec {
+        name: format!("@{}", def.name),
+        role: Role::Script,
+        place: place(def.span),
+        ..internal_spec(Role::Config, Home::User)
+    }
 }
 
 /// A span as the artifact keeps it.

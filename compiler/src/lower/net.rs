@@ -3,7 +3,7 @@
 use super::{
     cx::{Cx, R},
     layout::in_register,
-    mem::{Mem, Place},
+    mem::{Mem, Place, Remote},
 };
 use crate::{
     ir::{BinaryOp, Block, Cond, Helper, Value},
@@ -31,7 +31,7 @@ impl Cx<'_, '_> {
                 _ => self.not_yet(e.span, "ntop() with these arguments"),
             },
             E::Call { func: Func::Macaddr, args } => match args.as_slice() {
-                [bytes] => self.raw_bytes(bytes, dst, 6).map(|_| ()),
+                [bytes] => self.raw_bytes(bytes, dst, 6),
                 _ => self.not_yet(e.span, "macaddr() with these arguments"),
             },
             E::Cast(inner) => self.into(inner, dst, &e.ty, zeroed),
@@ -72,7 +72,7 @@ impl Cx<'_, '_> {
         if let Ty::Ptr { space, .. } = &e.ty {
             let user = self.is_user(*space);
             let base = self.scalar(e)?;
-            let remote = self.remote(base, user);
+            let remote = Remote::new(base, user);
             return self.read_remote(dst, len, &remote, e.span);
         }
         match self.place(e)? {
@@ -90,7 +90,7 @@ impl Cx<'_, '_> {
     }
 
     /// `pton("…")` where an address is wanted.
-    pub(crate) fn inet_bytes_into(&mut self, bytes: &[u8], dst: Mem, zeroed: bool) -> R<()> {
+    pub(crate) fn inet_bytes_into(&mut self, bytes: &[u8], dst: Mem, zeroed: bool) {
         if !zeroed {
             self.fill(dst, 20);
         }
@@ -99,11 +99,16 @@ impl Cx<'_, '_> {
         if !bytes.is_empty() {
             self.b.store_data(&bytes[..bytes.len().min(16)], dst.ptr, dst.offset + 4);
         }
-        Ok(())
     }
 
     /// Whether an address lies in a network; an absent one neither does nor does not.
-    pub(crate) fn branch_in_net(&mut self, addr: &Expr, net: Net<'_>, (inside, outside): (Block, Block), absent: Block) -> R<()> {
+    pub(crate) fn branch_in_net(
+        &mut self,
+        addr: &Expr,
+        net: Net<'_>,
+        (inside, outside): (Block, Block),
+        absent: Block,
+    ) -> R<()> {
         if let E::Packet(name) = &addr.kind
             && let Some(row) = packet::field(name)
             && let packet::Read::Bytes(offset) = row.read
@@ -135,6 +140,7 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
+    #[allow(clippy::many_single_char_names, reason = "bytes of an address")]
     fn match_prefix(&mut self, m: Mem, (family, net, prefix): Net<'_>, inside: Block, outside: Block) {
         let size = if i64::from(family) == AF_INET6 { 16u32 } else { 4 };
         let prefix = u32::from(prefix).min(size * 8);
@@ -173,7 +179,9 @@ impl Cx<'_, '_> {
     /// bpf_get_socket_cookie makes the cookie if there is none; it takes BTF-typed pointers only.
     pub(crate) fn socket_cookie(&mut self, sk: Value, span: Span) -> R<Value> {
         let index = self.probe_index();
-        let btf = index.and_then(|i| self.m.placement.units.get(i)).is_some_and(|u| u.side == Side::Kernel(ProgType::TracingRawTp));
+        let btf = index
+            .and_then(|i| self.m.placement.units.get(i))
+            .is_some_and(|u| u.side == Side::Kernel(ProgType::TracingRawTp));
         if !btf {
             return self.not_yet(span, "sock_cookie() outside of rawtracepoint probes");
         }

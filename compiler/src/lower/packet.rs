@@ -164,16 +164,23 @@ impl Cx<'_, '_> {
     // Headers.
 
     /// `http.header["name"]` as a string: its length, or negative if there is no such header.
-    pub(crate) fn header_into(&mut self, headers: &Expr, name: &str, dst: Mem, cap: u32, zeroed: bool, span: Span) -> R<Value> {
+    pub(crate) fn header_into(
+        &mut self,
+        headers: &Expr,
+        name: &str,
+        dst: Mem,
+        cap: u32,
+        zeroed: bool,
+        span: Span,
+    ) -> R<Value> {
         if !zeroed {
             self.fill(dst, cap);
         }
-        let (ptr, len) = match &headers.kind {
-            E::Packet(field) => self.packet_slice(field, headers.span)?,
-            _ => {
-                let m = self.memory_of(headers)?;
-                (self.addr(m), self.iconst(i64::from(abi::HEADERS_CAP)))
-            }
+        let (ptr, len) = if let E::Packet(field) = &headers.kind {
+            self.packet_slice(field, headers.span)?
+        } else {
+            let m = self.memory_of(headers)?;
+            (self.addr(m), self.iconst(i64::from(abi::HEADERS_CAP)))
         };
         let wanted = name.to_ascii_lowercase().into_bytes();
         if wanted.is_empty() {

@@ -49,32 +49,37 @@ impl Cx<'_, '_> {
         if n == 0 {
             return Ok(self.iconst(0));
         }
-        self.merge(|cx, same, differs| cx.branch_equal(a, b, n, same, differs), |cx| Ok(cx.iconst(0)), |cx| Ok(cx.iconst(1)))
+        self.merge(
+            |cx, same, differs| cx.branch_equal(a, b, n, same, differs),
+            |cx| Ok(cx.iconst(0)),
+            |cx| Ok(cx.iconst(1)),
+        )
     }
 
     /// `strcontains(haystack, needle)`
     pub(crate) fn strcontains(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
         let [haystack, needle] = args else { return self.not_yet(e.span, "strcontains() with these arguments") };
         let cap = self.size_of(&haystack.ty, haystack.span)?;
+        let until_nul = |s: &'_ str| s.find('\0').unwrap_or(s.len());
         let literal = match &needle.kind {
-            E::Str(s) if s.is_empty() => return Ok(self.iconst(1)),
-            E::Str(s) if s.len() as u32 > cap => return Ok(self.iconst(0)),
-            E::Str(s) => Some(s.as_bytes()),
+            E::Str(s) if until_nul(s) == 0 => return Ok(self.iconst(1)),
+            E::Str(s) if until_nul(s) as u32 > cap => return Ok(self.iconst(0)),
+            E::Str(s) => Some(&s.as_bytes()[..until_nul(s)]),
             _ => None,
         };
         let last = cap - literal.map_or(1, |l| l.len() as u32);
         let needle_cap = self.size_of(&needle.ty, needle.span)?;
         if self.kernel && literal.is_none() && u64::from(cap) * u64::from(needle_cap) > MAX_KERNEL_STEPS {
-            return self.not_yet(needle.span, "searching a long string for one that is not a literal in a kernel probe");
+            return self
+                .not_yet(needle.span, "searching a long string for one that is not a literal in a kernel probe");
         }
         let text = self.text(haystack)?;
-        let (hay, _) = self.in_memory(text, haystack)?;
-        let wanted = match literal {
-            Some(_) => None,
-            None => {
-                let text = self.text(needle)?;
-                Some(self.in_memory(text, needle)?.0)
-            }
+        let (hay, _) = self.in_memory(&text, haystack)?;
+        let wanted = if literal.is_some() {
+            None
+        } else {
+            let text = self.text(needle)?;
+            Some(self.in_memory(&text, needle)?.0)
         };
         let start = self.addr(hay);
         let (found, missing) = (self.block(), self.block());
@@ -82,9 +87,13 @@ impl Cx<'_, '_> {
         self.count_up(last + 1, missing, |cx, i, next| match (literal, wanted) {
             (Some(bytes), _) => {
                 let p = cx.b.ptr_index(start, i, last);
+                let first = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });
+                let inside = cx.block();
+                cx.brif(first, inside, missing);
+                cx.start(inside);
                 cx.match_here(bytes, p, found, next);
             }
-            (None, Some(wanted)) => cx.match_memory((start, i, cap), (wanted, needle_cap), found, next),
+            (None, Some(wanted)) => cx.match_memory((start, i, cap), (wanted, needle_cap), (found, missing), next),
             (None, None) => cx.jump(next),
         });
         self.start(found);
@@ -118,7 +127,13 @@ impl Cx<'_, '_> {
     }
 
     /// Whether the string `needle` stands at position `at` of the string at `start`, NULs not counted.
-    fn match_memory(&mut self, (start, at, cap): (Value, Value, u32), (needle, needle_cap): (Mem, u32), found: Block, next: Block) {
+    fn match_memory(
+        &mut self,
+        (start, at, cap): (Value, Value, u32),
+        (needle, needle_cap): (Mem, u32),
+        (found, missing): (Block, Block),
+        next: Block,
+    ) {
         let base = self.addr(needle);
         self.count_up(needle_cap, found, |cx, j, more| {
             let p = cx.b.ptr_index(base, j, needle_cap - 1);
@@ -132,6 +147,9 @@ impl Cx<'_, '_> {
             cx.start(inside);
             let q = cx.b.ptr_index(start, k, cap - 1);
             let have = cx.load(1, false, Mem { ptr: q, offset: 0, align: 1 });
+            let goes_on = cx.block();
+            cx.brif(have, goes_on, missing);
+            cx.start(goes_on);
             let differs = cx.b.icmp(Cond::Ne, have, want);
             cx.brif(differs, next, more);
         });

@@ -11,6 +11,9 @@ use weftrace_lang::{
     span::Span,
 };
 
+/// Strings of this capacity and more (bpftrace's default) always keep their NUL.
+const UNCUT_CAP: u32 = 1024;
+
 impl Cx<'_, '_> {
     /// Writes a string of at most `cap` bytes with its NUL; the rest becomes zero.
     pub(crate) fn string_into(&mut self, e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
@@ -93,14 +96,13 @@ impl Cx<'_, '_> {
     /// `str(p[, n])`
     fn str_call(&mut self, args: &[Expr], e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
         let Some(p) = args.first() else { return self.not_yet(e.span, "str() without a pointer") };
+        // With a length: that many bytes, the NUL among them.
         let size = match args.get(1) {
-            None => self.iconst(i64::from(cap)),
-            // n bytes and the NUL.
-            Some(Expr { kind: E::Int(n), .. }) => self.iconst(n.saturating_add(1).clamp(1, i64::from(cap.max(1)))),
+            None => None,
+            Some(Expr { kind: E::Int(n), .. }) => Some(self.iconst((*n).clamp(0, i64::from(cap)))),
             Some(n) => {
                 let n = self.scalar(n)?;
-                let n = self.b.binary_imm(BinaryOp::Iadd, n, 1);
-                self.at_most(n, cap)
+                Some(self.at_most(n, cap))
             }
         };
         if let E::TraceArg { offset, data_loc: true, .. } = &p.kind {
@@ -109,13 +111,13 @@ impl Cx<'_, '_> {
         if let Ty::Ptr { space, .. } = &p.ty {
             let user = self.is_user(*space);
             let base = self.scalar(p)?;
-            let remote = self.remote(base, user);
+            let remote = Remote::new(base, user);
             return self.read_str(&remote, dst, cap, size, zeroed, e.span);
         }
         if in_register(&p.ty) {
             let base = self.scalar(p)?;
             let user = self.is_user(weftrace_lang::hir::Space::Unknown);
-            let remote = self.remote(base, user);
+            let remote = Remote::new(base, user);
             return self.read_str(&remote, dst, cap, size, zeroed, e.span);
         }
         match &p.kind {
@@ -124,11 +126,26 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn read_str(&mut self, r: &Remote, dst: Mem, cap: u32, size: Value, zeroed: bool, span: Span) -> R<()> {
-        if !zeroed {
-            self.fill(dst, cap);
+    /// Reads at most `size` bytes with the NUL; without a size as many characters as there is room for, without a NUL if it
+    /// is full, which is how a string tells that it was cut.
+    fn read_str(&mut self, r: &Remote, dst: Mem, cap: u32, size: Option<Value>, zeroed: bool, span: Span) -> R<()> {
+        if let Some(size) = size {
+            if !zeroed {
+                self.fill(dst, cap);
+            }
+            return self.read_remote_str(dst, size, r, span).map(|_| ());
         }
-        self.read_remote_str(dst, size, r, span).map(|_| ())
+        if cap >= UNCUT_CAP {
+            // The copy would cost more than the last character is worth.
+            let size = self.iconst(i64::from(cap));
+            return self.read_str(r, dst, cap, Some(size), zeroed, span);
+        }
+        let whole = self.temp(cap + 1);
+        self.fill(whole, cap + 1);
+        let size = self.iconst(i64::from(cap) + 1);
+        self.read_remote_str(whole, size, r, span)?;
+        self.copy(dst, whole, cap);
+        Ok(())
     }
 
     /// A string in a tracepoint's record: at a fixed offset, or where `__data_loc` says.
@@ -148,8 +165,8 @@ impl Cx<'_, '_> {
             _ => cap,
         };
         let size = self.iconst(i64::from(cap_here));
-        let remote = self.remote(base, false);
-        self.read_str(&remote, dst, cap, size, zeroed, e.span)
+        let remote = Remote::new(base, false);
+        self.read_str(&remote, dst, cap, Some(size), zeroed, e.span)
     }
 
     /// A string that lies somewhere: a variable, a member of a struct, a map's value.
@@ -161,9 +178,16 @@ impl Cx<'_, '_> {
             _ => return self.not_yet(e.span, "this value as a string"),
         };
         match self.place(e)? {
+            // A character array may lack the NUL.
+            Some(Place::Remote(r)) if have < UNCUT_CAP && have <= cap => {
+                if !zeroed {
+                    self.fill(dst.at(have), cap - have);
+                }
+                self.read_str(&r, dst, have, None, zeroed, e.span)
+            }
             Some(Place::Remote(r)) => {
                 let size = self.iconst(i64::from(cap.min(have)));
-                self.read_str(&r, dst, cap, size, zeroed, e.span)
+                self.read_str(&r, dst, cap, Some(size), zeroed, e.span)
             }
             Some(Place::Direct(m)) => {
                 let m = if matches!(e.ty, Ty::Buf { .. }) { m.at(4) } else { m };
@@ -184,6 +208,11 @@ impl Cx<'_, '_> {
 
     /// `buf(p, n)`: u32 length, then the bytes.
     pub(crate) fn buf_into(&mut self, e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
+        if let E::Cast(inner) = &e.kind
+            && matches!(inner.ty, Ty::Buf { .. })
+        {
+            return self.buf_into(inner, dst, cap, zeroed);
+        }
         let E::Call { func: Func::Buf, args } = &e.kind else {
             return self.copy_converted(e, dst, &Ty::Buf { cap }, zeroed);
         };
@@ -204,7 +233,7 @@ impl Cx<'_, '_> {
         if in_register(&p.ty) {
             let user = matches!(&p.ty, Ty::Ptr { space, .. } if self.is_user(*space));
             let base = self.scalar(p)?;
-            let remote = self.remote(base, user);
+            let remote = Remote::new(base, user);
             return self.read_remote_dyn(body, len, &remote, e.span);
         }
         let have = self.size_of(&p.ty, p.span)?;

@@ -14,7 +14,7 @@ pub(crate) use uses::{MapUse, Uses};
 use weftrace_artifact::{map::Home, program::ProgType};
 use weftrace_lang::{
     diag::Diagnostic,
-    hir::{Func, ExprKind, Program, ProbeDef, Provider},
+    hir::{ExprKind, Func, ProbeDef, Program, Provider},
 };
 
 /// What the placement depends on besides the script.
@@ -102,7 +102,9 @@ fn class(probe: &ProbeDef) -> Class {
         Some(Provider::Profile { .. }) => Class::Kernel(ProgType::PerfEvent),
         Some(Provider::Pcap { .. }) => Class::Native("packets are analysed in user space"),
         Some(Provider::Join { .. }) => Class::Native("join results are made in user space"),
-        Some(Provider::Begin | Provider::End | Provider::Interval { .. } | Provider::Signal { .. }) | None => Class::Neutral,
+        Some(Provider::Begin | Provider::End | Provider::Interval { .. } | Provider::Signal { .. }) | None => {
+            Class::Neutral
+        }
     }
 }
 
@@ -147,7 +149,19 @@ fn place_probe(program: &Program, probe: &ProbeDef, uses: Uses, kernel: &[MapUse
     Unit { side, reason, uses }
 }
 
-fn place_neutral(program: &Program, probe: &ProbeDef, uses: &Uses, kernel: &[MapUse], options: &Options) -> (Side, String) {
+/// Whether every probe that has its place by its provider has it in the kernel.
+fn kernel_alone(program: &Program) -> bool {
+    let classes = || program.probes.iter().map(class);
+    classes().any(|c| matches!(c, Class::Kernel(_))) && !classes().any(|c| matches!(c, Class::Native(_)))
+}
+
+fn place_neutral(
+    program: &Program,
+    probe: &ProbeDef,
+    uses: &Uses,
+    kernel: &[MapUse],
+    options: &Options,
+) -> (Side, String) {
     let ty = match probe.targets.first().map(|t| &t.provider) {
         Some(Provider::Interval { .. }) => ProgType::PerfEvent,
         // Run by BPF_PROG_TEST_RUN.
@@ -171,6 +185,10 @@ fn place_neutral(program: &Program, probe: &ProbeDef, uses: &Uses, kernel: &[Map
     }
     match (0..kernel.len()).find(|&i| shared(i)) {
         Some(i) => (Side::Kernel(ty), format!("shares @{} with kernel programs", program.maps[i].name)),
+        // Generating native code costs more to start (1 ms, 2 MB) than one more program.
+        None if kernel_alone(program) && !uses.maps.iter().any(|m| m.any()) => {
+            (Side::Kernel(ty), "the rest runs in the kernel".to_owned())
+        }
         None => (Side::Native, "needs nothing of the kernel".to_owned()),
     }
 }

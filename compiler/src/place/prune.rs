@@ -15,8 +15,12 @@ const MAIN: FileId = FileId(0);
 /// For each probe: whether it only feeds streams and maps that no other probe and no join reads.
 pub(super) fn unread(program: &Program, uses: &[Uses]) -> Vec<bool> {
     let effects: Vec<Effects> = program.probes.iter().map(effects).collect();
-    let mut kept: Vec<bool> =
-        program.probes.iter().zip(&effects).map(|(p, e)| p.span.file == MAIN || e.acts || reads_streams(program, e)).collect();
+    let mut kept: Vec<bool> = program
+        .probes
+        .iter()
+        .zip(&effects)
+        .map(|(p, e)| p.span.file == MAIN || e.acts || reads_streams(program, e))
+        .collect();
     // A probe that writes a map which a kept one reads is kept too, and so on.
     loop {
         let more: Vec<usize> = (0..kept.len()).filter(|&i| !kept[i] && feeds_kept(i, uses, &kept)).collect();
@@ -32,7 +36,8 @@ pub(super) fn unread(program: &Program, uses: &[Uses]) -> Vec<bool> {
 fn feeds_kept(probe: usize, uses: &[Uses], kept: &[bool]) -> bool {
     uses[probe].maps.iter().enumerate().any(|(map, mine)| {
         let writes = mine.write || mine.aggregate;
-        writes && (0..kept.len()).any(|other| kept[other] && (uses[other].maps[map].read || uses[other].maps[map].whole))
+        writes
+            && (0..kept.len()).any(|other| kept[other] && (uses[other].maps[map].read || uses[other].maps[map].whole))
     })
 }
 
@@ -59,6 +64,7 @@ fn effects(probe: &ProbeDef) -> Effects {
 
 /// Whether a join reads one of the streams.
 fn reads_streams(program: &Program, effects: &Effects) -> bool {
-    let read = |stream| program.joins.iter().any(|j| j.anchor == stream || j.legs.iter().any(|leg| leg.stream == stream));
+    let read =
+        |stream| program.joins.iter().any(|j| j.anchor == stream || j.legs.iter().any(|leg| leg.stream == stream));
     effects.emits.iter().any(|s| read(*s))
 }

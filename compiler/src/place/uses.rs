@@ -1,7 +1,7 @@
 //! What a probe's body does with maps and builtins.
 
 use super::walk::{self, Node};
-use weftrace_lang::hir::{self, Action, ExprKind as E, Func, Program, ProbeDef, StmtKind as S, Ty};
+use weftrace_lang::hir::{self, Action, ExprKind as E, Func, ProbeDef, Program, StmtKind as S, Ty};
 
 /// What a body does to one map; printing, clearing and zeroing are actions of user space and do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,10 @@ use weftrace_lang::hir::{Action, Agg, ExprKind, Func, MapRef, Program, Space, St
 #[test]
 fn arguments_are_laid_out_by_their_types() {
     let tuple = e(ExprKind::Tuple(vec![pid(), comm()]), Ty::Tuple(vec![Ty::U32, STR16]));
-    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![cast(int(5), Ty::U8), int(-1), tuple])])]));
+    let lowered = lower(&program(
+        vec![],
+        vec![probe(raw_tp(), vec![], vec![printf(vec![cast(int(5), Ty::U8), int(-1), tuple])])],
+    ));
     let action = &lowered.actions[0];
     assert_eq!(action.args.iter().map(|f| f.offset).collect::<Vec<_>>(), [0, 8, 16]);
     assert_eq!(action.size, 40);
@@ -21,18 +24,21 @@ fn arguments_are_laid_out_by_their_types() {
 
 #[test]
 fn side_effects_happen_in_order_of_writing() {
-    let body = vec![set_var(0, text("one")), printf(vec![
-        var(0, STR16),
-        e(
-            ExprKind::Block(Box::new(weftrace_lang::hir::Block {
-                stmts: vec![set_var(0, text("two"))],
-                tail: Some(Box::new(int(2))),
-                span: SP,
-            })),
-            Ty::I64,
-        ),
-        var(0, STR16),
-    ])];
+    let body = vec![
+        set_var(0, text("one")),
+        printf(vec![
+            var(0, STR16),
+            e(
+                ExprKind::Block(Box::new(weftrace_lang::hir::Block {
+                    stmts: vec![set_var(0, text("two"))],
+                    tail: Some(Box::new(int(2))),
+                    span: SP,
+                })),
+                Ty::I64,
+            ),
+            var(0, STR16),
+        ]),
+    ];
     let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![STR16], body)]));
     let mut host = lowered.host();
     lowered.run(0, &mut host);
@@ -45,12 +51,16 @@ fn side_effects_happen_in_order_of_writing() {
 fn map_actions_name_their_map() {
     let p = program(
         vec![agg("a", Some(Ty::U32), Agg::Count), map("p", Some(Ty::U32), Ty::I64)],
-        vec![probe(raw_tp(), vec![], vec![
-            action(Action::PrintMap { map: MapRef(0), top: 5, div: 2 }, vec![]),
-            action(Action::Clear { map: MapRef(0) }, vec![]),
-            action(Action::PrintMapValue { map: MapRef(0) }, vec![pid(), get(0, Some(pid()), Ty::U64)]),
-            action(Action::PrintMapValue { map: MapRef(1) }, vec![pid(), get(1, Some(pid()), Ty::I64)]),
-        ])],
+        vec![probe(
+            raw_tp(),
+            vec![],
+            vec![
+                action(Action::PrintMap { map: MapRef(0), top: 5, div: 2 }, vec![]),
+                action(Action::Clear { map: MapRef(0) }, vec![]),
+                action(Action::PrintMapValue { map: MapRef(0) }, vec![pid(), get(0, Some(pid()), Ty::U64)]),
+                action(Action::PrintMapValue { map: MapRef(1) }, vec![pid(), get(1, Some(pid()), Ty::I64)]),
+            ],
+        )],
     );
     let lowered = lower(&p);
     let mut host = lowered.host();
@@ -70,7 +80,11 @@ fn emitted_records_have_the_streams_layout() {
         streams: vec![stream("tcp.connect", fields)],
         ..program(
             vec![],
-            vec![probe(raw_tp(), vec![], vec![s(StmtKind::Emit { stream: StreamRef(0), fields: vec![arg(0), comm(), int(80)] })])],
+            vec![probe(
+                raw_tp(),
+                vec![],
+                vec![s(StmtKind::Emit { stream: StreamRef(0), fields: vec![arg(0), comm(), int(80)] })],
+            )],
         )
     };
     let lowered = lower(&p);
@@ -86,8 +100,10 @@ fn emitted_records_have_the_streams_layout() {
 fn join_reads_strings_until_null() {
     let char_ptr = Ty::Ptr { to: Box::new(Ty::U8), space: Space::User };
     let argv = e(ExprKind::Arg(0), Ty::Ptr { to: Box::new(char_ptr), space: Space::User });
-    let lowered =
-        lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![action(Action::Join { separator: ",".into() }, vec![argv])])]));
+    let lowered = lower(&program(
+        vec![],
+        vec![probe(raw_tp(), vec![], vec![action(Action::Join { separator: ",".into() }, vec![argv])])],
+    ));
     let Type::Array { elem, .. } = &lowered.actions[0].args[0].ty else { panic!("an array of strings") };
     let cap = elem.size() as usize;
     let mut host = lowered.host();

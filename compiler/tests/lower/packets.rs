@@ -81,7 +81,11 @@ fn networks_match_by_prefix() {
     let src = |a: [u8; 4]| move |c: &mut Vec<u8>| put(c, at("ip.src"), &a);
     for (prefix, inside) in [(8, true), (12, true), (13, false), (32, false), (0, true)] {
         assert_eq!(passes(&in_net([10, 16, 0, 1], prefix, true), layer::IP, src([10, 24, 3, 4])), inside, "/{prefix}");
-        assert_eq!(passes(&in_net([10, 16, 0, 1], prefix, false), layer::IP, src([10, 24, 3, 4])), !inside, "not /{prefix}");
+        assert_eq!(
+            passes(&in_net([10, 16, 0, 1], prefix, false), layer::IP, src([10, 24, 3, 4])),
+            !inside,
+            "not /{prefix}"
+        );
     }
     assert!(!passes(&in_net([0; 4], 0, true), layer::IPV6, |_| {}));
     assert!(!passes(&in_net([1, 0, 0, 0], 8, false), layer::IPV6, |_| {}));
@@ -109,8 +113,10 @@ fn with_text(host: &mut Host, offset: usize, bytes: &[u8]) {
 fn text_fields_compare_copy_and_measure() {
     let method = || packet("http.request.method", Ty::Str { cap: 16 });
     let is = |lit: &str, equal| cast(str_eq(method(), text(lit), lit.len() as u32 + 1, equal), Ty::U64);
-    let lowered =
-        lower(&program(vec![], vec![probe(pcap(), vec![], vec![printf(vec![is("GET", true), is("GETX", true), is("PUT", false), method()])])]));
+    let lowered = lower(&program(
+        vec![],
+        vec![probe(pcap(), vec![], vec![printf(vec![is("GET", true), is("GETX", true), is("PUT", false), method()])])],
+    ));
     let mut host = lowered.host();
     view(&mut host, layer::HTTP_REQUEST, |_| {});
     with_text(&mut host, at("http.request.method"), b"GET");

@@ -1,8 +1,8 @@
 //! Lowers a program and runs its probes in the interpreter, before and after the optimiser.
 
+use crate::support::{bpf_door, kernel_exec};
 use std::collections::BTreeMap;
 use weftrace_artifact::{action::Action, map::MapSpec};
-use crate::support::{bpf_door, kernel_exec};
 use weftrace_compiler::{
     driver,
     ebpf::dump,
@@ -19,8 +19,8 @@ use weftrace_compiler::{
 };
 use weftrace_lang::{
     diag::Severity,
-    span::SourceMap,
     hir::{EnumDef, Program, StructDef, Ty},
+    span::SourceMap,
     world::{Answer, Feature, FnProto, TraceEvent, UserSymbol, World},
 };
 

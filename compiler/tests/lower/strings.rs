@@ -28,11 +28,22 @@ fn eval(expr: Expr, a: &str, b: &str) -> u64 {
 
 #[test]
 fn strings_compare_up_to_their_nul() {
-    for (a, lit, equal) in [("abc", "abc", true), ("abc", "abd", false), ("abcd", "abc", false), ("ab", "abc", false), ("", "", true), ("x", "", false)] {
+    for (a, lit, equal) in [
+        ("abc", "abc", true),
+        ("abc", "abd", false),
+        ("abcd", "abc", false),
+        ("ab", "abc", false),
+        ("", "", true),
+        ("x", "", false),
+    ] {
         let len = lit.len() as u32 + 1;
         assert_eq!(eval(str_eq(user_string(0), text(lit), len, true), a, ""), u64::from(equal), "{a} == {lit}");
         assert_eq!(eval(str_eq(text(lit), user_string(0), len, false), a, ""), u64::from(!equal), "{a} != {lit}");
-        assert_eq!(eval(str_eq(user_string(0), user_string(1), 80, true), a, lit), u64::from(equal), "{a} == {lit}, both read");
+        assert_eq!(
+            eval(str_eq(user_string(0), user_string(1), 80, true), a, lit),
+            u64::from(equal),
+            "{a} == {lit}, both read"
+        );
     }
     let long = "x".repeat(60);
     assert_eq!(eval(str_eq(user_string(0), text(&long), 61, true), &long, ""), 1);
@@ -65,9 +76,27 @@ fn searching_and_measuring() {
     assert_eq!(eval(contains("hello"), "hello", ""), 1);
     assert_eq!(eval(contains(""), "hello", ""), 1);
     assert_eq!(eval(contains("lo!"), "hello", ""), 0);
-    let short = |n| call(Func::Str, vec![e(ExprKind::Arg(n), Ty::Ptr { to: Box::new(Ty::U8), space: Space::User })], Ty::Str { cap: 12 });
-    for (hay, needle, found) in [("hello", "ell", 1), ("hello", "hello", 1), ("hello", "elx", 0), ("hello", "lo!", 0), ("", "a", 0), ("a", "", 1), ("hellohell!", "hell!", 1)] {
-        assert_eq!(eval(call(Func::Strcontains, vec![short(0), short(1)], Ty::Bool), hay, needle), found, "{needle} in {hay}");
+    let short = |n| {
+        call(
+            Func::Str,
+            vec![e(ExprKind::Arg(n), Ty::Ptr { to: Box::new(Ty::U8), space: Space::User })],
+            Ty::Str { cap: 12 },
+        )
+    };
+    for (hay, needle, found) in [
+        ("hello", "ell", 1),
+        ("hello", "hello", 1),
+        ("hello", "elx", 0),
+        ("hello", "lo!", 0),
+        ("", "a", 0),
+        ("a", "", 1),
+        ("hellohell!", "hell!", 1),
+    ] {
+        assert_eq!(
+            eval(call(Func::Strcontains, vec![short(0), short(1)], Ty::Bool), hay, needle),
+            found,
+            "{needle} in {hay}"
+        );
     }
     let len = || call(Func::Strlen, vec![user_string(0)], Ty::U64);
     assert_eq!(eval(len(), "hello", ""), 5);
@@ -79,9 +108,9 @@ fn searching_and_measuring() {
 fn lengths_cut_strings() {
     let p = e(ExprKind::Arg(0), Ty::Ptr { to: Box::new(Ty::U8), space: Space::User });
     let str3 = call(Func::Str, vec![p.clone(), int(3)], Ty::Str { cap: 8 });
-    assert_eq!(eval(str3, "abcdef", "").to_le_bytes(), *b"abc\0\0\0\0\0");
+    assert_eq!(eval(str3, "abcdef", "").to_le_bytes(), *b"ab\0\0\0\0\0\0");
     let by_arg = call(Func::Str, vec![p, arg(2)], Ty::Str { cap: 8 });
-    assert_eq!(eval(by_arg, "abcdef", ""), 0, "argument 2 is 0: only the NUL");
+    assert_eq!(eval(by_arg, "abcdef", ""), 0, "argument 2 is 0: nothing");
 }
 
 #[test]
@@ -91,11 +120,15 @@ fn variables_hold_copies() {
         vec![probe(
             raw_tp(),
             vec![Ty::Str { cap: 24 }],
-            vec![set_var(0, comm()), iff(
-                str_eq(var(0, Ty::Str { cap: 24 }), text("sshd"), 5, true),
-                vec![set_var(0, text("other"))],
-                vec![],
-            ), printf(vec![var(0, Ty::Str { cap: 24 })])],
+            vec![
+                set_var(0, comm()),
+                iff(
+                    str_eq(var(0, Ty::Str { cap: 24 }), text("sshd"), 5, true),
+                    vec![set_var(0, text("other"))],
+                    vec![],
+                ),
+                printf(vec![var(0, Ty::Str { cap: 24 })]),
+            ],
         )],
     );
     let lowered = lower(&p);
@@ -115,7 +148,8 @@ fn buffers_carry_their_length() {
 
 #[test]
 fn failed_reads_are_empty_and_counted() {
-    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![user_string(0)]), s(StmtKind::Return)])]));
+    let lowered =
+        lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![user_string(0)]), s(StmtKind::Return)])]));
     let mut host = lowered.host();
     lowered.run(0, &mut host);
     assert_eq!(host.records[0].payload, [0; 80]);

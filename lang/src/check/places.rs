@@ -247,8 +247,12 @@ impl<'a> Checker<'a> {
             (f, t) if f == t => v,
             _ => {
                 let mut d = Diagnostic::error("bad-cast", span, format!("no cast from {} to {}", show(&from), show(&to)));
-                if let Ty::Struct(name) = &to {
-                    d = d.write(format!("(struct {name} *)"));
+                match &to {
+                    Ty::Struct(name) => d = d.write(format!("(struct {name} *)")),
+                    Ty::Ptr { .. } if matches!(from, Ty::Str { .. } | Ty::Array { .. } | Ty::Struct(_)) => {
+                        d = d.note("its address is written &…");
+                    }
+                    _ => {}
                 }
                 self.report(d);
                 return Val::error(span);

@@ -201,9 +201,12 @@ impl<'a> Checker<'a> {
         };
         if v.is_error() {
             let ghost = matches!(self.probe.args, ArgsCx::Ghost);
+            // Else it was computed from maps that have no type in this round: `@n = @n + 1`.
+            let wrong = self.sink.diags.iter().any(|d| d.severity == Severity::Error)
+                || matches!(v.e.kind, hir::ExprKind::MapGet { .. });
             let info = self.map_info(map);
             info.written = true;
-            info.poisoned |= op.is_none() && !ghost;
+            info.poisoned |= wrong && op.is_none() && !ghost;
             return None;
         }
         if let Some(Open { ty: Ty::Agg(agg), .. }) = &self.map_info(map).value

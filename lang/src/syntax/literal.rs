@@ -73,7 +73,8 @@ pub(super) fn number(text: &str) -> Result<ExprKind, LiteralError> {
     if let Some(exponent) = suffix.strip_prefix(['e', 'E']) {
         return scientific(text, value, exponent);
     }
-    let scaled = |table: &[(&str, u64)]| table.iter().find(|(s, _)| *s == suffix).map(|(_, factor)| value.checked_mul(*factor));
+    let scaled =
+        |table: &[(&str, u64)]| table.iter().find(|(s, _)| *s == suffix).map(|(_, factor)| value.checked_mul(*factor));
     if let Some(found) = scaled(DURATIONS) {
         return found.map(ExprKind::Duration).ok_or_else(|| too_large(text));
     }
@@ -214,9 +215,8 @@ fn text_of(bytes: Vec<u8>) -> String {
 /// The escape at `at` (a backslash): where it ends and its byte.
 fn escape(raw: &str, at: usize) -> (usize, Result<u8, LiteralError>) {
     let bytes = raw.as_bytes();
-    let run = |from: usize, most: usize, ok: fn(&u8) -> bool| {
-        bytes[from..].iter().take(most).take_while(|b| ok(b)).count()
-    };
+    let run =
+        |from: usize, most: usize, ok: fn(&u8) -> bool| bytes[from..].iter().take(most).take_while(|b| ok(b)).count();
     match bytes.get(at + 1) {
         Some(b'n') => (at + 2, Ok(b'\n')),
         Some(b't') => (at + 2, Ok(b'\t')),
@@ -277,7 +277,10 @@ pub(super) fn quote(text: &str) -> String {
 
 /// The largest unit that divides `value` exactly, as written.
 pub(super) fn with_unit(value: u64, units: &[(&str, u64)]) -> String {
-    let best = units.iter().filter(|(_, factor)| value.is_multiple_of(*factor) && value >= *factor).max_by_key(|(_, factor)| *factor);
+    let best = units
+        .iter()
+        .filter(|(_, factor)| value.is_multiple_of(*factor) && value >= *factor)
+        .max_by_key(|(_, factor)| *factor);
     match best {
         Some((unit, factor)) => format!("{}{unit}", value / factor),
         None => format!("{value}{}", units[0].0),

@@ -122,7 +122,10 @@ fn second_configs(items: &[Item]) -> Vec<Diagnostic> {
     let mut configs = items.iter().filter_map(|i| if let Item::Config(c) = i { Some(c.span) } else { None });
     let Some(first) = configs.next() else { return Vec::new() };
     configs
-        .map(|span| Diagnostic::error("duplicate-config", span, "a script has one config block").other(first, "the first is here"))
+        .map(|span| {
+            Diagnostic::error("duplicate-config", span, "a script has one config block")
+                .other(first, "the first is here")
+        })
         .collect()
 }
 

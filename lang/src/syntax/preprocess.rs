@@ -112,7 +112,8 @@ impl Preprocessor<'_> {
         }
         for level in std::mem::take(&mut self.levels) {
             self.diags.push(
-                Diagnostic::error("unclosed-conditional", level.span, "missing `#endif`").label("this conditional never ends"),
+                Diagnostic::error("unclosed-conditional", level.span, "missing `#endif`")
+                    .label("this conditional never ends"),
             );
         }
     }
@@ -228,8 +229,12 @@ impl Preprocessor<'_> {
             let close = after.find(')').map_or(after.len(), |n| n + 1);
             let body = strip_comments(&after[close..]);
             self.diags.push(
-                Diagnostic::error("function-macro", self.span(name_at, name_at + len + close), format!("`{name}` takes arguments: C macros can't here"))
-                    .write(format!("macro {name}{} {{ {} }}", &after[..close], body.trim())),
+                Diagnostic::error(
+                    "function-macro",
+                    self.span(name_at, name_at + len + close),
+                    format!("`{name}` takes arguments: C macros can't here"),
+                )
+                .write(format!("macro {name}{} {{ {} }}", &after[..close], body.trim())),
             );
             return;
         }

@@ -79,7 +79,14 @@ impl Recovery<'_, '_> {
     }
 
     /// Parses `start..end` by `rule`; on failure explains, unless the scan has. `hidden` are the groups to leave out.
-    fn parse_or_explain(&mut self, rule: Rule, start: usize, end: usize, place: Place, hidden: Option<&Groups>) -> bool {
+    fn parse_or_explain(
+        &mut self,
+        rule: Rule,
+        start: usize,
+        end: usize,
+        place: Place,
+        hidden: Option<&Groups>,
+    ) -> bool {
         let Some(text) = self.src.text.get(start..end) else { return false };
         let text = match hidden {
             Some(groups) => blank(text, start, groups),
@@ -174,7 +181,8 @@ impl Recovery<'_, '_> {
 
     fn join(&mut self, raw: &RawItem) -> Option<Item> {
         let groups = self.groups(raw.start, raw.end);
-        let head = self.parse_or_explain(Rule::item_join, raw.start, raw.end, Place::Item(ItemKind::Join), Some(&groups));
+        let head =
+            self.parse_or_explain(Rule::item_join, raw.start, raw.end, Place::Item(ItemKind::Join), Some(&groups));
         let item = if head { self.builder.kept_item() } else { None };
         let mut clauses: Vec<JoinClause> = Vec::new();
         for (start, end) in groups.into_iter().take(1) {

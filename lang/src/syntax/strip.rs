@@ -1,8 +1,8 @@
 //! Trees without places, so that two texts of one meaning compare equal.
 
 use crate::ast::{
-    Arg, AttachPoint, Block, CTypeDef, Expr, ExprKind, ForIter, Ident, IfExpr, Item, JoinClause, JoinClauseKind, Leg, MacroParam, Probe,
-    Script, Stmt, StmtKind, TypeExpr, TypeKind, TypeOperand,
+    Arg, AttachPoint, Block, CTypeDef, Expr, ExprKind, ForIter, Ident, IfExpr, Item, JoinClause, JoinClauseKind, Leg,
+    MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind, TypeOperand,
 };
 use crate::span::Span;
 
@@ -125,7 +125,9 @@ fn attach_point(a: &mut AttachPoint) {
 fn block(b: &mut Block) {
     b.span = Span::default();
     each(&mut b.stmts, stmt);
-    b.tail.iter_mut().for_each(|e| expr(e));
+    if let Some(tail) = &mut b.tail {
+        expr(tail);
+    }
 }
 
 fn fields(list: &mut [(Ident, Expr)]) {
@@ -196,7 +198,9 @@ fn expr(e: &mut Expr) {
         | ExprKind::PositionalCount
         | ExprKind::Var(_) => {}
         ExprKind::Map { name: _, key } => key.iter_mut().for_each(|k| each(k, expr)),
-        ExprKind::Unary { op: _, expr: inner } | ExprKind::IncDec { expr: inner, .. } | ExprKind::Comptime(inner) => expr(inner),
+        ExprKind::Unary { op: _, expr: inner } | ExprKind::IncDec { expr: inner, .. } | ExprKind::Comptime(inner) => {
+            expr(inner);
+        }
         ExprKind::TupleField { base, index: _ } => expr(base),
         ExprKind::Binary { op: _, left, right } => {
             expr(left);
@@ -204,7 +208,9 @@ fn expr(e: &mut Expr) {
         }
         ExprKind::Ternary { cond, then, otherwise } => {
             expr(cond);
-            then.iter_mut().for_each(|t| expr(t));
+            if let Some(then) = then {
+                expr(then);
+            }
             expr(otherwise);
         }
         ExprKind::Field { base, name, arrow: _ } => {
@@ -250,7 +256,9 @@ fn ty(t: &mut TypeExpr) {
         TypeKind::Ptr(inner) => ty(inner),
         TypeKind::Array(inner, size) => {
             ty(inner);
-            size.iter_mut().for_each(|s| expr(s));
+            if let Some(size) = size {
+                expr(size);
+            }
         }
         TypeKind::Tuple(list) => each(list, ty),
         TypeKind::Record(list) => each(list, |(name, t)| {

@@ -104,7 +104,9 @@ fn literals() {
     assert_eq!(kind("$12"), ExprKind::Positional(12));
     assert_eq!(kind("$#"), ExprKind::PositionalCount);
     assert_eq!(kind("true"), ExprKind::Bool(true));
-    for (value, units, text) in [(90_000_000_000, literal::DURATIONS, "90s"), (1536, literal::SIZES, "1536B"), (0, literal::SIZES, "0B")] {
+    for (value, units, text) in
+        [(90_000_000_000, literal::DURATIONS, "90s"), (1536, literal::SIZES, "1536B"), (0, literal::SIZES, "0B")]
+    {
         assert_eq!(literal::with_unit(value, units), text);
     }
 }
@@ -192,7 +194,9 @@ fn statements_of_weftrace() {
     assert!(matches!(base.kind, ExprKind::Field { .. }));
     let ExprKind::Call { name, .. } = kind("http.request(port=80)") else { panic!("no call") };
     assert_eq!(name.text, "http.request");
-    assert!(only_probe("kprobe:a { } else kprobe:b { } else kprobe:c { }").otherwise.is_some_and(|o| o.otherwise.is_some()));
+    assert!(
+        only_probe("kprobe:a { } else kprobe:b { } else kprobe:c { }").otherwise.is_some_and(|o| o.otherwise.is_some())
+    );
 }
 
 #[test]
@@ -231,7 +235,8 @@ fn conditionals_keep_offsets() {
 
 #[test]
 fn a_broken_probe_hides_nothing() {
-    let text = "kprobe:a { $x = ; $ok = 1; if (1) { $y = ; } $z = 1 }\nkprobe:b /pid = 1/ { $w = ; }\nkprobe:c { f(); }";
+    let text =
+        "kprobe:a { $x = ; $ok = 1; if (1) { $y = ; } $z = 1 }\nkprobe:b /pid = 1/ { $w = ; }\nkprobe:c { f(); }";
     let (script, diags) = parse(text, FileId::default());
     let codes: Vec<&str> = diags.iter().map(|d| d.code).collect();
     assert_eq!(codes, ["expected-expression", "expected-expression", "assign-in-condition", "expected-expression"]);

@@ -36,7 +36,11 @@ fn place(map: &SourceMap, span: Span) -> String {
     let (line, column) = map.line_col(span);
     let end = Span { start: span.end, ..span };
     let (end_line, end_column) = map.line_col(end);
-    if end_line == line { format!("{line}:{column}-{end_column}") } else { format!("{line}:{column}-{end_line}:{end_column}") }
+    if end_line == line {
+        format!("{line}:{column}-{end_column}")
+    } else {
+        format!("{line}:{column}-{end_line}:{end_column}")
+    }
 }
 
 /// Diagnostics as text: place, message, the marked text, notes.

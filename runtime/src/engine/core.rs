@@ -103,6 +103,11 @@ impl Core {
         self.exit.is_some() || self.output.is_some() || self.limit_reached()
     }
 
+    /// A `print(@m)` is waiting for what follows it.
+    pub(crate) fn print_waits(&self) -> bool {
+        self.pending.is_some()
+    }
+
     pub(super) fn limit_reached(&self) -> bool {
         !self.ending && self.options.count.is_some_and(|n| self.printed >= n)
     }
@@ -111,7 +116,9 @@ impl Core {
     pub(crate) fn record(&mut self, record: &[u8]) {
         let Some((header, payload)) = split(record) else { return self.count_malformed() };
         let artifact = Rc::clone(&self.artifact);
-        let Some(action) = artifact.actions.get(ActionId(header.action).0 as usize) else { return self.count_malformed() };
+        let Some(action) = artifact.actions.get(ActionId(header.action).0 as usize) else {
+            return self.count_malformed();
+        };
         if payload.len() < action.size as usize {
             return self.count_malformed();
         }

@@ -101,7 +101,11 @@ impl Joins {
     /// Streams that only probes emit to which did not attach: what their legs lack is unknown, not none.
     pub(crate) fn tell_unfed(&mut self, artifact: &Artifact, failed: &[u32]) {
         let feeds = |stream: StreamId, which: bool| {
-            artifact.probes.iter().enumerate().any(|(i, p)| p.emits.contains(&stream) && failed.contains(&(i as u32)) == which)
+            artifact
+                .probes
+                .iter()
+                .enumerate()
+                .any(|(i, p)| p.emits.contains(&stream) && failed.contains(&(i as u32)) == which)
         };
         for &stream in self.streams.iter().filter(|&&s| feeds(s, true) && !feeds(s, false)) {
             for engine in &mut self.engines {

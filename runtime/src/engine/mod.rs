@@ -21,8 +21,8 @@ pub(crate) use core::{Core, CoreOptions, now};
 pub(crate) use packets::{BlockSpec, Feed, LIVE_DISORDER_NS, first_packet_time, open_feeds};
 pub(crate) use shutdown::{finish, tell_joins};
 pub(crate) use timers::Timers;
-pub(crate) use waits::{Waits, Wake};
 pub use waits::StopHandle;
+pub(crate) use waits::{Waits, Wake};
 
 use weftrace_artifact::{abi::RecordHeader, action::StreamId};
 

@@ -3,6 +3,7 @@
 use super::{core::Core, timers::Timers};
 use crate::{
     error::Error,
+    losses::LossKind,
     session::SessionOptions,
     sink::{Location, Message},
 };
@@ -91,6 +92,21 @@ impl Blocks {
         }
     }
 
+    /// What the analysis could not keep goes into the table.
+    fn count_losses(&self, source: &str, core: &mut Core) {
+        let c = self.pipeline.counters();
+        for (what, count) in [
+            ("unknown_link", c.unknown_link),
+            ("fragments", c.fragments_dropped),
+            ("flows", c.flows_evicted),
+            ("segments", c.segments_dropped),
+            ("http_gaps", c.http_gaps),
+            ("http_dropped", c.http_dropped),
+        ] {
+            core.losses.set(source, LossKind::Analysis(what), count);
+        }
+    }
+
     /// Exchanges still open at the end.
     fn finish(&mut self, core: &mut Core) {
         if !self.list.iter().any(|b| b.parts) {
@@ -173,6 +189,7 @@ impl FileFeed {
 
     pub(crate) fn finish(&mut self, core: &mut Core) {
         self.blocks.finish(core);
+        self.blocks.count_losses("packets", core);
     }
 }
 
@@ -298,10 +315,10 @@ impl LiveFeed {
 
     /// Packets the kernel dropped so far go into the table.
     pub(crate) fn count_losses(&mut self, core: &mut Core) {
-        use crate::losses::LossKind;
         let counters = self.source.counters();
         self.lost = counters.dropped_kernel + counters.dropped_interface;
         core.losses.set(&self.name, LossKind::Packets, self.lost);
+        self.blocks.count_losses(&self.name, core);
     }
 
     /// What is left, then the exchanges still open.

@@ -1,14 +1,14 @@
 //! The end of a run, in order: detach, drain, flush the joins, END, losses, maps.
 
-use super::{core::{Core, now}, packets::Feed};
-use crate::{
-    losses::LossKind,
-    session::Sources,
-    sink::Message,
-    stats::Cost,
-    sys::Ring,
+use super::{
+    core::{Core, now},
+    packets::Feed,
 };
-use std::{rc::Rc, time::{Duration, Instant}};
+use crate::{losses::LossKind, session::Sources, sink::Message, stats::Cost, sys::Ring};
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use weftrace_artifact::plan::{Unit, Way};
 use weftrace_artifact::{abi::LossSlot, map::Role};
 use weftrace_probes::kernel::{detach_all, maps::read_losses, program::run_once, sys::prog_info};

@@ -262,6 +262,7 @@ impl Engine {
             let missing = self.missing(spec, i, begin, end);
             legs.push(leg::outcome(spec, &mut self.stores[i], &anchor, &missing));
         }
+        let begin = self.opened_by_any(open, begin, &legs);
         let blamed: Vec<&[Interval]> =
             self.spec.blame.iter().map(|&i| legs[i as usize].intervals.as_slice()).collect();
         let division = verdict::divide((begin, end), &blamed);
@@ -284,6 +285,21 @@ impl Engine {
             }
         }
         open.start
+    }
+
+    /// Where the total begins with the connection's opening, it begins with the earliest that any layer saw of it: packets captured at the
+    /// server don't show a SYN that was lost before it, the client's kernel does.
+    fn opened_by_any(&self, open: &Open, begin: u64, legs: &[LegOutcome]) -> u64 {
+        let opened = self.streams.get(self.spec.anchor.0 as usize).and_then(|stream| stream.field("opened"));
+        if opened.is_none_or(|field| read_int(&open.payload, field.offset, 8) as u64 != begin) {
+            return begin;
+        }
+        let before = |interval: &&Interval| interval.1 <= open.start + leg::EPSILON_NS;
+        legs.iter()
+            .zip(&self.spec.legs)
+            .filter(|(leg, spec)| spec.since_ns.is_some() && spec.duration && leg.key == "conn")
+            .flat_map(|(leg, _)| leg.intervals.iter().filter(before).map(|interval| interval.0))
+            .fold(begin, u64::min)
     }
 
     fn missing(&self, leg: &LegSpec, index: usize, begin: u64, end: u64) -> Missing {

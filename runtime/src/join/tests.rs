@@ -171,6 +171,21 @@ fn pieces_sum_to_the_total_and_overlaps_are_charged_once() {
     assert_eq!(r.legs[1].state, State::Value((400 * MS) as i64));
 }
 
+/// Packets at the server begin with the second SYN; the client's kernel knows of the first.
+#[test]
+fn the_total_begins_where_any_layer_saw_the_connection_open() {
+    let (server, client) = (conn(1, 5000, (11, 22)), conn(2, 5000, (11, 22)));
+    let r = only(
+        spec(),
+        &[
+            (CONNECT, 1100 * MS, span(&client, 1050 * MS)),
+            (REQUEST, 2 * S, request(&server, "a", 1090 * MS, 1100 * MS, 2 * S, true)),
+        ],
+    );
+    assert_eq!((r.begin, r.total(), r.legs[0].charged), (50 * MS, 1950 * MS, 1050 * MS));
+    assert_eq!(r.app, 900 * MS);
+}
+
 #[test]
 fn a_later_request_is_not_charged_for_the_handshake() {
     let key = conn(7, 5000, (11, 22));

@@ -58,7 +58,13 @@ fn linear_bounds(i: usize, min: i64, max: i64, step: i64) -> (Option<Label>, Opt
     // Bucket 0 is below min; bucket i covers [min + (i-1)·step, min + i·step), the last step cut at max; then all above.
     let below = i == 0;
     let above = !below && min + (i - 1) * step >= max;
-    let low = if below { None } else if above { Some(linear_label(max, step)) } else { Some(edge(i - 1)) };
+    let low = if below {
+        None
+    } else if above {
+        Some(linear_label(max, step))
+    } else {
+        Some(edge(i - 1))
+    };
     (low, if above { None } else { Some(edge(i)) })
 }
 

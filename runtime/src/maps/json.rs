@@ -1,6 +1,9 @@
 //! Maps as JSON: `{"type": "map"|"hist"|"stats", "data": {"@name": …}}`.
 
-use super::{Element, Merged, Snapshot, rows, text::{is_histogram, write_key}};
+use super::{
+    Element, Merged, Snapshot, rows,
+    text::{is_histogram, write_key},
+};
 use crate::{
     decode::Num,
     json::{self, write_num, write_string},

@@ -156,7 +156,10 @@ fn histograms_with_finer_buckets() {
     let ranges: Vec<_> = found[16..20].iter().map(|r| (r.low.as_ref().map(|l| l.value), r.count)).collect();
     assert_eq!(ranges, [(Some(16), 2), (Some(18), 2), (Some(20), 2), (Some(22), 2)]);
     let last = found.last().expect("rows");
-    assert_eq!((last.low.as_ref().map(|l| l.value), last.high.as_ref().map(|l| l.value), last.count), (Some(960), Some(1024), 64));
+    assert_eq!(
+        (last.low.as_ref().map(|l| l.value), last.high.as_ref().map(|l| l.value), last.count),
+        (Some(960), Some(1024), 64)
+    );
     assert_eq!(found.iter().map(|r| r.count).sum::<u64>(), 1024);
 }
 

@@ -82,7 +82,9 @@ impl Merged {
     /// Average of a mean, rounded to zero; 0 without values. The total of others.
     pub fn average(&self) -> Num {
         match *self {
-            Self::Mean { total: Num::Signed(t), count } if count > 0 => Num::Signed((i128::from(t) / i128::from(count)) as i64),
+            Self::Mean { total: Num::Signed(t), count } if count > 0 => {
+                Num::Signed((i128::from(t) / i128::from(count)) as i64)
+            }
             Self::Mean { total: Num::Unsigned(t), count } if count > 0 => Num::Unsigned(t / count),
             Self::Mean { total: Num::Signed(_), .. } => Num::Signed(0),
             Self::Total(n) | Self::Extreme(Some(n)) => n,

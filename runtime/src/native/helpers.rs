@@ -3,7 +3,10 @@
 //! Generated code passes valid pointers: the IR's verifier and the code generator see to it that sizes match the map's,
 //! the slot's and the packet's.
 #![allow(unsafe_code, reason = "called from generated code with raw pointers")]
-#![allow(clippy::cast_ptr_alignment, reason = "the environment's host is a NativeHost, whose address went through *mut u8")]
+#![allow(
+    clippy::cast_ptr_alignment,
+    reason = "the environment's host is a NativeHost, whose address went through *mut u8"
+)]
 
 use super::host::NativeHost;
 use crate::{decode, sys};

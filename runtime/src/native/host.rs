@@ -18,6 +18,9 @@ struct Copy {
     now: Box<[u64]>,
 }
 
+/// A map's elements (key, value) while a handler walks them.
+type Walk = (MapId, Vec<(Vec<u8>, Vec<u8>)>);
+
 /// What [`weftrace_artifact::native::HandlerEnv::host`] points to.
 #[derive(Debug)]
 pub struct NativeHost {
@@ -27,7 +30,7 @@ pub struct NativeHost {
     pub(crate) losses: Vec<[u64; LossSlot::COUNT as usize]>,
     copies: Vec<Copy>,
     /// Maps that the handler walks: keys and values in its layout, by key.
-    walks: Vec<(MapId, Vec<(Vec<u8>, Vec<u8>)>)>,
+    walks: Vec<Walk>,
     /// xorshift64*
     pub(crate) random: u64,
     pub(crate) probe: u32,
@@ -154,7 +157,8 @@ impl NativeHost {
             self.walks.retain(|(m, _)| *m != map);
             let size = self.value_size(map);
             let Ok(snapshot) = self.store.snapshot(map) else { return false };
-            let mut all: Vec<_> = snapshot.elements.into_iter().map(|e| (e.key, merged_bytes(&e.value, size))).collect();
+            let mut all: Vec<_> =
+                snapshot.elements.into_iter().map(|e| (e.key, merged_bytes(&e.value, size))).collect();
             all.sort();
             self.walks.push((map, all));
         }

@@ -4,12 +4,7 @@
 use super::{Code, CodeError, NativeHost, helpers::TABLE};
 use crate::maps::Store;
 use std::ptr;
-use weftrace_artifact::{
-    Artifact,
-    join::JoinView,
-    native::HandlerEnv,
-    packet::PacketView,
-};
+use weftrace_artifact::{Artifact, join::JoinView, native::HandlerEnv, packet::PacketView};
 
 /// All handlers of an artifact with the maps they share with the kernel's programs.
 #[derive(Debug)]

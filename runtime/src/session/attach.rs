@@ -64,7 +64,13 @@ impl<'a> Attacher<'a> {
     }
 
     /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.
-    pub(super) fn attach(&self, index: u32, plan: &ProbePlan, program: u32, programs: &mut Programs) -> Result<Link, AttachFailure> {
+    pub(super) fn attach(
+        &self,
+        index: u32,
+        plan: &ProbePlan,
+        program: u32,
+        programs: &mut Programs,
+    ) -> Result<Link, AttachFailure> {
         let mut failure = AttachFailure::new(index, plan, &"the plan has no way to attach it");
         for way in &plan.ways {
             let event = match way {
@@ -79,7 +85,8 @@ impl<'a> Attacher<'a> {
                 }
             };
             let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-            let options = AttachOptions { cookie: if shared { u64::from(index) } else { 0 }, ..AttachOptions::new(self.host) };
+            let options =
+                AttachOptions { cookie: if shared { u64::from(index) } else { 0 }, ..AttachOptions::new(self.host) };
             match attach(fd, way, &options) {
                 Ok(link) => return Ok(link),
                 Err(error) => {

@@ -16,6 +16,8 @@ const TICK: Duration = Duration::from_millis(100);
 const DISORDER_NS: u64 = 10_000_000;
 /// Records handled between two looks at signals and timers.
 const RING_BATCH: u64 = 16 * 1024;
+/// How long a `print(@m)` at the end of the ring waits for a `clear(@m)`.
+const PAIR_PATIENCE: Duration = Duration::from_micros(100);
 /// How often new losses are told.
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
@@ -80,11 +82,19 @@ impl Running {
         let used = ring.pending();
         let core = &mut self.core;
         let mut left = RING_BATCH;
-        let drained = ring.drain(|record| {
+        let mut see = |record: &[u8]| {
             core.record(record);
             left -= 1;
             left > 0
-        });
+        };
+        let mut drained = ring.drain(&mut see);
+        // A kernel block's `clear(@m)` comes right behind its `print(@m)`: the two are one snapshot.
+        if core.print_waits() && ring.wait_for_more(PAIR_PATIENCE) {
+            drained = ring.drain(|record| {
+                core.record(record);
+                true
+            });
+        }
         let (quarter, half) = (ring.size() as u64 / 4, ring.size() as u64 / 2);
         self.waits.ring_drained(drained.records, drained.more, used > quarter);
         if used > half {

@@ -14,8 +14,11 @@ use tokio::runtime::Runtime;
 use weftrace_artifact::plan::{Rate, Unit, Way};
 use weftrace_probes::kernel::{Host, program::run_once};
 
+/// Why a kernel program doesn't run beside capture files.
+const NOT_WITH_FILES: &str = "not run: packets are read from files";
+
 impl Running {
-    pub(super) fn run_begin(&mut self, host: &Host, start: u64) {
+    pub(super) fn run_begin(&mut self, options: &SessionOptions, host: &Host, start: u64) {
         let artifact = Rc::clone(&self.core.artifact);
         let maps = self.core.native.store().descriptors();
         for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.ways.contains(&Way::Begin)) {
@@ -24,6 +27,9 @@ impl Running {
                 Unit::Native(entry) => {
                     self.core.run(entry, index, start);
                     self.attached += 1;
+                }
+                Unit::Kernel(_) if !options.read.is_empty() => {
+                    self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
                 Unit::Kernel(program) => {
                     let done = match self.sources.programs.load(&artifact, program, None, &maps, host) {
@@ -65,9 +71,11 @@ impl Running {
                     filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
                     parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
                 }),
-                (Unit::Native(_), _) => self.failures.push(AttachFailure::new(index, plan, &"it has no source of events")),
+                (Unit::Native(_), _) => {
+                    self.failures.push(AttachFailure::new(index, plan, &"it has no source of events"))
+                }
                 (Unit::Kernel(_), _) if !options.read.is_empty() => {
-                    self.failures.push(AttachFailure::new(index, plan, &"not run: packets are read from files"));
+                    self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
                 (Unit::Kernel(program), Some(Way::End)) => {
                     match self.sources.programs.load(&artifact, program, None, &maps, host) {

@@ -86,7 +86,8 @@ pub struct Running {
 
 impl Running {
     pub(super) fn start(session: Session, sink: Box<dyn Sink>) -> Result<Self, Error> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Loop)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Loop)?;
         let inside = runtime.enter();
         let (core, parts) = session.into_core(sink)?;
         let Parts { options, host, ring, child } = parts;
@@ -129,10 +130,9 @@ impl Running {
     }
 
     fn prepare(&mut self, options: &SessionOptions, host: &Host) -> Result<(), Error> {
-        let start =
-            if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
+        let start = if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
         write_start(&mut self.core, start)?;
-        self.run_begin(host, start);
+        self.run_begin(options, host, start);
         self.attach_all(options, host);
         self.tell_attached(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);

@@ -27,11 +27,23 @@ pub enum Message<'a> {
     /// Formatted already.
     Printf(&'a [u8]),
     /// errorf, warnf, debugf; and run-time warnings.
-    Log { level: LogLevel, text: &'a [u8], at: &'a Location },
+    Log {
+        level: LogLevel,
+        text: &'a [u8],
+        at: &'a Location,
+    },
     /// `print(e)`
-    Value { ty: &'a Type, bytes: &'a [u8] },
+    Value {
+        ty: &'a Type,
+        bytes: &'a [u8],
+    },
     /// `print(@m)`; and all maps at the end (then not `explicit`: an unset scalar prints nothing).
-    Map { map: &'a Snapshot<'a>, top: u32, div: u32, explicit: bool },
+    Map {
+        map: &'a Snapshot<'a>,
+        top: u32,
+        div: u32,
+        explicit: bool,
+    },
     Time(&'a [u8]),
     Join(&'a [u8]),
     Cat(&'a [u8]),
@@ -39,7 +51,12 @@ pub enum Message<'a> {
     /// Probes that attached.
     Attached(usize),
     /// A probe that did not attach, with the reason.
-    NotAttached { probe: &'a str, why: &'a str, remedy: Option<&'a str>, at: &'a Location },
+    NotAttached {
+        probe: &'a str,
+        why: &'a str,
+        remedy: Option<&'a str>,
+        at: &'a Location,
+    },
     /// Events lost since this was last told.
     LostEvents(u64),
     /// The whole table, at the end.
@@ -49,7 +66,11 @@ pub enum Message<'a> {
     /// The run is over: maps follow.
     End,
     /// Made by others (joins, alerts): both forms ready, without a newline at the end.
-    Record { kind: &'a str, text: &'a [u8], json: &'a [u8] },
+    Record {
+        kind: &'a str,
+        text: &'a [u8],
+        json: &'a [u8],
+    },
 }
 
 /// Takes messages; buffers until [`Sink::flush`].

@@ -76,10 +76,7 @@ fn text_as_bpftrace_prints_it() {
     let mut sink = TextSink::new(Box::new(out.clone()), Box::new(err.clone()), false);
     let (at, lost, cost) = rows();
     say(&mut sink, &messages(&at, &lost, &cost));
-    assert_eq!(
-        out.text(),
-        "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'\n1.0 2.0\na b c\n\n\n\nALERT x\n"
-    );
+    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'\n1.0 2.0\na b c\n\n\n\nALERT x\n");
     assert_eq!(
         err.text(),
         "Attached 1 probe\nstdin:1:32-75: ERROR: ef cdef\nWARNING: kprobe:f did not attach: no kprobes\n   = use fentry\n\

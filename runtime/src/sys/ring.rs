@@ -10,6 +10,7 @@ use std::{
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     ptr, slice,
     sync::atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    time::{Duration, Instant},
 };
 
 /// Bits of a record's length word.
@@ -72,6 +73,18 @@ impl Ring {
     /// Bytes between the producer's position and ours.
     pub fn pending(&self) -> u64 {
         self.producer_pos().wrapping_sub(self.consumer_pos().load(Ordering::Relaxed))
+    }
+
+    /// Looks for new records for so long; whether there are some.
+    pub fn wait_for_more(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while self.pending() == 0 {
+            if Instant::now() > until {
+                return false;
+            }
+            std::hint::spin_loop();
+        }
+        true
     }
 
     /// Bytes of the ring.

@@ -61,7 +61,8 @@ fn plain_types() {
 
 #[test]
 fn enums_are_names_for_people_and_numbers_for_machines() {
-    let ty = Type::Enum { name: "e".into(), bytes: 4, signed: false, variants: vec![("ONE".into(), 1), ("TWO".into(), 2)] };
+    let ty =
+        Type::Enum { name: "e".into(), bytes: 4, signed: false, variants: vec![("ONE".into(), 1), ("TWO".into(), 2)] };
     check(&ty, &[2, 0, 0, 0], "TWO", "2");
     check(&ty, &[9, 0, 0, 0], "9", "9");
 }

@@ -158,8 +158,8 @@ pub fn hashing_program() -> ProgramImage {
         insn(0x85, 0, 0, 0, 1), // lookup
         insn(0x15, 0, 0, 3, 0), // if r0 == 0 goto new
         insn(0xb7, 1, 0, 0, 1),
-        insn(0xdb, 0, 1, 0, 0), // lock *(u64 *)r0 += 1
-        insn(0x05, 0, 0, 9, 0), // goto out
+        insn(0xdb, 0, 1, 0, 0),    // lock *(u64 *)r0 += 1
+        insn(0x05, 0, 0, 9, 0),    // goto out
         insn(0x7a, 10, 0, -16, 1), // new: *(u64 *)(r10 - 16) = 1
         insn(0xbf, 2, 10, 0, 0),
         insn(0x07, 2, 0, 0, -4),

@@ -25,6 +25,8 @@ pub struct Request {
 pub struct Seen {
     pub connect: Duration,
     pub total: Duration,
+    /// How long a stalling reader's buffer was full.
+    pub full: Duration,
 }
 
 /// Makes a socket in the client's namespace, bound to `port`. Must run on a thread that has entered it.
@@ -66,7 +68,21 @@ fn perform(request: &Request) -> io::Result<Seen> {
     if line.split(' ').nth(1) != Some("200") {
         return Err(io::Error::other(format!("the server answered {}", line.trim())));
     }
-    thread::sleep(request.stall);
+    let full = stall(reader.get_ref(), request.stall)?;
     io::copy(&mut reader.by_ref().take(64 << 20), &mut io::sink())?;
-    Ok(Seen { connect, total: begin.elapsed() })
+    Ok(Seen { connect, total: begin.elapsed(), full })
+}
+
+/// Doesn't read for `time`, and returns for how much of it the receive buffer was full (to 95 % of what it held in the end: the last
+/// bytes come with the sender's window probes).
+fn stall(stream: &std::net::TcpStream, time: Duration) -> io::Result<Duration> {
+    let begin = Instant::now();
+    let (mut bytes, mut samples) = (vec![0; 1 << 20], Vec::new());
+    while begin.elapsed() < time {
+        samples.push((begin.elapsed(), stream.peek(&mut bytes)?));
+        thread::sleep(Duration::from_millis(1));
+    }
+    let held = samples.last().map_or(0, |(_, held)| *held);
+    let full_at = samples.iter().find(|(_, n)| n * 100 >= held * 95).map_or(time, |(at, _)| *at);
+    Ok(begin.elapsed().saturating_sub(full_at))
 }

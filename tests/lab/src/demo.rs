@@ -20,29 +20,52 @@ struct Case {
     path: &'static str,
     drops: &'static [Drop],
     stall_ms: u64,
-    /// (layer, injected ms if it is known beforehand; 0: what the client measured to connect)
-    layers: &'static [(&'static str, u64)],
+    layers: &'static [(&'static str, Induced)],
+}
+
+/// How long a cause really took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Induced {
+    /// Known beforehand, ms.
+    Ms(u64),
+    /// What the client measured to connect.
+    Connect,
+    /// How long the client's buffer was full.
+    Full,
+    /// What is left of the client's total once the other causes are taken away.
+    Rest,
+}
+
+impl Induced {
+    fn ms(self, client: &Seen, others: u64) -> u64 {
+        match self {
+            Self::Ms(ms) => ms,
+            Self::Connect => client.connect.as_millis() as u64,
+            Self::Full => client.full.as_millis() as u64,
+            Self::Rest => (client.total.as_millis() as u64).saturating_sub(others),
+        }
+    }
 }
 
 const CASES: &[Case] = &[
-    Case { id: "syn-lost", path: "/small", drops: &[Drop::Syn(1)], stall_ms: 0, layers: &[("syn", 0)] },
-    Case { id: "synack-lost", path: "/small", drops: &[Drop::SynAck(1)], stall_ms: 0, layers: &[("syn", 0)] },
-    Case { id: "response-lost", path: "/small", drops: &[Drop::Response(3)], stall_ms: 0, layers: &[("loss", 1)] },
-    Case { id: "reader-stalls", path: "/big", drops: &[], stall_ms: 1500, layers: &[("zwin", 1500)] },
-    Case { id: "app-slow", path: "/delay/700", drops: &[], stall_ms: 0, layers: &[("app", 700)] },
+    Case { id: "syn-lost", path: "/small", drops: &[Drop::Syn(1)], stall_ms: 0, layers: &[("syn", Induced::Connect)] },
+    Case { id: "synack-lost", path: "/small", drops: &[Drop::SynAck(1)], stall_ms: 0, layers: &[("syn", Induced::Connect)] },
+    Case { id: "response-lost", path: "/small", drops: &[Drop::Response(3)], stall_ms: 0, layers: &[("loss", Induced::Rest)] },
+    Case { id: "reader-stalls", path: "/big", drops: &[], stall_ms: 1500, layers: &[("zwin", Induced::Full)] },
+    Case { id: "app-slow", path: "/delay/700", drops: &[], stall_ms: 0, layers: &[("app", Induced::Ms(700))] },
     Case {
         id: "syn-and-app",
         path: "/delay/600",
         drops: &[Drop::Syn(1)],
         stall_ms: 0,
-        layers: &[("syn", 0), ("app", 600)],
+        layers: &[("syn", Induced::Connect), ("app", Induced::Ms(600))],
     },
     Case {
         id: "loss-and-app",
         path: "/delay/900",
         drops: &[Drop::Response(2)],
         stall_ms: 0,
-        layers: &[("app", 900), ("loss", 1)],
+        layers: &[("app", Induced::Ms(900)), ("loss", Induced::Rest)],
     },
 ];
 
@@ -161,7 +184,7 @@ fn records(lines: &[String]) -> BTreeMap<String, (u64, Pieces)> {
 /// Holds every record against what the client measured.
 fn compare(seen: &BTreeMap<String, Seen>, records: &BTreeMap<String, (u64, Pieces)>) -> bool {
     println!("\nrequest          client saw       weftrace says     induced          verdict");
-    let backlog = Case { id: "backlog-full", path: "", drops: &[], stall_ms: 0, layers: &[("syn", 0)] };
+    let backlog = Case { id: "backlog-full", path: "", drops: &[], stall_ms: 0, layers: &[("syn", Induced::Connect)] };
     let mut all_right = true;
     for case in CASES.iter().chain([&backlog]) {
         let Some(client) = seen.get(case.id) else { continue };
@@ -206,18 +229,12 @@ fn judge(case: &Case, client: &Seen, total: u64, pieces: &Pieces) -> (bool, Stri
     if largest != case.layers[0].0 {
         return (false, format!(": the largest layer is {largest}"));
     }
-    let (connect, total_seen) = (client.connect.as_millis() as u64, client.total.as_millis() as u64);
-    let known: u64 = case.layers.iter().map(|(_, ms)| if *ms == 0 { connect } else { *ms }).filter(|ms| *ms > 1).sum();
-    for (layer, ms) in case.layers {
-        let injected = match *ms {
-            0 => connect,
-            // What is left of the client's total once the known causes are taken away.
-            1 => total_seen.saturating_sub(known),
-            ms => ms,
-        };
+    let others = case.layers.iter().filter(|(_, i)| *i != Induced::Rest).map(|(_, i)| i.ms(client, 0)).sum();
+    for (layer, induced) in case.layers {
+        let induced = induced.ms(client, others);
         let said = pieces.get(*layer).copied().unwrap_or(0);
-        if !close(said, injected) {
-            return (false, format!(": {layer} {said} ms, induced {injected} ms"));
+        if !close(said, induced) {
+            return (false, format!(": {layer} {said} ms, induced {induced} ms"));
         }
     }
     (true, String::new())

@@ -132,6 +132,11 @@ impl Net {
         ))
     }
 
+    /// Ends all drops.
+    pub fn clear(&self) -> io::Result<()> {
+        self.nft("flush chain inet faults forward\n")
+    }
+
     fn nft(&self, script: &str) -> io::Result<()> {
         use std::io::Write;
         let mut child = Command::new("ip")

@@ -23,8 +23,9 @@ pub fn retransmits(weftrace: &Path) -> io::Result<bool> {
         let args = ["run", "tcp/retransmit", "--per_netns", "1"].map(String::from);
         let watch = Watch::start(weftrace, &args, false)?;
         traffic(&net)?;
-        thread::sleep(Duration::from_millis(500));
         drop(server);
+        net.clear()?;
+        settle(&names)?;
         let (out, err, clean) = watch.stop()?;
         for (name, before) in names.iter().zip(before) {
             let kernel = count(name)? - before;
@@ -42,6 +43,23 @@ pub fn retransmits(weftrace: &Path) -> io::Result<bool> {
         let _ = std::fs::remove_dir_all(&directory);
     }
     Ok(right)
+}
+
+/// Waits until neither end has retransmitted for a while: what came after the last look would be in one count only.
+fn settle(names: &[String; 2]) -> io::Result<()> {
+    let read = || -> io::Result<[u64; 2]> {
+        Ok([counter(&names[0], "Tcp", "RetransSegs")?, counter(&names[1], "Tcp", "RetransSegs")?])
+    };
+    let mut last = read()?;
+    for _ in 0..10 {
+        thread::sleep(Duration::from_millis(1500));
+        let now = read()?;
+        if now == last {
+            return Ok(());
+        }
+        last = now;
+    }
+    Err(io::Error::other("retransmissions don't end"))
 }
 
 fn traffic(net: &Net) -> io::Result<()> {

@@ -25,7 +25,7 @@ impl Server {
     pub fn start(net: &Net, directory: &Path) -> io::Result<Self> {
         let directory = directory.to_owned();
         fs::create_dir_all(directory.join("tmp"))?;
-        fs::write(directory.join("big"), vec![b'x'; 8 << 20])?;
+        fs::write(directory.join("big"), vec![b'x'; 1 << 20])?;
         fs::write(directory.join("small"), b"hello\n")?;
         let socket = directory.join("app.sock");
         let _ = fs::remove_file(&socket);

@@ -47,7 +47,7 @@ impl Builder<'_> {
                 Rule::c_base => base = self.c_base(inner),
                 Rule::c_declarator => {
                     if let Some(ty) = base.clone() {
-                        fields.extend(self.c_declarator(inner, ty));
+                        fields.push(self.c_declarator(inner, ty));
                     }
                 }
                 _ => {}
@@ -61,9 +61,9 @@ impl Builder<'_> {
             Some(ty) if matches!(ty.kind, TypeKind::Anonymous(_)) => {
                 fields.push(CField { name: None, ty, bits: None, span });
             }
-            _ => self.diags.push(
-                Diagnostic::error("nameless-field", span, "this field has no name").write("int name;"),
-            ),
+            _ => {
+                self.diags.push(Diagnostic::error("nameless-field", span, "this field has no name").write("int name;"));
+            }
         }
     }
 
@@ -85,7 +85,7 @@ impl Builder<'_> {
         None
     }
 
-    fn c_declarator(&mut self, pair: Pair<'_>, mut ty: TypeExpr) -> Option<CField> {
+    fn c_declarator(&mut self, pair: Pair<'_>, mut ty: TypeExpr) -> CField {
         let span = self.span(&pair);
         let mut name = None;
         let mut bits = None;
@@ -95,7 +95,9 @@ impl Builder<'_> {
             match inner.as_rule() {
                 Rule::pointer => ty = self.suffix(ty, &inner, &mut suffixes),
                 Rule::ident => name = Some(self.ident(&inner)),
-                Rule::c_array => sizes.push(inner.into_inner().find(|p| p.as_rule() == Rule::expr).map(|p| self.expr(p))),
+                Rule::c_array => {
+                    sizes.push(inner.into_inner().find(|p| p.as_rule() == Rule::expr).map(|p| self.expr(p)));
+                }
                 Rule::c_bits => bits = self.c_bits(inner),
                 Rule::c_fn_pointer => {
                     // A function can't be called from a probe: its address is what there is to see.
@@ -117,7 +119,7 @@ impl Builder<'_> {
         for size in sizes.into_iter().rev().take(16) {
             ty = TypeExpr { kind: TypeKind::Array(Box::new(ty), size.map(Box::new)), span };
         }
-        Some(CField { name, ty, bits, span })
+        CField { name, ty, bits, span }
     }
 
     fn c_bits(&mut self, pair: Pair<'_>) -> Option<u32> {

@@ -3,7 +3,8 @@
 use super::super::grammar::{Pair, Rule};
 use super::Builder;
 use crate::ast::{
-    AttachPoint, Block, Config, ConfigValue, FnDef, Ident, Import, Item, Macro, MacroParam, MapDecl, Param, Probe, Segment,
+    AttachPoint, Block, Config, ConfigValue, FnDef, Ident, Import, Item, Macro, MacroParam, MapDecl, Param, Probe,
+    Segment,
 };
 use crate::diag::Diagnostic;
 

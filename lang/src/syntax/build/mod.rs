@@ -4,6 +4,7 @@ mod c;
 mod expr;
 mod items;
 mod join;
+mod operand;
 mod parts;
 mod stmt;
 mod types;
@@ -37,7 +38,15 @@ pub(super) struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     pub(super) fn new(src: &'a Source<'a>) -> Self {
-        Self { src, base: 0, diags: Vec::new(), values: HashSet::new(), height: 0, too_tall: false, kept: parts::Kept::default() }
+        Self {
+            src,
+            base: 0,
+            diags: Vec::new(),
+            values: HashSet::new(),
+            height: 0,
+            too_tall: false,
+            kept: parts::Kept::default(),
+        }
     }
 
     /// Start and end in the source, without the white space that pest leaves at the end.
@@ -114,8 +123,12 @@ impl<'a> Builder<'a> {
             self.too_tall = true;
             let span = self.src.span(start, end);
             self.diags.push(
-                Diagnostic::error("too-long", span, format!("this expression has more than {MAX_HEIGHT} steps in a row"))
-                    .note("compute a part first and keep it in a variable"),
+                Diagnostic::error(
+                    "too-long",
+                    span,
+                    format!("this expression has more than {MAX_HEIGHT} steps in a row"),
+                )
+                .note("compute a part first and keep it in a variable"),
             );
         }
         true

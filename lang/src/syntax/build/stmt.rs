@@ -15,7 +15,11 @@ impl Builder<'_> {
     }
 
     /// Statements in a row; also whether the last one ended in `;`.
-    pub(in crate::syntax) fn stmts<'p>(&mut self, pairs: impl Iterator<Item = Pair<'p>>, has_value: bool) -> (Block, bool) {
+    pub(in crate::syntax) fn stmts<'p>(
+        &mut self,
+        pairs: impl Iterator<Item = Pair<'p>>,
+        has_value: bool,
+    ) -> (Block, bool) {
         let mut block = Block::default();
         let mut ended = true;
         for pair in pairs {
@@ -30,10 +34,9 @@ impl Builder<'_> {
             }
         }
         if has_value && !ended {
-            if let Some(Stmt { kind: StmtKind::Expr(_), .. }) = block.stmts.last() {
-                if let Some(Stmt { kind: StmtKind::Expr(expr), .. }) = block.stmts.pop() {
-                    block.tail = Some(Box::new(expr));
-                }
+            match block.stmts.pop() {
+                Some(Stmt { kind: StmtKind::Expr(expr), .. }) => block.tail = Some(Box::new(expr)),
+                other => block.stmts.extend(other),
             }
         }
         (block, ended)
@@ -128,18 +131,17 @@ impl Builder<'_> {
             }
         }
         let last = ends.pop()?;
-        let iter = match ends.pop() {
-            Some(first) => ForIter::Range(first, last),
-            None => {
-                if !matches!(last.kind, ExprKind::Map { key: None, .. }) {
-                    self.diags.push(
-                        Diagnostic::error("bad-loop", last.span, "`for` runs over a map or a range")
-                            .label("neither `@map` nor `a..b`")
-                            .write("for ($i : 0..10) { … }"),
-                    );
-                }
-                ForIter::Map(last)
+        let iter = if let Some(first) = ends.pop() {
+            ForIter::Range(first, last)
+        } else {
+            if !matches!(last.kind, ExprKind::Map { key: None, .. }) {
+                self.diags.push(
+                    Diagnostic::error("bad-loop", last.span, "`for` runs over a map or a range")
+                        .label("neither `@map` nor `a..b`")
+                        .write("for ($i : 0..10) { … }"),
+                );
             }
+            ForIter::Map(last)
         };
         Some(StmtKind::For { var: var?, iter, body: body? })
     }

@@ -41,8 +41,12 @@ pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
     let first_dollar = kind == ItemKind::MapDecl && s.word(s.lo + 1).starts_with('$');
     if first_dollar {
         return Some(
-            Diagnostic::error("top-level-let", s.span(s.lo + 1), "outside the probes `let` declares a map, and a map's name begins with `@`")
-                .write(*form),
+            Diagnostic::error(
+                "top-level-let",
+                s.span(s.lo + 1),
+                "outside the probes `let` declares a map, and a map's name begins with `@`",
+            )
+            .write(*form),
         );
     }
     if s.at >= s.hi && matches!(kind, ItemKind::Import | ItemKind::Param) && s.kind(s.before()) != Some(Kind::Punct) {
@@ -61,7 +65,9 @@ pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
         return Some(diag.write(format!("import \"{name}\";")));
     }
     if kind == ItemKind::Config && s.word(s.lo + 1) == "{" {
-        return Some(Diagnostic::error("config-form", s.span(s.lo + 1), "`=` stands between `config` and `{`").write(*form));
+        return Some(
+            Diagnostic::error("config-form", s.span(s.lo + 1), "`=` stands between `config` and `{`").write(*form),
+        );
     }
     if kind == ItemKind::Config && s.kind(s.at) == Some(Kind::Word) && s.word(s.before()) != "=" {
         return missing(format!("{};", s.text(s.before().saturating_sub(2).max(s.lo), s.before())));
@@ -90,8 +96,9 @@ fn clause_form(s: &Stuck<'_>) -> Option<Diagnostic> {
     let first = s.word(s.lo);
     let next = s.word(s.lo + 1);
     if s.at == s.lo + 1 && s.kind(s.lo) == Some(Kind::Word) && next != "=" && !CLAUSES.contains(&first) {
-        let mut diag = Diagnostic::error("unknown-clause", s.span(s.lo), format!("`{first}` begins no clause of a join"))
-            .note("clauses: from, total, ids, NAME = AGGREGATE(STREAM.FIELD) by KEY, blame, keep, limit, timeout");
+        let mut diag =
+            Diagnostic::error("unknown-clause", s.span(s.lo), format!("`{first}` begins no clause of a join"))
+                .note("clauses: from, total, ids, NAME = AGGREGATE(STREAM.FIELD) by KEY, blame, keep, limit, timeout");
         for near in crate::suggest::nearest(first, CLAUSES.iter().copied(), 2) {
             diag = diag.near(near);
         }
@@ -124,7 +131,8 @@ pub(super) fn empty_key(s: &Stuck<'_>) -> Option<Diagnostic> {
 pub(super) fn statement_form(s: &Stuck<'_>) -> Option<Diagnostic> {
     let (before, word) = (s.word(s.before()), s.word(s.at));
     if s.place == Place::Stmt && word == ":" && s.at == s.lo + 1 && before.starts_with('$') {
-        let diag = Diagnostic::error("missing-let", s.span(s.lo), "a type is given where a variable is declared, by `let`");
+        let diag =
+            Diagnostic::error("missing-let", s.span(s.lo), "a type is given where a variable is declared, by `let`");
         return Some(diag.write(format!("let {}", s.text(s.lo, s.lo + 2))));
     }
     if s.word(s.lo) == "import" && s.place == Place::Stmt && s.at == s.lo + 1 {
@@ -146,7 +154,9 @@ pub(super) fn statement_form(s: &Stuck<'_>) -> Option<Diagnostic> {
         );
     }
     if s.word(s.lo) == "for" && word == "in" {
-        return Some(Diagnostic::error("loop-form", s.span(s.at), "a loop is written with `:`").write("for ($i : 0..10) { … }"));
+        return Some(
+            Diagnostic::error("loop-form", s.span(s.at), "a loop is written with `:`").write("for ($i : 0..10) { … }"),
+        );
     }
     if word == "->" && (s.lo..s.at).any(|i| s.word(i) == "offsetof") || (before == "->" && s.word(s.lo) == "offsetof") {
         return Some(Diagnostic::error("offsetof-path", s.span(s.at), "a path of fields is written with `.`"));

@@ -4,6 +4,7 @@
 //! speaks.
 
 mod forms;
+mod head;
 mod words;
 
 use super::scan::{ItemKind, Kind, Source, Token};
@@ -60,13 +61,13 @@ pub(super) fn explain(src: &Source<'_>, place: Place, range: (usize, usize), at:
 }
 
 const BINARY: &[&str] = &[
-    "+", "-", "*", "/", "%", "&", "|", "^", "==", "!=", "<", ">", "<=", ">=", "<<", ">>", "&&", "||", "??", "=", "+=", "-=", "*=", "/=",
-    "%=", "&=", "|=", "^=", "<<=", ">>=", "!", "~",
+    "+", "-", "*", "/", "%", "&", "|", "^", "==", "!=", "<", ">", "<=", ">=", "<<", ">>", "&&", "||", "??", "=", "+=",
+    "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>=", "!", "~",
 ];
 
 const KEYWORDS: &[&str] = &[
-    "if", "else", "let", "while", "for", "unroll", "break", "continue", "return", "sizeof", "typeinfo", "offsetof", "typeof",
-    "comptime",
+    "if", "else", "let", "while", "for", "unroll", "break", "continue", "return", "sizeof", "typeinfo", "offsetof",
+    "typeof", "comptime",
 ];
 
 impl<'s> Stuck<'s> {
@@ -84,14 +85,12 @@ impl<'s> Stuck<'s> {
     }
 
     fn span(&self, index: usize) -> crate::span::Span {
-        match self.token(index) {
-            Some(t) => self.src.span(t.start, t.end),
-            None => {
-                // Just after the last token.
-                let end = self.hi.checked_sub(1).and_then(|i| self.token(i)).map_or(self.end, |t| t.end);
-                self.src.span(end, end)
-            }
+        if let Some(t) = self.token(index) {
+            return self.src.span(t.start, t.end);
         }
+        // Just after the last token.
+        let end = self.hi.checked_sub(1).and_then(|i| self.token(i)).map_or(self.end, |t| t.end);
+        self.src.span(end, end)
     }
 
     fn text(&self, from: usize, to: usize) -> &'s str {
@@ -150,7 +149,10 @@ impl<'s> Stuck<'s> {
             let joined = matches!(self.word(before), "." | "->");
             if joined && index > self.lo + 1 {
                 index -= 2;
-            } else if closes && matches!(self.kind(before), Some(Kind::Word | Kind::Sigil)) && !KEYWORDS.contains(&self.word(before)) {
+            } else if closes
+                && matches!(self.kind(before), Some(Kind::Word | Kind::Sigil))
+                && !KEYWORDS.contains(&self.word(before))
+            {
                 index = before;
             } else {
                 return index;
@@ -256,8 +258,7 @@ impl<'s> Stuck<'s> {
             _ => "an expression",
         };
         let span = if self.at >= self.hi { self.span(self.before()) } else { self.span(self.at) };
-        let mut diag =
-            Diagnostic::error("expected-expression", span, format!("expected {what} after `{before}`"));
+        let mut diag = Diagnostic::error("expected-expression", span, format!("expected {what} after `{before}`"));
         if self.at < self.hi {
             diag = diag.label(format!("found `{word}`")).other(self.span(self.before()), "after this");
         }
@@ -305,25 +306,36 @@ impl<'s> Stuck<'s> {
         let (last, next) = (self.word(before), self.word(self.at));
         if let Some(open) = self.enclosing(self.at).filter(|i| self.word(*i) != "{") {
             return Some(
-                Diagnostic::error("missing-operator", self.span(self.at), format!("missing `,` or an operator before `{next}`"))
-                    .label(format!("after `{last}`"))
-                    .other(self.span(open), "in this bracket"),
+                Diagnostic::error(
+                    "missing-operator",
+                    self.span(self.at),
+                    format!("missing `,` or an operator before `{next}`"),
+                )
+                .label(format!("after `{last}`"))
+                .other(self.span(open), "in this bracket"),
             );
         }
         if self.kind(before) == Some(Kind::Word) && self.kind(self.at) == Some(Kind::Str) {
             return Some(
-                Diagnostic::error("missing-brackets", self.span(self.at), format!("the arguments of `{last}` stand in brackets"))
-                    .write(format!("{last}({next})")),
+                Diagnostic::error(
+                    "missing-brackets",
+                    self.span(self.at),
+                    format!("the arguments of `{last}` stand in brackets"),
+                )
+                .write(format!("{last}({next})")),
             );
         }
         if !matches!(self.place, Place::Stmt | Place::Clause) {
             return None;
         }
         let end = self.span(before).end as usize;
-        let diag =
-            Diagnostic::error("missing-semicolon", self.src.span(end.saturating_sub(1), end), format!("missing `;` after `{last}`"))
-                .label("the statement ends here")
-                .other(self.span(self.at), "this begins another");
+        let diag = Diagnostic::error(
+            "missing-semicolon",
+            self.src.span(end.saturating_sub(1), end),
+            format!("missing `;` after `{last}`"),
+        )
+        .label("the statement ends here")
+        .other(self.span(self.at), "this begins another");
         let line = self.text(self.lo, before).lines().next_back().unwrap_or("").trim_start();
         Some(diag.write(format!("{line};")))
     }
@@ -333,69 +345,12 @@ impl<'s> Stuck<'s> {
         let after = if self.at > self.lo && !before.is_empty() { format!(" after `{before}`") } else { String::new() };
         if self.at >= self.hi {
             let what = if matches!(self.place, Place::Stmt | Place::Clause) { "the statement" } else { "the text" };
-            return Diagnostic::error("unexpected-end", self.span(self.before()), format!("{what} stops too early{after}"));
-        }
-        Diagnostic::error("unexpected", self.span(self.at), format!("unexpected `{}`{after}", self.word(self.at)))
-    }
-
-    /// Attach points and predicate.
-    fn head(&self) -> Option<Diagnostic> {
-        if self.place != Place::Head {
-            return None;
-        }
-        let attach = |i| self.kind(i) == Some(Kind::Attach);
-        if attach(self.at) && attach(self.before()) {
-            return Some(self.two_attach_points());
-        }
-        let first = (self.lo..self.hi).find(|i| self.word(*i) == "/" && self.kind(*i) == Some(Kind::Punct));
-        if let Some(slash) = first {
-            if self.word(self.at) == "/" && self.at == slash + 1 {
-                return Some(Diagnostic::error("empty-predicate", self.span(slash).to(self.span(self.at)), "the condition between `/` and `/` is empty"));
-            }
-            if self.at >= self.hi && self.ends_operand(self.before()) {
-                let inner = self.text(slash + 1, self.hi - 1);
-                return Some(
-                    Diagnostic::error("unclosed-predicate", self.span(slash), "this condition has no closing `/`")
-                        .label("begins here")
-                        .other(self.span(self.before()), "`/` is expected after this")
-                        .write(format!("/{inner}/")),
-                );
-            }
-            if slash == self.lo {
-                return Some(Diagnostic::error("no-attach-point", self.span(slash), "this condition belongs to no probe").label("`provider:target` is expected before it"));
-            }
-            return None;
-        }
-        if self.word(self.lo).starts_with('@') {
-            return Some(
-                Diagnostic::error("top-level-statement", self.span(self.lo), "statements stand inside a probe's body")
-                    .write("BEGIN { … }")
-                    .note("outside the probes a map is declared by `let @name = hash(1000);`"),
+            return Diagnostic::error(
+                "unexpected-end",
+                self.span(self.before()),
+                format!("{what} stops too early{after}"),
             );
         }
-        if self.lo == self.hi || self.at == self.lo {
-            let span = if self.lo == self.hi { self.src.span(self.end, self.end + 1) } else { self.span(self.at) };
-            let diag = Diagnostic::error("no-attach-point", span, "expected a probe before `{`");
-            return Some(diag.write("kprobe:vfs_read { … }").note("code runs when a probe fires; `BEGIN { … }` runs once at the start"));
-        }
-        if self.word(self.at) == "," {
-            return Some(Diagnostic::error("no-attach-point", self.span(self.at), "expected a probe between the commas"));
-        }
-        None
-    }
-
-    fn two_attach_points(&self) -> Diagnostic {
-        let (a, b) = (self.word(self.before()), self.word(self.at));
-        let target = a.rsplit(':').next().unwrap_or("");
-        if let Some(at) = target.find('/').filter(|at| *at > 0 && !a.starts_with('u')) {
-            let cut = a.len() - target.len() + at;
-            let start = self.span(self.before()).start as usize;
-            return Diagnostic::error("glued-predicate", self.src.span(start + cut, start + cut + 1), "a `/` right after a target belongs to the target")
-                .label("a condition begins after a space")
-                .write(format!("{} {} …/ {{ … }}", &a[..cut], &a[cut..]));
-        }
-        Diagnostic::error("missing-comma", self.span(self.at), format!("missing `,` between `{a}` and `{b}`"))
-            .write(format!("{a}, {b}"))
-            .note("a condition stands between `/` and `/`, the body in `{ … }`")
+        Diagnostic::error("unexpected", self.span(self.at), format!("unexpected `{}`{after}", self.word(self.at)))
     }
 }

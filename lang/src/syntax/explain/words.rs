@@ -60,7 +60,11 @@ const OPERATORS: &[(&str, &str, &str)] = &[
     ("!==", "`!==` is written `!=`", "!="),
     ("<>", "`<>` is written `!=`", "!="),
     (":=", "`:=` is written `=`", "="),
-    ("=~", "there are no regular expressions: `strcontains(text, part)` looks for a part", "strcontains($text, \"part\")"),
+    (
+        "=~",
+        "there are no regular expressions: `strcontains(text, part)` looks for a part",
+        "strcontains($text, \"part\")",
+    ),
     ("and", "`and` is written `&&`", "&&"),
     ("or", "`or` is written `||`", "||"),
     ("not", "`not` is written `!`", "!"),
@@ -102,8 +106,14 @@ pub(super) fn foreign_statement(s: &Stuck<'_>) -> Option<Diagnostic> {
             at += 1;
         }
         let name = s.word(at);
-        let diag = Diagnostic::error("c-declaration", s.span(s.lo), "variables are declared with `let`, their names begin with `$`");
-        return Some(diag.write(format!("let ${name}: {ty}{star};")).note("the type may be left out: `$x = 1;` declares too"));
+        let diag = Diagnostic::error(
+            "c-declaration",
+            s.span(s.lo),
+            "variables are declared with `let`, their names begin with `$`",
+        );
+        return Some(
+            diag.write(format!("let ${name}: {ty}{star};")).note("the type may be left out: `$x = 1;` declares too"),
+        );
     }
     None
 }
@@ -111,7 +121,8 @@ pub(super) fn foreign_statement(s: &Stuck<'_>) -> Option<Diagnostic> {
 fn let_form(s: &Stuck<'_>, next: &str) -> Option<Diagnostic> {
     if s.kind(s.lo + 1) == Some(Kind::Word) {
         let span = s.span(s.lo + 1);
-        let diag = Diagnostic::error("let-name", span, format!("`{next}` is no variable: a variable's name begins with `$`"));
+        let diag =
+            Diagnostic::error("let-name", span, format!("`{next}` is no variable: a variable's name begins with `$`"));
         return Some(diag.write(format!("let ${next}")));
     }
     if next.starts_with('@') {
@@ -129,7 +140,8 @@ pub(super) fn foreign_operator(s: &Stuck<'_>) -> Option<Diagnostic> {
     for index in [s.at, s.before()] {
         let word = s.word(index);
         let Some((_, message, write)) = OPERATORS.iter().find(|(w, ..)| *w == word) else { continue };
-        let plain_name = s.kind(index) == Some(Kind::Word) && (matches!(s.word(index + 1), "(" | "." | "=") && word != "not");
+        let plain_name =
+            s.kind(index) == Some(Kind::Word) && (matches!(s.word(index + 1), "(" | "." | "=") && word != "not");
         let loop_in = word == "in" && s.word(s.lo) == "for";
         if plain_name || loop_in || (index != s.at && word != "not") {
             continue;
@@ -138,7 +150,8 @@ pub(super) fn foreign_operator(s: &Stuck<'_>) -> Option<Diagnostic> {
     }
     for index in [s.at, s.before()] {
         let Some(word) = KEYWORDS.iter().find(|k| **k == s.word(index)) else { continue };
-        let as_value = index > s.lo && matches!(s.word(index.wrapping_sub(1)), "=" | "(" | "," | "==" | "+") && *word != "if";
+        let as_value =
+            index > s.lo && matches!(s.word(index.wrapping_sub(1)), "=" | "(" | "," | "==" | "+") && *word != "if";
         if as_value && !matches!(*word, "sizeof" | "offsetof" | "typeof" | "typeinfo" | "comptime") {
             let text = format!("`{word}` is a word of the language, no value");
             return Some(Diagnostic::error("keyword", s.span(index), text));

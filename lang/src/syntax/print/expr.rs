@@ -11,8 +11,8 @@ const POSTFIX: u8 = 14;
 
 /// Names that `sizeof(NAME)` reads as a type.
 const TYPE_WORDS: &[&str] = &[
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "void", "string", "buffer", "inet", "unsigned",
-    "signed", "long", "short", "int", "char", "const", "volatile", "restrict",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "bool", "void", "string", "buffer",
+    "inet", "unsigned", "signed", "long", "short", "int", "char", "const", "volatile", "restrict",
 ];
 
 fn infix(op: BinOp) -> (&'static str, u8) {
@@ -23,7 +23,10 @@ fn precedence(kind: &ExprKind) -> u8 {
     match kind {
         ExprKind::Ternary { .. } | ExprKind::If(_) | ExprKind::Block(_) => 1,
         ExprKind::Binary { op, .. } => infix(*op).1,
-        ExprKind::Unary { .. } | ExprKind::Cast { .. } | ExprKind::Comptime(_) | ExprKind::IncDec { prefix: true, .. } => PREFIX,
+        ExprKind::Unary { .. }
+        | ExprKind::Cast { .. }
+        | ExprKind::Comptime(_)
+        | ExprKind::IncDec { prefix: true, .. } => PREFIX,
         ExprKind::IncDec { prefix: false, .. } => POSTFIX,
         _ => 15,
     }
@@ -172,7 +175,11 @@ impl Printer {
         // `5.0` would be a fraction, `@m[k]` a map's element, `typeof` has no postfix.
         let bracketed = matches!(
             base.kind,
-            ExprKind::Int { .. } | ExprKind::Duration(_) | ExprKind::Size(_) | ExprKind::Net(_) | ExprKind::Map { key: None, .. }
+            ExprKind::Int { .. }
+                | ExprKind::Duration(_)
+                | ExprKind::Size(_)
+                | ExprKind::Net(_)
+                | ExprKind::Map { key: None, .. }
         );
         if bracketed { self.in_parens(base) } else { self.expr(base, POSTFIX) }
     }
@@ -184,7 +191,10 @@ impl Printer {
         // `(n)-x` would be a difference where `n` is a known value.
         let ambiguous = matches!(&ty.kind, TypeKind::Name(name) if !TYPE_WORDS.contains(&name.split(' ').next().unwrap_or("")))
             && matches!(expr.kind, ExprKind::Unary { op: UnOp::Neg | UnOp::Deref | UnOp::AddrOf, .. });
-        let unstartable = matches!(expr.kind, ExprKind::Unary { op: UnOp::Plus, .. } | ExprKind::IncDec { increment: true, prefix: true, .. });
+        let unstartable = matches!(
+            expr.kind,
+            ExprKind::Unary { op: UnOp::Plus, .. } | ExprKind::IncDec { increment: true, prefix: true, .. }
+        );
         if ambiguous || unstartable { self.in_parens(expr) } else { self.expr(expr, PREFIX) }
     }
 

@@ -109,7 +109,10 @@ impl Printer {
         // `$1` beside quoted pieces.
         let mut rest = segment.text.as_str();
         while !rest.is_empty() {
-            let dollar = rest.match_indices('$').map(|(at, _)| at).find(|at| rest.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit));
+            let dollar = rest
+                .match_indices('$')
+                .map(|(at, _)| at)
+                .find(|at| rest.as_bytes().get(at + 1).is_some_and(u8::is_ascii_digit));
             let (before, after) = rest.split_at(dollar.unwrap_or(rest.len()));
             if !before.is_empty() {
                 self.text(&in_quotes(before));

@@ -46,7 +46,9 @@ pub fn print_type(ty: &TypeExpr) -> String {
 
 /// One-line items of one kind stand together without an empty line.
 fn same_group(a: &Item, b: &Item) -> bool {
-    let line = |i: &Item| matches!(i, Item::Include(_) | Item::Define(_) | Item::Import(_) | Item::Param(_) | Item::MapDecl(_));
+    let line = |i: &Item| {
+        matches!(i, Item::Include(_) | Item::Define(_) | Item::Import(_) | Item::Param(_) | Item::MapDecl(_))
+    };
     line(a) && line(b) && std::mem::discriminant(a) == std::mem::discriminant(b)
 }
 

@@ -24,6 +24,17 @@ impl Printer {
         });
     }
 
+    fn for_iter(&mut self, iter: &ForIter) {
+        match iter {
+            ForIter::Map(e) => self.expr(e, 0),
+            ForIter::Range(a, b) => {
+                self.expr(a, 0);
+                self.text("..");
+                self.expr(b, 0);
+            }
+        }
+    }
+
     fn stmt(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Expr(e) => self.expr(e, 0),
@@ -62,14 +73,7 @@ impl Printer {
             }
             StmtKind::For { var, iter, body } => {
                 self.text(&format!("for (${} : ", var.text));
-                match iter {
-                    ForIter::Map(e) => self.expr(e, 0),
-                    ForIter::Range(a, b) => {
-                        self.expr(a, 0);
-                        self.text("..");
-                        self.expr(b, 0);
-                    }
-                }
+                self.for_iter(iter);
                 self.text(") ");
                 self.block(body, false);
             }

@@ -18,7 +18,9 @@ impl Printer {
             TypeKind::Array(inner, size) => {
                 self.ty(inner);
                 self.text("[");
-                size.iter().for_each(|s| self.expr(s, 0));
+                if let Some(size) = size {
+                    self.expr(size, 0);
+                }
                 self.text("]");
             }
             TypeKind::Tuple(items) => {
@@ -96,7 +98,9 @@ impl Printer {
         }
         for size in sizes {
             self.text("[");
-            size.iter().for_each(|s| self.expr(s, 0));
+            if let Some(size) = size {
+                self.expr(size, 0);
+            }
             self.text("]");
         }
         if let Some(bits) = field.bits {

@@ -25,8 +25,8 @@ pub(in crate::syntax) struct Token {
 }
 
 const LONG_PUNCT: &[&str] = &[
-    "<<=", ">>=", "===", "!==", "->", "++", "--", "&&", "||", "??", "==", "!=", "<=", ">=", "<<", ">>", "+=", "-=", "*=", "/=",
-    "%=", "&=", "|=", "^=", "..", ":=", "<>", "=~",
+    "<<=", ">>=", "===", "!==", "->", "++", "--", "&&", "||", "??", "==", "!=", "<=", ">=", "<<", ">>", "+=", "-=",
+    "*=", "/=", "%=", "&=", "|=", "^=", "..", ":=", "<>", "=~",
 ];
 
 pub(super) struct Lexer<'a> {
@@ -120,8 +120,12 @@ impl<'a> Lexer<'a> {
                     let (end, closed) = self.comment_end(start);
                     if !closed {
                         self.diags.push(
-                            Diagnostic::error("unterminated-comment", self.span(start, start + 2), "this comment never ends")
-                                .label("`/*` without a `*/`"),
+                            Diagnostic::error(
+                                "unterminated-comment",
+                                self.span(start, start + 2),
+                                "this comment never ends",
+                            )
+                            .label("`/*` without a `*/`"),
                         );
                         self.swallowed = true;
                     }
@@ -224,9 +228,8 @@ impl<'a> Lexer<'a> {
         let end = start + found.len_utf8() + text.len() + closer;
         let message = format!("strings are written in double quotes, not in {found}");
         let written = if text.is_empty() { "text" } else { text };
-        self.diags.push(
-            Diagnostic::error("wrong-quote", self.span(start, end), message).write(format!("\"{written}\"")),
-        );
+        self.diags
+            .push(Diagnostic::error("wrong-quote", self.span(start, end), message).write(format!("\"{written}\"")));
         self.push(Kind::Bad, start, end)
     }
 

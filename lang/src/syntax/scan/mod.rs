@@ -7,6 +7,7 @@
 mod brackets;
 mod items;
 mod lexer;
+mod probe;
 
 use crate::diag::Diagnostic;
 use crate::span::{FileId, Span};

@@ -17,6 +17,8 @@ pub(crate) struct Direction {
     pub(crate) last_time: u64,
     /// Boot time since when this side advertises a window of 0; 0: it does not.
     pub(crate) stalled_since: u64,
+    /// Boot time since when every packet of this side has left the other no room for a whole segment; 0: there was room.
+    pub(crate) closing_since: u64,
     pub(crate) base_seq: u32,
     /// Highest end of a segment.
     pub(crate) next_seq: u32,
@@ -51,12 +53,26 @@ pub(crate) struct Direction {
     pub(crate) data_seen: bool,
 }
 
+/// A usual maximum segment size: with less room than that a sender waits.
+const SEGMENT: u32 = 1448;
+
+impl Direction {
+    /// Bytes that the other side may send after this packet: the window, less what is in flight.
+    fn room(&self, other: &Self, view: &PacketView) -> u32 {
+        let scale = if view.tcp_flags & SYN != 0 { 0 } else { self.scale.max(0) };
+        let window = view.tcp_window_raw << scale;
+        let in_flight = if other.next_seq == 0 { 0 } else { other.next_seq.wrapping_sub(view.tcp_ack_raw) as i32 };
+        window.saturating_sub(in_flight.max(0) as u32)
+    }
+}
+
 impl Default for Direction {
     fn default() -> Self {
         Self {
             next_time: 0,
             last_time: 0,
             stalled_since: 0,
+            closing_since: 0,
             base_seq: 0,
             next_seq: 0,
             max_ack: 0,
@@ -232,7 +248,9 @@ impl Flow {
         }
     }
 
-    /// A stall lasts from the first window of 0 that a receiver advertises until it opens it, or until a reset.
+    /// A stall is a window that closed to 0, until the receiver opens it, or a reset. It begins when the receiver last left room for
+    /// a segment: senders don't fill the rest of a window at once (RFC 9293, section 3.8.6.2.1), so that the advertisement of 0
+    /// itself comes a persist timer later.
     pub(super) fn time_stall(&mut self, dir: usize, view: &mut PacketView) {
         let flags = view.tcp_flags;
         let reset = flags & RST != 0;
@@ -242,11 +260,16 @@ impl Flow {
             (fwd.stalled_since, rev.stalled_since) = (0, 0);
         } else if view.tcp_window_raw == 0 {
             if since == 0 && flags & (SYN | FIN) == 0 {
-                fwd.stalled_since = view.boot_ns;
+                fwd.stalled_since = if fwd.closing_since == 0 { view.boot_ns } else { fwd.closing_since };
             }
             return;
         } else {
             fwd.stalled_since = 0;
+            if fwd.room(rev, view) >= SEGMENT {
+                fwd.closing_since = 0;
+            } else if fwd.closing_since == 0 && flags & (SYN | FIN) == 0 {
+                fwd.closing_since = view.boot_ns;
+            }
         }
         if since != 0 {
             view.zero_window_start = since;

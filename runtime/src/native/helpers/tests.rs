@@ -55,6 +55,44 @@ fn maps_by_address() {
     assert_eq!(host.losses[0], [0, 1, 0, 0]);
 }
 
+/// Timers read and write kernel maps by the system call: a look-up is a copy that goes back when the handler ends.
+#[test]
+fn kernel_maps_by_copy() {
+    let kernel = weftrace_probes::kernel::Host::new();
+    let percpu = MapSpec { kind: Kind::PercpuArray, home: Home::Kernel, value: Value::Count, max_entries: 1, ..spec() };
+    let Ok(store) = Store::create(&[MapSpec { home: Home::Kernel, ..spec() }, percpu], Some(&kernel)) else {
+        println!("SKIP CAP_BPF");
+        return;
+    };
+    let mut host = NativeHost::new(store, 1, 5);
+    let mut made = env(&mut host);
+    let env = &raw mut made;
+    let (key, zero, value) = (3u32, 0u32, 41u64);
+    let (k, z, v) = ((&raw const key) as u64, (&raw const zero) as u64, (&raw const value) as u64);
+    // SAFETY: live locals of the maps' sizes.
+    let read = unsafe {
+        assert_eq!(map_update(env, 0, k, v, 0), 0);
+        let at = map_lookup(env, 0, k) as *mut u64;
+        *at += 1;
+        assert_eq!(map_lookup(env, 0, k), at as u64, "one copy per element and handler");
+        assert_eq!(map_update(env, 1, z, v, 0), 0);
+        *(map_lookup(env, 1, z) as *const u64)
+    };
+    assert_eq!(read, 41, "one CPU has the value, the others 0");
+    host.finish();
+    // SAFETY: as above; deleting and then writing to the copy must not bring the element back.
+    unsafe {
+        let at = map_lookup(env, 0, k) as *mut u64;
+        assert_eq!(*at, 42);
+        *at = 7;
+        assert_eq!(map_delete(env, 0, k), 0);
+        *at = 8;
+    }
+    host.finish();
+    // SAFETY: as above.
+    assert_eq!(unsafe { map_lookup(env, 0, k) }, 0);
+}
+
 #[test]
 fn strings_and_headers() {
     let mut dst = [0xffu8; 8];

@@ -79,6 +79,6 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.handshake.dur", T::U64, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_ns)), "From the first SYN to the ACK that completes the handshake (or the RST that refuses it), ns."),
     row("tcp.handshake.syns", T::U32, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_syns)), "How many SYNs the client sent: 1 without retransmission."),
     row("tcp.handshake.completed", T::Bool, F, l::HANDSHAKE_END, Bit(offset_of!(P, handshake_completed), 1), "True: the connection was established; false: it was refused."),
-    row("tcp.zero_window.start", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time of the first zero-window advertisement of the stall that ends with this packet."),
+    row("tcp.zero_window.start", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time since when the receiver left no room for a segment, in the zero-window stall that ends with this packet."),
     row("tcp.zero_window.dur", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_ns)), "How long the receiver's window was closed, ns."),
 ];
