@@ -3,9 +3,10 @@
 use super::{
     cx::{Cx, R, VarHome},
     layout::{in_register, width},
+    mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, UnaryOp, Value};
-use weftrace_lang::hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp};
+use weftrace_lang::hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp, VarRef};
 
 impl Cx<'_, '_> {
     /// The value of an expression that fits a register, as its type holds it.
@@ -24,17 +25,7 @@ impl Cx<'_, '_> {
             E::HasKey { map, key } => self.map_has(*map, key),
             E::MapLen(map) => self.map_len(*map, e.span),
             E::IncMap { map, key, delta, prefix } => self.map_inc(*map, key.as_deref(), *delta, *prefix, e.span),
-            E::IncVar { var, delta, prefix } => {
-                let Some(VarHome::Ssa(variable)) = self.var_home(*var) else {
-                    return self.not_yet(e.span, "counting in this variable");
-                };
-                let old = self.read_var(variable);
-                let new = self.b.binary_imm(BinaryOp::Iadd, old, *delta);
-                let ty = self.var_ty(*var);
-                let new = self.normalise(new, &ty);
-                self.set_var(variable, new);
-                Ok(if *prefix { new } else { old })
-            }
+            E::IncVar { var, delta, prefix } => self.var_inc(*var, *delta, *prefix, e),
             E::Unary { op, expr } => self.unary(*op, expr, &e.ty),
             E::Binary { op, left, right } => self.binary(*op, left, right, e),
             E::Logical { .. } | E::StrEq { .. } | E::NetMatch { .. } => {
@@ -63,6 +54,33 @@ impl Cx<'_, '_> {
                 self.not_yet(e.span, "this value as a number")
             }
         }
+    }
+
+    /// `$x++`
+    fn var_inc(&mut self, var: VarRef, delta: i64, prefix: bool, e: &Expr) -> R<Value> {
+        let ty = self.var_ty(var);
+        let home = match self.var_home(var) {
+            Some(home) if in_register(&ty) => home,
+            _ => return self.not_yet(e.span, "counting in this variable"),
+        };
+        let (bytes, signed) = width(&ty);
+        let old = match home {
+            VarHome::Ssa(variable) => self.read_var(variable),
+            VarHome::Slot(slot) => {
+                let m = Mem::new(self.b.slot_addr(slot), 0);
+                self.load(bytes, signed, m)
+            }
+        };
+        let new = self.b.binary_imm(BinaryOp::Iadd, old, delta);
+        let new = self.normalise(new, &ty);
+        match home {
+            VarHome::Ssa(variable) => self.set_var(variable, new),
+            VarHome::Slot(slot) => {
+                let m = Mem::new(self.b.slot_addr(slot), 0);
+                self.store(bytes, new, m);
+            }
+        }
+        Ok(if prefix { new } else { old })
     }
 
     /// The value converted to another register type.

@@ -184,14 +184,11 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
-    /// Copies a string; cut with a NUL if it does not fit, zeroes behind it.
+    /// Copies a string; without its NUL if that is what does not fit, with zeroes behind it if there is room.
     pub(crate) fn copy_string(&mut self, dst: Mem, cap: u32, src: Mem, have: u32, zeroed: bool) {
         let len = cap.min(have);
         self.copy(dst, src, len);
-        if have > cap && cap > 0 {
-            let zero = self.iconst(0);
-            self.store(1, zero, dst.at(cap - 1));
-        } else if !zeroed {
+        if !zeroed {
             self.fill(dst.at(len), cap - len);
         }
     }

@@ -199,7 +199,9 @@ impl Cx<'_, '_> {
         let key = self.key(map, key, span)?;
         let flags = self.iconst(BPF_ANY);
         let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
-        self.loss_if_negative(result, LossSlot::MapFull);
+        if self.kernel {
+            self.loss_if_negative(result, LossSlot::MapFull);
+        }
         Ok(())
     }
 
@@ -273,7 +275,10 @@ impl Cx<'_, '_> {
         let second = self.lookup_or(id, key, full);
         self.jump_with(go_on, &[second]);
         self.start(full);
-        self.count_loss(LossSlot::MapFull);
+        // The native helper counts by itself.
+        if self.kernel {
+            self.count_loss(LossSlot::MapFull);
+        }
         self.jump(done);
         self.start(go_on);
         let m = Mem::new(self.b.param(go_on, 0), 0);

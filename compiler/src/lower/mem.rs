@@ -242,7 +242,11 @@ impl Cx<'_, '_> {
     }
 
     fn deref_place(&mut self, p: &Expr) -> R<Place> {
-        if let E::AddrOf(inner) = &p.kind
+        let mut pointer = p;
+        while let E::Cast(inner) = &pointer.kind {
+            pointer = inner;
+        }
+        if let E::AddrOf(inner) = &pointer.kind
             && let Some(place) = self.place(inner)?
         {
             return Ok(place);

@@ -42,14 +42,17 @@ pub use module::{Module, config, not_yet, place};
 
 use crate::{
     ir::{Function, Target},
-    place::Side,
+    place::{
+        Side,
+        walk::{self, Node},
+    },
 };
 use cx::{Cx, Subject, VarHome};
 use layout::in_register;
 use std::collections::BTreeSet;
 use weftrace_lang::{
     diag::Diagnostic,
-    hir::{self, Expr, JoinDef, ProbeDef, Provider, VarRef},
+    hir::{self, Expr, ExprKind, JoinDef, ProbeDef, Provider, VarRef},
 };
 
 /// Lowers one probe's body for the side it was placed on. `name` names the function; `target` is the attach point that the probe's
@@ -103,8 +106,9 @@ pub fn lower_join_expr<'a>(
 }
 
 fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {
-    for var in &probe.vars {
-        let home = if in_register(&var.ty) {
+    let addressed = addressed_vars(probe);
+    for (index, var) in probe.vars.iter().enumerate() {
+        let home = if in_register(&var.ty) && !addressed.contains(&VarRef(index as u32)) {
             VarHome::Ssa(cx.new_var())
         } else {
             // A variable that was never typed is never used.
@@ -113,6 +117,19 @@ fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {
         };
         cx.vars.push(home);
     }
+}
+
+/// Variables whose address is taken: they live in memory.
+fn addressed_vars(probe: &ProbeDef) -> BTreeSet<VarRef> {
+    let mut found = BTreeSet::new();
+    walk::block(&probe.body, &mut |n| {
+        if let Node::Expr(Expr { kind: ExprKind::AddrOf(inner), .. }) = n
+            && let ExprKind::Var(v) = inner.kind
+        {
+            found.insert(v);
+        }
+    });
+    found
 }
 
 fn zero_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {

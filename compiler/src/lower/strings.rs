@@ -42,8 +42,7 @@ impl Cx<'_, '_> {
     }
 
     fn literal_into(&mut self, text: &[u8], dst: Mem, cap: u32, zeroed: bool) {
-        let keep = text.len().min(cap.saturating_sub(1) as usize);
-        let mut bytes = text[..keep].to_vec();
+        let mut bytes = text.to_vec();
         bytes.push(0);
         bytes.truncate(cap as usize);
         if !bytes.is_empty() {

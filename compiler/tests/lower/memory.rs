@@ -267,3 +267,24 @@ fn mapped_addresses_are_ipv4() {
     }));
     assert_eq!((key[4], key[8], key[24]), (10, 0xfd, 0xfe));
 }
+
+#[test]
+fn variables_read_through_a_pointer() {
+    let bits = |first, n| {
+        let own = e(ExprKind::AddrOf(Box::new(var(0, Ty::U64))), Ty::Ptr { to: Box::new(Ty::U64), space: Space::Bpf });
+        let place = deref(cast(own, ptr("outer", Space::Bpf)), Ty::Struct("outer".into()));
+        e(ExprKind::Field { base: Box::new(place), name: "a".into(), offset: 0, bits: Some((first, n)) }, Ty::U64)
+    };
+    let inc = e(ExprKind::IncVar { var: weftrace_lang::hir::VarRef(0), delta: 1, prefix: true }, Ty::U64);
+    let body = vec![set_var(0, cast(int(0x1d), Ty::U64)), s(weftrace_lang::hir::StmtKind::Expr(inc)), printf(vec![bits(0, 1), bits(1, 1), bits(2, 2)])];
+    let world = world();
+    let p = Program {
+        structs: world.structs.values().cloned().collect(),
+        ..program(vec![], vec![probe(Provider::Begin, vec![Ty::U64], body)])
+    };
+    let lowered = lower_in(&p, &world).expect("lowers");
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    let words: Vec<u64> = host.records[0].payload.chunks(8).map(word).collect();
+    assert_eq!(words, [0, 1, 3]);
+}

@@ -5,7 +5,7 @@ use super::value::Val;
 use crate::diag::Diagnostic;
 use crate::hir::{Expr, ExprKind, Func, Ty};
 use crate::span::Span;
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;

@@ -73,12 +73,16 @@ pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
                 c.error("bad-argument", e.span, "a length is not negative");
                 return Val::error(call.span);
             }
-            Some(n) if n + 1 > i128::from(most) => {
+            Some(n) if n > i128::from(most) => {
                 let d = Diagnostic::warning("string-length", e.span, format!("strings have at most {} characters here", most - 1))
                     .write("config = { max_strlen = … }");
                 c.report(d);
             }
-            Some(n) => cap = n as u32 + 1,
+            // n bytes with the NUL, as the kernel's helper counts.
+            Some(bytes) => {
+                cap = (bytes as u32).max(1);
+                len = Some(coerce(n.e, &Ty::U64));
+            }
             None if n.is_error() => return Val::error(call.span),
             None => len = Some(coerce(n.e, &Ty::U64)),
         }

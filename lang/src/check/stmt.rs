@@ -5,7 +5,7 @@ use super::effect::{flatten, is_pure, is_question};
 use super::types::{Flex, Open, agg_name, int_shape, show};
 use super::value::{Val, coerce};
 use crate::ast::{self, BinOp, ForIter, Stmt, StmtKind};
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::hir::{self, Block, ExprKind, MapRef, Ty};
 use crate::span::Span;
 

@@ -22,7 +22,8 @@ use crate::{
     sink::Sink,
     sys::{Child, Clock, Ring},
 };
-use std::{os::fd::AsFd, rc::Rc};
+use aya::maps::{Map, MapData, StackTraceMap};
+use std::{io, os::fd::AsFd, rc::Rc};
 use weftrace_artifact::{
     Artifact,
     map::{MapId, Role},
@@ -114,16 +115,18 @@ fn write_start(core: &mut Core, start: u64) -> Result<(), Error> {
 
 /// Frames by stack id, by a descriptor of its own.
 fn stack_reader(map: &MapFd) -> Result<StackReader, Error> {
-    let map = MapFd::adopt(map.as_fd().try_clone_to_owned().map_err(Error::Loop)?)?;
-    let mut value = vec![0u8; map.value_bytes()];
+    let stacks = StackTraceMap::try_from(aya_map(map)?).map_err(|e| Error::Loop(io::Error::other(e)))?;
     Ok(Box::new(move |id| {
-        let id = u32::try_from(id).ok()?;
-        if !map.lookup(&id.to_ne_bytes(), &mut value).ok()? {
-            return None;
-        }
-        let frames = value.chunks_exact(8).map(|c| crate::decode::u64_at(c, 0));
-        Some(frames.take_while(|&f| f != 0).collect())
+        let trace = stacks.get(&u32::try_from(id).ok()?, 0).ok()?;
+        Some(trace.frames().iter().map(|frame| frame.ip).collect())
     }))
+}
+
+/// aya's view of one of our maps, by a descriptor of its own.
+pub(crate) fn aya_map(map: &MapFd) -> Result<Map, Error> {
+    let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
+    let data = MapData::from_fd(fd).and_then(Map::from_map_data);
+    data.map_err(|e| Error::Loop(io::Error::other(e)))
 }
 
 /// Used by tests and `weftrace dump`.

@@ -73,6 +73,13 @@ pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: i32) -> Result<(), Sysca
     if got < 0 { Err(SyscallError::last("setns")) } else { Ok(()) }
 }
 
+/// Index of a network device in the calling thread's network namespace; 0: there is none of that name.
+pub fn device_index(device: &str) -> u32 {
+    let Ok(name) = std::ffi::CString::new(device) else { return 0 };
+    // SAFETY: `name` is a NUL-terminated string that outlives the call.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
 /// An AF_PACKET socket that receives nothing (protocol 0), to see whether one may be had.
 pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     // SAFETY: integers only; the call returns a new descriptor or -1.

@@ -1,10 +1,10 @@
 //! Network namespaces: opening a source inside another one.
-#![allow(unsafe_code, reason = "setns(2) and if_nametoindex(3) have no safe wrapper here")]
 
 use super::error::SourceError;
+use crate::kernel::sys::{device_index, enter_namespace};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
@@ -48,9 +48,7 @@ impl NetNs {
 
 /// Moves the calling thread, and only it.
 fn enter(file: &File) -> io::Result<()> {
-    // SAFETY: the descriptor is open for the length of the call; setns touches no memory of ours.
-    let result = unsafe { libc::setns(file.as_raw_fd(), libc::CLONE_NEWNET) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    enter_namespace(file.as_fd(), libc::CLONE_NEWNET).map_err(|e| io::Error::from_raw_os_error(e.errno))
 }
 
 /// Inode of the calling thread's network namespace.
@@ -69,7 +67,5 @@ pub(super) fn devices() -> Vec<String> {
 
 /// Index of a device in the calling thread's network namespace; 0: none.
 pub(super) fn index(device: &str) -> u32 {
-    let Ok(name) = std::ffi::CString::new(device) else { return 0 };
-    // SAFETY: `name` is a NUL-terminated string that outlives the call.
-    unsafe { libc::if_nametoindex(name.as_ptr()) }
+    device_index(device)
 }

@@ -1,0 +1,177 @@
+//! A program: probes, maps, streams, settings.
+
+use super::{Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
+use crate::span::Span;
+
+/// A checked program.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    pub probes: Vec<ProbeDef>,
+    pub maps: Vec<MapDef>,
+    pub streams: Vec<StreamDef>,
+    pub joins: Vec<JoinDef>,
+    pub structs: Vec<StructDef>,
+    pub enums: Vec<EnumDef>,
+    pub config: Config,
+    /// The script's flags: `param` and `getopt`, in order of appearance.
+    pub params: Vec<ParamDef>,
+}
+
+/// A flag of the script (`param slow = 500ms "help"`, `getopt("slow", 5, "help")`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamDef {
+    pub name: String,
+    pub ty: Ty,
+    /// The default as text, the way it would be given on the command line.
+    pub default: String,
+    pub help: String,
+    pub span: Span,
+}
+
+impl Program {
+    pub fn struct_def(&self, name: &str) -> Option<&StructDef> {
+        self.structs.iter().find(|s| s.name == name)
+    }
+    pub fn enum_def(&self, name: &str) -> Option<&EnumDef> {
+        self.enums.iter().find(|e| e.name == name)
+    }
+}
+
+/// Settings of the config block (and BPFTRACE_* environment, given by src/).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub max_strlen: u32,
+    pub max_map_keys: u32,
+    pub missing_probes: Missing,
+    pub print_maps_on_exit: bool,
+    pub stack_mode: StackMode,
+    pub str_trunc_trailer: String,
+    pub ring_bytes: u32,
+    /// All entries as written, for those that only other parts read.
+    pub entries: Vec<(String, String)>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_strlen: 1024,
+            max_map_keys: 4096,
+            missing_probes: Missing::Error,
+            print_maps_on_exit: true,
+            stack_mode: StackMode::Bpftrace,
+            str_trunc_trailer: "..".into(),
+            ring_bytes: 256 * 1024,
+            entries: Vec::new(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Error,
+    Warn,
+    Ignore,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+        impl $name {
+            pub fn index(self) -> usize { self.0 as usize }
+        }
+    };
+}
+id!(/** Index into [`Program::maps`]. */ MapRef);
+id!(/** Index into [`Program::streams`]. */ StreamRef);
+id!(/** Index into [`Program::joins`]. */ JoinRef);
+id!(/** Index into [`ProbeDef::vars`]. */ VarRef);
+
+#[derive(Clone, Debug)]
+pub struct MapDef {
+    /// Without the `@`.
+    pub name: String,
+    /// None: scalar. Several written keys are one [`Ty::Tuple`].
+    pub key: Option<Ty>,
+    pub value: Ty,
+    /// Declared by `let @m = kind(n)`.
+    pub kind: Option<MapKind>,
+    pub max_entries: u32,
+    pub span: Span,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapKind {
+    Hash,
+    LruHash,
+    PercpuHash,
+    LruPercpuHash,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamDef {
+    pub name: String,
+    pub fields: Vec<(String, Ty)>,
+    pub span: Span,
+}
+
+/// One program: a body typed for one kind of attach point.
+#[derive(Clone, Debug)]
+pub struct ProbeDef {
+    /// Every place it attaches; all give the same types to `args` etc.
+    pub targets: Vec<Target>,
+    /// Predicate, as written in `/…/`.
+    pub predicate: Option<Expr>,
+    pub body: Block,
+    /// Types of the scratch variables.
+    pub vars: Vec<VarDef>,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug)]
+pub struct VarDef {
+    pub name: String,
+    pub ty: Ty,
+    pub span: Span,
+}
+
+/// A resolved attach point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Target {
+    /// Full name as `probe` prints it.
+    pub name: String,
+    pub provider: Provider,
+    pub wildcard: bool,
+    pub span: Span,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Provider {
+    Begin,
+    End,
+    Interval { ns: u64 },
+    Profile { rate: Rate },
+    Tracepoint { category: String, event: String },
+    RawTracepoint { event: String },
+    Kprobe { function: String, module: Option<String>, offset: u64, ret: bool },
+    /// `offset` in the file.
+    Uprobe { path: String, symbol: String, offset: u64, ret: bool, pid: Option<u32> },
+    Pcap { interface: String, filter: Option<(String, Span)> },
+    Join { join: JoinRef, on: JoinEvent },
+    Signal { number: i32, name: String },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rate {
+    PeriodNs(u64),
+    Hz(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JoinEvent {
+    Result,
+    /// Leg by index.
+    Orphan(u32),
+    Late,
+}

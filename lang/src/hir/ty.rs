@@ -1,0 +1,118 @@
+//! Types, and what the host's types look like.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a pointer points: decides how it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Space {
+    Kernel,
+    User,
+    /// The program's context (tracepoint record, pt_regs): read directly.
+    Ctx,
+    /// BPF-owned memory (map values, scratch variables): `&$x`, `&@m[k]`.
+    Bpf,
+    /// Not known: by probe type, else kernel.
+    Unknown,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ty {
+    /// No value.
+    Void,
+    Bool,
+    /// bits: 8, 16, 32, 64
+    Int { bits: u8, signed: bool },
+    Enum { name: String, bits: u8, signed: bool },
+    /// NUL-terminated, `cap` bytes with the NUL.
+    Str { cap: u32 },
+    Buf { cap: u32 },
+    Ptr { to: Box<Ty>, space: Space },
+    /// By name; layout from [`Program::structs`].
+    Struct(String),
+    Array { elem: Box<Ty>, len: u32 },
+    Tuple(Vec<Ty>),
+    Record(Vec<(String, Ty)>),
+    Ksym,
+    Usym,
+    KStack { mode: StackMode, limit: u32 },
+    UStack { mode: StackMode, limit: u32 },
+    Inet,
+    Mac,
+    /// strftime
+    Time { fmt: String },
+    Username,
+    Conn,
+    Headers,
+    /// An aggregate (only as a map's value).
+    Agg(Agg),
+    /// What could not be typed: an error was reported, stay quiet about it.
+    Error,
+}
+
+impl Ty {
+    pub const U8: Self = Self::Int { bits: 8, signed: false };
+    pub const U16: Self = Self::Int { bits: 16, signed: false };
+    pub const U32: Self = Self::Int { bits: 32, signed: false };
+    pub const U64: Self = Self::Int { bits: 64, signed: false };
+    pub const I32: Self = Self::Int { bits: 32, signed: true };
+    pub const I64: Self = Self::Int { bits: 64, signed: true };
+
+    pub fn is_int(&self) -> bool {
+        matches!(self, Self::Int { .. } | Self::Bool | Self::Enum { .. })
+    }
+
+    /// Held in a 64-bit register (rather than in memory by address).
+    pub fn is_scalar(&self) -> bool {
+        matches!(self, Self::Bool | Self::Int { .. } | Self::Enum { .. } | Self::Ptr { .. } | Self::Ksym | Self::Time { .. } | Self::Username)
+    }
+}
+
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum StackMode {
+    #[default]
+    Bpftrace,
+    Perf,
+    Raw,
+}
+
+/// Aggregations, with what their bytes mean.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Agg {
+    Count,
+    Sum { signed: bool },
+    Min { signed: bool },
+    Max { signed: bool },
+    Avg { signed: bool },
+    Stats { signed: bool },
+    Hist { bits: u8 },
+    Lhist { min: i64, max: i64, step: i64 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StructDef {
+    pub name: String,
+    pub union: bool,
+    pub size: u32,
+    pub align: u32,
+    pub fields: Vec<StructField>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StructField {
+    /// Empty for anonymous members, whose own fields are found through them.
+    pub name: String,
+    pub ty: Ty,
+    /// Bytes.
+    pub offset: u32,
+    /// (first bit within the little-endian word at `offset`, width)
+    pub bits: Option<(u8, u8)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnumDef {
+    pub name: String,
+    pub bits: u8,
+    pub signed: bool,
+    pub variants: Vec<(String, i64)>,
+}

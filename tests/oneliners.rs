@@ -1,0 +1,73 @@
+//! What `weftrace check` accepts, the kernel's verifier must not refuse: the programs of tests/vm/oneliners.txt are loaded and
+//! attached here; tests/vm/run does the same on other kernels.
+
+use std::{
+    path::Path,
+    process::{Command, Output},
+    sync::Mutex,
+    thread,
+};
+
+/// A run mostly waits for the kernel to detach.
+const AT_ONCE: usize = 8;
+
+fn weftrace(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("weftrace runs")
+}
+
+/// Whether this machine's kernel does what the word of `weftrace doctor` names.
+fn ready(doctor: &str, what: &str) -> bool {
+    doctor.lines().any(|line| {
+        let mut words = line.split_whitespace();
+        words.next() == Some(what) && words.next() == Some("ready")
+    })
+}
+
+/// What weftrace says if it refuses a program or doesn't come to an end with it.
+fn refused(program: &str) -> Option<String> {
+    let out = weftrace(&["-q", "-e", program, "--dry-run"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    (!out.status.success()).then(|| format!("{program}\n{}", said.trim_end()))
+}
+
+#[test]
+fn the_verifier_takes_what_check_accepts() {
+    let doctor = weftrace(&["doctor"]);
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    if !ready(&doctor, "Tracepoint") || !ready(&doctor, "Uprobe") {
+        println!("SKIP root");
+        return;
+    }
+    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/oneliners.txt")).expect("the list");
+    let kprobes = ready(&doctor, "Kprobe");
+    let nginx = Command::new("nginx").arg("-v").output().is_ok();
+    let needs = |program: &str| {
+        let there = [("kprobe:", kprobes), ("kretprobe:", kprobes), ("nginx:", nginx)];
+        there.iter().all(|(mark, here)| *here || !program.contains(mark))
+    };
+    let (programs, absent): (Vec<&str>, Vec<&str>) =
+        list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).partition(|program| needs(program));
+    if !kprobes {
+        println!("SKIP kprobes");
+    }
+    if absent.iter().any(|program| program.contains("nginx:")) {
+        println!("SKIP nginx");
+    }
+    assert!(programs.len() > 80, "the list has only {} programs for this machine", programs.len());
+    let (todo, wrong) = (Mutex::new(programs.into_iter()), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let next = todo.lock().expect("no panics while it is held").next();
+                    let Some(program) = next else { break };
+                    if let Some(said) = refused(program) {
+                        wrong.lock().expect("no panics while it is held").push(said);
+                    }
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().expect("no panics while it was held");
+    assert!(wrong.is_empty(), "{} programs were refused:\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
