@@ -76,7 +76,7 @@ pub fn dump(
             units.native.iter().map(|f| crate::native::clif(f).unwrap_or_else(|e| format!("; {e}\n"))).collect();
         return (texts.join("\n"), all_findings(&placement, units.diagnostics));
     }
-    let left_out = units.left_out.clone();
+    let left_out = [units.left_out.clone(), units.unread.clone()].concat();
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
     let text = if stage == Stage::Plan {
         plan::text(&artifact, &left_out)

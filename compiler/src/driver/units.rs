@@ -35,6 +35,8 @@ pub struct Units {
     pub probes: Vec<ProbePlan>,
     /// Probes that the placement left out: (name, reason).
     pub left_out: Vec<(String, String)>,
+    /// Probes of imported modules that nothing needs: nothing to warn about.
+    pub unread: Vec<(String, String)>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -44,7 +46,7 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         if matches!(placed.side, Side::Not | Side::Unread) {
             let names = probe.targets.iter().map(|t| (t.name.clone(), placed.reason.clone()));
-            units.left_out.extend(names);
+            if placed.side == Side::Unread { units.unread.extend(names) } else { units.left_out.extend(names) }
             continue;
         }
         let mut shared = None;

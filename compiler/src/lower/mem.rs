@@ -1,7 +1,7 @@
 //! Places: memory that loads reach, and kernel or user memory that helpers read.
 
 use super::{
-    cx::{Cx, R, Subject, VarHome},
+    cx::{Cx, R, VarHome},
     layout::{in_register, width},
 };
 use crate::ir::{BinaryOp, Cond, Helper, Mem as Width, Size, Space, Ty as IrTy, Value};
@@ -390,13 +390,5 @@ impl Cx<'_, '_> {
         let up = 64 - i64::from(first) - i64::from(n);
         let shifted = if up > 0 { self.b.binary_imm(BinaryOp::Shl, raw, up) } else { raw };
         self.b.binary_imm(BinaryOp::Lshr, shifted, 64 - i64::from(n))
-    }
-
-    /// The program's context as packets and joins see it.
-    pub(crate) fn view(&mut self, span: Span, what: &str) -> R<Value> {
-        match self.subject {
-            Subject::Packet | Subject::Join(_) => Ok(self.b.ctx()),
-            Subject::None | Subject::Program => self.elsewhere(span, what),
-        }
     }
 }

@@ -121,7 +121,7 @@ impl Cx<'_, '_> {
             }
             self.need_packet(row);
             self.guard_layers(row.layers, absent);
-            let view = self.view(addr.span, "a packet field")?;
+            let view = self.packet_view(addr.span)?;
             self.match_prefix(Mem::new(view, offset as i32), net, inside, outside);
             return Ok(());
         }

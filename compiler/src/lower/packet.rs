@@ -56,7 +56,7 @@ impl Cx<'_, '_> {
         })
     }
 
-    fn packet_view(&mut self, span: Span) -> R<Value> {
+    pub(crate) fn packet_view(&mut self, span: Span) -> R<Value> {
         match self.subject {
             super::cx::Subject::Packet => Ok(self.b.ctx()),
             _ => self.elsewhere(span, "a packet field"),

@@ -70,7 +70,7 @@ const CASES: &[Case] = &[
 ];
 
 /// Layers of one printed record, in ms.
-type Pieces = BTreeMap<String, u64>;
+pub type Pieces = BTreeMap<String, u64>;
 
 pub fn run(weftrace: &Path, script: &str) -> io::Result<bool> {
     let directory = std::env::temp_dir().join(format!("weftrace-demo-{}", std::process::id()));
@@ -160,7 +160,7 @@ fn full_backlog(
 }
 
 /// The printed records by id: `syn 1003 | loss none | app 4 | unknown 0`.
-fn records(lines: &[String]) -> BTreeMap<String, (u64, Pieces)> {
+pub fn records(lines: &[String]) -> BTreeMap<String, (u64, Pieces)> {
     let mut found = BTreeMap::new();
     for window in lines.windows(3) {
         let [head, verdict, pieces] = window else { continue };

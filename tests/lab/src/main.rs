@@ -5,6 +5,7 @@
 mod bench;
 mod client;
 mod demo;
+mod joins;
 mod net;
 mod scenario;
 mod server;
@@ -15,6 +16,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 const USAGE: &str = "usage: lab demo --weftrace BINARY [--script NAME]
        lab retransmits --weftrace BINARY
+       lab joins --weftrace BINARY
        lab bench --name TEXT --ours COMMAND --peer COMMAND [--runs N]";
 
 fn main() -> ExitCode {
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "demo" => demo::run(&weftrace, &script),
         "bench" => bench::run(&name, &ours, &peer, runs),
+        "joins" => joins::run(&weftrace),
         "retransmits" => scenario::retransmits(&weftrace),
         _ => {
             eprintln!("{USAGE}");
