@@ -55,6 +55,25 @@ pub fn parse(format: &str) -> Result<Vec<Piece>, FormatError> {
     Ok(pieces)
 }
 
+/// Where the %-places stand in a format, in bytes; as far as it can be read.
+pub fn places(format: &str) -> Vec<std::ops::Range<usize>> {
+    let chars: Vec<char> = format.chars().collect();
+    let byte = |at: usize| chars[..at].iter().map(|c| c.len_utf8()).sum::<usize>();
+    let (mut out, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        match (chars[at], chars.get(at + 1)) {
+            ('%', Some('%')) => at += 2,
+            ('%', _) => {
+                let Ok((_, end)) = place(&chars, at) else { break };
+                out.push(byte(at)..byte(end));
+                at = end;
+            }
+            _ => at += 1,
+        }
+    }
+    out
+}
+
 /// One place, from its `%`; where it ends.
 fn place(chars: &[char], start: usize) -> Result<(Spec, usize), FormatError> {
     let mut spec = Spec::default();

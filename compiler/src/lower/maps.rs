@@ -87,7 +87,7 @@ impl Cx<'_, '_> {
         missing: impl FnOnce(&mut Self) -> R<Value>,
     ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
-        if matches!(ty, Ty::Agg(_)) && self.kernel {
+        if matches!(ty, Ty::Agg(_)) && self.kernel && self.m.maps[map.index()].kind.is_percpu() {
             return self
                 .not_yet(e.span, "reading an aggregate in a kernel probe (its parts on other CPUs are not seen)");
         }

@@ -1,7 +1,7 @@
 //! What all functions of a script share: maps, actions, streams, and the host's facts.
 
 use super::layout::{layout, map_value};
-use crate::place::Placement;
+use crate::place::{MapPlace, Placement};
 use weftrace_artifact::{
     Place,
     action::{Action, ActionId, ActionKind, StreamId, StreamSpec},
@@ -49,8 +49,7 @@ impl<'a> Module<'a> {
         let mut module =
             Self { program, world, placement, maps: vec![], actions: vec![], streams: vec![], packet_needs: 0 };
         for (index, def) in program.maps.iter().enumerate() {
-            let home = placement.maps.get(index).map_or(Home::User, |m| m.home);
-            let spec = module.map_spec(def, home).unwrap_or_else(|| {
+            let spec = module.map_spec(def, placement.maps.get(index).copied()).unwrap_or_else(|| {
                 diagnostics.push(not_yet(def.span, format!("@{}: maps of this type", def.name)));
                 placeholder(def)
             });
@@ -66,17 +65,20 @@ impl<'a> Module<'a> {
         module
     }
 
-    fn map_spec(&self, def: &hir::MapDef, home: Home) -> Option<MapSpec> {
+    fn map_spec(&self, def: &hir::MapDef, placed: Option<MapPlace>) -> Option<MapSpec> {
         let value = map_value(self.program, &def.value)?;
         let key = match &def.key {
             Some(ty) => Some(layout(self.program, ty)?),
             None => None,
         };
-        let aggregate = value.is_aggregate();
+        // Per CPU, unless a kernel program must see the whole of what can be added up atomically.
+        let whole = placed.is_some_and(|p| p.kernel_reads)
+            && matches!(value, Value::Count | Value::Sum { .. } | Value::Avg { .. } | Value::Stats { .. });
+        let percpu = value.is_aggregate() && !whole;
         let kind = match (def.kind, &key) {
-            (_, None) if aggregate => Kind::PercpuArray,
+            (_, None) if percpu => Kind::PercpuArray,
             (_, None) => Kind::Array,
-            (None, Some(_)) if aggregate => Kind::PercpuHash,
+            (None, Some(_)) if percpu => Kind::PercpuHash,
             (None | Some(MapKind::Hash), Some(_)) => Kind::Hash,
             (Some(MapKind::LruHash), Some(_)) => Kind::LruHash,
             (Some(MapKind::PercpuHash), Some(_)) => Kind::PercpuHash,
@@ -88,7 +90,7 @@ impl<'a> Module<'a> {
             name: format!("@{}", def.name),
             role: Role::Script,
             kind,
-            home,
+            home: placed.map_or(Home::User, |p| p.home),
             key_size: key.as_ref().map_or(4, Type::size),
             key,
             value,

@@ -28,7 +28,7 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
         }
         let map = MapRef(index as u32);
         let (home, finding) = home(program, map, kernel, native);
-        placement.maps.push(MapPlace { home, kernel_writers });
+        placement.maps.push(MapPlace { home, kernel_writers, kernel_reads: kernel.whole });
         placement.diagnostics.extend(finding);
     }
 }

@@ -49,6 +49,8 @@ pub struct MapPlace {
     pub home: Home,
     /// How many kernel programs update it: one alone needs no atomic operations on its own CPU's value.
     pub kernel_writers: u32,
+    /// A kernel program reads an aggregate's value: it cannot be in parts, one per CPU.
+    pub kernel_reads: bool,
 }
 
 /// The plan for a whole script.

@@ -113,3 +113,36 @@ fn keyed_aggregates_make_elements_and_count_full_maps() {
         assert_eq!(host.losses[1], 1, "the fifth key was lost");
     }
 }
+
+#[test]
+fn aggregates_that_kernel_programs_read_are_not_in_parts() {
+    use weftrace_lang::hir::BinOp;
+    for (kind, want) in [
+        (Agg::Count, vec![1u64, 2, 3]),
+        (Agg::Sum { signed: false }, vec![10, 20, 30]),
+        (Agg::Avg { signed: false }, vec![10, 10, 10]),
+    ] {
+        let n = (kind != Agg::Count).then(|| cast(int(10), Ty::U64));
+        let over = binary(BinOp::Gt, get(0, Some(pid()), Ty::U64), cast(int(0), Ty::U64), Ty::Bool);
+        let p = program(
+            vec![agg("m", Some(Ty::U32), kind)],
+            vec![probe(
+                raw_tp(),
+                vec![],
+                vec![aggregate(0, Some(pid()), n), iff(over, vec![printf(vec![get(0, Some(pid()), Ty::U64)])], vec![])],
+            )],
+        );
+        let lowered = lower(&p);
+        assert_eq!(lowered.maps[0].kind, Kind::Hash);
+        let mut host = lowered.host();
+        (0..3).for_each(|_| lowered.run(0, &mut host));
+        let seen: Vec<u64> = host.records.iter().map(|r| word(&r.payload)).collect();
+        assert_eq!(seen, want);
+    }
+    let p = program(
+        vec![agg("m", None, Agg::Min { signed: false })],
+        vec![probe(raw_tp(), vec![], vec![aggregate(0, None, Some(arg(0))), printf(vec![get(0, None, Ty::U64)])])],
+    );
+    let refused = lower_in(&p, &TestWorld::default()).err().expect("min has no atomic form");
+    assert!(refused.contains("not supported yet"), "{refused}");
+}

@@ -276,7 +276,11 @@ fn variables_read_through_a_pointer() {
         e(ExprKind::Field { base: Box::new(place), name: "a".into(), offset: 0, bits: Some((first, n)) }, Ty::U64)
     };
     let inc = e(ExprKind::IncVar { var: weftrace_lang::hir::VarRef(0), delta: 1, prefix: true }, Ty::U64);
-    let body = vec![set_var(0, cast(int(0x1d), Ty::U64)), s(weftrace_lang::hir::StmtKind::Expr(inc)), printf(vec![bits(0, 1), bits(1, 1), bits(2, 2)])];
+    let body = vec![
+        set_var(0, cast(int(0x1d), Ty::U64)),
+        s(weftrace_lang::hir::StmtKind::Expr(inc)),
+        printf(vec![bits(0, 1), bits(1, 1), bits(2, 2)]),
+    ];
     let world = world();
     let p = Program {
         structs: world.structs.values().cloned().collect(),

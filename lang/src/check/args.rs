@@ -127,7 +127,10 @@ impl<'a> Checker<'a> {
             d = match self.probe.kind() {
                 ProviderKind::Kprobe => d.note("it fires at the entry; use kretprobe"),
                 ProviderKind::Uprobe => d.note("it fires at the entry; use uretprobe"),
-                ProviderKind::Tracepoint => d.write("args.ret (in sys_exit tracepoints)"),
+                ProviderKind::Tracepoint => match &self.probe.args {
+                    ArgsCx::Trace(event) if event.fields.iter().any(|f| f.name == "ret") => d.write("args.ret"),
+                    _ => d.note("a tracepoint returns nothing; a function's value is known at its return: kretprobe:FUNCTION { retval }"),
+                },
                 _ => d,
             };
             self.report(d);

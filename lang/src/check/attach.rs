@@ -111,14 +111,21 @@ impl<'a> Checker<'a> {
                 Err(fault) => faults.push(fault),
             }
         }
+        // Only the kernel fires these: with a capture file the block after `else` runs, wherever the first could attach.
+        let not_here = self.opts.reading_file && probe.points.iter().all(|p| providers::find(&p.provider.text).is_some_and(|row| of_kernel(row.kind)));
         if let Some(otherwise) = &probe.otherwise
-            && found.is_empty()
+            && (found.is_empty() || not_here)
             && faults.iter().all(|f| matches!(f, Fault::Missing(_)))
         {
             return self.instances_of(otherwise, all);
         }
         if found.is_empty() {
             all.push(ghost(probe));
+        }
+        if not_here && faults.iter().all(|f| matches!(f, Fault::Missing(_))) {
+            // Whether they exist, and whether we may see them, does not matter then.
+            self.not_running(&probe.points, &faults);
+            faults.clear();
         }
         let policy = self.config.missing_probes;
         for fault in faults {
@@ -136,6 +143,16 @@ impl<'a> Checker<'a> {
             let (row, args, space) = (first.row, first.args.clone(), first.space);
             let targets = group.into_iter().map(|f| f.target).collect();
             all.push(Instance { cx: ProbeCx { row, targets, args, space, instance: 0, span: probe.span }, probe });
+        }
+    }
+
+    /// Names the points that would not even be found here: the placement names the others.
+    fn not_running(&mut self, points: &'a [AttachPoint], faults: &[Fault]) {
+        for fault in faults {
+            let (Fault::Missing(d) | Fault::Bad(d)) = fault;
+            let Some(point) = points.iter().find(|p| p.span.start <= d.span.start && d.span.end <= p.span.end) else { continue };
+            let name = self.sources.snippet(point.span).to_owned();
+            self.warn("not-running", point.span, format!("{name} is not running: --read has no kernel events"));
         }
     }
 
@@ -211,6 +228,12 @@ impl<'a> Checker<'a> {
         let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
         version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
     }
+}
+
+/// Whether only a running kernel makes such events.
+fn of_kernel(kind: ProviderKind) -> bool {
+    use ProviderKind as P;
+    matches!(kind, P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Uprobe | P::Uretprobe | P::Profile)
 }
 
 /// A host's "no", or that it could not say.

@@ -66,16 +66,18 @@ impl Checker<'_> {
             .iter()
             .map(|e| format!("{category}:{e}"))
             .collect();
-        if near.is_empty() && !same.is_empty() {
-            near = same.iter().take(6).cloned().collect();
-        }
         if same.is_empty() {
             let all: Vec<String> = self.world.tracepoints("*", "*").found().unwrap_or_default();
             let exact: Vec<String> = all.iter().filter(|n| n.split_once(':').is_some_and(|x| x.1 == event)).cloned().collect();
             let full = format!("{category}:{event}");
             near = if exact.is_empty() { crate::suggest::nearest(&full, all.iter().map(String::as_str), 3) } else { exact };
         }
-        if near.is_empty() { d } else { d.near(near.join(", ")) }
+        match (near.is_empty(), d.notes.is_empty(), same.is_empty()) {
+            (false, ..) => d.near(near.join(", ")),
+            (true, true, false) => d.note(format!("weftrace list 'tracepoint:{category}:*' shows the {} there are", same.len())),
+            (true, true, true) => d.note("weftrace list 'tracepoint:*' shows what there is"),
+            _ => d,
+        }
     }
 
     pub(crate) fn raw_tracepoint(&mut self, p: &Point<'_>) -> Resolved {

@@ -7,6 +7,7 @@ use super::hints;
 use super::providers::ProviderKind;
 use crate::diag::Diagnostic;
 use crate::hir::{JoinEvent, JoinRef, Provider, Rate};
+use crate::span::Span;
 use crate::world::Answer;
 
 /// The fastest timers: a period of 1 µs, a rate of 1 MHz.
@@ -76,14 +77,20 @@ impl Checker<'_> {
     fn absent_symbol(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, symbol: &str) -> Diagnostic {
         let all = match self.world.user_functions(binary, "*") {
             Answer::Found(all) => all,
-            Answer::NotThere => {
+            // A file without any symbol answers so too.
+            Answer::NotThere if !self.world.user_file(binary) => {
                 d.message = format!("no program or library {binary}");
                 d.span = p.segment_span(0);
-                return hints::for_point(d, p.row.name, &p.as_written());
+                return hints::for_point(d, p.row.name, &p.as_written())
+                    .note("the file's path; of a running program: readlink /proc/PID/exe; in a container: /proc/PID/root/…, or -p PID");
             }
             _ => Vec::new(),
         };
         d.message = format!("no function {symbol} in {binary}");
+        d.span = p.segment_span(p.segments.len() - 1);
+        if all.is_empty() {
+            d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
+        }
         d = hints::for_point(d, p.row.name, &p.as_written());
         let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
         if near.is_empty() { d } else { d.near(near.join(", ")) }
@@ -95,8 +102,12 @@ impl Checker<'_> {
         if let Some((text, span)) = &filter
             && let Err(message) = self.world.pcap_filter(text)
         {
-            let d = Diagnostic::error("bad-filter", *span, format!("the filter is not libpcap's: {message}"));
+            let (at, label) = self.filter_error(text, *span, &message);
+            let d = Diagnostic::error("bad-filter", at, format!("libpcap does not take this filter: {message}")).label(label);
             return Err(bad(hints::for_filter(d, text)));
+        }
+        if let Some((text, span)) = &filter {
+            self.filter_flags(text, *span);
         }
         if interface != "any" && !self.opts.reading_file {
             let known = self.world.interfaces();
@@ -112,6 +123,33 @@ impl Checker<'_> {
         }
         let name = p.as_written();
         Ok(vec![p.found(name, Provider::Pcap { interface, filter }, false)])
+    }
+
+    /// Where in a filter libpcap stumbled: the word that its message quotes, or what follows the longest part that it takes.
+    fn filter_error(&self, text: &str, span: Span, message: &str) -> (Span, &'static str) {
+        if let Some(word) = message.split('\'').nth(1).filter(|w| !w.is_empty())
+            && let Some(at) = text.find(word)
+        {
+            return (self.in_string(span, at, word.len()), "");
+        }
+        let ends = text.char_indices().filter(|(_, c)| c.is_whitespace() || *c == ')').map(|(at, _)| at);
+        let taken = ends.filter(|at| {
+            let part = &text[..*at];
+            let open = part.matches('(').count().saturating_sub(part.matches(')').count());
+            !part.trim().is_empty() && self.world.pcap_filter(&format!("{part}{}", ")".repeat(open))).is_ok()
+        });
+        let Some(end) = taken.last() else { return (span, "") };
+        let rest = &text[end..];
+        let at = end + (rest.len() - rest.trim_start().len());
+        (self.in_string(span, at, text.trim_end().len() - at), "not from here on")
+    }
+
+    /// `port 80 and (tcp-syn or tcp-ack)` is a filter, of ports 80, 2 and 16.
+    fn filter_flags(&mut self, text: &str, span: Span) {
+        let Some((at, word)) = hints::flag_as_number(text) else { return };
+        let span = self.in_string(span, at, word.len());
+        let d = Diagnostic::error("bad-filter", span, format!("{word} is a number, not a test: libpcap reads it as a port or protocol of that number"));
+        self.report(hints::for_filter(d, text));
     }
 
     pub(crate) fn join_point(&mut self, p: &Point<'_>) -> Resolved {
@@ -168,10 +206,10 @@ impl Checker<'_> {
 pub(crate) fn timer(p: &Point<'_>) -> Resolved {
     let (unit, text) = if p.segments.len() == 2 { (p.text(0), p.text(1)) } else { ("ns", p.text(0)) };
     let wrong = |message: String| {
-        bad(Diagnostic::error("bad-attach-point", p.span, message).write(p.row.shape))
+        bad(Diagnostic::error("bad-attach-point", p.segment_span(p.segments.len() - 1), message).write(p.row.shape))
     };
     let Some(n) = super::params::parse_number(text).and_then(|n| u64::try_from(n).ok()) else {
-        return Err(wrong(format!("\"{text}\" is no time")));
+        return Err(wrong(format!("{text} is no time")));
     };
     let factor = match unit {
         "ns" => Some(1),

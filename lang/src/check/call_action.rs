@@ -6,6 +6,7 @@ use super::types::{int_shape, show};
 use super::value::{Val, coerce};
 use crate::ast;
 use crate::diag::Diagnostic;
+use crate::format::FormatError;
 use crate::hir::{Action, Block, Expr, ExprKind, Format, LogLevel, MapRef, Piece, StmtKind, Ty};
 use crate::span::Span;
 
@@ -251,7 +252,17 @@ impl<'a> Checker<'a> {
         let pieces = match crate::format::parse(&text) {
             Ok(pieces) => pieces,
             Err(problem) => {
-                let d = Diagnostic::error("bad-format", first.span, problem.to_string());
+                let at = match &problem {
+                    FormatError::Unknown(part) | FormatError::NotYet(part) | FormatError::TooWide(part) => {
+                        text.find(part.as_str()).map(|at| (at, part.len()))
+                    }
+                    FormatError::Unfinished => text.rfind('%').map(|at| (at, 1)),
+                };
+                let span = at.map_or(first.span, |(at, len)| self.in_string(first.span, at, len));
+                let mut d = Diagnostic::error("bad-format", span, problem.to_string());
+                if let FormatError::Unknown(part) = &problem {
+                    d = d.write(format!("one of %d %u %x %s …, or %{part} for the text {part}"));
+                }
                 self.report(d);
                 return None;
             }
@@ -261,9 +272,7 @@ impl<'a> Checker<'a> {
         }
         let wanted = pieces.iter().filter(|p| matches!(p, Piece::Arg { .. })).count();
         if wanted != values.len() {
-            let d = Diagnostic::error("format-arguments", call.span, format!("the format has {wanted} %-places, {} values are given", values.len()))
-                .label(if values.len() < wanted { "too few values" } else { "too many values" });
-            self.report(d);
+            self.wrong_number_of_values(call, &text, &pieces, &values);
             return None;
         }
         let mut args = Vec::new();
@@ -273,6 +282,28 @@ impl<'a> Checker<'a> {
             args.push(self.format_arg(v, spec.conv)?);
         }
         Some((Format { pieces }, args))
+    }
+
+    /// Points at the first place without a value, or the first value without a place.
+    fn wrong_number_of_values(&mut self, call: &Call<'a>, text: &str, pieces: &[Piece], values: &[Val]) {
+        let wanted = pieces.iter().filter(|p| matches!(p, Piece::Arg { .. })).count();
+        let places = |n: usize| format!("{n} %-place{}", if n == 1 { "" } else { "s" });
+        let given = match values.len() {
+            0 => "no value is given".to_owned(),
+            1 => "1 value is given".to_owned(),
+            n => format!("{n} values are given"),
+        };
+        let message = format!("the format has {}, {given}", places(wanted));
+        let d = match (values.get(wanted), call.arg(0)) {
+            (Some(extra), _) => Diagnostic::error("format-arguments", extra.e.span, message).label("no place for this"),
+            (None, Some(first)) => {
+                let at = crate::format::places(text).get(values.len()).map(|p| self.in_string(first.span, p.start, p.len()));
+                Diagnostic::error("format-arguments", at.unwrap_or(call.span), message).label("no value for this")
+            }
+            (None, None) => Diagnostic::error("format-arguments", call.span, message),
+        };
+        let d = if wanted > values.len() { d.write("a value for each place, or %% for a percent sign") } else { d };
+        self.report(d);
     }
 
     fn format_arg(&mut self, v: Val, conv: char) -> Option<Expr> {

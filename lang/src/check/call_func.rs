@@ -170,6 +170,9 @@ pub(crate) fn ntop<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let last = call.args.len() - 1;
     let Some(e) = call.arg(last) else { return Val::error(call.span) };
     let v = c.place(e);
+    if last == 0 {
+        c.rule_ipv4_only(e);
+    }
     let bytes = |n| Ty::Array { elem: Box::new(Ty::U8), len: n };
     let size = c.size_of(&v.e.ty);
     let (addr, implied) = match (&v.e.ty, size) {

@@ -82,9 +82,9 @@ impl<'a> Checker<'a> {
         let numbers: Vec<Option<i128>> = args[1..].iter().map(|a| self.const_int(&a.value)).collect();
         let [Some(min), Some(max), Some(step)] = numbers[..] else { return None };
         let problem = if step <= 0 {
-            Some("the step is greater than 0".to_owned())
+            Some(format!("the step is {step}, it must be greater than 0"))
         } else if max <= min {
-            Some("max is greater than min".to_owned())
+            Some(format!("min ({min}) must be less than max ({max})"))
         } else if (max - min) / step > 1000 {
             Some(format!("{} buckets are more than 1000: take a larger step", (max - min) / step))
         } else if i64::try_from(min).is_err() || i64::try_from(max).is_err() {
@@ -93,7 +93,8 @@ impl<'a> Checker<'a> {
             None
         };
         if let Some(problem) = problem {
-            let d = Diagnostic::error("bad-argument", span, format!("lhist(n, min, max, step): {problem}"));
+            let d = Diagnostic::error("bad-argument", span, format!("lhist(n, min, max, step): {problem}"))
+                .write(if max < min && step > 0 { format!("lhist(…, {max}, {min}, {step})") } else { "lhist(n, 0, 100, 10)".to_owned() });
             self.report(d);
             return None;
         }

@@ -10,7 +10,7 @@ use super::scope::{Cells, Frame, Local};
 use super::stream::StreamTable;
 use crate::diag::Diagnostic;
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
-use crate::span::Span;
+use crate::span::{SourceMap, Span};
 use crate::world::{FnProto, TraceEvent, World};
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -75,6 +75,8 @@ impl Sink {
 /// nothing the next one reports and gives the HIR.
 pub(crate) struct Checker<'a> {
     pub(crate) world: &'a dyn World,
+    /// The texts, for carets inside strings.
+    pub(crate) sources: &'a SourceMap,
     pub(crate) opts: &'a Options,
     pub(crate) items: &'a Items<'a>,
     pub(crate) config: Config,
@@ -105,6 +107,10 @@ pub(crate) struct Checker<'a> {
     pub(crate) dropped: bool,
     /// Inside sizeof, typeof and the like: nothing runs.
     pub(crate) unevaluated: u32,
+    /// The state that a tracepoint on a socket's state is known to change to, by its predicate or an `if` around.
+    pub(crate) newstate: Option<i64>,
+    /// Within it the current task was told not to be the owner already.
+    pub(crate) task_told: Span,
 }
 
 impl Checker<'_> {
@@ -126,6 +132,18 @@ impl Checker<'_> {
         let said = self.sink.diags.iter().any(|x| x.code == d.code && x.message == d.message && (area == Span::default() || inside(x.span)));
         if !said {
             self.report(d);
+        }
+    }
+
+    /// The part of a string literal that became `len` bytes of its text from byte `at` on; the literal as a whole where that
+    /// cannot be told.
+    pub(crate) fn in_string(&self, literal: Span, at: usize, len: usize) -> Span {
+        let written = self.sources.snippet(literal);
+        match (quoted_offset(written, at), quoted_offset(written, at + len)) {
+            (Some(start), Some(end)) if start < end => {
+                Span { file: literal.file, start: literal.start + start as u32, end: literal.start + end as u32 }
+            }
+            _ => literal,
         }
     }
 
@@ -154,4 +172,24 @@ impl Checker<'_> {
         self.sink.on = on;
         result
     }
+}
+
+/// Where byte `at` of a string's text stands in `"…"` as it was written.
+fn quoted_offset(written: &str, at: usize) -> Option<usize> {
+    let inner = written.strip_prefix('"')?.strip_suffix('"')?;
+    let (mut from, mut made) = (0, 0);
+    while made < at {
+        let rest = &inner[from..];
+        let mut chars = rest.chars();
+        let c = chars.next()?;
+        let (wrote, gives) = match (c, chars.next()) {
+            ('\\', Some('x')) => (2 + rest[2..].bytes().take(2).take_while(u8::is_ascii_hexdigit).count(), 1),
+            ('\\', Some('0'..='7')) => (1 + rest[1..].bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count(), 1),
+            ('\\', Some(escaped)) => (1 + escaped.len_utf8(), escaped.len_utf8()),
+            _ => (c.len_utf8(), c.len_utf8()),
+        };
+        from += wrote;
+        made += gives;
+    }
+    (made == at).then_some(1 + from)
 }

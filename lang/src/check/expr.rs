@@ -287,7 +287,10 @@ impl<'a> Checker<'a> {
         }
         let cond = self.condition(&parts.cond);
         self.rule_counter_compare(&parts.cond);
+        let outside = self.newstate;
+        self.newstate = super::rules::fixed_newstate(&parts.cond).or(outside);
         let then = self.block_value(&parts.then, parts.then.span);
+        self.newstate = outside;
         let otherwise = parts.otherwise.as_ref().map(|b| self.block_value(b, b.span));
         match otherwise {
             Some(b) if then.e.ty != Ty::Void && b.e.ty != Ty::Void => self.choose(cond, then, b, span),

@@ -157,6 +157,15 @@ pub(crate) fn for_filter(d: Diagnostic, filter: &str) -> Diagnostic {
     }
 }
 
+/// A flag's name (`tcp-syn`) that stands alone in a filter, where nothing masks `tcp[tcpflags]` with it: where it is.
+pub(crate) fn flag_as_number(filter: &str) -> Option<(usize, &'static str)> {
+    const FLAGS: [&str; 8] = ["tcp-syn", "tcp-ack", "tcp-fin", "tcp-rst", "tcp-push", "tcp-urg", "tcp-ece", "tcp-cwr"];
+    if filter.contains("tcpflags") || filter.contains("tcp[13]") {
+        return None;
+    }
+    FLAGS.iter().filter_map(|f| filter.find(f).map(|at| (at, *f))).min()
+}
+
 /// Whether a probe runs in softirq.
 pub(crate) fn in_softirq(probe: &str) -> bool {
     SOFTIRQ.iter().any(|pattern| glob::matches(pattern, probe))

@@ -287,7 +287,7 @@ impl<'a> Checker<'a> {
         for leg in def.blame.iter().filter_map(|i| def.legs.get(*i as usize)) {
             if leg.since_ns.is_some() {
                 let mut d = Diagnostic::error("blame-outside-total", leg.span, format!("{} happens before {var}.start: it would always be 0", leg.name))
-                    .write(format!("total {var}.conn.opened if {var}.first_on_conn, {var}.start;"));
+                    .write(format!("total {var}.opened if {var}.first_on_conn, {var}.start;"));
                 if let Some(total) = place {
                     d = d.other(total, "the total begins here");
                 }

@@ -29,7 +29,8 @@ impl<'a> Checker<'a> {
             self.error("duplicate-leg", leg.name.span, format!("there is a leg {} already", leg.name.text));
         }
         if builtins::find(&leg.name.text).is_some_and(|r| r.bare) || part(&leg.name.text).is_some() || leg.name.text == info.var {
-            let d = Diagnostic::error("reserved-name", leg.name.span, format!("a leg cannot be named {}: in the join's body the name means something else", leg.name.text));
+            let d = Diagnostic::error("reserved-name", leg.name.span, format!("a leg cannot be named {}: in the join's body the name means something else", leg.name.text))
+                .write(format!("another name, e.g. {0}_leg = {1}({2}) …;", leg.name.text, leg.agg.text, leg.source.text));
             self.report(d);
         }
         let Some(agg) = known.agg else {
@@ -45,7 +46,7 @@ impl<'a> Checker<'a> {
             self.report(d);
             return None;
         }
-        let Some(stream) = self.streams.find(&known.stream).filter(|s| self.streams.get(*s).fed) else {
+        let Some(stream) = self.streams.find(&known.stream).filter(|s| self.streams.get(*s).fed || self.opts.reading_file) else {
             let d = Diagnostic::error("leg-unfed", leg.source.span, format!("nothing can feed the leg {}: no attached probe emits {}", leg.name.text, known.stream))
                 .other(self.items.streams.get(&known.stream).map_or(leg.source.span, |i| i.span), "emitted here, by a probe that is not attached");
             self.report(d);
@@ -137,6 +138,11 @@ impl<'a> Checker<'a> {
         let others = leg.by.len() > 1;
         let d = if others { Diagnostic::warning("join-key", key.span, message) } else { Diagnostic::error("join-key", key.span, message) };
         let d = d.other(who.span, "emitted here");
+        let both = keys.iter().find(|k| self.streams.get(def.anchor).fields.iter().chain(&[]).any(|(n, _)| n == **k));
+        let d = match both {
+            Some(k) if !others => d.write(format!("by {k}")),
+            _ => d,
+        };
         self.report(d);
     }
 }

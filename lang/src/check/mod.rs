@@ -83,7 +83,7 @@ pub struct Options {
 /// diagnostic of severity error the program is whole; with one it holds what could be understood.
 pub fn analyze(script: &Script, sources: &mut SourceMap, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
     let loaded = imports::load(script, sources, world);
-    run::run(script, &loaded, world, opts)
+    run::run(script, &loaded, sources, world, opts)
 }
 
 /// Types as scripts write them, for `list` and messages of other parts.

@@ -1,7 +1,7 @@
 //! Findings about programs that are well-typed and still don't do what they seem to.
 
 use super::binary::symbol;
-use super::cx::Checker;
+use super::cx::{ArgsCx, Checker};
 use super::hints;
 use crate::ast::{self, BinOp, ExprKind as A};
 use crate::diag::Diagnostic;
@@ -11,13 +11,35 @@ use crate::span::Span;
 /// Builtins about the current task.
 static TASK: &[&str] = &["pid", "tid", "comm", "uid", "gid", "username", "cgroup", "ppid", "pcomm", "ustack"];
 
+/// enum tcp state, include/net/tcp_states.h
+const TCP_SYN_SENT: i64 = 2;
+
+/// The state that a condition fixes by `args.newstate == N`, alone or in a conjunction.
+pub(super) fn fixed_newstate(cond: &ast::Expr) -> Option<i64> {
+    let A::Binary { op, left, right } = &cond.kind else { return None };
+    let is_newstate = |e: &ast::Expr| matches!(&e.kind, A::Field { name, .. } if name.text == "newstate");
+    let value = |e: &ast::Expr| match &e.kind {
+        A::Int { value, .. } => i64::try_from(*value).ok(),
+        A::Ident(name) if matches!(name.as_str(), "TCP_SYN_SENT" | "BPF_TCP_SYN_SENT") => Some(TCP_SYN_SENT),
+        _ => None,
+    };
+    match op {
+        BinOp::LogAnd => fixed_newstate(left).or_else(|| fixed_newstate(right)),
+        BinOp::Eq if is_newstate(left) => value(right),
+        BinOp::Eq if is_newstate(right) => value(left),
+        _ => None,
+    }
+}
+
 /// tcpdump's words after `tcp-`.
 static TCPDUMP: &[&str] = &["syn", "ack", "fin", "rst", "push", "urg"];
 
 impl<'a> Checker<'a> {
     /// The current task is not the owner of a packet event.
     pub(crate) fn rule_task_in_softirq(&mut self, name: &str, span: Span) {
-        if !TASK.contains(&name) {
+        let told = span.file == self.task_told.file && span.start >= self.task_told.start && span.end <= self.task_told.end;
+        // CLOSE → SYN_SENT runs in the task that connects.
+        if !TASK.contains(&name) || told || self.newstate == Some(TCP_SYN_SENT) {
             return;
         }
         let Some(target) = self.probe.targets.iter().find(|t| hints::in_softirq(&t.name)) else { return };
@@ -25,6 +47,46 @@ impl<'a> Checker<'a> {
             .note("it runs in softirq: the current task is whoever was interrupted, often pid 0")
             .note("owners come by socket: join on conn, or remember pid where the process acts (sock:inet_sock_set_state to SYN_SENT)");
         self.report_once(self.probe.span, d);
+    }
+
+    /// `/pid != 0/` on a softirq event drops the events that interrupted nobody: most.
+    pub(crate) fn rule_task_filter(&mut self, cond: &'a ast::Expr) {
+        let task = |e: &ast::Expr| matches!(&e.kind, A::Ident(n) if n == "pid" || n == "tid");
+        let zero = |e: &ast::Expr| matches!(e.kind, A::Int { value: 0, .. });
+        let drops = match &cond.kind {
+            A::Binary { op: BinOp::LogAnd, left, right } => {
+                self.rule_task_filter(left);
+                self.rule_task_filter(right);
+                return;
+            }
+            A::Binary { op: BinOp::Ne | BinOp::Gt, left, right } => task(left) && zero(right),
+            A::Ident(_) => task(cond),
+            _ => false,
+        };
+        let Some(target) = self.probe.targets.iter().find(|t| hints::in_softirq(&t.name)).filter(|_| drops) else { return };
+        let d = Diagnostic::warning("task-in-softirq", cond.span, format!("this drops most events of {}", target.name))
+            .note("it runs in softirq: the current task is whoever was interrupted, often nobody (pid 0), never the connection's owner")
+            .write("no predicate: count them all");
+        self.task_told = cond.span;
+        self.report(d);
+    }
+
+    /// `ntop(args.saddr)` where the record has `saddr_v6` too: IPv6 connections show as 0.0.0.0.
+    pub(crate) fn rule_ipv4_only(&mut self, e: &'a ast::Expr) {
+        let A::Field { name, .. } = &e.kind else { return };
+        let ArgsCx::Trace(event) = &self.probe.args else { return };
+        let six = format!("{}_v6", name.text);
+        if !event.fields.iter().any(|f| f.name == six) {
+            return;
+        }
+        let about = self.probe.span;
+        let text = self.sources.snippet(about);
+        if text.contains(&six) || text.contains("family") {
+            return;
+        }
+        let d = Diagnostic::warning("ipv4-only", e.span, format!("args.{} is IPv4's: on an IPv6 connection it is 0.0.0.0", name.text))
+            .write(format!("args.family == AF_INET ? ntop(args.{}) : ntop(args.{six})", name.text));
+        self.report_once(about, d);
     }
 
     /// `tcp-syn or tcp-ack` is tcpdump's language.

@@ -7,22 +7,23 @@ use super::cx::{ArgsCx, Checker, ProbeCx, Sink};
 use super::imports::Loaded;
 use super::items::Items;
 use super::maps::MapTable;
-use super::providers::{PROVIDERS, ProviderKind as P};
+use super::providers::PROVIDERS;
+use super::rules;
 use super::scope::{Cells, Frame};
 use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
 use crate::hir::{Config, JoinDef, MapKind, ProbeDef, Program, Space};
-use crate::span::Span;
+use crate::span::{SourceMap, Span};
 use crate::world::World;
 
 /// Types grow at most a few times each; scripts that need more rounds have not been seen.
 const MOST_ROUNDS: usize = 64;
 
-pub(crate) fn run(script: &Script, loaded: &Loaded, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
+pub(crate) fn run(script: &Script, loaded: &Loaded, sources: &SourceMap, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
     let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
     let items = Items::collect(&scripts, &loaded.defines);
-    let mut c = Checker::new(&items, world, opts);
+    let mut c = Checker::new(&items, sources, world, opts);
     c.sink.on = true;
     for d in &loaded.diags {
         c.report(d.clone());
@@ -44,7 +45,7 @@ pub(crate) fn run(script: &Script, loaded: &Loaded, world: &dyn World, opts: &Op
 }
 
 impl<'a> Checker<'a> {
-    fn new(items: &'a Items<'a>, world: &'a dyn World, opts: &'a Options) -> Self {
+    fn new(items: &'a Items<'a>, sources: &'a SourceMap, world: &'a dyn World, opts: &'a Options) -> Self {
         let nowhere = ProbeCx {
             row: &PROVIDERS[0],
             targets: Vec::new(),
@@ -55,6 +56,7 @@ impl<'a> Checker<'a> {
         };
         Self {
             world,
+            sources,
             opts,
             items,
             config: Config::default(),
@@ -77,6 +79,8 @@ impl<'a> Checker<'a> {
             expanded: 0,
             dropped: false,
             unevaluated: 0,
+            newstate: None,
+            task_told: Span::default(),
         }
     }
 
@@ -192,16 +196,14 @@ impl<'a> Checker<'a> {
         let probe = instance.probe;
         self.enter(instance.cx.clone());
         let predicate = probe.predicate.as_ref().map(|p| {
+            self.rule_task_filter(p);
             let cond = self.condition(p);
             self.rule_counter_compare(p);
             cond
         });
-        let runs_on_files = matches!(instance.cx.kind(), P::Pcap | P::Join | P::Begin | P::End | P::Interval);
-        if self.opts.reading_file && !runs_on_files {
-            let name = self.probe.name().to_owned();
-            self.warn("not-in-file", instance.cx.span, format!("{name} does not fire while a file is read"));
-        }
+        self.newstate = probe.predicate.as_ref().and_then(rules::fixed_newstate);
         let body = self.block(&probe.body);
+        self.newstate = None;
         ProbeDef { targets: instance.cx.targets.clone(), predicate, body, vars: self.var_defs(), span: probe.span }
     }
 

@@ -50,7 +50,9 @@ impl<'a> Checker<'a> {
                 let is_break = matches!(s.kind, StmtKind::Break);
                 if self.loops == 0 {
                     let word = if is_break { "break" } else { "continue" };
-                    self.error("outside-loop", span, format!("`{word}` outside a loop"));
+                    let d = Diagnostic::error("outside-loop", span, format!("`{word}` outside a loop"))
+                        .write("return (ends this block), or exit() (ends the program)");
+                    self.report(d);
                     return;
                 }
                 Some(if is_break { hir::StmtKind::Break } else { hir::StmtKind::Continue })

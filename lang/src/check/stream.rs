@@ -101,7 +101,12 @@ impl<'a> Checker<'a> {
     /// A field's value, with the type that its name asks for.
     fn field_value(&mut self, name: &Ident, v: Val) -> Val {
         if v.is_error() {
-            return v;
+            // Of a probe that is not attached little is known; what the name says is.
+            let ty = if name.text == "conn" { Some(Ty::Conn) } else { fixed_type(&name.text) };
+            return match ty {
+                Some(ty) => Val::new(v.e.kind, ty, v.e.span),
+                None => v,
+            };
         }
         if matches!(v.e.ty, Ty::Void | Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. }) {
             self.error("bad-field", v.e.span, format!("a stream cannot carry {}", show(&v.e.ty)));

@@ -98,18 +98,16 @@ impl Joins {
         }
     }
 
-    /// Streams that only probes emit to which did not attach: what their legs lack is unknown, not none.
+    /// Streams that no running probe emits to (it did not attach, or doesn't run on files): what their legs lack is unknown, not none.
     pub(crate) fn tell_unfed(&mut self, artifact: &Artifact, failed: &[u32]) {
-        let feeds = |stream: StreamId, which: bool| {
-            artifact
-                .probes
-                .iter()
-                .enumerate()
-                .any(|(i, p)| p.emits.contains(&stream) && failed.contains(&(i as u32)) == which)
-        };
-        for &stream in self.streams.iter().filter(|&&s| feeds(s, true) && !feeds(s, false)) {
+        let emits = |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
+        for &stream in &self.streams {
+            if emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
+                continue;
+            }
+            let reason = if emits(stream).next().is_some() { "not attached" } else { "not running" };
             for engine in &mut self.engines {
-                engine.unfed(stream, "not attached");
+                engine.unfed(stream, reason);
             }
         }
     }
@@ -172,8 +170,10 @@ impl Core {
         if self.joins.is_empty() {
             return;
         }
-        let outputs = self.joins.flush(&mut self.native, now);
-        self.join_outputs(outputs, now);
+        // Every source has ended and was drained: nothing can come late any more.
+        for outputs in [self.joins.advance(&mut self.native, u64::MAX), self.joins.flush(&mut self.native, now)] {
+            self.join_outputs(outputs, now);
+        }
     }
 
     pub(crate) fn say_join_summaries(&mut self) {

@@ -242,7 +242,7 @@ fn judge(case: &Case, client: &Seen, total: u64, pieces: &Pieces) -> (bool, Stri
 
 /// Where namespaces can't be made: the same script on the recording that ships with the project.
 fn recorded(weftrace: &Path, script: &str) -> io::Result<bool> {
-    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/http/slow_requests.pcapng");
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/http/slow_requests.pcap");
     let status = std::process::Command::new(weftrace)
         .args(["run", "--read"])
         .arg(recording)

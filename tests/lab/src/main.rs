@@ -17,11 +17,17 @@ use std::{path::PathBuf, process::ExitCode};
 const USAGE: &str = "usage: lab demo --weftrace BINARY [--script NAME]
        lab retransmits --weftrace BINARY
        lab joins --weftrace BINARY
+       lab getppid COUNT
        lab bench --name TEXT --ours COMMAND --peer COMMAND [--runs N]";
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_default();
+    if command == "getppid" {
+        let count = args.next().and_then(|n| n.parse().ok()).unwrap_or(0u64);
+        sys::getppid(count);
+        return ExitCode::SUCCESS;
+    }
     let mut weftrace = PathBuf::from("weftrace");
     let mut script = String::from("http/slow_requests");
     let (mut name, mut ours, mut peer, mut runs) = (String::new(), String::new(), String::new(), 9);

@@ -45,3 +45,11 @@ pub fn wait_usage(pid: u32) -> io::Result<Usage> {
     let ms = |t: libc::timeval| t.tv_sec as f64 * 1e3 + t.tv_usec as f64 / 1e3;
     Ok(Usage { cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime), peak_mib: usage.ru_maxrss as f64 / 1024.0 })
 }
+
+/// So many system calls: a workload whose events are known.
+pub fn getppid(count: u64) {
+    for _ in 0..count {
+        // SAFETY: getppid takes nothing and cannot fail.
+        unsafe { libc::getppid() };
+    }
+}
