@@ -7,7 +7,7 @@ const AFTER_HELP: &str = "\
 `weftrace SCRIPT` and `weftrace -e 'PROGRAM'` are short for `weftrace run …`.
 
 Exit codes: 0 ran (Ctrl-C after a clean drain too), 1 script error, 2 usage, 3 could not attach or no
-permission, 4 an alert fired, 5 input damaged; exit(n) in a script gives n.";
+permission, 5 input damaged (4 is kept for alerts); exit(n) in a script gives n.";
 
 #[derive(Debug, Parser)]
 #[command(name = "weftrace", version, about, after_help = AFTER_HELP, max_term_width = 110)]

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
 use weftrace_lang::{
-    ast::Script,
+    ast::{Item, Script},
     check,
     diag::{Diagnostic, Severity},
     hir::Program,
@@ -55,6 +55,11 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
     if let Some(path) = std::env::var_os("PATH") {
         world = world.with_search_path(&path.to_string_lossy());
     }
+    if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), &script)) {
+        printer::err_line(&format!("error: {own} is weftrace's own option: what follows the script's name is for the script"));
+        printer::err_line(&format!("  = write: weftrace run {own} … {name}"));
+        return Err(ExitStatus::Usage);
+    }
     let (positional, named) = script_arguments(arguments);
     let options = check::Options {
         positional,
@@ -98,6 +103,20 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
     }
 }
 
+/// An option of weftrace among the script's arguments, where the script has no such flag and takes no such argument.
+fn own_option(argument: &str, script: &Script) -> Option<String> {
+    const LONG: &[&str] = &["read", "format", "for", "count", "dry-run", "unsafe", "partial", "netns", "stage", "help"];
+    const SHORT: &[&str] = &["-e", "-f", "-o", "-q", "-v", "-vv", "-c", "-p", "-h"];
+    let option = argument.split('=').next().unwrap_or(argument);
+    let params = || script.items.iter().filter_map(|i| if let Item::Param(p) = i { Some(p.name.text.as_str()) } else { None });
+    let own = match option.strip_prefix("--") {
+        Some(name) => LONG.contains(&name) && !params().any(|p| p == name),
+        // A script with parameters has no use for single letters; one that reads $1 may.
+        None => SHORT.contains(&option) && params().next().is_some(),
+    };
+    own.then(|| option.to_owned())
+}
+
 /// `--name value`, `--name=value` and the rest, in order.
 fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String)>) {
     let (mut positional, mut named) = (Vec::new(), Vec::new());
@@ -134,13 +153,34 @@ fn environment() -> Vec<(String, String)> {
 impl Loaded {
     /// Checks the script; findings are added to `diagnostics`.
     pub fn check(&mut self) -> Program {
-        // What could not be parsed would only be reported again as missing.
-        if self.has_errors() {
-            return Program::default();
+        let broken = self.has_errors();
+        let (program, mut found) = check::analyze(&self.script, &mut self.sources, &self.world, &self.options);
+        if broken {
+            found.retain(|d| self.stands_alone(d));
         }
-        let (program, found) = check::analyze(&self.script, &mut self.sources, &self.world, &self.options);
         self.diagnostics.extend(found);
         program
+    }
+
+    /// Whether a finding of the checker is worth telling about a script with syntax errors: what could not be parsed would
+    /// only be reported again as missing.
+    fn stands_alone(&self, found: &Diagnostic) -> bool {
+        const ALONE: &[&str] = &[
+            "argument-count", "bad-attach-point", "bad-filter", "bad-format", "format-arguments", "no-args", "no-retval", "no-such-probe",
+            "packet-field", "undefined-variable", "unknown-field", "unknown-function", "unknown-provider", "unsafe", "wrong-place",
+        ];
+        let broken = |item: weftrace_lang::span::Span| {
+            let inside = |d: &Diagnostic| d.span.file == item.file && item.start <= d.span.start && d.span.start <= item.end;
+            self.diagnostics.iter().any(|d| d.severity == Severity::Error && inside(d))
+        };
+        let whole = self.script.items.iter().map(weftrace_lang::ast::Item::span).find(|i| i.start <= found.span.start && found.span.end <= i.end);
+        found.severity == Severity::Error && ALONE.contains(&found.code) && found.span.file == self.file && whole.is_some_and(|i| !broken(i))
+    }
+
+    /// Whether nothing is wrong but that this user may not look.
+    pub fn lacks_only_permission(&self) -> bool {
+        let mut errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error).peekable();
+        errors.peek().is_some() && errors.all(|d| matches!(d.code, "no-permission" | "could-not-tell"))
     }
 
     pub fn compile(&mut self, program: &Program) -> Artifact {
@@ -158,8 +198,31 @@ impl Loaded {
     pub fn report(&mut self, quiet: bool, style: render::Style) {
         let mut found = std::mem::take(&mut self.diagnostics);
         found.retain(|d| !quiet || d.severity == Severity::Error);
+        let (idle, found): (Vec<Diagnostic>, Vec<Diagnostic>) =
+            found.into_iter().partition(|d| d.code == "not-running" && style != render::Style::Json);
         printer::err(&render::render_all(&found, &self.sources, style));
+        printer::err(&not_running(&idle));
     }
+}
+
+/// The command that gives this binary capabilities.
+pub fn how_to_permit(capabilities: &str) -> String {
+    let binary = std::env::current_exe().map_or_else(|_| "$(which weftrace)".to_owned(), |path| path.display().to_string());
+    format!("  = run it as root, or once: sudo setcap {capabilities}+ep {binary}")
+}
+
+/// One line for each reason: `note: not running (--read has no kernel events): a, b`.
+fn not_running(idle: &[Diagnostic]) -> String {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for d in idle {
+        let (name, reason) = d.message.split_once(" is not running: ").unwrap_or((&d.message, ""));
+        match by_reason.iter_mut().find(|(r, _)| *r == reason) {
+            Some((_, names)) if names.contains(&name) => {}
+            Some((_, names)) => names.push(name),
+            None => by_reason.push((reason, vec![name])),
+        }
+    }
+    by_reason.iter().map(|(reason, names)| format!("note: not running, since {reason}: {}\n", names.join(", "))).collect()
 }
 
 /// Text in the terminal's colours, or plain.

@@ -21,7 +21,3 @@ pub fn err_line(text: &str) {
 pub fn stderr_colour() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }
-
-pub fn stdout_colour() -> bool {
-    io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
-}

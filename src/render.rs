@@ -36,6 +36,16 @@ fn render_text(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer
         Severity::Warning => Level::WARNING,
     };
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
+    // About no place in the script: a flag of the command line.
+    if diagnostic.span == Span::default() {
+        let mut text = format!("{}: {}\n", if diagnostic.severity == Severity::Error { "error" } else { "warning" }, diagnostic.message);
+        for note in &diagnostic.notes {
+            let (name, note) = note_parts(note);
+            text.push_str(&format!("  = {name}: {note}\n"));
+        }
+        text.push('\n');
+        return text;
+    }
     let mut snippet = snippet(sources, diagnostic.span);
     let primary = AnnotationKind::Primary.span(range(sources, diagnostic.span));
     snippet = snippet.annotation(match diagnostic.label.as_str() {

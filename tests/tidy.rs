@@ -134,7 +134,8 @@ fn unsafe_lives_in_named_files_and_says_why() {
             let lines: Vec<&str> = text.lines().collect();
             for (number, line) in lines.iter().enumerate() {
                 let line = code(line);
-                if !line.contains("unsafe {") && !line.contains("unsafe impl") {
+                let opens = line.contains("unsafe {") && !line.contains("_unsafe {");
+                if !opens && !line.contains("unsafe impl") {
                     continue;
                 }
                 let at = format!("{name}:{}", number + 1);

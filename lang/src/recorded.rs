@@ -23,6 +23,8 @@ pub struct WorldLog {
     pub kernel_functions: BTreeMap<String, Answer<Vec<String>>>,
     pub user_function: BTreeMap<String, Answer<UserSymbol>>,
     pub user_functions: BTreeMap<String, Answer<Vec<UserSymbol>>>,
+    #[serde(default)]
+    pub user_file: BTreeMap<String, bool>,
     pub kernel_struct: BTreeMap<String, Answer<StructDef>>,
     pub kernel_enum: BTreeMap<String, Answer<EnumDef>>,
     pub kernel_enumerator: BTreeMap<String, Answer<(EnumDef, i64)>>,
@@ -122,6 +124,9 @@ impl World for Recorder<'_> {
         let all = self.world.interfaces();
         self.log.borrow_mut().interfaces = Some(all.clone());
         all
+    }
+    fn user_file(&self, binary: &str) -> bool {
+        noted!(self, user_file, binary.to_owned(), self.world.user_file(binary))
     }
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {
         noted!(self, pcap_filter, filter.to_owned(), self.world.pcap_filter(filter))
@@ -243,6 +248,9 @@ impl World for RecordedWorld {
     }
     fn interfaces(&self) -> Answer<Vec<String>> {
         self.log.interfaces.clone().unwrap_or_else(|| self.absent("interfaces"))
+    }
+    fn user_file(&self, binary: &str) -> bool {
+        self.log.user_file.get(binary).copied().unwrap_or_else(|| self.user_functions(binary, "*").is_found())
     }
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {
         self.log.pcap_filter.get(filter).cloned().unwrap_or(Ok(()))

@@ -136,11 +136,11 @@ pub trait World {
     fn cpus(&self) -> u32;
     /// Network interfaces, for `pcap:` attach points.
     fn interfaces(&self) -> Answer<Vec<String>>;
-    /// Compiles a libpcap filter; `Err` is libpcap's message.
     /// Whether there is a program or library of this name, with or without symbols.
     fn user_file(&self, binary: &str) -> bool {
         self.user_functions(binary, "*").is_found()
     }
+    /// Compiles a libpcap filter; `Err` is libpcap's message.
     fn pcap_filter(&self, filter: &str) -> Result<(), String>;
     /// The type of a packet field by its full dotted name. Addresses are [`Ty::Inet`], times integers in ns.
     fn packet_field(&self, name: &str) -> Option<Ty> {

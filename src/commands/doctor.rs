@@ -31,8 +31,12 @@ pub fn run(args: &Doctor) -> ExitStatus {
     };
     let program = loaded.check();
     let artifact = if loaded.has_errors() { None } else { Some(loaded.compile(&program)) };
-    let failed = loaded.has_errors();
+    let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
     loaded.report(false, frontend::text_style());
+    if not_permitted {
+        printer::err_line(&frontend::how_to_permit("cap_bpf,cap_perfmon,cap_dac_read_search"));
+        return ExitStatus::Attach;
+    }
     let Some(artifact) = artifact.filter(|_| !failed) else { return ExitStatus::Script };
     let have = CapSet::effective();
     let mut missing = BTreeSet::new();
@@ -53,6 +57,11 @@ pub fn run(args: &Doctor) -> ExitStatus {
     let set: Vec<String> = list.iter().map(|c| c.to_lowercase()).collect();
     printer::out(&format!("missing: {}.   sudo setcap {}+ep $(which weftrace)\n", list.join(" "), set.join(",")));
     ExitStatus::Attach
+}
+
+/// Every probe's name and the capabilities it needs.
+pub(super) fn script_needs(artifact: &weftrace_artifact::Artifact) -> Vec<(String, Vec<Capability>)> {
+    artifact.probes.iter().map(|p| (p.name.clone(), needs(p, artifact))).collect()
 }
 
 /// Capabilities of a probe: its program's and its attachment's.

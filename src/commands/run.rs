@@ -11,10 +11,13 @@ use std::{
     fs::File,
     io::{self, IsTerminal, Write},
 };
+use super::doctor;
+use std::collections::BTreeSet;
 use weftrace_artifact::{
     Artifact,
     plan::{Unit, Way},
 };
+use weftrace_probes::kernel::caps::{CapSet, Capability};
 use weftrace_runtime::{
     Error, Outcome, Session, SessionOptions,
     sink::{JsonSink, Sink, TextSink},
@@ -28,25 +31,58 @@ pub fn run(args: Run) -> ExitStatus {
     };
     let program = loaded.check();
     let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
-    let failed = loaded.has_errors();
+    let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
     loaded.report(args.quiet, frontend::text_style());
+    if not_permitted {
+        printer::err_line(&frontend::how_to_permit("cap_bpf,cap_perfmon,cap_dac_read_search"));
+        return ExitStatus::Attach;
+    }
     if failed {
         return ExitStatus::Script;
     }
     let name = loaded.name.clone();
     drop((program, loaded));
+    let needs = doctor::script_needs(&artifact);
     match execute(&name, artifact, &args) {
         Ok(outcome) => finish(&outcome, &args),
         Err(error) => {
-            printer::err_line(&format!("error: {error}"));
+            printer::err_line(&format!("error: {}", told_once(&error)));
             if let Error::Attach { remedy: Some(remedy), .. } = &error {
                 printer::err_line(&format!("  = {remedy}"));
+            }
+            if args.read.is_empty() {
+                tell_missing(&needs);
             }
             match error {
                 Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
                 _ => ExitStatus::Attach,
             }
         }
+    }
+}
+
+/// An error's text; the probe's name only once, where the cause names it too.
+fn told_once(error: &Error) -> String {
+    match error {
+        Error::Attach { probe, why, .. } if why.starts_with(&format!("{probe}: ")) => why.clone(),
+        error => error.to_string(),
+    }
+}
+
+/// Which probes need capabilities that we don't have, and how to get them.
+fn tell_missing(needs: &[(String, Vec<Capability>)]) {
+    let have = CapSet::effective();
+    let mut missing = BTreeSet::new();
+    for (probe, capabilities) in needs {
+        let lacking: Vec<&str> = capabilities.iter().filter(|c| !have.has(**c)).map(|c| c.name()).collect();
+        if !lacking.is_empty() {
+            printer::err_line(&format!("  = {probe} needs {}", lacking.join(" ")));
+        }
+        missing.extend(lacking);
+    }
+    if !missing.is_empty() {
+        let all: Vec<String> = missing.iter().map(|c| c.to_lowercase()).collect();
+        printer::err_line(&frontend::how_to_permit(&all.join(",")));
     }
 }
 
@@ -103,7 +139,8 @@ fn sink(args: &Run) -> Result<Box<dyn Sink>, Error> {
     };
     Ok(match args.format {
         Format::Text => {
-            let sink = TextSink::new(to, Box::new(io::stderr()), args.quiet);
+            // What was attached is in our opening line.
+            let sink = TextSink::new(to, Box::new(io::stderr()), true);
             Box::new(if args.verbose > 0 { sink.verbose() } else { sink })
         }
         Format::Json => Box::new(JsonSink::new(to, args.quiet)),

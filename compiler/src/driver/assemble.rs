@@ -100,8 +100,8 @@ pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) ->
         diagnostics.push(Diagnostic::error("native-code", Span::default(), format!("no native code: {e}")));
         weftrace_artifact::native::NativeImage::default()
     });
-    for (name, reason) in &units.left_out {
-        diagnostics.push(Diagnostic::warning("left-out", Span::default(), format!("{name} is {reason}")));
+    for probe in &units.left_out {
+        diagnostics.push(Diagnostic::warning("not-running", probe.span, format!("{} is {}", probe.name, probe.reason)));
     }
     let artifact = Artifact {
         maps: tables.maps,

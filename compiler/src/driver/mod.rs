@@ -6,7 +6,7 @@ mod plan;
 mod units;
 mod ways;
 
-pub use units::{KernelUnit, Units};
+pub use units::{KernelUnit, LeftOut, Units};
 
 use crate::{
     lower::Module,

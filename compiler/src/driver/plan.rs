@@ -1,6 +1,6 @@
 //! `dump --stage plan`: what runs where, and why.
 
-use super::ways;
+use super::{units::LeftOut, ways};
 use std::{collections::BTreeSet, fmt::Write};
 use weftrace_artifact::{
     Artifact,
@@ -9,7 +9,7 @@ use weftrace_artifact::{
 };
 
 /// Rows of probes with their side, way and reason; maps with their homes; capabilities.
-pub(super) fn text(artifact: &Artifact, left_out: &[(String, String)]) -> String {
+pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut]) -> String {
     let mut out = String::new();
     let rows: Vec<[String; 4]> = artifact.probes.iter().map(|p| row(artifact, p)).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
@@ -17,7 +17,7 @@ pub(super) fn text(artifact: &Artifact, left_out: &[(String, String)]) -> String
     for [side, probe, how, why] in &rows {
         let _ = writeln!(out, "{side:<6}  {probe:<name$}  {how:<way$}  {why}");
     }
-    for (name, reason) in left_out {
+    for LeftOut { name, reason, .. } in left_out {
         let _ = writeln!(out, "off     {name}  {reason}");
     }
     let maps = maps(artifact);

@@ -17,6 +17,7 @@ use weftrace_artifact::{
 use weftrace_lang::{
     diag::Diagnostic,
     hir::{ProbeDef, Stmt, StmtKind, Target},
+    span::Span,
 };
 
 /// A kernel program to be compiled.
@@ -27,16 +28,25 @@ pub struct KernelUnit {
     pub probe: u32,
 }
 
+/// A probe that does not run, and why.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    pub name: String,
+    pub reason: String,
+    /// Its attach point.
+    pub span: Span,
+}
+
 /// What lowering made.
 #[derive(Clone, Debug, Default)]
 pub struct Units {
     pub kernel: Vec<KernelUnit>,
     pub native: Vec<Function>,
     pub probes: Vec<ProbePlan>,
-    /// Probes that the placement left out: (name, reason).
-    pub left_out: Vec<(String, String)>,
+    /// Probes that the placement left out.
+    pub left_out: Vec<LeftOut>,
     /// Probes of imported modules that nothing needs: nothing to warn about.
-    pub unread: Vec<(String, String)>,
+    pub unread: Vec<LeftOut>,
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -45,7 +55,7 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
     let (program, placement) = (module.program, module.placement);
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         if matches!(placed.side, Side::Not | Side::Unread) {
-            let names = probe.targets.iter().map(|t| (t.name.clone(), placed.reason.clone()));
+            let names = probe.targets.iter().map(|t| LeftOut { name: t.name.clone(), reason: placed.reason.clone(), span: t.span });
             if placed.side == Side::Unread { units.unread.extend(names) } else { units.left_out.extend(names) }
             continue;
         }

@@ -103,6 +103,7 @@ impl Checker<'_> {
             && let Err(message) = self.world.pcap_filter(text)
         {
             let (at, label) = self.filter_error(text, *span, &message);
+            let message = message.strip_prefix("can't parse filter expression: ").unwrap_or(&message);
             let d = Diagnostic::error("bad-filter", at, format!("libpcap does not take this filter: {message}")).label(label);
             return Err(bad(hints::for_filter(d, text)));
         }

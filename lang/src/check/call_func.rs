@@ -122,9 +122,14 @@ fn not_a_string<'a>(c: &mut Checker<'a>, call: &Call<'a>, v: &Val) -> Val {
     if v.is_error() {
         return Val::error(call.span);
     }
-    let mut d = Diagnostic::error("bad-argument", v.e.span, format!("str() takes a pointer, this is {}", show(&v.e.ty)));
+    let mut d = Diagnostic::error("bad-argument", v.e.span, format!("str() takes the address of a string, this is {}", show(&v.e.ty)));
     if let ExprKind::Field { name, .. } = &v.e.kind {
+        d.message = format!("str() takes the address of a string, {name} is {}", show(&v.e.ty));
         d = super::hints::for_field(d, name);
+    }
+    // By name here, unlike in a tracepoint: from the function's own parameters.
+    if let super::cx::ArgsCx::Fn(proto) = &c.probe.args {
+        d = d.label(super::args::signature(proto, c.probe.row.name));
     }
     c.report(d);
     Val::error(call.span)

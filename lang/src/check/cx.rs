@@ -8,7 +8,7 @@ use super::maps::MapTable;
 use super::providers::{ProviderKind, ProviderRow};
 use super::scope::{Cells, Frame, Local};
 use super::stream::StreamTable;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Severity};
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::{FnProto, TraceEvent, World};
@@ -61,10 +61,13 @@ pub(crate) struct Sink {
     seen: HashSet<(&'static str, Span, String)>,
     /// False while types are still being found.
     pub(crate) on: bool,
+    /// Errors found so far, also while they are not reported.
+    pub(crate) errors: u64,
 }
 
 impl Sink {
     pub(crate) fn push(&mut self, d: Diagnostic) {
+        self.errors += u64::from(d.severity == Severity::Error);
         if self.on && self.seen.insert((d.code, d.span, d.message.clone())) {
             self.diags.push(d);
         }

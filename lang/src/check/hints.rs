@@ -81,7 +81,8 @@ static FIELDS: &[(&str, &[Say])] = &[(
     "skc_cookie",
     &[
         Say::Write("sock_cookie(args.sk)"),
-        Say::Note("skc_cookie.counter is a number (not a string), and 0 until something asks for the cookie"),
+        Say::Note("skc_cookie.counter is its number, and 0 until something asks for the cookie: sock_cookie() asks"),
+        Say::Note("a number prints with %d"),
     ],
 )];
 

@@ -101,9 +101,13 @@ impl Checker<'_> {
             if !self.params.iter().any(|p| p.name == *name) {
                 let near = crate::suggest::nearest(name, self.params.iter().map(|p| p.name.as_str()), 3);
                 let mut d = Diagnostic::error("unknown-parameter", Span::default(), format!("the script has no flag --{name}"));
-                if !near.is_empty() {
-                    d = d.near(near.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", "));
-                }
+                let flags = |names: &[String]| names.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", ");
+                let all: Vec<String> = self.params.iter().map(|p| p.name.clone()).collect();
+                d = match (near.is_empty(), all.is_empty()) {
+                    (false, _) => d.near(flags(&near)),
+                    (true, false) => d.note(format!("it has {}", flags(&all))),
+                    (true, true) => d.note("it has no flags of its own"),
+                };
                 self.report(d);
             }
         }

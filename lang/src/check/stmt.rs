@@ -5,7 +5,7 @@ use super::effect::{flatten, is_pure, is_question};
 use super::types::{Flex, Open, agg_name, int_shape, show};
 use super::value::{Val, coerce};
 use crate::ast::{self, BinOp, ForIter, Stmt, StmtKind};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Diagnostic;
 use crate::hir::{self, Block, ExprKind, MapRef, Ty};
 use crate::span::Span;
 
@@ -186,6 +186,7 @@ impl<'a> Checker<'a> {
             let key = self.map_key(map, key, place.span);
             return self.aggregation(map, key, &name.text, args, value.span);
         }
+        let errors = self.sink.errors;
         let v = self.assignable(value);
         let key = self.map_key(map, key, place.span);
         let Ok(key) = key else {
@@ -204,8 +205,7 @@ impl<'a> Checker<'a> {
         if v.is_error() {
             let ghost = matches!(self.probe.args, ArgsCx::Ghost);
             // Else it was computed from maps that have no type in this round: `@n = @n + 1`.
-            let wrong = self.sink.diags.iter().any(|d| d.severity == Severity::Error)
-                || matches!(v.e.kind, hir::ExprKind::MapGet { .. });
+            let wrong = self.sink.errors > errors || matches!(v.e.kind, hir::ExprKind::MapGet { .. });
             let info = self.map_info(map);
             info.written = true;
             info.poisoned |= wrong && op.is_none() && !ghost;

@@ -11,6 +11,7 @@ use crate::kernel::Host;
 use crate::kernel::btf::Btf;
 use crate::kernel::cpus;
 use crate::kernel::feature::{Readiness, try_feature};
+use crate::symbols::find::{self, FindError};
 use crate::symbols::glob::{Glob, is_glob};
 use crate::symbols::{self, kallsyms};
 use answers::{from_btf, from_kallsyms, from_tracefs};
@@ -218,6 +219,11 @@ impl World for HostWorld {
 
     fn interfaces(&self) -> Answer<Vec<String>> {
         answers::interfaces(Path::new("/sys/class/net"))
+    }
+
+    fn user_file(&self, binary: &str) -> bool {
+        // A file that may not be read is there too.
+        !matches!(find::find(binary, self.pid, &self.search), Err(FindError::NotFound(_) | FindError::NoProcess(_)))
     }
 
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {

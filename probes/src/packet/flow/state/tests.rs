@@ -55,13 +55,28 @@ fn a_stall_lasts_from_the_first_zero_to_the_first_other() {
         // The other side's window says nothing about it.
         assert_eq!(step(&mut flow, 0, ACK, 100, (time + 1) * MS).layers & layer::ZERO_WINDOW_END, 0);
     }
-    let end = step(&mut flow, 1, ACK, 50, 45 * MS);
+    let end = step(&mut flow, 1, ACK, 5_000, 45 * MS);
     assert_ne!(end.layers & layer::ZERO_WINDOW_END, 0);
     assert_eq!((end.zero_window_start, end.zero_window_ns), (10 * MS, 35 * MS));
-    assert_eq!(step(&mut flow, 1, ACK, 60, 50 * MS).layers & layer::ZERO_WINDOW_END, 0);
+    assert_eq!(step(&mut flow, 1, ACK, 6_000, 50 * MS).layers & layer::ZERO_WINDOW_END, 0);
     // A reset ends it as well.
     step(&mut flow, 1, ACK, 0, 60 * MS);
     assert_eq!(step(&mut flow, 0, RST, 0, 70 * MS).zero_window_ns, 10 * MS);
+}
+
+/// The sender doesn't fill the last bytes of a window at once: the reader has stopped long before it advertises 0.
+#[test]
+fn a_stall_begins_when_no_segment_had_room() {
+    let mut flow = Flow::default();
+    step(&mut flow, 0, ACK, 100, MS);
+    step(&mut flow, 1, ACK, 5_000, 10 * MS);
+    step(&mut flow, 1, ACK, 500, 20 * MS);
+    step(&mut flow, 1, ACK, 0, 220 * MS);
+    let end = step(&mut flow, 1, ACK, 5_000, 300 * MS);
+    assert_eq!((end.zero_window_start, end.zero_window_ns), (20 * MS, 280 * MS));
+    // A small window that opens again was no stall.
+    step(&mut flow, 1, ACK, 500, 400 * MS);
+    assert_eq!(step(&mut flow, 1, ACK, 5_000, 500 * MS).layers & layer::ZERO_WINDOW_END, 0);
 }
 
 #[test]
