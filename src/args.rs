@@ -64,7 +64,7 @@ pub struct Run {
     /// Say nothing but the script's output
     #[arg(short)]
     pub quiet: bool,
-    /// Say more: how each probe was attached (-vv: verifier logs)
+    /// Say more: what runs where and how it is attached, and debugf()
     #[arg(short, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Run CMD once the probes are attached, and end with it
@@ -82,7 +82,7 @@ pub struct Run {
     /// End after this many lines or records of output
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
-    /// Attach, say what was attached, and end
+    /// Say what would run where, attach it, and end without running BEGIN
     #[arg(long)]
     pub dry_run: bool,
     /// Allow system() and other actions that change the traced system

@@ -21,6 +21,8 @@ pub struct Setting {
     pub reading_file: bool,
     pub unsafe_ok: bool,
     pub pid: Option<u32>,
+    /// Of `-c`
+    pub child_pid: Option<u32>,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -38,12 +40,19 @@ pub struct Loaded {
 pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
     let (name, text, directory, arguments) = match (&source.program, source.script.split_first()) {
         (Some(program), _) => ("-e".to_owned(), program.clone(), None, &source.script[..]),
+        (None, Some((script, _))) if script.to_string_lossy().starts_with('-') && !Path::new(script).exists() => {
+            printer::err_line(&format!("error: no option {}", script.to_string_lossy()));
+            printer::err_line("  = note: weftrace run --help lists them; a script's own flags follow its name");
+            return Err(ExitStatus::Usage);
+        }
         (None, Some((script, arguments))) => {
             let (name, text, directory) = read(script)?;
             (name, text, directory, arguments)
         }
         (None, None) => {
-            printer::err_line("error: no script: name a file or a bundled script (weftrace list scripts), or write -e 'PROGRAM'");
+            printer::err_line(
+                "error: no script: name a file or a bundled script (weftrace list scripts), or write -e 'PROGRAM'",
+            );
             return Err(ExitStatus::Usage);
         }
     };
@@ -56,11 +65,22 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
         world = world.with_search_path(&path.to_string_lossy());
     }
     if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), &script)) {
-        printer::err_line(&format!("error: {own} is weftrace's own option: what follows the script's name is for the script"));
+        if matches!(own.as_str(), "--help" | "-h") {
+            printer::out(&script_help(&name, &text, &script));
+            return Err(ExitStatus::Ok);
+        }
+        printer::err_line(&format!(
+            "error: {own} is weftrace's own option: what follows the script's name is for the script"
+        ));
         printer::err_line(&format!("  = write: weftrace run {own} … {name}"));
         return Err(ExitStatus::Usage);
     }
     let (positional, named) = script_arguments(arguments);
+    if let Some(extra) = positional.first().filter(|_| has_params(&script) && !reads_positionals(&text)) {
+        printer::err_line(&format!("error: {name} takes flags, no other arguments: {extra}"));
+        printer::err_line(&format!("  = note: weftrace run {name} --help lists them"));
+        return Err(ExitStatus::Usage);
+    }
     let options = check::Options {
         positional,
         named,
@@ -68,7 +88,7 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
         reading_file: setting.reading_file,
         config: environment(),
         pid: setting.pid,
-        child_pid: None,
+        child_pid: setting.child_pid,
     };
     Ok(Loaded { name, sources, file, script, world, options, diagnostics })
 }
@@ -80,6 +100,8 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
     match std::fs::read(path) {
         Ok(bytes) => match String::from_utf8(bytes) {
             Ok(text) => {
+                // Editors on other systems write a byte order mark.
+                let text = text.strip_prefix('\u{feff}').map_or(text.clone(), str::to_owned);
                 let directory = path.parent().map(Path::to_owned);
                 Ok((name, text, Some(directory.filter(|d| d != Path::new("")).unwrap_or_else(|| ".".into()))))
             }
@@ -89,7 +111,9 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
                 Err(ExitStatus::Script)
             }
         },
-        Err(_) if bundle::find(&name).is_some() => Ok((name.clone(), bundle::find(&name).unwrap_or_default().to_owned(), None)),
+        Err(_) if bundle::find(&name).is_some() => {
+            Ok((name.clone(), bundle::find(&name).unwrap_or_default().to_owned(), None))
+        }
         Err(error) => {
             printer::err_line(&format!("error: {name}: {error}"));
             let names: Vec<&str> = bundle::SCRIPTS.iter().map(|(n, _)| *n).collect();
@@ -97,10 +121,39 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
             if !near.is_empty() {
                 printer::err_line(&format!("  = near by name: {}", near.join(", ")));
             }
-            printer::err_line("  = note: bundled scripts: weftrace list scripts; a program text: weftrace -e 'PROGRAM'");
+            printer::err_line(
+                "  = note: bundled scripts: weftrace list scripts; a program text: weftrace -e 'PROGRAM'",
+            );
             Err(ExitStatus::Script)
         }
     }
+}
+
+fn has_params(script: &Script) -> bool {
+    script.items.iter().any(|i| matches!(i, Item::Param(_)))
+}
+
+/// Whether `$1`, `$2` … or `$#` stands in a text.
+fn reads_positionals(text: &str) -> bool {
+    text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '#'))
+}
+
+/// A script's header and its flags.
+fn script_help(name: &str, text: &str, script: &Script) -> String {
+    let mut out = format!("{name}: {}\n", bundle::header(text, "title").unwrap_or("a script"));
+    for key in ["answers", "layers", "needs"] {
+        if let Some(value) = bundle::header(text, key) {
+            out += &format!("  {key}: {value}\n");
+        }
+    }
+    out += &format!("\nUsage: weftrace run [OPTIONS OF WEFTRACE] {name} [FLAGS]\n");
+    for item in &script.items {
+        if let Item::Param(p) = item {
+            let default = text.get(p.default.span.start as usize..p.default.span.end as usize).unwrap_or("");
+            out += &format!("  --{:<14} {} [{default}]\n", p.name.text, p.help.as_deref().unwrap_or_default());
+        }
+    }
+    out
 }
 
 /// An option of weftrace among the script's arguments, where the script has no such flag and takes no such argument.
@@ -108,7 +161,8 @@ fn own_option(argument: &str, script: &Script) -> Option<String> {
     const LONG: &[&str] = &["read", "format", "for", "count", "dry-run", "unsafe", "partial", "netns", "stage", "help"];
     const SHORT: &[&str] = &["-e", "-f", "-o", "-q", "-v", "-vv", "-c", "-p", "-h"];
     let option = argument.split('=').next().unwrap_or(argument);
-    let params = || script.items.iter().filter_map(|i| if let Item::Param(p) = i { Some(p.name.text.as_str()) } else { None });
+    let params =
+        || script.items.iter().filter_map(|i| if let Item::Param(p) = i { Some(p.name.text.as_str()) } else { None });
     let own = match option.strip_prefix("--") {
         Some(name) => LONG.contains(&name) && !params().any(|p| p == name),
         // A script with parameters has no use for single letters; one that reads $1 may.
@@ -166,15 +220,37 @@ impl Loaded {
     /// only be reported again as missing.
     fn stands_alone(&self, found: &Diagnostic) -> bool {
         const ALONE: &[&str] = &[
-            "argument-count", "bad-attach-point", "bad-filter", "bad-format", "format-arguments", "no-args", "no-retval", "no-such-probe",
-            "packet-field", "undefined-variable", "unknown-field", "unknown-function", "unknown-provider", "unsafe", "wrong-place",
+            "argument-count",
+            "bad-attach-point",
+            "bad-filter",
+            "bad-format",
+            "format-arguments",
+            "no-args",
+            "no-retval",
+            "no-such-probe",
+            "packet-field",
+            "undefined-variable",
+            "unknown-field",
+            "unknown-function",
+            "unknown-provider",
+            "unsafe",
+            "wrong-place",
         ];
         let broken = |item: weftrace_lang::span::Span| {
-            let inside = |d: &Diagnostic| d.span.file == item.file && item.start <= d.span.start && d.span.start <= item.end;
+            let inside =
+                |d: &Diagnostic| d.span.file == item.file && item.start <= d.span.start && d.span.start <= item.end;
             self.diagnostics.iter().any(|d| d.severity == Severity::Error && inside(d))
         };
-        let whole = self.script.items.iter().map(weftrace_lang::ast::Item::span).find(|i| i.start <= found.span.start && found.span.end <= i.end);
-        found.severity == Severity::Error && ALONE.contains(&found.code) && found.span.file == self.file && whole.is_some_and(|i| !broken(i))
+        let whole = self
+            .script
+            .items
+            .iter()
+            .map(weftrace_lang::ast::Item::span)
+            .find(|i| i.start <= found.span.start && found.span.end <= i.end);
+        found.severity == Severity::Error
+            && ALONE.contains(&found.code)
+            && found.span.file == self.file
+            && whole.is_some_and(|i| !broken(i))
     }
 
     /// Whether nothing is wrong but that this user may not look.
@@ -200,14 +276,21 @@ impl Loaded {
         found.retain(|d| !quiet || d.severity == Severity::Error);
         let (idle, found): (Vec<Diagnostic>, Vec<Diagnostic>) =
             found.into_iter().partition(|d| d.code == "not-running" && style != render::Style::Json);
-        printer::err(&render::render_all(&found, &self.sources, style));
+        let text = render::render_all(&found, &self.sources, style);
+        // For machines it is the output.
+        if style == render::Style::Json {
+            printer::out(&text)
+        } else {
+            printer::err(&text)
+        }
         printer::err(&not_running(&idle));
     }
 }
 
 /// The command that gives this binary capabilities.
 pub fn how_to_permit(capabilities: &str) -> String {
-    let binary = std::env::current_exe().map_or_else(|_| "$(which weftrace)".to_owned(), |path| path.display().to_string());
+    let binary =
+        std::env::current_exe().map_or_else(|_| "$(which weftrace)".to_owned(), |path| path.display().to_string());
     format!("  = run it as root, or once: sudo setcap {capabilities}+ep {binary}")
 }
 
@@ -222,7 +305,10 @@ fn not_running(idle: &[Diagnostic]) -> String {
             None => by_reason.push((reason, vec![name])),
         }
     }
-    by_reason.iter().map(|(reason, names)| format!("note: not running, since {reason}: {}\n", names.join(", "))).collect()
+    by_reason
+        .iter()
+        .map(|(reason, names)| format!("note: not running, since {reason}: {}\n", names.join(", ")))
+        .collect()
 }
 
 /// Text in the terminal's colours, or plain.

@@ -38,7 +38,11 @@ fn render_text(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer
     let mut group = Group::with_title(level.primary_title(diagnostic.message.as_str()));
     // About no place in the script: a flag of the command line.
     if diagnostic.span == Span::default() {
-        let mut text = format!("{}: {}\n", if diagnostic.severity == Severity::Error { "error" } else { "warning" }, diagnostic.message);
+        let mut text = format!(
+            "{}: {}\n",
+            if diagnostic.severity == Severity::Error { "error" } else { "warning" },
+            diagnostic.message
+        );
         for note in &diagnostic.notes {
             let (name, note) = note_parts(note);
             text.push_str(&format!("  = {name}: {note}\n"));
@@ -55,8 +59,7 @@ fn render_text(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer
     let mut elsewhere = Vec::new();
     for (span, text) in &diagnostic.others {
         if span.file == diagnostic.span.file {
-            snippet =
-                snippet.annotation(AnnotationKind::Context.span(range(sources, *span)).label(text.as_str()));
+            snippet = snippet.annotation(AnnotationKind::Context.span(range(sources, *span)).label(text.as_str()));
         } else {
             elsewhere.push((span, text));
         }

@@ -1,4 +1,5 @@
 //! The command line as a user meets it: wrong programs and what is said about them, exit codes, output forms.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{
     fs,
@@ -134,8 +135,86 @@ fn json_findings_are_one_object_a_line() {
     let output = weftrace(&["check", "-f", "json", "tests/wrong/two-errors.probe"]);
     assert_eq!(output.status.code(), Some(1));
     let said = text(&output.stderr) + &text(&output.stdout);
-    let findings: Vec<serde_json::Value> =
-        said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let findings: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert!(findings.len() >= 2, "{said}");
     assert!(findings.iter().all(|f| f["at"]["line"].is_u64() && f["message"].is_string()), "{said}");
+}
+
+/// Runs a copy of the binary as nobody, without capabilities; None where that cannot be done.
+fn as_nobody(args: &[&str]) -> Option<Output> {
+    let copy =
+        std::env::temp_dir().join(format!("weftrace-nobody-{}-{:?}", std::process::id(), std::thread::current().id()));
+    fs::copy(env!("CARGO_BIN_EXE_weftrace"), &copy).ok()?;
+    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let output = Command::new("setpriv").args(nobody).arg(&copy).args(args).current_dir("/").output();
+    let _ = fs::remove_file(&copy);
+    let output = output.ok()?;
+    // setpriv's own refusal: not root.
+    (!text(&output.stderr).starts_with("setpriv:")).then_some(output)
+}
+
+#[test]
+fn without_privileges_the_probe_and_the_capability_are_named() {
+    let scripts = [
+        ("pcap:any { @ = count(); }", "cap_net_raw"),
+        ("tracepoint:tcp:tcp_retransmit_skb { @ = count(); }", "cap_perfmon"),
+        ("rawtracepoint:tcp_retransmit_skb { @ = count(); }", "cap_bpf"),
+    ];
+    for (script, capability) in scripts {
+        let Some(output) = as_nobody(&["-e", script]) else {
+            println!("SKIP root");
+            return;
+        };
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{script}: {said}");
+        let probe = script.split(' ').next().unwrap_or(script);
+        let named = probe.strip_prefix("raw").unwrap_or(probe);
+        assert!(said.contains(named) && said.contains("sudo setcap") && said.contains(capability), "{script}: {said}");
+    }
+}
+
+#[test]
+fn captures_need_no_privileges() {
+    let path = temporary("nobody.pcap", &capture(4));
+    // Whether the tracepoint exists, which nobody may not see, does not matter.
+    let script = "tracepoint:tcp:tcp_retransmit_skb { @k = sum(args.sport); } pcap:any { @n = count(); }";
+    let output = as_nobody(&["--read", path.to_str().expect("UTF-8"), "-e", script]);
+    let _ = fs::remove_file(&path);
+    let Some(output) = output else {
+        println!("SKIP root");
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("@n: 4"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("not running"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn options_of_weftrace_come_before_the_script() {
+    let output = weftrace(&["run", "tcp/retransmit", "--read", "x.pcap"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("weftrace run --read"), "{}", text(&output.stderr));
+    let help = weftrace(&["run", "tcp/retransmit", "--help"]);
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("--threshold"), "{}", text(&help.stdout));
+}
+
+#[test]
+fn a_dry_run_runs_nothing() {
+    let path = temporary("dry.pcap", &capture(3));
+    let script = "BEGIN { printf(\"begun\\n\"); } pcap:any { @n = count(); } END { printf(\"ended\\n\"); }";
+    let output = weftrace(&["--dry-run", "--read", path.to_str().expect("UTF-8"), "-e", script]);
+    let _ = fs::remove_file(&path);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&output.stderr).contains("pcap:any"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn what_is_no_capture_is_told_from_a_compressed_one() {
+    let path = temporary("x.pcap.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    let output = weftrace(&["--read", path.to_str().expect("UTF-8"), "-e", "pcap:any { @ = count(); }"]);
+    let _ = fs::remove_file(&path);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(text(&output.stderr).contains("zcat"), "{}", text(&output.stderr));
 }

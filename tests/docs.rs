@@ -1,4 +1,5 @@
 //! Documents that are made from tables: WEFTRACE_BLESS=1 writes them anew.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{fmt::Write, fs, path::PathBuf};
 use weftrace_artifact::packet::{self, FieldType};

@@ -1,5 +1,6 @@
 //! Every parser against mutated input, for WEFTRACE_FUZZ_SECONDS each (2 by default, 60 in `make test`). The targets are library functions,
 //! so that a fuzzer with coverage can drive them too.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{
     fs,

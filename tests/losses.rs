@@ -1,4 +1,5 @@
 //! produced = delivered + told as lost, with the workload's own loop count as the judge.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::process::{Command, Output};
 

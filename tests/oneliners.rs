@@ -1,5 +1,6 @@
 //! What `weftrace check` accepts, the kernel's verifier must not refuse: the programs of tests/vm/oneliners.txt are loaded and
 //! attached here; tests/vm/run does the same on other kernels.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{
     path::Path,

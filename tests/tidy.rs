@@ -1,4 +1,5 @@
 //! The invariants of docs/architecture.md that a test can check.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{
     fs,

@@ -207,7 +207,7 @@ fn write_stack(out: &mut Vec<u8>, id: i64, pid: Option<u32>, how: (StackMode, u3
         };
         match (symbol, mode) {
             (Some(s), StackMode::Perf) => {
-                drop(writeln!(out, "{}+{} ({})", s.name, s.offset, s.module.unwrap_or("[unknown]")))
+                drop(writeln!(out, "{}+{} ({})", s.name, s.offset, s.module.unwrap_or("[unknown]")));
             }
             (Some(s), _) => drop(writeln!(out, "{}+{}", s.name, s.offset)),
             (None, StackMode::Perf) => drop(writeln!(out, "{addr:#x} ([unknown])")),

@@ -8,7 +8,7 @@ use crate::{
 };
 
 pub fn run(args: &Check) -> ExitStatus {
-    let setting = Setting { reading_file: args.read, unsafe_ok: false, pid: None };
+    let setting = Setting { reading_file: args.read, unsafe_ok: false, ..Setting::default() };
     let mut loaded = match frontend::load(&args.source, &setting) {
         Ok(loaded) => loaded,
         Err(status) => return status,

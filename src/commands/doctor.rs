@@ -7,12 +7,12 @@ use crate::{
     printer,
 };
 use std::{collections::BTreeSet, fmt::Write};
-use weftrace_artifact::plan::{ProbePlan, Unit};
+use weftrace_artifact::plan::{ProbePlan, Unit, Way};
 use weftrace_lang::world::World;
 use weftrace_probes::{
     kernel::{
         Host,
-        caps::{self, Capability, CapSet},
+        caps::{self, CapSet, Capability},
         feature::{self, Readiness},
     },
     world::HostWorld,
@@ -72,7 +72,10 @@ fn needs(probe: &ProbePlan, artifact: &weftrace_artifact::Artifact) -> Vec<Capab
     {
         needed.extend(caps::for_program(image.prog_type));
     }
-    if let Some(way) = probe.ways.first() {
+    // What runs in user space asks the kernel for nothing, but for packets.
+    if let Some(way) = probe.ways.first()
+        && (matches!(probe.unit, Unit::Kernel(_)) || matches!(way, Way::Pcap { .. }))
+    {
         needed.extend(caps::for_way(way));
     }
     needed.sort_unstable();
@@ -92,7 +95,8 @@ fn machine(host: &Host) -> String {
             }
             Readiness::CouldNotTell(why) => ("could not tell", why),
         };
-        let _ = writeln!(out, "  {:<18} {state:<15} {why}", format!("{feature:?}"));
+        let line = format!("  {:<18} {state:<15} {why}", format!("{feature:?}"));
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     out
 }

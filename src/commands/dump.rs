@@ -7,10 +7,10 @@ use crate::{
     printer,
 };
 use weftrace_compiler::{driver, ebpf};
-use weftrace_lang::hir_dump;
+use weftrace_lang::{hir::Program, hir_dump};
 
 pub fn run(args: &Dump) -> ExitStatus {
-    let setting = Setting { reading_file: args.read, unsafe_ok: true, pid: None };
+    let setting = Setting { reading_file: args.read, unsafe_ok: true, ..Setting::default() };
     let mut loaded = match frontend::load(&args.source, &setting) {
         Ok(loaded) => loaded,
         Err(status) => return status,
@@ -63,8 +63,21 @@ fn text(loaded: &mut Loaded, stage: Stage) -> Option<Vec<u8>> {
         Stage::Clif => driver::Stage::Clif,
         Stage::Plan => driver::Stage::Plan,
     };
-    let options = driver::Options { read_file: loaded.options.reading_file, ..driver::Options::default() };
-    let (text, found) = driver::dump(&program, &loaded.sources, &loaded.world, &options, stage);
-    loaded.diagnostics.extend(found);
+    let text = self::stage(loaded, &program, stage);
+    if text.is_empty() {
+        printer::err_line(match stage {
+            driver::Stage::Bpf => "note: nothing of it runs in the kernel",
+            driver::Stage::Clif => "note: nothing of it runs in user space",
+            driver::Stage::Ir | driver::Stage::Plan => "note: nothing of it runs",
+        });
+    }
     Some(text.into_bytes())
+}
+
+/// A stage's text; findings are added to the script's.
+pub(super) fn stage(loaded: &mut Loaded, program: &Program, stage: driver::Stage) -> String {
+    let options = driver::Options { read_file: loaded.options.reading_file, ..driver::Options::default() };
+    let (text, found) = driver::dump(program, &loaded.sources, &loaded.world, &options, stage);
+    loaded.diagnostics.extend(found);
+    text
 }

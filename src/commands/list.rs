@@ -27,10 +27,14 @@ pub fn run(args: &List) -> ExitStatus {
             names("uprobe", map(found, |f| f.into_iter().map(|s| format!("{}:{}", s.path, s.name)).collect()))
         }
         (other, _) => Err(format!(
-            "no provider `{other}` to list: tracepoint:…, rawtracepoint:…, kprobe:…, uprobe:BINARY:…, pcap:* (packet fields), builtins, scripts"
+            "no provider `{other}` to list: tracepoint:…, rawtracepoint:…, kprobe:…, uprobe:BINARY:…, pcap:* (packet fields), builtins, scripts\n  = write: weftrace list 'tracepoint:*:*{other}*'"
         )),
     };
     match text {
+        Ok(text) if text.is_empty() => {
+            printer::err_line(&format!("nothing matches {pattern}"));
+            ExitStatus::Script
+        }
         Ok(text) => {
             printer::out(&text);
             ExitStatus::Ok

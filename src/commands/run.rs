@@ -1,30 +1,45 @@
 //! `weftrace run`.
 
+use super::{doctor, dump};
 use crate::{
     args::{Format, Run},
     exit::ExitStatus,
     frontend::{self, Setting},
     printer,
 };
+use std::collections::BTreeSet;
 use std::{
     ffi::OsString,
     fs::File,
     io::{self, IsTerminal, Write},
 };
-use super::doctor;
-use std::collections::BTreeSet;
 use weftrace_artifact::{
     Artifact,
-    plan::{Unit, Way},
+    plan::{ProbePlan, Unit, Way},
 };
+use weftrace_compiler::driver;
 use weftrace_probes::kernel::caps::{CapSet, Capability};
 use weftrace_runtime::{
     Error, Outcome, Session, SessionOptions,
     sink::{JsonSink, Sink, TextSink},
+    sys::Child,
 };
 
 pub fn run(args: Run) -> ExitStatus {
-    let setting = Setting { reading_file: !args.read.is_empty(), unsafe_ok: args.r#unsafe, pid: args.pid };
+    // Forked first, and waiting: the script may ask for its number.
+    let child = match args.command.as_deref().map(|c| Child::prepare(&words(c))).transpose() {
+        Ok(child) => child,
+        Err(error) => {
+            printer::err_line(&format!("error: -c: {error}"));
+            return ExitStatus::Usage;
+        }
+    };
+    let setting = Setting {
+        reading_file: !args.read.is_empty(),
+        unsafe_ok: args.r#unsafe,
+        pid: args.pid,
+        child_pid: child.as_ref().map(Child::pid),
+    };
     let mut loaded = match frontend::load(&args.source, &setting) {
         Ok(loaded) => loaded,
         Err(status) => return status,
@@ -40,11 +55,25 @@ pub fn run(args: Run) -> ExitStatus {
     if failed {
         return ExitStatus::Script;
     }
+    if artifact.probes.is_empty() {
+        return nothing_to_run(!program.probes.is_empty());
+    }
+    if args.verbose > 0 || args.dry_run {
+        printer::err(&dump::stage(&mut loaded, &program, driver::Stage::Plan));
+    }
     let name = loaded.name.clone();
     drop((program, loaded));
+    let sink = match sink(&args) {
+        Ok(sink) => sink,
+        Err(why) => {
+            printer::err_line(&format!("error: {why}"));
+            return ExitStatus::Usage;
+        }
+    };
     let needs = doctor::script_needs(&artifact);
-    match execute(&name, artifact, &args) {
-        Ok(outcome) => finish(&outcome, &args),
+    match execute(&name, artifact, child, sink, &args) {
+        Ok(Some(outcome)) => finish(&outcome, &args),
+        Ok(None) => ExitStatus::Ok,
         Err(error) => {
             printer::err_line(&format!("error: {}", told_once(&error)));
             if let Error::Attach { remedy: Some(remedy), .. } = &error {
@@ -58,6 +87,23 @@ pub fn run(args: Run) -> ExitStatus {
                 _ => ExitStatus::Attach,
             }
         }
+    }
+}
+
+/// A script without probes, or without any that runs here.
+fn nothing_to_run(some: bool) -> ExitStatus {
+    if some {
+        printer::err_line(
+            "error: nothing in this script runs: with --read only pcap blocks, joins, timers, BEGIN and END do",
+        );
+        printer::err_line("  = write: pcap:any /…/ { … }");
+        ExitStatus::Attach
+    } else {
+        printer::err_line("error: the script has no probes");
+        printer::err_line(
+            "  = write: tracepoint:tcp:tcp_retransmit_skb { @ = count(); } (weftrace list shows what there is)",
+        );
+        ExitStatus::Script
     }
 }
 
@@ -86,35 +132,50 @@ fn tell_missing(needs: &[(String, Vec<Capability>)]) {
     }
 }
 
-fn execute(name: &str, artifact: Artifact, args: &Run) -> Result<Outcome, Error> {
+/// None: a dry run, which attached and ended.
+fn execute(
+    name: &str,
+    artifact: Artifact,
+    child: Option<Child>,
+    sink: Box<dyn Sink>,
+    args: &Run,
+) -> Result<Option<Outcome>, Error> {
     let options = SessionOptions {
         read: args.read.clone(),
-        command: args.command.as_deref().map(words).unwrap_or_default(),
         pid: args.pid,
         netns: args.netns.clone(),
-        run_for: if args.dry_run { Some(std::time::Duration::ZERO) } else { args.duration },
+        run_for: args.duration,
         count: args.count,
         strict: !args.partial,
         allow_unsafe: args.r#unsafe,
-        cost: false,
         terminal: args.output.is_none() && io::stdout().is_terminal(),
-        print_maps: !args.dry_run,
+        dry_run: args.dry_run,
         ..SessionOptions::default()
     };
     let opening = opening(name, &artifact, args);
-    let running = Session::new(artifact, options)?.start(sink(args)?)?;
+    let mut session = Session::new(artifact, options)?;
+    if let Some(child) = child {
+        session = session.adopt(child);
+    }
+    let running = session.start(sink)?;
+    if args.dry_run {
+        printer::err_line("attached, and ended: --dry-run");
+        return Ok(None);
+    }
     if !args.quiet {
         printer::err_line(&opening);
     }
     if std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some() {
         printer::err_line("__BPFTRACE_NOTIFY_PROBES_ATTACHED");
     }
-    running.run()
+    running.run().map(Some)
 }
 
 /// `tcp/retransmit: 2 probes, since 09:14:02Z. Ctrl-C ends.`
 fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
-    let kernel = artifact.probes.iter().filter(|p| matches!(p.unit, Unit::Kernel(_))).count();
+    // BEGIN and END are not what the reader asks about.
+    let waits = |p: &&ProbePlan| !p.ways.iter().any(|w| matches!(w, Way::Begin | Way::End));
+    let kernel = artifact.probes.iter().filter(waits).filter(|p| matches!(p.unit, Unit::Kernel(_))).count();
     let packets = artifact.probes.iter().filter(|p| p.ways.iter().any(|w| matches!(w, Way::Pcap { .. }))).count();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut parts = Vec::new();
@@ -132,10 +193,10 @@ fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
 }
 
 /// Text or NDJSON, to stdout or `-o FILE`.
-fn sink(args: &Run) -> Result<Box<dyn Sink>, Error> {
+fn sink(args: &Run) -> Result<Box<dyn Sink>, String> {
     let to: Box<dyn Write> = match &args.output {
         None => Box::new(io::stdout()),
-        Some(path) => Box::new(File::create(path).map_err(Error::Output)?),
+        Some(path) => Box::new(File::create(path).map_err(|e| format!("-o {}: {e}", path.display()))?),
     };
     Ok(match args.format {
         Format::Text => {

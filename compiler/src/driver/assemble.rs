@@ -91,7 +91,7 @@ pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) ->
         match ebpf::compile(&unit.function, &env) {
             Ok(image) => programs.push(image),
             Err(e) => {
-                diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}")))
+                diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}")));
             }
         }
     }

@@ -51,7 +51,7 @@ pub fn compile(
     options: &Options,
 ) -> (Artifact, Vec<Diagnostic>) {
     let placement = place::plan(program, &place::Options { read_file: options.read_file });
-    let (units, module) = lower(program, world, &placement, options);
+    let (units, module) = lower(program, world, &placement, *options);
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
     (artifact, all_findings(&placement, diagnostics))
 }
@@ -65,7 +65,7 @@ pub fn dump(
     stage: Stage,
 ) -> (String, Vec<Diagnostic>) {
     let placement = place::plan(program, &place::Options { read_file: options.read_file });
-    let (units, module) = lower(program, world, &placement, options);
+    let (units, module) = lower(program, world, &placement, *options);
     if stage == Stage::Ir {
         let functions = units.kernel.iter().map(|k| &k.function).chain(&units.native);
         let texts: Vec<String> = functions.map(ToString::to_string).collect();
@@ -79,7 +79,7 @@ pub fn dump(
     let left_out = [units.left_out.clone(), units.unread.clone()].concat();
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
     let text = if stage == Stage::Plan {
-        plan::text(&artifact, &left_out)
+        plan::text(&artifact, &left_out, options.read_file)
     } else {
         let listing = |p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources);
         artifact.programs.iter().map(listing).collect::<Vec<_>>().join("\n")
@@ -98,7 +98,7 @@ fn lower<'a>(
     program: &'a Program,
     world: &'a dyn World,
     placement: &'a Placement,
-    options: &Options,
+    options: Options,
 ) -> (Units, assemble::Tables) {
     let mut units = Units::default();
     let mut module = Module::new(program, world, placement, &mut units.diagnostics);

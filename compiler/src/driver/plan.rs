@@ -9,7 +9,7 @@ use weftrace_artifact::{
 };
 
 /// Rows of probes with their side, way and reason; maps with their homes; capabilities.
-pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut]) -> String {
+pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut], read_file: bool) -> String {
     let mut out = String::new();
     let rows: Vec<[String; 4]> = artifact.probes.iter().map(|p| row(artifact, p)).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
@@ -24,7 +24,8 @@ pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut]) -> String {
     if !maps.is_empty() {
         let _ = writeln!(out, "maps    {}", maps.join("  ·  "));
     }
-    let caps = capabilities(artifact);
+    // Capture files are read by anyone who may.
+    let caps = if read_file { Vec::new() } else { capabilities(artifact) };
     let _ = writeln!(out, "needs   {}", if caps.is_empty() { "nothing".to_owned() } else { caps.join(" ") });
     out
 }

@@ -212,19 +212,17 @@ impl Cx<'_, '_> {
                 let Some(VarHome::Slot(slot)) = self.var_home(*v) else { return Ok(None) };
                 Place::Direct(Mem::new(self.b.slot_addr(slot), 0))
             }
-            E::Field { base, name, offset, .. } => match &base.ty {
-                Ty::Record(items) => {
+            E::Field { base, name, offset, .. } => {
+                if let Ty::Record(items) = &base.ty {
                     let Some(index) = items.iter().position(|(n, _)| n == name) else { return Ok(None) };
                     return self.member_place(base, index);
                 }
-                _ => {
-                    let Some(base_place) = self.place(base)? else {
-                        let m = self.memory_of(base)?;
-                        return Ok(Some(Place::Direct(m.at(*offset))));
-                    };
-                    self.field_place(base_place, &base.ty, name, *offset)
-                }
-            },
+                let Some(base_place) = self.place(base)? else {
+                    let m = self.memory_of(base)?;
+                    return Ok(Some(Place::Direct(m.at(*offset))));
+                };
+                self.field_place(base_place, &base.ty, name, *offset)
+            }
             E::TupleField { base, index } => return self.member_place(base, *index as usize),
             E::Index { base, index } => return self.element_place(e, base, index),
             E::TraceArg { offset, data_loc: false, .. } if !in_register(&e.ty) => {

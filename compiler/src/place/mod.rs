@@ -76,9 +76,12 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
         .iter()
         .zip(uses)
         .zip(unread)
-        .map(|((probe, uses), unread)| match unread {
-            true => Unit { side: Side::Unread, reason: "nothing reads what it emits".into(), uses },
-            false => place_probe(program, probe, uses, &touched, options),
+        .map(|((probe, uses), unread)| {
+            if unread {
+                Unit { side: Side::Unread, reason: "nothing reads what it emits".into(), uses }
+            } else {
+                place_probe(program, probe, uses, &touched, options)
+            }
         })
         .collect();
     let mut placement = Placement { units, ..Placement::default() };

@@ -74,6 +74,8 @@ impl<'a> Checker<'a> {
             d = d.write(builtins::find(name).map_or("", |r| r.signature));
         } else if !near.is_empty() {
             d = d.near(near.join(", "));
+        } else if self.probe.kind() == ProviderKind::Pcap {
+            d = d.note("packet fields there are: weftrace list 'pcap:*'");
         }
         self.report(self.add_withheld(d));
     }
@@ -100,13 +102,31 @@ impl<'a> Checker<'a> {
         // Only where nothing else has this name.
         let known = path.len() > 1 && self.items.params.iter().any(|p| p.name.text == root.text);
         if !known && builtins::find(root.text).is_none_or(|r| !r.bare) && self.is_packet_root(root.text) && path.len() > 1 {
-            let name: Vec<&str> = path.iter().map(|p| p.text).collect();
-            let d = Diagnostic::error("packet-field", e.span, format!("{} is a packet's field: there is no packet here", name.join(".")))
-                .write(format!("pcap:any {{ … {} … }}", name.join(".")));
+            let name = path.iter().map(|p| p.text).collect::<Vec<_>>().join(".");
+            let d = Diagnostic::error("packet-field", e.span, format!("{name} is a packet's field: there is no packet here"));
+            let d = match self.like_packet_field(&name) {
+                Some(own) => d.write(own).note(format!("or a packet block: pcap:any {{ … {name} … }}")),
+                None => d.write(format!("pcap:any {{ … {name} … }}")),
+            };
             self.report(d);
             return Some(Val::error(e.span));
         }
         None
+    }
+
+    /// What a tracepoint's record has for a packet's field.
+    fn like_packet_field(&self, name: &str) -> Option<String> {
+        const LIKE: &[(&str, &str, bool)] = &[
+            ("ip.src", "saddr", true),
+            ("ip.dst", "daddr", true),
+            ("ipv6.src", "saddr_v6", true),
+            ("ipv6.dst", "daddr_v6", true),
+            ("tcp.srcport", "sport", false),
+            ("tcp.dstport", "dport", false),
+        ];
+        let super::cx::ArgsCx::Trace(event) = &self.probe.args else { return None };
+        let (_, field, address) = LIKE.iter().find(|(n, ..)| *n == name)?;
+        event.fields.iter().any(|f| f.name == *field).then(|| if *address { format!("ntop(args.{field})") } else { format!("args.{field}") })
     }
 
     /// Plain members after a path's head.

@@ -207,8 +207,10 @@ impl<'a> Checker<'a> {
             // Else it was computed from maps that have no type in this round: `@n = @n + 1`.
             let wrong = self.sink.errors > errors || matches!(v.e.kind, hir::ExprKind::MapGet { .. });
             let info = self.map_info(map);
-            info.written = true;
+            // What reads the map has found it unwritten in this round.
+            let first = !std::mem::replace(&mut info.written, true);
             info.poisoned |= wrong && op.is_none() && !ghost;
+            self.changed |= first;
             return None;
         }
         if let Some(Open { ty: Ty::Agg(agg), .. }) = &self.map_info(map).value

@@ -55,7 +55,7 @@ pub struct Engine {
     watermark: u64,
     arrivals: u64,
     /// `keep slowest`: what the current window holds, and its end.
-    slowest: (u64, Vec<Box<JoinResult>>),
+    slowest: (u64, Vec<JoinResult>),
     summary: Summary,
 }
 
@@ -233,7 +233,7 @@ impl Engine {
                 if self.slowest.1.is_empty() {
                     self.slowest.0 = end + per_ns;
                 }
-                self.slowest.1.push(result);
+                self.slowest.1.push(*result);
                 self.slowest.1.sort_by_key(|r| (std::cmp::Reverse(r.total()), r.end));
                 self.slowest.1.truncate(count);
                 return;
@@ -250,7 +250,7 @@ impl Engine {
 
     fn emit_slowest(&mut self, out: &mut dyn FnMut(Output)) {
         for result in std::mem::take(&mut self.slowest.1) {
-            self.keep(result, out);
+            self.keep(Box::new(result), out);
         }
     }
 

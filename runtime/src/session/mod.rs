@@ -65,6 +65,13 @@ impl Session {
         self.consumer = Some(consumer);
     }
 
+    /// Takes a child that was made before, so that the script could know its number; instead of [`SessionOptions::command`].
+    #[must_use]
+    pub fn adopt(mut self, child: Child) -> Self {
+        self.child = Some(child);
+        self
+    }
+
     /// Process id of the child of `-c`.
     pub fn child_pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)

@@ -27,6 +27,8 @@ pub struct SessionOptions {
     pub terminal: bool,
     /// Maps are printed at the end, if the script doesn't forbid it.
     pub print_maps: bool,
+    /// `--dry-run`: attach, but BEGIN does not run.
+    pub dry_run: bool,
     /// Bytes of a file that `cat()` shows.
     pub max_cat_bytes: u64,
 }
@@ -45,6 +47,7 @@ impl Default for SessionOptions {
             cost: false,
             terminal: false,
             print_maps: true,
+            dry_run: false,
             max_cat_bytes: 10 * 1024,
         }
     }

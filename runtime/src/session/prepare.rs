@@ -72,7 +72,7 @@ impl Running {
                     parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
                 }),
                 (Unit::Native(_), _) => {
-                    self.failures.push(AttachFailure::new(index, plan, &"it has no source of events"))
+                    self.failures.push(AttachFailure::new(index, plan, &"it has no source of events"));
                 }
                 (Unit::Kernel(_), _) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));

@@ -132,7 +132,9 @@ impl Running {
     fn prepare(&mut self, options: &SessionOptions, host: &Host) -> Result<(), Error> {
         let start = if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
         write_start(&mut self.core, start)?;
-        self.run_begin(options, host, start);
+        if !options.dry_run {
+            self.run_begin(options, host, start);
+        }
         self.attach_all(options, host);
         self.tell_attached(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);

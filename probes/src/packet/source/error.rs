@@ -31,8 +31,9 @@ pub enum SourceError {
     Damaged(Box<Damage>),
     #[error("{file}: {error}")]
     Io { file: String, error: std::io::Error },
-    #[error("{file} is no capture file (neither pcap nor pcapng)")]
-    NotACapture { file: String },
+    /// `seems`: what it looks like instead, and what to do then.
+    #[error("{file} is no capture file (neither pcap nor pcapng){seems}")]
+    NotACapture { file: String, seems: &'static str },
     #[error("no network device {name} here; there are: {}", .there.join(", "))]
     NoSuchDevice { name: String, there: Vec<String> },
     #[error("capturing on {device} needs CAP_NET_RAW")]

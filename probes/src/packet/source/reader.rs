@@ -184,7 +184,7 @@ impl<R: Read> CaptureReader<R> {
                 self.records = 1;
                 return Err(self.damage("is the file header, cut short".into()));
             }
-            return Err(SourceError::NotACapture { file: self.file.clone() });
+            return Err(SourceError::NotACapture { file: self.file.clone(), seems: seems(head) });
         }
         Ok(())
     }
@@ -210,4 +210,15 @@ pub(super) fn human(bytes: u64) -> String {
         }
     }
     format!("{bytes} bytes")
+}
+
+/// What a file that begins so is, if it is no capture.
+fn seems(head: &[u8]) -> &'static str {
+    match head {
+        [] => ": it is empty",
+        [0x1f, 0x8b, ..] => ": it is compressed; write zcat FILE | weftrace --read - …",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ": it is compressed; write zstdcat FILE | weftrace --read - …",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => ": it is compressed; write xzcat FILE | weftrace --read - …",
+        _ => "",
+    }
 }

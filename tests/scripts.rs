@@ -1,0 +1,93 @@
+//! Every bundled script is whole, and those that have a fixture print what is expected of them: scripts/AREA/NAME.pcap, read by
+//! scripts/AREA/NAME.probe (with the arguments in NAME.args, if there are any), prints NAME.expect. WEFTRACE_BLESS=1 writes it anew.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+fn weftrace(args: &[&str]) -> Output {
+    let root = env!("CARGO_MANIFEST_DIR");
+    Command::new(env!("CARGO_BIN_EXE_weftrace"))
+        .args(args)
+        .current_dir(root)
+        .env("TZ", "UTC")
+        .output()
+        .expect("weftrace runs")
+}
+
+fn scripts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for area in fs::read_dir(root.join("scripts")).expect("scripts").flatten().filter(|e| e.path().is_dir()) {
+        let files = fs::read_dir(area.path()).expect("an area").flatten().map(|e| e.path());
+        found.extend(files.filter(|p| p.extension().is_some_and(|e| e == "probe")));
+    }
+    let mut found: Vec<PathBuf> =
+        found.iter().map(|p| p.strip_prefix(root).expect("below the root").to_owned()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn fixtures_print_what_is_expected() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut wrong, mut fixtures) = (Vec::new(), 0);
+    for script in scripts() {
+        let capture = script.with_extension("pcap");
+        if !root.join(&capture).is_file() {
+            continue;
+        }
+        fixtures += 1;
+        // The demo's recording is larger.
+        let most = if script.ends_with("http/slow_requests.probe") { 1 << 20 } else { 60 << 10 };
+        assert!(fs::metadata(root.join(&capture)).expect("a file").len() <= most, "{} is too large", capture.display());
+        let arguments = fs::read_to_string(root.join(script.with_extension("args"))).unwrap_or_default();
+        let mut args = vec!["run", "-q", "--read", capture.to_str().expect("UTF-8"), script.to_str().expect("UTF-8")];
+        args.extend(arguments.split_whitespace());
+        let output = weftrace(&args);
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if !output.status.success() {
+            wrong.push(format!("{}: {}", script.display(), String::from_utf8_lossy(&output.stderr)));
+        }
+        let expected = root.join(script.with_extension("expect"));
+        if std::env::var_os("WEFTRACE_BLESS").is_some() {
+            fs::write(&expected, &printed).expect("writable");
+        } else if fs::read_to_string(&expected).ok().as_deref() != Some(&printed) {
+            wrong.push(format!("{} prints now\n{printed}", script.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(fixtures >= 5, "only {fixtures} fixtures");
+}
+
+#[test]
+fn headers_and_bundle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = String::from_utf8_lossy(&weftrace(&["list", "scripts"]).stdout).into_owned();
+    for script in scripts() {
+        let text = fs::read_to_string(root.join(&script)).expect("readable");
+        let name = script.strip_prefix("scripts").expect("below scripts").with_extension("");
+        for key in ["title", "answers", "layers"] {
+            assert!(text.contains(&format!("// {key}:")), "{}: no {key}", script.display());
+        }
+        let bundled = listed.lines().any(|l| l.split_whitespace().next().is_some_and(|n| Path::new(n) == name));
+        assert!(bundled, "{} is not bundled", name.display());
+    }
+}
+
+/// Live, each script is accepted as it stands: no error, and no warning that a reader of the library would have to explain.
+#[test]
+fn scripts_check_without_findings() {
+    if weftrace(&["list", "tracepoint:tcp:tcp_probe"]).stdout.is_empty() {
+        println!("SKIP tracefs");
+        return;
+    }
+    for script in scripts() {
+        let output = weftrace(&["check", script.to_str().expect("UTF-8")]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.is_empty(), "{}: {said}", script.display());
+    }
+}
