@@ -84,6 +84,7 @@ pub struct Run {
     pub count: Option<u64>,
     /// Say what would run where, attach it, and end without running BEGIN
     #[arg(long)]
+    #[expect(clippy::struct_field_names, reason = "the option is called so")]
     pub dry_run: bool,
     /// Allow system() and other actions that change the traced system
     #[arg(long)]

@@ -1,7 +1,7 @@
 //! From what was typed to a checked program and an artifact.
 
 use crate::{args::Source, bundle, exit::ExitStatus, printer, render};
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, fmt::Write, path::Path};
 use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
 use weftrace_lang::{
@@ -143,14 +143,14 @@ fn script_help(name: &str, text: &str, script: &Script) -> String {
     let mut out = format!("{name}: {}\n", bundle::header(text, "title").unwrap_or("a script"));
     for key in ["answers", "layers", "needs"] {
         if let Some(value) = bundle::header(text, key) {
-            out += &format!("  {key}: {value}\n");
+            let _ = writeln!(out, "  {key}: {value}");
         }
     }
-    out += &format!("\nUsage: weftrace run [OPTIONS OF WEFTRACE] {name} [FLAGS]\n");
+    let _ = writeln!(out, "\nUsage: weftrace run [OPTIONS OF WEFTRACE] {name} [FLAGS]");
     for item in &script.items {
         if let Item::Param(p) = item {
             let default = text.get(p.default.span.start as usize..p.default.span.end as usize).unwrap_or("");
-            out += &format!("  --{:<14} {} [{default}]\n", p.name.text, p.help.as_deref().unwrap_or_default());
+            let _ = writeln!(out, "  --{:<14} {} [{default}]", p.name.text, p.help.as_deref().unwrap_or_default());
         }
     }
     out
@@ -182,13 +182,14 @@ fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String
                     positional.push(argument);
                 }
             }
-            Some(flag) => match flag.split_once('=') {
-                Some((name, value)) => named.push((name.to_owned(), value.to_owned())),
-                None => {
+            Some(flag) => {
+                if let Some((name, value)) = flag.split_once('=') {
+                    named.push((name.to_owned(), value.to_owned()));
+                } else {
                     let value = arguments.next_if(|next| !next.starts_with("--")).unwrap_or_default();
                     named.push((flag.to_owned(), value));
                 }
-            },
+            }
         }
     }
     (positional, named)
@@ -279,9 +280,9 @@ impl Loaded {
         let text = render::render_all(&found, &self.sources, style);
         // For machines it is the output.
         if style == render::Style::Json {
-            printer::out(&text)
+            printer::out(&text);
         } else {
-            printer::err(&text)
+            printer::err(&text);
         }
         printer::err(&not_running(&idle));
     }
@@ -305,10 +306,11 @@ fn not_running(idle: &[Diagnostic]) -> String {
             None => by_reason.push((reason, vec![name])),
         }
     }
-    by_reason
-        .iter()
-        .map(|(reason, names)| format!("note: not running, since {reason}: {}\n", names.join(", ")))
-        .collect()
+    let mut out = String::new();
+    for (reason, names) in by_reason {
+        let _ = writeln!(out, "note: not running, since {reason}: {}", names.join(", "));
+    }
+    out
 }
 
 /// Text in the terminal's colours, or plain.

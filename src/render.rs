@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 use serde_json::json;
+use std::fmt::Write;
 use weftrace_lang::{
     diag::{Diagnostic, Note, Severity},
     span::{SourceMap, Span},
@@ -45,7 +46,7 @@ fn render_text(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer
         );
         for note in &diagnostic.notes {
             let (name, note) = note_parts(note);
-            text.push_str(&format!("  = {name}: {note}\n"));
+            let _ = writeln!(text, "  = {name}: {note}");
         }
         text.push('\n');
         return text;

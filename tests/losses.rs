@@ -18,9 +18,8 @@ fn can_trace() -> bool {
 }
 
 fn run(count: u64, extra: &[&str], config: &str) -> Output {
-    let program = format!(
-        "{config} tracepoint:syscalls:sys_enter_getppid /comm == \"lab\"/ {{ printf(\"event %d\\n\", pid); }}"
-    );
+    let program =
+        format!("{config} tracepoint:syscalls:sys_enter_getppid /comm == \"lab\"/ {{ printf(\"event %d\\n\", pid); }}");
     let workload = format!("{} getppid {count}", lab().expect("checked").display());
     Command::new(env!("CARGO_BIN_EXE_weftrace"))
         .args(["run", "-f", "json", "-c", &workload])

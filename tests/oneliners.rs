@@ -39,7 +39,8 @@ fn the_verifier_takes_what_check_accepts() {
         println!("SKIP root");
         return;
     }
-    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/oneliners.txt")).expect("the list");
+    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/oneliners.txt"))
+        .expect("the list");
     let kprobes = ready(&doctor, "Kprobe");
     let nginx = Command::new("nginx").arg("-v").output().is_ok();
     let needs = |program: &str| {

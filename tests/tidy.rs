@@ -58,8 +58,18 @@ fn offenders(folders: &[&str], words: &[&str]) -> Vec<String> {
 #[test]
 fn lang_and_compiler_do_no_io() {
     let io = [
-        "std::fs", "std::net", "std::env", "std::process", "std::time", "std::thread", "std::os", "tokio", "aya::",
-        "libc::", "Instant", "SystemTime",
+        "std::fs",
+        "std::net",
+        "std::env",
+        "std::process",
+        "std::time",
+        "std::thread",
+        "std::os",
+        "tokio",
+        "aya::",
+        "libc::",
+        "Instant",
+        "SystemTime",
     ];
     let found = offenders(&["lang/src", "compiler/src", "compiler/artifact/src"], &io);
     assert!(found.is_empty(), "invariant 1:\n{}", found.join("\n"));
@@ -126,7 +136,8 @@ const UNSAFE: &[&str] = &[
 
 #[test]
 fn unsafe_lives_in_named_files_and_says_why() {
-    for folder in ["lang/src", "compiler/src", "compiler/artifact/src", "probes/src", "runtime/src", "src", "tests/lab"] {
+    for folder in ["lang/src", "compiler/src", "compiler/artifact/src", "probes/src", "runtime/src", "src", "tests/lab"]
+    {
         for (path, text) in sources(folder) {
             let name = path.to_string_lossy().into_owned();
             if is_test(&path) && !name.starts_with("tests/lab") {

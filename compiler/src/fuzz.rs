@@ -61,7 +61,9 @@ fn agree(func: &Function, ctx: &[u8], maps: &[MapShape]) -> Result<u64, InterpEr
         let mut after = world();
         let again = interp::run(&optimised, &mut after, FUEL);
         assert_eq!(again, Ok(value), "{func}\n{optimised}");
-        let maps = |host: &Host| host.maps.iter().map(|m| format!("{:?}", m.entries().collect::<Vec<_>>())).collect::<Vec<_>>();
+        let maps = |host: &Host| {
+            host.maps.iter().map(|m| format!("{:?}", m.entries().collect::<Vec<_>>())).collect::<Vec<_>>()
+        };
         assert_eq!(maps(&after), maps(&before), "{func}\n{optimised}");
         assert_eq!((after.records, after.losses), (before.records, before.losses), "{func}\n{optimised}");
     }

@@ -202,19 +202,40 @@ pub struct Stmt {
 pub enum StmtKind {
     Expr(Expr),
     /// `place = e`, `place += e` (op = Add); place is a variable, map access, field, index or `*p`
-    Assign { place: Expr, op: Option<BinOp>, value: Expr },
+    Assign {
+        place: Expr,
+        op: Option<BinOp>,
+        value: Expr,
+    },
     /// `let $x`, `let $x: t = e`
-    Let { var: Ident, ty: Option<TypeExpr>, value: Option<Expr> },
+    Let {
+        var: Ident,
+        ty: Option<TypeExpr>,
+        value: Option<Expr>,
+    },
     /// `_ = e`
     Discard(Expr),
-    While { cond: Expr, body: Block },
-    For { var: Ident, iter: ForIter, body: Block },
-    Unroll { count: Expr, body: Block },
+    While {
+        cond: Expr,
+        body: Block,
+    },
+    For {
+        var: Ident,
+        iter: ForIter,
+        body: Block,
+    },
+    Unroll {
+        count: Expr,
+        body: Block,
+    },
     Break,
     Continue,
     Return(Option<Expr>),
     /// `emit tcp.connect(dur=…, conn=…)`; the stream's dotted name joined by `.`
-    Emit { stream: Ident, fields: Vec<(Ident, Expr)> },
+    Emit {
+        stream: Ident,
+        fields: Vec<(Ident, Expr)>,
+    },
     /// `import "…";` inside a block (bpftrace's standard library has it in macro bodies).
     Import(Import),
 }
@@ -236,7 +257,10 @@ pub struct Expr {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExprKind {
     /// Any integer spelling (decimal, hex, octal, 1e6, 1_000, suffixes U/L).
-    Int { value: u64, unsigned: bool },
+    Int {
+        value: u64,
+        unsigned: bool,
+    },
     /// `500ms` in ns
     Duration(u64),
     /// `64MiB` in bytes
@@ -255,24 +279,62 @@ pub enum ExprKind {
     /// `$x`, without the `$`
     Var(String),
     /// `@m` or `@m[k1, k2]`; name without the `@`, empty for the anonymous map
-    Map { name: String, key: Option<Vec<Expr>> },
-    Unary { op: UnOp, expr: Box<Expr> },
+    Map {
+        name: String,
+        key: Option<Vec<Expr>>,
+    },
+    Unary {
+        op: UnOp,
+        expr: Box<Expr>,
+    },
     /// `++e`, `e--`
-    IncDec { increment: bool, prefix: bool, expr: Box<Expr> },
-    Binary { op: BinOp, left: Box<Expr>, right: Box<Expr> },
+    IncDec {
+        increment: bool,
+        prefix: bool,
+        expr: Box<Expr>,
+    },
+    Binary {
+        op: BinOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// `c ? a : b`; `a ?: b` has no middle
-    Ternary { cond: Box<Expr>, then: Option<Box<Expr>>, otherwise: Box<Expr> },
+    Ternary {
+        cond: Box<Expr>,
+        then: Option<Box<Expr>>,
+        otherwise: Box<Expr>,
+    },
     /// `e.f`, `e->f`
-    Field { base: Box<Expr>, name: Ident, arrow: bool },
+    Field {
+        base: Box<Expr>,
+        name: Ident,
+        arrow: bool,
+    },
     /// `e.0`
-    TupleField { base: Box<Expr>, index: u32 },
+    TupleField {
+        base: Box<Expr>,
+        index: u32,
+    },
     /// `e[i]` (not on a map)
-    Index { base: Box<Expr>, index: Box<Expr> },
+    Index {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
     /// `f(args)`; the name may be dotted (`http.request`)
-    Call { name: Ident, args: Vec<Arg> },
-    Cast { ty: TypeExpr, expr: Box<Expr> },
+    Call {
+        name: Ident,
+        args: Vec<Arg>,
+    },
+    Cast {
+        ty: TypeExpr,
+        expr: Box<Expr>,
+    },
     /// `sizeof(x)`, `typeof`, `typeinfo`, `offsetof(t, a.b)`, `container_of(p, t, m)`
-    TypeOp { op: TypeOp, operand: TypeOperand, path: Vec<Ident> },
+    TypeOp {
+        op: TypeOp,
+        operand: TypeOperand,
+        path: Vec<Ident>,
+    },
     Tuple(Vec<Expr>),
     Record(Vec<(Ident, Expr)>),
     If(Box<IfExpr>),
@@ -384,7 +446,11 @@ pub struct JoinClause {
 #[derive(Clone, Debug, PartialEq)]
 pub enum JoinClauseKind {
     /// `from r = http.request(port=8080);`
-    From { var: Ident, stream: Ident, filters: Vec<(Ident, Expr)> },
+    From {
+        var: Ident,
+        stream: Ident,
+        filters: Vec<(Ident, Expr)>,
+    },
     /// `total r.conn.opened if r.first_on_conn, r.start;`
     Total(Vec<(Expr, Option<Expr>)>),
     /// `ids e, e;`
@@ -395,7 +461,10 @@ pub enum JoinClauseKind {
     /// `keep cond;`
     Keep(Expr),
     /// `keep slowest 20 per 1m;`
-    KeepSlowest { count: Expr, per: Expr },
+    KeepSlowest {
+        count: Expr,
+        per: Expr,
+    },
     /// `limit 20000, 64MiB;`
     Limit(Vec<Expr>),
     Timeout(Expr),

@@ -14,7 +14,10 @@ fn text_and_places() {
     assert_eq!(pieces.len(), 5);
     assert_eq!(pieces[0], Piece::Text("a".into()));
     assert_eq!(pieces[2], Piece::Text("100%".into()));
-    assert_eq!(pieces[3], Piece::Arg { index: 1, spec: Spec { minus: true, width: Some(16), conv: 's', ..Spec::default() } });
+    assert_eq!(
+        pieces[3],
+        Piece::Arg { index: 1, spec: Spec { minus: true, width: Some(16), conv: 's', ..Spec::default() } }
+    );
     assert_eq!(pieces[4], Piece::Text("\n".into()));
 }
 

@@ -79,7 +79,14 @@ impl Dump<'_> {
                 let stream = &d.p.streams[l.stream.index()].name;
                 let field = l.field.as_deref().map_or(String::new(), |f| format!(".{f}"));
                 let since = l.since_ns.map_or(String::new(), |n| format!(" since {n}"));
-                let text = format!("leg {}: {} = {:?}({stream}{field}) by {}{since} side {:?}", l.name, type_name(&l.ty), l.agg, l.by.join(" else "), l.side);
+                let text = format!(
+                    "leg {}: {} = {:?}({stream}{field}) by {}{since} side {:?}",
+                    l.name,
+                    type_name(&l.ty),
+                    l.agg,
+                    l.by.join(" else "),
+                    l.side
+                );
                 d.line(&text);
             }
             let blame: Vec<&str> = j.blame.iter().map(|b| j.legs[*b as usize].name.as_str()).collect();
@@ -128,21 +135,29 @@ impl Dump<'_> {
         let text = match &s.kind {
             StmtKind::Expr(e) => self.expr(e),
             StmtKind::SetVar { var, value } => format!("{} = {}", self.var(var.index()), self.expr(value)),
-            StmtKind::SetMap { map, key, value } => format!("{} = {}", self.element(map.index(), key.as_ref()), self.expr(value)),
+            StmtKind::SetMap { map, key, value } => {
+                format!("{} = {}", self.element(map.index(), key.as_ref()), self.expr(value))
+            }
             StmtKind::Aggregate { map, key, arg } => {
                 let arg = arg.as_ref().map_or(String::new(), |a| self.expr(a));
                 format!("{} <- ({arg})", self.element(map.index(), key.as_ref()))
             }
             StmtKind::AddMap { map, key, delta } => format!("{} += {delta}", self.element(map.index(), key.as_ref())),
             StmtKind::DeleteMap { map, key } => format!("delete {}", self.element(map.index(), key.as_ref())),
-            StmtKind::If { .. } | StmtKind::While { .. } | StmtKind::ForRange { .. } | StmtKind::ForMap { .. } | StmtKind::Unroll { .. } => {
+            StmtKind::If { .. }
+            | StmtKind::While { .. }
+            | StmtKind::ForRange { .. }
+            | StmtKind::ForMap { .. }
+            | StmtKind::Unroll { .. } => {
                 return self.compound(&s.kind);
             }
             StmtKind::Break => "break".into(),
             StmtKind::Continue => "continue".into(),
             StmtKind::Return => "return".into(),
             StmtKind::Action { action, args } => format!("{}({})", self.action(action), self.list(args)),
-            StmtKind::Emit { stream, fields } => format!("emit {}({})", self.p.streams[stream.index()].name, self.list(fields)),
+            StmtKind::Emit { stream, fields } => {
+                format!("emit {}({})", self.p.streams[stream.index()].name, self.list(fields))
+            }
         };
         self.line(&text);
     }
@@ -187,7 +202,9 @@ impl Dump<'_> {
             Action::Log { level, format } => format!("log {level:?} {}", format_text(format)),
             Action::PrintValue => "print".into(),
             Action::PrintMapValue { map } => format!("print element @{}", self.p.maps[map.index()].name),
-            Action::PrintMap { map, top, div } => format!("print map @{} top {top} div {div}", self.p.maps[map.index()].name),
+            Action::PrintMap { map, top, div } => {
+                format!("print map @{} top {top} div {div}", self.p.maps[map.index()].name)
+            }
             Action::Clear { map } => format!("clear @{}", self.p.maps[map.index()].name),
             Action::Zero { map } => format!("zero @{}", self.p.maps[map.index()].name),
             Action::Time { fmt } => format!("time {fmt:?}"),
@@ -220,7 +237,9 @@ impl Dump<'_> {
             ExprKind::HasKey { map, key } => format!("has_key {}", self.element(map.index(), Some(key))),
             ExprKind::MapLen(m) => format!("len @{}", self.p.maps[m.index()].name),
             ExprKind::Unary { op, expr } => format!("{}({})", unary(*op), self.expr(expr)),
-            ExprKind::Binary { op, left, right } => format!("({} {} {})", self.expr(left), operator(*op), self.expr(right)),
+            ExprKind::Binary { op, left, right } => {
+                format!("({} {} {})", self.expr(left), operator(*op), self.expr(right))
+            }
             ExprKind::Logical { and, left, right } => {
                 format!("({} {} {})", self.expr(left), if *and { "&&" } else { "||" }, self.expr(right))
             }
@@ -240,7 +259,9 @@ impl Dump<'_> {
             ExprKind::Call { func, args } => format!("{func:?}({}):{}", self.list(args), type_name(&e.ty)),
             ExprKind::Block(b) => self.inline_block(b),
             ExprKind::IncVar { var, delta, prefix } => step(&self.var(var.index()), *delta, *prefix),
-            ExprKind::IncMap { map, key, delta, prefix } => step(&self.element(map.index(), key.as_deref()), *delta, *prefix),
+            ExprKind::IncMap { map, key, delta, prefix } => {
+                step(&self.element(map.index(), key.as_deref()), *delta, *prefix)
+            }
             _ => self.leaf(e),
         }
     }
@@ -317,7 +338,9 @@ fn format_text(f: &Format) -> String {
             Piece::Text(t) => out.push_str(&t.replace('%', "%%")),
             Piece::Arg { spec, .. } => {
                 out.push('%');
-                for (on, c) in [(spec.minus, '-'), (spec.plus, '+'), (spec.space, ' '), (spec.alternate, '#'), (spec.zero, '0')] {
+                for (on, c) in
+                    [(spec.minus, '-'), (spec.plus, '+'), (spec.space, ' '), (spec.alternate, '#'), (spec.zero, '0')]
+                {
                     if on {
                         out.push(c);
                     }

@@ -213,7 +213,9 @@ impl World for RecordedWorld {
             return answer.clone();
         }
         match self.names(&self.log.user_function, &pair(binary, glob)) {
-            Answer::Found(keys) => Answer::Found(keys.iter().filter_map(|k| self.log.user_function[k].clone().found()).collect()),
+            Answer::Found(keys) => {
+                Answer::Found(keys.iter().filter_map(|k| self.log.user_function[k].clone().found()).collect())
+            }
             Answer::NotThere => Answer::NotThere,
             Answer::NotPermitted(why) => Answer::NotPermitted(why),
             Answer::CouldNotTell(why) => Answer::CouldNotTell(why),

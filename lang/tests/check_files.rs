@@ -96,10 +96,7 @@ fn check(text: &str, world: &RecordedWorld) -> (String, bool) {
 }
 
 fn cases(text: &str) -> Vec<(&str, &str)> {
-    text.split("\n==== ")
-        .map(|c| c.strip_prefix("==== ").unwrap_or(c))
-        .filter_map(|c| c.split_once('\n'))
-        .collect()
+    text.split("\n==== ").map(|c| c.strip_prefix("==== ").unwrap_or(c)).filter_map(|c| c.split_once('\n')).collect()
 }
 
 fn run(kind: &str, wants_error: bool) {

@@ -103,7 +103,8 @@ fn changed_programs_do_not_panic() {
 #[test]
 fn extremes_do_not_panic_or_take_for_ever() {
     let world = world();
-    let nested = |open: &str, close: &str, n: usize| format!("begin {{ $x = {}1{}; }}", open.repeat(n), close.repeat(n));
+    let nested =
+        |open: &str, close: &str, n: usize| format!("begin {{ $x = {}1{}; }}", open.repeat(n), close.repeat(n));
     let mut doubling = String::from("macro m0(x) { x + x }\n");
     for i in 1..30 {
         doubling.push_str(&format!("macro m{i}(x) {{ m{}(x) + m{}(x) }}\n", i - 1, i - 1));

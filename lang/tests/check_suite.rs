@@ -144,10 +144,15 @@ fn bpftrace_programs_are_checked_without_panic() {
         match errors.first() {
             None => {
                 accepted += 1;
-                assert!(!text_form.contains("unknown"), "{origin} is accepted with an unknown type:\n{text}\n{text_form}");
+                assert!(
+                    !text_form.contains("unknown"),
+                    "{origin} is accepted with an unknown type:\n{text}\n{text_form}"
+                );
             }
             Some(_) if *fails => refused += 1,
-            Some(d) => why.entry(d.code).or_default().push(format!("{origin}: {} `{}`", d.message, sources.snippet(d.span))),
+            Some(d) => {
+                why.entry(d.code).or_default().push(format!("{origin}: {} `{}`", d.message, sources.snippet(d.span)))
+            }
         }
     }
     println!("{} programs: {accepted} accepted, {refused} refused as bpftrace does", all.len());

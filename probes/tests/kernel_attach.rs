@@ -8,8 +8,8 @@ use std::hint::black_box;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use weftrace_artifact::plan::{Rate, Way};
 use weftrace_artifact::map::MapId;
+use weftrace_artifact::plan::{Rate, Way};
 use weftrace_artifact::program::{FieldPath, FieldReloc, MapReloc, ProgType, ProgramImage, RelocSlot};
 use weftrace_lang::world::{Answer, Feature, World};
 use weftrace_probes::kernel::feature::{Readiness, doctor, try_feature};
@@ -122,7 +122,11 @@ fn profile_runs_on_every_cpu_and_interval_on_one() {
     }
     let host = Host::new();
     let options = AttachOptions::new(&host);
-    let ways = [Way::Profile { rate: Rate::Hz(499) }, Way::Profile { rate: Rate::PeriodNs(2_000_000) }, Way::Interval { ns: 2_000_000 }];
+    let ways = [
+        Way::Profile { rate: Rate::Hz(499) },
+        Way::Profile { rate: Rate::PeriodNs(2_000_000) },
+        Way::Interval { ns: 2_000_000 },
+    ];
     for way in ways {
         let (program, cell) = load_counter(&host, ProgType::PerfEvent, 0, None);
         let link = attach(program.as_fd(), &way, &options).expect("attaches");
@@ -194,7 +198,11 @@ fn fields_are_found_where_this_host_has_them() {
         insn(0x61, 6, 7, 2000, 0),
     ];
     let (mut image, maps) = keeps_r6(ProgType::Tracepoint, &only_us);
-    let path = |field: &str| FieldPath::Tracepoint { category: "syscalls".into(), event: "sys_enter_getppid".into(), field: field.into() };
+    let path = |field: &str| FieldPath::Tracepoint {
+        category: "syscalls".into(),
+        event: "sys_enter_getppid".into(),
+        field: field.into(),
+    };
     image.map_relocs = maps;
     image.field_relocs = vec![FieldReloc { insn: 6, slot: RelocSlot::Off, path: path("__syscall_nr"), compiled: 2000 }];
     let mut from = Sources::new(host, &[]);
@@ -211,7 +219,10 @@ fn fields_are_found_where_this_host_has_them() {
 
     image.field_relocs[0].path = path("no_such_field");
     let error = load(&image, &[cell.as_fd().as_raw_fd()], &from).expect_err("no such field");
-    assert!(error.to_string().contains("this host has no args.no_such_field of tracepoint:syscalls:sys_enter_getppid"), "{error}");
+    assert!(
+        error.to_string().contains("this host has no args.no_such_field of tracepoint:syscalls:sys_enter_getppid"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -290,7 +301,8 @@ fn what_does_not_exist_is_told() {
     assert!(matches!(error, AttachError::NoSuchEvent { .. }), "{error:?}");
 
     let (probe, _cell) = load_counter(&host, ProgType::Kprobe, 0, None);
-    let gone = Way::Uprobe { path: "/no/such".into(), offset: 0, symbol: "f".into(), ret: false, pid: None, semaphore: 0 };
+    let gone =
+        Way::Uprobe { path: "/no/such".into(), offset: 0, symbol: "f".into(), ret: false, pid: None, semaphore: 0 };
     let error = attach(probe.as_fd(), &gone, &options).expect_err("no such file");
     assert!(matches!(error, AttachError::NoSuchEvent { .. }), "{error:?}");
     let error = attach(probe.as_fd(), &uprobe_way(false, Some(0x3fff_ffff)), &options).expect_err("no such process");
@@ -381,7 +393,8 @@ fn doctor_tells_every_feature_of_this_host() {
     }
     let of = |wanted: Feature| &all.iter().find(|(f, _)| *f == wanted).expect("listed").1;
     // Every kernel that we support has these.
-    for feature in [Feature::Tracepoint, Feature::RawTracepoint, Feature::PerfEvent, Feature::Ringbuf, Feature::Uprobe] {
+    for feature in [Feature::Tracepoint, Feature::RawTracepoint, Feature::PerfEvent, Feature::Ringbuf, Feature::Uprobe]
+    {
         assert_eq!(*of(feature), Readiness::Ready, "{feature:?}");
     }
     assert_eq!(of(Feature::Kprobe) == &Readiness::Ready, Path::new("/sys/bus/event_source/devices/kprobe").exists());

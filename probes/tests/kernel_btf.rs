@@ -53,7 +53,17 @@ fn layouts_are_those_of_bpftool() {
     if !have_btf() {
         return;
     }
-    let names = ["tcp_sock", "sock", "sock_common", "task_struct", "sk_buff", "inet_connection_sock", "in6_addr", "file", "iphdr"];
+    let names = [
+        "tcp_sock",
+        "sock",
+        "sock_common",
+        "task_struct",
+        "sk_buff",
+        "inet_connection_sock",
+        "in6_addr",
+        "file",
+        "iphdr",
+    ];
     let Some(truth) = truth(&names) else {
         println!("SKIP bpftool");
         return;
@@ -86,7 +96,9 @@ fn fields_have_the_types_that_scripts_need() {
     assert_eq!(field("mm"), Ty::Ptr { to: Box::new(Ty::Struct("mm_struct".into())), space: Space::Kernel });
     // Unnamed members lead on.
     let Answer::Found(common) = world.kernel_struct("sock_common") else { panic!("sock_common") };
-    let Some(Ty::Struct(inner)) = common.fields.iter().find(|f| f.name.is_empty()).map(|f| &f.ty) else { panic!("anonymous") };
+    let Some(Ty::Struct(inner)) = common.fields.iter().find(|f| f.name.is_empty()).map(|f| &f.ty) else {
+        panic!("anonymous")
+    };
     assert!(world.kernel_struct(inner).is_found(), "{inner}");
     assert!(world.kernel_struct("no_such_struct").found().is_none());
     // A typedef names a struct without a tag.
@@ -141,11 +153,8 @@ fn wildcards_list_what_bpftool_lists() {
         return;
     };
     let text = String::from_utf8_lossy(&out.stdout);
-    let mut expected: Vec<&str> = text
-        .lines()
-        .filter_map(|l| l.split_once("] FUNC 'tcp_")?.1.split_once('\''))
-        .map(|(rest, _)| rest)
-        .collect();
+    let mut expected: Vec<&str> =
+        text.lines().filter_map(|l| l.split_once("] FUNC 'tcp_")?.1.split_once('\'')).map(|(rest, _)| rest).collect();
     expected.sort_unstable();
     expected.dedup();
     let btf = Btf::vmlinux().expect("reads");

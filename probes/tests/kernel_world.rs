@@ -24,7 +24,9 @@ fn tracepoints_of_this_kernel() {
         return;
     }
     let world = HostWorld::new();
-    let Answer::Found(event) = world.tracepoint("tcp", "tcp_retransmit_skb") else { panic!("{:?}", world.tracepoint("tcp", "tcp_retransmit_skb")) };
+    let Answer::Found(event) = world.tracepoint("tcp", "tcp_retransmit_skb") else {
+        panic!("{:?}", world.tracepoint("tcp", "tcp_retransmit_skb"))
+    };
     let field = |name: &str| event.fields.iter().find(|f| f.name == name).unwrap_or_else(|| panic!("{name}"));
     assert_eq!(field("skaddr").ty, Ty::Ptr { to: Box::new(Ty::Void), space: Space::Kernel });
     assert_eq!(field("saddr").ty, Ty::Array { elem: Box::new(Ty::U8), len: 4 });
@@ -86,7 +88,11 @@ fn as_nobody(test: &str) {
         .output()
         .expect("runs");
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success() && text.contains("1 passed"),
+        "{text}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 #[test]
@@ -104,7 +110,9 @@ fn nobody_is_told_what_is_missing() {
     assert!(matches!(answer, Answer::NotPermitted(_) | Answer::CouldNotTell(_)), "{answer:?}");
     let answer = world.kernel_symbol("tcp_v4_rcv");
     assert!(matches!(answer, Answer::NotPermitted(_)), "{answer:?}");
-    for feature in [Feature::RawTracepoint, Feature::PerfEvent, Feature::Ringbuf, Feature::PacketSocket, Feature::Uprobe] {
+    for feature in
+        [Feature::RawTracepoint, Feature::PerfEvent, Feature::Ringbuf, Feature::PacketSocket, Feature::Uprobe]
+    {
         let found = try_feature(feature, host);
         assert!(matches!(found, Readiness::NotPermitted { capability: Some(_), .. }), "{feature:?}: {found:?}");
         assert!(matches!(world.feature(feature), Answer::NotPermitted(_)));
@@ -114,7 +122,8 @@ fn nobody_is_told_what_is_missing() {
     assert!(matches!(error, LoadError::NotPermitted { capability: Some(Capability::Bpf), .. }), "{error:?}");
     // Attaching asks for the event before it looks at the program: any descriptor will do.
     let file = std::fs::File::open("/dev/null").expect("opens");
-    let error = attach(file.as_fd(), &Way::Profile { rate: Rate::Hz(99) }, &AttachOptions::new(host)).expect_err("may not attach");
+    let error = attach(file.as_fd(), &Way::Profile { rate: Rate::Hz(99) }, &AttachOptions::new(host))
+        .expect_err("may not attach");
     assert!(matches!(error, AttachError::NotPermitted { capability: Some(Capability::Perfmon), .. }), "{error:?}");
     assert!(error.to_string().contains("CAP_PERFMON") && error.remedy().is_some());
 }

@@ -62,7 +62,8 @@ fn mutated_captures() {
     let mut random = Random(42);
     let mut packets = 0;
     for entry in std::fs::read_dir(&dir).unwrap().flatten() {
-        let is_capture = entry.path().extension().is_some_and(|e| ["pcap", "pcapng", "dmp"].iter().any(|have| e == *have));
+        let is_capture =
+            entry.path().extension().is_some_and(|e| ["pcap", "pcapng", "dmp"].iter().any(|have| e == *have));
         if !is_capture || entry.metadata().unwrap().len() > 1_000_000 {
             continue;
         }
@@ -84,7 +85,12 @@ fn mutated_captures() {
 #[test]
 fn shuffled_packets_and_tiny_tables() {
     let Some(dir) = captures() else { return };
-    let names = ["zeek-erspan.pcap", "tcptrace-http.dmp", "arkime-socks5-http-302-frag.pcap", "suricata-verify-http-range-multiflows-input.pcap"];
+    let names = [
+        "zeek-erspan.pcap",
+        "tcptrace-http.dmp",
+        "arkime-socks5-http-302-frag.pcap",
+        "suricata-verify-http-range-multiflows-input.pcap",
+    ];
     let mut packets = Vec::new();
     let mut files = Captures::new(names.map(|name| dir.join(name)));
     while let Some(packet) = files.next_packet().unwrap() {
@@ -99,14 +105,27 @@ fn shuffled_packets_and_tiny_tables() {
     let mut pipeline = Pipeline::new(ALL_NEEDS, options);
     let mut view = PacketView::default();
     for ((data, len, link, time_ns), number) in packets.iter().zip(1..) {
-        let packet = RawPacket { data, len: *len, link: *link, interface: 0, netns: 0, number, time_ns: *time_ns, boot_ns: None, live: false };
+        let packet = RawPacket {
+            data,
+            len: *len,
+            link: *link,
+            interface: 0,
+            netns: 0,
+            number,
+            time_ns: *time_ns,
+            boot_ns: None,
+            live: false,
+        };
         pipeline.process(&packet, &mut view);
         while pipeline.next_part(&mut view) {}
         assert!(pipeline.flows() <= 5);
     }
     let counters = pipeline.counters();
     assert_eq!(counters.packets, packets.len() as u64);
-    assert!(counters.flows_evicted > 10 && counters.fragments_dropped > 0 && counters.segments_dropped > 0, "{counters:?}");
+    assert!(
+        counters.flows_evicted > 10 && counters.fragments_dropped > 0 && counters.segments_dropped > 0,
+        "{counters:?}"
+    );
 }
 
 /// The same input gives the same output, whatever the seed of the flow table.

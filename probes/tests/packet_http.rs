@@ -27,7 +27,14 @@ struct Conn {
 impl Conn {
     fn new() -> Self {
         let pipeline = Pipeline::new(ALL_NEEDS, Options::default());
-        Self { pipeline, tally: Tally::default(), number: 0, seq: [u32::MAX - 50, 7_000], ended: Vec::new(), headers: Vec::new() }
+        Self {
+            pipeline,
+            tally: Tally::default(),
+            number: 0,
+            seq: [u32::MAX - 50, 7_000],
+            ended: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     fn open() -> Self {
@@ -94,7 +101,11 @@ impl Conn {
     }
 
     fn seen(&self) -> Vec<(&str, &str, u32, bool)> {
-        self.tally.exchanges.iter().map(|e: &Exchange| (e.method.as_str(), e.uri.as_str(), e.status, e.complete)).collect()
+        self.tally
+            .exchanges
+            .iter()
+            .map(|e: &Exchange| (e.method.as_str(), e.uri.as_str(), e.status, e.complete))
+            .collect()
     }
 
     fn counters(&self) -> Counters {
@@ -188,7 +199,8 @@ fn heads_cut_at_every_place() {
 fn reordered_and_repeated_segments() {
     let parts: Vec<&[u8]> = GET.chunks(12).collect();
     assert_eq!(parts.len(), 4);
-    let orders = (0..256).map(|n| [n % 4, n / 4 % 4, n / 16 % 4, n / 64]).filter(|order| (0..4).all(|i| order.contains(&i)));
+    let orders =
+        (0..256).map(|n| [n % 4, n / 4 % 4, n / 16 % 4, n / 64]).filter(|order| (0..4).all(|i| order.contains(&i)));
     let mut tried = 0;
     for order in orders {
         let mut conn = Conn::open();
@@ -216,7 +228,12 @@ fn pipelined_requests_are_answered_in_order() {
     conn.send(0, &both);
     assert_eq!(conn.messages(), (3, 0), "three requests end in one packet");
     // The response to HEAD announces a body that does not come; 304 has none either.
-    let answers = [OK, b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n"].concat();
+    let answers = [
+        OK,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n",
+        b"HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+    ]
+    .concat();
     conn.send(1, &answers);
     conn.ack(0);
     assert_eq!(conn.seen(), [("GET", "/a", 200, true), ("HEAD", "/h", 200, true), ("GET", "/c", 304, true)]);
@@ -293,7 +310,10 @@ fn the_end_of_a_capture_presents_what_is_open() {
     let mut view = PacketView::default();
     assert!(conn.pipeline.finish(&mut view));
     assert_ne!(view.layers & layer::HTTP_EXCHANGE, 0);
-    assert_eq!((strings::text(view.http.uri), view.http.status, view.ip_src[3], view.tcp_dst_port), ("/a".into(), 0, 1, SERVER.1));
+    assert_eq!(
+        (strings::text(view.http.uri), view.http.status, view.ip_src[3], view.tcp_dst_port),
+        ("/a".into(), 0, 1, SERVER.1)
+    );
     assert!(!conn.pipeline.finish(&mut view));
 }
 

@@ -8,7 +8,17 @@ use weftrace_artifact::packet::{PacketView, layer};
 use weftrace_probes::packet::{ALL_NEEDS, LinkType, Options, Pipeline, RawPacket, conn_key};
 
 fn raw(link: LinkType, data: &[u8], number: u64) -> RawPacket<'_> {
-    RawPacket { data, len: data.len() as u32, link, interface: 0, netns: 0, number, time_ns: number * 1_000, boot_ns: None, live: false }
+    RawPacket {
+        data,
+        len: data.len() as u32,
+        link,
+        interface: 0,
+        netns: 0,
+        number,
+        time_ns: number * 1_000,
+        boot_ns: None,
+        live: false,
+    }
 }
 
 fn view(link: LinkType, data: &[u8]) -> PacketView {
@@ -52,7 +62,8 @@ fn link_types() {
     };
     let sll = [&[0, 0, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0][..], &ip].concat();
     let sll2 = [&[8, 0, 0, 0, 0, 0, 0, 3, 0, 1, 0, 6, 0, 0, 0, 0, 0, 0, 0, 0][..], &ip].concat();
-    let nflog = [&[2, 0, 0, 0, 5, 0, 1, 0, 9, 0, 0, 0][..], &((ip.len() + 4) as u16).to_le_bytes(), &[9, 0], &ip].concat();
+    let nflog =
+        [&[2, 0, 0, 0, 5, 0, 1, 0, 9, 0, 0, 0][..], &((ip.len() + 4) as u16).to_le_bytes(), &[9, 0], &ip].concat();
     let radiotap = [&[0, 0, 12, 0, 3, 0, 0, 0, 0, 0, 0, 0][..], &wlan(&[8, 1], 0)].concat();
     let mut stamped = vec![0, 0, 17, 0, 3, 0, 0, 0];
     stamped.resize(16, 0);
@@ -109,7 +120,10 @@ fn tags_and_tunnels() {
         ("VXLAN-GPE", in_udp(4_790, &[0x0c, 0, 0, 1, 0, 0, 5, 0], &ip)),
         ("GENEVE with an option", in_udp(6_081, &[1, 0, 0x65, 0x58, 0, 0, 5, 0, 1, 2, 3, 4], &frame)),
         ("GTP-U", in_udp(2_152, &[0x30, 0xff, 0, ip.len() as u8, 0, 0, 0, 1], &ip)),
-        ("GTP-U with extension", in_udp(2_152, &[0x34, 0xff, 0, ip.len() as u8 + 8, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 0, 0], &ip)),
+        (
+            "GTP-U with extension",
+            in_udp(2_152, &[0x34, 0xff, 0, ip.len() as u8 + 8, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 0, 0], &ip),
+        ),
         ("Teredo", in_udp(3_544, &[], &ipv6(4, [1; 16], [2; 16], &ip))),
         ("Ethernet in IP", outer(97, &[&[0x30, 0][..], &frame].concat())),
     ];
@@ -132,7 +146,9 @@ fn ipv6_extension_headers() {
     let segment = tcp_segment(&inner());
     let plain = view(LinkType::RAW, &ipv6(6, [1; 16], [2; 16], &segment));
     assert_eq!((plain.tcp_dst_port, plain.net_family, plain.ipv6_nxt, plain.tcp_len), (443, 10, 6, 4));
-    let chain = [&[60, 0, 0, 0, 0, 0, 0, 0][..], &[51, 0, 0, 0, 0, 0, 0, 0], &[6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &segment].concat();
+    let chain =
+        [&[60, 0, 0, 0, 0, 0, 0, 0][..], &[51, 0, 0, 0, 0, 0, 0, 0], &[6, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &segment]
+            .concat();
     let seen = view(LinkType::RAW, &ipv6(0, [1; 16], [2; 16], &chain));
     assert_eq!((seen.tcp_dst_port, seen.ipv6_nxt, seen.tcp_len), (443, 0, 4));
     // An atomic fragment is whole.
@@ -234,7 +250,13 @@ fn a_bridge_is_not_a_retransmission() {
         let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
         let mut seen = PacketView::default();
         for (interface, number) in [(3, 1), (4, 2)] {
-            let packet = RawPacket { interface, live, netns: u32::from(live), time_ns: number * 1_000_000_000, ..raw(LinkType::ETHERNET, &frame, number) };
+            let packet = RawPacket {
+                interface,
+                live,
+                netns: u32::from(live),
+                time_ns: number * 1_000_000_000,
+                ..raw(LinkType::ETHERNET, &frame, number)
+            };
             pipeline.process(&packet, &mut seen);
         }
         assert_eq!((seen.analysis & 1, seen.tcp_stream), (want, u32::from(live)), "live {live}");

@@ -170,7 +170,11 @@ fn errors_say_what_to_do() {
             .unwrap();
         let _ = std::fs::remove_file(&copy);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("capturing on lo needs CAP_NET_RAW"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            text.contains("capturing on lo needs CAP_NET_RAW"),
+            "{text}{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -178,7 +182,10 @@ fn errors_say_what_to_do() {
 #[test]
 fn unprivileged() {
     if std::env::var_os("WEFTRACE_UNPRIVILEGED").is_some() {
-        println!("{}", LiveSource::open(&LiveOptions::new("lo")).err().map(|error| error.to_string()).unwrap_or_default());
+        println!(
+            "{}",
+            LiveSource::open(&LiveOptions::new("lo")).err().map(|error| error.to_string()).unwrap_or_default()
+        );
     }
 }
 

@@ -105,7 +105,8 @@ fn pcapng_with_several_interfaces_clocks_and_sections() {
         .concat();
         let (seen, error) = read(&file);
         assert!(error.is_none(), "{error:?}");
-        let seen: Vec<_> = seen.iter().map(|(n, time, id, link, data)| (*n, *time, *id, *link, data.as_slice())).collect();
+        let seen: Vec<_> =
+            seen.iter().map(|(n, time, id, link, data)| (*n, *time, *id, *link, data.as_slice())).collect();
         assert_eq!(
             seen,
             [
@@ -133,7 +134,10 @@ fn damage_says_where_and_what() {
     assert_eq!(damage.unread_bytes, Some((whole.len() - second) as u64));
     assert_eq!(
         damage.to_string(),
-        format!("test: record 2 at byte {second} claims 3.1 GB; the rest of the file was not read ({} bytes)", whole.len() - second)
+        format!(
+            "test: record 2 at byte {second} claims 3.1 GB; the rest of the file was not read ({} bytes)",
+            whole.len() - second
+        )
     );
     // Cut at every byte: whole records come, then damage, or the end at a record's border.
     for cut in 0..whole.len() {

@@ -12,8 +12,19 @@ use weftrace_artifact::packet::analysis;
 const ENCRYPTED: &[&str] = &["wireshark-tls12-dsb.pcapng"];
 
 const COUNTS: &[&str] = &[
-    "packets", "truncated_packets", "vlan_packets", "tcp_packets", "tcp_ipv6_packets", "syn", "synack", "fin", "rst", "sack_packets",
-    "sack_blocks", "syn_retransmission", "tcp_streams",
+    "packets",
+    "truncated_packets",
+    "vlan_packets",
+    "tcp_packets",
+    "tcp_ipv6_packets",
+    "syn",
+    "synack",
+    "fin",
+    "rst",
+    "sack_packets",
+    "sack_blocks",
+    "syn_retransmission",
+    "tcp_streams",
 ];
 
 #[test]
@@ -58,7 +69,8 @@ fn messages(file: &str, truth: &Value, found: &packet_support::Tally, wrong: &mu
     for (key, have) in [("http_methods", &found.methods), ("http_codes", &found.codes)] {
         let none = serde_json::Map::new();
         let want = truth[key].as_object().unwrap_or(&none);
-        let want: std::collections::BTreeMap<_, _> = want.iter().map(|(k, n)| (k.clone(), n.as_u64().unwrap())).collect();
+        let want: std::collections::BTreeMap<_, _> =
+            want.iter().map(|(k, n)| (k.clone(), n.as_u64().unwrap())).collect();
         if want != *have {
             writeln!(wrong, "{file}: {key} {have:?}, tshark has {want:?}").unwrap();
         }

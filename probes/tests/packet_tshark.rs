@@ -12,14 +12,57 @@ use weftrace_probes::packet::{ALL_NEEDS, Options, Pipeline};
 
 /// Fields whose text in tshark's output can be compared.
 const NAMES: &[&str] = &[
-    "frame.len", "frame.cap_len", "eth.src", "eth.dst", "vlan.id", "ip.src", "ip.dst", "ip.proto", "ip.ttl", "ip.len", "ip.id",
-    "ip.dsfield", "ip.flags.df", "ip.flags.mf", "ipv6.src", "ipv6.dst", "ipv6.nxt", "ipv6.hlim", "udp.srcport", "udp.dstport",
-    "udp.length", "tcp.srcport", "tcp.dstport", "tcp.seq", "tcp.seq_raw", "tcp.ack", "tcp.ack_raw", "tcp.len", "tcp.hdr_len",
-    "tcp.flags", "tcp.flags.syn", "tcp.window_size_value", "tcp.window_size", "tcp.window_size_scalefactor", "tcp.stream",
-    "tcp.urgent_pointer", "tcp.options.mss_val", "tcp.options.wscale.shift", "tcp.options.timestamp.tsval",
-    "tcp.options.timestamp.tsecr", "tcp.options.sack.count", "tcp.analysis.duplicate_ack_num", "tcp.analysis.ack_rtt",
-    "tcp.analysis.rto", "tcp.analysis.bytes_in_flight", "http.request.method", "http.request.uri", "http.request.version",
-    "http.response.code", "http.response.phrase", "http.host",
+    "frame.len",
+    "frame.cap_len",
+    "eth.src",
+    "eth.dst",
+    "vlan.id",
+    "ip.src",
+    "ip.dst",
+    "ip.proto",
+    "ip.ttl",
+    "ip.len",
+    "ip.id",
+    "ip.dsfield",
+    "ip.flags.df",
+    "ip.flags.mf",
+    "ipv6.src",
+    "ipv6.dst",
+    "ipv6.nxt",
+    "ipv6.hlim",
+    "udp.srcport",
+    "udp.dstport",
+    "udp.length",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.seq",
+    "tcp.seq_raw",
+    "tcp.ack",
+    "tcp.ack_raw",
+    "tcp.len",
+    "tcp.hdr_len",
+    "tcp.flags",
+    "tcp.flags.syn",
+    "tcp.window_size_value",
+    "tcp.window_size",
+    "tcp.window_size_scalefactor",
+    "tcp.stream",
+    "tcp.urgent_pointer",
+    "tcp.options.mss_val",
+    "tcp.options.wscale.shift",
+    "tcp.options.timestamp.tsval",
+    "tcp.options.timestamp.tsecr",
+    "tcp.options.sack.count",
+    "tcp.analysis.duplicate_ack_num",
+    "tcp.analysis.ack_rtt",
+    "tcp.analysis.rto",
+    "tcp.analysis.bytes_in_flight",
+    "http.request.method",
+    "http.request.uri",
+    "http.request.version",
+    "http.response.code",
+    "http.response.phrase",
+    "http.host",
 ];
 
 /// Read from the view as generated code would, as the numbers and texts that tshark prints; "" if absent.
@@ -32,11 +75,15 @@ fn value(view: &PacketView, row: &FieldRow) -> String {
     match (row.name, row.read) {
         (_, Read::Str(_)) => strings::text(strings::at(view, row)),
         (_, Read::Bytes(_)) => {
-            let bytes = strings::raw(view, row, match row.ty {
-                FieldType::Mac => 6,
-                FieldType::Ipv4 => 4,
-                _ => 16,
-            });
+            let bytes = strings::raw(
+                view,
+                row,
+                match row.ty {
+                    FieldType::Mac => 6,
+                    FieldType::Ipv4 => 4,
+                    _ => 16,
+                },
+            );
             match row.ty {
                 FieldType::Mac => bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":"),
                 FieldType::Ipv4 => std::net::Ipv4Addr::from(<[u8; 4]>::try_from(bytes).unwrap()).to_string(),
@@ -133,7 +180,9 @@ fn excused(file: &str, view: &PacketView, name: &str, want: &str, have: &str) ->
     // Decrypted with secrets in the file.
     let encrypted = file == "wireshark-tls12-dsb.pcapng" && is_http;
     // tshark takes bytes ahead of a hole at once; here they wait until the hole is known to stay.
-    let ahead = is_http && [("tcptrace-http.dmp", 706), ("zeek-erspan.pcap", 244), ("zeek-erspan.pcap", 260)].contains(&(file, view.number));
+    let ahead = is_http
+        && [("tcptrace-http.dmp", 706), ("zeek-erspan.pcap", 244), ("zeek-erspan.pcap", 260)]
+            .contains(&(file, view.number));
     // The packet quoted in an ICMP error is not dissected.
     let quoted = view.ip_proto == 1 && (want.contains('\u{1f}') || name.starts_with("tcp."));
     // Frames cut short inside a header: tshark shows what comes before the cut.

@@ -10,7 +10,7 @@ use crate::{args::Command, exit::ExitStatus};
 
 pub fn run(command: Command) -> ExitStatus {
     match command {
-        Command::Run(args) => run::run(args),
+        Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::List(args) => list::run(&args),

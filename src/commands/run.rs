@@ -25,7 +25,7 @@ use weftrace_runtime::{
     sys::Child,
 };
 
-pub fn run(args: Run) -> ExitStatus {
+pub fn run(args: &Run) -> ExitStatus {
     // Forked first, and waiting: the script may ask for its number.
     let child = match args.command.as_deref().map(|c| Child::prepare(&words(c))).transpose() {
         Ok(child) => child,
@@ -63,7 +63,7 @@ pub fn run(args: Run) -> ExitStatus {
     }
     let name = loaded.name.clone();
     drop((program, loaded));
-    let sink = match sink(&args) {
+    let sink = match sink(args) {
         Ok(sink) => sink,
         Err(why) => {
             printer::err_line(&format!("error: {why}"));
@@ -71,22 +71,25 @@ pub fn run(args: Run) -> ExitStatus {
         }
     };
     let needs = doctor::script_needs(&artifact);
-    match execute(&name, artifact, child, sink, &args) {
-        Ok(Some(outcome)) => finish(&outcome, &args),
+    match execute(&name, artifact, child, sink, args) {
+        Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
-        Err(error) => {
-            printer::err_line(&format!("error: {}", told_once(&error)));
-            if let Error::Attach { remedy: Some(remedy), .. } = &error {
-                printer::err_line(&format!("  = {remedy}"));
-            }
-            if args.read.is_empty() {
-                tell_missing(&needs);
-            }
-            match error {
-                Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
-                _ => ExitStatus::Attach,
-            }
-        }
+        Err(error) => failed_to_run(&error, &needs, args),
+    }
+}
+
+/// Says why a run did not start or ended early, and what helps.
+fn failed_to_run(error: &Error, needs: &[(String, Vec<Capability>)], args: &Run) -> ExitStatus {
+    printer::err_line(&format!("error: {}", told_once(error)));
+    if let Error::Attach { remedy: Some(remedy), .. } = error {
+        printer::err_line(&format!("  = {remedy}"));
+    }
+    if args.read.is_empty() {
+        tell_missing(needs);
+    }
+    match error {
+        Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
+        _ => ExitStatus::Attach,
     }
 }
 

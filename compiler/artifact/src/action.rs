@@ -1,7 +1,11 @@
 //! Actions: what happens in user space after an event. A program (kernel or native) writes a record
 //! `{RecordHeader, payload}`; the header names the action, the action says how to read the payload.
 
-use crate::{Place, map::MapId, ty::{Field, Type}};
+use crate::{
+    Place,
+    map::MapId,
+    ty::{Field, Type},
+};
 use serde::{Deserialize, Serialize};
 
 /// Index into [`crate::Artifact::actions`].
@@ -26,29 +30,50 @@ pub struct Action {
 pub enum ActionKind {
     Printf(Vec<Piece>),
     /// errorf, warnf, debugf: printf with a level and the script's place.
-    Log { level: LogLevel, format: Vec<Piece> },
+    Log {
+        level: LogLevel,
+        format: Vec<Piece>,
+    },
     /// `print(e)`: one argument.
     PrintValue,
     /// `print(@m[k])`: args are the key (if any) then the value.
-    PrintMapValue { map: MapId },
+    PrintMapValue {
+        map: MapId,
+    },
     /// `print(@m, top, div)`
-    PrintMap { map: MapId, top: u32, div: u32 },
-    Clear { map: MapId },
-    Zero { map: MapId },
+    PrintMap {
+        map: MapId,
+        top: u32,
+        div: u32,
+    },
+    Clear {
+        map: MapId,
+    },
+    Zero {
+        map: MapId,
+    },
     /// `time(fmt)`: args are empty; the time is the record's.
-    Time { fmt: String },
+    Time {
+        fmt: String,
+    },
     /// `exit(code)`: one argument, i64.
     Exit,
     /// `join(argv, sep)`: one Array of Str; empty strings end it.
-    Join { separator: String },
+    Join {
+        separator: String,
+    },
     /// `cat(path)`: pieces format the path.
     Cat(Vec<Piece>),
     /// `system(cmd)`: needs --unsafe.
     System(Vec<Piece>),
     /// `emit stream(...)`: payload is the stream's record.
-    Emit { stream: StreamId },
+    Emit {
+        stream: StreamId,
+    },
     /// A run-time warning (division by zero and the like) with its text; no arguments.
-    Warn { text: String },
+    Warn {
+        text: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

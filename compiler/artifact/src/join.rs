@@ -98,7 +98,10 @@ pub enum Keep {
     All,
     /// Handler on a [`JoinView`].
     If(u32),
-    Slowest { count: u32, per_ns: u64 },
+    Slowest {
+        count: u32,
+        per_ns: u64,
+    },
 }
 
 /// The subject of join handlers (`keep`, `join:NAME` blocks): read by generated code at fixed offsets.

@@ -60,17 +60,33 @@ pub enum Value {
     /// u64
     Count,
     /// i64 or u64 total
-    Sum { signed: bool },
+    Sum {
+        signed: bool,
+    },
     /// {i64 or u64 value, u64 set}: set is 0 until the first value
-    Min { signed: bool },
-    Max { signed: bool },
+    Min {
+        signed: bool,
+    },
+    Max {
+        signed: bool,
+    },
     /// {i64 or u64 total, u64 count}
-    Avg { signed: bool },
-    Stats { signed: bool },
+    Avg {
+        signed: bool,
+    },
+    Stats {
+        signed: bool,
+    },
     /// u64 × [`hist_buckets`]
-    Hist { bits: u8 },
+    Hist {
+        bits: u8,
+    },
     /// u64 × [`lhist_buckets`]: below, the steps, above
-    Lhist { min: i64, max: i64, step: i64 },
+    Lhist {
+        min: i64,
+        max: i64,
+        step: i64,
+    },
 }
 
 impl Value {

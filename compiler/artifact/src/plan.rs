@@ -37,22 +37,53 @@ pub enum Way {
     Begin,
     End,
     /// Every `ns`, on one CPU (kernel: a perf event; native: a timer).
-    Interval { ns: u64 },
+    Interval {
+        ns: u64,
+    },
     /// On every CPU: a perf cpu-clock event.
-    Profile { rate: Rate },
-    Tracepoint { category: String, event: String },
-    RawTracepoint { event: String },
+    Profile {
+        rate: Rate,
+    },
+    Tracepoint {
+        category: String,
+        event: String,
+    },
+    RawTracepoint {
+        event: String,
+    },
     /// `tp_btf`
-    TracepointBtf { event: String },
-    Kprobe { function: String, module: Option<String>, offset: u64, ret: bool },
+    TracepointBtf {
+        event: String,
+    },
+    Kprobe {
+        function: String,
+        module: Option<String>,
+        offset: u64,
+        ret: bool,
+    },
     /// File offset in `path`; `symbol` for messages.
-    Uprobe { path: String, offset: u64, symbol: String, ret: bool, pid: Option<u32>, semaphore: u64 },
+    Uprobe {
+        path: String,
+        offset: u64,
+        symbol: String,
+        ret: bool,
+        pid: Option<u32>,
+        semaphore: u64,
+    },
     /// `filter` in libpcap syntax; place of the filter for errors.
-    Pcap { interface: String, filter: Option<(String, Place)> },
+    Pcap {
+        interface: String,
+        filter: Option<(String, Place)>,
+    },
     /// A result of join number `join`.
-    Join { join: u32, on: JoinEvent },
+    Join {
+        join: u32,
+        on: JoinEvent,
+    },
     /// self:signal:NAME
-    Signal { number: i32 },
+    Signal {
+        number: i32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

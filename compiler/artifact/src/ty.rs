@@ -17,34 +17,67 @@ pub enum Type {
     /// 1 byte, 0 or 1.
     Bool,
     /// `bytes` is 1, 2, 4 or 8.
-    Int { bytes: u8, signed: bool },
+    Int {
+        bytes: u8,
+        signed: bool,
+    },
     /// An integer that prints as a name where one matches.
-    Enum { name: String, bytes: u8, signed: bool, variants: Vec<(String, i64)> },
+    Enum {
+        name: String,
+        bytes: u8,
+        signed: bool,
+        variants: Vec<(String, i64)>,
+    },
     /// 8 bytes, printed in hexadecimal.
     Ptr,
     /// `cap` bytes, NUL-terminated unless full.
-    Str { cap: u32 },
+    Str {
+        cap: u32,
+    },
     /// u32 length, then `cap` bytes.
-    Buf { cap: u32 },
-    Array { elem: Box<Type>, len: u32 },
-    Tuple { fields: Vec<Field>, size: u32 },
+    Buf {
+        cap: u32,
+    },
+    Array {
+        elem: Box<Type>,
+        len: u32,
+    },
+    Tuple {
+        fields: Vec<Field>,
+        size: u32,
+    },
     /// bpftrace's named records `(a=1, b=2)`.
-    Record { fields: Vec<Field>, size: u32 },
-    Struct { name: String, fields: Vec<Field>, size: u32 },
+    Record {
+        fields: Vec<Field>,
+        size: u32,
+    },
+    Struct {
+        name: String,
+        fields: Vec<Field>,
+        size: u32,
+    },
     /// u64 address of kernel code or data.
     Ksym,
     /// u64 address, u32 pid (tgid), u32 zero.
     Usym,
     /// i64 stack id (negative: -errno), in the stacks map.
-    KStack { mode: StackMode, limit: u32 },
+    KStack {
+        mode: StackMode,
+        limit: u32,
+    },
     /// i64 stack id, u32 pid (tgid), u32 zero.
-    UStack { mode: StackMode, limit: u32 },
+    UStack {
+        mode: StackMode,
+        limit: u32,
+    },
     /// u32 address family (AF_INET = 2, AF_INET6 = 10, 0: none), then 16 bytes in network order.
     Inet,
     /// 6 bytes.
     Mac,
     /// u64 ns since boot (CLOCK_BOOTTIME), shown by strftime.
-    Time { fmt: String },
+    Time {
+        fmt: String,
+    },
     /// [`crate::abi::ConnKey`].
     Conn,
     /// [`crate::abi::HEADERS_CAP`] bytes: packed HTTP headers, see [`crate::abi`].

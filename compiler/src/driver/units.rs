@@ -55,8 +55,16 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
     let (program, placement) = (module.program, module.placement);
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         if matches!(placed.side, Side::Not | Side::Unread) {
-            let names = probe.targets.iter().map(|t| LeftOut { name: t.name.clone(), reason: placed.reason.clone(), span: t.span });
-            if placed.side == Side::Unread { units.unread.extend(names) } else { units.left_out.extend(names) }
+            let names = probe.targets.iter().map(|t| LeftOut {
+                name: t.name.clone(),
+                reason: placed.reason.clone(),
+                span: t.span,
+            });
+            if placed.side == Side::Unread {
+                units.unread.extend(names)
+            } else {
+                units.left_out.extend(names)
+            }
             continue;
         }
         let mut shared = None;

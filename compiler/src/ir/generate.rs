@@ -49,8 +49,15 @@ pub fn generate(bytes: &[u8], target: Target, options: Options) -> Generated {
     let mut ctx = ctx.to_vec();
     ctx.resize(CTX_SIZE, 0);
     let builder = FunctionBuilder::new("generated", target, Place::default());
-    let mut generator =
-        Generator { b: builder, bytes: rest, options, slots: vec![], ints: vec![], locked: [false; MAPS.len()], depth: 0 };
+    let mut generator = Generator {
+        b: builder,
+        bytes: rest,
+        options,
+        slots: vec![],
+        ints: vec![],
+        locked: [false; MAPS.len()],
+        depth: 0,
+    };
     generator.prologue();
     generator.statements(24);
     let function = generator.epilogue();
@@ -71,9 +78,8 @@ struct Generator<'a> {
 }
 
 /// Where arithmetic has its corners.
-const CORNERS: [i64; 16] = [
-    0, 1, -1, 2, 7, 8, 63, 64, 255, 256, 0xffff, 0x7fff_ffff, 0xffff_ffff, -0x8000_0000, i64::MAX, i64::MIN,
-];
+const CORNERS: [i64; 16] =
+    [0, 1, -1, 2, 7, 8, 63, 64, 255, 256, 0xffff, 0x7fff_ffff, 0xffff_ffff, -0x8000_0000, i64::MAX, i64::MIN];
 
 impl Generator<'_> {
     /// The next byte; 0 when they have run out.

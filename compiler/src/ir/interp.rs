@@ -49,13 +49,8 @@ pub enum Fault {
 /// Runs `func` with the context (native: the subject) `host.ctx`; at most `fuel` instructions and terminators.
 /// `func` must have passed [`super::verify`].
 pub fn run(func: &Function, host: &mut Host, fuel: u64) -> Result<u64, InterpError> {
-    let mut machine = Machine {
-        func,
-        memory: Memory::new(func),
-        host,
-        values: vec![None; func.values.len()],
-        span: SpanId(0),
-    };
+    let mut machine =
+        Machine { func, memory: Memory::new(func), host, values: vec![None; func.values.len()], span: SpanId(0) };
     machine.run(fuel)
 }
 

@@ -31,7 +31,12 @@ pub use entities::{Block, Data, Inst, Path, Slot, SpanId, Value};
 pub use helpers::{Arg, HELPERS, Helper, HelperRow};
 
 use std::fmt;
-use weftrace_artifact::{Place, action::ActionId, map::MapId, program::{FieldPath, ProgType}};
+use weftrace_artifact::{
+    Place,
+    action::ActionId,
+    map::MapId,
+    program::{FieldPath, ProgType},
+};
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -119,37 +124,106 @@ pub struct InstData {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
     Iconst(i64),
-    Binary { op: BinaryOp, a: Value, b: Value },
-    Unary { op: UnaryOp, a: Value },
+    Binary {
+        op: BinaryOp,
+        a: Value,
+        b: Value,
+    },
+    Unary {
+        op: UnaryOp,
+        a: Value,
+    },
     /// 1 or 0
-    Icmp { cond: Cond, a: Value, b: Value },
+    Icmp {
+        cond: Cond,
+        a: Value,
+        b: Value,
+    },
     /// `cond != 0 ? a : b`
-    Select { cond: Value, a: Value, b: Value },
-    SlotAddr { slot: Slot, offset: u32 },
+    Select {
+        cond: Value,
+        a: Value,
+        b: Value,
+    },
+    SlotAddr {
+        slot: Slot,
+        offset: u32,
+    },
     /// ptr + constant, within the same object
-    PtrAdd { ptr: Value, offset: i32 },
+    PtrAdd {
+        ptr: Value,
+        offset: i32,
+    },
     /// ptr + value; `max` is the largest offset the producer proved (the verifier needs the bound)
-    PtrIndex { ptr: Value, index: Value, max: u32 },
+    PtrIndex {
+        ptr: Value,
+        index: Value,
+        max: u32,
+    },
     /// base + offset of a kernel struct member, an integer address; the offset is relocated by `path`
-    FieldOff { base: Value, offset: i64, path: Path },
+    FieldOff {
+        base: Value,
+        offset: i64,
+        path: Path,
+    },
     /// Load from `ptr + offset`; `path`: the offset is relocated
-    Load { mem: Mem, ptr: Value, offset: i32, path: Option<Path> },
+    Load {
+        mem: Mem,
+        ptr: Value,
+        offset: i32,
+        path: Option<Path>,
+    },
     /// Native only: load a pointer (to [`Space::Data`]) from the subject
-    LoadPtr { ptr: Value, offset: i32 },
-    Store { size: Size, value: Value, ptr: Value, offset: i32 },
+    LoadPtr {
+        ptr: Value,
+        offset: i32,
+    },
+    Store {
+        size: Size,
+        value: Value,
+        ptr: Value,
+        offset: i32,
+    },
     /// Constant bytes to `ptr + offset`
-    StoreData { data: Data, ptr: Value, offset: i32 },
+    StoreData {
+        data: Data,
+        ptr: Value,
+        offset: i32,
+    },
     /// Zero `len` bytes
-    Fill { ptr: Value, offset: i32, len: u32 },
+    Fill {
+        ptr: Value,
+        offset: i32,
+        len: u32,
+    },
     /// Copy `len` bytes; no overlap
-    Copy { dst: Value, dst_offset: i32, src: Value, src_offset: i32, len: u32 },
+    Copy {
+        dst: Value,
+        dst_offset: i32,
+        src: Value,
+        src_offset: i32,
+        len: u32,
+    },
     /// `*(ptr + offset) += value`, atomically (size: 4 or 8)
-    AtomicAdd { size: Size, value: Value, ptr: Value, offset: i32 },
+    AtomicAdd {
+        size: Size,
+        value: Value,
+        ptr: Value,
+        offset: i32,
+    },
     /// Call a helper; `map` for those that take one.
-    Call { helper: Helper, map: Option<MapId>, args: Vec<Value> },
+    Call {
+        helper: Helper,
+        map: Option<MapId>,
+        args: Vec<Value>,
+    },
     /// Hand the record to user space; the pointer is dead afterwards.
-    Submit { record: Value },
-    Discard { record: Value },
+    Submit {
+        record: Value,
+    },
+    Discard {
+        record: Value,
+    },
 }
 
 /// Width and extension of a load to 64 bits.
@@ -234,12 +308,26 @@ pub enum Term {
     None,
     Jump(Dest),
     /// `cond != 0`
-    Brif { cond: Value, then: Dest, otherwise: Dest },
+    Brif {
+        cond: Value,
+        then: Dest,
+        otherwise: Dest,
+    },
     /// `found` gets the value's address (space Map) as its first parameter, before its arguments.
-    Lookup { map: MapId, key: Value, found: Dest, missing: Dest },
+    Lookup {
+        map: MapId,
+        key: Value,
+        found: Dest,
+        missing: Dest,
+    },
     /// `ok` gets the address of the payload (space Record): `size` bytes after the header, which has been written
     /// (action, probe index, time) and the payload zeroed. Nothing else jumps to `ok`. `full` is where nothing could be reserved; the loss has been counted.
-    Reserve { action: ActionId, size: u32, ok: Dest, full: Dest },
+    Reserve {
+        action: ActionId,
+        size: u32,
+        ok: Dest,
+        full: Dest,
+    },
     Return(Value),
 }
 

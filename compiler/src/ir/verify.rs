@@ -68,8 +68,7 @@ pub fn verify(func: &Function) -> Result<(), VerifyErrors> {
 pub fn verify_with_maps(func: &Function, maps: Option<&[MapSpec]>) -> Result<(), VerifyErrors> {
     let mut checker = Checker { func, maps, errors: vec![] };
     // Later stages rely on what earlier ones have found in order.
-    let stages: [fn(&mut Checker<'_>); 5] =
-        [structure::check, ssa::check, types::check, memory::check, records::check];
+    let stages: [fn(&mut Checker<'_>); 5] = [structure::check, ssa::check, types::check, memory::check, records::check];
     for stage in stages {
         stage(&mut checker);
         if !checker.errors.is_empty() {

@@ -13,11 +13,11 @@ mod memory;
 mod translate;
 
 use crate::ir::{Function, Target, verify};
+use cranelift::prelude::FunctionBuilderContext;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::{OwnedTargetIsa, lookup_by_name};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{CodegenError, Context};
-use cranelift::prelude::FunctionBuilderContext;
 use weftrace_artifact::native::{Entry, NativeImage};
 
 /// The architecture that this program was built for, and so compiles handlers for.

@@ -2,7 +2,8 @@
 
 use crate::ir::{self, Block, Dest, Function, Op, Term, Value};
 use cranelift::prelude::{
-    AbiParam, FunctionBuilder, FunctionBuilderContext, InstBuilder, MemFlagsData, Signature, StackSlotData, StackSlotKind, types,
+    AbiParam, FunctionBuilder, FunctionBuilderContext, InstBuilder, MemFlagsData, Signature, StackSlotData,
+    StackSlotKind, types,
 };
 use cranelift_codegen::ir as clif;
 use cranelift_codegen::isa::{CallConv, TargetIsa};
@@ -32,7 +33,15 @@ pub(super) fn translate(
         builder.create_sized_stack_slot(StackSlotData::new(StackSlotKind::ExplicitSlot, slot.size, align_shift))
     });
     let slots = slots.collect();
-    let mut translator = Translator { func, values: vec![None; func.values.len()], blocks: vec![], slots, env, signatures: HashMap::new(), b: builder };
+    let mut translator = Translator {
+        func,
+        values: vec![None; func.values.len()],
+        blocks: vec![],
+        slots,
+        env,
+        signatures: HashMap::new(),
+        b: builder,
+    };
     translator.declare_blocks(entry, subject);
     for block in crate::ir::cfg::Cfg::new(func).reverse_postorder() {
         translator.block(*block)?;

@@ -74,7 +74,9 @@ pub(super) fn touches_maps(op: &Op) -> bool {
 pub(super) fn writes(func: &Function, op: &Op) -> Writes {
     let one = |ptr: Value, offset: i32, len: u32| Writes::These(vec![Bytes::new(func, ptr, offset, Some(len))]);
     match op {
-        Op::Store { size, ptr, offset, .. } | Op::AtomicAdd { size, ptr, offset, .. } => one(*ptr, *offset, size.bytes()),
+        Op::Store { size, ptr, offset, .. } | Op::AtomicAdd { size, ptr, offset, .. } => {
+            one(*ptr, *offset, size.bytes())
+        }
         Op::StoreData { data, ptr, offset } => one(*ptr, *offset, func.data[data.index()].len() as u32),
         Op::Fill { ptr, offset, len } => one(*ptr, *offset, *len),
         Op::Copy { dst, dst_offset, len, .. } => one(*dst, *dst_offset, *len),

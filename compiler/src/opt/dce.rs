@@ -120,10 +120,13 @@ fn unused_slots(func: &mut Function) -> bool {
         return false;
     }
     let mut next = 0;
-    let renumbered: Vec<u32> = used.iter().map(|&u| {
-        next += u32::from(u);
-        next.wrapping_sub(1)
-    }).collect();
+    let renumbered: Vec<u32> = used
+        .iter()
+        .map(|&u| {
+            next += u32::from(u);
+            next.wrapping_sub(1)
+        })
+        .collect();
     for inst in func.blocks.iter().flat_map(|b| &b.insts) {
         if let Op::SlotAddr { slot, .. } = &mut func.insts[inst.index()].op {
             *slot = Slot(renumbered[slot.index()]);

@@ -28,7 +28,11 @@ pub struct Pass {
 /// In the order in which they run.
 pub static PASSES: &[Pass] = &[
     Pass { name: "fold", doc: "constant folding, algebra, addresses with constant offsets", run: fold::run },
-    Pass { name: "branches", doc: "constant branches, empty blocks, blocks with one way in, unreachable blocks", run: branches::run },
+    Pass {
+        name: "branches",
+        doc: "constant branches, empty blocks, blocks with one way in, unreachable blocks",
+        run: branches::run,
+    },
     Pass { name: "thread", doc: "jumps to a branch on a block parameter whose value is known", run: thread::run },
     Pass { name: "params", doc: "block parameters that are always the same, or unused", run: params::run },
     Pass { name: "cse", doc: "common subexpressions, loads and pure helper calls too", run: cse::run },

@@ -66,7 +66,14 @@ impl Row {
     }
 
     /// A value that may also take arguments.
-    const fn special(name: &'static str, signature: &'static str, most: usize, valid: u32, check: Check, doc: &'static str) -> Self {
+    const fn special(
+        name: &'static str,
+        signature: &'static str,
+        most: usize,
+        valid: u32,
+        check: Check,
+        doc: &'static str,
+    ) -> Self {
         Self { name, aliases: &[], signature, valid, doc, bare: true, args: (0, most), kind: Kind::Checked(check) }
     }
 
@@ -83,7 +90,16 @@ impl Row {
 
     const fn not_yet(name: &'static str, bare: bool, instead: &'static str) -> Self {
         let args = (0, usize::MAX);
-        Self { name, aliases: &[], signature: name, valid: class::ANY, doc: "Not supported yet.", bare, args, kind: Kind::NotYet(instead) }
+        Self {
+            name,
+            aliases: &[],
+            signature: name,
+            valid: class::ANY,
+            doc: "Not supported yet.",
+            bare,
+            args,
+            kind: Kind::NotYet(instead),
+        }
     }
 
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {

@@ -1,11 +1,21 @@
 //! Values: what is written as a bare word.
 
-use super::{Row, class::{PROGRAM, ANY, KERNEL, USER}};
+use super::{
+    Row,
+    class::{ANY, KERNEL, PROGRAM, USER},
+};
 use crate::check::call_value as c;
 use crate::hir::{Clock, Func, Ty};
 
 pub(super) static ROWS: &[Row] = &[
-    Row::special("pid", "pid, pid(curr_ns|init)", 1, PROGRAM, c::pid, "Process id of the current task (thread group id)."),
+    Row::special(
+        "pid",
+        "pid, pid(curr_ns|init)",
+        1,
+        PROGRAM,
+        c::pid,
+        "Process id of the current task (thread group id).",
+    ),
     Row::special("tid", "tid, tid(curr_ns|init)", 1, PROGRAM, c::tid, "Thread id of the current task."),
     Row::value("uid", Func::Uid, Ty::U32, PROGRAM, "User id of the current task."),
     Row::value("gid", Func::Gid, Ty::U32, PROGRAM, "Group id of the current task."),
@@ -13,9 +23,30 @@ pub(super) static ROWS: &[Row] = &[
     Row::special("comm", "comm", 1, PROGRAM, c::comm, "Name of the current thread, at most 15 characters."),
     Row::special("ppid", "ppid, ppid(task)", 1, PROGRAM, c::task_field, "Process id of the parent."),
     Row::special("pcomm", "pcomm, pcomm(task)", 1, PROGRAM, c::task_field, "Name of the parent."),
-    Row::special("leader_tid", "leader_tid, leader_tid(task)", 1, PROGRAM, c::task_field, "Thread id of the group leader."),
-    Row::special("leader_comm", "leader_comm, leader_comm(task)", 1, PROGRAM, c::task_field, "Name of the group leader."),
-    Row::special("nsecs", "nsecs, nsecs(boot|monotonic|tai|sw_tai)", 1, ANY, c::nsecs, "Nanoseconds since boot, suspends included."),
+    Row::special(
+        "leader_tid",
+        "leader_tid, leader_tid(task)",
+        1,
+        PROGRAM,
+        c::task_field,
+        "Thread id of the group leader.",
+    ),
+    Row::special(
+        "leader_comm",
+        "leader_comm, leader_comm(task)",
+        1,
+        PROGRAM,
+        c::task_field,
+        "Name of the group leader.",
+    ),
+    Row::special(
+        "nsecs",
+        "nsecs, nsecs(boot|monotonic|tai|sw_tai)",
+        1,
+        ANY,
+        c::nsecs,
+        "Nanoseconds since boot, suspends included.",
+    ),
     Row::value("elapsed", Func::Elapsed, Ty::U64, ANY, "Nanoseconds since the script started."),
     Row::value("cpu", Func::Cpu, Ty::U32, PROGRAM, "Number of the current CPU."),
     Row::value("ncpus", Func::Ncpus, Ty::U64, ANY, "Number of CPUs."),
@@ -33,7 +64,14 @@ pub(super) static ROWS: &[Row] = &[
     Row::special("cpid", "cpid", 0, ANY, c::cpid, "Process id of the command started by -c."),
     Row::special("has_cpid", "has_cpid", 0, ANY, c::has_cpid, "Whether a command was started by -c."),
     Row::value("start_time", Func::StartTime, Ty::U64, ANY, "When the script started: ns since boot."),
-    Row::special("default_str_length", "default_str_length", 0, ANY, c::default_str_length, "Capacity of str() without a length."),
+    Row::special(
+        "default_str_length",
+        "default_str_length",
+        0,
+        ANY,
+        c::default_str_length,
+        "Capacity of str() without a length.",
+    ),
     Row::not_yet("dw_ustack", true, "use ustack"),
     Row::not_yet("jiffies", true, "use nsecs"),
     Row::not_yet("numaid", true, ""),

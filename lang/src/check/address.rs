@@ -32,10 +32,8 @@ pub(crate) fn parse_net(text: &str) -> Option<(u16, [u8; 16], u8)> {
 }
 
 fn parse_mac(text: &str) -> Option<Vec<u8>> {
-    let bytes: Option<Vec<u8>> = text
-        .split([':', '-'])
-        .map(|b| (b.len() == 2).then(|| u8::from_str_radix(b, 16).ok()).flatten())
-        .collect();
+    let bytes: Option<Vec<u8>> =
+        text.split([':', '-']).map(|b| (b.len() == 2).then(|| u8::from_str_radix(b, 16).ok()).flatten()).collect();
     bytes.filter(|b| b.len() == 6)
 }
 
@@ -60,10 +58,15 @@ impl Checker<'_> {
             }
             Ty::Mac => {
                 let Some(bytes) = parse_mac(text) else {
-                    self.error("bad-address", span, format!("\"{text}\" is no MAC address: six hexadecimal bytes with colons"));
+                    self.error(
+                        "bad-address",
+                        span,
+                        format!("\"{text}\" is no MAC address: six hexadecimal bytes with colons"),
+                    );
                     return Some(Val::error(span));
                 };
-                let right = Expr { kind: ExprKind::Bytes(bytes), ty: Ty::Array { elem: Box::new(Ty::U8), len: 6 }, span };
+                let right =
+                    Expr { kind: ExprKind::Bytes(bytes), ty: Ty::Array { elem: Box::new(Ty::U8), len: 6 }, span };
                 let kind = ExprKind::StrEq { left: Box::new(addr.e.clone()), right: Box::new(right), len: 6, equal };
                 Some(Val::new(kind, Ty::Bool, span))
             }

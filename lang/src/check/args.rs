@@ -15,18 +15,30 @@ impl<'a> Checker<'a> {
     /// `args.name`
     pub(crate) fn args_field(&mut self, name: &'a Ident, span: Span) -> Val {
         match self.probe.args.clone() {
-            ArgsCx::Trace(event) => if let Some(field) = event.fields.iter().find(|f| f.name == name.text) { self.trace_field(field, span) } else {
-                let owner = format!("tracepoint {}:{}", event.category, event.name);
-                let names: Vec<String> =
-                    event.fields.iter().filter(|f| !f.name.starts_with("common_")).map(|f| f.name.clone()).collect();
-                self.unknown_name(&owner, name, &names);
-                Val::error(span)
-            },
-            ArgsCx::Fn(proto) => if let Some(i) = proto.params.iter().position(|p| p.name == name.text) { fn_arg(&proto, i, span) } else {
-                let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
-                self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
-                Val::error(span)
-            },
+            ArgsCx::Trace(event) => {
+                if let Some(field) = event.fields.iter().find(|f| f.name == name.text) {
+                    self.trace_field(field, span)
+                } else {
+                    let owner = format!("tracepoint {}:{}", event.category, event.name);
+                    let names: Vec<String> = event
+                        .fields
+                        .iter()
+                        .filter(|f| !f.name.starts_with("common_"))
+                        .map(|f| f.name.clone())
+                        .collect();
+                    self.unknown_name(&owner, name, &names);
+                    Val::error(span)
+                }
+            }
+            ArgsCx::Fn(proto) => {
+                if let Some(i) = proto.params.iter().position(|p| p.name == name.text) {
+                    fn_arg(&proto, i, span)
+                } else {
+                    let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
+                    self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
+                    Val::error(span)
+                }
+            }
             ArgsCx::Join(join, event) => self.join_args_field(join, event, name, span),
             ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
                 self.no_args(span);
@@ -106,8 +118,13 @@ impl<'a> Checker<'a> {
             let d = Diagnostic::error("no-args", span, format!("{} has no arg{n}", self.probe.name()));
             let d = match (&self.probe.args, row.argn) {
                 (ArgsCx::Trace(event), _) => {
-                    let names: Vec<&str> =
-                        event.fields.iter().map(|f| f.name.as_str()).filter(|f| !f.starts_with("common_")).take(12).collect();
+                    let names: Vec<&str> = event
+                        .fields
+                        .iter()
+                        .map(|f| f.name.as_str())
+                        .filter(|f| !f.starts_with("common_"))
+                        .take(12)
+                        .collect();
                     d.write(format!("args.NAME: {}", names.join(", ")))
                 }
                 (_, 0) if row.retval => d.note("at the return only `retval` is there"),

@@ -112,7 +112,8 @@ impl<'a> Checker<'a> {
             }
         }
         // Only the kernel fires these: with a capture file the block after `else` runs, wherever the first could attach.
-        let not_here = self.opts.reading_file && probe.points.iter().all(|p| providers::find(&p.provider.text).is_some_and(|row| of_kernel(row.kind)));
+        let not_here = self.opts.reading_file
+            && probe.points.iter().all(|p| providers::find(&p.provider.text).is_some_and(|row| of_kernel(row.kind)));
         if let Some(otherwise) = &probe.otherwise
             && (found.is_empty() || not_here)
             && faults.iter().all(|f| matches!(f, Fault::Missing(_)))
@@ -150,7 +151,9 @@ impl<'a> Checker<'a> {
     fn not_running(&mut self, points: &'a [AttachPoint], faults: &[Fault]) {
         for fault in faults {
             let (Fault::Missing(d) | Fault::Bad(d)) = fault;
-            let Some(point) = points.iter().find(|p| p.span.start <= d.span.start && d.span.end <= p.span.end) else { continue };
+            let Some(point) = points.iter().find(|p| p.span.start <= d.span.start && d.span.end <= p.span.end) else {
+                continue;
+            };
             let name = self.sources.snippet(point.span).to_owned();
             self.warn("not-running", point.span, format!("{name} is not running: --read has no kernel events"));
         }
@@ -176,7 +179,11 @@ impl<'a> Checker<'a> {
         let segments = self.with_positionals(&point.segments);
         let p = Point { row, segments, span: point.span, uses };
         if row.kind == ProviderKind::NotYet {
-            let mut d = Diagnostic::error("not-supported-yet", point.span, format!("the provider {} is not supported yet", row.name));
+            let mut d = Diagnostic::error(
+                "not-supported-yet",
+                point.span,
+                format!("the provider {} is not supported yet", row.name),
+            );
             if !row.doc.is_empty() {
                 d = d.note(row.doc);
             }
@@ -184,7 +191,8 @@ impl<'a> Checker<'a> {
         }
         let (least, most) = row.segments;
         if !(least..=most).contains(&p.segments.len()) {
-            let d = Diagnostic::error("bad-attach-point", point.span, format!("{} is not written so", row.name)).write(row.shape);
+            let d = Diagnostic::error("bad-attach-point", point.span, format!("{} is not written so", row.name))
+                .write(row.shape);
             return Err(bad(hints::for_point(d, row.name, &p.as_written())));
         }
         for d in hints::warnings(row.name, &p.as_written(), point.span) {
@@ -237,7 +245,12 @@ fn of_kernel(kind: ProviderKind) -> bool {
 }
 
 /// A host's "no", or that it could not say.
-pub(crate) fn unanswered<T>(answer: Answer<T>, span: Span, what: &str, absent: impl FnOnce(Diagnostic) -> Diagnostic) -> Fault {
+pub(crate) fn unanswered<T>(
+    answer: Answer<T>,
+    span: Span,
+    what: &str,
+    absent: impl FnOnce(Diagnostic) -> Diagnostic,
+) -> Fault {
     match answer {
         Answer::NotPermitted(why) => {
             let d = Diagnostic::error("no-permission", span, format!("no permission to see whether {what} exists"));

@@ -68,13 +68,20 @@ impl Checker<'_> {
             .collect();
         if same.is_empty() {
             let all: Vec<String> = self.world.tracepoints("*", "*").found().unwrap_or_default();
-            let exact: Vec<String> = all.iter().filter(|n| n.split_once(':').is_some_and(|x| x.1 == event)).cloned().collect();
+            let exact: Vec<String> =
+                all.iter().filter(|n| n.split_once(':').is_some_and(|x| x.1 == event)).cloned().collect();
             let full = format!("{category}:{event}");
-            near = if exact.is_empty() { crate::suggest::nearest(&full, all.iter().map(String::as_str), 3) } else { exact };
+            near = if exact.is_empty() {
+                crate::suggest::nearest(&full, all.iter().map(String::as_str), 3)
+            } else {
+                exact
+            };
         }
         match (near.is_empty(), d.notes.is_empty(), same.is_empty()) {
             (false, ..) => d.near(near.join(", ")),
-            (true, true, false) => d.note(format!("weftrace list 'tracepoint:{category}:*' shows the {} there are", same.len())),
+            (true, true, false) => {
+                d.note(format!("weftrace list 'tracepoint:{category}:*' shows the {} there are", same.len()))
+            }
             (true, true, true) => d.note("weftrace list 'tracepoint:*' shows what there is"),
             _ => d,
         }
@@ -193,7 +200,9 @@ impl Checker<'_> {
         let d = Diagnostic::warning("unsupported-here", p.span, "this kernel has no kprobes");
         let d = match self.world.feature(Feature::Fentry) {
             Answer::Found(()) => d.note("attached by fentry instead"),
-            Answer::NotPermitted(why) => d.note(format!("would attach by fentry, but this kernel refuses it ({why}): see `weftrace doctor`")),
+            Answer::NotPermitted(why) => {
+                d.note(format!("would attach by fentry, but this kernel refuses it ({why}): see `weftrace doctor`"))
+            }
             Answer::NotThere => d.note("nor fentry: this probe cannot attach here"),
             Answer::CouldNotTell(why) => d.note(format!("whether fentry works here is not known ({why})")),
         };

@@ -16,11 +16,13 @@ const SHORTEST_NS: u64 = 1_000;
 impl Checker<'_> {
     pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
         let (binary, symbol) = (p.text(0).to_owned(), p.text(p.segments.len() - 1).to_owned());
-        let not_yet = |what: &str| bad(Diagnostic::error("not-supported-yet", p.span, format!("{what} are not supported yet")));
+        let not_yet =
+            |what: &str| bad(Diagnostic::error("not-supported-yet", p.span, format!("{what} are not supported yet")));
         if p.segments.len() == 3 {
             return Err(match p.text(1) {
                 "cpp" => not_yet("C++ names in attach points"),
-                _ => bad(Diagnostic::error("bad-attach-point", p.span, format!("{} is not written so", p.row.name)).write(p.row.shape)),
+                _ => bad(Diagnostic::error("bad-attach-point", p.span, format!("{} is not written so", p.row.name))
+                    .write(p.row.shape)),
             });
         }
         if binary.contains('@') {
@@ -47,7 +49,13 @@ impl Checker<'_> {
             Answer::Found(found) => {
                 let name = if offset == 0 { found.name.clone() } else { format!("{}+{offset}", found.name) };
                 let offset = found.file_offset.saturating_add(offset);
-                let provider = Provider::Uprobe { path: found.path.clone(), symbol: found.name.clone(), offset, ret, pid: self.opts.pid };
+                let provider = Provider::Uprobe {
+                    path: found.path.clone(),
+                    symbol: found.name.clone(),
+                    offset,
+                    ret,
+                    pid: self.opts.pid,
+                };
                 Ok(vec![p.found(p.named(&[&found.path, &name]), provider, false)])
             }
             answer => {
@@ -63,7 +71,13 @@ impl Checker<'_> {
                 .into_iter()
                 .map(|s| {
                     let name = p.named(&[&s.path, &s.name]);
-                    let provider = Provider::Uprobe { path: s.path, symbol: s.name, offset: s.file_offset, ret, pid: self.opts.pid };
+                    let provider = Provider::Uprobe {
+                        path: s.path,
+                        symbol: s.name,
+                        offset: s.file_offset,
+                        ret,
+                        pid: self.opts.pid,
+                    };
                     p.found(name, provider, true)
                 })
                 .collect()),
@@ -104,7 +118,8 @@ impl Checker<'_> {
         {
             let (at, label) = self.filter_error(text, *span, &message);
             let message = message.strip_prefix("can't parse filter expression: ").unwrap_or(&message);
-            let d = Diagnostic::error("bad-filter", at, format!("libpcap does not take this filter: {message}")).label(label);
+            let d = Diagnostic::error("bad-filter", at, format!("libpcap does not take this filter: {message}"))
+                .label(label);
             return Err(bad(hints::for_filter(d, text)));
         }
         if let Some((text, span)) = &filter {
@@ -149,7 +164,11 @@ impl Checker<'_> {
     fn filter_flags(&mut self, text: &str, span: Span) {
         let Some((at, word)) = hints::flag_as_number(text) else { return };
         let span = self.in_string(span, at, word.len());
-        let d = Diagnostic::error("bad-filter", span, format!("{word} is a number, not a test: libpcap reads it as a port or protocol of that number"));
+        let d = Diagnostic::error(
+            "bad-filter",
+            span,
+            format!("{word} is a number, not a test: libpcap reads it as a port or protocol of that number"),
+        );
         self.report(hints::for_filter(d, text));
     }
 
@@ -197,7 +216,11 @@ impl Checker<'_> {
             .collect();
         if legs.is_empty() {
             let names: Vec<&str> = info.legs.iter().map(|l| l.name.as_str()).collect();
-            let d = Diagnostic::error("no-such-probe", p.segment_span(2), format!("the join {} has no leg {wanted}", info.name));
+            let d = Diagnostic::error(
+                "no-such-probe",
+                p.segment_span(2),
+                format!("the join {} has no leg {wanted}", info.name),
+            );
             return Err(bad(if names.is_empty() { d } else { d.near(names.join(", ")) }));
         }
         Ok(legs)
@@ -247,7 +270,8 @@ pub(crate) fn signal(p: &Point<'_>) -> Resolved {
         ("signal", "SIGUSR1") => 10,
         ("signal", "SIGUSR2") => 12,
         _ => {
-            let d = Diagnostic::error("bad-attach-point", p.span, "self is not written so").write("self:signal:SIGUSR1");
+            let d =
+                Diagnostic::error("bad-attach-point", p.span, "self is not written so").write("self:signal:SIGUSR1");
             return Err(bad(d));
         }
     };

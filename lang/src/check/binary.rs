@@ -114,8 +114,12 @@ impl<'a> Checker<'a> {
         let signed = sign_of(op, (&l.flex, ls.1), (&r.flex, rs.1));
         let ty = Ty::Int { bits: 64, signed: signed || op == BinOp::Sub };
         if matches!(op, BinOp::Div | BinOp::Mod) && ls.1 != rs.1 && ls.0 == 64 && rs.0 == 64 && !l.lit && !r.lit {
-            let d = Diagnostic::warning("sign-mismatch", span, format!("{} of signed and unsigned: both are taken as signed", symbol(op)))
-                .write("(uint64) or (int64) in front of one of them");
+            let d = Diagnostic::warning(
+                "sign-mismatch",
+                span,
+                format!("{} of signed and unsigned: both are taken as signed", symbol(op)),
+            )
+            .write("(uint64) or (int64) in front of one of them");
             self.report(d);
         }
         let space = if l.space == crate::hir::Space::Unknown { r.space } else { l.space };
@@ -158,11 +162,13 @@ impl<'a> Checker<'a> {
         if equality && let Some(v) = self.compare_address(&l, &r, equal, span) {
             return v;
         }
-        let bytes = |n: u32| Val::new(
-            ExprKind::StrEq { left: Box::new(l.e.clone()), right: Box::new(r.e.clone()), len: n, equal },
-            Ty::Bool,
-            span,
-        );
+        let bytes = |n: u32| {
+            Val::new(
+                ExprKind::StrEq { left: Box::new(l.e.clone()), right: Box::new(r.e.clone()), len: n, equal },
+                Ty::Bool,
+                span,
+            )
+        };
         match (&l.e.ty, &r.e.ty) {
             (Ty::Str { cap }, Ty::Str { cap: other }) if equality => match (l.text(), r.text()) {
                 (Some(left), Some(right)) => Val::boolean((left == right) == equal, span),
@@ -172,7 +178,9 @@ impl<'a> Checker<'a> {
             (Ty::Mac, Ty::Mac) if equality => bytes(6),
             (Ty::Conn, Ty::Conn) if equality => bytes(48),
             (Ty::Buf { cap }, Ty::Buf { cap: other }) if equality => bytes(*cap.min(other)),
-            (Ty::Tuple(_), Ty::Tuple(_)) | (Ty::Record(_), Ty::Record(_)) if equality => self.members_equal(&l, &r, equal, span),
+            (Ty::Tuple(_), Ty::Tuple(_)) | (Ty::Record(_), Ty::Record(_)) if equality => {
+                self.members_equal(&l, &r, equal, span)
+            }
             (Ty::Array { elem, len }, same) if equality && l.e.ty == *same && int_shape(elem).is_some() => {
                 let size = int_shape(elem).map_or(1, |s| u32::from(s.0) / 8);
                 bytes(len.saturating_mul(size))
@@ -182,9 +190,15 @@ impl<'a> Checker<'a> {
                 let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
                 Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
             }
-            (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => self.compare_ints(op, l, r, span),
+            (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => {
+                self.compare_ints(op, l, r, span)
+            }
             (Ty::Str { .. }, Ty::Str { .. }) => {
-                self.error("bad-operand", span, format!("strings are equal or not: {} does not order them", symbol(op)));
+                self.error(
+                    "bad-operand",
+                    span,
+                    format!("strings are equal or not: {} does not order them", symbol(op)),
+                );
                 Val::error(span)
             }
             _ => self.mismatch(symbol(op), &l, &r, span),
@@ -209,8 +223,12 @@ impl<'a> Checker<'a> {
         };
         let mixed64 = ls != rs && !signed && l.flex == Flex::No && r.flex == Flex::No;
         if mixed64 && !l.lit && !r.lit {
-            let d = Diagnostic::warning("sign-mismatch", span, format!("compares {} with {}: negative numbers count as huge ones", show(&l.e.ty), show(&r.e.ty)))
-                .write("(int64) in front of the unsigned one");
+            let d = Diagnostic::warning(
+                "sign-mismatch",
+                span,
+                format!("compares {} with {}: negative numbers count as huge ones", show(&l.e.ty), show(&r.e.ty)),
+            )
+            .write("(int64) in front of the unsigned one");
             self.report(d);
         }
         let ty = Ty::Int { bits: 64, signed };
@@ -277,4 +295,3 @@ fn ordered(op: BinOp, a: i128, b: i128) -> bool {
         _ => a >= b,
     }
 }
-

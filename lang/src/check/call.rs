@@ -113,7 +113,8 @@ impl<'a> Checker<'a> {
         match &e.kind {
             ast::ExprKind::Map { name, key: None } => self.in_frame(frame, |c| c.map_ref(name, e.span)),
             ast::ExprKind::Map { name, .. } => {
-                let d = Diagnostic::error("not-a-map", e.span, format!("{what} wants the whole map")).write(format!("@{name}"));
+                let d = Diagnostic::error("not-a-map", e.span, format!("{what} wants the whole map"))
+                    .write(format!("@{name}"));
                 self.report(d);
                 None
             }
@@ -138,7 +139,9 @@ impl<'a> Checker<'a> {
     /// A literal string argument.
     pub(crate) fn literal_text(&mut self, e: &'a ast::Expr, what: &str) -> Option<String> {
         let v = self.expr(e);
-        if let Some(text) = v.text() { Some(text.to_owned()) } else {
+        if let Some(text) = v.text() {
+            Some(text.to_owned())
+        } else {
             if !v.is_error() {
                 self.error("not-a-literal", e.span, format!("{what} is a string written out in quotes"));
             }

@@ -42,7 +42,8 @@ pub(crate) fn cat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 
 pub(crate) fn system<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if !c.opts.unsafe_ok {
-        let d = Diagnostic::error("unsafe", call.span, "system() runs commands: it needs --unsafe").write("weftrace run --unsafe …");
+        let d = Diagnostic::error("unsafe", call.span, "system() runs commands: it needs --unsafe")
+            .write("weftrace run --unsafe …");
         c.report(d);
         return Val::error(call.span);
     }
@@ -71,7 +72,8 @@ pub(crate) fn print<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         return Val::error(call.span);
     }
     if matches!(v.e.ty, Ty::Void | Ty::Headers) {
-        let what = if v.e.ty == Ty::Void { "this has no value".into() } else { format!("{} print one by one", show(&v.e.ty)) };
+        let what =
+            if v.e.ty == Ty::Void { "this has no value".into() } else { format!("{} print one by one", show(&v.e.ty)) };
         c.error("no-value", e.span, format!("nothing to print: {what}"));
         return Val::error(call.span);
     }
@@ -297,7 +299,8 @@ impl<'a> Checker<'a> {
         let d = match (values.get(wanted), call.arg(0)) {
             (Some(extra), _) => Diagnostic::error("format-arguments", extra.e.span, message).label("no place for this"),
             (None, Some(first)) => {
-                let at = crate::format::places(text).get(values.len()).map(|p| self.in_string(first.span, p.start, p.len()));
+                let at =
+                    crate::format::places(text).get(values.len()).map(|p| self.in_string(first.span, p.start, p.len()));
                 Diagnostic::error("format-arguments", at.unwrap_or(call.span), message).label("no value for this")
             }
             (None, None) => Diagnostic::error("format-arguments", call.span, message),

@@ -45,9 +45,27 @@ pub(crate) fn kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 
 /// Registers by offset in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h).
 static REGISTERS: &[(&str, u32)] = &[
-    ("r15", 0), ("r14", 8), ("r13", 16), ("r12", 24), ("bp", 32), ("bx", 40), ("r11", 48), ("r10", 56), ("r9", 64),
-    ("r8", 72), ("ax", 80), ("cx", 88), ("dx", 96), ("si", 104), ("di", 112), ("orig_ax", 120), ("ip", 128),
-    ("cs", 136), ("flags", 144), ("sp", 152), ("ss", 160),
+    ("r15", 0),
+    ("r14", 8),
+    ("r13", 16),
+    ("r12", 24),
+    ("bp", 32),
+    ("bx", 40),
+    ("r11", 48),
+    ("r10", 56),
+    ("r9", 64),
+    ("r8", 72),
+    ("ax", 80),
+    ("cx", 88),
+    ("dx", 96),
+    ("si", 104),
+    ("di", 112),
+    ("orig_ax", 120),
+    ("ip", 128),
+    ("cs", 136),
+    ("flags", 144),
+    ("sp", 152),
+    ("ss", 160),
 ];
 
 pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
@@ -109,7 +127,9 @@ pub(crate) fn getopt<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 
 /// `container_of(p, struct_name, member)`
 pub(crate) fn container_of<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    let (Some(p), Some(ty), Some(member)) = (call.arg(0), call.arg(1), call.arg(2)) else { return Val::error(call.span) };
+    let (Some(p), Some(ty), Some(member)) = (call.arg(0), call.arg(1), call.arg(2)) else {
+        return Val::error(call.span);
+    };
     let p = c.expr(p);
     let to = match &ty.kind {
         A::TypeOp { operand, .. } => c.operand_type(operand),

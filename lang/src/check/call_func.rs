@@ -29,7 +29,11 @@ impl<'a> Checker<'a> {
 
     fn wrong_arg(&mut self, call: &Call<'a>, v: &Val, wants: &str) -> Val {
         if !v.is_error() {
-            let d = Diagnostic::error("bad-argument", v.e.span, format!("{}() takes {wants}, this is {}", call.name, show(&v.e.ty)));
+            let d = Diagnostic::error(
+                "bad-argument",
+                v.e.span,
+                format!("{}() takes {wants}, this is {}", call.name, show(&v.e.ty)),
+            );
             self.report(d);
         }
         Val::error(call.span)
@@ -74,8 +78,12 @@ pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
                 return Val::error(call.span);
             }
             Some(n) if n > i128::from(most) => {
-                let d = Diagnostic::warning("string-length", e.span, format!("strings have at most {} characters here", most - 1))
-                    .write("config = { max_strlen = … }");
+                let d = Diagnostic::warning(
+                    "string-length",
+                    e.span,
+                    format!("strings have at most {} characters here", most - 1),
+                )
+                .write("config = { max_strlen = … }");
                 c.report(d);
             }
             // n bytes with the NUL, as the kernel's helper counts.
@@ -112,7 +120,9 @@ fn positional_text<'a>(c: &mut Checker<'a>, e: &'a ast::Expr) -> Option<Val> {
         _ => return None,
     };
     let text = (n as usize).checked_sub(1).and_then(|i| c.opts.positional.get(i)).cloned().unwrap_or_default();
-    if let Some(rest) = text.get(skip..) { Some(Val::string(rest, e.span)) } else {
+    if let Some(rest) = text.get(skip..) {
+        Some(Val::string(rest, e.span))
+    } else {
         c.error("bad-argument", e.span, format!("${n} has only {} characters", text.len()));
         Some(Val::error(e.span))
     }
@@ -122,7 +132,11 @@ fn not_a_string<'a>(c: &mut Checker<'a>, call: &Call<'a>, v: &Val) -> Val {
     if v.is_error() {
         return Val::error(call.span);
     }
-    let mut d = Diagnostic::error("bad-argument", v.e.span, format!("str() takes the address of a string, this is {}", show(&v.e.ty)));
+    let mut d = Diagnostic::error(
+        "bad-argument",
+        v.e.span,
+        format!("str() takes the address of a string, this is {}", show(&v.e.ty)),
+    );
     if let ExprKind::Field { name, .. } = &v.e.kind {
         d.message = format!("str() takes the address of a string, {name} is {}", show(&v.e.ty));
         d = super::hints::for_field(d, name);
@@ -185,9 +199,7 @@ pub(crate) fn ntop<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         (Ty::Int { .. }, _) => (coerce(v.e, &Ty::U32), AF_INET),
         (Ty::Array { .. }, Some(4)) => (v.e, AF_INET),
         (Ty::Array { .. }, Some(16)) => (v.e, AF_INET6),
-        (Ty::Struct(_), Some(n @ (4 | 16))) => {
-            (cast(v.e, bytes(n)), if n == 4 { AF_INET } else { AF_INET6 })
-        }
+        (Ty::Struct(_), Some(n @ (4 | 16))) => (cast(v.e, bytes(n)), if n == 4 { AF_INET } else { AF_INET6 }),
         _ => return c.wrong_arg(call, &v, "a uint32 or an array of 4 or 16 bytes"),
     };
     let af = if last == 1 {

@@ -37,8 +37,12 @@ impl<'a> Checker<'a> {
         let row = builtins::find(name)?;
         let (least, most) = row.args;
         if !(least..=most).contains(&args.len()) {
-            let d = Diagnostic::error("argument-count", span, format!("{name}() takes {least} to {most} arguments, {} given", args.len()))
-                .write(row.signature);
+            let d = Diagnostic::error(
+                "argument-count",
+                span,
+                format!("{name}() takes {least} to {most} arguments, {} given", args.len()),
+            )
+            .write(row.signature);
             self.report(d);
             return None;
         }
@@ -72,7 +76,11 @@ impl<'a> Checker<'a> {
         match self.const_int(&bits.value)? {
             n if (0..=5).contains(&n) => Some(Agg::Hist { bits: n as u8 }),
             n => {
-                self.error("bad-argument", bits.value.span, format!("hist() cuts each power of two into 2^0 to 2^5 parts, not 2^{n}"));
+                self.error(
+                    "bad-argument",
+                    bits.value.span,
+                    format!("hist() cuts each power of two into 2^0 to 2^5 parts, not 2^{n}"),
+                );
                 None
             }
         }
@@ -93,8 +101,13 @@ impl<'a> Checker<'a> {
             None
         };
         if let Some(problem) = problem {
-            let d = Diagnostic::error("bad-argument", span, format!("lhist(n, min, max, step): {problem}"))
-                .write(if max < min && step > 0 { format!("lhist(…, {max}, {min}, {step})") } else { "lhist(n, 0, 100, 10)".to_owned() });
+            let d = Diagnostic::error("bad-argument", span, format!("lhist(n, min, max, step): {problem}")).write(
+                if max < min && step > 0 {
+                    format!("lhist(…, {max}, {min}, {step})")
+                } else {
+                    "lhist(n, 0, 100, 10)".to_owned()
+                },
+            );
             self.report(d);
             return None;
         }

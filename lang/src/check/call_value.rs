@@ -2,8 +2,8 @@
 
 use super::call::Call;
 use super::cx::{ArgsCx, Checker};
-use super::typeop::typed_literal;
 use super::providers::ProviderKind;
+use super::typeop::typed_literal;
 use super::value::Val;
 use crate::ast::{self, Ident};
 use crate::builtins::values::clock;
@@ -57,7 +57,9 @@ pub(crate) fn task_field<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         "leader_tid" => ("group_leader", "pid"),
         _ => ("group_leader", "comm"),
     };
-    let task = if let Some(e) = call.arg(0) { c.expr(e) } else {
+    let task = if let Some(e) = call.arg(0) {
+        c.expr(e)
+    } else {
         if c.struct_def("task_struct").is_none() && call.row.name == "ppid" {
             return value(Func::Ppid, Ty::U32, call.span);
         }
@@ -103,10 +105,14 @@ impl Checker<'_> {
 pub(crate) fn nsecs<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let which = match call.arg(0) {
         None => Clock::Boot,
-        Some(e) => if let Some(which) = word(e).and_then(clock) { which } else {
-            c.error("bad-argument", e.span, "nsecs() takes boot, monotonic, tai or sw_tai");
-            return Val::error(call.span);
-        },
+        Some(e) => {
+            if let Some(which) = word(e).and_then(clock) {
+                which
+            } else {
+                c.error("bad-argument", e.span, "nsecs() takes boot, monotonic, tai or sw_tai");
+                return Val::error(call.span);
+            }
+        }
     };
     value(Func::Nsecs(which), Ty::U64, call.span)
 }
@@ -172,8 +178,13 @@ fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
                 c.not_yet(arg.value.span, "stack mode build_id", "use raw");
                 return None;
             }
-            Some(other) if c.enumerator(other).is_none() && c.bound_expr(other).is_none() && !c.items.defines.contains_key(other) => {
-                let d = Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}")).near("bpftrace, perf, raw");
+            Some(other)
+                if c.enumerator(other).is_none()
+                    && c.bound_expr(other).is_none()
+                    && !c.items.defines.contains_key(other) =>
+            {
+                let d = Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}"))
+                    .near("bpftrace, perf, raw");
                 c.report(d);
                 return None;
             }
@@ -190,7 +201,9 @@ fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
 }
 
 pub(crate) fn cpid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    if let Some(pid) = c.opts.child_pid { typed_literal(i64::from(pid), Ty::U32, call.span) } else {
+    if let Some(pid) = c.opts.child_pid {
+        typed_literal(i64::from(pid), Ty::U32, call.span)
+    } else {
         c.warn("no-child", call.span, "no command was started by -c: cpid is 0");
         typed_literal(0, Ty::U32, call.span)
     }

@@ -8,15 +8,40 @@ use crate::span::Span;
 
 /// Settings that are read here, or kept for other parts.
 static KEYS: &[&str] = &[
-    "max_strlen", "max_map_keys", "missing_probes", "print_maps_on_exit", "stack_mode", "str_trunc_trailer",
-    "perf_rb_pages", "ring_bytes", "cache_user_symbols", "cpp_demangle", "lazy_symbolication", "license", "log_size",
-    "max_bpf_progs", "max_cat_bytes", "max_probes", "on_stack_limit", "show_debug_info", "use_blazesym",
-    "unstable_tseries", "unstable_typeinfo", "unstable_dw_ustack", "unstable_import_statement", "unstable_import",
-    "unstable_macro", "unstable_map_decl", "unstable_addr", "symbol_source", "max_type_res_iterations",
+    "max_strlen",
+    "max_map_keys",
+    "missing_probes",
+    "print_maps_on_exit",
+    "stack_mode",
+    "str_trunc_trailer",
+    "perf_rb_pages",
+    "ring_bytes",
+    "cache_user_symbols",
+    "cpp_demangle",
+    "lazy_symbolication",
+    "license",
+    "log_size",
+    "max_bpf_progs",
+    "max_cat_bytes",
+    "max_probes",
+    "on_stack_limit",
+    "show_debug_info",
+    "use_blazesym",
+    "unstable_tseries",
+    "unstable_typeinfo",
+    "unstable_dw_ustack",
+    "unstable_import_statement",
+    "unstable_import",
+    "unstable_macro",
+    "unstable_map_decl",
+    "unstable_addr",
+    "symbol_source",
+    "max_type_res_iterations",
 ];
 
 /// Other spellings, from bpftrace's past.
-static RENAMED: &[(&str, &str)] = &[("strlen", "max_strlen"), ("map_keys_max", "max_map_keys"), ("no_cpp_demangle", "cpp_demangle")];
+static RENAMED: &[(&str, &str)] =
+    &[("strlen", "max_strlen"), ("map_keys_max", "max_map_keys"), ("no_cpp_demangle", "cpp_demangle")];
 
 /// Strings longer than this are not kept on the way to user space.
 const LONGEST_STRING: i128 = 64 * 1024;

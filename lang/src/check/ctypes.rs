@@ -81,7 +81,9 @@ impl<'a> Checker<'a> {
     pub(crate) fn resolve_type(&mut self, t: &'a TypeExpr) -> Ty {
         match &t.kind {
             TypeKind::Name(name) => self.named_type(name, t.span),
-            TypeKind::Struct(name) | TypeKind::Union(name) if self.known_struct(name, t.span) => Ty::Struct(name.clone()),
+            TypeKind::Struct(name) | TypeKind::Union(name) if self.known_struct(name, t.span) => {
+                Ty::Struct(name.clone())
+            }
             TypeKind::Struct(_) | TypeKind::Union(_) => Ty::Error,
             TypeKind::Enum(name) => self.enum_type(name, t.span),
             TypeKind::Ptr(to) => {

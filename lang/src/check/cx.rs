@@ -132,7 +132,11 @@ impl Checker<'_> {
     /// Reports a finding unless the same was said within `area`.
     pub(crate) fn report_once(&mut self, area: Span, d: Diagnostic) {
         let inside = |s: Span| s.file == area.file && s.start >= area.start && s.end <= area.end;
-        let said = self.sink.diags.iter().any(|x| x.code == d.code && x.message == d.message && (area == Span::default() || inside(x.span)));
+        let said = self
+            .sink
+            .diags
+            .iter()
+            .any(|x| x.code == d.code && x.message == d.message && (area == Span::default() || inside(x.span)));
         if !said {
             self.report(d);
         }
@@ -187,7 +191,9 @@ fn quoted_offset(written: &str, at: usize) -> Option<usize> {
         let c = chars.next()?;
         let (wrote, gives) = match (c, chars.next()) {
             ('\\', Some('x')) => (2 + rest[2..].bytes().take(2).take_while(u8::is_ascii_hexdigit).count(), 1),
-            ('\\', Some('0'..='7')) => (1 + rest[1..].bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count(), 1),
+            ('\\', Some('0'..='7')) => {
+                (1 + rest[1..].bytes().take(3).take_while(|b| (b'0'..=b'7').contains(b)).count(), 1)
+            }
             ('\\', Some(escaped)) => (1 + escaped.len_utf8(), escaped.len_utf8()),
             _ => (c.len_utf8(), c.len_utf8()),
         };

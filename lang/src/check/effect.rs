@@ -4,10 +4,7 @@ use crate::hir::{Block, Expr, ExprKind, Stmt, StmtKind};
 
 /// Whether an expression only computes.
 pub(crate) fn is_pure(kind: &ExprKind) -> bool {
-    !matches!(
-        kind,
-        ExprKind::Block(_) | ExprKind::IncVar { .. } | ExprKind::IncMap { .. } | ExprKind::Cond { .. }
-    )
+    !matches!(kind, ExprKind::Block(_) | ExprKind::IncVar { .. } | ExprKind::IncMap { .. } | ExprKind::Cond { .. })
 }
 
 /// What bpftrace too wants used.
@@ -49,9 +46,9 @@ pub(crate) fn flatten(e: Expr, out: &mut Vec<Stmt>) {
 fn has_effect(kind: &ExprKind) -> bool {
     let acts = |e: &Expr| !is_pure(&e.kind) || has_effect(&e.kind);
     match kind {
-        ExprKind::Binary { left, right, .. } | ExprKind::Logical { left, right, .. } | ExprKind::Coalesce { left, right } => {
-            acts(left) || acts(right)
-        }
+        ExprKind::Binary { left, right, .. }
+        | ExprKind::Logical { left, right, .. }
+        | ExprKind::Coalesce { left, right } => acts(left) || acts(right),
         ExprKind::Unary { expr, .. } | ExprKind::Cast(expr) | ExprKind::Deref(expr) => acts(expr),
         ExprKind::Tuple(items) => items.iter().any(acts),
         ExprKind::Record(items) => items.iter().any(|(_, e)| acts(e)),

@@ -16,8 +16,10 @@ impl<'a> Checker<'a> {
     /// An expression's value. Character arrays have become strings.
     pub(crate) fn expr(&mut self, e: &'a ast::Expr) -> Val {
         let mut v = self.place(e);
-        if matches!(v.e.kind, ExprKind::Field { .. } | ExprKind::Index { .. } | ExprKind::Deref(_) | ExprKind::TraceArg { .. })
-            && let Some(text) = decayed(&v.e.ty)
+        if matches!(
+            v.e.kind,
+            ExprKind::Field { .. } | ExprKind::Index { .. } | ExprKind::Deref(_) | ExprKind::TraceArg { .. }
+        ) && let Some(text) = decayed(&v.e.ty)
         {
             v.e.ty = text;
         }
@@ -83,8 +85,12 @@ impl<'a> Checker<'a> {
     pub(crate) fn warn_sign(&mut self, to: &Ty, value: &Val, span: Span) {
         let (Some((64, to_signed)), Some((64, signed))) = (int_shape(to), int_shape(&value.e.ty)) else { return };
         if to_signed != signed && !value.lit && value.flex == Flex::No {
-            let d = Diagnostic::warning("sign-mismatch", span, format!("{} becomes {}: large numbers change", show(&value.e.ty), show(to)))
-                .write(format!("({}) in front of the value, if that is meant", show(to)));
+            let d = Diagnostic::warning(
+                "sign-mismatch",
+                span,
+                format!("{} becomes {}: large numbers change", show(&value.e.ty), show(to)),
+            )
+            .write(format!("({}) in front of the value, if that is meant", show(to)));
             self.report(d);
         }
     }
@@ -131,7 +137,8 @@ impl<'a> Checker<'a> {
                 Val::new(kind, Ty::Bool, span)
             }
             other => {
-                let mut d = Diagnostic::error("bad-condition", span, format!("{} is neither true nor false", show(other)));
+                let mut d =
+                    Diagnostic::error("bad-condition", span, format!("{} is neither true nor false", show(other)));
                 if matches!(other, Ty::Str { .. }) {
                     d = d.write("… != \"\"");
                 }
@@ -160,7 +167,11 @@ impl<'a> Checker<'a> {
             return Val::new(ExprKind::Unary { op, expr: Box::new(v.e) }, Ty::Bool, span);
         }
         let Some((_, signed)) = int_shape(&v.e.ty) else {
-            let d = Diagnostic::error("bad-operand", span, format!("{} wants a number, this is {}", unary_name(op), show(&v.e.ty)));
+            let d = Diagnostic::error(
+                "bad-operand",
+                span,
+                format!("{} wants a number, this is {}", unary_name(op), show(&v.e.ty)),
+            );
             self.report(d);
             return Val::error(span);
         };
@@ -194,13 +205,19 @@ impl<'a> Checker<'a> {
                 let ty = match &open.ty {
                     Ty::Error => return Val::error(span),
                     Ty::Ptr { .. } => open.ty.clone(),
-                    other => if let Some((_, signed)) = int_shape(other) {
-                        let wide = Ty::Int { bits: 64, signed: signed || !increment };
-                        self.widen_step(var, &wide, span)
-                    } else {
-                        self.error("bad-operand", span, format!("${name} is {}: it cannot be counted up or down", show(other)));
-                        return Val::error(span);
-                    },
+                    other => {
+                        if let Some((_, signed)) = int_shape(other) {
+                            let wide = Ty::Int { bits: 64, signed: signed || !increment };
+                            self.widen_step(var, &wide, span)
+                        } else {
+                            self.error(
+                                "bad-operand",
+                                span,
+                                format!("${name} is {}: it cannot be counted up or down", show(other)),
+                            );
+                            return Val::error(span);
+                        }
+                    }
                 };
                 let delta = delta * self.step_size(&ty);
                 Val::new(ExprKind::IncVar { var, delta, prefix }, ty, span)
@@ -227,7 +244,13 @@ impl<'a> Checker<'a> {
         if self.is_declared(var) { before } else { self.widen(var, &Open::firm(wide.clone()), span) }
     }
 
-    fn ternary(&mut self, cond: &'a ast::Expr, then: Option<&'a ast::Expr>, otherwise: &'a ast::Expr, span: Span) -> Val {
+    fn ternary(
+        &mut self,
+        cond: &'a ast::Expr,
+        then: Option<&'a ast::Expr>,
+        otherwise: &'a ast::Expr,
+        span: Span,
+    ) -> Val {
         let Some(then) = then else { return self.elvis(cond, otherwise, span) };
         let cond = self.condition(cond);
         let (a, b) = (self.expr(then), self.expr(otherwise));
@@ -248,7 +271,11 @@ impl<'a> Checker<'a> {
         let mut v = self.choose(cond, Val { lit: false, ..held }, b, span);
         let ty = v.e.ty.clone();
         let set = Stmt { kind: StmtKind::SetVar { var, value: a.e }, span };
-        v.e = Expr { kind: ExprKind::Block(Box::new(Block { stmts: vec![set], tail: Some(Box::new(v.e)), span })), ty, span };
+        v.e = Expr {
+            kind: ExprKind::Block(Box::new(Block { stmts: vec![set], tail: Some(Box::new(v.e)), span })),
+            ty,
+            span,
+        };
         v
     }
 

@@ -29,24 +29,33 @@ static POINTS: &[(&str, &[Say])] = &[
     (
         "tracepoint:tcp:tcp_ack_snd",
         &[
-            Say::Note("ACKs as they arrive: tracepoint:tcp:tcp_probe; what they acknowledge: pcap:any { tcp.analysis.duplicate_ack, tcp.options.sack.count }"),
+            Say::Note(
+                "ACKs as they arrive: tracepoint:tcp:tcp_probe; what they acknowledge: pcap:any { tcp.analysis.duplicate_ack, tcp.options.sack.count }",
+            ),
             Say::Note("sending one: kprobe:__tcp_send_ack"),
         ],
     ),
     (
         "tracepoint:tcp:tcp_event_data_recv",
         &[
-            Say::Note("data reaching the reader: tracepoint:tcp:tcp_rcv_space_adjust; the function itself: kprobe:tcp_event_data_recv"),
+            Say::Note(
+                "data reaching the reader: tracepoint:tcp:tcp_rcv_space_adjust; the function itself: kprobe:tcp_event_data_recv",
+            ),
             Say::Write("pcap:any /tcp.analysis.zero_window/ (a receiver that announces no room)"),
         ],
     ),
-    ("tracepoint:tcp:tcp_connect", &[Say::Write("tracepoint:sock:inet_sock_set_state /args.oldstate == TCP_SYN_SENT/")]),
+    (
+        "tracepoint:tcp:tcp_connect",
+        &[Say::Write("tracepoint:sock:inet_sock_set_state /args.oldstate == TCP_SYN_SENT/")],
+    ),
     ("tracepoint:tcp:tcp_zero_window*", &[Say::Write("pcap:any /tcp.analysis.zero_window/")]),
     (
         "*probe:*runtime.pollDesc.wait",
         &[
             Say::Note("Go's network poller is user code: it is in the program's file, not in the kernel"),
-            Say::Write("uprobe:PROGRAM:\"internal/poll.(*pollDesc).wait\" or uprobe:PROGRAM:\"internal/poll.runtime_pollWait\""),
+            Say::Write(
+                "uprobe:PROGRAM:\"internal/poll.(*pollDesc).wait\" or uprobe:PROGRAM:\"internal/poll.runtime_pollWait\"",
+            ),
         ],
     ),
     ("tracepoint:syscalls:sys_*_open", &[Say::Write("tracepoint:syscalls:sys_enter_openat (what libc calls)")]),
@@ -59,7 +68,9 @@ static WARNINGS: &[(&str, &str, &str, &[Say])] = &[
         "kretprobe:tcp_v[46]_connect",
         "returns-early",
         "returns after sending the SYN, before the handshake ends",
-        &[Say::Note("to time the handshake: tracepoint:sock:inet_sock_set_state (SYN_SENT → ESTABLISHED), or run tcp/connect_latency")],
+        &[Say::Note(
+            "to time the handshake: tracepoint:sock:inet_sock_set_state (SYN_SENT → ESTABLISHED), or run tcp/connect_latency",
+        )],
     ),
     (
         "uretprobe:*:runtime.*",
@@ -73,7 +84,12 @@ static WARNINGS: &[(&str, &str, &str, &[Say])] = &[
         "breaks Go's stacks, if this is a Go program",
         &[Say::Note("measure from the entry of this function to the entry of the next one")],
     ),
-    ("uretprobe:*:net/http.*", "go-return", "breaks Go's stacks: the runtime finds a return address that isn't its own", &[]),
+    (
+        "uretprobe:*:net/http.*",
+        "go-return",
+        "breaks Go's stacks: the runtime finds a return address that isn't its own",
+        &[],
+    ),
 ];
 
 /// Members that are not what they seem. (member, advice)
@@ -92,7 +108,12 @@ static FILTERS: &[(&str, &[Say])] = &[
     ("tcp-ack", &[Say::Write("tcp[tcpflags] & tcp-ack != 0")]),
     ("tcp-fin", &[Say::Write("tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0")]),
     ("tcp-rst", &[Say::Write("tcp[tcpflags] & tcp-rst != 0")]),
-    (".", &[Say::Note("names with dots (ip.src, tcp.flags.syn) belong into the predicate: pcap:any /tcp.flags.syn/ { … }")]),
+    (
+        ".",
+        &[Say::Note(
+            "names with dots (ip.src, tcp.flags.syn) belong into the predicate: pcap:any /tcp.flags.syn/ { … }",
+        )],
+    ),
 ];
 
 /// Tracepoints that run in softirq: the current task is whoever was interrupted.

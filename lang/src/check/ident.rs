@@ -101,9 +101,17 @@ impl<'a> Checker<'a> {
         }
         // Only where nothing else has this name.
         let known = path.len() > 1 && self.items.params.iter().any(|p| p.name.text == root.text);
-        if !known && builtins::find(root.text).is_none_or(|r| !r.bare) && self.is_packet_root(root.text) && path.len() > 1 {
+        if !known
+            && builtins::find(root.text).is_none_or(|r| !r.bare)
+            && self.is_packet_root(root.text)
+            && path.len() > 1
+        {
             let name = path.iter().map(|p| p.text).collect::<Vec<_>>().join(".");
-            let d = Diagnostic::error("packet-field", e.span, format!("{name} is a packet's field: there is no packet here"));
+            let d = Diagnostic::error(
+                "packet-field",
+                e.span,
+                format!("{name} is a packet's field: there is no packet here"),
+            );
             let d = match self.like_packet_field(&name) {
                 Some(own) => d.write(own).note(format!("or a packet block: pcap:any {{ … {name} … }}")),
                 None => d.write(format!("pcap:any {{ … {name} … }}")),
@@ -126,7 +134,11 @@ impl<'a> Checker<'a> {
         ];
         let super::cx::ArgsCx::Trace(event) = &self.probe.args else { return None };
         let (_, field, address) = LIKE.iter().find(|(n, ..)| *n == name)?;
-        event.fields.iter().any(|f| f.name == *field).then(|| if *address { format!("ntop(args.{field})") } else { format!("args.{field}") })
+        event
+            .fields
+            .iter()
+            .any(|f| f.name == *field)
+            .then(|| if *address { format!("ntop(args.{field})") } else { format!("args.{field}") })
     }
 
     /// Plain members after a path's head.

@@ -39,7 +39,11 @@ fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &m
             continue;
         }
         if seen.len() > MOST_MODULES {
-            out.diags.push(Diagnostic::error("too-many-imports", import.span, format!("more than {MOST_MODULES} modules")));
+            out.diags.push(Diagnostic::error(
+                "too-many-imports",
+                import.span,
+                format!("more than {MOST_MODULES} modules"),
+            ));
             return;
         }
         match world.module(&import.path) {

@@ -86,7 +86,9 @@ impl<'a> Items<'a> {
                 StmtKind::Emit { stream, .. } => {
                     self.streams.entry(stream.text.clone()).or_insert(stream);
                 }
-                StmtKind::While { body, .. } | StmtKind::For { body, .. } | StmtKind::Unroll { body, .. } => self.emits_of(&body.stmts),
+                StmtKind::While { body, .. } | StmtKind::For { body, .. } | StmtKind::Unroll { body, .. } => {
+                    self.emits_of(&body.stmts)
+                }
                 _ => {}
             }
         }

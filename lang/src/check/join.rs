@@ -6,9 +6,7 @@ use super::value::coerce;
 use crate::ast::{self, Ident, JoinClauseKind};
 use crate::builtins;
 use crate::diag::Diagnostic;
-use crate::hir::{
-    BinOp, Expr, ExprKind, JoinDef, JoinEvent, JoinPart, JoinRef, Keep, LegAgg, Space, Ty,
-};
+use crate::hir::{BinOp, Expr, ExprKind, JoinDef, JoinEvent, JoinPart, JoinRef, Keep, LegAgg, Space, Ty};
 use crate::span::Span;
 
 /// Defaults of `limit` and `timeout`.
@@ -75,7 +73,8 @@ impl<'a> Checker<'a> {
                 let name = other.name.clone();
                 self.error("duplicate-join", j.name.span, format!("there is a join {name} already"));
             }
-            let mut info = JoinInfo { name: j.name.text.clone(), var: String::new(), anchor: String::new(), legs: Vec::new() };
+            let mut info =
+                JoinInfo { name: j.name.text.clone(), var: String::new(), anchor: String::new(), legs: Vec::new() };
             for clause in &j.clauses {
                 match &clause.kind {
                     JoinClauseKind::From { var, stream, .. } => {
@@ -134,8 +133,9 @@ impl<'a> Checker<'a> {
             }
         }
         if !anchored {
-            let d = Diagnostic::error("join-without-from", j.name.span, format!("the join {} has no anchor", j.name.text))
-                .write("from r = http.request();");
+            let d =
+                Diagnostic::error("join-without-from", j.name.span, format!("the join {} has no anchor", j.name.text))
+                    .write("from r = http.request();");
             self.report(d);
             return None;
         }
@@ -153,7 +153,14 @@ impl<'a> Checker<'a> {
         complete.then_some(def)
     }
 
-    fn anchor_clause(&mut self, def: &mut JoinDef, var: &Ident, stream: &Ident, filters: &'a [(Ident, ast::Expr)], again: bool) -> Option<bool> {
+    fn anchor_clause(
+        &mut self,
+        def: &mut JoinDef,
+        var: &Ident,
+        stream: &Ident,
+        filters: &'a [(Ident, ast::Expr)],
+        again: bool,
+    ) -> Option<bool> {
         if again {
             self.error("duplicate-clause", stream.span, "a join has one `from`");
         }
@@ -165,7 +172,12 @@ impl<'a> Checker<'a> {
                 let d = Diagnostic::error("leg-unfed", stream.span, format!("no attached probe emits {}", stream.text));
                 self.report(d);
             } else {
-                let d = self.unknown_stream("unknown-stream", &stream.text, stream.span, format!("nothing emits a stream {}", stream.text));
+                let d = self.unknown_stream(
+                    "unknown-stream",
+                    &stream.text,
+                    stream.span,
+                    format!("nothing emits a stream {}", stream.text),
+                );
                 self.report(d);
             }
             return None;
@@ -173,8 +185,12 @@ impl<'a> Checker<'a> {
         def.anchor = anchor;
         for wanted in ["start", "end"] {
             if !self.streams.get(anchor).fields.iter().any(|(n, _)| n == wanted) {
-                let d = Diagnostic::error("join-key", stream.span, format!("an anchor has a start and an end: {} carries no {wanted}", stream.text))
-                    .other(self.streams.get(anchor).span, "emitted here");
+                let d = Diagnostic::error(
+                    "join-key",
+                    stream.span,
+                    format!("an anchor has a start and an end: {} carries no {wanted}", stream.text),
+                )
+                .other(self.streams.get(anchor).span, "emitted here");
                 self.report(d);
             }
         }
@@ -212,7 +228,8 @@ impl<'a> Checker<'a> {
             JoinClauseKind::Ids(ids) => {
                 for e in ids {
                     let v = self.expr(e);
-                    let fine = matches!(v.e.kind, ExprKind::Anchor { .. } | ExprKind::Header { .. }) && matches!(v.e.ty, Ty::Str { .. });
+                    let fine = matches!(v.e.kind, ExprKind::Anchor { .. } | ExprKind::Header { .. })
+                        && matches!(v.e.ty, Ty::Str { .. });
                     if fine {
                         def.ids.push(v.e);
                     } else if !v.is_error() {
@@ -224,7 +241,11 @@ impl<'a> Checker<'a> {
                 for name in names {
                     match def.legs.iter().position(|l| l.name == name.text) {
                         Some(i) if def.legs[i].agg == LegAgg::Count => {
-                            self.error("bad-blame", name.span, format!("{} counts: only a time can be blamed", name.text));
+                            self.error(
+                                "bad-blame",
+                                name.span,
+                                format!("{} counts: only a time can be blamed", name.text),
+                            );
                         }
                         Some(i) => def.blame.push(i as u32),
                         None => self.unknown_leg(def, name),
@@ -251,7 +272,8 @@ impl<'a> Checker<'a> {
 
     fn limit(&mut self, def: &mut JoinDef, parts: &'a [ast::Expr], span: Span) {
         if parts.is_empty() || parts.len() > 2 {
-            let d = Diagnostic::error("bad-limit", span, "limit takes a number of anchors, and bytes").write("limit 20000, 64MiB;");
+            let d = Diagnostic::error("bad-limit", span, "limit takes a number of anchors, and bytes")
+                .write("limit 20000, 64MiB;");
             self.report(d);
         }
         if let Some(n) = parts.first().and_then(|e| self.const_int(e)) {
@@ -269,7 +291,8 @@ impl<'a> Checker<'a> {
             return;
         }
         let near = crate::suggest::nearest(&name.text, known.iter().map(|l| l.name.as_str()), 3);
-        let mut d = Diagnostic::error("unknown-leg", name.span, format!("the join {} has no leg {}", def.name, name.text));
+        let mut d =
+            Diagnostic::error("unknown-leg", name.span, format!("the join {} has no leg {}", def.name, name.text));
         if !near.is_empty() {
             d = d.near(near.join(", "));
         }
@@ -278,16 +301,22 @@ impl<'a> Checker<'a> {
 
     /// A blamed layer that lies before the total's begin would always be 0.
     fn check_blame(&mut self, def: &JoinDef, j: &'a ast::Join) {
-        let from_start = def.total.iter().all(|(e, _)| matches!(&e.kind, ExprKind::Anchor { field } if field == "start"));
+        let from_start =
+            def.total.iter().all(|(e, _)| matches!(&e.kind, ExprKind::Anchor { field } if field == "start"));
         if !from_start {
             return;
         }
         let Some(info) = self.joins.iter().find(|i| i.name == def.name) else { return };
-        let (var, place) = (info.var.clone(), j.clauses.iter().find(|c| matches!(c.kind, JoinClauseKind::Total(_))).map(|c| c.span));
+        let (var, place) =
+            (info.var.clone(), j.clauses.iter().find(|c| matches!(c.kind, JoinClauseKind::Total(_))).map(|c| c.span));
         for leg in def.blame.iter().filter_map(|i| def.legs.get(*i as usize)) {
             if leg.since_ns.is_some() {
-                let mut d = Diagnostic::error("blame-outside-total", leg.span, format!("{} happens before {var}.start: it would always be 0", leg.name))
-                    .write(format!("total {var}.opened if {var}.first_on_conn, {var}.start;"));
+                let mut d = Diagnostic::error(
+                    "blame-outside-total",
+                    leg.span,
+                    format!("{} happens before {var}.start: it would always be 0", leg.name),
+                )
+                .write(format!("total {var}.opened if {var}.first_on_conn, {var}.start;"));
                 if let Some(total) = place {
                     d = d.other(total, "the total begins here");
                 }

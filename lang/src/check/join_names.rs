@@ -19,7 +19,8 @@ impl<'a> Checker<'a> {
             return Some(self.leg_value(&info, i as u32, event, span));
         }
         if name == info.var {
-            let d = Diagnostic::error("record-as-value", span, format!("{name} is a whole record")).write(format!("{name}.FIELD"));
+            let d = Diagnostic::error("record-as-value", span, format!("{name} is a whole record"))
+                .write(format!("{name}.FIELD"));
             self.report(d);
             return Some(Val::error(span));
         }
@@ -60,12 +61,16 @@ impl<'a> Checker<'a> {
         let known = &info.legs[leg];
         let stream = known.stream.clone();
         match event {
-            JoinEvent::Orphan(i) if i as usize == leg => {
-                Some(self.record_field(&stream, &path[1..], span, |field| ExprKind::LegField { leg: leg as u32, field }))
-            }
+            JoinEvent::Orphan(i) if i as usize == leg => Some(
+                self.record_field(&stream, &path[1..], span, |field| ExprKind::LegField { leg: leg as u32, field }),
+            ),
             _ => {
-                let d = Diagnostic::error("leg-field", span, format!("here {} is a number, not a record", path[0].text))
-                    .note(format!("fields of single records are known in join:{}:orphan:{} only", info.name, path[0].text));
+                let d =
+                    Diagnostic::error("leg-field", span, format!("here {} is a number, not a record", path[0].text))
+                        .note(format!(
+                            "fields of single records are known in join:{}:orphan:{} only",
+                            info.name, path[0].text
+                        ));
                 self.report(d);
                 Some(Val::error(span))
             }
@@ -88,4 +93,3 @@ impl<'a> Checker<'a> {
         }
     }
 }
-

@@ -100,8 +100,12 @@ impl<'a> Checker<'a> {
             let outer = outer.clone();
             Some(self.maps.get_or_add(&outer, span))
         } else {
-            let d = Diagnostic::error("unhygienic-macro", span, format!("a macro sees only the maps it is given: @{name} is not one"))
-                .write(format!("add @{name} to the macro's parameters, and pass it"));
+            let d = Diagnostic::error(
+                "unhygienic-macro",
+                span,
+                format!("a macro sees only the maps it is given: @{name} is not one"),
+            )
+            .write(format!("add @{name} to the macro's parameters, and pass it"));
             self.report(d);
             None
         }
@@ -112,13 +116,19 @@ impl<'a> Checker<'a> {
     }
 
     /// Evaluates a key as written (None: no key) and makes it fit. `Err`: an error was reported.
-    pub(crate) fn map_key(&mut self, map: MapRef, key: Option<&'a Vec<ast::Expr>>, span: Span) -> Result<Option<Expr>, ()> {
+    pub(crate) fn map_key(
+        &mut self,
+        map: MapRef,
+        key: Option<&'a Vec<ast::Expr>>,
+        span: Span,
+    ) -> Result<Option<Expr>, ()> {
         let Some(parts) = key else {
             self.use_scalar(map, span)?;
             return Ok(None);
         };
         let values: Vec<Val> = parts.iter().map(|p| self.expr(p)).collect();
-        let value = if values.len() == 1 { values.into_iter().next() } else { Some(super::tuple::tuple_of(values, span)) };
+        let value =
+            if values.len() == 1 { values.into_iter().next() } else { Some(super::tuple::tuple_of(values, span)) };
         match value {
             Some(v) => self.fit_key(map, v, span).map(Some),
             None => Err(()),
@@ -147,9 +157,18 @@ impl<'a> Checker<'a> {
         };
         let Some(joined) = join(&old, &key.open()) else {
             let first = info.first_key.unwrap_or(info.span);
-            let d = Diagnostic::error("type-mismatch", key.e.span, format!("the key of {} is {}, this is {}", at(&self.maps.maps[map.index()].name), show(&old.ty), show(&key.e.ty)))
-                .label(format!("{} here", show(&key.e.ty)))
-                .other(first, format!("first used as {} here", show(&old.ty)));
+            let d = Diagnostic::error(
+                "type-mismatch",
+                key.e.span,
+                format!(
+                    "the key of {} is {}, this is {}",
+                    at(&self.maps.maps[map.index()].name),
+                    show(&old.ty),
+                    show(&key.e.ty)
+                ),
+            )
+            .label(format!("{} here", show(&key.e.ty)))
+            .other(first, format!("first used as {} here", show(&old.ty)));
             self.report(d);
             return Err(());
         };
@@ -177,8 +196,9 @@ impl<'a> Checker<'a> {
     pub(crate) fn use_keyed(&mut self, map: MapRef, span: Span) -> Result<(), ()> {
         let info = self.map_info(map);
         if let Some(other) = info.scalar {
-            let d = Diagnostic::error("map-key", span, format!("{} has no keys, but one is given here", at(&info.name)))
-                .other(other, "first used without a key here");
+            let d =
+                Diagnostic::error("map-key", span, format!("{} has no keys, but one is given here", at(&info.name)))
+                    .other(other, "first used without a key here");
             self.report(d);
             return Err(());
         }
@@ -214,11 +234,15 @@ impl<'a> Checker<'a> {
     fn value_mismatch(&mut self, map: MapRef, old: &Ty, new: &Ty, span: Span) {
         let info = self.map_info(map);
         let (name, first) = (at(&info.name), info.first_value.unwrap_or(info.span));
-        let mut d = Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show(old), show(new)))
-            .label(format!("{} here", show(new)))
-            .other(first, format!("first used as {} here", show(old)));
+        let mut d =
+            Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show(old), show(new)))
+                .label(format!("{} here", show(new)))
+                .other(first, format!("first used as {} here", show(old)));
         if let (Ty::Agg(a), true) = (old, !matches!(new, Ty::Agg(_))) {
-            d = d.note(format!("a map that counts is only written by {}(); use another map for plain values", super::types::agg_name(a)));
+            d = d.note(format!(
+                "a map that counts is only written by {}(); use another map for plain values",
+                super::types::agg_name(a)
+            ));
         }
         self.report(d);
     }
@@ -277,7 +301,14 @@ impl<'a> Checker<'a> {
     }
 
     /// `@m = count()` and the like.
-    pub(crate) fn aggregate(&mut self, map: MapRef, key: Option<Expr>, agg: Agg, arg: Option<Expr>, span: Span) -> StmtKind {
+    pub(crate) fn aggregate(
+        &mut self,
+        map: MapRef,
+        key: Option<Expr>,
+        agg: Agg,
+        arg: Option<Expr>,
+        span: Span,
+    ) -> StmtKind {
         self.widen_map(map, &Open::firm(Ty::Agg(agg)), span);
         StmtKind::Aggregate { map, key, arg }
     }

@@ -81,7 +81,12 @@ pub struct Options {
 
 /// Checks a script. Modules that it imports are added to `sources`, and so are the values of its `#define`s. Without a
 /// diagnostic of severity error the program is whole; with one it holds what could be understood.
-pub fn analyze(script: &Script, sources: &mut SourceMap, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
+pub fn analyze(
+    script: &Script,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    opts: &Options,
+) -> (Program, Vec<Diagnostic>) {
     let loaded = imports::load(script, sources, world);
     run::run(script, &loaded, sources, world, opts)
 }

@@ -77,14 +77,22 @@ impl Checker<'_> {
                 (_, _, Some(n)) => n.to_string(),
                 _ => String::new(),
             };
-            self.params.push(ParamDef { name: name.to_owned(), ty: default.e.ty.clone(), default: text, help: help.to_owned(), span });
+            self.params.push(ParamDef {
+                name: name.to_owned(),
+                ty: default.e.ty.clone(),
+                default: text,
+                help: help.to_owned(),
+                span,
+            });
         }
         let opts = self.opts;
         let Some((_, given)) = opts.named.iter().rev().find(|(n, _)| n == name) else { return default };
         let value = match &default.e.ty {
             Ty::Bool => parse_bool(given).map(|b| Val::boolean(b, span)),
             Ty::Str { .. } => Some(Val::string(given.clone(), span)),
-            _ => parse_number(given).filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok()).map(|n| Val::literal(n, span)),
+            _ => parse_number(given)
+                .filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok())
+                .map(|n| Val::literal(n, span)),
         };
         value.unwrap_or_else(|| {
             let wants = if default.e.ty == Ty::Bool { "true or false" } else { "a number" };
@@ -100,7 +108,8 @@ impl Checker<'_> {
         for (name, _) in &opts.named {
             if !self.params.iter().any(|p| p.name == *name) {
                 let near = crate::suggest::nearest(name, self.params.iter().map(|p| p.name.as_str()), 3);
-                let mut d = Diagnostic::error("unknown-parameter", Span::default(), format!("the script has no flag --{name}"));
+                let mut d =
+                    Diagnostic::error("unknown-parameter", Span::default(), format!("the script has no flag --{name}"));
                 let flags = |names: &[String]| names.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", ");
                 let all: Vec<String> = self.params.iter().map(|p| p.name.clone()).collect();
                 d = match (near.is_empty(), all.is_empty()) {
@@ -121,4 +130,3 @@ impl Checker<'_> {
         }
     }
 }
-

@@ -35,17 +35,25 @@ impl<'a> Checker<'a> {
                 }
                 other => {
                     let what = show(other);
-                    let d = Diagnostic::error("not-a-struct", name.span, format!("this points to {what}, which has no members"))
-                        .write(format!("((struct NAME *)…).{}", name.text));
+                    let d = Diagnostic::error(
+                        "not-a-struct",
+                        name.span,
+                        format!("this points to {what}, which has no members"),
+                    )
+                    .write(format!("((struct NAME *)…).{}", name.text));
                     self.report(d);
                     Val::error(span)
                 }
             },
-            Ty::Record(fields) => if let Some(i) = fields.iter().position(|(n, _)| *n == name.text) { self.tuple_field(base, i as i128, span) } else {
-                let names: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
-                self.unknown_name("the record", name, &names);
-                Val::error(span)
-            },
+            Ty::Record(fields) => {
+                if let Some(i) = fields.iter().position(|(n, _)| *n == name.text) {
+                    self.tuple_field(base, i as i128, span)
+                } else {
+                    let names: Vec<String> = fields.iter().map(|(n, _)| n.clone()).collect();
+                    self.unknown_name("the record", name, &names);
+                    Val::error(span)
+                }
+            }
             Ty::Int { .. } => {
                 let d = Diagnostic::error("not-a-struct", base.e.span, "this is a number: say what it points to")
                     .label(show(&base.e.ty))
@@ -104,7 +112,8 @@ impl<'a> Checker<'a> {
             Ty::Ptr { .. } => self.deref_val(v, span),
             Ty::Int { .. } => {
                 let space = self.space_or_default(v.space);
-                let ptr = Val::new(ExprKind::Cast(Box::new(as_u64(v.e))), Ty::Ptr { to: Box::new(Ty::U64), space }, span);
+                let ptr =
+                    Val::new(ExprKind::Cast(Box::new(as_u64(v.e))), Ty::Ptr { to: Box::new(Ty::U64), space }, span);
                 self.deref_val(ptr, span)
             }
             // `*args` is `args`, for old scripts.
@@ -136,7 +145,11 @@ impl<'a> Checker<'a> {
             ExprKind::Var(_) | ExprKind::MapGet { .. } => Space::Bpf,
             ExprKind::Field { .. } | ExprKind::Index { .. } | ExprKind::Deref(_) => self.space_or_default(v.space),
             _ => {
-                self.error("not-a-place", inner.span, "& wants a variable, a map element or a member: something that has an address");
+                self.error(
+                    "not-a-place",
+                    inner.span,
+                    "& wants a variable, a map element or a member: something that has an address",
+                );
                 return Val::error(span);
             }
         };
@@ -160,10 +173,14 @@ impl<'a> Checker<'a> {
         }
         let space = base.space;
         match &base.e.ty {
-            Ty::Tuple(_) => if let Some(n) = i.int() { self.tuple_field(base, n, span) } else {
-                self.error("tuple-index", index.span, "a member of a tuple is chosen at compile time");
-                Val::error(span)
-            },
+            Ty::Tuple(_) => {
+                if let Some(n) = i.int() {
+                    self.tuple_field(base, n, span)
+                } else {
+                    self.error("tuple-index", index.span, "a member of a tuple is chosen at compile time");
+                    Val::error(span)
+                }
+            }
             Ty::Array { elem, len } => {
                 if let Some(n) = i.int().filter(|n| *n < 0 || (*len > 0 && *n >= i128::from(*len))) {
                     self.error("out-of-bounds", index.span, format!("no element {n}: there are {len}, counted from 0"));
@@ -176,7 +193,8 @@ impl<'a> Checker<'a> {
             Ty::Ptr { to, .. } if **to != Ty::Void => {
                 let ty = base.e.ty.clone();
                 let space = self.pointer_space(&base);
-                let kind = ExprKind::PtrAdd { ptr: Box::new(base.e), count: Box::new(super::value::coerce(i.e, &Ty::I64)) };
+                let kind =
+                    ExprKind::PtrAdd { ptr: Box::new(base.e), count: Box::new(super::value::coerce(i.e, &Ty::I64)) };
                 let p = Val::new(kind, ty, span).with_space(space);
                 self.deref_val(p, span)
             }
@@ -237,7 +255,9 @@ impl<'a> Checker<'a> {
             (Ty::Ksym | Ty::Usym | Ty::Username | Ty::Time { .. }, Ty::Int { .. }) => simple(v, to),
             (Ty::Int { .. }, Ty::Username) => simple(v, to),
             (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Buf { .. }, Ty::Buf { .. }) => simple(v, to),
-            (Ty::Array { .. } | Ty::Str { .. } | Ty::Buf { .. } | Ty::Int { .. } | Ty::Bool, Ty::Array { .. }) => return self.cast_to_array(v, to, span),
+            (Ty::Array { .. } | Ty::Str { .. } | Ty::Buf { .. } | Ty::Int { .. } | Ty::Bool, Ty::Array { .. }) => {
+                return self.cast_to_array(v, to, span);
+            }
             (Ty::Array { elem, .. }, Ty::Str { .. }) if is_char(elem) => simple(v, to),
             (Ty::Array { .. }, t) if int_shape(t).is_some() => return self.cast_same_size(v, to, span),
             (Ty::Ptr { .. } | Ty::Int { .. }, Ty::Str { cap }) => {
@@ -246,7 +266,8 @@ impl<'a> Checker<'a> {
             }
             (f, t) if f == t => v,
             _ => {
-                let mut d = Diagnostic::error("bad-cast", span, format!("no cast from {} to {}", show(&from), show(&to)));
+                let mut d =
+                    Diagnostic::error("bad-cast", span, format!("no cast from {} to {}", show(&from), show(&to)));
                 match &to {
                     Ty::Struct(name) => d = d.write(format!("(struct {name} *)")),
                     Ty::Ptr { .. } if matches!(from, Ty::Str { .. } | Ty::Array { .. } | Ty::Struct(_)) => {
@@ -308,7 +329,9 @@ impl<'a> Checker<'a> {
 /// A pointer found in a place points into the same memory.
 pub(crate) fn in_space(ty: Ty, space: Space) -> Ty {
     match ty {
-        Ty::Ptr { to, .. } if space != Space::Unknown && space != Space::Ctx && space != Space::Bpf => Ty::Ptr { to, space },
+        Ty::Ptr { to, .. } if space != Space::Unknown && space != Space::Ctx && space != Space::Bpf => {
+            Ty::Ptr { to, space }
+        }
         other => other,
     }
 }

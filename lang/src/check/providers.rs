@@ -60,14 +60,33 @@ const NONE: ProviderRow = ProviderRow {
     doc: "",
 };
 
-const fn not_yet(name: &'static str, aliases: &'static [&'static str], shape: &'static str, doc: &'static str) -> ProviderRow {
+const fn not_yet(
+    name: &'static str,
+    aliases: &'static [&'static str],
+    shape: &'static str,
+    doc: &'static str,
+) -> ProviderRow {
     ProviderRow { name, aliases, shape, doc, segments: (0, usize::MAX), ..NONE }
 }
 
 /// All providers, in the order of the manual.
 pub static PROVIDERS: &[ProviderRow] = &[
-    ProviderRow { name: "begin", aliases: &["BEGIN"], kind: ProviderKind::Begin, shape: "begin", doc: "Once, before all other probes.", ..NONE },
-    ProviderRow { name: "end", aliases: &["END"], kind: ProviderKind::End, shape: "end", doc: "Once, when the script ends.", ..NONE },
+    ProviderRow {
+        name: "begin",
+        aliases: &["BEGIN"],
+        kind: ProviderKind::Begin,
+        shape: "begin",
+        doc: "Once, before all other probes.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "end",
+        aliases: &["END"],
+        kind: ProviderKind::End,
+        shape: "end",
+        doc: "Once, when the script ends.",
+        ..NONE
+    },
     ProviderRow {
         name: "interval",
         aliases: &["i"],

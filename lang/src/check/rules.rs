@@ -37,7 +37,8 @@ static TCPDUMP: &[&str] = &["syn", "ack", "fin", "rst", "push", "urg"];
 impl<'a> Checker<'a> {
     /// The current task is not the owner of a packet event.
     pub(crate) fn rule_task_in_softirq(&mut self, name: &str, span: Span) {
-        let told = span.file == self.task_told.file && span.start >= self.task_told.start && span.end <= self.task_told.end;
+        let told =
+            span.file == self.task_told.file && span.start >= self.task_told.start && span.end <= self.task_told.end;
         // CLOSE → SYN_SENT runs in the task that connects.
         if !TASK.contains(&name) || told || self.newstate == Some(TCP_SYN_SENT) {
             return;
@@ -63,7 +64,9 @@ impl<'a> Checker<'a> {
             A::Ident(_) => task(cond),
             _ => false,
         };
-        let Some(target) = self.probe.targets.iter().find(|t| hints::in_softirq(&t.name)).filter(|_| drops) else { return };
+        let Some(target) = self.probe.targets.iter().find(|t| hints::in_softirq(&t.name)).filter(|_| drops) else {
+            return;
+        };
         let d = Diagnostic::warning("task-in-softirq", cond.span, format!("this drops most events of {}", target.name))
             .note("it runs in softirq: the current task is whoever was interrupted, often nobody (pid 0), never the connection's owner")
             .write("no predicate: count them all");
@@ -84,8 +87,12 @@ impl<'a> Checker<'a> {
         if text.contains(&six) || text.contains("family") {
             return;
         }
-        let d = Diagnostic::warning("ipv4-only", e.span, format!("args.{} is IPv4's: on an IPv6 connection it is 0.0.0.0", name.text))
-            .write(format!("args.family == AF_INET ? ntop(args.{}) : ntop(args.{six})", name.text));
+        let d = Diagnostic::warning(
+            "ipv4-only",
+            e.span,
+            format!("args.{} is IPv4's: on an IPv6 connection it is 0.0.0.0", name.text),
+        )
+        .write(format!("args.family == AF_INET ? ntop(args.{}) : ntop(args.{six})", name.text));
         self.report_once(about, d);
     }
 
@@ -97,9 +104,13 @@ impl<'a> Checker<'a> {
             && TCPDUMP.contains(&r.as_str())
             && self.bound_expr(l).is_none();
         if hit {
-            let d = Diagnostic::error("tcpdump-words", span, format!("{l}-{r} is a word of tcpdump's filters, not of predicates"))
-                .write(format!("pcap:any /tcp.flags.{r}/ {{ … }}"))
-                .write("pcap:any:\"tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0\" { … }");
+            let d = Diagnostic::error(
+                "tcpdump-words",
+                span,
+                format!("{l}-{r} is a word of tcpdump's filters, not of predicates"),
+            )
+            .write(format!("pcap:any /tcp.flags.{r}/ {{ … }}"))
+            .write("pcap:any:\"tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0\" { … }");
             self.report(d);
         }
         hit
@@ -124,9 +135,13 @@ impl<'a> Checker<'a> {
         if !counts || info.resets {
             return;
         }
-        let d = Diagnostic::warning("never-resets", cond.span, format!("@{name} only grows: once it is {} {value} it stays so", symbol(*op)))
-            .write(format!("interval:10s {{ clear(@{name}); }} (then it counts per 10 s)"))
-            .note(format!("“{value} in 10 s” as one expression will be rate(@{name}, 10s) {} {value}", symbol(*op)));
+        let d = Diagnostic::warning(
+            "never-resets",
+            cond.span,
+            format!("@{name} only grows: once it is {} {value} it stays so", symbol(*op)),
+        )
+        .write(format!("interval:10s {{ clear(@{name}); }} (then it counts per 10 s)"))
+        .note(format!("“{value} in 10 s” as one expression will be rate(@{name}, 10s) {} {value}", symbol(*op)));
         self.report(d);
     }
 }

@@ -43,7 +43,16 @@ fn integers_that_share_a_name_grow() {
 
 #[test]
 fn joining_is_symmetric_and_settles() {
-    let all = [int(8, true), int(8, false), int(16, false), int(32, true), int(64, false), int(64, true), literal(5), literal(300)];
+    let all = [
+        int(8, true),
+        int(8, false),
+        int(16, false),
+        int(32, true),
+        int(64, false),
+        int(64, true),
+        literal(5),
+        literal(300),
+    ];
     for a in &all {
         for b in &all {
             assert_eq!(joined(a, b), joined(b, a), "{a:?} {b:?}");
@@ -90,7 +99,12 @@ fn structs_are_laid_out_as_c_does() {
 
 #[test]
 fn bit_fields_share_their_unit() {
-    let s = lay_out("s", false, vec![member("a", 32, Some(3)), member("b", 32, Some(5)), member("c", 32, Some(30)), member("d", 8, None)], &[]);
+    let s = lay_out(
+        "s",
+        false,
+        vec![member("a", 32, Some(3)), member("b", 32, Some(5)), member("c", 32, Some(30)), member("d", 8, None)],
+        &[],
+    );
     let at: Vec<_> = s.fields.iter().map(|f| (f.offset, f.bits)).collect();
     assert_eq!(at, vec![(0, Some((0, 3))), (0, Some((3, 5))), (4, Some((0, 30))), (8, None)]);
     assert_eq!(s.size, 12);

@@ -20,7 +20,13 @@ use crate::world::World;
 /// Types grow at most a few times each; scripts that need more rounds have not been seen.
 const MOST_ROUNDS: usize = 64;
 
-pub(crate) fn run(script: &Script, loaded: &Loaded, sources: &SourceMap, world: &dyn World, opts: &Options) -> (Program, Vec<Diagnostic>) {
+pub(crate) fn run(
+    script: &Script,
+    loaded: &Loaded,
+    sources: &SourceMap,
+    world: &dyn World,
+    opts: &Options,
+) -> (Program, Vec<Diagnostic>) {
     let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
     let items = Items::collect(&scripts, &loaded.defines);
     let mut c = Checker::new(&items, sources, world, opts);
@@ -124,9 +130,15 @@ impl<'a> Checker<'a> {
                     None => entries = self.const_int(&arg.value),
                 }
             }
-            if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) { self.map_info(map).max_entries = Some(n) } else {
-                let d = Diagnostic::error("bad-argument", decl.kind.span, "a map's declaration says how many elements it holds")
-                    .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
+            if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
+                self.map_info(map).max_entries = Some(n)
+            } else {
+                let d = Diagnostic::error(
+                    "bad-argument",
+                    decl.kind.span,
+                    "a map's declaration says how many elements it holds",
+                )
+                .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
                 self.report(d);
             }
             self.map_info(map).kind = Some(kind);
@@ -157,7 +169,11 @@ impl<'a> Checker<'a> {
         }
         let found: Vec<(String, Span)> = self.maps.untyped().map(|m| (m.name.clone(), m.span)).collect();
         for (name, span) in found {
-            self.error("untyped-map", span, format!("nothing says what @{name} holds: it is only copied to and from itself"));
+            self.error(
+                "untyped-map",
+                span,
+                format!("nothing says what @{name} holds: it is only copied to and from itself"),
+            );
         }
     }
 

@@ -235,7 +235,8 @@ impl<'a> Checker<'a> {
             && !fits(n, bits, signed)
         {
             let ty = show(&Ty::Int { bits, signed });
-            let d = Diagnostic::error("out-of-range", value.e.span, format!("{n} is not in the range of {ty}")).write(format!("({ty}){n}"));
+            let d = Diagnostic::error("out-of-range", value.e.span, format!("{n} is not in the range of {ty}"))
+                .write(format!("({ty}){n}"));
             self.report(d);
         }
         let ty = self.widen(var, &value.open(), span);
@@ -278,8 +279,7 @@ impl<'a> Checker<'a> {
 fn declared_takes(declared: &Ty, new: &Open, joined: &Open) -> bool {
     match (declared, &new.ty) {
         (Ty::Int { bits, .. }, Ty::Int { bits: new_bits, .. }) => new.flex == Flex::No || new_bits <= bits,
-        (Ty::Str { .. }, Ty::Str { .. }) |
-(Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
+        (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
         (Ty::Bool | Ty::Enum { .. }, _) => true,
         _ => joined.ty == *declared,
     }

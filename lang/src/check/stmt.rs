@@ -78,11 +78,11 @@ impl<'a> Checker<'a> {
     fn effect(&mut self, e: &'a ast::Expr, out: &mut Vec<hir::Stmt>) {
         self.dropped = true;
         let v = self.expr(e);
-        let from_macro = matches!(&e.kind, ast::ExprKind::Call { .. } | ast::ExprKind::Ident(_) | ast::ExprKind::Block(_));
+        let from_macro =
+            matches!(&e.kind, ast::ExprKind::Call { .. } | ast::ExprKind::Ident(_) | ast::ExprKind::Block(_));
         let wanted = !from_macro || is_question(&v.e.kind);
         if wanted && is_pure(&v.e.kind) && !matches!(v.e.ty, Ty::Void | Ty::Error) {
-            let d = Diagnostic::warning("unused-value", e.span, "this value is not used")
-                .write("_ = … (or nothing)");
+            let d = Diagnostic::warning("unused-value", e.span, "this value is not used").write("_ = … (or nothing)");
             self.report(d);
         }
         flatten(v.e, out);
@@ -108,7 +108,9 @@ impl<'a> Checker<'a> {
                 _ => {}
             }
         }
-        let value = if let Some(v) = value { v } else {
+        let value = if let Some(v) = value {
+            v
+        } else {
             // In a loop the variable starts anew each time.
             let ty = self.var_type(var).ty;
             int_shape(&ty)?;
@@ -129,7 +131,14 @@ impl<'a> Checker<'a> {
         v
     }
 
-    fn assign(&mut self, place: &'a ast::Expr, op: Option<BinOp>, value: &'a ast::Expr, span: Span, out: &mut Vec<hir::Stmt>) {
+    fn assign(
+        &mut self,
+        place: &'a ast::Expr,
+        op: Option<BinOp>,
+        value: &'a ast::Expr,
+        span: Span,
+        out: &mut Vec<hir::Stmt>,
+    ) {
         match &place.kind {
             ast::ExprKind::Var(name) => {
                 let v = match op {
@@ -228,8 +237,9 @@ impl<'a> Checker<'a> {
     fn agg_overwritten(&mut self, map: MapRef, name: &str, v: &Val, span: Span) {
         let info = self.map_info(map);
         let (map_name, first) = (info.name.clone(), info.span);
-        let mut d = Diagnostic::error("type-mismatch", span, format!("@{map_name} holds {name}(), this is {}", show(&v.e.ty)))
-            .other(first, format!("first used as {name}() here"));
+        let mut d =
+            Diagnostic::error("type-mismatch", span, format!("@{map_name} holds {name}(), this is {}", show(&v.e.ty)))
+                .other(first, format!("first used as {name}() here"));
         d = match v.int() {
             Some(0) => d.write(format!("clear(@{map_name}) or delete(@{map_name}, key)")),
             _ => d.note(format!("a map that counts is only written by {name}()")),
@@ -247,21 +257,30 @@ impl<'a> Checker<'a> {
     }
 
     /// `++` and `--` on a map, as a value. The statement form is made of it by [`flatten`].
-    pub(crate) fn step_map(&mut self, map: MapRef, key: Option<hir::Expr>, delta: i64, prefix: bool, span: Span) -> Val {
+    pub(crate) fn step_map(
+        &mut self,
+        map: MapRef,
+        key: Option<hir::Expr>,
+        delta: i64,
+        prefix: bool,
+        span: Span,
+    ) -> Val {
         let info = self.map_info(map);
         info.written = true;
         let known = info.value.clone();
         let Some(open) = known else { return Val::error(span) };
         let ty = match &open.ty {
             Ty::Ptr { .. } => open.ty.clone(),
-            other => if let Some((_, signed)) = int_shape(other) {
-                let wide = Ty::Int { bits: 64, signed: signed || delta < 0 };
-                self.widen_map(map, &Open { ty: wide, flex: Flex::No }, span)
-            } else {
-                let (what, name) = (show(other), self.map_info(map).name.clone());
-                self.error("type-mismatch", span, format!("@{name} holds {what}: it cannot be counted up or down"));
-                return Val::error(span);
-            },
+            other => {
+                if let Some((_, signed)) = int_shape(other) {
+                    let wide = Ty::Int { bits: 64, signed: signed || delta < 0 };
+                    self.widen_map(map, &Open { ty: wide, flex: Flex::No }, span)
+                } else {
+                    let (what, name) = (show(other), self.map_info(map).name.clone());
+                    self.error("type-mismatch", span, format!("@{name} holds {what}: it cannot be counted up or down"));
+                    return Val::error(span);
+                }
+            }
         };
         let delta = delta * self.step_size(&ty);
         Val::new(ExprKind::IncMap { map, key: key.map(Box::new), delta, prefix }, ty, span)
@@ -340,7 +359,11 @@ impl<'a> Checker<'a> {
             }
             _ => {
                 if !n.is_error() {
-                    self.error("bad-unroll", count.span, "unroll() wants a number from 1 to 100, known at compile time");
+                    self.error(
+                        "bad-unroll",
+                        count.span,
+                        "unroll() wants a number from 1 to 100, known at compile time",
+                    );
                 }
                 None
             }

@@ -38,7 +38,11 @@ impl StreamTable {
             .iter()
             .map(|s| StreamDef {
                 name: s.name.clone(),
-                fields: s.fields.iter().map(|(n, o)| (n.clone(), if o.ty == Ty::Error { Ty::I64 } else { o.ty.clone() })).collect(),
+                fields: s
+                    .fields
+                    .iter()
+                    .map(|(n, o)| (n.clone(), if o.ty == Ty::Error { Ty::I64 } else { o.ty.clone() }))
+                    .collect(),
                 span: s.span,
             })
             .collect()
@@ -83,8 +87,12 @@ impl<'a> Checker<'a> {
             let (_, v) = values.iter().find(|(n, _)| n.text == name)?;
             let Some(joined) = join(&old, &v.open()) else {
                 let first = self.streams.get(at).span;
-                let d = Diagnostic::error("type-mismatch", v.e.span, format!("{}.{name} is {}, this is {}", stream.text, show(&old.ty), show(&v.e.ty)))
-                    .other(first, "first emitted here");
+                let d = Diagnostic::error(
+                    "type-mismatch",
+                    v.e.span,
+                    format!("{}.{name} is {}, this is {}", stream.text, show(&old.ty), show(&v.e.ty)),
+                )
+                .other(first, "first emitted here");
                 self.report(d);
                 return None;
             };
@@ -113,8 +121,9 @@ impl<'a> Checker<'a> {
             return Val::error(v.e.span);
         }
         if name.text == "conn" && v.e.ty != Ty::Conn {
-            let d = Diagnostic::error("bad-field", v.e.span, format!("conn is a connection, this is {}", show(&v.e.ty)))
-                .write("conn=conn(sk) in the kernel, conn=tcp.conn for packets");
+            let d =
+                Diagnostic::error("bad-field", v.e.span, format!("conn is a connection, this is {}", show(&v.e.ty)))
+                    .write("conn=conn(sk) in the kernel, conn=tcp.conn for packets");
             self.report(d);
             return Val::error(v.e.span);
         }
@@ -139,8 +148,9 @@ impl<'a> Checker<'a> {
         if missing.is_empty() && extra.is_empty() {
             return Some(());
         }
-        let mut d = Diagnostic::error("stream-fields", span, format!("all emits of {} must have the same fields", info.name))
-            .other(info.span, format!("first emitted here, with {}", has.join(", ")));
+        let mut d =
+            Diagnostic::error("stream-fields", span, format!("all emits of {} must have the same fields", info.name))
+                .other(info.span, format!("first emitted here, with {}", has.join(", ")));
         if !missing.is_empty() {
             d = d.note(format!("missing here: {}", missing.join(", ")));
         }
@@ -179,7 +189,13 @@ impl<'a> Checker<'a> {
     }
 
     /// A field of the anchor or of a leg's record.
-    pub(crate) fn record_field(&mut self, stream: &str, path: &[Part<'a>], span: Span, make: impl FnOnce(String) -> ExprKind) -> Val {
+    pub(crate) fn record_field(
+        &mut self,
+        stream: &str,
+        path: &[Part<'a>],
+        span: Span,
+        make: impl FnOnce(String) -> ExprKind,
+    ) -> Val {
         let Some(at) = self.streams.find(stream) else { return Val::error(span) };
         let Some((field, ty, used)) = self.stream_field(at, path) else {
             if let Some(ident) = path.first().and_then(|p| p.ident) {

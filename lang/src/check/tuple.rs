@@ -89,11 +89,9 @@ impl<'a> Checker<'a> {
     pub(crate) fn members_equal(&mut self, left: &Val, right: &Val, equal: bool, span: Span) -> Val {
         let pairs: Option<Vec<(usize, usize)>> = match (&left.e.ty, &right.e.ty) {
             (Ty::Tuple(a), Ty::Tuple(b)) if a.len() == b.len() => Some((0..a.len()).map(|i| (i, i)).collect()),
-            (Ty::Record(a), Ty::Record(b)) if a.len() == b.len() => a
-                .iter()
-                .enumerate()
-                .map(|(i, (n, _))| b.iter().position(|(m, _)| m == n).map(|j| (i, j)))
-                .collect(),
+            (Ty::Record(a), Ty::Record(b)) if a.len() == b.len() => {
+                a.iter().enumerate().map(|(i, (n, _))| b.iter().position(|(m, _)| m == n).map(|j| (i, j))).collect()
+            }
             _ => None,
         };
         let Some(pairs) = pairs else {
@@ -103,7 +101,8 @@ impl<'a> Checker<'a> {
         };
         let mut all: Option<Expr> = None;
         for (i, j) in pairs {
-            let (l, r) = (self.tuple_field(left.clone(), i as i128, span), self.tuple_field(right.clone(), j as i128, span));
+            let (l, r) =
+                (self.tuple_field(left.clone(), i as i128, span), self.tuple_field(right.clone(), j as i128, span));
             let op = if equal { BinOp::Eq } else { BinOp::Ne };
             let same = self.compare(op, l, r, span);
             if same.is_error() {

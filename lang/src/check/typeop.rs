@@ -23,7 +23,11 @@ impl<'a> Checker<'a> {
             }
             TypeOp::Offsetof => self.offset_of(operand, path, span),
             TypeOp::Typeof => {
-                self.error("type-as-value", span, "a type is not a value: typeof() goes into casts, sizeof() or declarations");
+                self.error(
+                    "type-as-value",
+                    span,
+                    "a type is not a value: typeof() goes into casts, sizeof() or declarations",
+                );
                 Val::error(span)
             }
             TypeOp::Typeinfo => {

@@ -50,11 +50,8 @@ pub(crate) fn literal_type(value: i128) -> Ty {
 
 /// Whether a value is in an integer type's range.
 pub(crate) fn fits(value: i128, bits: u8, signed: bool) -> bool {
-    let (low, high) = if signed {
-        (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1)
-    } else {
-        (0, (1i128 << bits) - 1)
-    };
+    let (low, high) =
+        if signed { (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1) } else { (0, (1i128 << bits) - 1) };
     (low..=high).contains(&value)
 }
 
@@ -100,7 +97,9 @@ pub(crate) fn join(a: &Open, b: &Open) -> Option<Open> {
         // A literal 0 is the null pointer.
         (Ty::Ptr { .. }, Ty::Int { .. }) if a.flex == Flex::No && b.flex == Flex::Yes => Some(a.clone()),
         (Ty::Int { .. }, Ty::Ptr { .. }) if a.flex == Flex::Yes => Some(b.clone()),
-        (Ty::Tuple(x), Ty::Tuple(y)) => join_members(x, &a.flex, y, &b.flex).map(|(m, f)| Open { ty: Ty::Tuple(m), flex: f }),
+        (Ty::Tuple(x), Ty::Tuple(y)) => {
+            join_members(x, &a.flex, y, &b.flex).map(|(m, f)| Open { ty: Ty::Tuple(m), flex: f })
+        }
         (Ty::Record(x), Ty::Record(y)) => join_records(x, &a.flex, y, &b.flex),
         (x, y) if x == y => Some(Open::firm(x.clone())),
         _ => None,

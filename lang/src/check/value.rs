@@ -114,9 +114,7 @@ pub(crate) fn coerce(e: Expr, to: &Ty) -> Expr {
         (ExprKind::Record(items), Ty::Record(types)) => {
             let items = types
                 .iter()
-                .filter_map(|(n, t)| {
-                    items.iter().find(|(m, _)| m == n).map(|(_, e)| (n.clone(), coerce(e.clone(), t)))
-                })
+                .filter_map(|(n, t)| items.iter().find(|(m, _)| m == n).map(|(_, e)| (n.clone(), coerce(e.clone(), t))))
                 .collect();
             Expr { kind: ExprKind::Record(items), ty: to.clone(), span }
         }

@@ -44,9 +44,11 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
             block(body, f);
         }
         StmtKind::Break | StmtKind::Continue | StmtKind::Import(_) => {}
-        StmtKind::Emit { fields, .. } => for (_, e) in fields {
+        StmtKind::Emit { fields, .. } => {
+            for (_, e) in fields {
                 expr(e, f);
-            },
+            }
+        }
     }
 }
 
@@ -54,9 +56,11 @@ fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
 pub(crate) fn expr<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a Expr)) {
     f(e);
     match &e.kind {
-        ExprKind::Map { key, .. } => for k in key.iter().flatten() {
+        ExprKind::Map { key, .. } => {
+            for k in key.iter().flatten() {
                 expr(k, f);
-            },
+            }
+        }
         ExprKind::Unary { expr: inner, .. }
         | ExprKind::IncDec { expr: inner, .. }
         | ExprKind::Cast { expr: inner, .. }
@@ -80,12 +84,16 @@ pub(crate) fn expr<'a>(e: &'a Expr, f: &mut dyn FnMut(&'a Expr)) {
             }
         }
         ExprKind::TypeOp { operand: TypeOperand::Expr(inner), .. } => expr(inner, f),
-        ExprKind::Tuple(items) => for i in items {
+        ExprKind::Tuple(items) => {
+            for i in items {
                 expr(i, f);
-            },
-        ExprKind::Record(items) => for (_, i) in items {
+            }
+        }
+        ExprKind::Record(items) => {
+            for (_, i) in items {
                 expr(i, f);
-            },
+            }
+        }
         ExprKind::If(parts) => {
             expr(&parts.cond, f);
             block(&parts.then, f);

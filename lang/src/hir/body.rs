@@ -20,43 +20,103 @@ pub struct Stmt {
 pub enum StmtKind {
     /// Evaluated for its effect.
     Expr(Expr),
-    SetVar { var: VarRef, value: Expr },
+    SetVar {
+        var: VarRef,
+        value: Expr,
+    },
     /// Plain value into a map; compound assignment has been expanded (`@x += 1` is `@x = @x + 1`).
-    SetMap { map: MapRef, key: Option<Expr>, value: Expr },
+    SetMap {
+        map: MapRef,
+        key: Option<Expr>,
+        value: Expr,
+    },
     /// `@m[k] = count()` and the like: `arg` is what is counted or summed.
-    Aggregate { map: MapRef, key: Option<Expr>, arg: Option<Expr> },
+    Aggregate {
+        map: MapRef,
+        key: Option<Expr>,
+        arg: Option<Expr>,
+    },
     /// `@x++` and `@x--` as statements: one atomic add
-    AddMap { map: MapRef, key: Option<Expr>, delta: i64 },
-    DeleteMap { map: MapRef, key: Option<Expr> },
-    If { cond: Expr, then: Block, otherwise: Option<Block> },
-    While { cond: Expr, body: Block },
-    ForRange { var: VarRef, from: Expr, to: Expr, body: Block },
-    ForMap { var: VarRef, map: MapRef, body: Block },
-    Unroll { count: u32, body: Block },
+    AddMap {
+        map: MapRef,
+        key: Option<Expr>,
+        delta: i64,
+    },
+    DeleteMap {
+        map: MapRef,
+        key: Option<Expr>,
+    },
+    If {
+        cond: Expr,
+        then: Block,
+        otherwise: Option<Block>,
+    },
+    While {
+        cond: Expr,
+        body: Block,
+    },
+    ForRange {
+        var: VarRef,
+        from: Expr,
+        to: Expr,
+        body: Block,
+    },
+    ForMap {
+        var: VarRef,
+        map: MapRef,
+        body: Block,
+    },
+    Unroll {
+        count: u32,
+        body: Block,
+    },
     Break,
     Continue,
     Return,
     /// printf and every other asynchronous action.
-    Action { action: Action, args: Vec<Expr> },
-    Emit { stream: StreamRef, fields: Vec<Expr> },
+    Action {
+        action: Action,
+        args: Vec<Expr>,
+    },
+    Emit {
+        stream: StreamRef,
+        fields: Vec<Expr>,
+    },
 }
 
 /// Asynchronous actions: a record is sent, user space acts.
 #[derive(Clone, Debug)]
 pub enum Action {
     Printf(Format),
-    Log { level: LogLevel, format: Format },
+    Log {
+        level: LogLevel,
+        format: Format,
+    },
     /// `print(e)`
     PrintValue,
     /// `print(@m[k])`: args are [key, value]
-    PrintMapValue { map: MapRef },
-    PrintMap { map: MapRef, top: u32, div: u32 },
-    Clear { map: MapRef },
-    Zero { map: MapRef },
-    Time { fmt: String },
+    PrintMapValue {
+        map: MapRef,
+    },
+    PrintMap {
+        map: MapRef,
+        top: u32,
+        div: u32,
+    },
+    Clear {
+        map: MapRef,
+    },
+    Zero {
+        map: MapRef,
+    },
+    Time {
+        fmt: String,
+    },
     /// One argument: the code.
     Exit,
-    Join { separator: String },
+    Join {
+        separator: String,
+    },
     Cat(Format),
     System(Format),
 }
@@ -108,66 +168,143 @@ pub enum ExprKind {
     Str(String),
     Var(VarRef),
     /// Value of a map (missing: 0 or ""); reading an aggregate reads all CPUs.
-    MapGet { map: MapRef, key: Option<Box<Expr>> },
-    HasKey { map: MapRef, key: Box<Expr> },
+    MapGet {
+        map: MapRef,
+        key: Option<Box<Expr>>,
+    },
+    HasKey {
+        map: MapRef,
+        key: Box<Expr>,
+    },
     MapLen(MapRef),
     /// Operands have been converted to a common type; the result's type is `ty`.
-    Unary { op: UnOp, expr: Box<Expr> },
-    Binary { op: BinOp, left: Box<Expr>, right: Box<Expr> },
+    Unary {
+        op: UnOp,
+        expr: Box<Expr>,
+    },
+    Binary {
+        op: BinOp,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Short-circuit.
-    Logical { and: bool, left: Box<Expr>, right: Box<Expr> },
+    Logical {
+        and: bool,
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Strings or byte sequences: equal (or not) over at most `len` bytes.
-    StrEq { left: Box<Expr>, right: Box<Expr>, len: u32, equal: bool },
-    Cond { cond: Box<Expr>, then: Box<Expr>, otherwise: Box<Expr> },
+    StrEq {
+        left: Box<Expr>,
+        right: Box<Expr>,
+        len: u32,
+        equal: bool,
+    },
+    Cond {
+        cond: Box<Expr>,
+        then: Box<Expr>,
+        otherwise: Box<Expr>,
+    },
     /// `a ?? b`
-    Coalesce { left: Box<Expr>, right: Box<Expr> },
+    Coalesce {
+        left: Box<Expr>,
+        right: Box<Expr>,
+    },
     /// Integer conversion (truncate or extend by the *source's* signedness), pointer ↔ integer, reinterpretation.
     Cast(Box<Expr>),
     /// Member of a struct lvalue at a byte offset. `base` has type Struct (by address) – reads through pointers are
     /// `Field(Deref(p))`.
-    Field { base: Box<Expr>, name: String, offset: u32, bits: Option<(u8, u8)> },
+    Field {
+        base: Box<Expr>,
+        name: String,
+        offset: u32,
+        bits: Option<(u8, u8)>,
+    },
     /// `*p`; of a struct type: the place, not a copy.
     Deref(Box<Expr>),
     /// Element of an array place.
-    Index { base: Box<Expr>, index: Box<Expr> },
+    Index {
+        base: Box<Expr>,
+        index: Box<Expr>,
+    },
     /// p + n, scaled by the size of the pointee
-    PtrAdd { ptr: Box<Expr>, count: Box<Expr> },
-    TupleField { base: Box<Expr>, index: u32 },
+    PtrAdd {
+        ptr: Box<Expr>,
+        count: Box<Expr>,
+    },
+    TupleField {
+        base: Box<Expr>,
+        index: u32,
+    },
     AddrOf(Box<Expr>),
     Tuple(Vec<Expr>),
     Record(Vec<(String, Expr)>),
     /// A builtin value or function: row index into `builtins::TABLE`, evaluated arguments.
-    Call { func: Func, args: Vec<Expr> },
+    Call {
+        func: Func,
+        args: Vec<Expr>,
+    },
     /// `args.f` of a tracepoint: offset in the record.
-    TraceArg { field: String, offset: u32, data_loc: bool },
+    TraceArg {
+        field: String,
+        offset: u32,
+        data_loc: bool,
+    },
     /// `argN` or `args.name` of kprobe and uprobe (by the calling convention), raw tracepoint argument N.
     Arg(u32),
     Retval,
     /// `reg("ip")`: offset in pt_regs
-    Reg { offset: u32 },
+    Reg {
+        offset: u32,
+    },
     /// `ip.src`: row of weftrace_artifact's packet field table, by name
     Packet(String),
     /// `http.header["name"]`, name in lower case
-    Header { headers: Box<Expr>, name: String },
+    Header {
+        headers: Box<Expr>,
+        name: String,
+    },
     /// Inside joins: field of the anchor's record.
-    Anchor { field: String },
+    Anchor {
+        field: String,
+    },
     /// Inside joins: a leg's value.
-    LegValue { leg: u32 },
+    LegValue {
+        leg: u32,
+    },
     /// Inside `join:NAME:orphan:LEG`: field of the leg's record.
-    LegField { leg: u32, field: String },
+    LegField {
+        leg: u32,
+        field: String,
+    },
     /// total, id, verdict, app, begin, end, status, text of the join result
     JoinPart(JoinPart),
     /// Statement-expressions: `{ …; e }`, `if` as an expression, `$x++` (value before or after).
     Block(Box<Block>),
     /// `$x++`, `--$x` …
-    IncVar { var: VarRef, delta: i64, prefix: bool },
+    IncVar {
+        var: VarRef,
+        delta: i64,
+        prefix: bool,
+    },
     /// Constant bytes of an array of uint8 (`pton("10.0.0.1")`: network order).
     Bytes(Vec<u8>),
     /// `ip.src == 10.0.0.0/8`: whether an address (type Inet) lies in a network (or not, if `!equal`). `family` is AF_INET = 2
     /// or AF_INET6 = 10; `net` in network order, IPv4 in the first four bytes; a whole address has prefix 32 or 128.
-    NetMatch { addr: Box<Expr>, family: u16, net: [u8; 16], prefix: u8, equal: bool },
+    NetMatch {
+        addr: Box<Expr>,
+        family: u16,
+        net: [u8; 16],
+        prefix: u8,
+        equal: bool,
+    },
     /// `@x++` used as a value
-    IncMap { map: MapRef, key: Option<Box<Expr>>, delta: i64, prefix: bool },
+    IncMap {
+        map: MapRef,
+        key: Option<Box<Expr>>,
+        delta: i64,
+        prefix: bool,
+    },
 }
 
 /// Builtin values and functions that lower to code (not asynchronous actions). Names, signatures, where valid, docs: `builtins::TABLE`.

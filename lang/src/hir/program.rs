@@ -150,16 +150,45 @@ pub struct Target {
 pub enum Provider {
     Begin,
     End,
-    Interval { ns: u64 },
-    Profile { rate: Rate },
-    Tracepoint { category: String, event: String },
-    RawTracepoint { event: String },
-    Kprobe { function: String, module: Option<String>, offset: u64, ret: bool },
+    Interval {
+        ns: u64,
+    },
+    Profile {
+        rate: Rate,
+    },
+    Tracepoint {
+        category: String,
+        event: String,
+    },
+    RawTracepoint {
+        event: String,
+    },
+    Kprobe {
+        function: String,
+        module: Option<String>,
+        offset: u64,
+        ret: bool,
+    },
     /// `offset` in the file.
-    Uprobe { path: String, symbol: String, offset: u64, ret: bool, pid: Option<u32> },
-    Pcap { interface: String, filter: Option<(String, Span)> },
-    Join { join: JoinRef, on: JoinEvent },
-    Signal { number: i32, name: String },
+    Uprobe {
+        path: String,
+        symbol: String,
+        offset: u64,
+        ret: bool,
+        pid: Option<u32>,
+    },
+    Pcap {
+        interface: String,
+        filter: Option<(String, Span)>,
+    },
+    Join {
+        join: JoinRef,
+        on: JoinEvent,
+    },
+    Signal {
+        number: i32,
+        name: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

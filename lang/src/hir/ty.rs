@@ -21,25 +21,50 @@ pub enum Ty {
     Void,
     Bool,
     /// bits: 8, 16, 32, 64
-    Int { bits: u8, signed: bool },
-    Enum { name: String, bits: u8, signed: bool },
+    Int {
+        bits: u8,
+        signed: bool,
+    },
+    Enum {
+        name: String,
+        bits: u8,
+        signed: bool,
+    },
     /// NUL-terminated, `cap` bytes with the NUL.
-    Str { cap: u32 },
-    Buf { cap: u32 },
-    Ptr { to: Box<Ty>, space: Space },
+    Str {
+        cap: u32,
+    },
+    Buf {
+        cap: u32,
+    },
+    Ptr {
+        to: Box<Ty>,
+        space: Space,
+    },
     /// By name; layout from [`Program::structs`].
     Struct(String),
-    Array { elem: Box<Ty>, len: u32 },
+    Array {
+        elem: Box<Ty>,
+        len: u32,
+    },
     Tuple(Vec<Ty>),
     Record(Vec<(String, Ty)>),
     Ksym,
     Usym,
-    KStack { mode: StackMode, limit: u32 },
-    UStack { mode: StackMode, limit: u32 },
+    KStack {
+        mode: StackMode,
+        limit: u32,
+    },
+    UStack {
+        mode: StackMode,
+        limit: u32,
+    },
     Inet,
     Mac,
     /// strftime
-    Time { fmt: String },
+    Time {
+        fmt: String,
+    },
     Username,
     Conn,
     Headers,
@@ -63,10 +88,18 @@ impl Ty {
 
     /// Held in a 64-bit register (rather than in memory by address).
     pub fn is_scalar(&self) -> bool {
-        matches!(self, Self::Bool | Self::Int { .. } | Self::Enum { .. } | Self::Ptr { .. } | Self::Ksym | Self::Time { .. } | Self::Username)
+        matches!(
+            self,
+            Self::Bool
+                | Self::Int { .. }
+                | Self::Enum { .. }
+                | Self::Ptr { .. }
+                | Self::Ksym
+                | Self::Time { .. }
+                | Self::Username
+        )
     }
 }
-
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StackMode {

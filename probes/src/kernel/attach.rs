@@ -111,7 +111,8 @@ fn tracepoint_btf(program: BorrowedFd<'_>, event: &str, options: &AttachOptions<
     } else {
         sys::link_create(program, LinkTarget::Tracing, AttachType::BPF_TRACE_RAW_TP, options.cookie)
     };
-    let fd = opened.map_err(|e| cookie_or(e, options, &what).unwrap_or_else(|| Errno::new(what, e, options.host).link()))?;
+    let fd =
+        opened.map_err(|e| cookie_or(e, options, &what).unwrap_or_else(|| Errno::new(what, e, options.host).link()))?;
     Ok(Link { fds: vec![fd] })
 }
 

@@ -70,9 +70,11 @@ impl CapSet {
 pub fn for_program(prog_type: ProgType) -> &'static [Capability] {
     match prog_type {
         ProgType::SocketFilter => &[Capability::Bpf],
-        ProgType::Kprobe | ProgType::Tracepoint | ProgType::RawTracepoint | ProgType::PerfEvent | ProgType::TracingRawTp => {
-            &[Capability::Bpf, Capability::Perfmon]
-        }
+        ProgType::Kprobe
+        | ProgType::Tracepoint
+        | ProgType::RawTracepoint
+        | ProgType::PerfEvent
+        | ProgType::TracingRawTp => &[Capability::Bpf, Capability::Perfmon],
     }
 }
 

@@ -2,7 +2,10 @@
 
 use super::caps::{CapSet, Capability};
 use super::host::{Host, Pmu};
-use super::sys::{self, AttachType, LinkTarget, MapFd, MapParams, PerfEvent, Period, ProgParams, SyscallError, bpf_map_type, bpf_prog_type};
+use super::sys::{
+    self, AttachType, LinkTarget, MapFd, MapParams, PerfEvent, Period, ProgParams, SyscallError, bpf_map_type,
+    bpf_prog_type,
+};
 use crate::symbols::elf;
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,7 +18,10 @@ pub enum Readiness {
     /// The kernel hasn't got it, and why we think so.
     Unsupported(String),
     /// The kernel would not let us. `capability` None: we have what is needed, and it refuses all the same.
-    NotPermitted { capability: Option<Capability>, why: String },
+    NotPermitted {
+        capability: Option<Capability>,
+        why: String,
+    },
     CouldNotTell(String),
 }
 
@@ -54,7 +60,11 @@ pub fn try_feature(feature: Feature, host: &Host) -> Readiness {
         Feature::Fentry => fentry(host),
         Feature::Uprobe => uprobe(host),
         Feature::UprobeMulti => uprobe_multi(host),
-        Feature::PerfEvent => judge(&sys::perf_event_open(&PerfEvent::CpuClock(Period::Ns(1_000_000_000)), -1, first_cpu(host)), host, TRACING),
+        Feature::PerfEvent => judge(
+            &sys::perf_event_open(&PerfEvent::CpuClock(Period::Ns(1_000_000_000)), -1, first_cpu(host)),
+            host,
+            TRACING,
+        ),
         Feature::PacketSocket => judge(&sys::packet_socket(), host, &[Capability::NetRaw]),
         Feature::Ringbuf => ringbuf(host),
         Feature::BpfLoop => helper(host, 181),
@@ -100,10 +110,17 @@ fn first_cpu(host: &Host) -> i32 {
 /// A failure → what it says about the feature.
 fn refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness {
     match error.errno {
-        libc::EPERM | libc::EACCES => Readiness::NotPermitted { capability: lacks(host.caps(), needed), why: error.to_string() },
-        libc::EINVAL | libc::ENOSYS | libc::EOPNOTSUPP | libc::ENOENT | libc::ENODEV | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | 524 => {
-            Readiness::Unsupported(error.to_string())
+        libc::EPERM | libc::EACCES => {
+            Readiness::NotPermitted { capability: lacks(host.caps(), needed), why: error.to_string() }
         }
+        libc::EINVAL
+        | libc::ENOSYS
+        | libc::EOPNOTSUPP
+        | libc::ENOENT
+        | libc::ENODEV
+        | libc::EPROTONOSUPPORT
+        | libc::EAFNOSUPPORT
+        | 524 => Readiness::Unsupported(error.to_string()),
         _ => Readiness::CouldNotTell(error.to_string()),
     }
 }
@@ -155,7 +172,8 @@ fn tracepoint(host: &Host) -> Readiness {
     };
     let params = ProgParams::new(bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, "try", &NOTHING);
     done(loaded(&params, host).and_then(|prog| {
-        let linked = sys::link_create(prog.as_fd(), LinkTarget::Perf(event.as_fd()), AttachType::BPF_PERF_EVENT, 0).map(drop);
+        let linked =
+            sys::link_create(prog.as_fd(), LinkTarget::Perf(event.as_fd()), AttachType::BPF_PERF_EVENT, 0).map(drop);
         linked.or_else(|_| sys::perf_set_bpf(event.as_fd(), prog.as_fd())).map_err(|e| refused(e, host, TRACING))
     }))
 }
@@ -163,7 +181,9 @@ fn tracepoint(host: &Host) -> Readiness {
 fn from_tracefs(error: &super::tracefs::TracefsError) -> Readiness {
     use super::tracefs::TracefsError as E;
     match error {
-        E::NotPermitted(_) => Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() },
+        E::NotPermitted(_) => {
+            Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() }
+        }
         E::NoSuchEvent(_) => Readiness::Unsupported(error.to_string()),
         E::NotMounted | E::Io(..) | E::Format(..) => Readiness::CouldNotTell(error.to_string()),
     }
@@ -171,9 +191,11 @@ fn from_tracefs(error: &super::tracefs::TracefsError) -> Readiness {
 
 fn raw_tracepoint(host: &Host) -> Readiness {
     let name = CString::new(EVENT).unwrap_or_default();
-    done(loaded(&ProgParams::new(RAW, "try", &NOTHING), host).and_then(|prog| {
-        sys::raw_tracepoint_open(Some(&name), prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))
-    }))
+    done(
+        loaded(&ProgParams::new(RAW, "try", &NOTHING), host).and_then(|prog| {
+            sys::raw_tracepoint_open(Some(&name), prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))
+        }),
+    )
 }
 
 /// A tracing program at a raw tracepoint by type.
@@ -192,15 +214,18 @@ fn from_btf(error: &super::btf::BtfError) -> Readiness {
     use super::btf::BtfError as E;
     match error {
         E::Missing(_) => Readiness::Unsupported(error.to_string()),
-        E::NotPermitted(_) => Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() },
+        E::NotPermitted(_) => {
+            Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() }
+        }
         E::Io(..) | E::Malformed(_) => Readiness::CouldNotTell(error.to_string()),
     }
 }
 
 fn tracepoint_btf(host: &Host) -> Readiness {
-    done(typed(host, EVENT, &NOTHING).and_then(|prog| {
-        sys::raw_tracepoint_open(None, prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))
-    }))
+    done(
+        typed(host, EVENT, &NOTHING)
+            .and_then(|prog| sys::raw_tracepoint_open(None, prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))),
+    )
 }
 
 /// r1 = the tracepoint's struct sock *; bpf_get_socket_cookie(r1)
@@ -238,9 +263,10 @@ fn fentry(host: &Host) -> Readiness {
     let mut params = ProgParams::new(TRACE, "try", &NOTHING);
     params.expected_attach_type = Some(AttachType::BPF_TRACE_FENTRY);
     params.attach_btf_id = id;
-    done(loaded(&params, host).and_then(|prog| {
-        sys::raw_tracepoint_open(None, prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))
-    }))
+    done(
+        loaded(&params, host)
+            .and_then(|prog| sys::raw_tracepoint_open(None, prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))),
+    )
 }
 
 /// The entry point of this very program: it has run once and won't again.
@@ -271,7 +297,8 @@ fn uprobe_multi(host: &Host) -> Readiness {
     params.expected_attach_type = Some(AttachType::BPF_TRACE_UPROBE_MULTI);
     done(loaded(&params, host).and_then(|prog| {
         let target = LinkTarget::UprobeMulti { path: &path, offsets: &[offset], pid: std::process::id() };
-        sys::link_create(prog.as_fd(), target, AttachType::BPF_TRACE_UPROBE_MULTI, 0).map_err(|e| refused(e, host, TRACING))
+        sys::link_create(prog.as_fd(), target, AttachType::BPF_TRACE_UPROBE_MULTI, 0)
+            .map_err(|e| refused(e, host, TRACING))
     }))
 }
 

@@ -11,7 +11,9 @@ pub enum MapError {
     NotPermitted { name: String, capability: Option<Capability> },
     #[error("{name}: no memory for {entries} entries of {bytes} bytes each")]
     NoMemory { name: String, entries: u32, bytes: u64 },
-    #[error("{name}: this kernel has no maps of the kind {kind:?}, or not with {entries} entries of {bytes} bytes: {source}")]
+    #[error(
+        "{name}: this kernel has no maps of the kind {kind:?}, or not with {entries} entries of {bytes} bytes: {source}"
+    )]
     NotSupported { name: String, kind: Kind, entries: u32, bytes: u64, source: SyscallError },
     #[error("{name}: {}", errno_text(source.errno))]
     Failed { name: String, source: SyscallError },

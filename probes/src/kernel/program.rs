@@ -113,7 +113,12 @@ fn not_permitted(image: &ProgramImage, host: &Host) -> LoadError {
 }
 
 /// Loads again with a log, made larger until it fits.
-fn with_log(image: &ProgramImage, params: &ProgParams<'_>, first: SyscallError, from: &Sources<'_>) -> Result<OwnedFd, LoadError> {
+fn with_log(
+    image: &ProgramImage,
+    params: &ProgParams<'_>,
+    first: SyscallError,
+    from: &Sources<'_>,
+) -> Result<OwnedFd, LoadError> {
     /// UINT_MAX >> 8 is the most that all kernels take.
     const MAX: usize = 16 << 20;
     let mut size = 64 << 10;
@@ -142,7 +147,9 @@ fn without_log(image: &ProgramImage, error: SyscallError, host: &Host) -> LoadEr
     let program = image.name.clone();
     match error.errno {
         libc::EPERM | libc::EACCES => not_permitted(image, host),
-        libc::EINVAL => LoadError::NotSupported { program, what: format!("programs of the type {}", type_name(image.prog_type)) },
+        libc::EINVAL => {
+            LoadError::NotSupported { program, what: format!("programs of the type {}", type_name(image.prog_type)) }
+        }
         libc::E2BIG => LoadError::NotSupported {
             program,
             what: format!("room for a program of {} instructions", image.insns.len()),

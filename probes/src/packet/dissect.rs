@@ -100,7 +100,9 @@ impl Dissector {
         let proto = loop {
             match step {
                 Some(Step::Next(Layer::Reassembled(proto))) => break proto,
-                Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments)),
+                Some(Step::Next(layer)) if budget > 0 => {
+                    step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments))
+                }
                 end => return found(end, at),
             }
             budget -= 1;

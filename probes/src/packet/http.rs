@@ -78,4 +78,3 @@ pub(crate) fn repeated(payload: &[u8], engine: &mut HttpEngine) {
         engine.present_message(message);
     }
 }
-

@@ -1,6 +1,6 @@
 //! From raw packets to views: dissection, flows, analysis, HTTP; as much of it as the script's fields need.
 
-use super::dissect::{ACK, Dissector, FIN, Fragments, Found, RST, SYN, Transport};
+use super::dissect::{ACK, Dissector, FIN, Found, Fragments, RST, SYN, Transport};
 use super::flow::{Flow, Flows, Place};
 use super::http::{self, HttpEngine, HttpFlow, HttpLimits, Sniff, TcpPacket};
 use super::raw::RawPacket;
@@ -183,7 +183,8 @@ impl Pipeline {
     pub fn finish(&mut self, view: &mut PacketView) -> bool {
         loop {
             if let Some((layers, http)) = self.http.next_part() {
-                view.layers = view.layers & (layer::TCP | layer::FLOW | layer::BOOT_TIME | layer::IP | layer::IPV6) | layers;
+                view.layers =
+                    view.layers & (layer::TCP | layer::FLOW | layer::BOOT_TIME | layer::IP | layer::IPV6) | layers;
                 view.http = http;
                 return true;
             }
@@ -238,7 +239,14 @@ fn tcp(flows: &mut Flows, engine: &mut HttpEngine, needs: u32, payload: &[u8], l
     }
 }
 
-fn follow_http(flow: &mut Flow, engine: &mut HttpEngine, place: Place, payload: &[u8], data_before: bool, view: &PacketView) {
+fn follow_http(
+    flow: &mut Flow,
+    engine: &mut HttpEngine,
+    place: Place,
+    payload: &[u8],
+    data_before: bool,
+    view: &PacketView,
+) {
     if flow.http_over {
         return;
     }

@@ -63,7 +63,10 @@ impl Layout {
 
     /// Offset in the file → address.
     pub fn to_address(&self, offset: u64) -> Option<u64> {
-        let s = self.segments.iter().find(|s| s.executable && offset >= s.file_offset && offset - s.file_offset < s.size)?;
+        let s = self
+            .segments
+            .iter()
+            .find(|s| s.executable && offset >= s.file_offset && offset - s.file_offset < s.size)?;
         s.address.checked_add(offset - s.file_offset)
     }
 }

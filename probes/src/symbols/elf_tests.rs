@@ -43,7 +43,12 @@ fn rust_names_match_demangled() {
     if stripped() {
         return;
     }
-    let found = functions(&own(), Path::new(""), &Glob::new("weftrace_probes::symbols::elf::tests::own_functions_have_file_offsets")).expect("reads");
+    let found = functions(
+        &own(),
+        Path::new(""),
+        &Glob::new("weftrace_probes::symbols::elf::tests::own_functions_have_file_offsets"),
+    )
+    .expect("reads");
     assert!(!found.is_empty());
 }
 

@@ -12,7 +12,10 @@ enum Part {
     Any,
     /// `*`
     Run,
-    Set { ranges: Vec<(u8, u8)>, negated: bool },
+    Set {
+        ranges: Vec<(u8, u8)>,
+        negated: bool,
+    },
 }
 
 /// Whether a name has wildcard characters at all.

@@ -95,7 +95,9 @@ impl ProcessSymbols {
         let own = symbols.layout.to_address(in_file).unwrap_or(in_file);
         let found = lookup(&symbols.table, own);
         Some(match found {
-            Some((start, name)) => UserFrame { symbol: Some(demangle(name).into_owned()), offset: own - start, file: region.path },
+            Some((start, name)) => {
+                UserFrame { symbol: Some(demangle(name).into_owned()), offset: own - start, file: region.path }
+            }
             None => UserFrame { symbol: None, offset: own, file: region.path },
         })
     }
@@ -133,7 +135,8 @@ impl ProcessSymbols {
         // The mapping itself first: right even if the file was replaced; then the path as the process sees it, then as we do.
         let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end));
         let below = root.join(path.trim_start_matches('/'));
-        let candidates = [(below.as_path(), root.as_path()), (Path::new(path), Path::new("")), (mapping.as_path(), root.as_path())];
+        let candidates =
+            [(below.as_path(), root.as_path()), (Path::new(path), Path::new("")), (mapping.as_path(), root.as_path())];
         let read = candidates.iter().find_map(|(path, root)| elf::table(path, root).ok());
         let symbols = Rc::new(read.map(|(layout, table)| Symbols { layout, table }));
         if self.files.len() >= MAX_FILES {
@@ -165,7 +168,13 @@ fn parse_region(line: &str) -> Option<Region> {
     let (major, minor) = parts.next()?.split_once(':')?;
     let inode = parts.next()?.parse().ok()?;
     let path = parts.next().unwrap_or("").trim_start().to_owned();
-    Some(Region { start: hex(start)?, end: hex(end)?, file_offset, identity: (hex(major)? << 32 | hex(minor)?, inode), path })
+    Some(Region {
+        start: hex(start)?,
+        end: hex(end)?,
+        file_offset,
+        identity: (hex(major)? << 32 | hex(minor)?, inode),
+        path,
+    })
 }
 
 /// Field 22 of /proc/PID/stat; the name in parentheses may have anything in it.

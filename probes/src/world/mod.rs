@@ -86,7 +86,8 @@ impl HostWorld {
     }
 
     fn user_symbols(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
-        self.user.get(&(binary.to_owned(), glob.to_owned()), || answers::user_symbols(binary, glob, self.pid, &self.search))
+        self.user
+            .get(&(binary.to_owned(), glob.to_owned()), || answers::user_symbols(binary, glob, self.pid, &self.search))
     }
 
     fn find_function(&self, name: &str) -> Answer<Option<FnProto>> {
@@ -144,7 +145,8 @@ impl World for HostWorld {
             match (self.host.btf(), module) {
                 (Ok(btf), None) => Answer::Found(btf.functions(&bare)),
                 (Ok(btf), Some(module)) => {
-                    let all = std::iter::once(btf).chain(self.host.module_btf()).filter(|m| module.matches(m.module_name()));
+                    let all =
+                        std::iter::once(btf).chain(self.host.module_btf()).filter(|m| module.matches(m.module_name()));
                     let named = |m: &Arc<Btf>| {
                         let prefix = m.module_name().to_owned();
                         m.functions(&bare).into_iter().map(move |f| format!("{prefix}:{f}"))
@@ -209,7 +211,9 @@ impl World for HostWorld {
     }
 
     fn kernel_release(&self) -> String {
-        let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned();
+        let read = |name: &str| {
+            std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
+        };
         format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
     }
 

@@ -33,7 +33,11 @@ impl ModulePath {
                 name.push(suffix);
                 match std::fs::read_to_string(&name) {
                     Ok(text) => return Answer::Found((name.to_string_lossy().into_owned(), text)),
-                    Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory) => {}
+                    Err(e)
+                        if matches!(
+                            e.kind(),
+                            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory
+                        ) => {}
                     Err(e) => failed = failed.or(Some((name.to_string_lossy().into_owned(), e))),
                 }
             }
@@ -43,7 +47,9 @@ impl ModulePath {
         }
         match failed {
             None => Answer::NotThere,
-            Some((name, e)) if e.kind() == ErrorKind::PermissionDenied => Answer::NotPermitted(format!("{name} may not be read")),
+            Some((name, e)) if e.kind() == ErrorKind::PermissionDenied => {
+                Answer::NotPermitted(format!("{name} may not be read"))
+            }
             Some((name, e)) => Answer::CouldNotTell(format!("{name}: {e}")),
         }
     }

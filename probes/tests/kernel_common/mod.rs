@@ -42,15 +42,15 @@ pub fn counter(prog_type: ProgType, tgid: u32) -> ProgramImage {
     }
     let lookup = insns.len() + 3;
     insns.extend([
-        insn(0x62, 10, 0, -4, 0),  // *(u32 *)(r10 - 4) = 0
-        insn(0xbf, 2, 10, 0, 0),   // r2 = r10
-        insn(0x07, 2, 0, 0, -4),   // r2 += -4
-        insn(0x18, 1, 0, 0, 0),    // r1 = map
+        insn(0x62, 10, 0, -4, 0), // *(u32 *)(r10 - 4) = 0
+        insn(0xbf, 2, 10, 0, 0),  // r2 = r10
+        insn(0x07, 2, 0, 0, -4),  // r2 += -4
+        insn(0x18, 1, 0, 0, 0),   // r1 = map
         0,
-        insn(0x85, 0, 0, 0, 1),    // map_lookup_elem
-        insn(0x15, 0, 0, 2, 0),    // if r0 == 0 goto end
-        insn(0xb7, 1, 0, 0, 1),    // r1 = 1
-        insn(0xdb, 0, 1, 0, 0),    // lock *(u64 *)(r0) += r1
+        insn(0x85, 0, 0, 0, 1), // map_lookup_elem
+        insn(0x15, 0, 0, 2, 0), // if r0 == 0 goto end
+        insn(0xb7, 1, 0, 0, 1), // r1 = 1
+        insn(0xdb, 0, 1, 0, 0), // lock *(u64 *)(r0) += r1
         RET0,
         EXIT,
     ]);
@@ -60,7 +60,8 @@ pub fn counter(prog_type: ProgType, tgid: u32) -> ProgramImage {
 /// An array of one u64.
 pub fn cell() -> MapFd {
     let kind = bpf_map_type::BPF_MAP_TYPE_ARRAY;
-    MapFd::create(&MapParams { kind, key_size: 4, value_size: 8, max_entries: 1, flags: 0, name: "cell" }).expect("array map")
+    MapFd::create(&MapParams { kind, key_size: 4, value_size: 8, max_entries: 1, flags: 0, name: "cell" })
+        .expect("array map")
 }
 
 pub fn read(cell: &MapFd) -> u64 {

@@ -115,7 +115,9 @@ pub fn pcap(big_endian: bool, nanoseconds: bool, link: u32, packets: &[(u64, Vec
     }
     for (time, data) in packets {
         let unit = if nanoseconds { 1 } else { 1_000 };
-        for value in [(time / 1_000_000_000) as u32, (time % 1_000_000_000 / unit) as u32, data.len() as u32, data.len() as u32] {
+        for value in
+            [(time / 1_000_000_000) as u32, (time % 1_000_000_000 / unit) as u32, data.len() as u32, data.len() as u32]
+        {
             out.extend(word(value));
         }
         out.extend(data);

@@ -100,7 +100,8 @@ impl Joins {
 
     /// Streams that no running probe emits to (it did not attach, or doesn't run on files): what their legs lack is unknown, not none.
     pub(crate) fn tell_unfed(&mut self, artifact: &Artifact, failed: &[u32]) {
-        let emits = |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
+        let emits =
+            |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
         for &stream in &self.streams {
             if emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
                 continue;

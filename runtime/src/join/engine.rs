@@ -21,9 +21,14 @@ pub trait Evaluate {
 pub enum Output {
     Result(Box<JoinResult>),
     /// A leg's record that belonged to no anchor.
-    Orphan { leg: u32, payload: Box<[u8]> },
+    Orphan {
+        leg: u32,
+        payload: Box<[u8]>,
+    },
     /// An anchor that ended before the watermark it arrived after.
-    Late { payload: Box<[u8]> },
+    Late {
+        payload: Box<[u8]>,
+    },
 }
 
 /// A stretch of time in which events of some streams were lost.
@@ -206,9 +211,7 @@ impl Engine {
             self.close_first(Status::Evicted, eval, out);
         }
         while self.open_bytes + self.stores.iter().map(Store::bytes).sum::<u64>() > self.spec.max_bytes {
-            let oldest = (0..self.stores.len())
-                .filter_map(|i| self.stores[i].oldest_end().map(|end| (end, i)))
-                .min();
+            let oldest = (0..self.stores.len()).filter_map(|i| self.stores[i].oldest_end().map(|end| (end, i))).min();
             let Some((_, i)) = oldest else { break };
             self.stores[i].evict_oldest();
             self.summary.evicted_records += 1;
@@ -263,8 +266,7 @@ impl Engine {
             legs.push(leg::outcome(spec, &mut self.stores[i], &anchor, &missing));
         }
         let begin = self.opened_by_any(open, begin, &legs);
-        let blamed: Vec<&[Interval]> =
-            self.spec.blame.iter().map(|&i| legs[i as usize].intervals.as_slice()).collect();
+        let blamed: Vec<&[Interval]> = self.spec.blame.iter().map(|&i| legs[i as usize].intervals.as_slice()).collect();
         let division = verdict::divide((begin, end), &blamed);
         let known = self.spec.blame.iter().all(|&i| matches!(legs[i as usize].state, State::Value(_) | State::None));
         for (&leg, charged) in self.spec.blame.iter().zip(division.charged) {

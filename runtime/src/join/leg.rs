@@ -150,8 +150,7 @@ fn choose(hits: Vec<(u64, &Record)>, conn: Option<&ConnKey>, kind: KeyKind) -> (
         return (Hits::Ids(hits.into_iter().map(|(id, _)| id).collect()), via);
     };
     let agreement = |record: &Record| record.conn.as_ref().map_or(Agreement::No, |other| agree(conn, other));
-    let sure: Vec<u64> =
-        hits.iter().filter(|(_, r)| agreement(r) == Agreement::Yes).map(|(id, _)| *id).collect();
+    let sure: Vec<u64> = hits.iter().filter(|(_, r)| agreement(r) == Agreement::Yes).map(|(id, _)| *id).collect();
     if !sure.is_empty() {
         return (Hits::Ids(sure), Via::Exact);
     }

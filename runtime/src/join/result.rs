@@ -110,8 +110,7 @@ impl JoinResult {
         }
         for leg in legs {
             if leg.charged > best.ns {
-                best =
-                    Verdict { layer: leg.name.clone(), ns: leg.charged, percent: 0, via: Some(leg.via.name()) };
+                best = Verdict { layer: leg.name.clone(), ns: leg.charged, percent: 0, via: Some(leg.via.name()) };
             }
         }
         best.percent = if self.total() == 0 { 0 } else { best.ns * 100 / self.total() };
@@ -242,7 +241,6 @@ impl<'a> ViewStorage<'a> {
             end_ns: self.numbers[4],
         }
     }
-
 }
 
 fn leg_view(leg: &LegOutcome) -> LegView {

@@ -189,10 +189,7 @@ fn the_total_begins_where_any_layer_saw_the_connection_open() {
 #[test]
 fn a_later_request_is_not_charged_for_the_handshake() {
     let key = conn(7, 5000, (11, 22));
-    let r = only(
-        spec(),
-        &[(CONNECT, S, span(&key, S)), (REQUEST, 4 * S, request(&key, "b", 0, 3 * S, 4 * S, false))],
-    );
+    let r = only(spec(), &[(CONNECT, S, span(&key, S)), (REQUEST, 4 * S, request(&key, "b", 0, 3 * S, 4 * S, false))]);
     assert_eq!(r.legs[0].state, State::Value(S as i64));
     assert_eq!((r.legs[0].charged, r.app), (0, S));
     assert!(r.text.contains("syn 1000 (outside)"), "{}", r.text);

@@ -6,13 +6,7 @@ use crate::{
     server::{PORT, SHORT_PORT, Server},
     watch::Watch,
 };
-use std::{
-    collections::BTreeMap,
-    io,
-    path::Path,
-    thread,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io, path::Path, thread, time::Duration};
 
 /// One slow request: what is done to it, and the layers that must answer for it, largest first.
 struct Case {
@@ -49,8 +43,20 @@ impl Induced {
 
 const CASES: &[Case] = &[
     Case { id: "syn-lost", path: "/small", drops: &[Drop::Syn(1)], stall_ms: 0, layers: &[("syn", Induced::Connect)] },
-    Case { id: "synack-lost", path: "/small", drops: &[Drop::SynAck(1)], stall_ms: 0, layers: &[("syn", Induced::Connect)] },
-    Case { id: "response-lost", path: "/small", drops: &[Drop::Response(3)], stall_ms: 0, layers: &[("loss", Induced::Rest)] },
+    Case {
+        id: "synack-lost",
+        path: "/small",
+        drops: &[Drop::SynAck(1)],
+        stall_ms: 0,
+        layers: &[("syn", Induced::Connect)],
+    },
+    Case {
+        id: "response-lost",
+        path: "/small",
+        drops: &[Drop::Response(3)],
+        stall_ms: 0,
+        layers: &[("loss", Induced::Rest)],
+    },
     Case { id: "reader-stalls", path: "/big", drops: &[], stall_ms: 1500, layers: &[("zwin", Induced::Full)] },
     Case { id: "app-slow", path: "/delay/700", drops: &[], stall_ms: 0, layers: &[("app", Induced::Ms(700))] },
     Case {
@@ -140,10 +146,7 @@ fn request(id: &str, path: &str, client_port: u16, server_port: u16, stall_ms: u
 
 /// nginx is stopped for 1.5 s while connections that ask nothing fill the accept queue of a short-backlog listener: the next
 /// client's SYNs are dropped until it goes on.
-fn full_backlog(
-    client: &str,
-    server: &Server,
-) -> io::Result<(String, thread::JoinHandle<io::Result<Seen>>)> {
+fn full_backlog(client: &str, server: &Server) -> io::Result<(String, thread::JoinHandle<io::Result<Seen>>)> {
     server.pause()?;
     let path = crate::net::netns_path(client);
     let fillers = thread::spawn(move || -> io::Result<Vec<socket2::Socket>> {

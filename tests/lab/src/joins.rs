@@ -34,7 +34,10 @@ pub fn run(weftrace: &Path) -> io::Result<bool> {
         ("a port used again within a second", check(&reused, &records)),
         ("equal tuples in two pairs of namespaces", check(&twins, &records)),
     ] {
-        println!("{name}: {}", if wrong.is_empty() { "right".to_owned() } else { format!("WRONG\n{}", wrong.join("\n")) });
+        println!(
+            "{name}: {}",
+            if wrong.is_empty() { "right".to_owned() } else { format!("WRONG\n{}", wrong.join("\n")) }
+        );
         right &= wrong.is_empty();
     }
     if !right {
@@ -110,10 +113,13 @@ fn check(seen: &[(String, Seen)], records: &Records) -> Vec<String> {
                 let piece = |name: &str| pieces.get(name).copied().unwrap_or(0);
                 let (syn, app) = (piece("syn"), piece("app"));
                 let lost = connect >= SYN_TIMER_MS;
-                let syn_right = if lost { (SYN_TIMER_MS..=connect + SLACK_MS).contains(&syn) } else { syn <= connect + SLACK_MS };
+                let syn_right =
+                    if lost { (SYN_TIMER_MS..=connect + SLACK_MS).contains(&syn) } else { syn <= connect + SLACK_MS };
                 let sum: u64 = LAYERS.iter().map(|layer| piece(layer)).sum();
                 if !syn_right || *said > total + SLACK_MS || app < delay(id) || sum.abs_diff(*said) > 3 {
-                    wrong.push(format!("{id}: total {said} ms (client {total}), syn {syn} ms (client {connect}), app {app} ms"));
+                    wrong.push(format!(
+                        "{id}: total {said} ms (client {total}), syn {syn} ms (client {connect}), app {app} ms"
+                    ));
                 }
             }
         }

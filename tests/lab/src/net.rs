@@ -60,9 +60,7 @@ impl Net {
             ip(&format!("netns add {name}"))?;
             ip(&format!("-n {name} link set lo up"))?;
         }
-        for (end, device, address, gateway) in
-            [(&c, "rc", CLIENT, "10.0.1.254"), (&s, "rs", SERVER, "10.0.3.254")]
-        {
+        for (end, device, address, gateway) in [(&c, "rc", CLIENT, "10.0.1.254"), (&s, "rs", SERVER, "10.0.3.254")] {
             ip(&format!("-n {end} link add eth0 type veth peer name {device} netns {r}"))?;
             ip(&format!("-n {end} addr add {address}/24 dev eth0"))?;
             ip(&format!("-n {r} addr add {gateway}/24 dev {device}"))?;

@@ -24,9 +24,9 @@ pub(super) fn tokens(line: &str) -> Result<Vec<Token<'_>>, String> {
         if first.is_ascii_alphabetic() || first == '_' {
             len = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
             // `load.u32`: the width belongs to the word; `0:1..2` has digits there and is no word.
-            let end = rest[len..].strip_prefix('.').map_or(len, |tail| {
-                len + 1 + tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len())
-            });
+            let end = rest[len..]
+                .strip_prefix('.')
+                .map_or(len, |tail| len + 1 + tail.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(tail.len()));
             out.push(Token::Word(&rest[..end]));
             rest = rest[end..].trim_start();
             continue;

@@ -17,7 +17,8 @@ fn text_reads_back_to_the_same_text() {
 
 #[test]
 fn numbers_may_be_any() {
-    let function = parse("function \"f\" native {\nblock7(v9: ctx):\n v3 = iconst 0xffffffffffffffff\n return v3\n}").expect("parses");
+    let function = parse("function \"f\" native {\nblock7(v9: ctx):\n v3 = iconst 0xffffffffffffffff\n return v3\n}")
+        .expect("parses");
     assert_eq!(
         function.to_string(),
         "function \"f\" native {\nblock0(v0: ctx):\n    v1 = iconst -1\n    return v1\n}\n"
@@ -43,7 +44,10 @@ fn errors_name_the_line() {
         ("function \"f\" native {\nblock0(v0: ctx):\n v1 = load.u9 v0", "line 3: `u9` is not a width of load"),
         ("function \"f\" native {\nblock0(v0: ctx):\n return v0 @4", "line 3: @4 is not declared"),
         ("function \"f", "line 1: unfinished string"),
-        ("function \"f\" native {\nblock0(v0: ctx):\n v1 = iconst 99999999999999999999", "line 3: 99999999999999999999 is out of range"),
+        (
+            "function \"f\" native {\nblock0(v0: ctx):\n v1 = iconst 99999999999999999999",
+            "line 3: 99999999999999999999 is out of range",
+        ),
     ];
     for (text, message) in cases {
         let error = parse(text).map(|f| f.to_string()).expect_err(text);

@@ -30,7 +30,8 @@ pub(super) fn check(c: &mut Checker<'_>) {
     for (at, ptr, offset, len) in accesses {
         let pointer = pointer::trace(func, ptr);
         let size = pointer::object_size(func, pointer.root, &reserves).or_else(|| match pointer.root {
-            Root::Value(v) => pointer::param_block(func, v).filter(|b| func.blocks[b.index()].params[0] == v)
+            Root::Value(v) => pointer::param_block(func, v)
+                .filter(|b| func.blocks[b.index()].params[0] == v)
                 .and_then(|b| values[b.index()]),
             Root::Slot(_) => None,
         });

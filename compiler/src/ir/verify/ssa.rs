@@ -1,7 +1,10 @@
 //! One definition, which dominates every use.
 
 use super::{At, Checker};
-use crate::ir::{Block, Value, cfg::{Cfg, Positions}};
+use crate::ir::{
+    Block, Value,
+    cfg::{Cfg, Positions},
+};
 
 pub(super) fn check(c: &mut Checker<'_>) {
     let func = c.func;

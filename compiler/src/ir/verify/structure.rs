@@ -16,7 +16,9 @@ pub(super) fn check(c: &mut Checker<'_>) {
     }
     for (i, slot) in func.slots.iter().enumerate() {
         c.require(matches!(slot.align, 1 | 2 | 4 | 8), At::Function, || format!("ss{i}: alignment {}", slot.align));
-        c.require(slot.size > 0 && i64::from(slot.size) <= super::memory::MAX_OBJECT, At::Function, || format!("ss{i}: size {}", slot.size));
+        c.require(slot.size > 0 && i64::from(slot.size) <= super::memory::MAX_OBJECT, At::Function, || {
+            format!("ss{i}: size {}", slot.size)
+        });
     }
     for block in func.blocks() {
         check_block(c, block);

@@ -25,10 +25,7 @@ impl Context<'_> {
     fn with_constant(&mut self, op: BinaryOp, a: Value, n: i64) -> Option<Simpler> {
         let power = (n as u64).is_power_of_two().then(|| i64::from(n.trailing_zeros()));
         match (op, n) {
-            (
-                BinaryOp::Iadd | BinaryOp::Isub | BinaryOp::Bor | BinaryOp::Bxor | BinaryOp::Urem | BinaryOp::Srem,
-                0,
-            )
+            (BinaryOp::Iadd | BinaryOp::Isub | BinaryOp::Bor | BinaryOp::Bxor | BinaryOp::Urem | BinaryOp::Srem, 0)
             | (BinaryOp::Imul | BinaryOp::Udiv | BinaryOp::Sdiv, 1)
             | (BinaryOp::Band, -1) => Some(Is(a)),
             (BinaryOp::Imul | BinaryOp::Band | BinaryOp::Udiv | BinaryOp::Sdiv, 0)

@@ -50,7 +50,9 @@ impl AttachError {
             Self::Failed { source, .. } if source.errno == libc::EMFILE => {
                 Some("raise the limit of open files (ulimit -n), or attach to fewer probes".into())
             }
-            Self::NotPermitted { .. } | Self::NoSuchProcess { .. } | Self::NotKernel { .. } | Self::Failed { .. } => None,
+            Self::NotPermitted { .. } | Self::NoSuchProcess { .. } | Self::NotKernel { .. } | Self::Failed { .. } => {
+                None
+            }
         }
     }
 }
@@ -92,7 +94,8 @@ impl<'a> Errno<'a> {
             libc::EPERM | libc::EACCES => self.permission(),
             libc::ENOENT => AttachError::NoSuchEvent {
                 what: self.what,
-                remedy: "the function may be inlined, of a module that isn't loaded, or named otherwise on this kernel".into(),
+                remedy: "the function may be inlined, of a module that isn't loaded, or named otherwise on this kernel"
+                    .into(),
             },
             libc::EADDRNOTAVAIL => self.failed("several functions of the kernel have this name"),
             libc::EINVAL => self.failed("the kernel doesn't let this function (or offset in it) be probed"),
@@ -117,9 +120,7 @@ impl<'a> Errno<'a> {
     pub(super) fn timer(self) -> AttachError {
         match self.source.errno {
             libc::EPERM | libc::EACCES => self.permission(),
-            libc::EINVAL => {
-                self.failed("the rate is above kernel.perf_event_max_sample_rate")
-            }
+            libc::EINVAL => self.failed("the rate is above kernel.perf_event_max_sample_rate"),
             _ => self.failed(""),
         }
     }

@@ -40,7 +40,10 @@ pub(super) fn kprobe(
     let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
     let what = format!("{}:{full}{plus}", if ret { "kretprobe" } else { "kprobe" });
     let Some(pmu) = options.host.pmu(Pmu::Kprobe) else {
-        return Err(AttachError::NotSupported { what, why: "this kernel was built without kprobes (CONFIG_KPROBES)".into() });
+        return Err(AttachError::NotSupported {
+            what,
+            why: "this kernel was built without kprobes (CONFIG_KPROBES)".into(),
+        });
     };
     let name = CString::new(full).map_err(|_| AttachError::no_such_event(what.clone()))?;
     let event = PerfEvent::Kprobe { pmu, ret, function: &name, offset };
@@ -55,7 +58,10 @@ pub(super) fn uprobe(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions
     };
     let what = format!("{}:{path}:{symbol}", if *ret { "uretprobe" } else { "uprobe" });
     let Some(pmu) = options.host.pmu(Pmu::Uprobe) else {
-        return Err(AttachError::NotSupported { what, why: "this kernel was built without uprobes (CONFIG_UPROBE_EVENTS)".into() });
+        return Err(AttachError::NotSupported {
+            what,
+            why: "this kernel was built without uprobes (CONFIG_UPROBE_EVENTS)".into(),
+        });
     };
     let file = CString::new(path.as_str()).map_err(|_| AttachError::no_such_event(what.clone()))?;
     let event = PerfEvent::Uprobe { pmu, ret: *ret, path: &file, offset: *offset, semaphore: *semaphore };
@@ -101,7 +107,12 @@ fn first_cpu(options: &AttachOptions<'_>) -> i32 {
 }
 
 /// Ties the program to open events and starts those that opened stopped.
-fn tie(program: BorrowedFd<'_>, events: Vec<OwnedFd>, what: &str, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+fn tie(
+    program: BorrowedFd<'_>,
+    events: Vec<OwnedFd>,
+    what: &str,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
     let mut links = Vec::with_capacity(2 * events.len());
     for event in &events {
         links.extend(tie_one(program, event.as_fd(), what, options)?);

@@ -61,7 +61,10 @@ impl Btf {
             .filter(|i| proto.extra(2 * i + 1) != 0)
             .map(|i| {
                 let own = self.string(proto.extra(2 * i)).into_owned();
-                Param { name: if own.is_empty() { format!("arg{}", i - skip) } else { own }, ty: self.ty(proto.extra(2 * i + 1)) }
+                Param {
+                    name: if own.is_empty() { format!("arg{}", i - skip) } else { own },
+                    ty: self.ty(proto.extra(2 * i + 1)),
+                }
             })
             .collect();
         Some(FnProto { name: name.to_owned(), params, ret: self.ty(proto.word) })

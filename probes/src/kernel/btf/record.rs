@@ -108,7 +108,11 @@ const UNKNOWN: u8 = u8::MAX;
 #[inline]
 pub(super) fn head(types: &[u8], at: usize) -> Option<(u32, u32, usize)> {
     let words = u64::from_ne_bytes(*types.get(at..at + 8)?.first_chunk()?);
-    let (name_off, info) = if cfg!(target_endian = "little") { (words as u32, (words >> 32) as u32) } else { ((words >> 32) as u32, words as u32) };
+    let (name_off, info) = if cfg!(target_endian = "little") {
+        (words as u32, (words >> 32) as u32)
+    } else {
+        ((words >> 32) as u32, words as u32)
+    };
     let (always, each) = TRAILERS[(info >> 24) as usize & 31];
     (always != UNKNOWN).then(|| (name_off, info, at + 12 + always as usize + each as usize * (info & 0xffff) as usize))
 }

@@ -21,13 +21,55 @@ fn sample() -> Vec<u8> {
     // 1: int "int"; 2: struct "s" { int a; int b:3; int c:5; int* p; union { int x; char y[4] } ; }
     let strings = b"\0int\0s\0a\0b\0c\0p\0x\0y\0char\0E_ONE\0";
     let types = [
-        1, info(1, 0, 0), 4, 0x0100_0020, // 1 int, signed
-        5, info(4, 5, 1), 24, /* members */ 7, 1, 0, 9, 1, 3 << 24 | 0x20, 11, 1, 5 << 24 | 0x23, 13, 3, 64, 0, 4, 128, // 2 struct s
-        0, info(2, 0, 0), 1, // 3 int *
-        0, info(5, 2, 0), 4, 15, 1, 0, 17, 6, 0, // 4 union
-        19, info(1, 0, 0), 1, 0x0100_0008, // 5 char
-        0, info(3, 0, 0), 0, 5, 1, 4, // 6 char[4]
-        0, info(6, 1, 1), 4, 24, -1i32 as u32, // 7 enum { E_ONE = -1 }
+        1,
+        info(1, 0, 0),
+        4,
+        0x0100_0020, // 1 int, signed
+        5,
+        info(4, 5, 1),
+        24,
+        /* members */ 7,
+        1,
+        0,
+        9,
+        1,
+        3 << 24 | 0x20,
+        11,
+        1,
+        5 << 24 | 0x23,
+        13,
+        3,
+        64,
+        0,
+        4,
+        128, // 2 struct s
+        0,
+        info(2, 0, 0),
+        1, // 3 int *
+        0,
+        info(5, 2, 0),
+        4,
+        15,
+        1,
+        0,
+        17,
+        6,
+        0, // 4 union
+        19,
+        info(1, 0, 0),
+        1,
+        0x0100_0008, // 5 char
+        0,
+        info(3, 0, 0),
+        0,
+        5,
+        1,
+        4, // 6 char[4]
+        0,
+        info(6, 1, 1),
+        4,
+        24,
+        -1i32 as u32, // 7 enum { E_ONE = -1 }
     ];
     blob(&types, strings)
 }

@@ -107,7 +107,8 @@ impl Btf {
             // Between a pointer and its target: `__user` and the like.
             Kind::TypeTag => self.ty_at(r.word, typedef, depth - 1, space),
             Kind::Ptr => {
-                let user = self.by_id(r.word).is_some_and(|t| t.kind == Kind::TypeTag && self.string(t.name_off) == "user");
+                let user =
+                    self.by_id(r.word).is_some_and(|t| t.kind == Kind::TypeTag && self.string(t.name_off) == "user");
                 let to = Box::new(self.ty_at(r.word, None, depth - 1, Space::Kernel));
                 Ty::Ptr { to, space: if user { Space::User } else { space } }
             }
@@ -127,7 +128,8 @@ impl Btf {
     fn array(&self, r: &Record<'_>, depth: u32) -> Ty {
         let (elem, len) = (r.extra(0), r.extra(2));
         // Arrays of C's `char` are strings; u8 and s8 (whose base types are `unsigned char`, `signed char`) are numbers.
-        let is_char = self.peel(elem).is_some_and(|e| e.kind == Kind::Int && e.word == 1 && self.string(e.name_off) == "char");
+        let is_char =
+            self.peel(elem).is_some_and(|e| e.kind == Kind::Int && e.word == 1 && self.string(e.name_off) == "char");
         if is_char && len > 0 {
             return Ty::Str { cap: len };
         }

@@ -43,5 +43,8 @@ fn only_huge_hashes_are_not_allocated_ahead() {
 fn arrays_have_u32_keys() {
     let scalar = spec(Kind::PercpuArray, 16, 0);
     let made = params(&scalar);
-    assert_eq!((made.kind as u32, made.key_size, made.max_entries), (bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32, 4, 1));
+    assert_eq!(
+        (made.kind as u32, made.key_size, made.max_entries),
+        (bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32, 4, 1)
+    );
 }

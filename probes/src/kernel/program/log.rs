@@ -66,7 +66,8 @@ fn insn_number(line: &str) -> Option<u32> {
 }
 
 fn is_trailer(line: &str) -> bool {
-    const STARTS: [&str; 6] = ["processed ", "verification time", "stack depth", "peak_states", "mark_precise", "max_states"];
+    const STARTS: [&str; 6] =
+        ["processed ", "verification time", "stack depth", "peak_states", "mark_precise", "max_states"];
     line.is_empty() || STARTS.iter().any(|start| line.starts_with(start))
 }
 
@@ -112,20 +113,46 @@ fn is_state(line: &str) -> bool {
 
 /// What the verifier writes (kernel/bpf/verifier.c) → what it means for a script. First match wins.
 const WORDS: &[(&[&str], &str)] = &[
-    (&["invalid bpf_context access"], "it reads a part of the event's context that this kernel does not give to programs"),
-    (&["program of this type cannot use helper", "unknown func", "invalid func"], "it uses a function that this kernel does not offer to probes of this kind"),
+    (
+        &["invalid bpf_context access"],
+        "it reads a part of the event's context that this kernel does not give to programs",
+    ),
+    (
+        &["program of this type cannot use helper", "unknown func", "invalid func"],
+        "it uses a function that this kernel does not offer to probes of this kind",
+    ),
     (&["map_value_or_null", "mem_or_null", "_or_null'"], "it uses a value that may not exist without having checked"),
-    (&["BPF program is too large", "too many instructions"], "it is too long, or has too many paths, for the kernel to check"),
+    (
+        &["BPF program is too large", "too many instructions"],
+        "it is too long, or has too many paths, for the kernel to check",
+    ),
     (&["infinite loop detected", "back-edge", "The sequence of"], "it has a loop that the kernel can't prove to end"),
-    (&["combined stack size", "stack limit", "invalid stack", "invalid write to stack", "invalid read from stack"], "it needs more than the 512 bytes of stack that programs have, or reads it before writing"),
-    (&["min value is negative", "unbounded memory access", "outside of the allowed memory range", "outside of the map", "invalid access to map value", "invalid access to packet", "invalid access to memory"], "it uses an index or length that the kernel can't prove to be within bounds"),
+    (
+        &["combined stack size", "stack limit", "invalid stack", "invalid write to stack", "invalid read from stack"],
+        "it needs more than the 512 bytes of stack that programs have, or reads it before writing",
+    ),
+    (
+        &[
+            "min value is negative",
+            "unbounded memory access",
+            "outside of the allowed memory range",
+            "outside of the map",
+            "invalid access to map value",
+            "invalid access to packet",
+            "invalid access to memory",
+        ],
+        "it uses an index or length that the kernel can't prove to be within bounds",
+    ),
     (&["!read_ok"], "it uses a register that has no value on some path"),
     (&["invalid mem access"], "it reads through something that is no valid pointer there"),
     (&["unreachable insn", "jump out of range", "last insn is not an exit"], "its code is malformed: a bug of ours"),
     (&["Unreleased reference", "reference leak"], "it keeps a ring record without handing it over: a bug of ours"),
     (&["leaks addr"], "it would show kernel addresses, which this process may not see"),
     (&["unknown opcode", "invalid BPF_"], "it uses an instruction that this kernel does not have"),
-    (&["attach_btf_id", "is not a kernel function", "not a raw_tp"], "its event can't be attached by type information on this kernel"),
+    (
+        &["attach_btf_id", "is not a kernel function", "not a raw_tp"],
+        "its event can't be attached by type information on this kernel",
+    ),
 ];
 
 /// A line of the verifier in words, if it is one that we know.

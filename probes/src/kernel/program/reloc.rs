@@ -71,10 +71,8 @@ fn shown(path: &FieldPath) -> String {
 fn resolve(path: &FieldPath, world: &dyn World) -> Result<i64, String> {
     let found = match path {
         FieldPath::Struct { name, members } => member_offset(world, name, members).map(|o| o.map(i64::from)),
-        FieldPath::Tracepoint { category, event, field } => {
-            answer(world.tracepoint(category, event))
-                .map(|e| e.and_then(|e| e.fields.iter().find(|f| f.name == *field).map(|f| i64::from(f.offset))))
-        }
+        FieldPath::Tracepoint { category, event, field } => answer(world.tracepoint(category, event))
+            .map(|e| e.and_then(|e| e.fields.iter().find(|f| f.name == *field).map(|f| i64::from(f.offset)))),
     };
     found.map_err(|why| format!("{}: {why}", shown(path)))?.ok_or_else(|| format!("this host has no {}", shown(path)))
 }

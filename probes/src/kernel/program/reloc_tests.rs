@@ -20,7 +20,8 @@ fn image(insns: Vec<u64>, map_relocs: Vec<MapReloc>) -> ProgramImage {
 
 #[test]
 fn maps_become_descriptors() {
-    let made = apply(&image(vec![0x0118, 0], vec![MapReloc { insn: 0, map: MapId(1) }]), &[3, 7], None).expect("applies");
+    let made =
+        apply(&image(vec![0x0118, 0], vec![MapReloc { insn: 0, map: MapId(1) }]), &[3, 7], None).expect("applies");
     assert_eq!(made, [0x0000_0007_0000_1118, 0]);
 }
 

@@ -19,7 +19,9 @@ pub(super) fn zeroed() -> bpf_attr {
 pub(super) fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr, call: &'static str) -> Result<u32, SyscallError> {
     for attempt in 0.. {
         // SAFETY: attr is a live bpf_attr of the size passed; the pointers in it are valid by this function's contract.
-        let got = unsafe { libc::syscall(libc::SYS_bpf, cmd as libc::c_long, std::ptr::from_mut(attr), size_of::<bpf_attr>()) };
+        let got = unsafe {
+            libc::syscall(libc::SYS_bpf, cmd as libc::c_long, std::ptr::from_mut(attr), size_of::<bpf_attr>())
+        };
         if got >= 0 {
             return Ok(got as u32);
         }

@@ -24,7 +24,8 @@ impl Mapping {
     /// a SIGBUS.
     pub(crate) fn of_sysfs(file: &File, len: usize) -> Result<Self, SyscallError> {
         // SAFETY: a new private mapping at an address of the kernel's choice.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
+        let at =
+            unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0) };
         if at == libc::MAP_FAILED {
             return Err(SyscallError::last("mmap"));
         }
@@ -83,7 +84,9 @@ pub fn device_index(device: &str) -> u32 {
 /// An AF_PACKET socket that receives nothing (protocol 0), to see whether one may be had.
 pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     // SAFETY: integers only; the call returns a new descriptor or -1.
-    unsafe { owned(i64::from(libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)), "socket(AF_PACKET)") }
+    unsafe {
+        owned(i64::from(libc::socket(libc::AF_PACKET, libc::SOCK_RAW | libc::SOCK_CLOEXEC, 0)), "socket(AF_PACKET)")
+    }
 }
 
 /// CLOCK_BOOTTIME in ns: the clock of `nsecs`.

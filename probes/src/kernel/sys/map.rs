@@ -162,7 +162,12 @@ impl MapFd {
 
     /// BPF_MAP_LOOKUP_BATCH: as many elements as both buffers hold. ENOSPC: a bucket of the hash table has more; come again
     /// with larger buffers and the same cursor.
-    pub fn lookup_batch(&self, cursor: &mut BatchCursor, keys: &mut [u8], values: &mut [u8]) -> Result<Batch, SyscallError> {
+    pub fn lookup_batch(
+        &self,
+        cursor: &mut BatchCursor,
+        keys: &mut [u8],
+        values: &mut [u8],
+    ) -> Result<Batch, SyscallError> {
         let call = "bpf(BPF_MAP_LOOKUP_BATCH)";
         let room = (keys.len() / self.key_size.max(1)).min(values.len() / self.value_bytes.max(1));
         if room == 0 || self.key_size == 0 {
@@ -196,7 +201,10 @@ impl MapFd {
             match self.lookup_batch(&mut cursor, &mut keys, &mut values) {
                 Ok(batch) => {
                     for i in 0..batch.count {
-                        see(&keys[i * self.key_size..][..self.key_size], &values[i * self.value_bytes..][..self.value_bytes]);
+                        see(
+                            &keys[i * self.key_size..][..self.key_size],
+                            &values[i * self.value_bytes..][..self.value_bytes],
+                        );
                     }
                     seen += batch.count as u64;
                     if batch.done || seen > 2 * u64::from(self.max_entries) {

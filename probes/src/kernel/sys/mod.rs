@@ -10,7 +10,9 @@ mod map;
 mod perf;
 mod prog;
 
-pub use host::{Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs};
+pub use host::{
+    Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs,
+};
 pub use link::{AttachType, LinkTarget, link_create, perf_set_bpf, raw_tracepoint_open};
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
 pub use perf::{PerfEvent, Period, perf_enable, perf_event_open};

@@ -17,10 +17,23 @@ pub enum Period {
 #[derive(Clone, Copy, Debug)]
 pub enum PerfEvent<'a> {
     /// The id in tracefs.
-    Tracepoint { id: u64 },
-    Kprobe { pmu: u32, ret: bool, function: &'a CStr, offset: u64 },
+    Tracepoint {
+        id: u64,
+    },
+    Kprobe {
+        pmu: u32,
+        ret: bool,
+        function: &'a CStr,
+        offset: u64,
+    },
     /// `offset` in the file; `semaphore`: file offset of a counter that the kernel raises while probed, 0: none.
-    Uprobe { pmu: u32, ret: bool, path: &'a CStr, offset: u64, semaphore: u64 },
+    Uprobe {
+        pmu: u32,
+        ret: bool,
+        path: &'a CStr,
+        offset: u64,
+        semaphore: u64,
+    },
     /// PERF_COUNT_SW_CPU_CLOCK
     CpuClock(Period),
 }

@@ -24,7 +24,16 @@ pub struct ProgParams<'a> {
 
 impl<'a> ProgParams<'a> {
     pub fn new(prog_type: bpf_prog_type, name: &'a str, insns: &'a [u64]) -> Self {
-        Self { prog_type, expected_attach_type: None, name, insns, attach_btf_id: 0, btf: None, func_info: &[], line_info: &[] }
+        Self {
+            prog_type,
+            expected_attach_type: None,
+            name,
+            insns,
+            attach_btf_id: 0,
+            btf: None,
+            func_info: &[],
+            line_info: &[],
+        }
     }
 }
 

@@ -112,7 +112,9 @@ fn pointee(c_type: &str, space: Space) -> Ty {
     }
     match named_size(bare) {
         // C's plain `char` is signed on x86; what matters is that it is one byte of text.
-        Some(bytes) => scalar(bare, bytes, !bare.contains("unsigned") && !bare.trim_start_matches("__").starts_with('u')),
+        Some(bytes) => {
+            scalar(bare, bytes, !bare.contains("unsigned") && !bare.trim_start_matches("__").starts_with('u'))
+        }
         None if bare == "void" || bare.is_empty() || bare.contains('(') => Ty::Void,
         None => scalar(bare, 0, false),
     }
@@ -144,9 +146,65 @@ fn scalar(c_type: &str, size: u32, signed: bool) -> Ty {
 fn named_size(c_type: &str) -> Option<u32> {
     const SIZES: [(u32, &[&str]); 4] = [
         (1, &["char", "signed char", "unsigned char", "u8", "s8", "__u8", "__s8", "bool", "uint8_t", "int8_t"]),
-        (2, &["short", "unsigned short", "short int", "u16", "s16", "__u16", "__s16", "__be16", "__le16", "umode_t", "uint16_t"]),
-        (4, &["int", "unsigned int", "unsigned", "u32", "s32", "__u32", "__s32", "__be32", "__le32", "pid_t", "uid_t", "gid_t", "dev_t", "gfp_t", "uint32_t", "int32_t"]),
-        (8, &["long", "unsigned long", "long int", "long long", "unsigned long long", "u64", "s64", "__u64", "__s64", "size_t", "ssize_t", "loff_t", "off_t", "sector_t", "ino_t", "uint64_t", "int64_t"]),
+        (
+            2,
+            &[
+                "short",
+                "unsigned short",
+                "short int",
+                "u16",
+                "s16",
+                "__u16",
+                "__s16",
+                "__be16",
+                "__le16",
+                "umode_t",
+                "uint16_t",
+            ],
+        ),
+        (
+            4,
+            &[
+                "int",
+                "unsigned int",
+                "unsigned",
+                "u32",
+                "s32",
+                "__u32",
+                "__s32",
+                "__be32",
+                "__le32",
+                "pid_t",
+                "uid_t",
+                "gid_t",
+                "dev_t",
+                "gfp_t",
+                "uint32_t",
+                "int32_t",
+            ],
+        ),
+        (
+            8,
+            &[
+                "long",
+                "unsigned long",
+                "long int",
+                "long long",
+                "unsigned long long",
+                "u64",
+                "s64",
+                "__u64",
+                "__s64",
+                "size_t",
+                "ssize_t",
+                "loff_t",
+                "off_t",
+                "sector_t",
+                "ino_t",
+                "uint64_t",
+                "int64_t",
+            ],
+        ),
     ];
     SIZES.iter().find(|(_, names)| names.contains(&c_type)).map(|(size, _)| *size)
 }

@@ -52,7 +52,9 @@ fn every_shape_of_field() {
 fn system_calls_point_into_the_process() {
     let text = "\tfield:const char * filename;\toffset:24;\tsize:8;\tsigned:0;\n";
     let event = parse_format("syscalls", "sys_enter_openat", text).expect("parses");
-    assert!(matches!(&event.fields[0].ty, Ty::Ptr { space: Space::User, to } if matches!(**to, Ty::Int { bits: 8, .. })));
+    assert!(
+        matches!(&event.fields[0].ty, Ty::Ptr { space: Space::User, to } if matches!(**to, Ty::Int { bits: 8, .. }))
+    );
 }
 
 #[test]

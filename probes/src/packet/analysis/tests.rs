@@ -15,7 +15,12 @@ struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        Self { dirs: [Direction::default(), Direction::default()], irtt: 0, now: 1_000 * MS, list: Segments::new(1_000) }
+        Self {
+            dirs: [Direction::default(), Direction::default()],
+            irtt: 0,
+            now: 1_000 * MS,
+            list: Segments::new(1_000),
+        }
     }
 
     /// A connection with its handshake: client at 101, server at 501, windows of 1000.

@@ -284,7 +284,8 @@ impl Flow {
         view.layers |= layer::FLOW;
         view.tcp_stream = self.stream;
         view.tcp_seq = view.tcp_seq_raw.wrapping_sub(fwd.base_seq);
-        view.tcp_ack = if view.tcp_flags & ACK != 0 { view.tcp_ack_raw.wrapping_sub(rev.base_seq) } else { view.tcp_ack_raw };
+        view.tcp_ack =
+            if view.tcp_flags & ACK != 0 { view.tcp_ack_raw.wrapping_sub(rev.base_seq) } else { view.tcp_ack_raw };
         view.tcp_window = view.tcp_window_raw;
         if view.tcp_flags & SYN == 0 {
             view.layers |= layer::WINDOW_SCALE;

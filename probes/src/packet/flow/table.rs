@@ -126,7 +126,16 @@ impl FlowTable {
         // A peer that picks ports must not be able to pick collisions. Nothing visible depends on the seed.
         let seed = std::hash::RandomState::new().build_hasher().finish();
         let slots = vec![Slot { hash: 0, flow: EMPTY }; 64];
-        Self { slots, chunks: Vec::new(), len: 0, max: max.clamp(1, EMPTY as usize / 2), hand: 0, seed, last: EMPTY, evicted: 0 }
+        Self {
+            slots,
+            chunks: Vec::new(),
+            len: 0,
+            max: max.clamp(1, EMPTY as usize / 2),
+            hand: 0,
+            seed,
+            last: EMPTY,
+            evicted: 0,
+        }
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -305,7 +305,8 @@ impl Sink<'_> {
         let dir = self.dir;
         let mut boundary = from;
         while let [front, second, ..] = self.matcher.queue.make_contiguous() {
-            let proves = second.dir != dir && front.dir != dir && second.not_before > boundary && second.not_before <= to;
+            let proves =
+                second.dir != dir && front.dir != dir && second.not_before > boundary && second.not_before <= to;
             if !proves {
                 break;
             }

@@ -8,9 +8,41 @@ const MAX_HEADERS: usize = 128;
 
 /// Methods a message is recognised by (RFC 9110, WebDAV and its extensions, UPnP).
 const METHODS: &[&str] = &[
-    "GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PROPFIND", "PROPPATCH", "MKCOL", "COPY",
-    "MOVE", "LOCK", "UNLOCK", "REPORT", "MERGE", "SEARCH", "NOTIFY", "M-SEARCH", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE",
-    "MKCALENDAR", "ACL", "BIND", "UNBIND", "REBIND", "LINK", "UNLINK", "POLL", "BPROPPATCH", "RPC_IN_DATA", "RPC_OUT_DATA",
+    "GET",
+    "POST",
+    "HEAD",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "CONNECT",
+    "TRACE",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "MERGE",
+    "SEARCH",
+    "NOTIFY",
+    "M-SEARCH",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE",
+    "PURGE",
+    "MKCALENDAR",
+    "ACL",
+    "BIND",
+    "UNBIND",
+    "REBIND",
+    "LINK",
+    "UNLINK",
+    "POLL",
+    "BPROPPATCH",
+    "RPC_IN_DATA",
+    "RPC_OUT_DATA",
 ];
 
 /// Whether bytes are the start of a message.
@@ -49,7 +81,11 @@ impl Sniff {
     /// A request line must end in a version: other protocols have a GET too.
     fn first_line(bytes: &[u8]) -> Self {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
-            return if bytes.iter().any(|&byte| byte < b' ' && byte != b'\r' && byte != b'\t') { Self::No } else { Self::Head };
+            return if bytes.iter().any(|&byte| byte < b' ' && byte != b'\r' && byte != b'\t') {
+                Self::No
+            } else {
+                Self::Head
+            };
         };
         let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
         let at = line.len().saturating_sub(9);
@@ -197,7 +233,10 @@ impl Head {
     fn pack(&mut self, headers: &[httparse::Header<'_>]) {
         let from = self.buf.len();
         for header in headers {
-            let (Ok(name_len), Ok(value_len)) = (u8::try_from(header.name.len()), u16::try_from(header.value.len())) else { break };
+            let (Ok(name_len), Ok(value_len)) = (u8::try_from(header.name.len()), u16::try_from(header.value.len()))
+            else {
+                break;
+            };
             let size = 3 + header.name.len() + header.value.len();
             if name_len == 0 {
                 continue;

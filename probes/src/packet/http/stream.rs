@@ -28,7 +28,13 @@ impl Piece<'_> {
     /// Without the first `n` bytes.
     fn skip(self, n: u64) -> Self {
         let captured = usize::try_from(n).unwrap_or(usize::MAX).min(self.bytes.len());
-        Self { bytes: &self.bytes[captured..], len: self.len.saturating_sub(n), at: self.at + n, fresh: self.fresh && n == 0, ..self }
+        Self {
+            bytes: &self.bytes[captured..],
+            len: self.len.saturating_sub(n),
+            at: self.at + n,
+            fresh: self.fresh && n == 0,
+            ..self
+        }
     }
 }
 

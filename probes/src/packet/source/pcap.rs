@@ -45,7 +45,8 @@ impl Pcap {
     }
 
     fn word(&self, bytes: &[u8], at: usize) -> u32 {
-        let word = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let word =
+            bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
         if self.swapped { word.swap_bytes() } else { word }
     }
 

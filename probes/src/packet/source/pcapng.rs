@@ -38,12 +38,14 @@ impl PcapNg {
     }
 
     fn word(&self, bytes: &[u8], at: usize) -> u32 {
-        let word = bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
+        let word =
+            bytes.get(at..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |bytes| u32::from_le_bytes(*bytes));
         if self.swapped { word.swap_bytes() } else { word }
     }
 
     fn half(&self, bytes: &[u8], at: usize) -> u16 {
-        let half = bytes.get(at..).and_then(|rest| rest.first_chunk::<2>()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        let half =
+            bytes.get(at..).and_then(|rest| rest.first_chunk::<2>()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
         if self.swapped { half.swap_bytes() } else { half }
     }
 
@@ -101,7 +103,8 @@ impl PcapNg {
             }
             ENHANCED_PACKET if block.len() >= 32 => {
                 let time = u64::from(self.word(block, 12)) << 32 | u64::from(self.word(block, 16));
-                self.packet(block, self.word(block, 8), Some(time), 28, self.word(block, 20), self.word(block, 24)).map(Some)
+                self.packet(block, self.word(block, 8), Some(time), 28, self.word(block, 20), self.word(block, 24))
+                    .map(Some)
             }
             PACKET if block.len() >= 32 => {
                 let time = u64::from(self.word(block, 12)) << 32 | u64::from(self.word(block, 16));
@@ -114,13 +117,23 @@ impl PcapNg {
                 let captured = if snaplen == 0 { len } else { len.min(snaplen) }.min(block.len() as u32 - 16);
                 self.packet(block, 0, None, 12, captured, len).map(Some)
             }
-            INTERFACE | ENHANCED_PACKET | PACKET | SIMPLE_PACKET => Err(format!("is a block of {} bytes, too short", block.len())),
+            INTERFACE | ENHANCED_PACKET | PACKET | SIMPLE_PACKET => {
+                Err(format!("is a block of {} bytes, too short", block.len()))
+            }
             // Names, statistics, secrets, comments of others.
             _ => Ok(None),
         }
     }
 
-    fn packet(&mut self, block: &[u8], id: u32, time: Option<u64>, at: usize, captured: u32, len: u32) -> Result<Record, String> {
+    fn packet(
+        &mut self,
+        block: &[u8],
+        id: u32,
+        time: Option<u64>,
+        at: usize,
+        captured: u32,
+        len: u32,
+    ) -> Result<Record, String> {
         let Some(interface) = self.interfaces.get(id as usize) else {
             return Err(format!("belongs to interface {id}, which the file does not describe"));
         };

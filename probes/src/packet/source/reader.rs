@@ -101,7 +101,16 @@ impl<R: Read> CaptureReader<R> {
     /// `file` is its name in errors.
     pub fn new(input: R, file: impl Into<String>) -> Self {
         let window = Window::new(input);
-        Self { window, format: Format::Unknown, file: file.into(), size: None, records: 0, packets: 0, record: None, over: false }
+        Self {
+            window,
+            format: Format::Unknown,
+            file: file.into(),
+            size: None,
+            records: 0,
+            packets: 0,
+            record: None,
+            over: false,
+        }
     }
 
     /// The size of the file, so that damage can tell what was not read.

@@ -1,7 +1,11 @@
 //! HTTP/1 messages, and exchanges: a request with its response.
 
 use super::{W, row};
-use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{Bit, Load, Str}, layer as l};
+use crate::packet::{
+    FieldRow, FieldType as T, PacketView as P,
+    Read::{Bit, Load, Str},
+    layer as l,
+};
 use std::mem::offset_of;
 
 #[rustfmt::skip]

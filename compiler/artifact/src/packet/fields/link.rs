@@ -1,7 +1,11 @@
 //! Frame, link layer, IP, UDP.
 
 use super::{H, P as PAYLOAD, row};
-use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{Bit, Bytes, Load, Str}, layer as l};
+use crate::packet::{
+    FieldRow, FieldType as T, PacketView as P,
+    Read::{Bit, Bytes, Load, Str},
+    layer as l,
+};
 use std::mem::offset_of;
 
 #[rustfmt::skip]

@@ -1,7 +1,11 @@
 //! TCP: header, options, flow, sequence analysis.
 
 use super::{A, F, H, O, P as PAYLOAD, S, row};
-use crate::packet::{FieldRow, FieldType as T, PacketView as P, Read::{self, Bit, Load, Str}, analysis as a, layer as l};
+use crate::packet::{
+    FieldRow, FieldType as T, PacketView as P,
+    Read::{self, Bit, Load, Str},
+    analysis as a, layer as l,
+};
 use std::mem::offset_of;
 
 const fn flag(name: &'static str, mask: u32, doc: &'static str) -> FieldRow {

@@ -3,7 +3,14 @@ use super::*;
 const MS: u64 = 1_000_000;
 
 fn packet(flags: u32, window: u32, time: u64) -> PacketView {
-    PacketView { tcp_flags: flags, tcp_window_raw: window, time_ns: time, boot_ns: time, layers: layer::TCP, ..PacketView::default() }
+    PacketView {
+        tcp_flags: flags,
+        tcp_window_raw: window,
+        time_ns: time,
+        boot_ns: time,
+        layers: layer::TCP,
+        ..PacketView::default()
+    }
 }
 
 fn step(flow: &mut Flow, dir: usize, flags: u32, window: u32, time: u64) -> PacketView {

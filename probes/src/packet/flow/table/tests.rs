@@ -2,7 +2,13 @@ use super::*;
 use std::collections::HashMap;
 
 fn view(src: u8, sport: u16, dst: u8, dport: u16) -> PacketView {
-    let mut view = PacketView { net_family: 2, layers: layer::TCP, tcp_src_port: sport, tcp_dst_port: dport, ..PacketView::default() };
+    let mut view = PacketView {
+        net_family: 2,
+        layers: layer::TCP,
+        tcp_src_port: sport,
+        tcp_dst_port: dport,
+        ..PacketView::default()
+    };
     view.ip_src[..4].copy_from_slice(&[10, 0, 0, src]);
     view.ip_dst[..4].copy_from_slice(&[10, 0, 0, dst]);
     view

@@ -17,7 +17,16 @@ fn starts_are_recognised_by_as_many_bytes_as_there_are() {
         let want = if n < 7 { Sniff::Maybe } else { Sniff::Head };
         assert_eq!(Sniff::of(&b"HTTP/1.1"[..n]), want, "{n} bytes");
     }
-    for other in [&b"GET key\r\n"[..], b"\x16\x03\x01", b"SSH-2.0-x", b"GETTER x", b"220 smtp", b"HTTP/2", b"PUT\x00", b"GET \x01\x02"] {
+    for other in [
+        &b"GET key\r\n"[..],
+        b"\x16\x03\x01",
+        b"SSH-2.0-x",
+        b"GETTER x",
+        b"220 smtp",
+        b"HTTP/2",
+        b"PUT\x00",
+        b"GET \x01\x02",
+    ] {
         assert_eq!(Sniff::of(other), Sniff::No, "{other:?}");
     }
     assert_eq!(Sniff::of(b"M-SEARCH * HTTP/1.1\r\n"), Sniff::Head);
@@ -45,7 +54,8 @@ fn a_request_keeps_what_may_be_asked() {
 
 #[test]
 fn a_response_keeps_status_and_phrase() {
-    let head = Head::parse(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n").unwrap();
+    let head = Head::parse(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n")
+        .unwrap();
     assert_eq!((head.kind, head.status), (Kind::Response, 404));
     assert_eq!(text(head.phrase(), &head), "Not Found");
     // Chunked overrides a length.
