@@ -37,7 +37,7 @@ fn packet_fields() {
          integers in ns. A field\nthat its packet lacks is absent: comparisons with it are false, `a ?? b` gives b, its value is 0 \
          or \"\".\n\n| field | type | |\n|---|---|---|\n",
     );
-    for row in packet::FIELDS.iter() {
+    for row in packet::FIELDS {
         let doc = row.doc.replace('|', "\\|");
         let _ = writeln!(text, "| `{}` | {} | {doc} |", row.name, type_name(row.ty));
     }

@@ -1,5 +1,6 @@
 //! No program makes the checker panic: the cases of the file tests, with words dropped, doubled, swapped and replaced.
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use weftrace_lang::check::{Options, analyze};
 use weftrace_lang::hir_dump::dump;
@@ -107,12 +108,12 @@ fn extremes_do_not_panic_or_take_for_ever() {
         |open: &str, close: &str, n: usize| format!("begin {{ $x = {}1{}; }}", open.repeat(n), close.repeat(n));
     let mut doubling = String::from("macro m0(x) { x + x }\n");
     for i in 1..30 {
-        doubling.push_str(&format!("macro m{i}(x) {{ m{}(x) + m{}(x) }}\n", i - 1, i - 1));
+        let _ = write!(doubling, "macro m{i}(x) {{ m{}(x) + m{}(x) }}\n", i - 1, i - 1);
     }
     doubling.push_str("begin { print(m29(1)); }");
     let mut chain = String::from("begin { @v0 = 1;\n");
     for i in 1..200 {
-        chain.push_str(&format!("@v{i} = @v{};\n", i - 1));
+        let _ = write!(chain, "@v{i} = @v{};\n", i - 1);
     }
     chain.push('}');
     for text in [

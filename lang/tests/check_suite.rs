@@ -151,7 +151,7 @@ fn bpftrace_programs_are_checked_without_panic() {
             }
             Some(_) if *fails => refused += 1,
             Some(d) => {
-                why.entry(d.code).or_default().push(format!("{origin}: {} `{}`", d.message, sources.snippet(d.span)))
+                why.entry(d.code).or_default().push(format!("{origin}: {} `{}`", d.message, sources.snippet(d.span)));
             }
         }
     }

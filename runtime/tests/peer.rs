@@ -47,13 +47,12 @@ fn ours(value: Value, buckets: &[u64]) -> Vec<String> {
 fn log2_buckets(values: &[i64]) -> Vec<u64> {
     let mut buckets = vec![0; 66];
     for &v in values {
-        buckets[if v < 0 {
-            0
-        } else if v == 0 {
-            1
-        } else {
-            v.ilog2() as usize + 2
-        }] += 1;
+        let bucket = match v {
+            ..0 => 0,
+            0 => 1,
+            _ => v.ilog2() as usize + 2,
+        };
+        buckets[bucket] += 1;
     }
     buckets
 }

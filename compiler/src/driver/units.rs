@@ -61,9 +61,9 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
                 span: t.span,
             });
             if placed.side == Side::Unread {
-                units.unread.extend(names)
+                units.unread.extend(names);
             } else {
-                units.left_out.extend(names)
+                units.left_out.extend(names);
             }
             continue;
         }

@@ -60,7 +60,7 @@ fn hist_bucket(n: i64, bits: u8) -> usize {
     if n < 1 << bits {
         return n as usize + 1;
     }
-    let l = u64::from(63 - n.leading_zeros());
+    let l = u64::from(n.ilog2());
     let b = u64::from(bits);
     ((((l - b) + 1) << b) + ((n >> (l - b)) & ((1 << b) - 1)) + 1) as usize
 }

@@ -22,8 +22,8 @@ use weftrace_lang::{
     span::SourceMap,
 };
 
-fn compile(p: &Program, options: &Options) -> (Artifact, Vec<String>) {
-    let (artifact, findings) = driver::compile(p, &SourceMap::default(), &TestWorld::default(), options);
+fn compile(p: &Program, options: Options) -> (Artifact, Vec<String>) {
+    let (artifact, findings) = driver::compile(p, &SourceMap::default(), &TestWorld::default(), &options);
     assert!(findings.iter().all(|d| d.severity == Severity::Warning), "{findings:?}");
     (artifact, findings.into_iter().map(|d| d.message).collect())
 }
@@ -51,7 +51,7 @@ fn mixed() -> Program {
 
 #[test]
 fn one_program_for_many_targets_unless_their_name_is_asked_for() {
-    let (artifact, _) = compile(&mixed(), &Options::default());
+    let (artifact, _) = compile(&mixed(), Options::default());
     let units: Vec<Unit> = artifact.probes.iter().map(|p| p.unit).collect();
     let want = [
         Unit::Kernel(0),
@@ -75,7 +75,7 @@ fn one_program_for_many_targets_unless_their_name_is_asked_for() {
 #[test]
 fn the_plan_says_what_runs_where() {
     let (text, _) =
-        driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), Stage::Plan);
+        driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), Options::default(), Stage::Plan);
     assert_eq!(
         text,
         "\
@@ -95,15 +95,14 @@ needs   CAP_BPF CAP_DAC_READ_SEARCH CAP_NET_RAW CAP_PERFMON
 #[test]
 fn every_stage_prints() {
     for (stage, want) in [(Stage::Ir, "function \"p0_a\""), (Stage::Bpf, "program p0_a"), (Stage::Clif, "function")] {
-        let (text, _) =
-            driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), stage);
+        let (text, _) = driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), Options::default(), stage);
         assert!(text.contains(want), "{stage:?}: {text}");
     }
 }
 
 #[test]
 fn files_are_read_without_the_kernel() {
-    let (artifact, findings) = compile(&mixed(), &Options { read_file: true, ..Options::default() });
+    let (artifact, findings) = compile(&mixed(), Options { read_file: true, ..Options::default() });
     assert!(artifact.programs.is_empty());
     assert_eq!(artifact.probes.iter().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["interval:2s", "pcap:any"]);
     assert_eq!(findings.len(), 5);
@@ -170,7 +169,7 @@ fn joined() -> Program {
 
 #[test]
 fn joins_become_data_and_handlers() {
-    let (artifact, _) = compile(&joined(), &Options::default());
+    let (artifact, _) = compile(&joined(), Options::default());
     let join = &artifact.joins[0];
     assert_eq!((join.start_offset, join.end_offset), (0, 8));
     assert_eq!((join.filter, join.total.clone()), (Some(1), vec![(2, None)]), "handler 0 is the block");
@@ -205,7 +204,7 @@ fn join_host(port: u16, leg: LegView) -> Host {
 fn join_handlers_read_the_view() {
     let p = joined();
     let world = TestWorld::default();
-    let (text, _) = driver::dump(&p, &SourceMap::default(), &world, &Options::default(), Stage::Ir);
+    let (text, _) = driver::dump(&p, &SourceMap::default(), &world, Options::default(), Stage::Ir);
     let functions: Vec<_> = text
         .split_inclusive("\n}\n")
         .map(|f| weftrace_compiler::ir::parser::parse(f).unwrap_or_else(|e| panic!("{e}\n{f}")))

@@ -120,7 +120,7 @@ fn tracepoint_records() {
     let lowered = lower(&p);
     let mut host = lowered.host();
     host.ctx[8..12].copy_from_slice(&(-2i32).to_le_bytes());
-    host.ctx[12..16].copy_from_slice(&((6u32 << 16) | 100).to_le_bytes());
+    host.ctx[12..16].copy_from_slice(&((6u32 << 16) | 0x64).to_le_bytes());
     host.ctx[16..20].copy_from_slice(b"init");
     host.ctx[32..36].copy_from_slice(&[10, 0, 0, 7]);
     host.ctx[100..106].copy_from_slice(b"hello\0");
@@ -193,7 +193,7 @@ fn sock_world() -> TestWorld {
 fn conn_key(sock: Vec<u8>) -> Vec<u8> {
     let conn = call(Func::Conn, vec![e(ExprKind::Arg(0), ptr("sock", Space::Kernel))], Ty::Conn);
     let mut net = vec![0; 64];
-    net[24..28].copy_from_slice(&4026531840u32.to_le_bytes());
+    net[24..28].copy_from_slice(&0xf000_0000_u32.to_le_bytes());
     run_with(vec![conn], &sock_world(), vec![(0x1000, sock), (0x8000, net)]).0
 }
 
@@ -217,7 +217,7 @@ fn both_directions_of_a_connection_have_one_key() {
     let client = conn_key(sock(2, |s| end(s, [10, 0, 0, 9], 80, [10, 0, 0, 200], 40000)));
     let server = conn_key(sock(2, |s| end(s, [10, 0, 0, 200], 40000, [10, 0, 0, 9], 80)));
     assert_eq!(client, server);
-    assert_eq!(client[..4], 4026531840u32.to_le_bytes());
+    assert_eq!(client[..4], 0xf000_0000_u32.to_le_bytes());
     assert_eq!(client[4..8], [2, 0, 6, 0]);
     assert_eq!((&client[8..12], &client[24..28]), (&[10, 0, 0, 9][..], &[10, 0, 0, 200][..]));
     assert_eq!((&client[40..42], &client[42..44]), (&80u16.to_le_bytes()[..], &40000u16.to_le_bytes()[..]));

@@ -87,7 +87,7 @@ impl<'a> Items<'a> {
                     self.streams.entry(stream.text.clone()).or_insert(stream);
                 }
                 StmtKind::While { body, .. } | StmtKind::For { body, .. } | StmtKind::Unroll { body, .. } => {
-                    self.emits_of(&body.stmts)
+                    self.emits_of(&body.stmts);
                 }
                 _ => {}
             }

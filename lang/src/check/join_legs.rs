@@ -79,7 +79,12 @@ impl<'a> Checker<'a> {
             Some(e) => self.const_int(e).and_then(|n| u64::try_from(n).ok()),
             None => None,
         };
-        let side = match leg.side.as_ref().map(|s| (s.text.as_str(), s.span)) {
+        let side = self.leg_side(leg);
+        Some(LegDef { name: leg.name.text.clone(), stream, field, agg, by, since_ns, side, ty, span: leg.name.span })
+    }
+
+    fn leg_side(&mut self, leg: &ast::Leg) -> Side {
+        match leg.side.as_ref().map(|s| (s.text.as_str(), s.span)) {
             None | Some(("any", _)) => Side::Any,
             Some(("client", _)) => Side::Client,
             Some(("server", _)) => Side::Server,
@@ -88,8 +93,7 @@ impl<'a> Checker<'a> {
                 self.report(d);
                 Side::Any
             }
-        };
-        Some(LegDef { name: leg.name.text.clone(), stream, field, agg, by, since_ns, side, ty, span: leg.name.span })
+        }
     }
 
     fn leg_field(

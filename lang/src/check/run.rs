@@ -131,7 +131,7 @@ impl<'a> Checker<'a> {
                 }
             }
             if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
-                self.map_info(map).max_entries = Some(n)
+                self.map_info(map).max_entries = Some(n);
             } else {
                 let d = Diagnostic::error(
                     "bad-argument",

@@ -101,7 +101,7 @@ impl Dissector {
             match step {
                 Some(Step::Next(Layer::Reassembled(proto))) => break proto,
                 Some(Step::Next(layer)) if budget > 0 => {
-                    step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments))
+                    step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments));
                 }
                 end => return found(end, at),
             }

@@ -143,6 +143,7 @@ fn scalar(c_type: &str, size: u32, signed: bool) -> Ty {
 }
 
 /// Sizes of C's and the kernel's basic types on 64-bit machines.
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn named_size(c_type: &str) -> Option<u32> {
     const SIZES: [(u32, &[&str]); 4] = [
         (1, &["char", "signed char", "unsigned char", "u8", "s8", "__u8", "__s8", "bool", "uint8_t", "int8_t"]),

@@ -64,14 +64,14 @@ impl Segments {
     fn remove(&mut self, dir: &mut Direction, at: u32) {
         let Node { newer, older, .. } = *self.node(at);
         if newer == NONE {
-            dir.newest = older
+            dir.newest = older;
         } else {
-            self.node(newer).older = older
+            self.node(newer).older = older;
         }
         if older == NONE {
-            dir.oldest = newer
+            dir.oldest = newer;
         } else {
-            self.node(older).newer = newer
+            self.node(older).newer = newer;
         }
         self.node(at).newer = self.free;
         self.free = at;

@@ -46,7 +46,9 @@ impl HttpEngine {
 
     /// Layers and HTTP view of the next part. Its strings stay valid until the next call.
     pub(crate) fn next_part(&mut self) -> Option<(u32, HttpView)> {
-        let part = self.presented.insert(self.parts.pop_front()?);
+        // The packet's own messages come before exchanges that its acknowledgement ends.
+        let next = self.parts.iter().position(|part| part.message.is_some()).unwrap_or(0);
+        let part = self.presented.insert(self.parts.remove(next)?);
         Some(part.view())
     }
 
