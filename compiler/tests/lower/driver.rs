@@ -75,7 +75,7 @@ fn one_program_for_many_targets_unless_their_name_is_asked_for() {
 #[test]
 fn the_plan_says_what_runs_where() {
     let (text, _) =
-        driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), Options::default(), Stage::Plan);
+        driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), Stage::Plan);
     assert_eq!(
         text,
         "\
@@ -95,7 +95,8 @@ needs   CAP_BPF CAP_DAC_READ_SEARCH CAP_NET_RAW CAP_PERFMON
 #[test]
 fn every_stage_prints() {
     for (stage, want) in [(Stage::Ir, "function \"p0_a\""), (Stage::Bpf, "program p0_a"), (Stage::Clif, "function")] {
-        let (text, _) = driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), Options::default(), stage);
+        let (text, _) =
+            driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &Options::default(), stage);
         assert!(text.contains(want), "{stage:?}: {text}");
     }
 }
@@ -204,7 +205,7 @@ fn join_host(port: u16, leg: LegView) -> Host {
 fn join_handlers_read_the_view() {
     let p = joined();
     let world = TestWorld::default();
-    let (text, _) = driver::dump(&p, &SourceMap::default(), &world, Options::default(), Stage::Ir);
+    let (text, _) = driver::dump(&p, &SourceMap::default(), &world, &Options::default(), Stage::Ir);
     let functions: Vec<_> = text
         .split_inclusive("\n}\n")
         .map(|f| weftrace_compiler::ir::parser::parse(f).unwrap_or_else(|e| panic!("{e}\n{f}")))
