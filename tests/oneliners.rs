@@ -73,3 +73,19 @@ fn the_verifier_takes_what_check_accepts() {
     let wrong = wrong.into_inner().expect("no panics while it was held");
     assert!(wrong.is_empty(), "{} programs were refused:\n\n{}", wrong.len(), wrong.join("\n\n"));
 }
+
+/// Where the promise is broken, it is known, told in the script's words with its place, and seen when it is mended.
+#[test]
+fn known_refusals_are_told_with_their_place() {
+    if !ready(&String::from_utf8_lossy(&weftrace(&["doctor"]).stdout), "Tracepoint") {
+        println!("SKIP root");
+        return;
+    }
+    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/known_refused.txt"))
+        .expect("the list");
+    for program in list.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        assert!(weftrace(&["check", "-e", program]).status.success(), "check says so now: drop it here\n{program}");
+        let said = refused(program).unwrap_or_else(|| panic!("accepted now: move it to oneliners.txt\n{program}"));
+        assert!(said.contains("-e:1:") && said.contains("too many paths"), "{said}");
+    }
+}
