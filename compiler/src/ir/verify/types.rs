@@ -55,6 +55,11 @@ fn check_op(c: &mut Checker<'_>, at: At, op: &Op) {
         }
         Op::Load { ptr, path, .. } => {
             pointer(c, at, ptr);
+            let kernel = matches!(c.func.target, Target::Kernel(_)) && c.func.value_type(ptr) == Ty::Ptr(Space::Ctx);
+            let place = crate::ir::pointer::trace(c.func, ptr);
+            c.require(!kernel || place.min == place.max, at, || {
+                "the kernel's context is loaded at constant offsets only".into()
+            });
             if path.is_some() {
                 kernel_only(c, at);
             }
