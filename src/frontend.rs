@@ -1,7 +1,11 @@
 //! From what was typed to a checked program and an artifact.
 
 use crate::{args::Source, bundle, exit::ExitStatus, printer, render};
-use std::{ffi::OsString, fmt::Write, path::Path};
+use std::{
+    ffi::OsString,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
 use weftrace_lang::{
@@ -56,17 +60,12 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
             return Err(ExitStatus::Usage);
         }
     };
-    let mut sources = SourceMap::default();
-    let file = sources.add(name.clone(), text.clone());
-    let (script, diagnostics) = syntax::parse(&text, file);
-    let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
-    let mut world = HostWorld::new().with_pid(setting.pid).with_modules(modules);
-    if let Some(path) = std::env::var_os("PATH") {
-        world = world.with_search_path(&path.to_string_lossy());
-    }
-    if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), &script)) {
+    let mut loaded = Loaded::parse(name, text, directory, setting);
+    let Loaded { name, script, .. } = &loaded;
+    let text = &loaded.sources.file(loaded.file).text;
+    if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), script)) {
         if matches!(own.as_str(), "--help" | "-h") {
-            printer::out(&script_help(&name, &text, &script));
+            printer::out(&script_help(name, text, script));
             return Err(ExitStatus::Ok);
         }
         printer::err_line(&format!(
@@ -76,21 +75,13 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
         return Err(ExitStatus::Usage);
     }
     let (positional, named) = script_arguments(arguments);
-    if let Some(extra) = positional.first().filter(|_| has_params(&script) && !reads_positionals(&text)) {
+    if let Some(extra) = positional.first().filter(|_| has_params(script) && !reads_positionals(text)) {
         printer::err_line(&format!("error: {name} takes flags, no other arguments: {extra}"));
         printer::err_line(&format!("  = note: weftrace run {name} --help lists them"));
         return Err(ExitStatus::Usage);
     }
-    let options = check::Options {
-        positional,
-        named,
-        unsafe_ok: setting.unsafe_ok,
-        reading_file: setting.reading_file,
-        config: environment(),
-        pid: setting.pid,
-        child_pid: setting.child_pid,
-    };
-    Ok(Loaded { name, sources, file, script, world, options, diagnostics })
+    (loaded.options.positional, loaded.options.named) = (positional, named);
+    Ok(loaded)
 }
 
 /// (name for messages, text, directory for imports)
@@ -206,6 +197,27 @@ fn environment() -> Vec<(String, String)> {
 }
 
 impl Loaded {
+    /// A script's text, parsed; imports are looked for in `directory` too.
+    pub fn parse(name: String, text: String, directory: Option<PathBuf>, setting: &Setting) -> Self {
+        let mut sources = SourceMap::default();
+        let (script, diagnostics) = syntax::parse(&text, FileId(0));
+        let file = sources.add(name.clone(), text);
+        let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
+        let mut world = HostWorld::new().with_pid(setting.pid).with_modules(modules);
+        if let Some(path) = std::env::var_os("PATH") {
+            world = world.with_search_path(&path.to_string_lossy());
+        }
+        let options = check::Options {
+            unsafe_ok: setting.unsafe_ok,
+            reading_file: setting.reading_file,
+            config: environment(),
+            pid: setting.pid,
+            child_pid: setting.child_pid,
+            ..check::Options::default()
+        };
+        Self { name, sources, file, script, world, options, diagnostics }
+    }
+
     /// Checks the script; findings are added to `diagnostics`.
     pub fn check(&mut self) -> Program {
         let broken = self.has_errors();

@@ -2,6 +2,7 @@
 #![allow(clippy::exit, reason = "the only place that ends the process")]
 
 mod args;
+mod bpftrace;
 mod bundle;
 mod commands;
 mod exit;
@@ -12,6 +13,9 @@ mod render;
 use exit::ExitStatus;
 
 fn main() {
+    if std::env::args_os().next().is_some_and(|name| bpftrace::is_called(&name)) {
+        std::process::exit(bpftrace::main(std::env::args_os()));
+    }
     let status = match args::parse(std::env::args_os()) {
         Ok(command) => commands::run(command),
         Err(early) => early.print(),

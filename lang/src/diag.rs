@@ -35,6 +35,9 @@ pub struct Diagnostic {
     /// Other places that matter, with what they show.
     pub others: Vec<(Span, String)>,
     pub notes: Vec<Note>,
+    /// bpftrace's words for the same finding, where tools read them; shown only under its name.
+    #[serde(skip)]
+    pub bpftrace: Option<String>,
 }
 
 impl Diagnostic {
@@ -47,11 +50,19 @@ impl Diagnostic {
             label: String::new(),
             others: Vec::new(),
             notes: Vec::new(),
+            bpftrace: None,
         }
     }
 
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(code, span, message) }
+    }
+
+    /// bpftrace's words for it.
+    #[must_use]
+    pub fn bpftrace(mut self, text: impl Into<String>) -> Self {
+        self.bpftrace = Some(text.into());
+        self
     }
 
     #[must_use]

@@ -6,6 +6,8 @@ mod dump;
 mod list;
 mod run;
 
+pub(crate) use run::words;
+
 use crate::{args::Command, exit::ExitStatus};
 
 pub fn run(command: Command) -> ExitStatus {

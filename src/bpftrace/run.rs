@@ -1,0 +1,185 @@
+//! Runs a program as bpftrace does.
+
+use super::{args::Args, render};
+use crate::{
+    commands::words,
+    frontend::{Loaded, Setting},
+    printer,
+};
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    path::Path,
+};
+use weftrace_artifact::Artifact;
+use weftrace_lang::diag::Severity;
+use weftrace_runtime::{
+    Error, Session, SessionOptions,
+    sink::{JsonSink, Message, Sink, TextSink},
+    style::Style,
+    sys::Child,
+};
+
+/// An error for stderr; the exit code is 1.
+type Failed = String;
+
+pub fn run(args: &Args) -> i32 {
+    match try_run(args) {
+        Ok(code) => code,
+        Err(text) => {
+            if !text.is_empty() {
+                printer::err_line(&format!("ERROR: {text}"));
+            }
+            1
+        }
+    }
+}
+
+fn try_run(args: &Args) -> Result<i32, Failed> {
+    let (name, text) = program(args)?;
+    let pid = args.pid.as_deref().map(pid).transpose()?;
+    let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
+    let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
+    let setting = Setting {
+        reading_file: false,
+        unsafe_ok: args.r#unsafe,
+        pid,
+        child_pid: child.as_ref().map(Child::pid),
+    };
+    let directory = Path::new(&name).parent().map(Path::to_owned);
+    let mut loaded = Loaded::parse(name, text, directory, &setting);
+    let parameters = if args.program.is_some() { &args.rest[..] } else { args.rest.get(1..).unwrap_or_default() };
+    for parameter in parameters {
+        let parameter = parameter.to_string_lossy();
+        match parameter.strip_prefix("--") {
+            Some(named) => {
+                let (name, value) = named.split_once('=').unwrap_or((named, ""));
+                loaded.options.named.push((name.to_owned(), value.to_owned()));
+            }
+            None => loaded.options.positional.push(parameter.into_owned()),
+        }
+    }
+    let sink = sink(args)?;
+    let program = loaded.check();
+    let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
+    printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Error));
+    if loaded.has_errors() {
+        return Err(String::new());
+    }
+    if !args.no_warnings {
+        printer::out(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Warning));
+    }
+    drop((program, loaded));
+    let options = SessionOptions {
+        pid,
+        strict: true,
+        allow_unsafe: args.r#unsafe,
+        dry_run: args.dry_run,
+        ..SessionOptions::default()
+    };
+    execute(artifact, options, child, sink).map_err(|error| match error {
+        Error::Attach { probe, why, remedy } => {
+            let remedy = remedy.map(|r| format!("\nHINT: {r}")).unwrap_or_default();
+            format!("Unable to attach probe: {probe}. {why}{remedy}")
+        }
+        error => error.to_string(),
+    })
+}
+
+fn execute(
+    artifact: Artifact,
+    options: SessionOptions,
+    child: Option<Child>,
+    sink: Box<dyn Sink>,
+) -> Result<i32, Error> {
+    let dry_run = options.dry_run;
+    let mut session = Session::new(artifact, options)?;
+    if let Some(child) = child {
+        session = session.adopt(child);
+    }
+    let running = session.start(sink)?;
+    if dry_run {
+        return Ok(0);
+    }
+    Ok(running.run()?.exit_code as i32)
+}
+
+/// The program's name for messages, and its text.
+fn program(args: &Args) -> Result<(String, String), Failed> {
+    if let Some(program) = &args.program {
+        return Ok(("stdin".to_owned(), program.clone()));
+    }
+    let name = args.rest.first().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut bytes = Vec::new();
+    if name == "-" {
+        io::stdin().read_to_end(&mut bytes).map_err(|e| format!("failed to read the program: {e}"))?;
+        return Ok(("stdin".to_owned(), String::from_utf8_lossy(&bytes).into_owned()));
+    }
+    match std::fs::read(&name) {
+        Ok(bytes) => Ok((name, String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) => Err(format!("failed to open file '{name}': {}", error_text(&error))),
+    }
+}
+
+/// The C library's text for an error, without Rust's `(os error 2)`.
+fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+/// A process id, with bpftrace's words for what is none.
+fn pid(text: &str) -> Result<u32, Failed> {
+    const MOST: u64 = 0x0040_0000;
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    if digits == 0 {
+        return Err(format!("Failed to parse pid: invalid integer: {text}"));
+    }
+    if digits < text.len() {
+        return Err(format!("Failed to parse pid: invalid trailing bytes: {text}"));
+    }
+    match text.parse::<u64>() {
+        Ok(pid) if pid <= MOST => Ok(pid as u32),
+        _ => Err(format!("Pid out of range: {text}")),
+    }
+}
+
+fn sink(args: &Args) -> Result<Box<dyn Sink>, Failed> {
+    let to: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout()),
+        Some(path) => Box::new(
+            File::create(path)
+                .map_err(|e| format!("Failed to open output file: \"{}\": {}", path.display(), error_text(&e)))?,
+        ),
+    };
+    let inner: Box<dyn Sink> = match args.format.as_deref() {
+        None | Some("text" | "") => Box::new(TextSink::new(to, Box::new(io::stderr()), args.quiet)),
+        Some("json") => Box::new(JsonSink::new(to, args.quiet)),
+        Some(other) => return Err(format!("Invalid output format \"{other}\"\nValid formats: 'text', 'json'")),
+    };
+    let notice = std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some();
+    Ok(Box::new(Noticed { inner, notice, warnings: !args.no_warnings }))
+}
+
+/// Says when probes are attached, for test runners that wait for it; leaves out warnings where they are not wanted.
+struct Noticed {
+    inner: Box<dyn Sink>,
+    notice: bool,
+    warnings: bool,
+}
+
+impl Sink for Noticed {
+    fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()> {
+        use weftrace_artifact::action::LogLevel;
+        if !self.warnings && matches!(message, Message::Log { level: LogLevel::Warning, .. }) {
+            return Ok(());
+        }
+        if self.notice && matches!(message, Message::Attached(_)) {
+            printer::out("__BPFTRACE_NOTIFY_PROBES_ATTACHED\n");
+        }
+        self.inner.message(message, style)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
