@@ -7,8 +7,12 @@ use std::{ffi::OsString, path::PathBuf};
 /// bpftrace takes a letter's value attached or not (`-fjson`), options after the script's name, and `-lv`.
 #[derive(Debug, Parser)]
 #[command(name = "bpftrace", disable_help_flag = true, disable_version_flag = true, max_term_width = 110)]
-#[command(override_usage = "bpftrace [options] filename\n       bpftrace [options] - <stdin input>\n       bpftrace [options] -e 'program'")]
-#[command(after_help = "Use -- after the filename or -e 'program' for named script parameters.\nThis is weftrace under bpftrace's name: `weftrace --help` shows what else it can do.")]
+#[command(
+    override_usage = "bpftrace [options] filename\n       bpftrace [options] - <stdin input>\n       bpftrace [options] -e 'program'"
+)]
+#[command(
+    after_help = "Use -- after the filename or -e 'program' for named script parameters.\nThis is weftrace under bpftrace's name: `weftrace --help` shows what else it can do."
+)]
 pub struct Args {
     /// Execute this program
     #[arg(short = 'e', value_name = "program", allow_hyphen_values = true)]
@@ -186,22 +190,26 @@ fn check(args: &Args) -> Result<(), Early> {
     match args.mode.as_deref() {
         None | Some("bench" | "test" | "format" | "codegen") => {}
         Some("compiler-bench") => {
-            return Err(Early::refused("--mode compiler-bench measures LLVM, which is not used here; see `make bench`"));
+            return Err(Early::refused(
+                "--mode compiler-bench measures LLVM, which is not used here; see `make bench`",
+            ));
         }
         Some(_) => {
-            return Err(Early::usage(
-                "--mode can only be 'codegen', 'compiler-bench', 'bench', 'test' or 'format'.",
-            ));
+            return Err(Early::usage("--mode can only be 'codegen', 'compiler-bench', 'bench', 'test' or 'format'."));
         }
     }
     if usize::from(args.test) + usize::from(args.bench) + usize::from(args.fmt) + usize::from(args.mode.is_some()) > 1 {
         return Err(Early::usage("--test, --bench, --fmt and --mode exclude each other"));
     }
     if args.emit_llvm.is_some() {
-        return Err(Early::refused("--emit-llvm: there is no LLVM here; -d codegen's place is `weftrace dump --stage ir`"));
+        return Err(Early::refused(
+            "--emit-llvm: there is no LLVM here; -d codegen's place is `weftrace dump --stage ir`",
+        ));
     }
     if args.aot.is_some() {
-        return Err(Early::refused("--aot: not here: a script starts in milliseconds; --emit-elf FILE writes its programs"));
+        return Err(Early::refused(
+            "--aot: not here: a script starts in milliseconds; --emit-elf FILE writes its programs",
+        ));
     }
     if !args.list && !args.info && args.program.is_none() && args.rest.is_empty() {
         return Err(Early::usage("filename or -e 'program' required."));

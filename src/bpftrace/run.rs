@@ -40,12 +40,8 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     let pid = args.pid.as_deref().map(pid).transpose()?;
     let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
-    let setting = Setting {
-        reading_file: false,
-        unsafe_ok: args.r#unsafe,
-        pid,
-        child_pid: child.as_ref().map(Child::pid),
-    };
+    let setting =
+        Setting { reading_file: false, unsafe_ok: args.r#unsafe, pid, child_pid: child.as_ref().map(Child::pid) };
     let directory = Path::new(&name).parent().map(Path::to_owned);
     let mut loaded = Loaded::parse(name, text, directory, &setting);
     let parameters = if args.program.is_some() { &args.rest[..] } else { args.rest.get(1..).unwrap_or_default() };

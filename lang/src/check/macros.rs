@@ -163,7 +163,7 @@ impl<'a> Checker<'a> {
     /// `{ …; e }` as a value.
     pub(crate) fn block_value(&mut self, block: &'a ast::Block, span: Span) -> Val {
         self.scoped(|c| {
-            let stmts = c.stmts(&block.stmts);
+            let stmts = c.stmts(&block.stmts, block.tail.as_deref());
             let Some(tail) = &block.tail else {
                 let b = hir::Block { stmts, tail: None, span };
                 return Val::new(hir::ExprKind::Block(Box::new(b)), Ty::Void, span);

@@ -35,6 +35,7 @@ mod join_names;
 mod layout;
 mod macros;
 mod maps;
+mod outlive;
 mod params;
 mod places;
 pub mod providers;

@@ -13,7 +13,7 @@ impl<'a> Checker<'a> {
     /// A block in its own scope; a value at its end is dropped.
     pub(crate) fn block(&mut self, block: &'a ast::Block) -> Block {
         self.scoped(|c| {
-            let mut stmts = c.stmts(&block.stmts);
+            let mut stmts = c.stmts(&block.stmts, block.tail.as_deref());
             if let Some(tail) = &block.tail {
                 c.effect(tail, &mut stmts);
             }
@@ -21,9 +21,11 @@ impl<'a> Checker<'a> {
         })
     }
 
-    pub(crate) fn stmts(&mut self, stmts: &'a [Stmt]) -> Vec<hir::Stmt> {
+    /// `tail` is the value behind the statements.
+    pub(crate) fn stmts(&mut self, stmts: &'a [Stmt], tail: Option<&'a ast::Expr>) -> Vec<hir::Stmt> {
         let mut out = Vec::new();
-        for s in stmts {
+        for (i, s) in stmts.iter().enumerate() {
+            self.declare_outliving(s, &stmts[i + 1..], tail);
             self.stmt(s, &mut out);
         }
         out
@@ -161,7 +163,7 @@ impl<'a> Checker<'a> {
                     && matches!(&tail.kind, ast::ExprKind::Call { name, .. } if super::call_map::is_aggregation(&name.text))
                 {
                     self.scoped(|c| {
-                        out.extend(c.stmts(&b.stmts));
+                        out.extend(c.stmts(&b.stmts, Some(tail)));
                         let kind = c.assign_map(map, place, key.as_ref(), op, tail, span);
                         out.extend(kind.map(|kind| hir::Stmt { kind, span }));
                     });

@@ -13,7 +13,8 @@ pub(crate) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(&'a Expr)) {
     }
 }
 
-fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
+/// Calls `f` on every expression of a statement.
+pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
     match &s.kind {
         StmtKind::Expr(e) | StmtKind::Discard(e) => expr(e, f),
         StmtKind::Assign { place, value, .. } => {
