@@ -2,6 +2,7 @@
 //! how a run is asked for and how findings read.
 
 mod args;
+mod gate;
 mod render;
 mod run;
 

@@ -1,6 +1,6 @@
 //! Runs a program as bpftrace does.
 
-use super::{args::Args, render};
+use super::{args::Args, gate::Gate, render};
 use crate::{
     commands::words,
     frontend::{Loaded, Setting},
@@ -147,18 +147,21 @@ fn sink(args: &Args) -> Result<Box<dyn Sink>, Failed> {
                 .map_err(|e| format!("Failed to open output file: \"{}\": {}", path.display(), error_text(&e)))?,
         ),
     };
+    let gate = Gate::new(to);
+    let to = Box::new(gate.clone());
     let inner: Box<dyn Sink> = match args.format.as_deref() {
         None | Some("text" | "") => Box::new(TextSink::new(to, Box::new(io::stderr()), args.quiet)),
         Some("json") => Box::new(JsonSink::new(to, args.quiet)),
         Some(other) => return Err(format!("Invalid output format \"{other}\"\nValid formats: 'text', 'json'")),
     };
     let notice = std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some();
-    Ok(Box::new(Noticed { inner, notice, warnings: !args.no_warnings }))
+    Ok(Box::new(Noticed { inner, gate, notice, warnings: !args.no_warnings }))
 }
 
-/// Says when probes are attached, for test runners that wait for it; leaves out warnings where they are not wanted.
+/// Says when probes are attached, also for test runners that wait for it, before anything else; leaves out warnings where they are not wanted.
 struct Noticed {
     inner: Box<dyn Sink>,
+    gate: Gate,
     notice: bool,
     warnings: bool,
 }
@@ -169,10 +172,17 @@ impl Sink for Noticed {
         if !self.warnings && matches!(message, Message::Log { level: LogLevel::Warning, .. }) {
             return Ok(());
         }
-        if self.notice && matches!(message, Message::Attached(_)) {
+        if !matches!(message, Message::Attached(_)) {
+            return self.inner.message(message, style);
+        }
+        self.inner.flush()?;
+        let before = self.gate.held();
+        self.inner.message(message, style)?;
+        self.inner.flush()?;
+        if self.notice {
             printer::out("__BPFTRACE_NOTIFY_PROBES_ATTACHED\n");
         }
-        self.inner.message(message, style)
+        self.gate.open(before)
     }
 
     fn flush(&mut self) -> io::Result<()> {
