@@ -4,7 +4,7 @@
 //! can be checked for another host, and tests need none.
 
 use crate::hir::{EnumDef, StructDef, Ty};
-use crate::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UserSymbol, World};
+use crate::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UsdtProbe, UserPlace, UserSymbol, World};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ pub struct WorldLog {
     pub user_functions: BTreeMap<String, Answer<Vec<UserSymbol>>>,
     #[serde(default)]
     pub user_file: BTreeMap<String, bool>,
+    pub user_place: BTreeMap<String, Answer<UserPlace>>,
+    pub user_symbol: BTreeMap<String, Answer<UserSymbol>>,
+    pub usdt_probes: BTreeMap<String, Answer<Vec<UsdtProbe>>>,
     pub kernel_struct: BTreeMap<String, Answer<StructDef>>,
     pub kernel_enum: BTreeMap<String, Answer<EnumDef>>,
     pub kernel_enumerator: BTreeMap<String, Answer<(EnumDef, i64)>>,
@@ -91,6 +94,16 @@ impl World for Recorder<'_> {
     }
     fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
         noted!(self, user_functions, pair(binary, glob), self.world.user_functions(binary, glob))
+    }
+    fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
+        noted!(self, user_place, pair(binary, &address.to_string()), self.world.user_place(binary, address))
+    }
+    fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
+        noted!(self, user_symbol, pair(binary, name), self.world.user_symbol(binary, name))
+    }
+    fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
+        let key = pair(binary, &pair(namespace, name));
+        noted!(self, usdt_probes, key, self.world.usdt_probes(binary, namespace, name))
     }
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
         noted!(self, kernel_struct, name.to_owned(), self.world.kernel_struct(name))
@@ -220,6 +233,15 @@ impl World for RecordedWorld {
             Answer::NotPermitted(why) => Answer::NotPermitted(why),
             Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
         }
+    }
+    fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
+        self.one(&self.log.user_place, &pair(binary, &address.to_string()))
+    }
+    fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
+        self.one(&self.log.user_symbol, &pair(binary, name))
+    }
+    fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
+        self.one(&self.log.usdt_probes, &pair(binary, &pair(namespace, name)))
     }
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
         self.one(&self.log.kernel_struct, name)

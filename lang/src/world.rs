@@ -3,8 +3,11 @@
 //! `weftrace-probes` answers from the running kernel. Every answer can be written down and replayed
 //! (`recorded::RecordedWorld`), so that a script is checked for another host and tests are deterministic.
 
+mod user;
+
 use crate::hir::{EnumDef, StructDef, Ty};
 use serde::{Deserialize, Serialize};
+pub use user::{UsdtArg, UsdtPlace, UsdtProbe, UsdtSite, UserPlace, UserSymbol};
 
 /// An answer. "Not there" is knowledge; "not permitted" and "could not tell" are not, and a check that
 /// gets them says so instead of guessing.
@@ -64,17 +67,6 @@ pub struct FnProto {
     pub ret: Ty,
 }
 
-/// A function in an executable or library.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UserSymbol {
-    /// The file that was found for what the script wrote.
-    pub path: String,
-    pub name: String,
-    /// Offset in the file, as uprobes want it.
-    pub file_offset: u64,
-    pub size: u64,
-}
-
 /// What kind of probe a kernel may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Feature {
@@ -120,8 +112,21 @@ pub trait World {
     fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>>;
     /// `binary` as the script wrote it (path, name in PATH, library short name).
     fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol>;
-    /// All functions matching a glob.
+    /// All functions matching a glob. `binary` may have wildcards too; `*` (or nothing, with a process given) is every file that
+    /// the process has mapped. A glob that begins with `cpp:` is matched against C++ names: without their parameters, if it has none.
     fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>>;
+    /// What is at an address of a program or library, as its file counts addresses.
+    fn user_place(&self, _binary: &str, _address: u64) -> Answer<UserPlace> {
+        Answer::NotThere
+    }
+    /// A function or variable of a program or library.
+    fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
+        self.user_function(binary, name)
+    }
+    /// Static markers whose file, namespace and name match: `binary` as in [`World::user_functions`].
+    fn usdt_probes(&self, _binary: &str, _namespace: &str, _name: &str) -> Answer<Vec<UsdtProbe>> {
+        Answer::NotThere
+    }
     /// Layout of a kernel struct or union, members shallow (nested structs as [`Ty::Struct`] names).
     fn kernel_struct(&self, name: &str) -> Answer<StructDef>;
     fn kernel_enum(&self, name: &str) -> Answer<EnumDef>;

@@ -39,10 +39,15 @@ impl World for Generous {
         self.0.kernel_functions(glob)
     }
     fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {
-        Answer::Found(UserSymbol { path: binary.into(), name: symbol.into(), file_offset: 0, size: 64 })
+        Answer::Found(UserSymbol { path: binary.into(), name: symbol.into(), size: 64, ..UserSymbol::default() })
     }
     fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
-        Answer::Found(vec![UserSymbol { path: binary.into(), name: glob.replace('*', "x"), file_offset: 0, size: 64 }])
+        Answer::Found(vec![UserSymbol {
+            path: binary.into(),
+            name: glob.replace('*', "x"),
+            size: 64,
+            ..UserSymbol::default()
+        }])
     }
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
         self.0.kernel_struct(name)

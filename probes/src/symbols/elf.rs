@@ -1,12 +1,15 @@
 //! Functions of an ELF file: from its symbol tables, its dynamic symbols, and its separate debug file.
 //!
+//! A path may name a stored member of a zip archive ([`super::archive`]): offsets are those in the archive then.
+//!
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
-use super::demangle;
-use super::glob::Glob;
+use super::archive;
+use super::stapsdt::Notes;
+use super::wanted::Wanted;
 use object::elf::{self, FileHeader32, FileHeader64};
-use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
+use object::read::{ReadCache, ReadCacheRange};
 use object::{Endianness, ReadRef};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -31,6 +34,8 @@ pub struct Function {
     pub file_offset: u64,
     /// As in the symbol table (mangled), without a `@VERSION`.
     pub name: String,
+    /// Where it was wanted by its C++ name.
+    pub demangled: Option<String>,
 }
 
 /// A loadable piece of the file.
@@ -52,17 +57,30 @@ pub struct Layout {
     pub debug_link: Option<String>,
     /// `.note.gnu.build-id`
     pub build_id: Vec<u8>,
+    /// Where the image begins in its file: not at 0 in an archive.
+    pub base: u64,
 }
 
 impl Layout {
     /// Address → offset in the file, in executable segments.
     pub fn to_offset(&self, address: u64) -> Option<u64> {
-        let s = self.segments.iter().find(|s| s.executable && address >= s.address && address - s.address < s.size)?;
-        s.file_offset.checked_add(address - s.address)
+        self.offset_where(address, |s| s.executable)
+    }
+
+    /// Address → offset in the file, in any segment.
+    pub fn data_offset(&self, address: u64) -> Option<u64> {
+        self.offset_where(address, |_| true)
+    }
+
+    fn offset_where(&self, address: u64, wanted: impl Fn(&Segment) -> bool) -> Option<u64> {
+        let mut segments = self.segments.iter();
+        let s = segments.find(|s| wanted(s) && address >= s.address && address - s.address < s.size)?;
+        self.base.checked_add(s.file_offset)?.checked_add(address - s.address)
     }
 
     /// Offset in the file → address.
     pub fn to_address(&self, offset: u64) -> Option<u64> {
+        let offset = offset.checked_sub(self.base)?;
         let s = self
             .segments
             .iter()
@@ -81,20 +99,28 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ElfError + '_ {
 /// Runs `use_it` on the file's bytes, typed for its word size.
 fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -> Result<T, ElfError> {
     let shown = || path.display().to_string();
-    let file = File::open(path).map_err(io(path))?;
-    if !file.metadata().map_err(io(path))?.is_file() {
+    let member = archive::split(path);
+    let file = File::open(member.as_ref().map_or(path, |(archive, _)| archive)).map_err(io(path))?;
+    let meta = file.metadata().map_err(io(path))?;
+    if !meta.is_file() {
         return Err(ElfError::NotElf { path: shown() });
     }
+    let (base, len) = match &member {
+        None => (0, meta.len()),
+        Some((archive, name)) => archive::member(&file, name)
+            .map_err(|e| ElfError::Malformed { path: archive.display().to_string(), what: e.to_string() })?,
+    };
     let cache = ReadCache::new(file);
-    let ident = (&cache).read_bytes_at(0, 16).map_err(|()| ElfError::NotElf { path: shown() })?;
+    let data = cache.range(base, len);
+    let ident = data.read_bytes_at(0, 16).map_err(|()| ElfError::NotElf { path: shown() })?;
     if ident[..4] != elf::ELFMAG {
         return Err(ElfError::NotElf { path: shown() });
     }
     let malformed = |e: object::Error| ElfError::Malformed { path: shown(), what: e.to_string() };
     let done = if ident[4] == 1 {
-        FileHeader32::<Endianness>::parse(&cache).and_then(|header| use_it(&File32or64 { header, data: &cache }))
+        FileHeader32::<Endianness>::parse(data).and_then(|header| use_it(&File32or64 { header, data, base }))
     } else {
-        FileHeader64::<Endianness>::parse(&cache).and_then(|header| use_it(&File32or64 { header, data: &cache }))
+        FileHeader64::<Endianness>::parse(data).and_then(|header| use_it(&File32or64 { header, data, base }))
     };
     done.map_err(malformed)
 }
@@ -102,18 +128,24 @@ fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -
 /// A parsed header of either word size.
 trait Reader {
     fn layout(&self) -> object::Result<Layout>;
+    /// Every function.
     fn visit(&self, see: See<'_>) -> object::Result<()>;
+    /// A function or variable by its name: (address, size).
+    fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>>;
+    /// Notes of static markers.
+    fn markers(&self) -> object::Result<Notes>;
 }
 
 struct File32or64<'d, H> {
     header: &'d H,
-    data: &'d ReadCache<File>,
+    data: ReadCacheRange<'d, File>,
+    base: u64,
 }
 
 impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
     fn layout(&self) -> object::Result<Layout> {
         let endian = self.header.endian()?;
-        let mut layout = Layout { entry: self.header.e_entry(endian).into(), ..Layout::default() };
+        let mut layout = Layout { entry: self.header.e_entry(endian).into(), base: self.base, ..Layout::default() };
         for segment in self.header.program_headers(endian, self.data)? {
             if segment.p_type(endian) == elf::PT_LOAD {
                 layout.segments.push(Segment {
@@ -165,6 +197,46 @@ impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
         }
         Ok(())
     }
+
+    fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>> {
+        let endian = self.header.endian()?;
+        let sections = self.header.sections(endian, self.data)?;
+        for section in sections.iter() {
+            if !matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
+                continue;
+            }
+            let symbols: &[H::Sym] = section.data_as_array(endian, self.data)?;
+            let strings = sections.section(section.link(endian))?.data(endian, self.data)?;
+            let found = symbols.iter().find(|s| {
+                let rest = strings.get(s.st_name(endian) as usize..).unwrap_or(&[]);
+                s.st_shndx(endian) != elf::SHN_UNDEF
+                    && rest.strip_prefix(name).is_some_and(|end| matches!(end.first(), Some(0 | b'@')))
+            });
+            if let Some(s) = found {
+                return Ok(Some((s.st_value(endian).into(), s.st_size(endian).into())));
+            }
+        }
+        Ok(None)
+    }
+
+    fn markers(&self) -> object::Result<Notes> {
+        let endian = self.header.endian()?;
+        let mut notes = Notes::of(self.header.e_machine(endian));
+        let sections = self.header.sections(endian, self.data)?;
+        if let Some((_, section)) = sections.section_by_name(endian, b".stapsdt.base") {
+            notes.base = section.sh_addr(endian).into();
+        }
+        for section in sections.iter() {
+            if sections.section_name(endian, section)? != b".note.stapsdt" {
+                continue;
+            }
+            let Some(mut all) = section.notes(endian, self.data)? else { continue };
+            while let Some(note) = all.next()? {
+                notes.add(note.name(), note.n_type(endian), note.desc(), (self.header.is_type_64(), endian));
+            }
+        }
+        Ok(notes)
+    }
 }
 
 /// Segments, entry point, where the debug file is.
@@ -195,18 +267,18 @@ fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
     Ok(layout)
 }
 
-/// All functions whose name, or demangled Rust name, is wanted; sorted by address, aliases kept, doubles removed.
-pub fn functions(path: &Path, root: &Path, wanted: &Glob) -> Result<Vec<Function>, ElfError> {
-    let mut found: Vec<(u64, u64, String)> = Vec::new();
+/// All functions that are wanted; sorted by address, aliases kept, doubles removed.
+pub fn functions(path: &Path, root: &Path, wanted: &Wanted) -> Result<Vec<Function>, ElfError> {
+    let mut found: Vec<(u64, u64, String, Option<String>)> = Vec::new();
     let layout = visit(path, root, &mut |address, size, name| {
-        if wanted.matches_bytes(name) || matches_demangled(wanted, name) {
-            found.push((address, size, String::from_utf8_lossy(name).into_owned()));
+        if let Some(demangled) = wanted.matches(name) {
+            found.push((address, size, String::from_utf8_lossy(name).into_owned(), demangled));
         }
     })?;
     let mut out: Vec<Function> = found
         .into_iter()
-        .filter_map(|(address, size, name)| {
-            Some(Function { address, size, file_offset: layout.to_offset(address)?, name })
+        .filter_map(|(address, size, name, demangled)| {
+            Some(Function { address, size, file_offset: layout.to_offset(address)?, name, demangled })
         })
         .collect();
     out.sort_unstable();
@@ -221,8 +293,19 @@ pub fn functions(path: &Path, root: &Path, wanted: &Glob) -> Result<Vec<Function
     Ok(out)
 }
 
-fn matches_demangled(wanted: &Glob, name: &[u8]) -> bool {
-    (name.starts_with(b"_R") || name.starts_with(b"_ZN")) && wanted.matches(&demangle(&String::from_utf8_lossy(name)))
+/// A function or variable by its name in the symbol table: (address, size); in the debug file too.
+pub fn symbol(path: &Path, root: &Path, name: &str) -> Result<Option<(u64, u64)>, ElfError> {
+    let (found, layout) = open(path, |file| Ok((file.symbol(name.as_bytes())?, file.layout()?)))?;
+    if found.is_some() {
+        return Ok(found);
+    }
+    let Some(debug) = debug_file(path, root, &layout) else { return Ok(None) };
+    Ok(open(&debug, |file| file.symbol(name.as_bytes())).unwrap_or(None))
+}
+
+/// What a file says of its static markers, and where its segments are.
+pub(super) fn markers(path: &Path) -> Result<(Notes, Layout), ElfError> {
+    open(path, |file| Ok((file.markers()?, file.layout()?)))
 }
 
 /// (address, size, name)

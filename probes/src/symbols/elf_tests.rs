@@ -1,5 +1,5 @@
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
-use super::{ElfError, Glob, functions, layout, table};
+use super::{ElfError, Wanted, functions, layout, table};
 use std::path::Path;
 
 fn own() -> std::path::PathBuf {
@@ -26,7 +26,7 @@ fn own_functions_have_file_offsets() {
     if stripped() {
         return;
     }
-    let found = functions(&own(), Path::new(""), &Glob::new("*weftrace_elf_test_marker*")).expect("reads");
+    let found = functions(&own(), Path::new(""), &Wanted::new("*weftrace_elf_test_marker*")).expect("reads");
     assert_eq!(found.len(), 1);
     let f = &found[0];
     assert!(f.size > 0 && f.file_offset > 0);
@@ -46,7 +46,7 @@ fn rust_names_match_demangled() {
     let found = functions(
         &own(),
         Path::new(""),
-        &Glob::new("weftrace_probes::symbols::elf::tests::own_functions_have_file_offsets"),
+        &Wanted::new("weftrace_probes::symbols::elf::tests::own_functions_have_file_offsets"),
     )
     .expect("reads");
     assert!(!found.is_empty());
@@ -77,14 +77,14 @@ fn cut_files_are_errors_not_panics() {
     let path = dir.join("cut");
     for keep in [5, 16, 64, 200, whole.len() / 2, whole.len() - 40] {
         std::fs::write(&path, &whole[..keep]).expect("write");
-        let _ = functions(&path, Path::new(""), &Glob::new("*"));
+        let _ = functions(&path, Path::new(""), &Wanted::new("*"));
     }
     // Headers overwritten byte by byte.
     for at in 0..64 {
         let mut bent = whole.clone();
         bent[at] ^= 0xff;
         std::fs::write(&path, &bent).expect("write");
-        let _ = functions(&path, Path::new(""), &Glob::new("*"));
+        let _ = functions(&path, Path::new(""), &Wanted::new("*"));
     }
     std::fs::remove_dir_all(&dir).expect("cleanup");
 }

@@ -1,16 +1,27 @@
 //! What a script calls a binary → a file: a path, a name in PATH, a library's short name.
 
+use super::archive;
 use super::glob::{Glob, is_glob};
 use super::ldcache;
+use super::mapped;
 use std::path::{Component, Path, PathBuf};
 
 /// A binary that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binary {
-    /// What to open and to probe: with `/proc/PID/root` before it where that matters.
+    /// What to open: with `/proc/PID/root` before it where that matters.
     pub path: PathBuf,
     /// `/proc/PID/root`, or empty.
     pub root: PathBuf,
+    /// As probes' names show it: as written where a path was written, else as found.
+    pub shown: String,
+}
+
+impl Binary {
+    /// The file that holds it: the archive of an archive's member.
+    pub fn path_to_probe(&self) -> PathBuf {
+        archive::container(&self.path)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,47 +47,94 @@ const LIBRARY_DIRS: [&str; 8] = [
 ];
 
 /// Finds every file that `name` means: one, unless it has wildcards. `search` is the PATH to look in; with `pid`, names are
-/// those of that process's file system.
+/// those of that process's file system. `*`, or nothing with a process given, is every file that the process (or any) has mapped.
 pub fn find(name: &str, pid: Option<u32>, search: &str) -> Result<Vec<Binary>, FindError> {
+    match (name, pid) {
+        ("*" | "", Some(pid)) => return mapped::of_process(pid, &process_root(pid)?),
+        ("*", None) => return Ok(mapped::of_all()),
+        _ => {}
+    }
     let root = match pid {
         Some(pid) => process_root(pid)?,
         None => PathBuf::new(),
     };
-    let paths = if name.contains('/') {
+    let mut found = Found { out: Vec::new(), root: &root, denied: None };
+    if name.contains('/') {
         let below = pid.is_some() && name.starts_with('/');
         let path = if below { within(&root, name) } else { PathBuf::from(name) };
-        if is_glob(name) { expand(&path) } else { vec![path] }
-    } else {
-        by_name(name, &root, search)
-    };
-    let mut denied = None;
-    let mut out: Vec<Binary> = Vec::new();
-    for path in paths {
-        match std::fs::metadata(&path) {
-            Ok(meta) if meta.is_file() => {
-                // The same file under several names (symbolic links, /lib and /usr/lib) is probed once.
-                let real = if root.as_os_str().is_empty() { path.canonicalize().unwrap_or(path) } else { path };
-                if !out.iter().any(|b| b.path == real) {
-                    out.push(Binary { path: real, root: root.clone() });
-                }
-            }
-            Ok(_) => {}
-            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => denied = Some(path),
-            Err(_) => {}
+        let paths = if is_glob(name) && !path.exists() { expand(&path) } else { vec![path] };
+        for path in paths {
+            found.take(&path, Some(path.display().to_string()));
         }
-        if !is_glob(name) && !out.is_empty() {
-            break;
+    } else {
+        // The working directory before PATH, if it is a program there.
+        if !is_glob(name) && has_magic(Path::new(name)) {
+            found.take(Path::new(name), Some(name.to_owned()));
+        }
+        for path in by_name(name, &root, search) {
+            if !is_glob(name) && !found.out.is_empty() {
+                break;
+            }
+            found.take(&path, None);
         }
     }
-    match (out.is_empty(), denied) {
-        (false, _) => Ok(out),
+    if let (true, Some(pid)) = (is_glob(name), pid) {
+        found.out.extend(mapped::matching(pid, &root, name, &found.out)?);
+    }
+    match (found.out.is_empty(), found.denied) {
+        (false, _) => Ok(found.out),
         (true, Some(path)) => Err(FindError::NotPermitted(path.display().to_string())),
         (true, None) => Err(FindError::NotFound(name.to_owned())),
     }
 }
 
+/// Files found so far.
+struct Found<'a> {
+    out: Vec<Binary>,
+    root: &'a Path,
+    denied: Option<PathBuf>,
+}
+
+impl Found<'_> {
+    /// Takes a candidate if it is a file, and not the same one under another name (symbolic links, /lib and /usr/lib).
+    fn take(&mut self, path: &Path, shown: Option<String>) {
+        match std::fs::metadata(archive::container(path)) {
+            Ok(meta) if meta.is_file() => {
+                let real = if self.root.as_os_str().is_empty() { canonical(path) } else { path.to_path_buf() };
+                if !self.out.iter().any(|b| b.path == real) {
+                    let shown = shown.unwrap_or_else(|| real.display().to_string());
+                    self.out.push(Binary { path: real, root: self.root.to_path_buf(), shown });
+                }
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => self.denied = Some(path.to_path_buf()),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+/// A path without symbolic links; a member of an archive stays one.
+fn canonical(path: &Path) -> PathBuf {
+    match archive::split(path) {
+        None => path.canonicalize().unwrap_or_else(|_| path.to_path_buf()),
+        Some((archive, member)) => {
+            let mut whole = archive.canonicalize().unwrap_or(archive).into_os_string();
+            whole.push(format!("{}{member}", archive::SEPARATOR));
+            whole.into()
+        }
+    }
+}
+
+/// Whether it is a file that begins as programs and libraries do.
+fn has_magic(path: &Path) -> bool {
+    use std::io::Read;
+    let mut magic = [0; 4];
+    path.is_file()
+        && std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic)).is_ok()
+        && magic == object::elf::ELFMAG
+}
+
 /// The root directory as the process sees it; empty if it is ours.
-fn process_root(pid: u32) -> Result<PathBuf, FindError> {
+pub(super) fn process_root(pid: u32) -> Result<PathBuf, FindError> {
     if !Path::new(&format!("/proc/{pid}")).exists() {
         return Err(FindError::NoProcess(pid));
     }

@@ -1,11 +1,15 @@
 //! Names for addresses, addresses for names: executables and libraries, the kernel, running processes.
 
+mod archive;
 pub mod elf;
 pub mod find;
 pub mod glob;
 pub mod kallsyms;
 mod ldcache;
+mod mapped;
 pub mod process;
+pub mod stapsdt;
+pub mod wanted;
 
 pub use elf::{ElfError, Function};
 pub use find::{Binary, FindError};

@@ -17,16 +17,16 @@ pub struct UserFrame {
 }
 
 /// (device, inode): the same file in many processes is read once.
-type Identity = (u64, u64);
+pub(super) type Identity = (u64, u64);
 
 /// An executable mapping of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Region {
-    start: u64,
-    end: u64,
+pub(super) struct Region {
+    pub(super) start: u64,
+    pub(super) end: u64,
     file_offset: u64,
-    identity: Identity,
-    path: String,
+    pub(super) identity: Identity,
+    pub(super) path: String,
 }
 
 /// A file's functions.
@@ -156,7 +156,7 @@ fn lookup(table: &[elf::TableRow], address: u64) -> Option<(u64, &str)> {
 }
 
 /// `55d0c8a00000-55d0c8a01000 r-xp 00002000 08:01 1234   /usr/bin/cat`; executable ones only.
-fn parse_region(line: &str) -> Option<Region> {
+pub(super) fn parse_region(line: &str) -> Option<Region> {
     let mut parts = line.splitn(6, ' ');
     let (start, end) = parts.next()?.split_once('-')?;
     let flags = parts.next()?;

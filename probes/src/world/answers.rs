@@ -2,13 +2,9 @@
 
 use crate::kernel::btf::BtfError;
 use crate::kernel::tracefs::TracefsError;
-use crate::symbols::elf::{self, ElfError};
-use crate::symbols::find::{self, FindError};
-use crate::symbols::glob::Glob;
 use crate::symbols::kallsyms::KallsymsError;
-use std::io::ErrorKind;
 use std::path::Path;
-use weftrace_lang::world::{Answer, UserSymbol};
+use weftrace_lang::world::Answer;
 
 pub(super) fn from_btf<T>(error: &BtfError) -> Answer<T> {
     match error {
@@ -37,37 +33,6 @@ pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
     match error {
         KallsymsError::Hidden => Answer::NotPermitted(error.to_string()),
         KallsymsError::Io(_) => Answer::CouldNotTell(error.to_string()),
-    }
-}
-
-/// Functions of every file that `binary` means whose names match; sorted by file, then address.
-pub(super) fn user_symbols(binary: &str, glob: &str, pid: Option<u32>, search: &str) -> Answer<Vec<UserSymbol>> {
-    let files = match find::find(binary, pid, search) {
-        Ok(files) => files,
-        Err(FindError::NotPermitted(path)) => return Answer::NotPermitted(FindError::NotPermitted(path).to_string()),
-        Err(FindError::NotFound(_) | FindError::NoProcess(_)) => return Answer::NotThere,
-    };
-    let wanted = Glob::new(glob);
-    let mut out = Vec::new();
-    let mut failed = None;
-    for file in &files {
-        match elf::functions(&file.path, &file.root, &wanted) {
-            Ok(found) => out.extend(found.into_iter().map(|f| UserSymbol {
-                path: file.path.display().to_string(),
-                name: f.name,
-                file_offset: f.file_offset,
-                size: f.size,
-            })),
-            Err(e) => failed = failed.or(Some(e)),
-        }
-    }
-    match (out.is_empty(), failed) {
-        (false, _) => Answer::Found(out),
-        (true, None) => Answer::NotThere,
-        (true, Some(ElfError::Io { path, source })) if source.kind() == ErrorKind::PermissionDenied => {
-            Answer::NotPermitted(FindError::NotPermitted(path).to_string())
-        }
-        (true, Some(e)) => Answer::CouldNotTell(e.to_string()),
     }
 }
 

@@ -6,12 +6,12 @@ mod answers;
 mod memo;
 mod modules;
 mod packet;
+mod user;
 
 use crate::kernel::Host;
 use crate::kernel::btf::Btf;
 use crate::kernel::cpus;
 use crate::kernel::feature::{Readiness, try_feature};
-use crate::symbols::find::{self, FindError};
 use crate::symbols::glob::{Glob, is_glob};
 use crate::symbols::{self, kallsyms};
 use answers::{from_btf, from_kallsyms, from_tracefs};
@@ -19,8 +19,11 @@ use memo::Memo;
 pub use modules::ModulePath;
 use std::path::Path;
 use std::sync::Arc;
+use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
-use weftrace_lang::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UserSymbol, World};
+use weftrace_lang::world::{
+    Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UsdtProbe, UserPlace, UserSymbol, World,
+};
 
 /// The running kernel, this process's view of files, and the script library it is given.
 #[derive(Debug, Default)]
@@ -36,6 +39,9 @@ pub struct HostWorld {
     functions: Memo<String, Option<FnProto>>,
     function_lists: Memo<String, Vec<String>>,
     user: Memo<(String, String), Vec<UserSymbol>>,
+    places: Memo<(String, u64), UserPlace>,
+    user_names: Memo<(String, String), UserSymbol>,
+    markers: Memo<(String, String, String), Vec<UsdtProbe>>,
     structs: Memo<String, StructDef>,
     enums: Memo<String, EnumDef>,
     enumerators: Memo<String, (EnumDef, i64)>,
@@ -85,9 +91,9 @@ impl HostWorld {
         found.map_or(Answer::NotThere, Answer::Found)
     }
 
-    fn user_symbols(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
-        self.user
-            .get(&(binary.to_owned(), glob.to_owned()), || answers::user_symbols(binary, glob, self.pid, &self.search))
+    /// Where programs and libraries are looked for.
+    fn files(&self) -> Files<'_> {
+        Files { pid: self.pid, search: &self.search }
     }
 
     fn find_function(&self, name: &str) -> Answer<Option<FnProto>> {
@@ -163,16 +169,24 @@ impl World for HostWorld {
         if is_glob(symbol) {
             return Answer::NotThere;
         }
-        match self.user_symbols(binary, symbol) {
-            Answer::Found(found) => found.into_iter().next().map_or(Answer::NotThere, Answer::Found),
-            Answer::NotThere => Answer::NotThere,
-            Answer::NotPermitted(why) => Answer::NotPermitted(why),
-            Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
-        }
+        user::first(self.user_functions(binary, symbol))
     }
 
     fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>> {
-        self.user_symbols(binary, glob)
+        self.user.get(&(binary.to_owned(), glob.to_owned()), || self.files().functions(binary, glob))
+    }
+
+    fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
+        self.places.get(&(binary.to_owned(), address), || self.files().place(binary, address))
+    }
+
+    fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
+        self.user_names.get(&(binary.to_owned(), name.to_owned()), || self.files().symbol(binary, name))
+    }
+
+    fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
+        let key = (binary.to_owned(), namespace.to_owned(), name.to_owned());
+        self.markers.get(&key, || self.files().markers(binary, namespace, name))
     }
 
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
@@ -226,8 +240,7 @@ impl World for HostWorld {
     }
 
     fn user_file(&self, binary: &str) -> bool {
-        // A file that may not be read is there too.
-        !matches!(find::find(binary, self.pid, &self.search), Err(FindError::NotFound(_) | FindError::NoProcess(_)))
+        self.files().exists(binary)
     }
 
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {

@@ -1,0 +1,79 @@
+//! The programs and libraries that running processes have mapped.
+
+use super::find::{Binary, FindError};
+use super::glob::Glob;
+use super::process::{Identity, Region, parse_region};
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Files of all processes; what is beyond is left out.
+const MOST_FILES: usize = 10_000;
+
+/// Every file that a process has mapped to execute, in the order of its memory. `root` as in [`Binary`].
+pub(super) fn of_process(pid: u32, root: &Path) -> Result<Vec<Binary>, FindError> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => FindError::NotPermitted(format!("/proc/{pid}/maps")),
+        _ => FindError::NoProcess(pid),
+    })?;
+    let mut seen = BTreeSet::new();
+    Ok(files(&text, pid, root, &mut seen))
+}
+
+/// The same for all processes, each file once.
+pub(super) fn of_all() -> Vec<Binary> {
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    let Ok(entries) = std::fs::read_dir("/proc") else { return out };
+    let mut pids: Vec<u32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    for pid in pids {
+        // Those that have gone meanwhile, and those of others, have nothing to say.
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else { continue };
+        let Ok(root) = super::find::process_root(pid) else { continue };
+        out.extend(files(&text, pid, &root, &mut seen));
+        if out.len() >= MOST_FILES {
+            out.truncate(MOST_FILES);
+            break;
+        }
+    }
+    out
+}
+
+/// Mapped files whose path matches a glob: that of the whole path, or of what is after its last slash if the glob has none.
+pub(super) fn matching(pid: u32, root: &Path, glob: &str, known: &[Binary]) -> Result<Vec<Binary>, FindError> {
+    let wanted = Glob::new(glob.strip_prefix("./").unwrap_or(glob));
+    let mut all = of_process(pid, root)?;
+    all.retain(|b| {
+        let path = b.path.strip_prefix(root).unwrap_or(&b.path).to_string_lossy().into_owned();
+        let last = path.rsplit('/').next().unwrap_or(&path);
+        let fits = wanted.matches(&path) || (!glob.contains('/') && wanted.matches(last));
+        fits && !known.iter().any(|k| k.path == b.path)
+    });
+    Ok(all)
+}
+
+fn files(maps: &str, pid: u32, root: &Path, seen: &mut BTreeSet<Identity>) -> Vec<Binary> {
+    let mut out = Vec::new();
+    for region in maps.lines().filter_map(parse_region) {
+        if !region.path.starts_with('/') || !seen.insert(region.identity) {
+            continue;
+        }
+        let (path, shown) = current(&region, pid, root);
+        out.push(Binary { path, root: root.to_path_buf(), shown });
+    }
+    out
+}
+
+/// Where the file is now: under its name, or, if that is another file by now (after an upgrade), what the process still has.
+fn current(region: &Region, pid: u32, root: &Path) -> (PathBuf, String) {
+    let name = region.path.strip_suffix(" (deleted)").unwrap_or(&region.path);
+    let path = if root.as_os_str().is_empty() { PathBuf::from(name) } else { root.join(&name[1..]) };
+    let same = path.metadata().is_ok_and(|meta| meta.ino() == region.identity.1);
+    let shown = path.display().to_string();
+    if same {
+        return (path, shown);
+    }
+    let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end));
+    if mapping.metadata().is_ok() { (mapping, shown) } else { (path, shown) }
+}
