@@ -34,6 +34,7 @@ pub struct WorldLog {
     pub kernel_typedef: BTreeMap<String, Answer<Ty>>,
     pub kernel_symbol: BTreeMap<String, Answer<u64>>,
     pub feature: BTreeMap<Feature, Answer<()>>,
+    pub bpf_programs: Option<Answer<Vec<(u32, String)>>>,
     pub interfaces: Option<Answer<Vec<String>>>,
     pub pcap_filter: BTreeMap<String, Result<(), String>>,
     pub module: BTreeMap<String, Answer<(String, String)>>,
@@ -132,6 +133,11 @@ impl World for Recorder<'_> {
         let cpus = self.world.cpus();
         self.log.borrow_mut().cpus = cpus;
         cpus
+    }
+    fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
+        let all = self.world.bpf_programs();
+        self.log.borrow_mut().bpf_programs = Some(all.clone());
+        all
     }
     fn interfaces(&self) -> Answer<Vec<String>> {
         let all = self.world.interfaces();
@@ -269,6 +275,9 @@ impl World for RecordedWorld {
     }
     fn cpus(&self) -> u32 {
         self.log.cpus
+    }
+    fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
+        self.log.bpf_programs.clone().unwrap_or_else(|| self.absent("bpf_programs"))
     }
     fn interfaces(&self) -> Answer<Vec<String>> {
         self.log.interfaces.clone().unwrap_or_else(|| self.absent("interfaces"))

@@ -110,6 +110,10 @@ pub trait World {
     /// A kernel function that can be probed, with its prototype if BTF has it.
     fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>>;
     fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>>;
+    /// BPF programs that are loaded now: (number, name of the function).
+    fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
+        Answer::NotThere
+    }
     /// `binary` as the script wrote it (path, name in PATH, library short name).
     fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol>;
     /// All functions matching a glob. `binary` may have wildcards too; `*` (or nothing, with a process given) is every file that

@@ -55,6 +55,7 @@ pub enum Way {
     TracepointBtf {
         event: String,
     },
+    /// Without a function: `offset` is an address.
     Kprobe {
         function: String,
         module: Option<String>,
@@ -69,6 +70,36 @@ pub enum Way {
         ret: bool,
         pid: Option<u32>,
         semaphore: u64,
+    },
+    /// One firing per `period` occurrences, on every CPU or in one process.
+    Counter {
+        counter: Counter,
+        period: u64,
+    },
+    /// A debug register, on every CPU or in one process's threads.
+    Watchpoint {
+        address: u64,
+        len: u64,
+        access: Access,
+    },
+    /// A trampoline at a kernel function's entry or return; `bpf`: within the BPF program of this number.
+    Fentry {
+        function: String,
+        module: Option<String>,
+        ret: bool,
+        bpf: Option<u32>,
+    },
+    /// A BPF iterator, walked once.
+    Iter {
+        kind: String,
+    },
+    /// `--test`: run once, by hand.
+    Test {
+        name: String,
+    },
+    /// `--bench`: run by hand, again and again.
+    Bench {
+        name: String,
     },
     /// `filter` in libpcap syntax; place of the filter for errors.
     Pcap {
@@ -90,6 +121,21 @@ pub enum Way {
 pub enum Rate {
     PeriodNs(u64),
     Hz(u64),
+}
+
+/// A counted event: number within its class (linux/perf_event.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Counter {
+    Software(u64),
+    Hardware(u64),
+}
+
+/// What a watchpoint fires at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    pub execute: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

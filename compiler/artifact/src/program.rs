@@ -12,7 +12,20 @@ pub enum ProgType {
     PerfEvent,
     /// BPF_PROG_TYPE_TRACING with BPF_TRACE_RAW_TP: `tp_btf`
     TracingRawTp,
+    /// BPF_PROG_TYPE_TRACING with BPF_TRACE_FENTRY
+    Fentry,
+    /// BPF_PROG_TYPE_TRACING with BPF_TRACE_FEXIT
+    Fexit,
+    /// BPF_PROG_TYPE_TRACING with BPF_TRACE_ITER
+    Iter,
     SocketFilter,
+}
+
+impl ProgType {
+    /// The verifier knows the types of the context's pointers, and treats them as such.
+    pub fn is_typed(self) -> bool {
+        matches!(self, Self::TracingRawTp | Self::Fentry | Self::Fexit | Self::Iter)
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -2,10 +2,10 @@
 
 use crate::lower::place;
 use weftrace_artifact::{
-    plan::{JoinEvent, Rate, Way},
+    plan::{self, JoinEvent, Rate, Way},
     program::ProgType,
 };
-use weftrace_lang::hir::{self, Provider};
+use weftrace_lang::hir::{self, Access, Provider};
 
 use crate::place::Side;
 
@@ -34,6 +34,17 @@ pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
             pid: *pid,
             semaphore: 0,
         },
+        Provider::Counter { counter, period } => Way::Counter { counter: convert_counter(*counter), period: *period },
+        Provider::Watchpoint { address, len, access } => {
+            let Access { read, write, execute } = *access;
+            Way::Watchpoint { address: *address, len: *len, access: plan::Access { read, write, execute } }
+        }
+        Provider::Fentry { function, module, ret, bpf, .. } => {
+            Way::Fentry { function: function.clone(), module: module.clone(), ret: *ret, bpf: *bpf }
+        }
+        Provider::Iter { kind } => Way::Iter { kind: kind.clone() },
+        Provider::Test { name } => Way::Test { name: name.clone() },
+        Provider::Bench { name } => Way::Bench { name: name.clone() },
         Provider::Pcap { interface, filter } => Way::Pcap {
             interface: interface.clone(),
             filter: filter.as_ref().map(|(text, span)| (text.clone(), place(*span))),
@@ -47,6 +58,13 @@ fn convert_rate(rate: hir::Rate) -> Rate {
     match rate {
         hir::Rate::PeriodNs(ns) => Rate::PeriodNs(ns),
         hir::Rate::Hz(hz) => Rate::Hz(hz),
+    }
+}
+
+fn convert_counter(counter: hir::Counter) -> plan::Counter {
+    match counter {
+        hir::Counter::Software(number) => plan::Counter::Software(number),
+        hir::Counter::Hardware(number) => plan::Counter::Hardware(number),
     }
 }
 
@@ -73,6 +91,14 @@ pub(super) fn describe(way: &Way) -> String {
         Way::Kprobe { ret: true, .. } => "kretprobe".into(),
         Way::Uprobe { ret: false, .. } => "uprobe".into(),
         Way::Uprobe { ret: true, .. } => "uretprobe".into(),
+        Way::Counter { period: 1, .. } => "perf counter, every event".into(),
+        Way::Counter { period, .. } => format!("perf counter, every {period} events"),
+        Way::Watchpoint { .. } => "debug register".into(),
+        Way::Fentry { ret: false, .. } => "fentry".into(),
+        Way::Fentry { ret: true, .. } => "fexit".into(),
+        Way::Iter { .. } => "iterator".into(),
+        Way::Test { .. } => "run by --test".into(),
+        Way::Bench { .. } => "run by --bench".into(),
         Way::Pcap { filter: Some((f, _)), .. } => format!("packets, \"{f}\""),
         Way::Pcap { filter: None, .. } => "packets".into(),
         Way::Join { .. } => "join".into(),

@@ -115,7 +115,13 @@ fn section_of(way: &Way, prog_type: ProgType) -> Option<String> {
             let kind = if *ret { "uretprobe" } else { "uprobe" };
             Some(format!("{kind}/{path}:{symbol}"))
         }
-        (Way::Interval { .. } | Way::Profile { .. }, ProgType::PerfEvent) => Some("perf_event".into()),
+        (Way::Fentry { function, ret: false, bpf: None, .. }, ProgType::Fentry) => Some(format!("fentry/{function}")),
+        (Way::Fentry { function, ret: true, bpf: None, .. }, ProgType::Fexit) => Some(format!("fexit/{function}")),
+        (Way::Iter { kind }, ProgType::Iter) => Some(format!("iter/{kind}")),
+        (
+            Way::Interval { .. } | Way::Profile { .. } | Way::Counter { .. } | Way::Watchpoint { .. },
+            ProgType::PerfEvent,
+        ) => Some("perf_event".into()),
         _ => None,
     }
 }
@@ -127,6 +133,9 @@ fn default_section(prog_type: ProgType) -> &'static str {
         ProgType::RawTracepoint => "raw_tp",
         ProgType::PerfEvent => "perf_event",
         ProgType::TracingRawTp => "tp_btf",
+        ProgType::Fentry => "fentry",
+        ProgType::Fexit => "fexit",
+        ProgType::Iter => "iter",
         ProgType::SocketFilter => "socket",
     }
 }

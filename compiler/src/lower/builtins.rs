@@ -9,6 +9,7 @@ use super::{
 use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
 use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
 use weftrace_lang::{
+    diag::Diagnostic,
     hir::{Clock, Expr, ExprKind as E, Func, Provider, Ty},
     span::Span,
 };
@@ -77,6 +78,13 @@ impl Cx<'_, '_> {
             Func::SockCookie => {
                 let sk = self.arg(args, 0, func, e)?;
                 return self.socket_cookie(sk, e.span);
+            }
+            Func::Ctx => {
+                return Err(Box::new(Diagnostic::error(
+                    "not-available-here",
+                    e.span,
+                    "ctx itself is no value: read a member of it",
+                )));
             }
             Func::UStack
             | Func::Comm
@@ -260,7 +268,12 @@ impl Cx<'_, '_> {
                 Ok(self.normalise_int(raw, &e.ty))
             }
             E::Retval => {
-                let raw = self.register(registers().result, e.span)?;
+                let offset = match self.target.map(|t| &t.provider) {
+                    // u64 args[], then the value returned
+                    Some(Provider::Fentry { slots, .. }) => *slots as i32 * 8,
+                    _ => registers().result,
+                };
+                let raw = self.register(offset, e.span)?;
                 Ok(self.normalise_int(raw, &e.ty))
             }
             E::Reg { offset } => self.register(*offset as i32, e.span),
@@ -297,8 +310,8 @@ impl Cx<'_, '_> {
 
     fn argument(&mut self, n: u32, span: Span) -> R<Value> {
         match self.target.map(|t| &t.provider) {
-            // struct bpf_raw_tracepoint_args: u64 args[]
-            Some(Provider::RawTracepoint { .. }) => self.register(n as i32 * 8, span),
+            // struct bpf_raw_tracepoint_args, and what trampolines make: u64 args[]
+            Some(Provider::RawTracepoint { .. } | Provider::Fentry { .. }) => self.register(n as i32 * 8, span),
             Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match registers().args.get(n as usize) {
                 Some(offset) => self.register(*offset, span),
                 None => self.not_yet(span, "arguments that are passed on the stack"),

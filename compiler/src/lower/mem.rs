@@ -7,7 +7,7 @@ use super::{
 use crate::ir::{BinaryOp, Cond, Helper, Mem as Width, Size, Space, Ty as IrTy, Value};
 use weftrace_artifact::{program::FieldPath, ty::Type};
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, Provider, Space as HirSpace, Ty},
+    hir::{Expr, ExprKind as E, Func, Provider, Space as HirSpace, Ty},
     span::Span,
 };
 
@@ -243,6 +243,12 @@ impl Cx<'_, '_> {
         let mut pointer = p;
         while let E::Cast(inner) = &pointer.kind {
             pointer = inner;
+        }
+        if let E::Call { func: Func::Ctx, .. } = &pointer.kind {
+            if !self.kernel {
+                return self.elsewhere(p.span, "ctx");
+            }
+            return Ok(Place::Direct(Mem::new(self.b.ctx(), 0)));
         }
         if let E::AddrOf(inner) = &pointer.kind
             && let Some(place) = self.place(inner)?

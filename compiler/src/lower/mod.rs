@@ -77,6 +77,9 @@ pub fn lower_probe<'a>(
     cx.probe = Some(probe);
     cx.target = Some(target);
     declare_vars(&mut cx, probe);
+    if let Provider::Iter { .. } = target.provider {
+        leave_after_last(&mut cx);
+    }
     if let Some(predicate) = &probe.predicate {
         let (yes, no) = (cx.block(), cx.block());
         cx.with_temps(|cx| cx.branch(predicate, yes, no))?;
@@ -103,6 +106,17 @@ pub fn lower_join_expr<'a>(
         cx.merge(|cx, a, b| cx.branch(e, a, b), |cx| Ok(cx.iconst(1)), |cx| Ok(cx.iconst(0)))?
     };
     Ok(cx.finish_with(value))
+}
+
+/// An iterator's program runs once more when all objects have been walked, without one. The object is the context's second word.
+fn leave_after_last(cx: &mut Cx<'_, '_>) {
+    let ctx = cx.b.ctx();
+    let object = cx.load(8, false, mem::Mem::new(ctx, 8));
+    let (some, none) = (cx.block(), cx.block());
+    cx.brif(object, some, none);
+    cx.start(none);
+    cx.leave();
+    cx.start(some);
 }
 
 fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {

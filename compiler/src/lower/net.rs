@@ -9,7 +9,7 @@ use crate::{
     ir::{BinaryOp, Block, Cond, Helper, Value},
     place::Side,
 };
-use weftrace_artifact::{packet, program::ProgType};
+use weftrace_artifact::packet;
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Ty},
     span::Span,
@@ -181,9 +181,9 @@ impl Cx<'_, '_> {
         let index = self.probe_index();
         let btf = index
             .and_then(|i| self.m.placement.units.get(i))
-            .is_some_and(|u| u.side == Side::Kernel(ProgType::TracingRawTp));
+            .is_some_and(|u| matches!(u.side, Side::Kernel(ty) if ty.is_typed()));
         if !btf {
-            return self.not_yet(span, "sock_cookie() outside of rawtracepoint probes");
+            return self.not_yet(span, "sock_cookie() outside of rawtracepoint, fentry and fexit probes");
         }
         Ok(self.b.call(Helper::SocketCookie, &[sk]))
     }

@@ -85,7 +85,8 @@ impl Cx<'_, '_> {
         match func {
             Func::ProbeName => target.name.clone(),
             _ => match &target.provider {
-                weftrace_lang::hir::Provider::Kprobe { function, .. } => function.clone(),
+                weftrace_lang::hir::Provider::Kprobe { function, .. }
+                | weftrace_lang::hir::Provider::Fentry { function, .. } => function.clone(),
                 weftrace_lang::hir::Provider::Uprobe { symbol, .. } => symbol.clone(),
                 _ => String::new(),
             },

@@ -104,7 +104,14 @@ fn class(probe: &ProbeDef) -> Class {
         Some(Provider::RawTracepoint { .. }) if asks_socket_cookie(probe) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::RawTracepoint { .. }) => Class::Kernel(ProgType::RawTracepoint),
         Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => Class::Kernel(ProgType::Kprobe),
-        Some(Provider::Profile { .. }) => Class::Kernel(ProgType::PerfEvent),
+        Some(Provider::Profile { .. } | Provider::Counter { .. } | Provider::Watchpoint { .. }) => {
+            Class::Kernel(ProgType::PerfEvent)
+        }
+        Some(Provider::Fentry { ret: false, .. }) => Class::Kernel(ProgType::Fentry),
+        Some(Provider::Fentry { ret: true, .. }) => Class::Kernel(ProgType::Fexit),
+        Some(Provider::Iter { .. }) => Class::Kernel(ProgType::Iter),
+        // Run by hand, as BEGIN is.
+        Some(Provider::Test { .. } | Provider::Bench { .. }) => Class::Kernel(ProgType::RawTracepoint),
         Some(Provider::Pcap { .. }) => Class::Native("packets are analysed in user space"),
         Some(Provider::Join { .. }) => Class::Native("join results are made in user space"),
         Some(Provider::Begin | Provider::End | Provider::Interval { .. } | Provider::Signal { .. }) | None => {

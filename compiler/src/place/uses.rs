@@ -121,6 +121,7 @@ pub(crate) fn is_aggregate(program: &Program, map: hir::MapRef) -> bool {
 /// Builtins that only a program in the kernel can compute.
 fn kernel_only(func: Func) -> Option<&'static str> {
     Some(match func {
+        Func::Ctx => "ctx",
         Func::KStack => "kstack",
         Func::UStack => "ustack",
         Func::Curtask => "curtask",

@@ -32,7 +32,7 @@ impl<'a> Checker<'a> {
             }
             ArgsCx::Fn(proto) => {
                 if let Some(i) = proto.params.iter().position(|p| p.name == name.text) {
-                    fn_arg(&proto, i, span)
+                    self.fn_arg(&proto, i, span)
                 } else {
                     let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
                     self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
@@ -40,7 +40,7 @@ impl<'a> Checker<'a> {
                 }
             }
             ArgsCx::Join(join, event) => self.join_args_field(join, event, name, span),
-            ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
+            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost => {
                 self.no_args(span);
                 Val::error(span)
             }
@@ -77,12 +77,12 @@ impl<'a> Checker<'a> {
                 .map(|f| (f.name.clone(), self.trace_field(f, span)))
                 .collect(),
             ArgsCx::Fn(proto) => {
-                (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), fn_arg(&proto, i, span))).collect()
+                (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), self.fn_arg(&proto, i, span))).collect()
             }
             ArgsCx::Join(..) => {
                 return Val::new(ExprKind::JoinPart(JoinPart::Text), Ty::Str { cap: super::JOIN_TEXT_CAP }, span);
             }
-            ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => {
+            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost => {
                 self.no_args(span);
                 return Val::error(span);
             }
@@ -90,6 +90,18 @@ impl<'a> Checker<'a> {
         let fields: Vec<(String, Val)> = fields.into_iter().map(|(n, v)| (n, decay(v))).collect();
         let ty = Ty::Record(fields.iter().map(|(n, v)| (n.clone(), v.e.ty.clone())).collect());
         Val::new(ExprKind::Record(fields.into_iter().map(|(n, v)| (n, v.e)).collect()), ty, span)
+    }
+
+    /// Parameter `i`; where structs by value take several words, its first word.
+    fn fn_arg(&self, proto: &FnProto, i: usize, span: Span) -> Val {
+        let ty = in_space(proto.params[i].ty.clone(), Space::Kernel);
+        let word = match self.probe.kind() {
+            ProviderKind::Fentry | ProviderKind::Fexit => {
+                proto.params[..i].iter().map(|p| self.argument_words(&p.ty)).sum()
+            }
+            _ => i as u32,
+        };
+        Val::new(ExprKind::Arg(word), ty, span).with_space(Space::Kernel)
     }
 
     fn no_args(&mut self, span: Span) {
@@ -127,6 +139,10 @@ impl<'a> Checker<'a> {
                         .collect();
                     d.write(format!("args.NAME: {}", names.join(", ")))
                 }
+                (ArgsCx::Fn(proto), 0) => {
+                    let names: Vec<&str> = proto.params.iter().map(|p| p.name.as_str()).collect();
+                    d.write(format!("args.NAME: {}", names.join(", ")))
+                }
                 (_, 0) if row.retval => d.note("at the return only `retval` is there"),
                 (_, 0) => d,
                 (_, most) => d.note(format!("arguments in registers: arg0 to arg{}", most - 1)),
@@ -143,6 +159,7 @@ impl<'a> Checker<'a> {
             let mut d = Diagnostic::error("no-retval", span, format!("{} has no retval", self.probe.name()));
             d = match self.probe.kind() {
                 ProviderKind::Kprobe => d.note("it fires at the entry; use kretprobe"),
+                ProviderKind::Fentry => d.note("it fires at the entry; use fexit"),
                 ProviderKind::Uprobe => d.note("it fires at the entry; use uretprobe"),
                 ProviderKind::Tracepoint => match &self.probe.args {
                     ArgsCx::Trace(event) if event.fields.iter().any(|f| f.name == "ret") => d.write("args.ret"),
@@ -154,13 +171,17 @@ impl<'a> Checker<'a> {
             return Val::error(span);
         }
         let space = self.probe.space;
-        Val::new(ExprKind::Retval, Ty::I64, span).with_space(space)
+        let ty = match (self.probe.kind(), &self.probe.args) {
+            (ProviderKind::Fexit, ArgsCx::Fn(proto)) => in_space(proto.ret.clone(), Space::Kernel),
+            _ => Ty::I64,
+        };
+        if ty == Ty::Void {
+            let name = self.probe.name().to_owned();
+            self.error("no-retval", span, format!("{name} has no retval: the function returns nothing"));
+            return Val::error(span);
+        }
+        Val::new(ExprKind::Retval, ty, span).with_space(space)
     }
-}
-
-fn fn_arg(proto: &FnProto, i: usize, span: Span) -> Val {
-    let ty = in_space(proto.params[i].ty.clone(), Space::Kernel);
-    Val::new(ExprKind::Arg(i as u32), ty, span).with_space(Space::Kernel)
 }
 
 fn decay(mut v: Val) -> Val {

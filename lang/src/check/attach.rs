@@ -1,12 +1,13 @@
 //! Attach points: from what was written to targets that exist, grouped into programs of one type each.
 
+use super::attach_events;
 use super::cx::{ArgsCx, Checker, ProbeCx};
 use super::hints;
 use super::providers::{self, ProviderKind, ProviderRow};
 use super::walk::ArgsUse;
 use crate::ast::{self, AttachPoint, Segment};
 use crate::diag::Diagnostic;
-use crate::hir::{Missing, Provider, Space, Target};
+use crate::hir::{Counter, Missing, Provider, Space, Target};
 use crate::span::Span;
 use crate::world::Answer;
 
@@ -166,7 +167,9 @@ impl<'a> Checker<'a> {
             let near = crate::suggest::nearest(&name.text, known, 3);
             let mut d = Diagnostic::error("unknown-provider", name.span, format!("no provider {}", name.text));
             d = if near.is_empty() {
-                d.note("providers: begin, end, interval, profile, tracepoint, rawtracepoint, kprobe, kretprobe, uprobe, uretprobe, pcap, join")
+                let all: Vec<&str> =
+                    providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name).collect();
+                d.note(format!("providers: {}", all.join(", ")))
             } else {
                 d.near(near.join(", "))
             };
@@ -209,6 +212,13 @@ impl<'a> Checker<'a> {
             ProviderKind::Pcap => self.pcap(&p),
             ProviderKind::Join => self.join_point(&p),
             ProviderKind::Signal => super::attach_other::signal(&p),
+            ProviderKind::Software => attach_events::counter(&p, attach_events::SOFTWARE, Counter::Software),
+            ProviderKind::Hardware => attach_events::counter(&p, attach_events::HARDWARE, Counter::Hardware),
+            ProviderKind::Watchpoint => attach_events::watchpoint(&p),
+            ProviderKind::Fentry | ProviderKind::Fexit => self.fentry(&p),
+            ProviderKind::Iter => self.iter(&p),
+            ProviderKind::Test => self.by_hand(&p, |name| Provider::Test { name }),
+            ProviderKind::Bench => self.by_hand(&p, |name| Provider::Bench { name }),
             ProviderKind::NotYet => Ok(Vec::new()),
         }
     }
@@ -241,7 +251,22 @@ impl<'a> Checker<'a> {
 /// Whether only a running kernel makes such events.
 fn of_kernel(kind: ProviderKind) -> bool {
     use ProviderKind as P;
-    matches!(kind, P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Uprobe | P::Uretprobe | P::Profile)
+    match kind {
+        P::Tracepoint
+        | P::RawTracepoint
+        | P::Kprobe
+        | P::Kretprobe
+        | P::Fentry
+        | P::Fexit
+        | P::Uprobe
+        | P::Uretprobe
+        | P::Profile
+        | P::Software
+        | P::Hardware
+        | P::Watchpoint
+        | P::Iter => true,
+        P::Begin | P::End | P::Interval | P::Pcap | P::Join | P::Signal | P::Test | P::Bench | P::NotYet => false,
+    }
 }
 
 /// A host's "no", or that it could not say.
@@ -289,6 +314,7 @@ fn signature(f: &Found, uses: &ArgsUse) -> String {
     match &f.args {
         ArgsCx::Join(join, event) => format!("{join:?} {event:?}"),
         _ if !uses.any() => String::new(),
+        ArgsCx::Ctx(ty) => format!("{ty:?}"),
         ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => "unknown".into(),
         ArgsCx::Trace(event) => {
             let used = event.fields.iter().filter(|x| uses.whole || uses.names.contains(&x.name));

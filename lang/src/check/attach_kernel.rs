@@ -183,7 +183,7 @@ impl Checker<'_> {
         }
     }
 
-    fn absent_function(&self, mut d: Diagnostic, p: &Point<'_>, function: &str) -> Diagnostic {
+    pub(crate) fn absent_function(&self, mut d: Diagnostic, p: &Point<'_>, function: &str) -> Diagnostic {
         d.message = format!("no kernel function {function} on this kernel ({})", self.kernel());
         d = hints::for_point(d, p.row.name, &p.as_written());
         let begin: String = function.chars().take(4).take_while(|c| !is_glob(&c.to_string())).collect();

@@ -2,7 +2,6 @@
 
 use super::call::Call;
 use super::cx::{ArgsCx, Checker};
-use super::providers::ProviderKind;
 use super::typeop::typed_literal;
 use super::value::Val;
 use crate::ast::{self, Ident};
@@ -143,13 +142,11 @@ pub(crate) fn args<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 }
 
 pub(crate) fn ctx<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    let instead = match (&c.probe.args, c.probe.kind()) {
-        (ArgsCx::Trace(_), _) => "use args.NAME",
-        (_, ProviderKind::Kprobe | ProviderKind::Uprobe) => "use reg(\"name\") or arg0, arg1 …",
-        _ => "",
+    let ty = match &c.probe.args {
+        ArgsCx::Ctx(ty) => ty.clone(),
+        _ => Ty::Ptr { to: Box::new(Ty::Void), space: Space::Ctx },
     };
-    c.not_yet(call.span, "ctx", instead);
-    Val::error(call.span)
+    value(Func::Ctx, ty, call.span).with_space(Space::Ctx)
 }
 
 pub(crate) fn kstack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {

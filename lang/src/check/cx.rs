@@ -12,7 +12,7 @@ use crate::diag::{Diagnostic, Severity};
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::{FnProto, TraceEvent, World};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// What `args` means in a probe.
@@ -23,6 +23,8 @@ pub(crate) enum ArgsCx {
     Trace(TraceEvent),
     /// Parameters of a function or raw tracepoint, by BTF.
     Fn(FnProto),
+    /// Only `ctx`, of this type.
+    Ctx(Ty),
     /// A kernel function whose prototype is not known.
     Unknown,
     /// Of a probe that is not attached: nothing is known, and nothing is said about it.
@@ -88,6 +90,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) streams: StreamTable,
     pub(crate) joins: Vec<JoinInfo>,
     pub(crate) params: Vec<ParamDef>,
+    /// `test:` and `bench:` probes so far.
+    pub(crate) by_hand: HashMap<String, Span>,
     /// Packet fields, once asked for.
     pub(crate) packets: Option<Rc<Vec<(String, Ty)>>>,
     pub(crate) cells: Cells,

@@ -7,8 +7,10 @@
 mod address;
 mod args;
 mod attach;
+pub(crate) mod attach_events;
 mod attach_kernel;
 mod attach_other;
+mod attach_typed;
 mod binary;
 pub(crate) mod call;
 pub(crate) mod call_action;

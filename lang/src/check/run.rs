@@ -71,6 +71,7 @@ impl<'a> Checker<'a> {
             streams: StreamTable::default(),
             joins: Vec::new(),
             params: Vec::new(),
+            by_hand: std::collections::HashMap::new(),
             packets: None,
             cells: Cells::default(),
             sink: Sink::default(),

@@ -322,6 +322,8 @@ pub enum Func {
     Ncpus,
     Curtask,
     Cgroup,
+    /// The program's context
+    Ctx,
     /// `func`: a string constant per target for now
     FuncName,
     ProbeName,

@@ -163,6 +163,7 @@ pub enum Provider {
     RawTracepoint {
         event: String,
     },
+    /// Without a function: `offset` is an address.
     Kprobe {
         function: String,
         module: Option<String>,
@@ -176,6 +177,38 @@ pub enum Provider {
         offset: u64,
         ret: bool,
         pid: Option<u32>,
+    },
+    /// One firing per `period` occurrences of a counted event, on every CPU.
+    Counter {
+        counter: Counter,
+        period: u64,
+    },
+    /// A debug register on an address.
+    Watchpoint {
+        address: u64,
+        len: u64,
+        access: Access,
+    },
+    /// By the kernel's type information, at entry or return; `bpf`: within the BPF program of this number.
+    Fentry {
+        function: String,
+        module: Option<String>,
+        ret: bool,
+        bpf: Option<u32>,
+        /// Words of the context that the arguments take; the value returned follows them.
+        slots: u32,
+    },
+    /// A walk over the kernel's objects of a kind.
+    Iter {
+        kind: String,
+    },
+    /// Run by `--test`.
+    Test {
+        name: String,
+    },
+    /// Run by `--bench`.
+    Bench {
+        name: String,
     },
     Pcap {
         interface: String,
@@ -203,4 +236,19 @@ pub enum JoinEvent {
     /// Leg by index.
     Orphan(u32),
     Late,
+}
+
+/// A counted event: number within its class (linux/perf_event.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    Software(u64),
+    Hardware(u64),
+}
+
+/// What a watchpoint fires at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    pub read: bool,
+    pub write: bool,
+    pub execute: bool,
 }

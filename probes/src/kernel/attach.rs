@@ -6,10 +6,11 @@ mod perf;
 pub use error::AttachError;
 
 use super::host::Host;
-use super::sys::{self, AttachType, LinkTarget};
+use super::sys::{self, AttachType, LinkTarget, SyscallError};
 use error::Errno;
 use std::ffi::CString;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use weftrace_artifact::plan::Way;
 
 /// How to attach.
@@ -17,12 +18,14 @@ use weftrace_artifact::plan::Way;
 pub struct AttachOptions<'a> {
     /// What `bpf_get_attach_cookie` gives the program; 0 needs nothing of the kernel.
     pub cookie: u64,
+    /// Counters, timers, watchpoints and walks over tasks are about this process only.
+    pub pid: Option<u32>,
     pub host: &'a Host,
 }
 
 impl<'a> AttachOptions<'a> {
     pub fn new(host: &'a Host) -> Self {
-        Self { cookie: 0, host }
+        Self { cookie: 0, pid: None, host }
     }
 }
 
@@ -38,6 +41,14 @@ impl Link {
     /// Descriptors held: 2 per perf event with a BPF link.
     pub fn descriptors(&self) -> usize {
         self.fds.len()
+    }
+
+    /// Opens an iterator's walk; reading it to the end runs the program once for each object.
+    pub fn walk(&self) -> Result<File, SyscallError> {
+        match self.fds.first() {
+            Some(link) => sys::iter_create(link.as_fd()).map(File::from),
+            None => Err(SyscallError { call: "bpf(BPF_ITER_CREATE)", errno: libc::EBADF }),
+        }
     }
 }
 
@@ -85,14 +96,22 @@ pub fn attach(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -
             perf::kprobe(program, function, module.as_deref(), *offset, *ret, options)
         }
         Way::Uprobe { .. } => perf::uprobe(program, way, options),
-        Way::Profile { rate } => perf::timer(program, *rate, options.host.online(), "profile", options),
+        Way::Profile { rate } => perf::profile(program, *rate, options),
         Way::Interval { ns } => {
             let first = &options.host.online()[..1];
-            perf::timer(program, weftrace_artifact::plan::Rate::PeriodNs(*ns), first, "interval", options)
+            perf::timer(program, weftrace_artifact::plan::Rate::PeriodNs(*ns), (first, None), "interval", options)
         }
-        Way::Begin | Way::End | Way::Pcap { .. } | Way::Join { .. } | Way::Signal { .. } => {
-            Err(AttachError::NotKernel { what: format!("{way:?}") })
-        }
+        Way::Counter { counter, period } => perf::counter(program, *counter, *period, options),
+        Way::Watchpoint { address, len, access } => perf::watchpoint(program, *address, *len, *access, options),
+        Way::Fentry { function, module, ret, .. } => fentry(program, function, module.as_deref(), *ret, options),
+        Way::Iter { kind } => iterator(program, kind, options),
+        Way::Begin
+        | Way::End
+        | Way::Pcap { .. }
+        | Way::Join { .. }
+        | Way::Signal { .. }
+        | Way::Test { .. }
+        | Way::Bench { .. } => Err(AttachError::NotKernel { what: format!("{way:?}") }),
     }
 }
 
@@ -113,6 +132,36 @@ fn tracepoint_btf(program: BorrowedFd<'_>, event: &str, options: &AttachOptions<
     };
     let fd =
         opened.map_err(|e| cookie_or(e, options, &what).unwrap_or_else(|| Errno::new(what, e, options.host).link()))?;
+    Ok(Link { fds: vec![fd] })
+}
+
+fn fentry(
+    program: BorrowedFd<'_>,
+    function: &str,
+    module: Option<&str>,
+    ret: bool,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
+    let full = module.map_or_else(|| function.to_owned(), |m| format!("{m}:{function}"));
+    let what = format!("{}:{full}", if ret { "fexit" } else { "fentry" });
+    let opened = if options.cookie == 0 {
+        sys::raw_tracepoint_open(None, program, 0)
+    } else {
+        let attach_type = if ret { AttachType::BPF_TRACE_FEXIT } else { AttachType::BPF_TRACE_FENTRY };
+        sys::link_create(program, LinkTarget::Tracing, attach_type, options.cookie)
+    };
+    let fd =
+        opened.map_err(|e| cookie_or(e, options, &what).unwrap_or_else(|| Errno::new(what, e, options.host).link()))?;
+    Ok(Link { fds: vec![fd] })
+}
+
+/// Attached, not walked yet: [`Link::walk`].
+fn iterator(program: BorrowedFd<'_>, kind: &str, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+    let what = format!("iter:{kind}");
+    // Others have no owner to choose by.
+    let pid = options.pid.filter(|_| kind.starts_with("task"));
+    let fd = sys::link_create(program, LinkTarget::Iter { pid }, AttachType::BPF_TRACE_ITER, 0)
+        .map_err(|e| Errno::new(what, e, options.host).link())?;
     Ok(Link { fds: vec![fd] })
 }
 

@@ -74,7 +74,10 @@ pub fn for_program(prog_type: ProgType) -> &'static [Capability] {
         | ProgType::Tracepoint
         | ProgType::RawTracepoint
         | ProgType::PerfEvent
-        | ProgType::TracingRawTp => &[Capability::Bpf, Capability::Perfmon],
+        | ProgType::TracingRawTp
+        | ProgType::Fentry
+        | ProgType::Fexit
+        | ProgType::Iter => &[Capability::Bpf, Capability::Perfmon],
     }
 }
 
@@ -88,6 +91,12 @@ pub fn for_way(way: &Way) -> &'static [Capability] {
         | Way::Kprobe { .. }
         | Way::Uprobe { .. }
         | Way::Profile { .. }
+        | Way::Counter { .. }
+        | Way::Watchpoint { .. }
+        | Way::Fentry { .. }
+        | Way::Iter { .. }
+        | Way::Test { .. }
+        | Way::Bench { .. }
         | Way::Interval { .. }
         | Way::Begin
         | Way::End => &[Capability::Bpf, Capability::Perfmon],

@@ -2,8 +2,10 @@
 
 mod log;
 mod reloc;
+mod typed;
 
 pub use log::{Rejection, explain};
+pub use typed::{TypedTarget, loaded_programs};
 
 use super::caps::{self, Capability};
 use super::host::Host;
@@ -20,13 +22,13 @@ pub struct Sources<'a> {
     pub texts: &'a [(String, String)],
     /// Answers for field relocations. None: the program was compiled on this host, just now.
     pub relocate: Option<&'a dyn World>,
-    /// The event of a `tp_btf` program: its type is chosen when it is loaded.
-    pub event: Option<&'a str>,
+    /// What a typed program is for: its context's types are chosen when it is loaded.
+    pub target: Option<&'a TypedTarget>,
 }
 
 impl<'a> Sources<'a> {
     pub fn new(host: &'a Host, texts: &'a [(String, String)]) -> Self {
-        Self { host, texts, relocate: None, event: None }
+        Self { host, texts, relocate: None, target: None }
     }
 }
 
@@ -55,6 +57,9 @@ pub fn type_name(prog_type: ProgType) -> &'static str {
         ProgType::RawTracepoint => "raw tracepoint",
         ProgType::PerfEvent => "perf event",
         ProgType::TracingRawTp => "tp_btf",
+        ProgType::Fentry => "fentry",
+        ProgType::Fexit => "fexit",
+        ProgType::Iter => "iterator",
         ProgType::SocketFilter => "socket filter",
     }
 }
@@ -66,6 +71,9 @@ fn kernel_type(prog_type: ProgType) -> (bpf_prog_type, Option<AttachType>) {
         ProgType::RawTracepoint => (bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT, None),
         ProgType::PerfEvent => (bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, None),
         ProgType::TracingRawTp => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_RAW_TP)),
+        ProgType::Fentry => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_FENTRY)),
+        ProgType::Fexit => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_FEXIT)),
+        ProgType::Iter => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_ITER)),
         ProgType::SocketFilter => (bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER, None),
     }
 }
@@ -77,8 +85,10 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
     let (prog_type, expected_attach_type) = kernel_type(image.prog_type);
     let mut params = ProgParams::new(prog_type, &image.name, &insns);
     params.expected_attach_type = expected_attach_type;
-    if image.prog_type == ProgType::TracingRawTp {
-        params.attach_btf_id = event_id(image, from)?;
+    let typed = if image.prog_type.is_typed() { Some(typed::resolve(image, from)?) } else { None };
+    if let Some(typed) = &typed {
+        params.attach_btf_id = typed.id;
+        params.attach_object = typed.object();
     }
     // BTF only serves messages and tools: a kernel that doesn't take ours runs the program without.
     let btf = if image.btf.is_empty() { None } else { sys::btf_load(&image.btf).ok() };
@@ -92,16 +102,6 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
         Err(first) if first.errno == libc::EPERM => Err(not_permitted(image, from.host)),
         Err(first) => with_log(image, &params, first, from),
     }
-}
-
-fn event_id(image: &ProgramImage, from: &Sources<'_>) -> Result<u32, LoadError> {
-    let unsupported = |what: String| LoadError::NotSupported { program: image.name.clone(), what };
-    let event = from.event.ok_or_else(|| LoadError::Relocation {
-        program: image.name.clone(),
-        what: "no event was named for a tp_btf program".into(),
-    })?;
-    let btf = from.host.btf().map_err(|e| unsupported(format!("type information to attach tp_btf:{event} by: {e}")))?;
-    btf.raw_tracepoint_id(event).ok_or_else(|| unsupported(format!("raw tracepoint {event} in its type information")))
 }
 
 fn not_permitted(image: &ProgramImage, host: &Host) -> LoadError {

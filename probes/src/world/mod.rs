@@ -12,6 +12,7 @@ use crate::kernel::Host;
 use crate::kernel::btf::Btf;
 use crate::kernel::cpus;
 use crate::kernel::feature::{Readiness, try_feature};
+use crate::kernel::program::loaded_programs;
 use crate::symbols::glob::{Glob, is_glob};
 use crate::symbols::{self, kallsyms};
 use answers::{from_btf, from_kallsyms, from_tracefs};
@@ -163,6 +164,14 @@ impl World for HostWorld {
                 (Err(e), Some(_)) => from_btf(&e),
             }
         })
+    }
+
+    fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
+        match loaded_programs() {
+            Ok(all) => Answer::Found(all),
+            Err(e) if e.is_permission() => Answer::NotPermitted(e.to_string()),
+            Err(e) => Answer::CouldNotTell(e.to_string()),
+        }
     }
 
     fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {

@@ -7,7 +7,7 @@ use weftrace_artifact::map::MapId;
 use weftrace_artifact::program::{MapReloc, ProgType, ProgramImage};
 use weftrace_probes::kernel::caps::{CapSet, Capability};
 use weftrace_probes::kernel::sys::{MapFd, MapParams, bpf_map_type};
-use weftrace_probes::kernel::{Host, LoadError, Sources, load};
+use weftrace_probes::kernel::{Host, LoadError, Sources, load, program::TypedTarget};
 
 pub const fn insn(opcode: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     opcode as u64 | (dst as u64) << 8 | (src as u64) << 12 | (off as u16 as u64) << 16 | (imm as u32 as u64) << 32
@@ -74,7 +74,8 @@ pub fn load_counter(host: &Host, prog_type: ProgType, tgid: u32, event: Option<&
     let cell = cell();
     let image = counter(prog_type, tgid);
     let mut from = Sources::new(host, &[]);
-    from.event = event;
+    let target = event.map(|e| TypedTarget::RawTracepoint(e.to_owned()));
+    from.target = target.as_ref();
     let program = load(&image, &[cell.as_fd().as_raw_fd()], &from).unwrap_or_else(|e: LoadError| panic!("{e}"));
     (program, cell)
 }

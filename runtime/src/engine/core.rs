@@ -49,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) printed: u64,
     /// Probes have ended: END's output has no limit.
     pub(crate) ending: bool,
+    /// Iterators are being walked: to the end, whatever a probe says.
+    pub(crate) walking: bool,
     /// Nobody reads our output any more, or it can't be written.
     pub(crate) output: Option<io::Error>,
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
@@ -90,6 +92,7 @@ impl Core {
             delivered: 0,
             printed: 0,
             ending: false,
+            walking: false,
             output: None,
             pending: None,
             scratch: Vec::new(),
@@ -124,6 +127,10 @@ impl Core {
         }
         if self.pending.is_some() && self.joined_clear(header, &action.kind) {
             self.delivered += 1;
+            return;
+        }
+        // The script has ended: what was on its way is not printed any more.
+        if self.exit.is_some() && !self.ending && !self.walking {
             return;
         }
         self.flush_pending();

@@ -4,9 +4,9 @@ use super::Programs;
 use std::os::fd::RawFd;
 use weftrace_artifact::{
     Artifact, Place,
-    plan::{ProbePlan, Unit, Way},
+    plan::{ProbePlan, Unit},
 };
-use weftrace_probes::kernel::{AttachError, AttachOptions, Host, Link, LoadError, attach};
+use weftrace_probes::kernel::{AttachError, AttachOptions, Host, Link, LoadError, attach, program::TypedTarget};
 
 /// A probe that did not attach.
 #[derive(Clone, Debug)]
@@ -46,12 +46,14 @@ pub(super) struct Attacher<'a> {
     pub(super) artifact: &'a Artifact,
     pub(super) host: &'a Host,
     pub(super) maps: &'a [RawFd],
+    /// Of `-p` or `-c`.
+    pid: Option<u32>,
     /// Probes that share each program: those learn which fired by their cookie.
     users: Vec<u32>,
 }
 
 impl<'a> Attacher<'a> {
-    pub(super) fn new(artifact: &'a Artifact, host: &'a Host, maps: &'a [RawFd]) -> Self {
+    pub(super) fn new(artifact: &'a Artifact, host: &'a Host, maps: &'a [RawFd], pid: Option<u32>) -> Self {
         let mut users = vec![0; artifact.programs.len()];
         for plan in &artifact.probes {
             if let Unit::Kernel(program) = plan.unit
@@ -60,7 +62,7 @@ impl<'a> Attacher<'a> {
                 *n += 1;
             }
         }
-        Self { artifact, host, maps, users }
+        Self { artifact, host, maps, pid, users }
     }
 
     /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.
@@ -73,11 +75,8 @@ impl<'a> Attacher<'a> {
     ) -> Result<Link, AttachFailure> {
         let mut failure = AttachFailure::new(index, plan, &"the plan has no way to attach it");
         for way in &plan.ways {
-            let event = match way {
-                Way::TracepointBtf { event } => Some(event.as_str()),
-                _ => None,
-            };
-            let fd = match programs.load(self.artifact, program, event, self.maps, self.host) {
+            let target = TypedTarget::of(way);
+            let fd = match programs.load(self.artifact, program, target.as_ref(), self.maps, self.host) {
                 Ok(fd) => fd,
                 Err(error) => {
                     failure = load_failure(index, plan, &error);
@@ -85,8 +84,8 @@ impl<'a> Attacher<'a> {
                 }
             };
             let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-            let options =
-                AttachOptions { cookie: if shared { u64::from(index) } else { 0 }, ..AttachOptions::new(self.host) };
+            let cookie = if shared { u64::from(index) } else { 0 };
+            let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
             match attach(fd, way, &options) {
                 Ok(link) => return Ok(link),
                 Err(error) => {

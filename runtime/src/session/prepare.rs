@@ -8,6 +8,7 @@ use crate::{
     engine::{BlockSpec, open_feeds},
     error::Error,
     sink::Message,
+    sys::Child,
 };
 use std::rc::Rc;
 use tokio::runtime::Runtime;
@@ -49,7 +50,8 @@ impl Running {
     pub(super) fn attach_all(&mut self, options: &SessionOptions, host: &Host) {
         let artifact = Rc::clone(&self.core.artifact);
         let maps = self.core.native.store().descriptors();
-        let attacher = Attacher::new(&artifact, host, &maps);
+        let pid = options.pid.or(self.child.as_ref().map(Child::pid));
+        let attacher = Attacher::new(&artifact, host, &maps, pid);
         let mut blocks: Vec<BlockSpec> = Vec::new();
         for (index, plan) in artifact.probes.iter().enumerate() {
             let index = index as u32;
@@ -85,7 +87,8 @@ impl Running {
                 }
                 (Unit::Kernel(program), _) => match attacher.attach(index, plan, program, &mut self.sources.programs) {
                     Ok(link) => {
-                        self.sources.links.push(link);
+                        let iterator = matches!(plan.ways.first(), Some(Way::Iter { .. }));
+                        if iterator { &mut self.walks } else { &mut self.sources.links }.push(link);
                         self.attached += 1;
                     }
                     Err(failure) => self.failures.push(failure),

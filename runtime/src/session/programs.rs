@@ -4,13 +4,13 @@ use std::{
     collections::BTreeMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
-use weftrace_artifact::{Artifact, program::ProgType};
-use weftrace_probes::kernel::{Host, LoadError, Sources, load};
+use weftrace_artifact::Artifact;
+use weftrace_probes::kernel::{Host, LoadError, Sources, load, program::TypedTarget};
 
-/// By program and, for `tp_btf`, event: such a program is loaded for one event.
+/// By program and, for typed ones, what it is for: such a program is loaded for one event or function.
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
-    loaded: BTreeMap<(u32, Option<String>), OwnedFd>,
+    loaded: BTreeMap<(u32, Option<TypedTarget>), OwnedFd>,
 }
 
 impl Programs {
@@ -19,7 +19,7 @@ impl Programs {
         &mut self,
         artifact: &Artifact,
         program: u32,
-        event: Option<&str>,
+        target: Option<&TypedTarget>,
         maps: &[RawFd],
         host: &Host,
     ) -> Result<BorrowedFd<'_>, LoadError> {
@@ -29,18 +29,18 @@ impl Programs {
                 what: "the artifact has no such program".into(),
             });
         };
-        let event = event.filter(|_| image.prog_type == ProgType::TracingRawTp);
-        let key = (program, event.map(str::to_owned));
+        let target = target.filter(|_| image.prog_type.is_typed());
+        let key = (program, target.cloned());
         if !self.loaded.contains_key(&key) {
-            let sources = Sources { event, ..Sources::new(host, &artifact.sources) };
+            let sources = Sources { target, ..Sources::new(host, &artifact.sources) };
             let fd = load(image, maps, &sources)?;
             self.loaded.insert(key.clone(), fd);
         }
         Ok(self.loaded[&key].as_fd())
     }
 
-    pub(crate) fn get(&self, program: u32, event: Option<&str>) -> Option<BorrowedFd<'_>> {
-        self.loaded.get(&(program, event.map(str::to_owned))).map(AsFd::as_fd)
+    pub(crate) fn get(&self, program: u32, target: Option<&TypedTarget>) -> Option<BorrowedFd<'_>> {
+        self.loaded.get(&(program, target.cloned())).map(AsFd::as_fd)
     }
 
     /// By program, each as often as it was loaded.

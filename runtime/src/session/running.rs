@@ -9,7 +9,11 @@ use crate::{
     stats::Cost,
     sys::{Child, Ring, pidfd_open},
 };
-use std::{os::fd::AsFd, rc::Rc, time::Instant};
+use std::{
+    os::fd::AsFd,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use tokio::runtime::Runtime;
 use weftrace_artifact::plan::{Unit, Way};
 use weftrace_probes::kernel::{Host, Link, sys::enable_stats};
@@ -25,6 +29,9 @@ pub(crate) struct Sources {
     /// When the joins were last told of losses, CLOCK_BOOTTIME ns.
     pub(crate) losses_since: u64,
 }
+
+/// Between two looks at the ring while an iterator is walked.
+const WALK_PATIENCE: Duration = Duration::from_micros(200);
 
 /// Why a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +79,8 @@ pub struct Running {
     pub(super) child: Option<Child>,
     pub(super) failures: Vec<AttachFailure>,
     pub(super) attached: usize,
+    /// Iterators that attached, not walked yet.
+    pub(super) walks: Vec<Link>,
     /// Blocks of signals: (number, entry, probe).
     pub(super) signals: Vec<(i32, u32, u32)>,
     /// Kept while statistics are counted.
@@ -118,6 +127,7 @@ impl Running {
             child,
             failures: Vec::new(),
             attached: 0,
+            walks: Vec::new(),
             signals,
             _stats: stats,
             told_losses: Instant::now(),
@@ -169,6 +179,7 @@ impl Running {
 
     /// Runs to the end: a signal, `exit()`, the end of the child or the files, a limit.
     pub fn run(mut self) -> Result<Outcome, Error> {
+        self.walk_iterators();
         let runtime = self.runtime.take();
         let ended = match &runtime {
             Some(runtime) if !self.core.should_stop() && self.can_wait() => runtime.block_on(self.event_loop()),
@@ -203,6 +214,25 @@ impl Running {
             Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
             _ => Ok(outcome),
         }
+    }
+
+    /// Reads every iterator to its end, on a thread of its own so that the ring is emptied meanwhile.
+    fn walk_iterators(&mut self) {
+        let walks = std::mem::take(&mut self.walks);
+        self.core.walking = true;
+        for walk in &walks {
+            std::thread::scope(|scope| {
+                let reader = scope.spawn(|| walk.walk().map(|mut file| std::io::copy(&mut file, &mut std::io::sink())));
+                while !reader.is_finished() {
+                    self.drain_ring();
+                    self.core.flush();
+                    std::thread::sleep(WALK_PATIENCE);
+                }
+            });
+            while !self.drain_ring() {}
+        }
+        self.core.walking = false;
+        self.core.flush();
     }
 
     /// Only BEGIN and END: there is nothing to wait for.

@@ -10,7 +10,7 @@ use crate::{
     ir::{Data, Mem, Path, Size, Space, Ty, Value},
 };
 use regalloc2::VReg;
-use weftrace_artifact::program::{ProgType, RelocSlot};
+use weftrace_artifact::program::RelocSlot;
 
 /// bpf_probe_read_kernel
 const PROBE_READ_KERNEL: u32 = 113;
@@ -71,7 +71,7 @@ impl Selector<'_> {
             None if aligned => self.load_at(&address, 0, size),
             None => self.load_pieces(&address, size),
         };
-        if address.space == Space::Ctx && self.prog_type == ProgType::TracingRawTp && size == MemSize::B8 {
+        if address.space == Space::Ctx && self.prog_type.is_typed() && size == MemSize::B8 {
             return Ok(self.as_number(raw, result));
         }
         Ok(if signed { self.sign_extend(raw, size.bytes() as u8 * 8) } else { raw })

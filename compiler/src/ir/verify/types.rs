@@ -102,7 +102,7 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
     c.require(offered, at, || "the target has no such helper".into());
     // The kernel knows the type of a socket's address only in BTF-typed programs; socket filters have no task to unwind.
     if let Target::Kernel(prog) = c.func.target {
-        let typed = helper != Helper::SocketCookie || prog == ProgType::TracingRawTp;
+        let typed = helper != Helper::SocketCookie || prog.is_typed();
         let unwinds = helper != Helper::StackId || prog != ProgType::SocketFilter;
         c.require(typed && unwinds, at, || "this type of program has no such helper".into());
     }

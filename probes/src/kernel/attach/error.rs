@@ -125,6 +125,19 @@ impl<'a> Errno<'a> {
         }
     }
 
+    /// perf_event_open of a breakpoint.
+    pub(super) fn watchpoint(self) -> AttachError {
+        match self.source.errno {
+            libc::EPERM | libc::EACCES => self.permission(),
+            libc::ENOSPC => self.failed("all of the processor's debug registers are in use"),
+            libc::EINVAL => self.failed("the address is not a multiple of the length, or the kernel forbids it"),
+            libc::ENOENT | libc::EOPNOTSUPP => {
+                AttachError::NotSupported { what: self.what, why: "this kernel or processor has no watchpoints".into() }
+            }
+            _ => self.failed(""),
+        }
+    }
+
     /// Tying a program to an open event.
     pub(super) fn link(self) -> AttachError {
         match self.source.errno {

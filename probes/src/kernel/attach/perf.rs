@@ -7,7 +7,7 @@ use crate::kernel::sys::{self, AttachType, LinkTarget, PerfEvent, Period, Syscal
 use crate::kernel::tracefs::TracefsError;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use weftrace_artifact::plan::{Rate, Way};
+use weftrace_artifact::plan::{Access, Counter, Rate, Way};
 
 /// Every process; where the event belongs to no CPU (all but timers) it still must name one.
 const ALL: i32 = -1;
@@ -45,8 +45,26 @@ pub(super) fn kprobe(
             why: "this kernel was built without kprobes (CONFIG_KPROBES)".into(),
         });
     };
+    if function.is_empty() {
+        return kprobe_at(program, pmu, offset, ret, options);
+    }
     let name = CString::new(full).map_err(|_| AttachError::no_such_event(what.clone()))?;
     let event = PerfEvent::Kprobe { pmu, ret, function: &name, offset };
+    let fd = sys::perf_event_open(&event, ALL, first_cpu(options))
+        .map_err(|e| Errno::new(what.clone(), e, options.host).kprobe())?;
+    tie(program, vec![fd], &what, options)
+}
+
+/// At an address of the kernel's code.
+fn kprobe_at(
+    program: BorrowedFd<'_>,
+    pmu: u32,
+    address: u64,
+    ret: bool,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
+    let what = format!("{}:{address:#x}", if ret { "kretprobe" } else { "kprobe" });
+    let event = PerfEvent::KprobeAt { pmu, ret, address };
     let fd = sys::perf_event_open(&event, ALL, first_cpu(options))
         .map_err(|e| Errno::new(what.clone(), e, options.host).kprobe())?;
     tie(program, vec![fd], &what, options)
@@ -76,10 +94,14 @@ pub(super) fn uprobe(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions
     tie(program, vec![fd], &what, options)
 }
 
+pub(super) fn profile(program: BorrowedFd<'_>, rate: Rate, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+    timer(program, rate, (options.host.online(), options.pid), "profile", options)
+}
+
 pub(super) fn timer(
     program: BorrowedFd<'_>,
     rate: Rate,
-    cpus: &[u32],
+    (cpus, pid): (&[u32], Option<u32>),
     provider: &str,
     options: &AttachOptions<'_>,
 ) -> Result<Link, AttachError> {
@@ -90,16 +112,91 @@ pub(super) fn timer(
     if matches!(rate, Rate::PeriodNs(0) | Rate::Hz(0)) {
         return Err(AttachError::NoSuchEvent { what, remedy: "a timer's period must be more than 0".into() });
     }
+    let events = on_cpus(&PerfEvent::CpuClock(period), cpus, pid).map_err(|e| match (e.errno, pid) {
+        (libc::ESRCH, Some(pid)) => AttachError::NoSuchProcess { pid },
+        _ => Errno::new(what.clone(), e, options.host).timer(),
+    })?;
+    tie(program, events, &what, options)
+}
+
+/// An event on each CPU.
+fn on_cpus(event: &PerfEvent<'_>, cpus: &[u32], pid: Option<u32>) -> Result<Vec<OwnedFd>, SyscallError> {
     let mut events = Vec::with_capacity(cpus.len());
     for cpu in cpus {
-        match sys::perf_event_open(&PerfEvent::CpuClock(period), ALL, *cpu as i32) {
+        match sys::perf_event_open(event, pid.map_or(ALL, |p| p as i32), *cpu as i32) {
             Ok(fd) => events.push(fd),
             // Went offline since we looked.
             Err(SyscallError { errno: libc::ENODEV, .. }) if cpus.len() > 1 => {}
-            Err(e) => return Err(Errno::new(what, e, options.host).timer()),
+            Err(e) => return Err(e),
         }
     }
+    Ok(events)
+}
+
+pub(super) fn counter(
+    program: BorrowedFd<'_>,
+    counter: Counter,
+    period: u64,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
+    let (hardware, number) = match counter {
+        Counter::Software(number) => (false, number),
+        Counter::Hardware(number) => (true, number),
+    };
+    let what = format!("{} event {number}", if hardware { "hardware" } else { "software" });
+    let event = PerfEvent::Count { hardware, number, period };
+    let events = on_cpus(&event, options.host.online(), options.pid).map_err(|e| match (e.errno, options.pid) {
+        (libc::ESRCH, Some(pid)) => AttachError::NoSuchProcess { pid },
+        (libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV, _) => AttachError::NotSupported {
+            what: what.clone(),
+            why: "this processor (or virtual machine) doesn't count it".into(),
+        },
+        _ => Errno::new(what.clone(), e, options.host).timer(),
+    })?;
     tie(program, events, &what, options)
+}
+
+pub(super) fn watchpoint(
+    program: BorrowedFd<'_>,
+    address: u64,
+    len: u64,
+    access: Access,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
+    let what = format!("watchpoint:{address:#x}");
+    let bits = [
+        (access.read, sys::HW_BREAKPOINT_R),
+        (access.write, sys::HW_BREAKPOINT_W),
+        (access.execute, sys::HW_BREAKPOINT_X),
+    ];
+    let access = bits.iter().filter(|(on, _)| *on).fold(0, |all, (_, bit)| all | bit);
+    // The kernel wants a long's length there.
+    let len = if access == sys::HW_BREAKPOINT_X { size_of::<libc::c_long>() as u64 } else { len };
+    let event = PerfEvent::Breakpoint { address, len, access };
+    // Of a process each thread that it has now has an event of its own; later ones inherit.
+    let places: Vec<(i32, i32)> = match options.pid {
+        Some(pid) => threads(pid)?.into_iter().map(|tid| (tid, -1)).collect(),
+        None => options.host.online().iter().map(|cpu| (ALL, *cpu as i32)).collect(),
+    };
+    let mut events = Vec::with_capacity(places.len());
+    let mut failed = None;
+    for (pid, cpu) in places {
+        match sys::perf_event_open(&event, pid, cpu) {
+            Ok(fd) => events.push(fd),
+            // A thread that has ended, or a CPU that went offline.
+            Err(e) if matches!(e.errno, libc::ESRCH | libc::ENODEV) => failed = failed.or(Some(e)),
+            Err(e) => return Err(Errno::new(what, e, options.host).watchpoint()),
+        }
+    }
+    if let (true, Some(e)) = (events.is_empty(), failed) {
+        return Err(Errno::new(what, e, options.host).watchpoint());
+    }
+    tie(program, events, &what, options)
+}
+
+fn threads(pid: u32) -> Result<Vec<i32>, AttachError> {
+    let dir = std::fs::read_dir(format!("/proc/{pid}/task")).map_err(|_| AttachError::NoSuchProcess { pid })?;
+    Ok(dir.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
 }
 
 fn first_cpu(options: &AttachOptions<'_>) -> i32 {

@@ -18,6 +18,12 @@ impl Btf {
         self.proto(func.word, name, 0)
     }
 
+    /// Name of the function that a type is.
+    pub fn function_name(&self, id: u32) -> Option<String> {
+        let record = self.by_id(id).filter(|r| r.kind == Kind::Func)?;
+        Some(self.name_of(&record).into_owned())
+    }
+
     /// BTF id of a function, for fentry.
     pub fn function_id(&self, name: &str) -> Option<u32> {
         self.find(name, &[Kind::Func]).map(|r| r.id)

@@ -16,6 +16,8 @@ pub enum LinkTarget<'a> {
     Perf(BorrowedFd<'a>),
     /// What the program was loaded for (`attach_btf_id`).
     Tracing,
+    /// An iterator (`attach_btf_id`); of the tasks of one process, if it is given.
+    Iter { pid: Option<u32> },
     /// kprobe_multi by names: pointers to NUL-terminated strings.
     KprobeMulti(&'a [*const libc::c_char]),
     /// uprobe_multi: file offsets in one file; pid 0: every process.
@@ -32,12 +34,20 @@ pub fn link_create(
     let mut attr = zeroed();
     attr.link_create.__bindgen_anon_1.prog_fd = prog.as_raw_fd() as u32;
     attr.link_create.attach_type = attach_type as u32;
+    // union bpf_iter_link_info: u32 tid, pid, pid_fd for tasks
+    let mut tasks = [0u32; 4];
     match target {
         LinkTarget::Perf(fd) => {
             attr.link_create.__bindgen_anon_2.target_fd = fd.as_raw_fd() as u32;
             attr.link_create.__bindgen_anon_3.perf_event.bpf_cookie = cookie;
         }
         LinkTarget::Tracing => attr.link_create.__bindgen_anon_3.tracing.cookie = cookie,
+        LinkTarget::Iter { pid: None } => {}
+        LinkTarget::Iter { pid: Some(pid) } => {
+            tasks[1] = pid;
+            attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info = tasks.as_ptr() as u64;
+            attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info_len = size_of_val(&tasks) as u32;
+        }
         LinkTarget::KprobeMulti(names) => {
             attr.link_create.__bindgen_anon_3.kprobe_multi.cnt = names.len() as u32;
             attr.link_create.__bindgen_anon_3.kprobe_multi.syms = names.as_ptr() as u64;
@@ -50,6 +60,13 @@ pub fn link_create(
         }
     }
     bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr, "bpf(BPF_LINK_CREATE)")
+}
+
+/// BPF_ITER_CREATE: a file whose reading walks the objects.
+pub fn iter_create(link: BorrowedFd<'_>) -> Result<OwnedFd, SyscallError> {
+    let mut attr = zeroed();
+    attr.iter_create.link_fd = link.as_raw_fd() as u32;
+    bpf_fd(bpf_cmd::BPF_ITER_CREATE, &mut attr, "bpf(BPF_ITER_CREATE)")
 }
 
 /// BPF_RAW_TRACEPOINT_OPEN. `name` None: a tracing program at the event it was loaded for. A cookie needs Linux 6.10; 0 works everywhere.

@@ -7,16 +7,20 @@ mod attr;
 mod host;
 mod link;
 mod map;
+mod object;
 mod perf;
 mod prog;
 
 pub use host::{
     Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs,
 };
-pub use link::{AttachType, LinkTarget, link_create, perf_set_bpf, raw_tracepoint_open};
+pub use link::{AttachType, LinkTarget, iter_create, link_create, perf_set_bpf, raw_tracepoint_open};
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
-pub use perf::{PerfEvent, Period, perf_enable, perf_event_open};
-pub use prog::{ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run};
+pub use object::{BtfInfo, ObjectKind, btf_by_id, btf_info, object_ids, program_by_id};
+pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Period, perf_enable, perf_event_open};
+pub use prog::{
+    AttachObject, ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run,
+};
 
 pub use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 

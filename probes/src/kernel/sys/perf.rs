@@ -34,19 +34,43 @@ pub enum PerfEvent<'a> {
         offset: u64,
         semaphore: u64,
     },
+    /// A kernel function by its address.
+    KprobeAt {
+        pmu: u32,
+        ret: bool,
+        address: u64,
+    },
     /// PERF_COUNT_SW_CPU_CLOCK
     CpuClock(Period),
+    /// Every `period`-th of a counted event of PERF_TYPE_SOFTWARE or PERF_TYPE_HARDWARE.
+    Count {
+        hardware: bool,
+        number: u64,
+        period: u64,
+    },
+    /// A debug register; `access`: HW_BREAKPOINT_R, _W, _X.
+    Breakpoint {
+        address: u64,
+        len: u64,
+        access: u32,
+    },
 }
 
+pub const HW_BREAKPOINT_R: u32 = 1;
+pub const HW_BREAKPOINT_W: u32 = 2;
+pub const HW_BREAKPOINT_X: u32 = 4;
+
 const PERF_TYPE_SOFTWARE: u32 = 1;
+const PERF_TYPE_HARDWARE: u32 = 0;
 const PERF_TYPE_TRACEPOINT: u32 = 2;
+const PERF_TYPE_BREAKPOINT: u32 = 5;
 /// Both PMUs' `format/retprobe` is config:0.
 const RETPROBE: u64 = 1;
 /// `format/ref_ctr_offset` of the uprobe PMU is config:32-63.
 const REF_CTR_SHIFT: u32 = 32;
 
-/// Opens an event. pid -1: every process (then a CPU is needed); cpu -1: wherever `pid` runs. Timers open stopped:
-/// [`perf_enable`] starts them.
+/// Opens an event. pid -1: every process (then a CPU is needed); cpu -1: wherever `pid` runs. Timers, counters and breakpoints open
+/// stopped: [`perf_enable`] starts them; of a process they include the threads and children that it makes later.
 pub fn perf_event_open(event: &PerfEvent<'_>, pid: i32, cpu: i32) -> Result<OwnedFd, SyscallError> {
     // SAFETY: perf_event_attr is plain integers: all-zero is a value of it.
     let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
@@ -69,10 +93,31 @@ pub fn perf_event_open(event: &PerfEvent<'_>, pid: i32, cpu: i32) -> Result<Owne
             attr.__bindgen_anon_3.uprobe_path = path.as_ptr() as u64;
             attr.__bindgen_anon_4.probe_offset = offset;
         }
+        PerfEvent::KprobeAt { pmu, ret, address } => {
+            attr.type_ = pmu;
+            attr.config = if ret { RETPROBE } else { 0 };
+            attr.__bindgen_anon_4.kprobe_addr = address;
+        }
+        PerfEvent::Count { hardware, number, period } => {
+            attr.type_ = if hardware { PERF_TYPE_HARDWARE } else { PERF_TYPE_SOFTWARE };
+            attr.config = number;
+            attr.__bindgen_anon_1.sample_period = period;
+            attr.set_disabled(1);
+            attr.set_inherit(u64::from(pid > 0));
+        }
+        PerfEvent::Breakpoint { address, len, access } => {
+            attr.type_ = PERF_TYPE_BREAKPOINT;
+            attr.bp_type = access;
+            attr.__bindgen_anon_3.bp_addr = address;
+            attr.__bindgen_anon_4.bp_len = len;
+            attr.set_disabled(1);
+            attr.set_inherit(u64::from(pid > 0));
+        }
         PerfEvent::CpuClock(period) => {
             attr.type_ = PERF_TYPE_SOFTWARE;
             attr.config = 0;
             attr.set_disabled(1);
+            attr.set_inherit(u64::from(pid > 0));
             match period {
                 Period::Ns(ns) => attr.__bindgen_anon_1.sample_period = ns,
                 Period::Hz(hz) => {

@@ -6,6 +6,17 @@ use super::attr::{bpf, bpf_fd, object_name, zeroed};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
+/// Whose types [`ProgParams::attach_btf_id`] counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum AttachObject<'a> {
+    #[default]
+    Vmlinux,
+    /// A module's type information.
+    Module(BorrowedFd<'a>),
+    /// A loaded program, with its own type information.
+    Program(BorrowedFd<'a>),
+}
+
 /// What to load.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgParams<'a> {
@@ -14,8 +25,9 @@ pub struct ProgParams<'a> {
     pub name: &'a str,
     /// struct bpf_insn, see `weftrace_artifact::program`.
     pub insns: &'a [u64],
-    /// vmlinux BTF id of what a tracing program attaches to; 0: none.
+    /// BTF id of what a tracing program attaches to; 0: none.
     pub attach_btf_id: u32,
+    pub attach_object: AttachObject<'a>,
     /// The program's own BTF with struct bpf_func_info and struct bpf_line_info records.
     pub btf: Option<BorrowedFd<'a>>,
     pub func_info: &'a [u8],
@@ -30,6 +42,7 @@ impl<'a> ProgParams<'a> {
             name,
             insns,
             attach_btf_id: 0,
+            attach_object: AttachObject::Vmlinux,
             btf: None,
             func_info: &[],
             line_info: &[],
@@ -53,6 +66,13 @@ pub fn prog_load(params: &ProgParams<'_>, log: Option<&mut [u8]>) -> Result<Owne
     attr.__bindgen_anon_3.license = c"GPL".as_ptr() as u64;
     attr.__bindgen_anon_3.prog_name = object_name(params.name);
     attr.__bindgen_anon_3.attach_btf_id = params.attach_btf_id;
+    match params.attach_object {
+        AttachObject::Vmlinux => {}
+        AttachObject::Module(fd) => {
+            attr.__bindgen_anon_3.__bindgen_anon_1.attach_btf_obj_fd = fd.as_raw_fd() as u32;
+        }
+        AttachObject::Program(fd) => attr.__bindgen_anon_3.__bindgen_anon_1.attach_prog_fd = fd.as_raw_fd() as u32,
+    }
     if let Some(btf) = params.btf {
         attr.__bindgen_anon_3.prog_btf_fd = btf.as_raw_fd() as u32;
         if !params.func_info.is_empty() {
@@ -125,12 +145,21 @@ pub struct ProgInfo {
     pub recursion_misses: u64,
     /// Instructions the verifier looked at; 0 on kernels that don't tell.
     pub verified_insns: u32,
+    /// Number of its type information; 0: none.
+    pub btf_id: u32,
+    /// Type of its main function there; 0: not known.
+    pub main_type: u32,
 }
 
 /// BPF_OBJ_GET_INFO_BY_FD of a program.
 pub fn prog_info(prog: BorrowedFd<'_>) -> Result<ProgInfo, SyscallError> {
     // SAFETY: bpf_prog_info is plain integers: all-zero is a value of it.
     let mut info: bpf_prog_info = unsafe { std::mem::zeroed() };
+    // The first struct bpf_func_info: u32 insn_off, type_id.
+    let mut main = [0u32; 2];
+    info.nr_func_info = 1;
+    info.func_info_rec_size = FUNC_INFO_SIZE;
+    info.func_info = main.as_mut_ptr() as u64;
     let mut attr = zeroed();
     attr.info.bpf_fd = prog.as_raw_fd() as u32;
     attr.info.info_len = size_of::<bpf_prog_info>() as u32;
@@ -142,5 +171,7 @@ pub fn prog_info(prog: BorrowedFd<'_>) -> Result<ProgInfo, SyscallError> {
         run_time_ns: info.run_time_ns,
         recursion_misses: info.recursion_misses,
         verified_insns: info.verified_insns,
+        btf_id: info.btf_id,
+        main_type: main[1],
     })
 }
