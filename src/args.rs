@@ -134,12 +134,19 @@ pub struct Dump {
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// `tracepoint:tcp:*`, `kprobe:tcp_*`, `uprobe:/bin/bash:*`, `pcap:*` (fields), `builtins`, `scripts`
+    /// `tcp_*`, `tracepoint:tcp:*`, `kprobe:tcp_*`, `uprobe:/bin/bash:*`, `struct sock`, a script, `pcap:*` (fields), `builtins`,
+    /// `scripts`; everything that the kernel has if there is none
     #[arg(value_name = "PATTERN")]
-    pub pattern: Option<String>,
-    /// With arguments and fields
+    pub pattern: Vec<String>,
+    /// With arguments, fields and whole definitions
     #[arg(short)]
     pub verbose: bool,
+    /// Only what this process has mapped, as it sees it
+    #[arg(short, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Take the list of traceable kernel functions from FILE
+    #[arg(long, value_name = "FILE")]
+    pub traceable_functions: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -27,6 +27,8 @@ pub struct Setting {
     pub pid: Option<u32>,
     /// Of `-c`
     pub child_pid: Option<u32>,
+    /// The user's list of functions that may be probed.
+    pub traceable_functions: Option<PathBuf>,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -186,6 +188,18 @@ fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String
     (positional, named)
 }
 
+/// This host's facts, with the caller's PATH.
+pub fn world(pid: Option<u32>, traceable: Option<&Path>) -> HostWorld {
+    let mut world = HostWorld::new().with_pid(pid);
+    if let Some(path) = std::env::var_os("PATH") {
+        world = world.with_search_path(&path.to_string_lossy());
+    }
+    if let Some(file) = traceable {
+        world.host().set_traceable_file(file.to_owned());
+    }
+    world
+}
+
 /// `BPFTRACE_MAX_STRLEN=200` is the config variable `max_strlen`.
 fn environment() -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = std::env::vars()
@@ -203,10 +217,7 @@ impl Loaded {
         let (script, diagnostics) = syntax::parse(&text, FileId(0));
         let file = sources.add(name.clone(), text);
         let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
-        let mut world = HostWorld::new().with_pid(setting.pid).with_modules(modules);
-        if let Some(path) = std::env::var_os("PATH") {
-            world = world.with_search_path(&path.to_string_lossy());
-        }
+        let world = world(setting.pid, setting.traceable_functions.as_deref()).with_modules(modules);
         let options = check::Options {
             unsafe_ok: setting.unsafe_ok,
             reading_file: setting.reading_file,

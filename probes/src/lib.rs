@@ -1,5 +1,6 @@
 //! weftrace-probes: every source of events.
 //!
+//! - [`catalog`]: everything there is to probe, by pattern, for listings.
 //! - [`kernel`]: what the kernel offers, loading programs, attaching them.
 //! - `packet`: captures, live and from files.
 //! - [`symbols`]: names for addresses, addresses for names.
@@ -7,6 +8,7 @@
 //!
 //! This crate knows neither the syntax tree nor the intermediate code, and prints nothing.
 
+pub mod catalog;
 pub mod kernel;
 pub mod symbols;
 pub mod world;

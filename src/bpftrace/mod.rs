@@ -3,6 +3,7 @@
 
 mod args;
 mod gate;
+pub(crate) mod list;
 mod render;
 mod run;
 

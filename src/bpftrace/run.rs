@@ -36,16 +36,23 @@ pub fn run(args: &Args) -> i32 {
 }
 
 fn try_run(args: &Args) -> Result<i32, Failed> {
+    if args.list {
+        return super::list::run(args);
+    }
     let (name, text) = program(args)?;
     let pid = args.pid.as_deref().map(pid).transpose()?;
     let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
-    let setting =
-        Setting { reading_file: false, unsafe_ok: args.r#unsafe, pid, child_pid: child.as_ref().map(Child::pid) };
+    let setting = Setting {
+        reading_file: false,
+        unsafe_ok: args.r#unsafe,
+        pid,
+        child_pid: child.as_ref().map(Child::pid),
+        traceable_functions: args.traceable_functions.clone(),
+    };
     let directory = Path::new(&name).parent().map(Path::to_owned);
     let mut loaded = Loaded::parse(name, text, directory, &setting);
-    let parameters = if args.program.is_some() { &args.rest[..] } else { args.rest.get(1..).unwrap_or_default() };
-    for parameter in parameters {
+    for parameter in parameters(args) {
         let parameter = parameter.to_string_lossy();
         match parameter.strip_prefix("--") {
             Some(named) => {
@@ -100,8 +107,13 @@ fn execute(
     Ok(running.run()?.exit_code as i32)
 }
 
+/// What follows the program: its own parameters.
+pub(super) fn parameters(args: &Args) -> &[std::ffi::OsString] {
+    if args.program.is_some() { &args.rest[..] } else { args.rest.get(1..).unwrap_or_default() }
+}
+
 /// The program's name for messages, and its text.
-fn program(args: &Args) -> Result<(String, String), Failed> {
+pub(super) fn program(args: &Args) -> Result<(String, String), Failed> {
     if let Some(program) = &args.program {
         return Ok(("stdin".to_owned(), program.clone()));
     }
@@ -124,7 +136,7 @@ fn error_text(error: &io::Error) -> String {
 }
 
 /// A process id, with bpftrace's words for what is none.
-fn pid(text: &str) -> Result<u32, Failed> {
+pub(super) fn pid(text: &str) -> Result<u32, Failed> {
     const MOST: u64 = 0x0040_0000;
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits == 0 {

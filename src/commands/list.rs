@@ -1,87 +1,76 @@
 //! `weftrace list`: what there is to probe and to name.
 
-use crate::{args::List, bundle, exit::ExitStatus, printer};
-use std::fmt::Write;
-use weftrace_lang::{
-    check,
-    world::{Answer, World},
+use crate::{
+    args::List,
+    bpftrace::list as program,
+    bundle,
+    exit::ExitStatus,
+    frontend::{self, Loaded, Setting},
+    printer,
 };
-use weftrace_probes::world::HostWorld;
+use std::{fmt::Write, path::Path};
+use weftrace_lang::{check, world::World};
+use weftrace_probes::{
+    catalog::{Catalog, Listing},
+    world::HostWorld,
+};
 
 pub fn run(args: &List) -> ExitStatus {
-    let pattern = args.pattern.as_deref().unwrap_or("tracepoint:*");
-    let world = HostWorld::new();
-    let text = match pattern.split_once(':').unwrap_or((pattern, "*")) {
-        ("scripts", _) => Ok(scripts(args.verbose)),
-        ("builtins", _) => Ok(builtins()),
-        ("pcap", glob) => Ok(packet_fields(&world, glob)),
-        ("tracepoint" | "t", rest) => {
-            let (category, event) = rest.split_once(':').unwrap_or((rest, "*"));
-            tracepoints(&world, category, event, args.verbose)
-        }
-        ("rawtracepoint" | "rt", glob) => names("rawtracepoint", world.raw_tracepoints(glob)),
-        ("kprobe" | "k" | "kretprobe", glob) => names("kprobe", world.kernel_functions(glob)),
-        ("uprobe" | "u" | "uretprobe", rest) => {
-            let (binary, glob) = rest.rsplit_once(':').unwrap_or((rest, "*"));
-            let found = world.user_functions(binary, glob);
-            names("uprobe", map(found, |f| f.into_iter().map(|s| format!("{}:{}", s.path, s.name)).collect()))
-        }
-        (other, _) => Err(format!(
-            "no provider `{other}` to list: tracepoint:…, rawtracepoint:…, kprobe:…, uprobe:BINARY:…, pcap:* (packet fields), builtins, scripts\n  = write: weftrace list 'tracepoint:*:*{other}*'"
-        )),
+    let pattern = args.pattern.join(",");
+    let listing = match pattern.split_once(':').unwrap_or((&pattern, "*")) {
+        ("scripts", _) => text(scripts(args.verbose)),
+        ("builtins", _) => text(builtins()),
+        ("pcap", glob) => text(packet_fields(&HostWorld::new(), glob)),
+        _ => match probes(args, &pattern) {
+            Ok(listing) => listing,
+            Err(status) => return status,
+        },
     };
-    match text {
-        Ok(text) if text.is_empty() => {
-            printer::err_line(&format!("nothing matches {pattern}"));
-            ExitStatus::Script
-        }
-        Ok(text) => {
-            printer::out(&text);
-            ExitStatus::Ok
-        }
-        Err(why) => {
-            printer::err_line(&format!("error: {why}"));
-            ExitStatus::Script
-        }
+    printer::out(&listing.text);
+    for problem in &listing.problems {
+        printer::err_line(&format!("warning: {problem}"));
+    }
+    if !listing.text.is_empty() {
+        return ExitStatus::Ok;
+    }
+    printer::err_line(&format!("nothing matches {pattern}"));
+    let provider = pattern.split(':').next().unwrap_or_default();
+    if pattern.contains(':') && !provider.contains(['*', '?', '[', ' ']) {
+        printer::err_line(&nothing(provider));
+    }
+    ExitStatus::Script
+}
+
+fn text(text: String) -> Listing {
+    Listing { text, ..Listing::default() }
+}
+
+/// What to write where a provider is not known.
+fn nothing(provider: &str) -> String {
+    let all: Vec<&str> = Catalog::providers().chain(["pcap", "builtins", "scripts"]).collect();
+    let near = weftrace_lang::suggest::nearest(provider, all.iter().copied(), 2);
+    match near.first() {
+        _ if all.contains(&provider) || provider.len() < 3 => "  = note: `*` and `?` are wildcards".to_owned(),
+        Some(_) => format!("  = near by name: {}", near.join(", ")),
+        None => format!("  = note: there are {}", all.join(", ")),
     }
 }
 
-fn map<T, U>(answer: Answer<T>, f: impl FnOnce(T) -> U) -> Answer<U> {
-    match answer {
-        Answer::Found(x) => Answer::Found(f(x)),
-        Answer::NotThere => Answer::NotThere,
-        Answer::NotPermitted(why) => Answer::NotPermitted(why),
-        Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
+/// Probes that match a pattern, or those of a script.
+fn probes(args: &List, pattern: &str) -> Result<Listing, ExitStatus> {
+    let world = frontend::world(args.pid, args.traceable_functions.as_deref());
+    let catalog = Catalog::new(&world, args.verbose);
+    if !Path::new(pattern).is_file() {
+        return Ok(catalog.list(pattern));
     }
-}
-
-/// The answer's names, one a line; an answer that is not knowledge is an error.
-fn names(provider: &str, answer: Answer<Vec<String>>) -> Result<String, String> {
-    match answer {
-        Answer::Found(names) => Ok(names.iter().fold(String::new(), |mut out, name| {
-            let _ = writeln!(out, "{provider}:{name}");
-            out
-        })),
-        Answer::NotThere => Ok(String::new()),
-        Answer::NotPermitted(why) => Err(format!("not permitted: {why}")),
-        Answer::CouldNotTell(why) => Err(format!("could not tell: {why}")),
-    }
-}
-
-fn tracepoints(world: &HostWorld, category: &str, event: &str, verbose: bool) -> Result<String, String> {
-    let found = world.tracepoints(category, event);
-    let (true, Answer::Found(all)) = (verbose, &found) else { return names("tracepoint", found) };
-    let mut out = String::new();
-    for name in all {
-        let _ = writeln!(out, "tracepoint:{name}");
-        let Some((category, event)) = name.split_once(':') else { continue };
-        if let Answer::Found(event) = world.tracepoint(category, event) {
-            for field in &event.fields {
-                let _ = writeln!(out, "    {} {}", field.c_type, field.name);
-            }
-        }
-    }
-    Ok(out)
+    let script = std::fs::read_to_string(pattern).map_err(|error| {
+        printer::err_line(&format!("error: {pattern}: {error}"));
+        ExitStatus::Script
+    })?;
+    let mut loaded = Loaded::parse(pattern.to_owned(), script, None, &Setting::default());
+    let (patterns, failed) = (program::attach_points(&loaded.script, &[]), loaded.has_errors());
+    loaded.report(false, frontend::text_style());
+    if failed { Err(ExitStatus::Script) } else { Ok(program::of_program(&catalog, &patterns)) }
 }
 
 fn packet_fields(world: &HostWorld, glob: &str) -> String {

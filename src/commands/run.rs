@@ -39,6 +39,7 @@ pub fn run(args: &Run) -> ExitStatus {
         unsafe_ok: args.r#unsafe,
         pid: args.pid,
         child_pid: child.as_ref().map(Child::pid),
+        ..Setting::default()
     };
     let mut loaded = match frontend::load(&args.source, &setting) {
         Ok(loaded) => loaded,

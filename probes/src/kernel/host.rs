@@ -4,6 +4,9 @@ use super::btf::{Btf, BtfError};
 use super::caps::CapSet;
 use super::cpus;
 use super::tracefs::{Tracefs, TracefsError};
+use crate::catalog::KernelFunctions;
+use crate::symbols::kallsyms::KallsymsError;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// Shared by threads that attach in parallel.
@@ -16,6 +19,9 @@ pub struct Host {
     uprobe_pmu: OnceLock<Option<u32>>,
     online: OnceLock<Vec<u32>>,
     caps: OnceLock<CapSet>,
+    /// The user's list of traceable functions.
+    traceable_file: OnceLock<PathBuf>,
+    functions: OnceLock<Result<KernelFunctions, KallsymsError>>,
 }
 
 /// The PMUs that carry probes.
@@ -65,6 +71,30 @@ impl Host {
         *cell.get_or_init(|| {
             std::fs::read_to_string(format!("/sys/bus/event_source/devices/{name}/type")).ok()?.trim().parse().ok()
         })
+    }
+
+    /// Takes the list of traceable functions from a file instead of the kernel's; before the list is asked for.
+    pub fn set_traceable_file(&self, path: PathBuf) {
+        let _ = self.traceable_file.set(path);
+    }
+
+    /// Whether the user named a list of traceable functions.
+    pub fn has_traceable_file(&self) -> bool {
+        self.traceable_file.get().is_some()
+    }
+
+    /// Functions that may be probed: of the user's file, else what tracefs says can be traced, else all that there are.
+    pub fn functions(&self) -> Result<&KernelFunctions, KallsymsError> {
+        let read = || match self.traceable_file.get() {
+            Some(path) => {
+                KernelFunctions::from_file(path).map_err(|e| KallsymsError::List(format!("{}: {e}", path.display())))
+            }
+            None => match self.tracefs().ok().and_then(KernelFunctions::traceable) {
+                Some(found) => Ok(found),
+                None => KernelFunctions::symbols(),
+            },
+        };
+        self.functions.get_or_init(read).as_ref().map_err(Clone::clone)
     }
 
     /// At least one CPU.

@@ -95,6 +95,15 @@ impl Tracefs {
         parse_format(category, event, &text)
     }
 
+    /// The kernel's own list of functions that can be traced, one a line. Some hosts forbid reading it.
+    pub fn traceable_functions(&self) -> Result<String, TracefsError> {
+        let path = self.root.join("available_filter_functions");
+        std::fs::read_to_string(&path).map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => TracefsError::NotPermitted(path.display().to_string()),
+            _ => TracefsError::Io(path.display().to_string(), e.to_string()),
+        })
+    }
+
     /// `category:event` names that match, sorted.
     pub fn list(&self, category: &str, event: &str) -> Result<Vec<String>, TracefsError> {
         let events = self.root.join("events");

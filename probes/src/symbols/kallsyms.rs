@@ -10,6 +10,8 @@ pub enum KallsymsError {
     Hidden,
     #[error("/proc/kallsyms: {0}")]
     Io(String),
+    #[error("the list of traceable functions can't be read: {0}")]
+    List(String),
 }
 
 /// A symbol that an address lies in.
@@ -94,6 +96,16 @@ pub fn has_function(wanted: &str) -> Result<bool, KallsymsError> {
         !found
     })?;
     Ok(found)
+}
+
+/// Visits every function: (name, module).
+pub fn each_function(mut see: impl FnMut(&str, Option<&str>)) -> Result<(), KallsymsError> {
+    lines(|_, kind, name, module| {
+        if is_code(kind) {
+            see(name, module);
+        }
+        true
+    })
 }
 
 /// Names of functions that match, sorted, each once.

@@ -32,7 +32,7 @@ pub(super) fn from_tracefs<T>(result: Result<T, TracefsError>) -> Answer<T> {
 pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
     match error {
         KallsymsError::Hidden => Answer::NotPermitted(error.to_string()),
-        KallsymsError::Io(_) => Answer::CouldNotTell(error.to_string()),
+        KallsymsError::Io(_) | KallsymsError::List(_) => Answer::CouldNotTell(error.to_string()),
     }
 }
 

@@ -77,6 +77,11 @@ impl HostWorld {
         self
     }
 
+    /// The process whose files binaries are.
+    pub fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// The facts that loading and attaching use too, so that nothing is read twice.
     pub fn host(&self) -> &Arc<Host> {
         &self.host
@@ -148,6 +153,12 @@ impl World for HostWorld {
         self.function_lists.get(&glob.to_owned(), || {
             let (module, bare) = split_module(glob);
             let (module, bare) = (module.map(Glob::new), Glob::new(bare));
+            if self.host.has_traceable_file() {
+                return match self.host.functions() {
+                    Ok(all) => Answer::Found(all.matching(module.as_ref(), &bare)),
+                    Err(e) => from_kallsyms(&e),
+                };
+            }
             // Functions with type information are those that can be probed, nearly; kallsyms also has many that can't.
             match (self.host.btf(), module) {
                 (Ok(btf), None) => Answer::Found(btf.functions(&bare)),

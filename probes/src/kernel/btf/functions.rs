@@ -34,6 +34,21 @@ impl Btf {
         self.names(Kind::Func, "", glob)
     }
 
+    /// Functions with the numbers of their prototypes, sorted by name, each once.
+    pub fn prototypes(&self, glob: &Glob) -> Vec<(String, u32)> {
+        let mut out = Vec::new();
+        self.walk(|r| {
+            let name = if r.kind == Kind::Func { self.bytes_at(r.name_off) } else { &[] };
+            if !name.is_empty() && glob.matches_bytes(name) {
+                out.push((String::from_utf8_lossy(name).into_owned(), r.word));
+            }
+            ControlFlow::Continue(())
+        });
+        out.sort_unstable();
+        out.dedup_by(|b, a| a.0 == b.0);
+        out
+    }
+
     /// Arguments of a raw tracepoint, without the hidden `void *__data`.
     pub fn raw_tracepoint(&self, event: &str) -> Option<FnProto> {
         let typedef = self.raw_tracepoint_id(event)?;
@@ -43,6 +58,13 @@ impl Btf {
             None => self.pointee(typedef)?.id,
         };
         self.proto(proto, event, 1)
+    }
+
+    /// The same as C writes them: `struct task_struct * prev`.
+    pub fn raw_tracepoint_parameters(&self, event: &str) -> Option<Vec<String>> {
+        let typedef = self.raw_tracepoint_id(event)?;
+        let named = NAMED.iter().find_map(|prefix| self.proto_of(&format!("{prefix}{event}")));
+        self.parameters(named.or_else(|| Some(self.pointee(typedef)?.id))?, 1, false)
     }
 
     /// BTF id of a raw tracepoint's typedef, for tp_btf.

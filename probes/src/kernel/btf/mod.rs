@@ -5,11 +5,13 @@
 //! lookups an index of names is made, so that large scripts don't search again and again. Module BTF (split BTF) continues the
 //! numbering of vmlinux's.
 
+mod c_text;
 mod functions;
 mod raw;
 mod record;
 mod types;
 
+pub use c_text::Defined;
 pub use raw::{Btf, BtfError};
 pub use record::{Kind, Record};
 

@@ -137,7 +137,7 @@ impl Btf {
     }
 
     /// Alignment in bytes; 1 for packed structs. BTF doesn't tell it: it follows from the members.
-    fn align(&self, id: u32, nesting: u32) -> u32 {
+    pub(super) fn align(&self, id: u32, nesting: u32) -> u32 {
         let Some(r) = self.peel(id).filter(|_| nesting < MAX_NESTING) else { return 1 };
         match r.kind {
             Kind::Ptr => 8,
@@ -170,7 +170,7 @@ impl Btf {
         self.enum_of(&record, tag)
     }
 
-    fn enum_of(&self, r: &Record<'_>, name: &str) -> Option<EnumDef> {
+    pub(super) fn enum_of(&self, r: &Record<'_>, name: &str) -> Option<EnumDef> {
         let wide = r.kind == Kind::Enum64;
         if !wide && r.kind != Kind::Enum {
             return None;

@@ -1,0 +1,67 @@
+//! What programs and libraries offer: functions, and static markers.
+
+use super::{Catalog, Listing, Wanted};
+use std::collections::BTreeSet;
+use weftrace_lang::world::{Answer, World};
+
+/// uprobe, uretprobe
+pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
+    // `uprobe:/bin/bash:cpp:"ns::f"`
+    let (file, name) = match wanted.target.and_then(|t| t.strip_suffix(":cpp")) {
+        Some(file) => (file, format!("cpp:{}", wanted.name.trim_matches('"'))),
+        None => (wanted.target.unwrap_or("*"), wanted.name.to_owned()),
+    };
+    let found = told(catalog.world.user_functions(file, &name), file, out);
+    let lines = found.iter().map(|f| match &f.demangled {
+        Some(shown) if name.starts_with("cpp:") => format!("{}:cpp:\"{shown}\"", f.file()),
+        _ => format!("{}:{}", f.file(), f.name),
+    });
+    for line in lines.collect::<BTreeSet<_>>() {
+        out.line(wanted.provider, &line);
+    }
+}
+
+/// usdt
+pub(super) fn markers(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
+    // `usdt:FILE:NAME`, `usdt:FILE:NAMESPACE:NAME`; `usdt:NAME` with a process.
+    let (file, namespace) = match wanted.target {
+        None if catalog.is_file(wanted.name) => return list_markers(catalog, wanted, (wanted.name, "*", "*"), out),
+        None => ("*", "*"),
+        Some(target) => match target.rsplit_once(':') {
+            Some((file, namespace)) => (file, namespace),
+            None => (target, "*"),
+        },
+    };
+    list_markers(catalog, wanted, (file, namespace, wanted.name), out);
+}
+
+fn list_markers(
+    catalog: &Catalog<'_>,
+    wanted: &Wanted<'_>,
+    (file, namespace, name): (&str, &str, &str),
+    out: &mut Listing,
+) {
+    let found = told(catalog.world.usdt_probes(file, namespace, name), file, out);
+    let lines = found.iter().map(|m| {
+        let shown = if m.shown.is_empty() { &m.path } else { &m.shown };
+        format!("{shown}:{}:{}", m.namespace, m.name)
+    });
+    for line in lines.collect::<BTreeSet<_>>() {
+        out.line(wanted.provider, &line);
+    }
+}
+
+/// What was found; why nothing could be is a problem, that nothing is there is one only where a file was named.
+fn told<T>(answer: Answer<Vec<T>>, file: &str, out: &mut Listing) -> Vec<T> {
+    match answer {
+        Answer::Found(found) => return found,
+        Answer::NotThere
+            if file.contains('/') && !std::path::Path::new(file).exists() && !file.contains(['*', '?']) =>
+        {
+            out.problem(format!("{file}: no such file"));
+        }
+        Answer::NotThere => {}
+        Answer::NotPermitted(why) | Answer::CouldNotTell(why) => out.problem(why),
+    }
+    Vec::new()
+}
