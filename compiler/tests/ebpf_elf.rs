@@ -97,6 +97,7 @@ fn artifact() -> Artifact {
             ways: vec![way],
             place: Place::default(),
             wildcard: false,
+            further: false,
             packet_needs: 0,
             emits: vec![],
         });

@@ -15,6 +15,9 @@ pub struct ProbePlan {
     pub place: Place,
     /// The attach point came from a wildcard: failing to attach is a warning.
     pub wildcard: bool,
+    /// More places of the probe before it, with a program of their own: not counted as a probe.
+    #[serde(default)]
+    pub further: bool,
     /// [`crate::packet::needs`] bits of this block's own fields: with `HTTP` it runs again for each further HTTP message that ends
     /// in the same packet.
     #[serde(default)]
@@ -101,6 +104,14 @@ pub enum Way {
     Bench {
         name: String,
     },
+    /// A static marker, at every place of it: all have their arguments where the program looks for them.
+    Usdt {
+        path: String,
+        /// `namespace:name`, for messages.
+        marker: String,
+        sites: Vec<Site>,
+        pid: Option<u32>,
+    },
     /// `filter` in libpcap syntax; place of the filter for errors.
     Pcap {
         interface: String,
@@ -115,6 +126,13 @@ pub enum Way {
     Signal {
         number: i32,
     },
+}
+
+/// Offsets in the file of a place and of the counter that the kernel raises while it is probed (0: none).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Site {
+    pub offset: u64,
+    pub semaphore: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use super::ways;
 use crate::{
     ir::Function,
-    lower::{Module, lower_probe, place},
+    lower::{Module, lower_probe_at, place},
     place::{
         Side, Unit as Placed,
         walk::{self, Node},
@@ -12,12 +12,13 @@ use crate::{
 use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamId,
-    plan::{ProbePlan, Unit},
+    plan::{ProbePlan, Unit, Way},
 };
 use weftrace_lang::{
     diag::Diagnostic,
-    hir::{ProbeDef, Stmt, StmtKind, Target},
+    hir::{ProbeDef, Provider, Stmt, StmtKind, Target},
     span::Span,
+    world::{UsdtArg, UsdtSite},
 };
 
 /// A kernel program to be compiled.
@@ -67,40 +68,74 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
             }
             continue;
         }
-        let mut shared = None;
+        // Programs that any target with the same arguments can use.
+        let mut shared: Vec<(Vec<Option<&UsdtArg>>, Unit)> = Vec::new();
         let before = std::mem::take(&mut module.packet_needs);
         let mut needs = 0;
-        for target in &probe.targets {
-            let unit = match shared {
-                Some(unit) if !placed.uses.names => unit,
-                _ => match lower_target(module, units, probe, target, placed) {
-                    Ok(unit) => {
-                        needs = module.packet_needs;
-                        unit
-                    }
-                    Err(d) => {
-                        units.diagnostics.push(*d);
-                        break;
-                    }
-                },
-            };
-            shared = Some(unit);
-            let about = About { packet_needs: needs, emits: streams(probe) };
-            units.probes.push(plan(target, unit, placed, about));
+        'targets: for target in &probe.targets {
+            for (at, variant) in variants(target, placed).into_iter().enumerate() {
+                let known = shared.iter().find(|(args, _)| *args == variant.args).filter(|_| !placed.uses.names);
+                let unit = match known {
+                    Some((_, unit)) => *unit,
+                    None => match lower_target(module, units, probe, (target, variant.site), placed) {
+                        Ok(unit) => {
+                            needs = module.packet_needs;
+                            unit
+                        }
+                        Err(d) => {
+                            units.diagnostics.push(*d);
+                            break 'targets;
+                        }
+                    },
+                };
+                let about = About { packet_needs: needs, emits: streams(probe) };
+                let mut plan = plan(target, unit, placed, about);
+                plan.further = at > 0;
+                if let Some(Way::Usdt { sites, .. }) = plan.ways.first_mut() {
+                    sites.retain(|s| variant.offsets.contains(&s.offset));
+                }
+                units.probes.push(plan);
+                shared.push((variant.args, unit));
+            }
         }
         module.packet_needs |= before;
     }
+}
+
+/// Places of a target that one program can serve.
+struct Variant<'a> {
+    /// One of them; None: the target is no static marker.
+    site: Option<&'a UsdtSite>,
+    offsets: Vec<u64>,
+    /// The arguments that the body asks for.
+    args: Vec<Option<&'a UsdtArg>>,
+}
+
+fn variants<'a>(target: &'a Target, placed: &Placed) -> Vec<Variant<'a>> {
+    let Provider::Usdt { sites, .. } = &target.provider else {
+        return vec![Variant { site: None, offsets: Vec::new(), args: Vec::new() }];
+    };
+    let mut all: Vec<Variant<'a>> = Vec::new();
+    for site in sites {
+        let args: Vec<_> = placed.uses.args.iter().map(|n| site.args.get(*n as usize)).collect();
+        match all.iter_mut().find(|v| v.args == args) {
+            Some(variant) => variant.offsets.push(site.file_offset),
+            None => all.push(Variant { site: Some(site), offsets: vec![site.file_offset], args }),
+        }
+    }
+    all
 }
 
 fn lower_target<'a>(
     module: &mut Module<'a>,
     units: &mut Units,
     probe: &'a ProbeDef,
-    target: &'a Target,
+    place: (&'a Target, Option<&'a UsdtSite>),
     placed: &Placed,
 ) -> Result<Unit, Box<Diagnostic>> {
     let index = units.probes.len();
-    let function = lower_probe(module, probe, target, placed.side, &function_name(index, &target.name))?;
+    let name = function_name(index, &place.0.name);
+    let function = lower_probe_at(module, probe, place, placed.side, &name)?;
     Ok(if let Side::Kernel(_) = placed.side {
         units.kernel.push(KernelUnit { function, probe: index as u32 });
         Unit::Kernel(units.kernel.len() as u32 - 1)
@@ -142,6 +177,7 @@ fn plan(target: &Target, unit: Unit, placed: &Placed, about: About) -> ProbePlan
         ways: ways::ways(&target.provider, placed.side),
         place: place(target.span),
         wildcard: target.wildcard,
+        further: false,
         packet_needs: about.packet_needs,
         emits: about.emits,
     }

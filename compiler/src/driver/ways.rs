@@ -2,7 +2,7 @@
 
 use crate::lower::place;
 use weftrace_artifact::{
-    plan::{self, JoinEvent, Rate, Way},
+    plan::{self, JoinEvent, Rate, Site, Way},
     program::ProgType,
 };
 use weftrace_lang::hir::{self, Access, Provider};
@@ -45,6 +45,12 @@ pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
         Provider::Iter { kind } => Way::Iter { kind: kind.clone() },
         Provider::Test { name } => Way::Test { name: name.clone() },
         Provider::Bench { name } => Way::Bench { name: name.clone() },
+        Provider::Usdt { path, namespace, name, sites, pid } => Way::Usdt {
+            path: path.clone(),
+            marker: format!("{namespace}:{name}"),
+            sites: sites.iter().map(|s| Site { offset: s.file_offset, semaphore: s.semaphore }).collect(),
+            pid: *pid,
+        },
         Provider::Pcap { interface, filter } => Way::Pcap {
             interface: interface.clone(),
             filter: filter.as_ref().map(|(text, span)| (text.clone(), place(*span))),
@@ -99,6 +105,8 @@ pub(super) fn describe(way: &Way) -> String {
         Way::Iter { .. } => "iterator".into(),
         Way::Test { .. } => "run by --test".into(),
         Way::Bench { .. } => "run by --bench".into(),
+        Way::Usdt { sites, .. } if sites.len() == 1 => "uprobe at the marker".into(),
+        Way::Usdt { sites, .. } => format!("uprobes at the marker's {} places", sites.len()),
         Way::Pcap { filter: Some((f, _)), .. } => format!("packets, \"{f}\""),
         Way::Pcap { filter: None, .. } => "packets".into(),
         Way::Join { .. } => "join".into(),

@@ -312,6 +312,7 @@ impl Cx<'_, '_> {
         match self.target.map(|t| &t.provider) {
             // struct bpf_raw_tracepoint_args, and what trampolines make: u64 args[]
             Some(Provider::RawTracepoint { .. } | Provider::Fentry { .. }) => self.register(n as i32 * 8, span),
+            Some(Provider::Usdt { .. }) => self.marker_argument(n, span),
             Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match registers().args.get(n as usize) {
                 Some(offset) => self.register(*offset, span),
                 None => self.not_yet(span, "arguments that are passed on the stack"),
@@ -320,7 +321,7 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn register(&mut self, offset: i32, span: Span) -> R<Value> {
+    pub(crate) fn register(&mut self, offset: i32, span: Span) -> R<Value> {
         if !self.kernel {
             return self.elsewhere(span, "a register");
         }

@@ -20,6 +20,7 @@ use weftrace_lang::{
     diag::Diagnostic,
     hir::{self, JoinDef, ProbeDef, Ty, VarRef},
     span::Span,
+    world::UsdtSite,
 };
 
 /// Boxed, since findings are rare and results are everywhere.
@@ -54,6 +55,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) probe: Option<&'a ProbeDef>,
     /// The attach point that `args`, `probe` and `func` are about.
     pub(crate) target: Option<&'a hir::Target>,
+    /// Of a static marker: the place that this function is for.
+    pub(crate) site: Option<&'a UsdtSite>,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -82,6 +85,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             subject,
             probe: None,
             target: None,
+            site: None,
             vars: vec![],
             loops: vec![],
             exit,

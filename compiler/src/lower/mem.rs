@@ -150,7 +150,9 @@ impl Cx<'_, '_> {
         match space {
             HirSpace::User => true,
             HirSpace::Kernel | HirSpace::Ctx | HirSpace::Bpf => false,
-            HirSpace::Unknown => matches!(self.target.map(|t| &t.provider), Some(Provider::Uprobe { .. })),
+            HirSpace::Unknown => {
+                matches!(self.target.map(|t| &t.provider), Some(Provider::Uprobe { .. } | Provider::Usdt { .. }))
+            }
         }
     }
 

@@ -11,7 +11,7 @@
 //! | `maps`, `aggregates` | maps of plain values, aggregations |
 //! | `strings`, `compare`, `search` | text and bytes |
 //! | `net`, `conn` | addresses, connections |
-//! | `builtins`, `packet`, `join` | what probes, packets and join results offer |
+//! | `builtins`, `usdt`, `packet`, `join` | what probes, packets and join results offer |
 //! | `actions` | records for user space |
 //! | `cx`, `ssa` | the function under construction |
 
@@ -35,6 +35,7 @@ mod packet;
 mod search;
 mod ssa;
 mod strings;
+mod usdt;
 
 pub use layout::layout;
 pub(crate) use layout::stack_mode;
@@ -53,6 +54,7 @@ use std::collections::BTreeSet;
 use weftrace_lang::{
     diag::Diagnostic,
     hir::{self, Expr, ExprKind, JoinDef, ProbeDef, Provider, VarRef},
+    world::UsdtSite,
 };
 
 /// Lowers one probe's body for the side it was placed on. `name` names the function; `target` is the attach point that the probe's
@@ -61,6 +63,21 @@ pub fn lower_probe<'a>(
     module: &mut Module<'a>,
     probe: &'a ProbeDef,
     target: &'a hir::Target,
+    side: Side,
+    name: &str,
+) -> Result<Function, Box<Diagnostic>> {
+    let site = match &target.provider {
+        Provider::Usdt { sites, .. } => sites.first(),
+        _ => None,
+    };
+    lower_probe_at(module, probe, (target, site), side, name)
+}
+
+/// The same, for one place of a static marker: each may have its arguments elsewhere.
+pub(crate) fn lower_probe_at<'a>(
+    module: &mut Module<'a>,
+    probe: &'a ProbeDef,
+    (target, site): (&'a hir::Target, Option<&'a UsdtSite>),
     side: Side,
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
@@ -76,6 +93,7 @@ pub fn lower_probe<'a>(
     let mut cx = Cx::new(module, name, ir_target, subject, probe.span);
     cx.probe = Some(probe);
     cx.target = Some(target);
+    cx.site = site;
     declare_vars(&mut cx, probe);
     if let Provider::Iter { .. } = target.provider {
         leave_after_last(&mut cx);

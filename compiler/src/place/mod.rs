@@ -103,7 +103,9 @@ fn class(probe: &ProbeDef) -> Class {
         Some(Provider::Tracepoint { .. }) => Class::Kernel(ProgType::Tracepoint),
         Some(Provider::RawTracepoint { .. }) if asks_socket_cookie(probe) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::RawTracepoint { .. }) => Class::Kernel(ProgType::RawTracepoint),
-        Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => Class::Kernel(ProgType::Kprobe),
+        Some(Provider::Kprobe { .. } | Provider::Uprobe { .. } | Provider::Usdt { .. }) => {
+            Class::Kernel(ProgType::Kprobe)
+        }
         Some(Provider::Profile { .. } | Provider::Counter { .. } | Provider::Watchpoint { .. }) => {
             Class::Kernel(ProgType::PerfEvent)
         }

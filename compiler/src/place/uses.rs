@@ -1,6 +1,7 @@
 //! What a probe's body does with maps and builtins.
 
 use super::walk::{self, Node};
+use std::collections::BTreeSet;
 use weftrace_lang::hir::{self, Action, ExprKind as E, Func, ProbeDef, Program, StmtKind as S, Ty};
 
 /// What a body does to one map; printing, clearing and zeroing are actions of user space and do not count.
@@ -38,6 +39,8 @@ pub(crate) struct Uses {
     pub(crate) kernel_only: Option<&'static str>,
     /// `probe` or `func`: a constant that differs by attach point.
     pub(crate) names: bool,
+    /// `argN` by number: of a static marker each place may have its own.
+    pub(crate) args: BTreeSet<u32>,
 }
 
 /// Collects the uses of a probe.
@@ -97,6 +100,9 @@ impl Uses {
             }
             E::HasKey { map, .. } => self.map(*map, |m| m.read = true),
             E::MapLen(map) => self.map(*map, |m| m.whole = true),
+            E::Arg(n) => {
+                self.args.insert(*n);
+            }
             E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
             E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
             E::Call { func, .. } => {

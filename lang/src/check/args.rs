@@ -7,9 +7,9 @@ use super::types::{is_char, show};
 use super::value::Val;
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
-use crate::hir::{ExprKind, JoinPart, Space, Ty};
+use crate::hir::{ExprKind, JoinPart, Provider, Space, Ty};
 use crate::span::Span;
-use crate::world::{FnProto, TraceField};
+use crate::world::{FnProto, TraceField, UsdtArg, UsdtPlace};
 
 impl<'a> Checker<'a> {
     /// `args.name`
@@ -114,6 +114,7 @@ impl<'a> Checker<'a> {
             }
             ProviderKind::Uretprobe => d.note("at the return only `retval` is there; keep what you need at the entry: @x[tid] = arg0"),
             ProviderKind::Uprobe => d.note("names of user-space parameters are not supported yet").write("arg0, arg1, …"),
+            ProviderKind::Usdt => d.note("a marker's arguments have no names").write("arg0, arg1, …"),
             ProviderKind::Kprobe | ProviderKind::RawTracepoint => {
                 d.note("its parameters are not known by name here (no BTF for it)").write("arg0, arg1, … with casts")
             }
@@ -151,7 +152,35 @@ impl<'a> Checker<'a> {
             return Val::error(span);
         }
         let space = self.probe.space;
-        Val::new(ExprKind::Arg(n), Ty::U64, span).with_space(space)
+        let ty = if self.probe.kind() == ProviderKind::Usdt { self.marker_arg(n, span) } else { Ty::U64 };
+        Val::new(ExprKind::Arg(n), ty, span).with_space(space)
+    }
+
+    /// The type of a marker's argument: signed if it is so wherever the marker is. Where one has fewer arguments it is 0 there.
+    fn marker_arg(&mut self, n: u32, span: Span) -> Ty {
+        let sites = self.probe.targets.iter().filter_map(|t| match &t.provider {
+            Provider::Usdt { sites, .. } => Some(sites),
+            _ => None,
+        });
+        let all: Vec<&UsdtArg> = sites.flatten().filter_map(|s| s.args.get(n as usize)).collect();
+        let unreadable = all.iter().find_map(|a| match &a.place {
+            UsdtPlace::Unreadable(text) => Some(text.clone()),
+            _ => None,
+        });
+        let signed = !all.is_empty() && all.iter().all(|a| a.signed);
+        let missing = all.is_empty() && !self.probe.targets.is_empty();
+        let name = self.probe.name().to_owned();
+        if missing {
+            self.error("no-args", span, format!("{name} has no arg{n}"));
+            return Ty::Error;
+        }
+        if let Some(text) = unreadable {
+            let d = Diagnostic::error("no-args", span, format!("arg{n} of {name} is where a program can't read it"))
+                .note(format!("the file says `{text}`: floating point and vector registers are not handed over"));
+            self.report(d);
+            return Ty::Error;
+        }
+        if signed { Ty::I64 } else { Ty::U64 }
     }
 
     pub(crate) fn retval(&mut self, span: Span) -> Val {

@@ -135,6 +135,7 @@ impl<'a> Checker<'a> {
                 (Fault::Missing(_), Missing::Ignore) => {}
                 (Fault::Missing(mut d), Missing::Warn) => {
                     d.severity = crate::diag::Severity::Warning;
+                    d.bpftrace = d.bpftrace.map(|text| text + " Skipping.");
                     self.report(*d);
                 }
                 (Fault::Missing(d) | Fault::Bad(d), _) => self.report(*d),
@@ -209,6 +210,7 @@ impl<'a> Checker<'a> {
             ProviderKind::RawTracepoint => self.raw_tracepoint(&p),
             ProviderKind::Kprobe | ProviderKind::Kretprobe => self.kprobe(&p),
             ProviderKind::Uprobe | ProviderKind::Uretprobe => self.uprobe(&p),
+            ProviderKind::Usdt => self.usdt(&p),
             ProviderKind::Pcap => self.pcap(&p),
             ProviderKind::Join => self.join_point(&p),
             ProviderKind::Signal => super::attach_other::signal(&p),
@@ -260,6 +262,7 @@ fn of_kernel(kind: ProviderKind) -> bool {
         | P::Fexit
         | P::Uprobe
         | P::Uretprobe
+        | P::Usdt
         | P::Profile
         | P::Software
         | P::Hardware

@@ -1,6 +1,6 @@
-//! Attach points outside the kernel's code: timers, programs, packets, joins, signals.
+//! Attach points outside of code: timers, packets, joins, signals.
 
-use super::attach::{Point, Resolved, bad, is_glob, missing, unanswered};
+use super::attach::{Point, Resolved, bad, is_glob, missing};
 use super::cx::{ArgsCx, Checker};
 use super::glob;
 use super::hints;
@@ -14,102 +14,6 @@ use crate::world::Answer;
 const SHORTEST_NS: u64 = 1_000;
 
 impl Checker<'_> {
-    pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
-        let (binary, symbol) = (p.text(0).to_owned(), p.text(p.segments.len() - 1).to_owned());
-        let not_yet =
-            |what: &str| bad(Diagnostic::error("not-supported-yet", p.span, format!("{what} are not supported yet")));
-        if p.segments.len() == 3 {
-            return Err(match p.text(1) {
-                "cpp" => not_yet("C++ names in attach points"),
-                _ => bad(Diagnostic::error("bad-attach-point", p.span, format!("{} is not written so", p.row.name))
-                    .write(p.row.shape)),
-            });
-        }
-        if binary.contains('@') {
-            return Err(not_yet("probes at source lines"));
-        }
-        if is_glob(&binary) {
-            return Err(not_yet("wildcards in the program's name"));
-        }
-        if symbol.starts_with("0x") {
-            return Err(not_yet("probes at addresses"));
-        }
-        let ret = p.row.kind == ProviderKind::Uretprobe;
-        if is_glob(&symbol) {
-            return self.uprobe_glob(p, &binary, &symbol, ret);
-        }
-        let (symbol, offset) = match symbol.rsplit_once('+') {
-            Some((s, o)) if !ret => match super::params::parse_number(o).and_then(|n| u64::try_from(n).ok()) {
-                Some(n) => (s.to_owned(), n),
-                None => (symbol.clone(), 0),
-            },
-            _ => (symbol.clone(), 0),
-        };
-        match self.world.user_function(&binary, &symbol) {
-            Answer::Found(found) => {
-                let name = if offset == 0 { found.name.clone() } else { format!("{}+{offset}", found.name) };
-                let offset = found.file_offset.saturating_add(offset);
-                let provider = Provider::Uprobe {
-                    path: found.path.clone(),
-                    symbol: found.name.clone(),
-                    offset,
-                    ret,
-                    pid: self.opts.pid,
-                };
-                Ok(vec![p.found(p.named(&[&found.path, &name]), provider, false)])
-            }
-            answer => {
-                let what = format!("{symbol} in {binary}");
-                Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &symbol)))
-            }
-        }
-    }
-
-    fn uprobe_glob(&mut self, p: &Point<'_>, binary: &str, symbol: &str, ret: bool) -> Resolved {
-        match self.world.user_functions(binary, symbol) {
-            Answer::Found(all) if !all.is_empty() => Ok(all
-                .into_iter()
-                .map(|s| {
-                    let name = p.named(&[&s.path, &s.name]);
-                    let provider = Provider::Uprobe {
-                        path: s.path,
-                        symbol: s.name,
-                        offset: s.file_offset,
-                        ret,
-                        pid: self.opts.pid,
-                    };
-                    p.found(name, provider, true)
-                })
-                .collect()),
-            answer => {
-                let what = format!("{symbol} in {binary}");
-                Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, symbol)))
-            }
-        }
-    }
-
-    fn absent_symbol(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, symbol: &str) -> Diagnostic {
-        let all = match self.world.user_functions(binary, "*") {
-            Answer::Found(all) => all,
-            // A file without any symbol answers so too.
-            Answer::NotThere if !self.world.user_file(binary) => {
-                d.message = format!("no program or library {binary}");
-                d.span = p.segment_span(0);
-                return hints::for_point(d, p.row.name, &p.as_written())
-                    .note("the file's path; of a running program: readlink /proc/PID/exe; in a container: /proc/PID/root/…, or -p PID");
-            }
-            _ => Vec::new(),
-        };
-        d.message = format!("no function {symbol} in {binary}");
-        d.span = p.segment_span(p.segments.len() - 1);
-        if all.is_empty() {
-            d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
-        }
-        d = hints::for_point(d, p.row.name, &p.as_written());
-        let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
-        if near.is_empty() { d } else { d.near(near.join(", ")) }
-    }
-
     pub(crate) fn pcap(&mut self, p: &Point<'_>) -> Resolved {
         let interface = p.text(0).to_owned();
         let filter = p.segments.get(1).map(|s| (s.text.clone(), s.span));

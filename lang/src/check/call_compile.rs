@@ -72,7 +72,7 @@ pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     use super::providers::ProviderKind as P;
     let Some(e) = call.arg(0) else { return Val::error(call.span) };
     let Some(name) = c.literal_text(e, "the register") else { return Val::error(call.span) };
-    if !matches!(c.probe.kind(), P::Kprobe | P::Kretprobe | P::Uprobe | P::Uretprobe) {
+    if !matches!(c.probe.kind(), P::Kprobe | P::Kretprobe | P::Uprobe | P::Uretprobe | P::Usdt) {
         let place = c.probe.name().to_owned();
         c.error("wrong-place", call.span, format!("{place} has no registers: reg() is for kprobe and uprobe"));
         return Val::error(call.span);

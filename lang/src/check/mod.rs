@@ -11,6 +11,7 @@ pub(crate) mod attach_events;
 mod attach_kernel;
 mod attach_other;
 mod attach_typed;
+mod attach_user;
 mod binary;
 pub(crate) mod call;
 pub(crate) mod call_action;

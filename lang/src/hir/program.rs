@@ -2,6 +2,7 @@
 
 use super::{Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
 use crate::span::Span;
+use crate::world::UsdtSite;
 
 /// A checked program.
 #[derive(Clone, Debug, Default)]
@@ -209,6 +210,14 @@ pub enum Provider {
     /// Run by `--bench`.
     Bench {
         name: String,
+    },
+    /// A static marker, with every place where it is.
+    Usdt {
+        path: String,
+        namespace: String,
+        name: String,
+        sites: Vec<UsdtSite>,
+        pid: Option<u32>,
     },
     Pcap {
         interface: String,

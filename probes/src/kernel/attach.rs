@@ -96,6 +96,7 @@ pub fn attach(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -
             perf::kprobe(program, function, module.as_deref(), *offset, *ret, options)
         }
         Way::Uprobe { .. } => perf::uprobe(program, way, options),
+        Way::Usdt { path, marker, sites, pid } => perf::marker(program, (path, marker), sites, *pid, options),
         Way::Profile { rate } => perf::profile(program, *rate, options),
         Way::Interval { ns } => {
             let first = &options.host.online()[..1];

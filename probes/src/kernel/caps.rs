@@ -90,6 +90,7 @@ pub fn for_way(way: &Way) -> &'static [Capability] {
         | Way::TracepointBtf { .. }
         | Way::Kprobe { .. }
         | Way::Uprobe { .. }
+        | Way::Usdt { .. }
         | Way::Profile { .. }
         | Way::Counter { .. }
         | Way::Watchpoint { .. }

@@ -89,7 +89,7 @@ impl Running {
                     Ok(link) => {
                         let iterator = matches!(plan.ways.first(), Some(Way::Iter { .. }));
                         if iterator { &mut self.walks } else { &mut self.sources.links }.push(link);
-                        self.attached += 1;
+                        self.attached += usize::from(!plan.further);
                     }
                     Err(failure) => self.failures.push(failure),
                 },

@@ -77,6 +77,7 @@ pub fn probe(name: &str, unit: Unit, way: Way) -> ProbePlan {
         ways: vec![way],
         place: Place::default(),
         wildcard: false,
+        further: false,
         packet_needs: 0,
         emits: vec![],
     }

@@ -7,7 +7,7 @@ use crate::kernel::sys::{self, AttachType, LinkTarget, PerfEvent, Period, Syscal
 use crate::kernel::tracefs::TracefsError;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use weftrace_artifact::plan::{Access, Counter, Rate, Way};
+use weftrace_artifact::plan::{Access, Counter, Rate, Site, Way};
 
 /// Every process; where the event belongs to no CPU (all but timers) it still must name one.
 const ALL: i32 = -1;
@@ -75,23 +75,56 @@ pub(super) fn uprobe(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions
         return Err(AttachError::NotKernel { what: format!("{way:?}") });
     };
     let what = format!("{}:{path}:{symbol}", if *ret { "uretprobe" } else { "uprobe" });
+    let site = Site { offset: *offset, semaphore: *semaphore };
+    let fd = open_uprobe(path, site, *ret, *pid, &what, options)?;
+    tie(program, vec![fd], &what, options)
+}
+
+/// A static marker: a uprobe at each of its places. Its counter, if it has one, is raised by the kernel while they are there.
+pub(super) fn marker(
+    program: BorrowedFd<'_>,
+    (path, marker): (&str, &str),
+    sites: &[Site],
+    pid: Option<u32>,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
+    let what = format!("usdt:{path}:{marker}");
+    let events: Result<Vec<_>, _> =
+        sites.iter().map(|site| open_uprobe(path, *site, false, pid, &what, options)).collect();
+    tie(program, events?, &what, options)
+}
+
+fn open_uprobe(
+    path: &str,
+    site: Site,
+    ret: bool,
+    pid: Option<u32>,
+    what: &str,
+    options: &AttachOptions<'_>,
+) -> Result<OwnedFd, AttachError> {
     let Some(pmu) = options.host.pmu(Pmu::Uprobe) else {
         return Err(AttachError::NotSupported {
-            what,
+            what: what.to_owned(),
             why: "this kernel was built without uprobes (CONFIG_UPROBE_EVENTS)".into(),
         });
     };
-    let file = CString::new(path.as_str()).map_err(|_| AttachError::no_such_event(what.clone()))?;
-    let event = PerfEvent::Uprobe { pmu, ret: *ret, path: &file, offset: *offset, semaphore: *semaphore };
+    // The event's config has 32 bits for it.
+    if site.semaphore > u64::from(u32::MAX) {
+        return Err(AttachError::NotSupported {
+            what: what.to_owned(),
+            why: "its semaphore is more than 4 GiB into the file".into(),
+        });
+    }
+    let file = CString::new(path).map_err(|_| AttachError::no_such_event(what.to_owned()))?;
+    let event = PerfEvent::Uprobe { pmu, ret, path: &file, offset: site.offset, semaphore: site.semaphore };
     let opened = match pid {
-        Some(pid) => sys::perf_event_open(&event, *pid as i32, -1),
+        Some(pid) => sys::perf_event_open(&event, pid as i32, -1),
         None => sys::perf_event_open(&event, ALL, first_cpu(options)),
     };
-    let fd = opened.map_err(|e| match (e.errno, pid) {
-        (libc::ESRCH, Some(pid)) => AttachError::NoSuchProcess { pid: *pid },
-        _ => Errno::new(what.clone(), e, options.host).uprobe(path),
-    })?;
-    tie(program, vec![fd], &what, options)
+    opened.map_err(|e| match (e.errno, pid) {
+        (libc::ESRCH, Some(pid)) => AttachError::NoSuchProcess { pid },
+        _ => Errno::new(what.to_owned(), e, options.host).uprobe(path),
+    })
 }
 
 pub(super) fn profile(program: BorrowedFd<'_>, rate: Rate, options: &AttachOptions<'_>) -> Result<Link, AttachError> {

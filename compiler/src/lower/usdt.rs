@@ -1,0 +1,54 @@
+//! Arguments of static markers: constants, registers, memory of the process.
+
+use super::{
+    cx::{Cx, R},
+    mem::Remote,
+};
+use crate::ir::{BinaryOp, Value};
+use weftrace_lang::{
+    hir::Ty,
+    span::Span,
+    world::{UsdtArg, UsdtPlace},
+};
+
+impl Cx<'_, '_> {
+    /// `argN` at this function's place, as 64 bits; 0 where the place has fewer.
+    pub(crate) fn marker_argument(&mut self, n: u32, span: Span) -> R<Value> {
+        let Some(arg) = self.site.and_then(|s| s.args.get(n as usize)) else { return Ok(self.iconst(0)) };
+        let bytes = u32::from(arg.size);
+        match &arg.place {
+            UsdtPlace::Constant(n) => {
+                let n = self.iconst(*n);
+                Ok(self.cut(n, arg))
+            }
+            UsdtPlace::Register { register, shift } => {
+                let whole = self.register(i32::from(*register), span)?;
+                let part =
+                    if *shift == 0 { whole } else { self.b.binary_imm(BinaryOp::Lshr, whole, i64::from(*shift)) };
+                Ok(self.cut(part, arg))
+            }
+            UsdtPlace::Memory { base, index, scale, offset } => {
+                let mut address = self.iconst(*offset);
+                for (register, times) in [(base, 1), (index, *scale)] {
+                    let Some(register) = register else { continue };
+                    let value = self.register(i32::from(*register), span)?;
+                    let value =
+                        if times == 1 { value } else { self.b.binary_imm(BinaryOp::Imul, value, i64::from(times)) };
+                    address = self.b.binary(BinaryOp::Iadd, address, value);
+                }
+                let buffer = self.temp(8);
+                self.read_remote(buffer, bytes, &Remote::new(address, true), span)?;
+                Ok(self.load(bytes, arg.signed, buffer))
+            }
+            UsdtPlace::Unreadable(text) => self.not_yet(span, format!("the argument `{text}`")),
+        }
+    }
+
+    /// The argument's own bits, extended by its sign.
+    fn cut(&mut self, value: Value, arg: &UsdtArg) -> Value {
+        if arg.size >= 8 {
+            return value;
+        }
+        self.normalise(value, &Ty::Int { bits: arg.size * 8, signed: arg.signed })
+    }
+}

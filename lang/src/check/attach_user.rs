@@ -1,0 +1,307 @@
+//! Attach points in programs and libraries: functions, addresses, static markers.
+
+use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, unanswered};
+use super::cx::Checker;
+use super::hints;
+use super::providers::ProviderKind;
+use crate::diag::Diagnostic;
+use crate::hir::Provider;
+use crate::world::{Answer, UserPlace, UserSymbol};
+
+/// What stands behind the file in `uprobe:FILE:…`.
+struct Function {
+    /// `cpp:` before the name.
+    cpp: bool,
+    /// Without the offset.
+    name: String,
+    offset: u64,
+    /// In quotes: `*` and `[]` may be part of a C++ name.
+    quoted: bool,
+}
+
+impl Function {
+    /// As the world takes it.
+    fn pattern(&self) -> String {
+        if self.cpp { format!("cpp:{}", self.name) } else { self.name.clone() }
+    }
+
+    /// Whether a symbol has just this name.
+    fn is(&self, s: &UserSymbol) -> bool {
+        s.name == self.name || s.demangled.as_ref() == Some(&self.name)
+    }
+}
+
+impl Checker<'_> {
+    /// The process that probes are limited to.
+    fn traced_pid(&self) -> Option<u32> {
+        self.opts.pid.or(self.opts.child_pid)
+    }
+
+    pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
+        let cpp = p.segments.len() > 1 && p.text(p.segments.len() - 2) == "cpp";
+        let parts = p.segments.len() - usize::from(cpp);
+        // With -p the program is the process's own, if none is named.
+        let binary = match (parts, self.opts.pid) {
+            (2, _) => p.text(0).to_owned(),
+            (1, Some(pid)) => format!("/proc/{pid}/exe"),
+            _ => {
+                let d = Diagnostic::error("bad-attach-point", p.span, format!("{} is not written so", p.row.name));
+                let d = if parts == 1 { d.note("without -p PID it needs the program's path or name") } else { d };
+                return Err(bad(d.write(p.row.shape)));
+            }
+        };
+        if binary.contains('@') {
+            let d = Diagnostic::error("not-supported-yet", p.span, "probes at source lines are not supported yet");
+            return Err(bad(d));
+        }
+        let function = self.user_function_of(p, cpp)?;
+        if !function.quoted
+            && let Some(address) = super::params::parse_number(&function.name).and_then(|n| u64::try_from(n).ok())
+        {
+            return self.uprobe_address(p, &binary, address);
+        }
+        match self.world.user_functions(&binary, &function.pattern()) {
+            Answer::Found(all) if !all.is_empty() => self.uprobe_targets(p, &binary, &function, all),
+            answer => {
+                let what = format!("{} in {binary}", function.name);
+                Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &function.name)))
+            }
+        }
+    }
+
+    /// `name`, `name+8`, `"name"+8`
+    fn user_function_of(&self, p: &Point<'_>, cpp: bool) -> Result<Function, Fault> {
+        let last = p.segments.len() - 1;
+        let (text, quoted) = (p.text(last), p.segments[last].quoted);
+        let plain = Function { cpp, name: text.to_owned(), offset: 0, quoted };
+        let Some((name, offset)) = text.rsplit_once('+') else { return Ok(plain) };
+        let Some(offset) = super::params::parse_number(offset).and_then(|n| u64::try_from(n).ok()) else {
+            // `operator+(A)`
+            if quoted {
+                return Ok(plain);
+            }
+            let d = Diagnostic::error("bad-attach-point", p.segment_span(last), format!("{offset} is no offset"));
+            return Err(bad(d.write(p.row.shape)));
+        };
+        if offset != 0 && p.row.kind == ProviderKind::Uretprobe {
+            let d = Diagnostic::error("bad-attach-point", p.span, "a return has no offset")
+                .write(p.row.shape)
+                .bpftrace("uretprobes can not be attached to a function offset");
+            return Err(bad(d));
+        }
+        Ok(Function { cpp, name: name.to_owned(), offset, quoted })
+    }
+
+    fn uprobe_targets(&self, p: &Point<'_>, binary: &str, f: &Function, mut all: Vec<UserSymbol>) -> Resolved {
+        let glob = is_glob(&f.name) && !(f.quoted && all.iter().any(|s| f.is(s)));
+        if !glob && is_glob(&f.name) {
+            all.retain(|s| f.is(s));
+        }
+        let wildcard = glob || is_glob(binary);
+        if !wildcard && !f.cpp {
+            // One name is one function, the first of several (of static ones, of versions).
+            all.truncate(1);
+        }
+        let mut found: Vec<Found> = Vec::with_capacity(all.len());
+        for s in all {
+            if !wildcard {
+                self.bounds(p, &s, f.offset)?;
+            }
+            // One function under several names fires once.
+            let same = |t: &Found| matches!(&t.target.provider, Provider::Uprobe { path, offset, .. } if *path == s.path && *offset == s.file_offset + f.offset);
+            if glob && found.last().is_some_and(same) {
+                continue;
+            }
+            found.push(self.uprobe_target(p, &s, f.offset, wildcard));
+        }
+        Ok(found)
+    }
+
+    /// Entry of (or an offset in) a function that was found.
+    pub(crate) fn uprobe_target(&self, p: &Point<'_>, s: &UserSymbol, offset: u64, wildcard: bool) -> Found {
+        let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
+        let name = match &s.demangled {
+            Some(name) => p.named(&[s.file(), "cpp", &format!("\"{name}\"{plus}")]),
+            None => p.named(&[s.file(), &format!("{}{plus}", s.name)]),
+        };
+        let provider = Provider::Uprobe {
+            path: s.path.clone(),
+            symbol: s.demangled.clone().unwrap_or_else(|| s.name.clone()),
+            offset: s.file_offset.saturating_add(offset),
+            ret: p.row.kind == ProviderKind::Uretprobe,
+            pid: self.traced_pid(),
+        };
+        p.found(name, provider, wildcard)
+    }
+
+    /// A probe beyond a function's end is in another one, or in the middle of an instruction.
+    fn bounds(&self, p: &Point<'_>, s: &UserSymbol, offset: u64) -> Result<(), Fault> {
+        let span = p.segment_span(p.segments.len() - 1);
+        if s.size == 0 && offset == 0 {
+            if self.opts.unsafe_ok {
+                return Ok(());
+            }
+            let d = Diagnostic::error("bad-attach-point", span, format!("{} has size 0 in {}", s.name, s.file()))
+                .label("it may be no function at all")
+                .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
+                .bpftrace(format!("Could not determine boundary for {} (symbol has size 0).\nUse --unsafe to force attachment. WARNING: This option could lead to data corruption in the target process.", s.name));
+            return Err(bad(d));
+        }
+        if offset >= s.size && offset != 0 {
+            let (name, size) = (&s.name, s.size);
+            let d =
+                Diagnostic::error("bad-attach-point", span, format!("{name} has {size} bytes: +{offset} is beyond"))
+                    .bpftrace(format!("Offset outside the function bounds ('{name}' size is {size})"));
+            return Err(bad(d));
+        }
+        Ok(())
+    }
+
+    fn uprobe_address(&mut self, p: &Point<'_>, binary: &str, address: u64) -> Resolved {
+        let span = p.segment_span(p.segments.len() - 1);
+        if is_glob(binary) {
+            let d = Diagnostic::error("bad-attach-point", span, "an address is of one file: no wildcards")
+                .bpftrace("Cannot use wildcards with absolute address");
+            return Err(bad(d));
+        }
+        let place = match self.world.user_place(binary, address) {
+            Answer::Found(place) => place,
+            Answer::NotThere if self.world.user_file(binary) => {
+                let d = Diagnostic::error("bad-attach-point", span, format!("{address:#x} is in no code of {binary}"))
+                    .note("addresses are those of the file (nm, objdump), not of a running process")
+                    .bpftrace(format!("Could not resolve address: {binary}:{address:#x}"));
+                return Err(bad(d));
+            }
+            answer => {
+                let what = format!("{address:#x} in {binary}");
+                return Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, "")));
+            }
+        };
+        self.whole_instruction(p, binary, address, &place)?;
+        let ret = p.row.kind == ProviderKind::Uretprobe;
+        let symbol = place.function.map_or_else(|| format!("{address:#x}"), |f| f.name);
+        let shown = if place.shown.is_empty() { &place.path } else { &place.shown };
+        let name = p.named(&[shown, p.text(p.segments.len() - 1)]);
+        let provider =
+            Provider::Uprobe { path: place.path, symbol, offset: place.file_offset, ret, pid: self.traced_pid() };
+        Ok(vec![p.found(name, provider, false)])
+    }
+
+    /// Whether a probe at an address is safe as far as the file says.
+    fn whole_instruction(&self, p: &Point<'_>, binary: &str, address: u64, place: &UserPlace) -> Result<(), Fault> {
+        let span = p.segment_span(p.segments.len() - 1);
+        let refused = |message: String| {
+            let d = Diagnostic::error("bad-attach-point", span, message)
+                .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
+                .bpftrace(format!("Could not resolve address: {binary}:{address:#x}"));
+            Err(bad(d))
+        };
+        match &place.function {
+            Some(f) if p.row.kind == ProviderKind::Uretprobe && address != f.address => {
+                let message = format!("{address:#x} is within {}: a return has no offset", f.name);
+                Err(bad(Diagnostic::error("bad-attach-point", span, message).write(p.named(&[binary, &f.name]))))
+            }
+            Some(_) => Ok(()),
+            None if self.opts.unsafe_ok => Ok(()),
+            None if place.flat => refused(format!("{binary} is neither a program nor a library")),
+            None => refused(format!("{binary} names no function at {address:#x}")),
+        }
+    }
+
+    pub(crate) fn usdt(&mut self, p: &Point<'_>) -> Resolved {
+        let pid = self.opts.pid;
+        let (binary, namespace, name) = match p.segments.len() {
+            1 if pid.is_some() => ("", "", p.text(0)),
+            2 => (p.text(0), "", p.text(1)),
+            3 => (p.text(0), p.text(1), p.text(2)),
+            _ => {
+                let d = Diagnostic::error("bad-attach-point", p.span, "usdt is not written so").write(p.row.shape);
+                return Err(bad(d.note("without -p PID it needs the program's path or name, or *")));
+            }
+        };
+        if name.is_empty() {
+            let d = Diagnostic::error("bad-attach-point", p.span, "which marker?")
+                .write(format!("{}*", p.as_written()))
+                .bpftrace("usdt probe must have a target function or wildcard");
+            return Err(bad(d));
+        }
+        if binary.is_empty() && pid.is_none() {
+            let d = Diagnostic::error("bad-attach-point", p.span, "which program?")
+                .write(p.named(&["*", namespace, name]))
+                .note("* is every program that runs; with -p PID all files of that process")
+                .bpftrace("usdt probe must specify at least path or pid to probe. To target all paths/pids set the path to '*'.");
+            return Err(bad(d));
+        }
+        let wildcard = is_glob(binary) || is_glob(namespace) || is_glob(name) || binary.is_empty();
+        match self.world.usdt_probes(binary, namespace, name) {
+            Answer::Found(all) if !all.is_empty() => Ok(all
+                .into_iter()
+                .map(|u| {
+                    let shown = if u.shown.is_empty() { &u.path } else { &u.shown };
+                    let full = p.named(&[shown, &u.namespace, &u.name]);
+                    let provider = Provider::Usdt {
+                        path: u.path,
+                        namespace: u.namespace,
+                        name: u.name,
+                        sites: u.sites,
+                        pid: self.traced_pid(),
+                    };
+                    p.found(full, provider, wildcard)
+                })
+                .collect()),
+            answer => {
+                let what = format!("the marker {name} in {binary}");
+                Err(unanswered(answer, p.span, &what, |d| self.absent_marker(d, p, binary, namespace, name)))
+            }
+        }
+    }
+
+    fn absent_marker(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, namespace: &str, name: &str) -> Diagnostic {
+        if !binary.is_empty() && !self.world.user_file(binary) {
+            return self.absent_file(d, p, binary);
+        }
+        let place = if binary.is_empty() { "this process" } else { binary };
+        let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}:{name}") };
+        d.message = format!("no marker {full} in {place}");
+        d.span = p.segment_span(p.segments.len() - 1);
+        d.bpftrace = Some(format!("No matches for usdt {}.", p.as_written().trim_start_matches("usdt:")));
+        let all = self.world.usdt_probes(binary, "*", "*").found().unwrap_or_default();
+        if all.is_empty() {
+            return d.note(format!("{place} has no markers at all: they are compiled in (<sys/sdt.h>)"));
+        }
+        let names: Vec<String> = all.iter().map(|u| format!("{}:{}", u.namespace, u.name)).collect();
+        let near = crate::suggest::nearest(&full, names.iter().map(String::as_str), 4);
+        if near.is_empty() {
+            d.near(names.into_iter().take(4).collect::<Vec<_>>().join(", "))
+        } else {
+            d.near(near.join(", "))
+        }
+    }
+
+    fn absent_file(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str) -> Diagnostic {
+        d.message = format!("no program or library {binary}");
+        d.span = p.segment_span(0);
+        let kind = if p.row.kind == ProviderKind::Usdt { "usdt" } else { "uprobe" };
+        d.bpftrace = Some(format!("{kind} target file '{binary}' does not exist or is not executable"));
+        hints::for_point(d, p.row.name, &p.as_written())
+            .note("the file's path; of a running program: readlink /proc/PID/exe; in a container: /proc/PID/root/…, or -p PID")
+    }
+
+    fn absent_symbol(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, symbol: &str) -> Diagnostic {
+        let all = match self.world.user_functions(binary, "*") {
+            Answer::Found(all) => all,
+            // A file without any symbol answers so too.
+            Answer::NotThere if !self.world.user_file(binary) => return self.absent_file(d, p, binary),
+            _ => Vec::new(),
+        };
+        d.message = format!("no function {symbol} in {binary}");
+        d.span = p.segment_span(p.segments.len() - 1);
+        d.bpftrace = Some(format!("No matches for {} {binary}:{symbol}.", p.row.name));
+        if all.is_empty() {
+            d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
+        }
+        d = hints::for_point(d, p.row.name, &p.as_written());
+        let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
+        if near.is_empty() { d } else { d.near(near.join(", ")) }
+    }
+}
