@@ -9,8 +9,6 @@ pub enum FormatError {
     Unfinished,
     /// No such conversion; as written.
     Unknown(String),
-    /// Known in bpftrace, not here so far.
-    NotYet(String),
     /// A width or precision of more than four digits.
     TooWide(String),
 }
@@ -19,8 +17,7 @@ impl std::fmt::Display for FormatError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unfinished => write!(f, "the format ends in the middle of a %-place (write %% for a percent sign)"),
-            Self::Unknown(text) => write!(f, "{text} is no conversion: %d %i %u %x %X %o %c %p %s %r %rx %rh"),
-            Self::NotYet(text) => write!(f, "{text} is not supported yet"),
+            Self::Unknown(text) => write!(f, "{text} is no conversion: %d %i %u %x %X %o %c %p %s %r %rx %rh %gr"),
             Self::TooWide(text) => write!(f, "{text}: a width or precision has at most four digits"),
         }
     }
@@ -112,7 +109,10 @@ fn place(chars: &[char], start: usize) -> Result<(Spec, usize), FormatError> {
             }
             _ => 'r',
         },
-        'g' if chars.get(at) == Some(&'r') => return Err(FormatError::NotYet(written(at + 1))),
+        'g' if chars.get(at) == Some(&'r') => {
+            at += 1;
+            'g'
+        }
         _ => return Err(FormatError::Unknown(written(at))),
     };
     Ok((spec, at))

@@ -30,6 +30,7 @@ fn flags_width_precision_length() {
     assert_eq!(spec("%i").conv, 'd');
     assert_eq!(spec("%rx").conv, 'R');
     assert_eq!(spec("%rh").conv, 'H');
+    assert_eq!(spec("%gr").conv, 'g');
     assert!(spec("%#x").alternate);
 }
 
@@ -38,6 +39,5 @@ fn what_is_wrong() {
     assert_eq!(parse("x %"), Err(FormatError::Unfinished));
     assert_eq!(parse("%5"), Err(FormatError::Unfinished));
     assert_eq!(parse("%y"), Err(FormatError::Unknown("%y".into())));
-    assert_eq!(parse("%gr"), Err(FormatError::NotYet("%gr".into())));
     assert_eq!(parse("%12345d"), Err(FormatError::TooWide("%12345".into())));
 }

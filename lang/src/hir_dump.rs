@@ -361,9 +361,10 @@ fn format_text(f: &Format) -> String {
                 out.push_str(match spec.conv {
                     'R' => "rx",
                     'H' => "rh",
+                    'g' => "gr",
                     _ => "",
                 });
-                if !matches!(spec.conv, 'R' | 'H') {
+                if !matches!(spec.conv, 'R' | 'H' | 'g') {
                     out.push(spec.conv);
                 }
             }

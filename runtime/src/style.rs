@@ -13,20 +13,24 @@ pub struct Style<'a> {
     pub escape: bool,
     /// Spaces before each line of a stack.
     pub indent: usize,
+    /// Set when an integer was wider than its conversion in a format.
+    pub cut: bool,
 }
 
 impl<'a> Style<'a> {
     pub fn new(names: &'a mut dyn Names) -> Self {
-        Self { names, div: 1, trailer: "..", escape: false, indent: 8 }
+        Self { names, div: 1, trailer: "..", escape: false, indent: 8, cut: false }
     }
 
     /// The same with another divisor.
     pub fn divided(&mut self, div: u32) -> Style<'_> {
-        Style { names: &mut *self.names, div, trailer: self.trailer, escape: self.escape, indent: self.indent }
+        let (trailer, escape, indent) = (self.trailer, self.escape, self.indent);
+        Style { names: &mut *self.names, div, trailer, escape, indent, cut: false }
     }
 
     /// The same with another indentation of stacks.
     pub fn indented(&mut self, indent: usize) -> Style<'_> {
-        Style { names: &mut *self.names, div: self.div, trailer: self.trailer, escape: self.escape, indent }
+        let (div, trailer, escape) = (self.div, self.trailer, self.escape);
+        Style { names: &mut *self.names, div, trailer, escape, indent, cut: false }
     }
 }

@@ -86,11 +86,12 @@ pub enum LogLevel {
 /// A part of a printf format.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Piece {
-    Text(String),
+    /// Bytes: a format may hold any.
+    Text(Vec<u8>),
     Arg { index: u32, spec: Spec },
 }
 
-/// `%[flags][width][.precision]conversion`; length modifiers only matter for the type check.
+/// `%[flags][width][.precision][length]conversion`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spec {
     pub minus: bool,
@@ -101,7 +102,7 @@ pub struct Spec {
     pub width: Option<u32>,
     pub precision: Option<u32>,
     pub conv: Conv,
-    /// Integers are truncated to this many bytes first (`%hhd` = 1, `%hd` = 2, `%d` with a length of l = 8); None: as is.
+    /// Integers are truncated to this many bytes first (`%hhd` = 1, `%hd` = 2, `%ld` = 8); None: to C's int, 4.
     pub length: Option<u8>,
 }
 
@@ -129,6 +130,8 @@ pub enum Conv {
     BufHex,
     /// rh: hexadecimal with spaces
     BufHexSpaced,
+    /// gr: names of the kernel's allocation flags
+    Gfp,
 }
 
 /// A stream: typed records that blocks emit and joins read.

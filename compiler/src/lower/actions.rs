@@ -18,6 +18,7 @@ use weftrace_artifact::{
 use weftrace_lang::{
     hir::{self, Action, BinOp, Expr, ExprKind as E, StreamRef, Ty},
     span::Span,
+    syntax::string_bytes,
 };
 
 /// `join()`: at most this many strings of this many bytes.
@@ -193,7 +194,7 @@ fn pieces(format: &hir::Format) -> Vec<action::Piece> {
         .pieces
         .iter()
         .map(|p| match p {
-            hir::Piece::Text(t) => action::Piece::Text(t.clone()),
+            hir::Piece::Text(t) => action::Piece::Text(string_bytes(t)),
             hir::Piece::Arg { index, spec } => action::Piece::Arg { index: *index, spec: convert_spec(spec) },
         })
         .collect()
@@ -219,6 +220,7 @@ fn convert_spec(s: &hir::Spec) -> action::Spec {
             'r' => Conv::Buf,
             'R' => Conv::BufHex,
             'H' => Conv::BufHexSpaced,
+            'g' => Conv::Gfp,
             _ => Conv::Signed,
         },
         length: s.length,

@@ -5,11 +5,14 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
-use weftrace_lang::hir::{Expr, ExprKind as E, JoinPart, Ty};
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E, JoinPart, Ty},
+    syntax::string_bytes,
+};
 
 /// A string or byte sequence to be compared.
-pub(super) enum Text<'e> {
-    Literal(&'e [u8]),
+pub(super) enum Text {
+    Literal(Vec<u8>),
     Memory {
         at: Mem,
         cap: u32,
@@ -27,9 +30,9 @@ const UNROLLED: u32 = 64;
 #[allow(clippy::many_single_char_names, reason = "two sides of a comparison")]
 impl Cx<'_, '_> {
     /// What is to be compared, without copying it where that can be avoided.
-    pub(super) fn text<'e>(&mut self, e: &'e Expr) -> R<Text<'e>> {
+    pub(super) fn text(&mut self, e: &Expr) -> R<Text> {
         Ok(match &e.kind {
-            E::Str(s) => Text::Literal(s.as_bytes()),
+            E::Str(s) => Text::Literal(string_bytes(s)),
             E::Packet(name) if matches!(e.ty, Ty::Str { .. }) => {
                 let (ptr, len) = self.packet_slice(name, e.span)?;
                 Text::Slice { ptr, len }
@@ -56,15 +59,15 @@ impl Cx<'_, '_> {
         match (l, r) {
             (Text::Literal(a), Text::Literal(b)) => {
                 let cut = |s: &[u8]| s[..s.len().min(len as usize)].to_vec();
-                self.jump(if cut(a) == cut(b) { same } else { differs });
+                self.jump(if cut(&a) == cut(&b) { same } else { differs });
                 Ok(())
             }
             (Text::Literal(lit), Text::Memory { at, cap }) | (Text::Memory { at, cap }, Text::Literal(lit)) => {
-                self.equal_literal(lit, at, cap, len, same, differs);
+                self.equal_literal(&lit, at, cap, len, same, differs);
                 Ok(())
             }
             (Text::Literal(lit), Text::Slice { ptr, len: n }) | (Text::Slice { ptr, len: n }, Text::Literal(lit)) => {
-                self.equal_slice(lit, ptr, n, len, same, differs);
+                self.equal_slice(&lit, ptr, n, len, same, differs);
                 Ok(())
             }
             (Text::Memory { at: a, cap: n }, Text::Memory { at: b, cap: m }) => {
@@ -80,7 +83,7 @@ impl Cx<'_, '_> {
         }
     }
 
-    pub(super) fn in_memory(&mut self, text: &Text<'_>, e: &Expr) -> R<(Mem, u32)> {
+    pub(super) fn in_memory(&mut self, text: &Text, e: &Expr) -> R<(Mem, u32)> {
         Ok(match text {
             Text::Memory { at, cap } => (*at, *cap),
             Text::Literal(_) | Text::Slice { .. } => {

@@ -6,7 +6,10 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
-use weftrace_lang::hir::{Expr, ExprKind as E};
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E},
+    syntax::string_bytes,
+};
 
 /// Byte comparisons that the kernel's verifier follows without trouble.
 const MAX_KERNEL_STEPS: u64 = 16 * 1024;
@@ -60,14 +63,16 @@ impl Cx<'_, '_> {
     pub(crate) fn strcontains(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
         let [haystack, needle] = args else { return self.not_yet(e.span, "strcontains() with these arguments") };
         let cap = self.size_of(&haystack.ty, haystack.span)?;
-        let until_nul = |s: &'_ str| s.find('\0').unwrap_or(s.len());
-        let literal = match &needle.kind {
-            E::Str(s) if until_nul(s) == 0 => return Ok(self.iconst(1)),
-            E::Str(s) if until_nul(s) as u32 > cap => return Ok(self.iconst(0)),
-            E::Str(s) => Some(&s.as_bytes()[..until_nul(s)]),
+        let literal: Option<Vec<u8>> = match &needle.kind {
+            E::Str(s) => Some(string_bytes(s).into_iter().take_while(|&b| b != 0).collect()),
             _ => None,
         };
-        let last = cap - literal.map_or(1, |l| l.len() as u32);
+        match &literal {
+            Some(bytes) if bytes.is_empty() => return Ok(self.iconst(1)),
+            Some(bytes) if bytes.len() as u32 > cap => return Ok(self.iconst(0)),
+            _ => {}
+        }
+        let last = cap - literal.as_ref().map_or(1, |l| l.len() as u32);
         let needle_cap = self.size_of(&needle.ty, needle.span)?;
         if self.kernel && literal.is_none() && u64::from(cap) * u64::from(needle_cap) > MAX_KERNEL_STEPS {
             return self
@@ -84,7 +89,7 @@ impl Cx<'_, '_> {
         let start = self.addr(hay);
         let (found, missing) = (self.block(), self.block());
         let done = self.block_with(&[crate::ir::Ty::I64]);
-        self.count_up(last + 1, missing, |cx, i, next| match (literal, wanted) {
+        self.count_up(last + 1, missing, |cx, i, next| match (&literal, wanted) {
             (Some(bytes), _) => {
                 let p = cx.b.ptr_index(start, i, last);
                 let first = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });

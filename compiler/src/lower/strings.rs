@@ -9,6 +9,7 @@ use crate::ir::{BinaryOp, Helper, Value};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Ty},
     span::Span,
+    syntax::string_bytes,
 };
 
 /// Strings of this capacity and more (bpftrace's default) always keep their NUL.
@@ -19,7 +20,7 @@ impl Cx<'_, '_> {
     pub(crate) fn string_into(&mut self, e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
         match &e.kind {
             E::Str(text) => {
-                self.literal_into(text.as_bytes(), dst, cap, zeroed);
+                self.literal_into(&string_bytes(text), dst, cap, zeroed);
                 Ok(())
             }
             E::Call { func, args } => self.string_call(*func, args, e, dst, cap, zeroed),

@@ -255,7 +255,7 @@ impl<'a> Checker<'a> {
             Ok(pieces) => pieces,
             Err(problem) => {
                 let at = match &problem {
-                    FormatError::Unknown(part) | FormatError::NotYet(part) | FormatError::TooWide(part) => {
+                    FormatError::Unknown(part) | FormatError::TooWide(part) => {
                         text.find(part.as_str()).map(|at| (at, part.len()))
                     }
                     FormatError::Unfinished => text.rfind('%').map(|at| (at, 1)),
@@ -312,7 +312,7 @@ impl<'a> Checker<'a> {
     fn format_arg(&mut self, v: Val, conv: char) -> Option<Expr> {
         let ty = v.e.ty.clone();
         let number = int_shape(&ty).is_some() || matches!(ty, Ty::Ptr { .. } | Ty::Ksym | Ty::Usym);
-        let text = !matches!(ty, Ty::Int { .. } | Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error | Ty::Ptr { .. });
+        let text = !matches!(ty, Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error);
         let fine = match conv {
             's' => text,
             'r' | 'R' | 'H' => matches!(ty, Ty::Buf { .. }),
@@ -325,12 +325,11 @@ impl<'a> Checker<'a> {
         let shown = match conv {
             'R' => "rx".to_owned(),
             'H' => "rh".to_owned(),
+            'g' => "gr".to_owned(),
             c => c.to_string(),
         };
         let mut d = Diagnostic::error("format-type", v.e.span, format!("%{shown} does not print {}", show(&ty)));
         d = match (&ty, conv) {
-            (Ty::Int { .. }, 's') => d.write("%d (or str(…) if it is the address of a string)"),
-            (Ty::Ptr { .. }, 's') => d.write("str(…) around the pointer, or %p"),
             (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn, _) => d.write("%s"),
             (Ty::Buf { .. }, _) => d.write("%r"),
             (Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. } | Ty::Username, _) => d.write("%s"),

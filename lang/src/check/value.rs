@@ -41,7 +41,7 @@ impl Val {
 
     pub(crate) fn string(text: impl Into<String>, span: Span) -> Self {
         let text = text.into();
-        let cap = text.len() as u32 + 1;
+        let cap = crate::syntax::string_bytes(&text).len() as u32 + 1;
         let mut v = Self::new(ExprKind::Str(text), Ty::Str { cap }, span);
         v.lit = true;
         v

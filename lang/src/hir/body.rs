@@ -149,9 +149,9 @@ pub struct Spec {
     pub alternate: bool,
     pub width: Option<u32>,
     pub precision: Option<u32>,
-    /// d u o x X c p s r, `R` for rx, `H` for rh
+    /// d u o x X c p s r, `R` for rx, `H` for rh, `g` for gr
     pub conv: char,
-    /// hh = 1, h = 2, none = 4 (None where bpftrace doesn't truncate), l/ll/j/z/t = 8
+    /// hh = 1, h = 2, l/ll/j/z/t = 8; None: C's int, 4
     pub length: Option<u8>,
 }
 

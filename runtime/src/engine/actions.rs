@@ -141,7 +141,21 @@ impl Core {
         style.trailer = &artifact.options.str_trunc_trailer;
         style.escape = self.options.escape;
         printf(&mut text, pieces, &action.args, payload, &mut style);
+        if style.cut {
+            self.tell_cut(action);
+        }
         text
+    }
+
+    /// Once per format: a 64-bit number was shown by a 32-bit conversion, and something of it is missing.
+    fn tell_cut(&mut self, action: &Action) {
+        if self.cut_told.contains(&action.place) {
+            return;
+        }
+        self.cut_told.push(action.place);
+        let at = self.locate(action.place);
+        let text = b"a number is larger than %d, %u, %x or %o show: they are 32 bits wide; write %ld, %lu, %lx or %lo";
+        self.say(&Message::Log { level: LogLevel::Warning, text, at: &at });
     }
 
     fn cat(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {

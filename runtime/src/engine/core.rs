@@ -56,6 +56,8 @@ pub(crate) struct Core {
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
     pub(super) pending: Option<PendingPrint>,
     pub(super) scratch: Vec<u8>,
+    /// Formats that have been told to show only a part of a number.
+    pub(super) cut_told: Vec<Place>,
     /// Handlers within handlers (a join's block that emits): bounded.
     depth: u32,
     malformed: u64,
@@ -96,6 +98,7 @@ impl Core {
             output: None,
             pending: None,
             scratch: Vec::new(),
+            cut_told: Vec::new(),
             depth: 0,
             malformed: 0,
         }

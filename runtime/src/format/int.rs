@@ -4,8 +4,18 @@ use super::justify;
 use crate::decode::{Num, sign_extend};
 use weftrace_artifact::action::{Conv, Spec};
 
+/// Bytes of an integer whose conversion has no length: C's int.
+const INT: u8 = 4;
+
 /// Longest run of padding or digits that a specification may ask for: a script can't blow up its output.
 pub(super) const MAX_WIDTH: usize = 4096;
+
+/// Without a length integers are 32 bits wide, as in C: whether that loses a part of this one.
+pub(super) fn is_cut(spec: &Spec, num: Option<Num>) -> bool {
+    let wide = !matches!(spec.conv, Conv::Signed | Conv::Unsigned | Conv::Octal | Conv::HexLower | Conv::HexUpper);
+    let Some(num) = num.filter(|_| !wide && spec.length.is_none()) else { return false };
+    i32::try_from(num.wide()).is_err() && u32::try_from(num.wide()).is_err()
+}
 
 pub(super) fn write(out: &mut Vec<u8>, spec: &Spec, num: Num) {
     let start = out.len();
@@ -22,10 +32,7 @@ pub(super) fn write(out: &mut Vec<u8>, spec: &Spec, num: Num) {
             justify(out, start, spec);
         }
         Conv::Signed => {
-            let value = match spec.length {
-                Some(bytes) => sign_extend(raw, u32::from(bytes) * 8),
-                None => raw as i64,
-            };
+            let value = sign_extend(raw, u32::from(spec.length.unwrap_or(INT)) * 8);
             let sign = match (value < 0, spec.plus, spec.space) {
                 (true, ..) => "-",
                 (false, true, _) => "+",
@@ -36,8 +43,8 @@ pub(super) fn write(out: &mut Vec<u8>, spec: &Spec, num: Num) {
             put(out, spec, sign, digits(&mut buf, value.unsigned_abs(), 10, false));
         }
         conv => {
-            let value = match spec.length {
-                Some(bytes @ 1..=7) => raw & ((1u64 << (u32::from(bytes) * 8)) - 1),
+            let value = match spec.length.unwrap_or(INT) {
+                bytes @ 1..=7 => raw & ((1u64 << (u32::from(bytes) * 8)) - 1),
                 _ => raw,
             };
             unsigned(out, spec, conv, value);

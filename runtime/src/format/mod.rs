@@ -1,5 +1,6 @@
 //! printf: the pieces of a format string and a record's arguments to bytes, by C's rules (ISO C 7.21.6.1).
 
+mod gfp;
 mod int;
 
 use crate::{
@@ -16,9 +17,10 @@ use weftrace_artifact::{
 pub fn printf(out: &mut Vec<u8>, pieces: &[Piece], args: &[Field], payload: &[u8], style: &mut Style<'_>) {
     for piece in pieces {
         match piece {
-            Piece::Text(text) => out.extend_from_slice(text.as_bytes()),
+            Piece::Text(text) => out.extend_from_slice(text),
             Piece::Arg { index, spec } => {
                 if let Some(field) = args.get(*index as usize) {
+                    style.cut |= int::is_cut(spec, number(field, payload));
                     argument(out, spec, field, payload, style);
                 }
             }
@@ -38,6 +40,11 @@ fn argument(out: &mut Vec<u8>, spec: &Spec, field: &Field, payload: &[u8], style
                 let cut = char_floor(&out[start..], precision as usize);
                 out.truncate(start + cut);
             }
+            justify(out, start, spec);
+        }
+        Conv::Gfp => {
+            let start = out.len();
+            text::push(out, &gfp::text(number(field, payload).map_or(0, Num::bits)));
             justify(out, start, spec);
         }
         _ => match number(field, payload) {
@@ -83,10 +90,12 @@ fn justify(out: &mut Vec<u8>, start: usize, spec: &Spec) {
         return;
     }
     let end = out.len();
-    out.resize(end + missing, b' ');
+    // Zeroes before numbers are written by their own rules; before text they are bpftrace's.
+    let fill = if spec.zero && spec.conv == Conv::Str { b'0' } else { b' ' };
+    out.resize(end + missing, fill);
     if !spec.minus {
         out.copy_within(start..end, start + missing);
-        out[start..start + missing].fill(b' ');
+        out[start..start + missing].fill(fill);
     }
 }
 
