@@ -13,24 +13,29 @@ pub struct Style<'a> {
     pub escape: bool,
     /// Spaces before each line of a stack.
     pub indent: usize,
+    /// Members of composite values are written without spaces: in the keys of JSON objects.
+    pub compact: bool,
     /// Set when an integer was wider than its conversion in a format.
     pub cut: bool,
 }
 
 impl<'a> Style<'a> {
     pub fn new(names: &'a mut dyn Names) -> Self {
-        Self { names, div: 1, trailer: "..", escape: false, indent: 8, cut: false }
+        Self { names, div: 1, trailer: "..", escape: false, indent: 8, compact: false, cut: false }
     }
 
     /// The same with another divisor.
     pub fn divided(&mut self, div: u32) -> Style<'_> {
-        let (trailer, escape, indent) = (self.trailer, self.escape, self.indent);
-        Style { names: &mut *self.names, div, trailer, escape, indent, cut: false }
+        Style { div, ..self.again() }
     }
 
-    /// The same with another indentation of stacks.
-    pub fn indented(&mut self, indent: usize) -> Style<'_> {
-        let (div, trailer, escape) = (self.div, self.trailer, self.escape);
-        Style { names: &mut *self.names, div, trailer, escape, indent, cut: false }
+    /// The same for a JSON object's keys: in one line, without spaces.
+    pub fn compacted(&mut self) -> Style<'_> {
+        Style { indent: 0, compact: true, ..self.again() }
+    }
+
+    fn again(&mut self) -> Style<'_> {
+        let Self { div, trailer, escape, indent, compact, .. } = *self;
+        Style { names: &mut *self.names, div, trailer, escape, indent, compact, cut: false }
     }
 }

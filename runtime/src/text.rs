@@ -27,14 +27,16 @@ pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style
             });
         }
         Type::Tuple { fields, .. } => {
-            separated(out, "(", ", ", ")", fields, |out, f| write_field(out, f, bytes, style));
+            let sep = if style.compact { "," } else { ", " };
+            separated(out, "(", sep, ")", fields, |out, f| write_field(out, f, bytes, style));
         }
         Type::Record { fields, .. } | Type::Struct { fields, .. } if fields.is_empty() => out.extend_from_slice(b"{}"),
         Type::Record { fields, .. } | Type::Struct { fields, .. } => {
-            separated(out, "{ ", ", ", " }", fields, |out, f| {
+            let (open, sep, is, close) = if style.compact { ("{", ",", "=", "}") } else { ("{ ", ", ", " = ", " }") };
+            separated(out, open, sep, close, fields, |out, f| {
                 push(out, ".");
                 push(out, f.name.as_deref().unwrap_or(""));
-                push(out, " = ");
+                push(out, is);
                 write_field(out, f, bytes, style);
             });
         }

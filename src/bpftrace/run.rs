@@ -70,7 +70,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         return Err(String::new());
     }
     if !args.no_warnings {
-        printer::out(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Warning));
+        printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Warning));
     }
     drop((program, loaded));
     let options = SessionOptions {

@@ -88,7 +88,10 @@ pub enum LogLevel {
 pub enum Piece {
     /// Bytes: a format may hold any.
     Text(Vec<u8>),
-    Arg { index: u32, spec: Spec },
+    Arg {
+        index: u32,
+        spec: Spec,
+    },
 }
 
 /// `%[flags][width][.precision][length]conversion`

@@ -112,10 +112,20 @@ pub fn hist_buckets(bits: u8) -> u32 {
     ((65 - u32::from(bits)) << bits) + 1
 }
 
-/// Buckets of `lhist(n, min, max, step)`: n < min, then ceil((max - min) / step) steps, then n >= max.
+/// Buckets of `lhist(n, min, max, step)`: n < min, then [`lhist_steps`] steps, then all above them.
 pub fn lhist_buckets(min: i64, max: i64, step: i64) -> u32 {
-    let span = (max as i128 - min as i128).max(0) as u128;
-    (span.div_ceil(step.max(1) as u128) + 2) as u32
+    (lhist_steps(min, max, step) + 2) as u32
+}
+
+/// Whole steps between the bounds of a linear histogram: what is left at the upper end counts as above.
+pub fn lhist_steps(min: i64, max: i64, step: i64) -> i64 {
+    let span = (max as i128 - min as i128).max(0);
+    (span / i128::from(step.max(1))) as i64
+}
+
+/// The number from which on a linear histogram's last bucket counts.
+pub fn lhist_end(min: i64, max: i64, step: i64) -> i64 {
+    min + lhist_steps(min, max, step) * step.max(1)
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

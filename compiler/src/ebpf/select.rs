@@ -172,6 +172,7 @@ impl Selector<'_> {
             Op::Icmp { cond, a, b } => Some(self.icmp(*cond, *a, *b)?),
             Op::Select { cond, a, b } => Some(self.select(*cond, *a, *b)?),
             Op::PtrIndex { ptr, index, max } => Some(self.ptr_index(*ptr, *index, *max)?),
+            Op::PtrInt { ptr } => Some(self.exact(*ptr)?),
             Op::FieldOff { base, offset, path } => Some(self.field_off(*base, *offset, *path)?),
             Op::Load { mem, ptr, offset, path } => Some(self.load(*mem, *ptr, *offset, *path, data.result)?),
             Op::LoadPtr { .. } => return Err(self.error(ErrorKind::Unavailable("load.ptr"))),

@@ -1,7 +1,8 @@
 //! Which slots are never in use at the same time, so that they can share memory: most temporaries of a script live for one statement.
 //!
 //! A slot is in use at a point if some use of it lies before on a path, and some use after. Addresses of slots do not
-//! get into memory, so uses can be seen; a slot whose address goes through a jump or a select counts as always in use.
+//! get into memory, so uses can be seen; a slot whose address goes through a jump or a select, or becomes a number, counts as
+//! always in use.
 
 use super::frame::root;
 use crate::ir::{Block, Function, Op, Slot, Space, Ty, Value, ValueDef};
@@ -114,7 +115,8 @@ impl Uses {
                 let op = &func.insts[inst.index()].op;
                 let mut used = vec![];
                 op.for_each_use(|v| used.extend(slot_of(func, v)));
-                if matches!(op, Op::Select { .. }) {
+                // A number that is an address may be used anywhere.
+                if matches!(op, Op::Select { .. } | Op::PtrInt { .. }) {
                     always.append(&mut used);
                 }
                 points.push(used);

@@ -99,6 +99,7 @@ impl fmt::Display for Op {
             Self::Icmp { cond, a, b } => write!(f, "icmp {} {a}, {b}", cond.word()),
             Self::Select { cond, a, b } => write!(f, "select {cond}, {a}, {b}"),
             Self::SlotAddr { slot, offset } => write!(f, "slot_addr {slot}+{offset}"),
+            Self::PtrInt { ptr } => write!(f, "ptr_int {ptr}"),
             Self::PtrAdd { ptr, offset } => write!(f, "ptr_add {ptr}, {offset}"),
             Self::PtrIndex { ptr, index, max } => write!(f, "ptr_index {ptr}, {index}, max {max}"),
             Self::FieldOff { base, offset, path } => write!(f, "field_off {base}{offset:+}, {path}"),

@@ -135,6 +135,10 @@ impl Machine<'_> {
             Op::Select { cond, a, b } => self.get(if self.int(cond)? != 0 { a } else { b }).map(Some),
             Op::FieldOff { base, offset, .. } => int(self.int(base)?.wrapping_add(offset as u64)),
             Op::SlotAddr { slot, offset } => Ok(Some(Val::Ptr(Object::Slot(slot), i64::from(offset)))),
+            Op::PtrInt { ptr } => {
+                let (object, offset) = self.ptr(ptr)?;
+                int(memory::address(object, offset))
+            }
             Op::PtrAdd { ptr, offset } => self.moved(ptr, i64::from(offset)),
             Op::PtrIndex { ptr, index, max } => {
                 let index = self.int(index)?;

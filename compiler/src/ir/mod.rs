@@ -160,6 +160,11 @@ pub enum Op {
         index: Value,
         max: u32,
     },
+    /// The address as a number, which the read helpers take: what it points to may be read from then on in ways that
+    /// nothing here sees.
+    PtrInt {
+        ptr: Value,
+    },
     /// base + offset of a kernel struct member, an integer address; the offset is relocated by `path`
     FieldOff {
         base: Value,

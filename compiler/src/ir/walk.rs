@@ -11,6 +11,7 @@ impl Op {
             | Self::Unary { .. }
             | Self::Icmp { .. }
             | Self::FieldOff { .. }
+            | Self::PtrInt { .. }
             | Self::Load { .. }
             | Self::Call { .. } => Ty::I64,
             Self::Select { a, .. } => func.value_type(*a),
@@ -60,6 +61,7 @@ impl Op {
             }
             Self::FieldOff { base, .. } => f(base),
             Self::PtrAdd { ptr, .. }
+            | Self::PtrInt { ptr }
             | Self::Load { ptr, .. }
             | Self::LoadPtr { ptr, .. }
             | Self::StoreData { ptr, .. }

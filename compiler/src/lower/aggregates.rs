@@ -6,7 +6,7 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Cond, Value};
-use weftrace_artifact::map::{hist_buckets, lhist_buckets};
+use weftrace_artifact::map::{hist_buckets, lhist_buckets, lhist_end};
 use weftrace_lang::{
     hir::{Agg, Expr, MapRef, Ty},
     span::Span,
@@ -155,7 +155,7 @@ impl Cx<'_, '_> {
         let zero = self.iconst(0);
         self.jump_with(done, &[zero]);
         self.start(not_below);
-        let is_above = self.b.icmp_imm(not_less, value, max);
+        let is_above = self.b.icmp_imm(not_less, value, lhist_end(min, max, step));
         self.brif(is_above, above, inside);
         self.start(above);
         let last = self.iconst(i64::from(lhist_buckets(min, max, step)) - 1);

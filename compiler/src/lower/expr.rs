@@ -220,10 +220,16 @@ impl Cx<'_, '_> {
     }
 
     fn address_of(&mut self, inner: &Expr) -> R<Value> {
+        if let E::MapGet { map, key } = &inner.kind {
+            return self.map_address(*map, key.as_deref(), inner.span);
+        }
         match self.place(inner)? {
             Some(super::mem::Place::Remote(r)) => Ok(self.remote_addr(&r)),
-            Some(super::mem::Place::Direct(_)) => self.not_yet(inner.span, "the address of a variable or map element"),
-            None => self.not_yet(inner.span, "the address of this"),
+            Some(super::mem::Place::Direct(m)) if self.is_lasting(m) => {
+                let at = self.addr(m);
+                Ok(self.b.ptr_int(at))
+            }
+            _ => self.not_yet(inner.span, "the address of this"),
         }
     }
 

@@ -27,7 +27,7 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
         Ty::Buf { cap } => Type::Buf { cap: *cap },
         Ty::Ptr { .. } => Type::Ptr,
         Ty::Struct(name) => structure(program, program.struct_def(name)?, depth),
-        Ty::Array { elem, len } => Type::Array { elem: Box::new(inner(elem)?), len: *len },
+        Ty::Array { elem, len } => Type::Array { elem: Box::new(member(program, elem, depth)?), len: *len },
         Ty::Tuple(items) => {
             let items = items.iter().map(|t| Some((None, inner(t)?))).collect::<Option<Vec<_>>>()?;
             let (fields, size) = lay_out(items);
@@ -54,12 +54,26 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
     })
 }
 
+/// What lies in a struct or an array: characters in a row are text there, as in C.
+fn member(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
+    match ty {
+        Ty::Array { elem, len } if matches!(**elem, Ty::Int { bits: 8, signed: true }) => Some(Type::Str { cap: *len }),
+        ty => nested(program, ty, depth + 1),
+    }
+}
+
 fn structure(program: &Program, def: &hir::StructDef, depth: u32) -> Type {
     let mut fields = Vec::new();
     for f in &def.fields {
         // Members whose type is not known here are not shown.
-        let Some(ty) = nested(program, &f.ty, depth + 1) else { continue };
-        fields.push(Field { name: Some(f.name.clone()), offset: f.offset, ty, bits: f.bits });
+        let Some(ty) = member(program, &f.ty, depth) else { continue };
+        match ty {
+            // An unnamed member's own members are the enclosing struct's.
+            Type::Struct { fields: inner, .. } if f.name.is_empty() => {
+                fields.extend(inner.into_iter().map(|g| Field { offset: f.offset + g.offset, ..g }));
+            }
+            ty => fields.push(Field { name: Some(f.name.clone()), offset: f.offset, ty, bits: f.bits }),
+        }
     }
     Type::Struct { name: def.name.clone(), fields, size: def.size }
 }

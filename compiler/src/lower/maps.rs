@@ -71,6 +71,26 @@ impl Cx<'_, '_> {
         self.m.maps[map.index()].presence.is_some()
     }
 
+    /// `&@m[k]`: the null pointer if it is missing.
+    pub(crate) fn map_address(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<Value> {
+        let key = self.key(map, key, span)?;
+        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        let found = self.lookup_or(map_id(map), key, absent);
+        let address = self.b.ptr_int(found);
+        self.jump_with(done, &[address]);
+        self.start(absent);
+        let null = self.iconst(0);
+        self.jump_with(done, &[null]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
+    }
+
+    /// Whether memory stays where it is while the program runs: variables and map values.
+    pub(crate) fn is_lasting(&self, m: Mem) -> bool {
+        use crate::ir::{Space, Ty};
+        matches!(self.b.ty(m.ptr), Ty::Ptr(Space::Stack | Space::Map))
+    }
+
     /// `@m[k]`: 0 if it is missing.
     pub(crate) fn map_get(&mut self, map: MapRef, key: Option<&Expr>, e: &Expr) -> R<Value> {
         self.map_get_or(map, key, e, false, |cx| Ok(cx.iconst(0)))

@@ -120,6 +120,7 @@ impl Translator<'_, '_> {
                 self.arith(op).map(Some)
             }
             Op::SlotAddr { .. } | Op::PtrAdd { .. } | Op::PtrIndex { .. } => self.address(op).map(Some),
+            Op::PtrInt { ptr } => self.value(*ptr).map(Some),
             Op::Load { mem, ptr, offset, path: None } => self.load(*mem, *ptr, *offset).map(Some),
             Op::LoadPtr { ptr, offset } => self.load(ir::Mem::U64, *ptr, *offset).map(Some),
             Op::Store { .. } | Op::StoreData { .. } | Op::Fill { .. } | Op::Copy { .. } | Op::AtomicAdd { .. } => {

@@ -1,8 +1,8 @@
 //! Which bytes of slots may still be read: backwards over the blocks, byte by byte.
 
 use super::alias::{self, Bytes};
-use crate::ir::pointer::Root;
-use crate::ir::{Block, Function, Helper, Op, Slot, Space, Term, Value, cfg::Cfg};
+use crate::ir::pointer::{self, Root};
+use crate::ir::{Block, Function, Helper, Op, Slot, Space, Term, Ty, Value, cfg::Cfg};
 
 /// Slots of more bytes than this in all are not looked at.
 const MAX_BYTES: usize = 1 << 16;
@@ -41,6 +41,8 @@ impl Live {
 pub(super) struct Layout {
     starts: Vec<usize>,
     total: usize,
+    /// Slots whose address is a number somewhere: reads of them can't be seen.
+    escaped: Vec<bool>,
 }
 
 impl Layout {
@@ -53,7 +55,17 @@ impl Layout {
             start
         });
         let starts = starts.collect();
-        (total <= MAX_BYTES).then_some(Self { starts, total })
+        let mut escaped = vec![false; func.slots.len()];
+        for inst in func.blocks.iter().flat_map(|b| &b.insts) {
+            if let Op::PtrInt { ptr } = func.insts[inst.index()].op {
+                match pointer::trace(func, ptr).root {
+                    Root::Slot(slot) => escaped[slot.index()] = true,
+                    Root::Value(_) if func.value_type(ptr) == Ty::Ptr(Space::Stack) => escaped.fill(true),
+                    Root::Value(_) => {}
+                }
+            }
+        }
+        (total <= MAX_BYTES).then_some(Self { starts, total, escaped })
     }
 
     /// The bytes of `slot` from `min` to `max`, cut to the slot.
@@ -67,6 +79,9 @@ impl Layout {
     /// of unknown root count as live.
     pub(super) fn live_part(&self, func: &Function, live: &Live, bytes: &Bytes) -> Option<(i64, i64)> {
         let Root::Slot(slot) = bytes.root else { return Some((bytes.min, bytes.max)) };
+        if self.escaped[slot.index()] {
+            return Some((bytes.min, bytes.max));
+        }
         let range = self.range(func, slot, bytes.min, bytes.max);
         let offset = |i: usize| (i - self.starts[slot.index()]) as i64;
         let first = range.clone().find(|&i| live.get(i))?;

@@ -38,7 +38,7 @@ fn c_format(spec: &Spec) -> String {
         _ => match spec.length {
             Some(1) => "hh",
             Some(2) => "h",
-            Some(4) => "",
+            Some(4) | None => "",
             _ => "ll",
         },
     };
@@ -132,7 +132,31 @@ fn bpftrace_length_modifiers() {
     let x = 0x0012_3456_78ab_cdefu64.to_ne_bytes();
     let spec = |length| Spec { conv: Conv::HexLower, length, ..Spec::default() };
     let all: Vec<String> = [Some(1), Some(2), Some(4), Some(8), None].map(|l| one(spec(l), Type::I64, &x)).into();
-    assert_eq!(all, ["ef", "cdef", "78abcdef", "12345678abcdef", "12345678abcdef"]);
+    assert_eq!(all, ["ef", "cdef", "78abcdef", "12345678abcdef", "78abcdef"]);
+}
+
+#[test]
+fn a_number_that_does_not_fit_is_told() {
+    let cut = |ty: Type, value: u64, length| {
+        let mut names = NoNames;
+        let mut style = Style::new(&mut names);
+        let spec = Spec { conv: Conv::Unsigned, length, ..Spec::default() };
+        printf(&mut Vec::new(), &[Piece::Arg { index: 0, spec }], &[field(ty)], &value.to_ne_bytes(), &mut style);
+        style.cut
+    };
+    assert!(cut(Type::U64, 5_000_000_000, None));
+    assert!(!cut(Type::U64, 5_000_000_000, Some(8)));
+    assert!(!cut(Type::U64, 0xffff_ffff, None));
+    assert!(cut(Type::U64, u64::MAX, None));
+    assert!(!cut(Type::I64, u64::MAX, None), "-1 is an int too");
+    // A length that is asked for is meant.
+    assert!(!cut(Type::U64, 5_000_000_000, Some(1)));
+}
+
+#[test]
+fn zeroes_before_text() {
+    let spec = Spec { zero: true, width: Some(5), ..Spec { conv: Conv::Str, ..Spec::default() } };
+    assert_eq!(one(spec, Type::Str { cap: 4 }, b"ab\0\0"), "000ab");
 }
 
 #[test]

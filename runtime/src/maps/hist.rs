@@ -1,6 +1,6 @@
 //! Buckets of `hist` and `lhist` as labelled rows.
 
-use weftrace_artifact::map::Value;
+use weftrace_artifact::map::{Value, lhist_end};
 
 /// A bound of a bucket: how it prints, and its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,10 +52,11 @@ fn log_label(index: u32, bits: u8) -> Label {
 }
 
 fn linear_bounds(i: usize, min: i64, max: i64, step: i64) -> (Option<Label>, Option<Label>) {
-    let (min, max, step) = (i128::from(min), i128::from(max), i128::from(step.max(1)));
-    let edge = |i: i128| linear_label((min + i * step).min(max), step);
+    let max = i128::from(lhist_end(min, max, step));
+    let (min, step) = (i128::from(min), i128::from(step.max(1)));
+    let edge = |i: i128| linear_label(min + i * step, step);
     let i = i as i128;
-    // Bucket 0 is below min; bucket i covers [min + (i-1)·step, min + i·step), the last step cut at max; then all above.
+    // Bucket 0 is below min; bucket i covers [min + (i-1)·step, min + i·step), then all above.
     let below = i == 0;
     let above = !below && min + (i - 1) * step >= max;
     let low = if below {

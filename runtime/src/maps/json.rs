@@ -40,7 +40,7 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
         (None, Some(ty)) => separated(out, "{", ", ", "}", elements, |out, element| {
             let mut key = Vec::new();
             // Keys are joined by a comma alone, and stacks in them aren't indented.
-            write_key(&mut key, ty, &element.key, ",", &mut style.indented(0));
+            write_key(&mut key, ty, &element.key, ",", &mut style.compacted());
             write_string(out, &key);
             push(out, ": ");
             write_merged(out, &spec.value, &element.value, div, style);

@@ -193,7 +193,7 @@ fn linear_histograms() {
     let (text, json) = print(&spec, parts, 0, 0);
     assert_eq!(text, expected);
     assert!(json.ends_with("{\"min\": 8, \"max\": 9, \"count\": 0},{\"min\": 10, \"count\": 1}]}}}\n"), "{json}");
-    // A last step that max cuts, labels in K, one number per bucket.
+    // What max cuts off the last step counts as above; labels in K, one number per bucket.
     let labels = |value: Value, n: usize| {
         let mut buckets = vec![0; n];
         buckets.fill(1);
@@ -203,8 +203,8 @@ fn linear_histograms() {
         text.lines().map(|l| l[..16].trim().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(
-        labels(Value::Lhist { min: 0, max: 2500, step: 1024 }, 5),
-        ["(..., 0)", "[0, 1K)", "[1K, 2K)", "[2K, 2500)", "[2500, ...)"]
+        labels(Value::Lhist { min: 0, max: 2500, step: 1024 }, 4),
+        ["(..., 0)", "[0, 1K)", "[1K, 2K)", "[2K, ...)"]
     );
     assert_eq!(labels(Value::Lhist { min: 0, max: 2, step: 1 }, 4), ["(..., 0)", "[0]", "[1]", "[2, ...)"]);
 }

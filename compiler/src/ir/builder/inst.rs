@@ -87,6 +87,11 @@ impl FunctionBuilder {
         if offset == 0 { ptr } else { self.push_value(Op::PtrAdd { ptr, offset }) }
     }
 
+    /// The address as a number.
+    pub fn ptr_int(&mut self, ptr: Value) -> Value {
+        self.push_value(Op::PtrInt { ptr })
+    }
+
     /// ptr + index, where the code has made sure that 0 ≤ index ≤ `max` (unsigned).
     pub fn ptr_index(&mut self, ptr: Value, index: Value, max: u32) -> Value {
         self.push_value(Op::PtrIndex { ptr, index, max })

@@ -114,7 +114,16 @@ impl Machine<'_> {
                 context = BTreeMap::from([(0, self.host.ctx.clone())]);
                 (offset as u64, &context)
             }
-            _ => (self.int(source)?, self.read_space(helper)?),
+            _ => {
+                let address = self.int(source)?;
+                match self.peek_own(address, len) {
+                    Some(bytes) => {
+                        context = BTreeMap::from([(address, bytes)]);
+                        (address, &context)
+                    }
+                    None => (address, self.read_space(helper)?),
+                }
+            }
         };
         let is_str = matches!(helper, Helper::ReadKernelStr | Helper::ReadUserStr);
         let found = if is_str { Host::peek_str(memory, address, len) } else { Host::peek(memory, address, len) };

@@ -32,6 +32,31 @@ impl Memory {
     }
 }
 
+/// Numbers that stand for the addresses of slots and map values: kind in the top byte, then the number, then the offset.
+const SLOT_KIND: u64 = 0xa1;
+const MAP_KIND: u64 = 0xa2;
+
+/// The address of a place as a number; [`object_at`] finds it again. 0 for what has no lasting address.
+pub(super) fn address(object: Object, offset: i64) -> u64 {
+    let (kind, number) = match object {
+        Object::Slot(slot) => (SLOT_KIND, u64::from(slot.0)),
+        Object::Map(map, element) => (MAP_KIND, u64::from(map) << 16 | element as u64 & 0xffff),
+        _ => return 0,
+    };
+    (kind << 56 | (number & 0xff_ffff) << 32).wrapping_add(offset as u64)
+}
+
+/// The place that a number stands for.
+pub(super) fn object_at(address: u64) -> Option<(Object, i64)> {
+    let number = address >> 32 & 0xff_ffff;
+    let object = match address >> 56 {
+        SLOT_KIND => Object::Slot(Slot(number as u32)),
+        MAP_KIND => Object::Map((number >> 16) as u32, (number & 0xffff) as usize),
+        _ => return None,
+    };
+    Some((object, (address & 0xffff_ffff) as i64))
+}
+
 fn range(start: i64, len: i64, size: usize) -> Result<std::ops::Range<usize>, Fault> {
     let end = start.checked_add(len).ok_or(Fault::OutOfBounds)?;
     if start < 0 || len < 0 || end > size as i64 { Err(Fault::OutOfBounds) } else { Ok(start as usize..end as usize) }
@@ -43,6 +68,12 @@ impl Machine<'_> {
         let (object, at) = self.ptr(ptr)?;
         let start = at.wrapping_add(i64::from(offset));
         self.try_read(object, start, len).map_err(|what| self.fault(what, object, start, len))
+    }
+
+    /// What a read helper finds at a number that is the address of a slot or a map's value: the bytes there are, at most `len`.
+    pub(super) fn peek_own(&self, address: u64, len: usize) -> Option<Vec<u8>> {
+        let (object, start) = object_at(address)?;
+        (0..=len as i64).rev().find_map(|len| self.try_read(object, start, len).ok())
     }
 
     pub(super) fn write(&mut self, ptr: Value, offset: i32, bytes: &[u8]) -> Result<(), InterpError> {

@@ -85,6 +85,7 @@ impl Scope<'_> {
             }
             "slot_addr" => Op::SlotAddr { slot: Slot(line.entity("ss")?), offset: line.offset()? },
             "ptr_add" => Op::PtrAdd { ptr: self.value_then_comma(line)?, offset: line.int()? },
+            "ptr_int" => Op::PtrInt { ptr: self.value(line)? },
             "ptr_index" => {
                 let (ptr, index) = (self.value_then_comma(line)?, self.value_then_comma(line)?);
                 line.keyword("max")?;

@@ -44,6 +44,11 @@ fn check_op(c: &mut Checker<'_>, at: At, op: &Op) {
             c.require(a != Ty::Ptr(Space::Record), at, || "a record's address cannot be chosen".into());
         }
         Op::PtrAdd { ptr, .. } => pointer(c, at, ptr),
+        Op::PtrInt { ptr } => {
+            pointer(c, at, ptr);
+            let lasting = matches!(c.func.value_type(ptr), Ty::Ptr(Space::Stack | Space::Map));
+            c.require(lasting, at, || "the address of something other than a slot or a map's value".into());
+        }
         Op::PtrIndex { ptr, index, .. } => {
             pointer(c, at, ptr);
             integer(c, at, index);
