@@ -3,9 +3,11 @@
 //! `weftrace-probes` answers from the running kernel. Every answer can be written down and replayed
 //! (`recorded::RecordedWorld`), so that a script is checked for another host and tests are deterministic.
 
+mod debug;
 mod user;
 
 use crate::hir::{EnumDef, StructDef, Ty};
+pub use debug::{ArgPlace, SourceLines, UserParam, UserProto};
 use serde::{Deserialize, Serialize};
 pub use user::{UsdtArg, UsdtPlace, UsdtProbe, UsdtSite, UserPlace, UserSymbol};
 
@@ -129,6 +131,25 @@ pub trait World {
     }
     /// Static markers whose file, namespace and name match: `binary` as in [`World::user_functions`].
     fn usdt_probes(&self, _binary: &str, _namespace: &str, _name: &str) -> Answer<Vec<UsdtProbe>> {
+        Answer::NotThere
+    }
+    /// The function whose code begins at an offset in a file, by the file's debug information (DWARF).
+    fn user_proto(&self, _path: &str, _file_offset: u64) -> Answer<UserProto> {
+        Answer::NotThere
+    }
+    /// Layout of a struct, union or class of a program, by debug information. Its name, as types in answers have it, ends in
+    /// `@` and the file's path.
+    fn user_struct(&self, _path: &str, _name: &str) -> Answer<StructDef> {
+        Answer::NotThere
+    }
+    fn user_enum(&self, _path: &str, _name: &str) -> Answer<EnumDef> {
+        Answer::NotThere
+    }
+    fn user_typedef(&self, _path: &str, _name: &str) -> Answer<Ty> {
+        Answer::NotThere
+    }
+    /// Code of `file:line[:column]` in a program. `column` 0: any.
+    fn user_lines(&self, _binary: &str, _file: &str, _line: u32, _column: u32) -> Answer<SourceLines> {
         Answer::NotThere
     }
     /// Layout of a kernel struct or union, members shallow (nested structs as [`Ty::Struct`] names).

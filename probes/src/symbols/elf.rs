@@ -327,10 +327,15 @@ pub fn table(path: &Path, root: &Path) -> Result<(Layout, Vec<TableRow>), ElfErr
     Ok((layout, out))
 }
 
-/// The separate debug file, where GDB's conventions have it: by build id, or by name beside the file, in `.debug` beside it, or
-/// under /usr/lib/debug.
+/// The separate debug file, where GDB's conventions have it.
 fn debug_file(path: &Path, root: &Path, layout: &Layout) -> Option<PathBuf> {
-    let store = root.join("usr/lib/debug");
+    debug_candidates(path, root, layout).into_iter().find(|c| c != path && c.is_file())
+}
+
+/// Where the separate debug file may be: by build id, or by name beside the file, in `.debug` beside it, or under
+/// /usr/lib/debug.
+pub(crate) fn debug_candidates(path: &Path, root: &Path, layout: &Layout) -> Vec<PathBuf> {
+    let store = if root.as_os_str().is_empty() { Path::new("/") } else { root }.join("usr/lib/debug");
     let mut candidates = Vec::new();
     if let Some((first, rest)) = layout.build_id.split_first() {
         let hex = rest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
@@ -343,7 +348,7 @@ fn debug_file(path: &Path, root: &Path, layout: &Layout) -> Option<PathBuf> {
         let within = dir.strip_prefix(root).unwrap_or(dir);
         candidates.push(store.join(within.strip_prefix("/").unwrap_or(within)).join(name));
     }
-    candidates.into_iter().find(|c| c != path && c.is_file())
+    candidates
 }
 
 #[cfg(test)]

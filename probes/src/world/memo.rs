@@ -32,4 +32,10 @@ impl<K: Eq + Hash + Clone, T: Clone> Memo<K, T> {
         self.0.borrow_mut().insert(key.clone(), answer.clone());
         answer
     }
+
+    /// Something found in what was answered before.
+    pub(super) fn find<R>(&self, look: impl Fn(&T) -> Option<R>) -> Option<R> {
+        let known = self.0.borrow();
+        known.values().find_map(|answer| if let Answer::Found(t) = answer { look(t) } else { None })
+    }
 }

@@ -3,6 +3,7 @@
 //! Nothing is read before it is asked for, and everything asked for is kept.
 
 mod answers;
+mod debug;
 mod memo;
 mod modules;
 mod packet;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
 use weftrace_lang::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UsdtProbe, UserPlace, UserSymbol, World,
+    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol, World,
 };
 
 /// The running kernel, this process's view of files, and the script library it is given.
@@ -49,6 +50,7 @@ pub struct HostWorld {
     typedefs: Memo<String, Ty>,
     addresses: Memo<String, u64>,
     features: Memo<Feature, ()>,
+    debug: debug::DebugFiles,
 }
 
 /// PATH where none is given.
@@ -68,6 +70,12 @@ impl HostWorld {
     /// The caller's PATH (this crate doesn't read the environment).
     pub fn with_search_path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.search);
+        self
+    }
+
+    /// Directories with separate debug information (`--debuginfo`), each also a list with colons between.
+    pub fn with_debuginfo(mut self, directories: &[String]) -> Self {
+        self.debug.directories = directories.to_vec();
         self
     }
 
@@ -100,6 +108,12 @@ impl HostWorld {
     /// Where programs and libraries are looked for.
     fn files(&self) -> Files<'_> {
         Files { pid: self.pid, search: &self.search }
+    }
+
+    /// The name under which a function was asked for, as the symbol table has it.
+    fn symbol_at(&self, path: &str, file_offset: u64) -> String {
+        let of = |s: &UserSymbol| s.path == path && s.file_offset == file_offset;
+        self.user.find(|symbols| symbols.iter().find(|s| of(s)).map(|s| s.name.clone())).unwrap_or_default()
     }
 
     fn find_function(&self, name: &str) -> Answer<Option<FnProto>> {
@@ -207,6 +221,37 @@ impl World for HostWorld {
     fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
         let key = (binary.to_owned(), namespace.to_owned(), name.to_owned());
         self.markers.get(&key, || self.files().markers(binary, namespace, name))
+    }
+
+    fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
+        let Ok(layout) = symbols::elf::layout(Path::new(path)) else { return Answer::NotThere };
+        let Some(address) = layout.to_address(file_offset) else { return Answer::NotThere };
+        let symbol = self.symbol_at(path, file_offset);
+        let info = match self.debug.info(path) {
+            Ok(Some(info)) => info,
+            Ok(None) => return Answer::NotThere,
+            Err(why) => return Answer::CouldNotTell(why),
+        };
+        match info.proto(address, &symbol) {
+            Ok(found) => found.map_or(Answer::NotThere, Answer::Found),
+            Err(e) => Answer::CouldNotTell(e.to_string()),
+        }
+    }
+
+    fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {
+        self.debug.ask(path, |info| info.struct_def(name))
+    }
+
+    fn user_enum(&self, path: &str, name: &str) -> Answer<EnumDef> {
+        self.debug.ask(path, |info| info.enum_named(name))
+    }
+
+    fn user_typedef(&self, path: &str, name: &str) -> Answer<Ty> {
+        self.debug.ask(path, |info| info.typedef(name))
+    }
+
+    fn user_lines(&self, binary: &str, file: &str, line: u32, column: u32) -> Answer<SourceLines> {
+        self.source_lines(binary, file, line, column)
     }
 
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {

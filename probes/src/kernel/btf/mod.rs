@@ -14,6 +14,7 @@ mod types;
 pub use c_text::Defined;
 pub use raw::{Btf, BtfError};
 pub use record::{Kind, Record};
+pub(crate) use types::storage;
 
 #[cfg(test)]
 mod tests;

@@ -233,7 +233,7 @@ fn int(r: &Record<'_>) -> Ty {
 
 /// Where a bit-field is read: (byte offset, bytes, first bit). The declared type's word if the field lies within one,
 /// else (packed structs) the smallest unaligned word that has it.
-fn storage(bit: u32, width: u32, declared: u32, size: u32) -> (u32, u32, u32) {
+pub(crate) fn storage(bit: u32, width: u32, declared: u32, size: u32) -> (u32, u32, u32) {
     let bytes = declared.next_power_of_two();
     let byte = bit / 8 / bytes * bytes;
     let first = bit - byte * 8;

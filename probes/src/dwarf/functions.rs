@@ -1,0 +1,96 @@
+//! Functions by their address: parameters with their types and places, results.
+
+use super::abi::{Arguments, Class};
+use super::units::{Node, Part, Value};
+use super::{DebugInfo, DwarfError};
+use gimli::constants as c;
+use std::rc::Rc;
+use weftrace_lang::hir::Ty;
+use weftrace_lang::world::{ArgPlace, UserParam, UserProto};
+
+impl DebugInfo {
+    /// The function whose code begins at an address. `symbol`: its name in the symbol table.
+    pub fn proto(&self, address: u64, symbol: &str) -> Result<Option<UserProto>, DwarfError> {
+        let Some(index) = self.units.at(address) else { return Ok(None) };
+        let Some(part) = self.units.full(index) else {
+            let missing = self.units.missing.borrow().clone().unwrap_or_default();
+            return Err(DwarfError::SplitMissing(missing));
+        };
+        *self.near.borrow_mut() = Some(part.clone());
+        let Some(node) = function_at(&part, address) else { return Ok(None) };
+        let name = self.name(&node).unwrap_or_else(|| symbol.to_owned());
+        let ret = self.type_of(&node);
+        let result = self.classify(ret.as_ref());
+        let mut arguments = Arguments::new(matches!(result, Class::Memory));
+        // The compiler left parameters out of copies with such names, and moved the others.
+        let changed = [".isra.", ".constprop.", ".part."].iter().find(|mark| symbol.contains(*mark));
+        let mut params = Vec::new();
+        for child in self.children(&node) {
+            if child.entry().is_none_or(|e| e.tag() != c::DW_TAG_formal_parameter) {
+                continue;
+            }
+            let ty = self.type_of(&child);
+            let place = match changed {
+                Some(mark) => ArgPlace::Nowhere(format!(
+                    "this is a copy of the function that the compiler specialised ({}): its parameters are not where they were",
+                    mark.trim_matches('.')
+                )),
+                None => arguments.next(self.classify(ty.as_ref()), self.size(ty.as_ref()).unwrap_or(8)),
+            };
+            let name = self.name(&child).unwrap_or_default();
+            params.push(UserParam { name, ty: self.ty(ty.as_ref()), c_type: self.c_text(ty.as_ref()), place });
+        }
+        let ret_in_register = matches!(result, Class::Integer(1)) && !matches!(self.ty(ret.as_ref()), Ty::Struct(_));
+        Ok(Some(UserProto { name, params, ret: self.ty(ret.as_ref()), ret_in_register }))
+    }
+}
+
+/// The function that begins at an address.
+fn function_at(part: &Rc<Part>, address: u64) -> Option<Node> {
+    let mut entries = part.unit.entries();
+    while let Ok(Some(entry)) = entries.next_dfs() {
+        if entry.tag() != c::DW_TAG_subprogram {
+            continue;
+        }
+        let low = match entry.attr_value(c::DW_AT_low_pc) {
+            Some(value) => part.dwarf.attr_address(&part.unit, value).ok().flatten(),
+            // Hot and cold parts: the entry is in the first.
+            None if entry.attr(c::DW_AT_ranges).is_some() => {
+                let entry_pc = entry.attr_value(c::DW_AT_entry_pc);
+                let given = entry_pc.and_then(|v| part.dwarf.attr_address(&part.unit, v).ok().flatten());
+                given.or_else(|| Some(part.dwarf.die_ranges(&part.unit, entry).ok()?.next().ok()??.begin))
+            }
+            None => None,
+        };
+        if low == Some(address) {
+            return Some(Node { part: part.clone(), offset: entry.offset() });
+        }
+    }
+    None
+}
+
+/// The innermost function or inlined call around an address: what makes two places of one source line different.
+pub(super) fn scope_at(part: &Rc<Part>, address: u64) -> Option<usize> {
+    let mut best = None;
+    let mut entries = part.unit.entries();
+    while let Ok(Some(entry)) = entries.next_dfs() {
+        let inlined = entry.tag() == c::DW_TAG_inlined_subroutine;
+        if !inlined && entry.tag() != c::DW_TAG_subprogram {
+            continue;
+        }
+        let Ok(mut ranges) = part.dwarf.die_ranges(&part.unit, entry) else { continue };
+        while let Ok(Some(range)) = ranges.next() {
+            // What is inside comes after what is around.
+            if (range.begin..range.end).contains(&address) {
+                best = Some(entry.offset().0);
+            }
+        }
+    }
+    best
+}
+
+/// Whether a class is passed by reference whatever its size.
+pub(super) fn by_reference(node: &Node) -> bool {
+    let value = node.entry().and_then(|e| e.attr_value(c::DW_AT_calling_convention));
+    matches!(value, Some(Value::CallingConvention(c::DW_CC_pass_by_reference)))
+}

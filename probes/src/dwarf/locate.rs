@@ -1,0 +1,91 @@
+//! Where a program's debug information is: in itself, or in a file of its own.
+
+use super::DwarfError;
+use super::sections::{Sections, is_debug};
+use crate::symbols::elf::{self, Layout};
+use std::path::{Path, PathBuf};
+
+/// The sections with debug information of a binary, and the file they are in. `root` is prefixed to absolute paths; `extra` are
+/// the directories of `--debuginfo`. None: there is none.
+pub(super) fn locate(path: &Path, root: &Path, extra: &[String]) -> Result<Option<(PathBuf, Sections)>, DwarfError> {
+    let own = Sections::read(path, is_debug)?;
+    if own.has(".debug_info") {
+        return Ok(Some((path.to_owned(), own)));
+    }
+    let layout = elf::layout(path).map_err(|e| DwarfError::Malformed(path.display().to_string(), e.to_string()))?;
+    for candidate in candidates(path, root, &layout, extra) {
+        // A broken or foreign file is passed over, as debuggers do.
+        let Ok(found) = Sections::read(&candidate.path, is_debug) else { continue };
+        if found.has(".debug_info") && belongs(&own, &found, &candidate) {
+            return Ok(Some((candidate.path, found)));
+        }
+    }
+    Ok(None)
+}
+
+struct Candidate {
+    path: PathBuf,
+    /// Its contents are compared with the checksum of `.gnu_debuglink`.
+    checksum: bool,
+}
+
+/// The same build: by build id where both have one, else by checksum.
+fn belongs(own: &Sections, found: &Sections, candidate: &Candidate) -> bool {
+    let by_id = !own.build_id.is_empty() && !found.build_id.is_empty();
+    if by_id && own.build_id != found.build_id {
+        return false;
+    }
+    match &own.debug_link {
+        Some((_, crc)) if candidate.checksum || !by_id => {
+            std::fs::read(&candidate.path).is_ok_and(|bytes| crc32(&bytes) == *crc)
+        }
+        _ => by_id,
+    }
+}
+
+/// In the order in which they are looked at.
+fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Vec<Candidate> {
+    let mut out = Vec::new();
+    let beside = path.parent().unwrap_or(Path::new(""));
+    let below = beside.strip_prefix(root).unwrap_or(beside);
+    let below = below.strip_prefix("/").unwrap_or(below);
+    let id = layout.build_id.split_first().map(|(first, rest)| {
+        let hex = rest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        format!(".build-id/{first:02x}/{hex}.debug")
+    });
+    // Names that the separate file may have; a path would leave the directories.
+    let mut names: Vec<String> = layout.debug_link.iter().filter(|n| !n.is_empty() && !n.contains('/')).cloned().collect();
+    if let Some(name) = path.file_name().map(|n| n.to_string_lossy()) {
+        names.extend([format!("{name}.debug"), name.into_owned()]);
+    }
+    for dir in extra.iter().flat_map(|list| list.split(':')).filter(|d| !d.is_empty()) {
+        let (checksum, dir) = dir.strip_prefix('+').map_or((false, dir), |d| (true, d));
+        let dir = dir.strip_prefix('-').unwrap_or(dir);
+        let dir = beside.join(dir);
+        out.extend(id.iter().map(|id| Candidate { path: dir.join(id), checksum }));
+        for name in &names {
+            out.push(Candidate { path: dir.join(name), checksum });
+            out.push(Candidate { path: dir.join(below).join(name), checksum });
+        }
+    }
+    out.extend(elf::debug_candidates(path, root, layout).into_iter().map(|path| Candidate { path, checksum: false }));
+    out.retain(|c| c.path != path && c.path.is_file());
+    out
+}
+
+/// The checksum of `.gnu_debuglink`: CRC-32 as in zlib.
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut table = [0u32; 256];
+    for (i, row) in table.iter_mut().enumerate() {
+        *row = (0..8).fold(i as u32, |c, _| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 });
+    }
+    !bytes.iter().fold(!0u32, |c, b| table[usize::from(c as u8 ^ b)] ^ (c >> 8))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_checksum_is_that_of_zlib() {
+        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
+    }
+}
