@@ -36,6 +36,9 @@ pub struct Source {
     /// Program text instead of a file
     #[arg(short = 'e', value_name = "PROGRAM")]
     pub program: Option<String>,
+    /// Look for programs' separate debug information in these directories too
+    #[arg(long, value_name = "DIR[:DIR]")]
+    pub debuginfo: Vec<String>,
     /// Script file or bundled name (`weftrace list scripts`), then the script's own arguments: `--threshold 5`, `10`
     #[arg(value_name = "SCRIPT [ARGS]", trailing_var_arg = true, allow_hyphen_values = true)]
     pub script: Vec<OsString>,

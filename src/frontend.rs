@@ -25,6 +25,8 @@ pub struct Setting {
     pub reading_file: bool,
     pub unsafe_ok: bool,
     pub pid: Option<u32>,
+    /// `--debuginfo`: directories with separate debug information
+    pub debuginfo: Vec<String>,
     /// Of `-c`
     pub child_pid: Option<u32>,
     /// The user's list of functions that may be probed.
@@ -62,7 +64,8 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
             return Err(ExitStatus::Usage);
         }
     };
-    let mut loaded = Loaded::parse(name, text, directory, setting);
+    let setting = Setting { debuginfo: source.debuginfo.clone(), ..setting.clone() };
+    let mut loaded = Loaded::parse(name, text, directory, &setting);
     let Loaded { name, script, .. } = &loaded;
     let text = &loaded.sources.file(loaded.file).text;
     if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), script)) {
@@ -217,7 +220,9 @@ impl Loaded {
         let (script, diagnostics) = syntax::parse(&text, FileId(0));
         let file = sources.add(name.clone(), text);
         let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
-        let world = world(setting.pid, setting.traceable_functions.as_deref()).with_modules(modules);
+        let world = world(setting.pid, setting.traceable_functions.as_deref())
+            .with_debuginfo(&setting.debuginfo)
+            .with_modules(modules);
         let options = check::Options {
             unsafe_ok: setting.unsafe_ok,
             reading_file: setting.reading_file,

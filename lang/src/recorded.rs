@@ -4,7 +4,10 @@
 //! can be checked for another host, and tests need none.
 
 use crate::hir::{EnumDef, StructDef, Ty};
-use crate::world::{Answer, Feature, FnProto, PacketFieldInfo, TraceEvent, UsdtProbe, UserPlace, UserSymbol, World};
+use crate::world::{
+    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol,
+    World,
+};
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -28,6 +31,11 @@ pub struct WorldLog {
     pub user_place: BTreeMap<String, Answer<UserPlace>>,
     pub user_symbol: BTreeMap<String, Answer<UserSymbol>>,
     pub usdt_probes: BTreeMap<String, Answer<Vec<UsdtProbe>>>,
+    pub user_proto: BTreeMap<String, Answer<UserProto>>,
+    pub user_struct: BTreeMap<String, Answer<StructDef>>,
+    pub user_enum: BTreeMap<String, Answer<EnumDef>>,
+    pub user_typedef: BTreeMap<String, Answer<Ty>>,
+    pub user_lines: BTreeMap<String, Answer<SourceLines>>,
     pub kernel_struct: BTreeMap<String, Answer<StructDef>>,
     pub kernel_enum: BTreeMap<String, Answer<EnumDef>>,
     pub kernel_enumerator: BTreeMap<String, Answer<(EnumDef, i64)>>,
@@ -105,6 +113,22 @@ impl World for Recorder<'_> {
     fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
         let key = pair(binary, &pair(namespace, name));
         noted!(self, usdt_probes, key, self.world.usdt_probes(binary, namespace, name))
+    }
+    fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
+        noted!(self, user_proto, format!("{path}:{file_offset}"), self.world.user_proto(path, file_offset))
+    }
+    fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {
+        noted!(self, user_struct, pair(path, name), self.world.user_struct(path, name))
+    }
+    fn user_enum(&self, path: &str, name: &str) -> Answer<EnumDef> {
+        noted!(self, user_enum, pair(path, name), self.world.user_enum(path, name))
+    }
+    fn user_typedef(&self, path: &str, name: &str) -> Answer<Ty> {
+        noted!(self, user_typedef, pair(path, name), self.world.user_typedef(path, name))
+    }
+    fn user_lines(&self, binary: &str, file: &str, line: u32, column: u32) -> Answer<SourceLines> {
+        let key = format!("{binary}:{file}:{line}:{column}");
+        noted!(self, user_lines, key, self.world.user_lines(binary, file, line, column))
     }
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
         noted!(self, kernel_struct, name.to_owned(), self.world.kernel_struct(name))
@@ -248,6 +272,28 @@ impl World for RecordedWorld {
     }
     fn usdt_probes(&self, binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>> {
         self.one(&self.log.usdt_probes, &pair(binary, &pair(namespace, name)))
+    }
+    // Programs without debug information are the rule: what was not asked has none.
+    fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
+        self.log.user_proto.get(&format!("{path}:{file_offset}")).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {
+        let key = pair(path, name.split_once('@').map_or(name, |(bare, _)| bare));
+        self.log
+            .user_struct
+            .get(&key)
+            .or_else(|| self.log.user_struct.get(&pair(path, name)))
+            .cloned()
+            .unwrap_or(Answer::NotThere)
+    }
+    fn user_enum(&self, path: &str, name: &str) -> Answer<EnumDef> {
+        self.log.user_enum.get(&pair(path, name)).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn user_typedef(&self, path: &str, name: &str) -> Answer<Ty> {
+        self.log.user_typedef.get(&pair(path, name)).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn user_lines(&self, binary: &str, file: &str, line: u32, column: u32) -> Answer<SourceLines> {
+        self.one(&self.log.user_lines, &format!("{binary}:{file}:{line}:{column}"))
     }
     fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
         self.one(&self.log.kernel_struct, name)

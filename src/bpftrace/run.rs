@@ -47,6 +47,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         reading_file: false,
         unsafe_ok: args.r#unsafe,
         pid,
+        debuginfo: args.debuginfo.clone(),
         child_pid: child.as_ref().map(Child::pid),
         traceable_functions: args.traceable_functions.clone(),
     };

@@ -38,6 +38,17 @@ impl Cx<'_, '_> {
             E::MapGet { map, key } if e.ty == *ty => self.map_get_into(*map, key.as_deref(), e.span, dst, ty, zeroed),
             E::MapGet { .. } => self.copy_converted(e, dst, ty, zeroed),
             E::Bytes(bytes) => self.bytes_into(bytes, dst, ty, zeroed, e.span),
+            // A struct that came in registers: their bytes, as many as it has.
+            E::Cast(inner) if matches!((&inner.kind, ty), (E::Tuple(_), Ty::Struct(_) | Ty::Array { .. })) => {
+                let (have, want) = (self.size_of(&inner.ty, inner.span)?, self.size_of(ty, e.span)?);
+                let registers = self.temp(have);
+                self.into(inner, registers, &inner.ty, false)?;
+                self.copy(dst, registers, want.min(have));
+                if want > have && !zeroed {
+                    self.fill(dst.at(have), want - have);
+                }
+                Ok(())
+            }
             E::Cast(inner) if in_register(&inner.ty) => self.number_into(inner, dst, ty, zeroed),
             // A string's bytes as an array.
             E::Cast(inner) if matches!((ty, &inner.ty), (Ty::Array { .. }, Ty::Str { .. })) => {

@@ -39,8 +39,17 @@ impl<'a> Checker<'a> {
                     Val::error(span)
                 }
             }
+            ArgsCx::User(proto) => {
+                if let Some(param) = proto.params.iter().find(|p| p.name == name.text) {
+                    self.user_arg(param, span)
+                } else {
+                    let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
+                    self.unknown_name(&super::user::signature(&proto, self.probe.row.name), name, &names);
+                    Val::error(span)
+                }
+            }
             ArgsCx::Join(join, event) => self.join_args_field(join, event, name, span),
-            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost => {
+            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost | ArgsCx::Withheld(_) => {
                 self.no_args(span);
                 Val::error(span)
             }
@@ -79,10 +88,11 @@ impl<'a> Checker<'a> {
             ArgsCx::Fn(proto) => {
                 (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), self.fn_arg(&proto, i, span))).collect()
             }
+            ArgsCx::User(proto) => self.all_user_args(&proto, span),
             ArgsCx::Join(..) => {
                 return Val::new(ExprKind::JoinPart(JoinPart::Text), Ty::Str { cap: super::JOIN_TEXT_CAP }, span);
             }
-            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost => {
+            ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost | ArgsCx::Withheld(_) => {
                 self.no_args(span);
                 return Val::error(span);
             }
@@ -113,7 +123,12 @@ impl<'a> Checker<'a> {
                 d.note("at the return only `retval` is there; keep what you need at the entry: kprobe … { @x[tid] = args.NAME; }")
             }
             ProviderKind::Uretprobe => d.note("at the return only `retval` is there; keep what you need at the entry: @x[tid] = arg0"),
-            ProviderKind::Uprobe => d.note("names of user-space parameters are not supported yet").write("arg0, arg1, …"),
+            ProviderKind::Uprobe => match &self.probe.args {
+                ArgsCx::Withheld(why) => d.note(why.clone()).write("arg0, arg1, … with casts"),
+                _ => d
+                    .note("names of parameters are known at a function's first instruction, if its program has debug information (-g, a -dbg package, --debuginfo DIR)")
+                    .write("arg0, arg1, … with casts"),
+            },
             ProviderKind::Usdt => d.note("a marker's arguments have no names").write("arg0, arg1, …"),
             ProviderKind::Kprobe | ProviderKind::RawTracepoint => {
                 d.note("its parameters are not known by name here (no BTF for it)").write("arg0, arg1, … with casts")
@@ -202,6 +217,7 @@ impl<'a> Checker<'a> {
         let space = self.probe.space;
         let ty = match (self.probe.kind(), &self.probe.args) {
             (ProviderKind::Fexit, ArgsCx::Fn(proto)) => in_space(proto.ret.clone(), Space::Kernel),
+            (ProviderKind::Uretprobe, _) => self.user_retval().filter(Ty::is_int).unwrap_or(Ty::I64),
             _ => Ty::I64,
         };
         if ty == Ty::Void {
@@ -210,6 +226,16 @@ impl<'a> Checker<'a> {
             return Val::error(span);
         }
         Val::new(ExprKind::Retval, ty, span).with_space(space)
+    }
+
+    /// `retval` where it is followed: a pointer, if the function's debug information says so. Alone it is a number.
+    pub(crate) fn followed_retval(&mut self, e: &ast::Expr) -> Option<Val> {
+        let is_retval = matches!(&e.kind, ast::ExprKind::Ident(name) if name == "retval");
+        if !is_retval || self.probe.kind() != ProviderKind::Uretprobe || self.bound_expr("retval").is_some() {
+            return None;
+        }
+        let ty = self.user_retval().filter(|ty| matches!(ty, Ty::Ptr { .. }))?;
+        Some(Val::new(ExprKind::Retval, ty, e.span).with_space(Space::User))
     }
 }
 

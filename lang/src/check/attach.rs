@@ -317,8 +317,12 @@ fn signature(f: &Found, uses: &ArgsUse) -> String {
     match &f.args {
         ArgsCx::Join(join, event) => format!("{join:?} {event:?}"),
         _ if !uses.any() => String::new(),
+        ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost | ArgsCx::Withheld(_) => "unknown".into(),
+        ArgsCx::User(proto) => {
+            let used = proto.params.iter().filter(|p| uses.whole || uses.names.contains(&p.name));
+            used.map(|p| format!("{} {:?} {:?}", p.name, p.ty, p.place)).collect::<Vec<_>>().join(";")
+        }
         ArgsCx::Ctx(ty) => format!("{ty:?}"),
-        ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost => "unknown".into(),
         ArgsCx::Trace(event) => {
             let used = event.fields.iter().filter(|x| uses.whole || uses.names.contains(&x.name));
             used.map(|x| format!("{} {:?} {} {}", x.name, x.ty, x.offset, x.data_loc)).collect::<Vec<_>>().join(";")

@@ -33,11 +33,14 @@ impl Function {
 
 impl Checker<'_> {
     /// The process that probes are limited to.
-    fn traced_pid(&self) -> Option<u32> {
+    pub(super) fn traced_pid(&self) -> Option<u32> {
         self.opts.pid.or(self.opts.child_pid)
     }
 
     pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
+        if super::user::is_source_line(p.text(0)) {
+            return self.source_line(p);
+        }
         let cpp = p.segments.len() > 1 && p.text(p.segments.len() - 2) == "cpp";
         let parts = p.segments.len() - usize::from(cpp);
         // With -p the program is the process's own, if none is named.
@@ -50,10 +53,6 @@ impl Checker<'_> {
                 return Err(bad(d.write(p.row.shape)));
             }
         };
-        if binary.contains('@') {
-            let d = Diagnostic::error("not-supported-yet", p.span, "probes at source lines are not supported yet");
-            return Err(bad(d));
-        }
         let function = self.user_function_of(p, cpp)?;
         if !function.quoted
             && let Some(address) = super::params::parse_number(&function.name).and_then(|n| u64::try_from(n).ok())
@@ -131,7 +130,9 @@ impl Checker<'_> {
             ret: p.row.kind == ProviderKind::Uretprobe,
             pid: self.traced_pid(),
         };
-        p.found(name, provider, wildcard)
+        let mut found = p.found(name, provider, wildcard);
+        found.args = self.user_args(p, &s.path, s.file_offset.saturating_add(offset));
+        found
     }
 
     /// A probe beyond a function's end is in another one, or in the middle of an instruction.
@@ -182,9 +183,12 @@ impl Checker<'_> {
         let symbol = place.function.map_or_else(|| format!("{address:#x}"), |f| f.name);
         let shown = if place.shown.is_empty() { &place.path } else { &place.shown };
         let name = p.named(&[shown, p.text(p.segments.len() - 1)]);
+        let args = self.user_args(p, &place.path, place.file_offset);
         let provider =
             Provider::Uprobe { path: place.path, symbol, offset: place.file_offset, ret, pid: self.traced_pid() };
-        Ok(vec![p.found(name, provider, false)])
+        let mut found = p.found(name, provider, false);
+        found.args = args;
+        Ok(vec![found])
     }
 
     /// Whether a probe at an address is safe as far as the file says.

@@ -62,11 +62,15 @@ static REGISTERS: &[(&str, u32)] = &[
     ("di", 112),
     ("orig_ax", 120),
     ("ip", 128),
+    ("pc", 128),
     ("cs", 136),
     ("flags", 144),
     ("sp", 152),
     ("ss", 160),
 ];
+
+/// Where the stack pointer is in the registers that uprobes get.
+pub(crate) const STACK_POINTER: u32 = if cfg!(target_arch = "aarch64") { 31 * 8 } else { 152 };
 
 pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     use super::providers::ProviderKind as P;

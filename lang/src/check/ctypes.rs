@@ -30,6 +30,11 @@ impl<'a> Checker<'a> {
         if let Some(known) = self.types.structs.get(name) {
             return known.clone();
         }
+        if name.contains('@') {
+            let found = self.user_struct(name).map(Rc::new);
+            self.types.structs.insert(name.to_owned(), found.clone());
+            return found;
+        }
         let found = match self.world.kernel_struct(name) {
             Answer::Found(def) => Some(Rc::new(def)),
             Answer::NotThere => None,
@@ -81,15 +86,15 @@ impl<'a> Checker<'a> {
     pub(crate) fn resolve_type(&mut self, t: &'a TypeExpr) -> Ty {
         match &t.kind {
             TypeKind::Name(name) => self.named_type(name, t.span),
-            TypeKind::Struct(name) | TypeKind::Union(name) if self.known_struct(name, t.span) => {
-                Ty::Struct(name.clone())
+            TypeKind::Struct(name) | TypeKind::Union(name) => {
+                let name = self.struct_here(name);
+                if self.known_struct(&name, t.span) { Ty::Struct(name) } else { Ty::Error }
             }
-            TypeKind::Struct(_) | TypeKind::Union(_) => Ty::Error,
             TypeKind::Enum(name) => self.enum_type(name, t.span),
             TypeKind::Ptr(to) => {
                 // A pointer to a struct that nobody knows is still a pointer.
                 let to = match &to.kind {
-                    TypeKind::Struct(name) | TypeKind::Union(name) => Ty::Struct(name.clone()),
+                    TypeKind::Struct(name) | TypeKind::Union(name) => Ty::Struct(self.struct_here(name)),
                     _ => self.resolve_type(to),
                 };
                 if to == Ty::Error { Ty::Error } else { Ty::Ptr { to: Box::new(to), space: Space::Unknown } }
@@ -149,6 +154,16 @@ impl<'a> Checker<'a> {
         if self.types.structs.get(name).is_some_and(Option::is_some) {
             return Ty::Struct(name.to_owned());
         }
+        if let Some(ty) = self.typedef_here(name) {
+            return ty;
+        }
+        let here = self.struct_here(name);
+        if here != name {
+            return Ty::Struct(here);
+        }
+        if let Some(def) = self.enum_here(name) {
+            return self.enum_of(def);
+        }
         if let Some(ty) = self.typedef(name) {
             return ty;
         }
@@ -192,6 +207,9 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn enum_type(&mut self, name: &str, span: Span) -> Ty {
+        if let Some(def) = self.enum_here(name) {
+            return self.enum_of(def);
+        }
         if !self.types.enums.contains_key(name) {
             if let Some(def) = self.world.kernel_enum(name).found() {
                 self.types.enums.insert(name.to_owned(), def);
@@ -202,6 +220,12 @@ impl<'a> Checker<'a> {
         }
         let def = &self.types.enums[name];
         Ty::Enum { name: name.to_owned(), bits: def.bits, signed: def.signed }
+    }
+
+    fn enum_of(&mut self, def: EnumDef) -> Ty {
+        let ty = Ty::Enum { name: def.name.clone(), bits: def.bits, signed: def.signed };
+        self.types.enums.entry(def.name.clone()).or_insert(def);
+        ty
     }
 
     /// `typeof(e)`, and what `sizeof` is about: nothing of it runs.
@@ -286,6 +310,7 @@ impl<'a> Checker<'a> {
                     self.need_layout(&f.ty);
                 }
             }
+            Ty::Enum { name, .. } => self.need_enum(name),
             Ty::Array { elem, .. } => self.need_layout(elem),
             Ty::Tuple(items) => items.iter().for_each(|t| self.need_layout(t)),
             Ty::Record(items) => items.iter().for_each(|(_, t)| self.need_layout(t)),

@@ -11,7 +11,7 @@ use super::stream::StreamTable;
 use crate::diag::{Diagnostic, Severity};
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::{SourceMap, Span};
-use crate::world::{FnProto, TraceEvent, World};
+use crate::world::{FnProto, TraceEvent, UserProto, World};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -25,6 +25,10 @@ pub(crate) enum ArgsCx {
     Fn(FnProto),
     /// Only `ctx`, of this type.
     Ctx(Ty),
+    /// Parameters of a program's function, by its debug information.
+    User(Rc<UserProto>),
+    /// A program's function whose debug information could not be read, and why.
+    Withheld(String),
     /// A kernel function whose prototype is not known.
     Unknown,
     /// Of a probe that is not attached: nothing is known, and nothing is said about it.

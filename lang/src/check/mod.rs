@@ -50,6 +50,7 @@ mod stream;
 mod tuple;
 mod typeop;
 mod types;
+mod user;
 pub(crate) mod value;
 mod walk;
 

@@ -16,7 +16,10 @@ impl<'a> Checker<'a> {
         if let Some(v) = self.path_expr(e) {
             return v;
         }
-        let base = self.place(base);
+        let base = match self.followed_retval(base) {
+            Some(v) => v,
+            None => self.place(base),
+        };
         self.field_of(base, name, e.span)
     }
 
@@ -84,7 +87,7 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn unknown_member(&mut self, owner: &str, name: &Ident) {
         let names = self.member_names(owner);
-        self.unknown_name(&format!("struct {owner}"), name, &names);
+        self.unknown_name(&show(&Ty::Struct(owner.to_owned())), name, &names);
     }
 
     /// A name that is none of these; shows the nearest, or all if they are few.
@@ -100,7 +103,10 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn deref(&mut self, inner: &'a ast::Expr, span: Span) -> Val {
-        let v = self.expr(inner);
+        let v = match self.followed_retval(inner) {
+            Some(v) => v,
+            None => self.expr(inner),
+        };
         match &v.e.ty {
             Ty::Error => v,
             Ty::Ptr { to, .. } if **to == Ty::Void => {
@@ -158,7 +164,10 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn index(&mut self, base: &'a ast::Expr, index: &'a ast::Expr, span: Span) -> Val {
-        let base = self.place(base);
+        let base = match self.followed_retval(base) {
+            Some(v) => v,
+            None => self.place(base),
+        };
         let i = self.expr(index);
         let i = self.agg_as_number(i);
         if base.is_error() || i.is_error() {

@@ -97,6 +97,12 @@ pub(crate) fn join(a: &Open, b: &Open) -> Option<Open> {
         // A literal 0 is the null pointer.
         (Ty::Ptr { .. }, Ty::Int { .. }) if a.flex == Flex::No && b.flex == Flex::Yes => Some(a.clone()),
         (Ty::Int { .. }, Ty::Ptr { .. }) if a.flex == Flex::Yes => Some(b.clone()),
+        (Ty::Array { elem: x, len: n }, Ty::Array { elem: y, len: m }) if n == m => {
+            let elem = join(&Open::firm((**x).clone()), &Open::firm((**y).clone()))?;
+            // Elements of two widths are not one array.
+            let same = plain_size(x) == plain_size(y);
+            same.then(|| Open::firm(Ty::Array { elem: Box::new(elem.ty), len: *n }))
+        }
         (Ty::Tuple(x), Ty::Tuple(y)) => {
             join_members(x, &a.flex, y, &b.flex).map(|(m, f)| Open { ty: Ty::Tuple(m), flex: f })
         }
@@ -193,12 +199,12 @@ fn named(ty: &Ty, full: bool) -> String {
     match ty {
         Ty::Int { bits, signed } => format!("{}int{bits}", if *signed { "" } else { "u" }),
         Ty::Enum { name, .. } if name.is_empty() || name.starts_with("anon") => "enum".into(),
-        Ty::Enum { name, .. } => format!("enum {name}"),
+        Ty::Enum { name, .. } => format!("enum {}", bare(name)),
         Ty::Str { cap } if full => format!("string[{cap}]"),
         Ty::Buf { cap } if full => format!("buffer[{cap}]"),
         Ty::Ptr { to, .. } => format!("{} *", named(to, full)),
         Ty::Struct(name) if !full && (name.starts_with("anon") || name.is_empty()) => "an unnamed struct".into(),
-        Ty::Struct(name) => format!("struct {name}"),
+        Ty::Struct(name) => format!("struct {}", bare(name)),
         Ty::Array { elem, len } => format!("{}[{len}]", named(elem, full)),
         Ty::Tuple(m) => format!("({})", list(m)),
         Ty::Record(m) => {
@@ -208,6 +214,11 @@ fn named(ty: &Ty, full: bool) -> String {
         Ty::Agg(a) => format!("{}()", agg_name(a)),
         other => word(other).into(),
     }
+}
+
+/// A type's name without the program that it is from.
+fn bare(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(bare, _)| bare)
 }
 
 /// Types that have one word.

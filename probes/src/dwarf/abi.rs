@@ -104,7 +104,11 @@ impl DebugInfo {
         match entry.tag() {
             c::DW_TAG_base_type => match self.base(&node) {
                 Some(base) if base.encoding == c::DW_ATE_float && size > 8 => {
-                    if cfg!(target_arch = "aarch64") { Class::Float(1) } else { Class::Memory }
+                    if cfg!(target_arch = "aarch64") {
+                        Class::Float(1)
+                    } else {
+                        Class::Memory
+                    }
                 }
                 Some(base) if base.encoding == c::DW_ATE_float => Class::Float(1),
                 Some(base) if base.encoding == c::DW_ATE_complex_float => match size {

@@ -71,9 +71,13 @@ fn matching_rows(part: &Rc<Part>, file: &str, files: &mut BTreeSet<PathBuf>) -> 
     let mut out = Vec::new();
     let mut rows = program.rows();
     while let Ok(Some((_, row))) = rows.next_row() {
-        let Some(path) = numbers.get(&row.file_index()).filter(|_| row.is_stmt() && !row.end_sequence()) else { continue };
+        let Some(path) = numbers.get(&row.file_index()).filter(|_| row.is_stmt() && !row.end_sequence()) else {
+            continue;
+        };
         // Addresses near 0 are of code that the linker left out.
-        let Some(line) = row.line().and_then(|n| u32::try_from(n.get()).ok()).filter(|_| row.address() != 0) else { continue };
+        let Some(line) = row.line().and_then(|n| u32::try_from(n.get()).ok()).filter(|_| row.address() != 0) else {
+            continue;
+        };
         files.insert(path.clone());
         let column = match row.column() {
             gimli::ColumnType::LeftEdge => 0,

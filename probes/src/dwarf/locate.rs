@@ -54,7 +54,8 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
         format!(".build-id/{first:02x}/{hex}.debug")
     });
     // Names that the separate file may have; a path would leave the directories.
-    let mut names: Vec<String> = layout.debug_link.iter().filter(|n| !n.is_empty() && !n.contains('/')).cloned().collect();
+    let mut names: Vec<String> =
+        layout.debug_link.iter().filter(|n| !n.is_empty() && !n.contains('/')).cloned().collect();
     if let Some(name) = path.file_name().map(|n| n.to_string_lossy()) {
         names.extend([format!("{name}.debug"), name.into_owned()]);
     }

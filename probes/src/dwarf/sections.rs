@@ -19,7 +19,6 @@ const MAX_BYTES: u64 = 2 << 30;
 #[derive(Clone, Debug)]
 pub(crate) struct Sections {
     pub(crate) endian: RunTimeEndian,
-    pub(crate) address_size: u8,
     by_name: BTreeMap<String, (u64, Rc<[u8]>)>,
     pub(crate) build_id: Vec<u8>,
     /// `.gnu_debuglink`: name, CRC-32 of the file
@@ -56,8 +55,10 @@ impl Sections {
             let bytes: Rc<[u8]> = match data.format {
                 CompressionFormat::None => data.data.into(),
                 CompressionFormat::Zlib => {
-                    let all =
-                        miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(data.data, data.uncompressed_size as usize);
+                    let all = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(
+                        data.data,
+                        data.uncompressed_size as usize,
+                    );
                     all.map_err(|e| DwarfError::Malformed(shown(), format!("section {name}: {e}")))?.into()
                 }
                 other => {
@@ -70,7 +71,6 @@ impl Sections {
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         Ok(Self {
             endian,
-            address_size: if file.is_64() { 8 } else { 4 },
             by_name,
             build_id: file.build_id().ok().flatten().unwrap_or_default().to_vec(),
             debug_link: file.gnu_debuglink().ok().flatten().map(|(name, crc)| (text(name), crc)),

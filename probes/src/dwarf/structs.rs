@@ -45,14 +45,17 @@ impl DebugInfo {
             return known.clone();
         }
         let near = self.near.borrow().clone();
-        let found = near
-            .and_then(|part| self.find_in(&part, name, wanted))
-            .or_else(|| self.units.all().find_map(|part| self.find_in(&part, name, wanted)));
+        let look = |scoped: bool| {
+            let near = near.as_ref().and_then(|part| self.find_in(part, name, wanted, scoped));
+            near.or_else(|| self.units.all().find_map(|part| self.find_in(&part, name, wanted, scoped)))
+        };
+        // Scripts have no way to write `a::b`: the last part alone means the first type that has it.
+        let found = look(true).or_else(|| if name.contains("::") { None } else { look(false) });
         self.found.borrow_mut().insert(key, found.clone());
         found
     }
 
-    fn find_in(&self, part: &Rc<Part>, name: &str, wanted: Wanted) -> Option<Node> {
+    fn find_in(&self, part: &Rc<Part>, name: &str, wanted: Wanted, scoped: bool) -> Option<Node> {
         // The last part of a C++ name decides quickly about most entries.
         let last = last_part(name);
         let mut entries = part.unit.entries();
@@ -77,7 +80,7 @@ impl DebugInfo {
                 continue;
             }
             let node = Node { part: part.clone(), offset: entry.offset() };
-            if self.scoped_name(&node).as_deref() != Some(name) {
+            if scoped && self.scoped_name(&node).as_deref() != Some(name) {
                 continue;
             }
             if !named {

@@ -352,7 +352,9 @@ fn is_signed(encoding: gimli::DwAte) -> bool {
 fn number_type(base: &Base) -> Ty {
     match (base.encoding, base.bytes) {
         (c::DW_ATE_boolean, 1) => Ty::Bool,
-        (c::DW_ATE_float | c::DW_ATE_complex_float | c::DW_ATE_imaginary_float | c::DW_ATE_decimal_float, n) => opaque(n),
+        (c::DW_ATE_float | c::DW_ATE_complex_float | c::DW_ATE_imaginary_float | c::DW_ATE_decimal_float, n) => {
+            opaque(n)
+        }
         (encoding, n @ (1 | 2 | 4 | 8)) => Ty::Int { bits: (n * 8) as u8, signed: is_signed(encoding) },
         // __int128
         (_, n) if n > 0 && n.is_multiple_of(8) => Ty::Array { elem: Box::new(Ty::U64), len: n / 8 },
@@ -388,9 +390,7 @@ fn scopes(node: &Node) -> std::collections::BTreeMap<usize, String> {
             text(&dwarf.attr_string(unit, value).ok()?)
         };
         let inner = match entry.tag() {
-            c::DW_TAG_namespace => {
-                Some(own().map_or_else(|| prefix.to_owned(), |name| format!("{prefix}{name}::")))
-            }
+            c::DW_TAG_namespace => Some(own().map_or_else(|| prefix.to_owned(), |name| format!("{prefix}{name}::"))),
             c::DW_TAG_structure_type
             | c::DW_TAG_class_type
             | c::DW_TAG_union_type

@@ -84,7 +84,9 @@ fn store_of(dwarf: &Arc<Dwarf<Reader>>, index: usize) -> Store {
         let kind = header.type_();
         // A unit that can't be read leaves the others.
         let Ok(unit) = dwarf.unit(header) else { return };
-        if let UnitType::Type { type_signature, type_offset } | UnitType::SplitType { type_signature, type_offset } = kind {
+        if let UnitType::Type { type_signature, type_offset } | UnitType::SplitType { type_signature, type_offset } =
+            kind
+        {
             store.signatures.insert(type_signature.0, (store.parts.len(), type_offset.0));
         }
         store.parts.push(Rc::new(Part { dwarf: dwarf.clone(), unit, store: index, scopes: OnceCell::new() }));
@@ -282,11 +284,8 @@ impl Units {
             path.push(".dwp");
             let sections = Sections::read(Path::new(&path), |name| name.starts_with(".debug_")).ok()?;
             let empty = sections.reader("");
-            DwarfPackage::load(
-                |id| Ok::<_, gimli::Error>(sections.reader(id.dwo_name().unwrap_or(id.name()))),
-                empty,
-            )
-            .ok()
+            DwarfPackage::load(|id| Ok::<_, gimli::Error>(sections.reader(id.dwo_name().unwrap_or(id.name()))), empty)
+                .ok()
         };
         self.package.get_or_init(open).as_ref()
     }

@@ -86,7 +86,9 @@ impl HostWorld {
                 let after = table.partition_point(|(start, ..)| *start <= address);
                 let symbol = after.checked_sub(1).and_then(|i| table.get(i));
                 let (name, size) = symbol.map_or((String::new(), 0), |(_, size, name)| (name.to_string(), *size));
-                out.found.push(UserSymbol { path: path.clone(), name, file_offset, size });
+                let shown = if binary.contains('/') && files.len() == 1 { binary.to_owned() } else { String::new() };
+                let path = path.clone();
+                out.found.push(UserSymbol { path, shown, name, address, file_offset, size, demangled: None });
             }
         }
         if informed { Answer::Found(out) } else { Answer::CouldNotTell(format!("{binary} has no debug information")) }

@@ -24,7 +24,8 @@ use std::sync::Arc;
 use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
 use weftrace_lang::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol, World,
+    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol,
+    World,
 };
 
 /// The running kernel, this process's view of files, and the script library it is given.
