@@ -150,6 +150,9 @@ pub struct List {
     /// Take the list of traceable kernel functions from FILE
     #[arg(long, value_name = "FILE")]
     pub traceable_functions: Option<PathBuf>,
+    /// Look for programs' separate debug information in these directories too
+    #[arg(long, value_name = "DIR[:DIR]")]
+    pub debuginfo: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use weftrace_probes::catalog::{Catalog, Listing};
 /// Prints the listing that was asked for; the exit code.
 pub fn run(args: &Args) -> Result<i32, String> {
     let pid = args.pid.as_deref().map(run::pid).transpose()?;
-    let world = frontend::world(pid, args.traceable_functions.as_deref());
+    let world = frontend::world(pid, args.traceable_functions.as_deref()).with_debuginfo(&args.debuginfo);
     let catalog = Catalog::new(&world, args.verbose);
     let is_file = |name: &str| Path::new(name).is_file() || name == "-";
     let first = args.rest.first().map(|f| f.to_string_lossy().into_owned()).unwrap_or_default();

@@ -58,7 +58,7 @@ fn nothing(provider: &str) -> String {
 
 /// Probes that match a pattern, or those of a script.
 fn probes(args: &List, pattern: &str) -> Result<Listing, ExitStatus> {
-    let world = frontend::world(args.pid, args.traceable_functions.as_deref());
+    let world = frontend::world(args.pid, args.traceable_functions.as_deref()).with_debuginfo(&args.debuginfo);
     let catalog = Catalog::new(&world, args.verbose);
     if !Path::new(pattern).is_file() {
         return Ok(catalog.list(pattern));

@@ -33,6 +33,8 @@ pub struct UserProto {
     pub name: String,
     pub params: Vec<UserParam>,
     pub ret: Ty,
+    /// As C writes it.
+    pub ret_c_type: String,
     /// Whether the result's register holds all of it.
     pub ret_in_register: bool,
 }

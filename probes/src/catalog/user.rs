@@ -1,8 +1,8 @@
 //! What programs and libraries offer: functions, and static markers.
 
 use super::{Catalog, Listing, Wanted};
-use std::collections::BTreeSet;
-use weftrace_lang::world::{Answer, World};
+use std::collections::{BTreeMap, BTreeSet};
+use weftrace_lang::world::{Answer, UserSymbol, World};
 
 /// uprobe, uretprobe
 pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
@@ -16,8 +16,25 @@ pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Li
         Some(shown) if name.starts_with("cpp:") => format!("{}:cpp:\"{shown}\"", f.file()),
         _ => format!("{}:{}", f.file(), f.name),
     });
-    for line in lines.collect::<BTreeSet<_>>() {
+    for (line, symbol) in lines.zip(&found).collect::<BTreeMap<_, _>>() {
         out.line(wanted.provider, &line);
+        if catalog.verbose {
+            parameters(catalog, wanted, symbol, out);
+        }
+    }
+}
+
+/// A function's parameters, or its result, where its debug information says them.
+fn parameters(catalog: &Catalog<'_>, wanted: &Wanted<'_>, symbol: &UserSymbol, out: &mut Listing) {
+    match catalog.world.user_proto(&symbol.path, symbol.file_offset) {
+        Answer::Found(proto) if wanted.is_return() => {
+            out.params((proto.ret_c_type != "void").then(|| format!("{} retval", proto.ret_c_type)));
+        }
+        Answer::Found(proto) => {
+            out.params(proto.params.iter().map(|p| format!("{} {}", p.c_type, p.name).trim_end().to_owned()));
+        }
+        Answer::NotThere => {}
+        Answer::NotPermitted(why) | Answer::CouldNotTell(why) => out.problem(why),
     }
 }
 

@@ -41,7 +41,8 @@ impl DebugInfo {
             params.push(UserParam { name, ty: self.ty(ty.as_ref()), c_type: self.c_text(ty.as_ref()), place });
         }
         let ret_in_register = matches!(result, Class::Integer(1)) && !matches!(self.ty(ret.as_ref()), Ty::Struct(_));
-        Ok(Some(UserProto { name, params, ret: self.ty(ret.as_ref()), ret_in_register }))
+        let ret_c_type = self.c_text(ret.as_ref());
+        Ok(Some(UserProto { name, params, ret: self.ty(ret.as_ref()), ret_c_type, ret_in_register }))
     }
 }
 
