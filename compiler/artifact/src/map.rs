@@ -30,7 +30,8 @@ pub enum Role {
     Zeros,
     /// BPF_MAP_TYPE_STACK_TRACE
     Stacks,
-    /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, u64 reserved}: the runtime writes it before anything runs.
+    /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, i64 wall clock minus CLOCK_BOOTTIME in ns}: the runtime
+    /// writes it before anything runs.
     Config,
 }
 
@@ -87,6 +88,28 @@ pub enum Value {
         max: i64,
         step: i64,
     },
+    /// `count` intervals of `interval` ns, the one with number n (counted from the epoch) at n % count:
+    /// {i64 or u64 value, u64 meta, u64 n + 1 or 0: never used}. Meta is how many values sum and avg have added up, when
+    /// (wall clock ns) the last one came, whether min and max have one.
+    Series {
+        interval: u64,
+        count: u32,
+        how: SeriesHow,
+        signed: bool,
+    },
+}
+
+/// Bytes of one interval of [`Value::Series`].
+pub const SERIES_BYTES: u32 = 24;
+
+/// What a time series keeps of several values in one interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum SeriesHow {
+    Last,
+    Avg,
+    Max,
+    Min,
+    Sum,
 }
 
 impl Value {
@@ -98,6 +121,7 @@ impl Value {
             Self::Min { .. } | Self::Max { .. } | Self::Avg { .. } | Self::Stats { .. } => 16,
             Self::Hist { bits } => 8 * hist_buckets(*bits),
             Self::Lhist { min, max, step } => 8 * lhist_buckets(*min, *max, *step),
+            Self::Series { count, .. } => SERIES_BYTES * count,
         }
     }
 

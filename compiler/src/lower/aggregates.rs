@@ -2,8 +2,9 @@
 
 use super::{
     cx::{Cx, R},
-    layout::width,
+    layout::{series_how, width},
     mem::Mem,
+    series::Series,
 };
 use crate::ir::{BinaryOp, Cond, Value};
 use weftrace_artifact::map::{hist_buckets, lhist_buckets, lhist_end};
@@ -23,6 +24,10 @@ impl Cx<'_, '_> {
             Some(e) => (self.scalar(e)?, width(&e.ty).1),
             None => (self.iconst(1), false),
         };
+        let now = match agg {
+            Agg::Series { .. } => Some(self.series_now(span)?),
+            _ => None,
+        };
         self.element(map, key, span, |cx, m| {
             match agg {
                 Agg::Count => {
@@ -41,6 +46,10 @@ impl Cx<'_, '_> {
                     let bucket = cx.hist_bucket(value, signed, bits);
                     cx.count_bucket(map, m, bucket, hist_buckets(bits));
                 }
+                Agg::Series { interval, count, how, signed } => {
+                    let series = Series { interval, count, how: series_how(how), signed };
+                    cx.series_add(m, value, now.unwrap_or(value), series);
+                }
                 Agg::Lhist { min, max, step } => {
                     let bucket = cx.lhist_bucket(value, signed, (min, max, step));
                     cx.count_bucket(map, m, bucket, lhist_buckets(min, max, step));
@@ -51,7 +60,7 @@ impl Cx<'_, '_> {
     }
 
     /// {value, set}: stores the value if none is set or it is beyond the one there.
-    fn extreme(&mut self, m: Mem, value: Value, beyond: Cond) {
+    pub(super) fn extreme(&mut self, m: Mem, value: Value, beyond: Cond) {
         let (compare, store, done) = (self.block(), self.block(), self.block());
         let set = self.load(8, false, m.at(8));
         self.brif(set, compare, store);
@@ -179,7 +188,7 @@ impl Cx<'_, '_> {
                 // Nothing counted: 0, as the IR divides.
                 Ok(if *signed { self.b.sdiv(total, count) } else { self.b.udiv(total, count) })
             }
-            Agg::Hist { .. } | Agg::Lhist { .. } => self.not_yet(span, "a histogram as a number"),
+            Agg::Hist { .. } | Agg::Lhist { .. } | Agg::Series { .. } => self.not_yet(span, "this as a number"),
         }
     }
 }

@@ -44,10 +44,10 @@ impl Cx<'_, '_> {
             Func::Gid => self.half(Helper::UidGid, true),
             Func::Uid | Func::Username => self.half(Helper::UidGid, false),
             Func::Nsecs(clock) => self.clock(clock),
-            Func::StartTime => self.start_time(),
+            Func::StartTime => self.config_word(config::START_BOOT_NS),
             Func::Elapsed => {
                 let now = self.clock(Clock::Boot);
-                let start = self.start_time();
+                let start = self.config_word(config::START_BOOT_NS);
                 self.b.isub(now, start)
             }
             Func::Cpu => self.b.call(Helper::Cpu, &[]),
@@ -130,23 +130,6 @@ impl Cx<'_, '_> {
                 self.b.call(Helper::ClockGettime, &[id])
             }
         }
-    }
-
-    /// When the script started, from the config map.
-    fn start_time(&mut self) -> Value {
-        let map = self.m.internal(Role::Config, self.kernel);
-        let key = self.temp(4);
-        let zero = self.iconst(0);
-        self.store(4, zero, key);
-        let (missing, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        let entry = self.lookup_or(map, key.ptr, missing);
-        let start = self.b.load(Width::U64, entry, config::START_BOOT_NS);
-        self.jump_with(done, &[start]);
-        self.start(missing);
-        let zero = self.iconst(0);
-        self.jump_with(done, &[zero]);
-        self.start(done);
-        self.b.param(done, 0)
     }
 
     /// `task->real_parent->tgid`

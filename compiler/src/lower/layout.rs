@@ -87,6 +87,18 @@ pub(crate) fn stack_mode(mode: hir::StackMode) -> StackMode {
     }
 }
 
+/// The artifact's name for what a series keeps.
+pub(crate) fn series_how(how: hir::SeriesHow) -> weftrace_artifact::map::SeriesHow {
+    use weftrace_artifact::map::SeriesHow as S;
+    match how {
+        hir::SeriesHow::Last => S::Last,
+        hir::SeriesHow::Avg => S::Avg,
+        hir::SeriesHow::Max => S::Max,
+        hir::SeriesHow::Min => S::Min,
+        hir::SeriesHow::Sum => S::Sum,
+    }
+}
+
 /// Whether the aggregate's values are signed.
 pub(crate) fn agg_signed(agg: &Agg) -> bool {
     match agg {
@@ -95,7 +107,8 @@ pub(crate) fn agg_signed(agg: &Agg) -> bool {
         | Agg::Min { signed }
         | Agg::Max { signed }
         | Agg::Avg { signed }
-        | Agg::Stats { signed } => *signed,
+        | Agg::Stats { signed }
+        | Agg::Series { signed, .. } => *signed,
     }
 }
 
@@ -112,6 +125,7 @@ pub(crate) fn map_value(program: &Program, ty: &Ty) -> Option<weftrace_artifact:
             Agg::Stats { signed } => V::Stats { signed },
             Agg::Hist { bits } => V::Hist { bits },
             Agg::Lhist { min, max, step } => V::Lhist { min, max, step },
+            Agg::Series { interval, count, how, signed } => V::Series { interval, count, how: series_how(how), signed },
         },
         plain => V::Plain(layout(program, plain)?),
     })

@@ -33,6 +33,7 @@ mod module;
 mod net;
 mod packet;
 mod search;
+mod series;
 mod ssa;
 mod strings;
 mod usdt;

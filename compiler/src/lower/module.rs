@@ -19,6 +19,8 @@ use weftrace_lang::{
 pub mod config {
     /// u64: CLOCK_BOOTTIME ns when the script started.
     pub const START_BOOT_NS: i32 = 0;
+    /// i64: what to add to CLOCK_BOOTTIME ns for the wall clock.
+    pub const WALL_NS: i32 = 8;
 }
 
 /// Entries of the stack map: distinct stacks per run.

@@ -19,7 +19,14 @@ pub(super) static ROWS: &[Row] = &[
         "Histogram in powers of two, each cut into 2^bits.",
     ),
     Row::function("lhist", "@m = lhist(n, min, max, step)", (4, 4), ANY, c::misplaced, "Linear histogram."),
-    Row::not_yet("tseries", false, "use hist or lhist, printed and cleared by an interval block"),
+    Row::function(
+        "tseries",
+        "@m = tseries(n, interval, count[, \"avg\"|\"max\"|\"min\"|\"sum\"])",
+        (3, 4),
+        ANY,
+        c::misplaced,
+        "Values over time: the last (or average …) of each interval, for the last count intervals.",
+    ),
     Row::function(
         "delete",
         "delete(@m, key), delete(@m)",

@@ -7,12 +7,15 @@ use super::value::{Val, coerce};
 use crate::ast;
 use crate::builtins;
 use crate::diag::Diagnostic;
-use crate::hir::{Agg, Block, Expr, ExprKind, MapRef, Stmt, StmtKind, Ty};
+use crate::hir::{Agg, Block, Expr, ExprKind, MapRef, SeriesHow, Stmt, StmtKind, Ty};
 use crate::span::Span;
+
+/// The kernel's per-CPU values have at most 32 KiB, an interval takes 24 bytes.
+const SERIES_MOST: i128 = 1364;
 
 /// Whether a name is an aggregation: only valid as `@m = name(…)`.
 pub(crate) fn is_aggregation(name: &str) -> bool {
-    matches!(name, "count" | "sum" | "avg" | "min" | "max" | "stats" | "hist" | "lhist")
+    matches!(name, "count" | "sum" | "avg" | "min" | "max" | "stats" | "hist" | "lhist" | "tseries")
 }
 
 /// An aggregation used as a value.
@@ -59,6 +62,7 @@ impl<'a> Checker<'a> {
             "max" => Agg::Max { signed },
             "stats" => Agg::Stats { signed },
             "hist" => self.hist_agg(args)?,
+            "tseries" => self.series_agg(args, signed, span)?,
             _ => self.lhist_agg(args, span)?,
         };
         let wide = Ty::Int { bits: 64, signed };
@@ -112,6 +116,42 @@ impl<'a> Checker<'a> {
             return None;
         }
         Some(Agg::Lhist { min: min as i64, max: max as i64, step: step as i64 })
+    }
+
+    /// `tseries(n, interval, count[, how])`
+    fn series_agg(&mut self, args: &'a [ast::Arg], signed: bool, span: Span) -> Option<Agg> {
+        if self.config.entries.iter().any(|(k, v)| k == "unstable_tseries" && v == "error") {
+            let d = Diagnostic::error("switched-off", span, "the script's config switches tseries() off")
+                .bpftrace("tseries feature is not enabled by default. To enable this unstable feature, set the config flag to enable. unstable_tseries=enable")
+                .write("unstable_tseries=enable");
+            self.report(d);
+            return None;
+        }
+        let (interval, count) = (self.const_int(&args[1].value)?, self.const_int(&args[2].value)?);
+        let how = match args.get(3) {
+            None => Some(SeriesHow::Last),
+            Some(a) => match self.literal_text(&a.value, "what is kept of an interval's values")?.as_str() {
+                "avg" => Some(SeriesHow::Avg),
+                "max" => Some(SeriesHow::Max),
+                "min" => Some(SeriesHow::Min),
+                "sum" => Some(SeriesHow::Sum),
+                _ => None,
+            },
+        };
+        let wrong = |at: usize, text: String, write: &str| {
+            Diagnostic::error("bad-argument", args[at].value.span, text).write(format!("tseries(n, {write})"))
+        };
+        let d = match how {
+            None => wrong(3, "of an interval avg, max, min or sum can be kept".into(), "1s, 60, \"max\""),
+            Some(_) if interval < 1 => wrong(1, format!("an interval has at least 1 ns, this is {interval}"), "1s, 60"),
+            Some(_) if i64::try_from(interval).is_err() => wrong(1, "this interval is too long".into(), "1s, 60"),
+            Some(_) if !(1..=SERIES_MOST).contains(&count) => {
+                wrong(2, format!("the number of intervals is from 1 to {SERIES_MOST}, this is {count}"), "1s, 60")
+            }
+            Some(how) => return Some(Agg::Series { interval: interval as u64, count: count as u32, how, signed }),
+        };
+        self.report(d);
+        None
     }
 
     /// The map and key of `f(@m, key)`.

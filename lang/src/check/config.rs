@@ -27,6 +27,8 @@ static KEYS: &[&str] = &[
     "on_stack_limit",
     "show_debug_info",
     "use_blazesym",
+    // Tests: the scalar map that tseries() takes its time from.
+    "dummy_ts_map",
     "unstable_tseries",
     "unstable_typeinfo",
     "unstable_dw_ustack",

@@ -74,7 +74,7 @@ pub(crate) fn agg_number(agg: &Agg) -> Option<Ty> {
     let signed = match agg {
         Agg::Count => false,
         Agg::Sum { signed } | Agg::Min { signed } | Agg::Max { signed } | Agg::Avg { signed } => *signed,
-        Agg::Stats { .. } | Agg::Hist { .. } | Agg::Lhist { .. } => return None,
+        Agg::Stats { .. } | Agg::Hist { .. } | Agg::Lhist { .. } | Agg::Series { .. } => return None,
     };
     Some(Ty::Int { bits: 64, signed })
 }
@@ -119,6 +119,11 @@ fn join_agg(a: &Agg, b: &Agg) -> Option<Agg> {
         (Agg::Max { signed: x }, Agg::Max { signed: y }) => Agg::Max { signed: x | y },
         (Agg::Avg { signed: x }, Agg::Avg { signed: y }) => Agg::Avg { signed: x | y },
         (Agg::Stats { signed: x }, Agg::Stats { signed: y }) => Agg::Stats { signed: x | y },
+        (Agg::Series { interval, count, how, signed }, Agg::Series { interval: i, count: c, how: h, signed: s })
+            if (interval, count, how) == (i, c, h) =>
+        {
+            Agg::Series { interval: *interval, count: *count, how: *how, signed: signed | s }
+        }
         (x, y) if x == y => x.clone(),
         _ => return None,
     })
@@ -253,6 +258,7 @@ pub(crate) fn agg_name(agg: &Agg) -> &'static str {
         Agg::Stats { .. } => "stats",
         Agg::Hist { .. } => "hist",
         Agg::Lhist { .. } => "lhist",
+        Agg::Series { .. } => "tseries",
     }
 }
 

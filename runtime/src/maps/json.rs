@@ -1,7 +1,7 @@
 //! Maps as JSON: `{"type": "map"|"hist"|"stats", "data": {"@name": …}}`.
 
 use super::{
-    Element, Merged, Snapshot, rows,
+    Element, Merged, Snapshot, rows, series,
     text::{is_histogram, write_key},
 };
 use crate::{
@@ -29,6 +29,7 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
     };
     let kind = match spec.value {
         Value::Hist { .. } | Value::Lhist { .. } => "hist",
+        Value::Series { .. } => "tseries",
         Value::Avg { .. } | Value::Stats { .. } => "stats",
         _ => "map",
     };
@@ -36,22 +37,24 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
     write_string(out, spec.name.as_bytes());
     push(out, ": ");
     match (scalar, &spec.key) {
-        (Some(element), _) => write_merged(out, &spec.value, &element.value, div, style),
+        (Some(element), _) => write_merged(out, map, &element.value, div, style),
         (None, Some(ty)) => separated(out, "{", ", ", "}", elements, |out, element| {
             let mut key = Vec::new();
             // Keys are joined by a comma alone, and stacks in them aren't indented.
             write_key(&mut key, ty, &element.key, ",", &mut style.compacted());
             write_string(out, &key);
             push(out, ": ");
-            write_merged(out, &spec.value, &element.value, div, style);
+            write_merged(out, map, &element.value, div, style);
         }),
         (None, None) => {}
     }
     push(out, "}}\n");
 }
 
-fn write_merged(out: &mut Vec<u8>, value: &Value, merged: &Merged, div: u32, style: &mut Style<'_>) {
+fn write_merged(out: &mut Vec<u8>, map: &Snapshot<'_>, merged: &Merged, div: u32, style: &mut Style<'_>) {
+    let value = &map.spec.value;
     match (merged, value) {
+        (Merged::Series(slots), _) => series::write_json(out, map, slots),
         (Merged::Plain(bytes), Value::Plain(ty)) => json::write_value(out, ty, bytes, &mut style.divided(div)),
         (Merged::Mean { total, count }, Value::Stats { .. }) => {
             let _ = write!(out, "{{\"count\": {count}, \"average\": ");

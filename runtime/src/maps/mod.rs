@@ -3,6 +3,7 @@
 
 mod hist;
 mod json;
+mod series;
 mod store;
 mod text;
 mod value;

@@ -1,6 +1,6 @@
 //! Maps as text, as bpftrace draws them.
 
-use super::{Element, Merged, Row, Snapshot, rows};
+use super::{Element, Merged, Row, Snapshot, rows, series};
 use crate::{
     decode::Num,
     style::Style,
@@ -21,18 +21,19 @@ pub fn write_text(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
     let spec = map.spec;
     if spec.key.is_none() && map.elements.is_empty() && explicit && !is_histogram(spec) {
         let unset = Element { key: Vec::new(), value: Merged::empty(&spec.value) };
-        return write_element(out, spec, &unset, div, style);
+        return write_element(out, map, &unset, div, style);
     }
     for element in map.top(top) {
-        write_element(out, spec, element, div, style);
+        write_element(out, map, element, div, style);
     }
 }
 
 pub(super) fn is_histogram(spec: &MapSpec) -> bool {
-    matches!(spec.value, Value::Hist { .. } | Value::Lhist { .. })
+    matches!(spec.value, Value::Hist { .. } | Value::Lhist { .. } | Value::Series { .. })
 }
 
-fn write_element(out: &mut Vec<u8>, spec: &MapSpec, element: &Element, div: u32, style: &mut Style<'_>) {
+fn write_element(out: &mut Vec<u8>, map: &Snapshot<'_>, element: &Element, div: u32, style: &mut Style<'_>) {
+    let spec = map.spec;
     push(out, &spec.name);
     if let Some(ty) = &spec.key {
         push(out, "[");
@@ -42,6 +43,9 @@ fn write_element(out: &mut Vec<u8>, spec: &MapSpec, element: &Element, div: u32,
     if let Merged::Buckets(buckets) = &element.value {
         push(out, ":\n");
         write_rows(out, &rows(&spec.value, buckets, div));
+    } else if let Merged::Series(slots) = &element.value {
+        push(out, ":\n");
+        series::write_text(out, map, slots);
     } else {
         push(out, ": ");
         write_merged(out, &spec.value, &element.value, div, style);

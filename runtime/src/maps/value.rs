@@ -1,5 +1,6 @@
 //! Merging an element's values over CPUs and homes.
 
+use super::series::{self, Slot};
 use crate::decode::{self, Num, u64_at};
 use weftrace_artifact::{map::Value, ty::Type};
 
@@ -16,6 +17,8 @@ pub enum Merged {
     Mean { total: Num, count: u64 },
     /// hist, lhist
     Buckets(Vec<u64>),
+    /// tseries
+    Series(Vec<Slot>),
 }
 
 impl Merged {
@@ -29,6 +32,7 @@ impl Merged {
             Value::Min { .. } | Value::Max { .. } => Self::Extreme(None),
             Value::Avg { signed } | Value::Stats { signed } => Self::Mean { total: zero(*signed), count: 0 },
             Value::Hist { .. } | Value::Lhist { .. } => Self::Buckets(vec![0; (value.size() / 8) as usize]),
+            Value::Series { count, .. } => Self::Series(series::empty(*count)),
         }
     }
 
@@ -60,6 +64,11 @@ impl Merged {
                 *total = plus(*total, u64_at(bytes, 0));
                 *count = count.wrapping_add(u64_at(bytes, 8));
             }
+            Self::Series(slots) => {
+                if let Value::Series { how, signed, .. } = *value {
+                    series::add(slots, bytes, how, signed);
+                }
+            }
             Self::Buckets(buckets) => {
                 for (i, b) in buckets.iter_mut().enumerate() {
                     *b = b.wrapping_add(u64_at(bytes, i * 8));
@@ -68,7 +77,7 @@ impl Merged {
         }
     }
 
-    /// What elements are sorted by: the number itself, the average, the sum of all buckets.
+    /// What elements are sorted by: the number itself, the average, the sum of all buckets, the latest interval.
     pub fn rank(&self) -> i128 {
         match self {
             Self::Plain(_) => 0,
@@ -76,6 +85,15 @@ impl Merged {
             Self::Extreme(n) => n.map_or(0, Num::wide),
             Self::Mean { .. } => self.average().wide(),
             Self::Buckets(b) => b.iter().map(|&n| i128::from(n)).sum(),
+            Self::Series(_) => self.latest().into(),
+        }
+    }
+
+    /// Of a time series the number of its latest interval + 1; 0 without one, and for others.
+    pub(super) fn latest(&self) -> u64 {
+        match self {
+            Self::Series(slots) => series::latest(slots),
+            _ => 0,
         }
     }
 

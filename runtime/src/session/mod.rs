@@ -109,12 +109,13 @@ struct Parts {
     child: Option<Child>,
 }
 
-/// Writes the script's start into the config map: {u64 CLOCK_BOOTTIME ns, u64 0}.
-fn write_start(core: &mut Core, start: u64) -> Result<(), Error> {
+/// Writes the script's start into the config map: {u64 CLOCK_BOOTTIME ns, i64 wall clock minus that clock}.
+fn write_start(core: &mut Core, start: u64, wall_ns: i64) -> Result<(), Error> {
     let store = core.native.store_mut();
     if let Some(map) = store.by_role(Role::Config) {
         let mut value = [0; 16];
         value[..8].copy_from_slice(&start.to_ne_bytes());
+        value[8..].copy_from_slice(&wall_ns.to_ne_bytes());
         store.set(map, &0u32.to_ne_bytes(), &value)?;
     }
     Ok(())

@@ -141,7 +141,9 @@ impl Running {
 
     fn prepare(&mut self, options: &SessionOptions, host: &Host) -> Result<(), Error> {
         let start = if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
-        write_start(&mut self.core, start)?;
+        // Recorded times are the wall clock's already.
+        let wall = if options.read.is_empty() { crate::sys::now(libc::CLOCK_REALTIME).wrapping_sub(now()) } else { 0 };
+        write_start(&mut self.core, start, wall as i64)?;
         if !options.dry_run {
             self.run_begin(options, host, start);
         }
