@@ -58,7 +58,7 @@ impl Diagnostic {
         Self { severity: Severity::Warning, ..Self::error(code, span, message) }
     }
 
-    /// bpftrace's words for it.
+    /// bpftrace's words for it; those that begin with `ERROR: ` are shown without a place.
     #[must_use]
     pub fn bpftrace(mut self, text: impl Into<String>) -> Self {
         self.bpftrace = Some(text.into());

@@ -5,8 +5,8 @@
 
 use crate::hir::{EnumDef, StructDef, Ty};
 use crate::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol,
-    World,
+    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace, UserProto,
+    UserSymbol, World,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -29,6 +29,7 @@ pub struct WorldLog {
     #[serde(default)]
     pub user_file: BTreeMap<String, bool>,
     pub user_place: BTreeMap<String, Answer<UserPlace>>,
+    pub user_address: BTreeMap<String, Answer<UserAddress>>,
     pub user_symbol: BTreeMap<String, Answer<UserSymbol>>,
     pub usdt_probes: BTreeMap<String, Answer<Vec<UsdtProbe>>>,
     pub user_proto: BTreeMap<String, Answer<UserProto>>,
@@ -106,6 +107,9 @@ impl World for Recorder<'_> {
     }
     fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
         noted!(self, user_place, pair(binary, &address.to_string()), self.world.user_place(binary, address))
+    }
+    fn user_address(&self, path: &str, file_offset: u64) -> Answer<UserAddress> {
+        noted!(self, user_address, pair(path, &file_offset.to_string()), self.world.user_address(path, file_offset))
     }
     fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
         noted!(self, user_symbol, pair(binary, name), self.world.user_symbol(binary, name))
@@ -266,6 +270,9 @@ impl World for RecordedWorld {
     }
     fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
         self.one(&self.log.user_place, &pair(binary, &address.to_string()))
+    }
+    fn user_address(&self, path: &str, file_offset: u64) -> Answer<UserAddress> {
+        self.one(&self.log.user_address, &pair(path, &file_offset.to_string()))
     }
     fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
         self.one(&self.log.user_symbol, &pair(binary, name))

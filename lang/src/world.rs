@@ -9,7 +9,7 @@ mod user;
 use crate::hir::{EnumDef, StructDef, Ty};
 pub use debug::{ArgPlace, SourceLines, UserParam, UserProto};
 use serde::{Deserialize, Serialize};
-pub use user::{UsdtArg, UsdtPlace, UsdtProbe, UsdtSite, UserPlace, UserSymbol};
+pub use user::{UsdtArg, UsdtPlace, UsdtProbe, UsdtSite, UserAddress, UserPlace, UserSymbol};
 
 /// An answer. "Not there" is knowledge; "not permitted" and "could not tell" are not, and a check that
 /// gets them says so instead of guessing.
@@ -123,6 +123,10 @@ pub trait World {
     fn user_functions(&self, binary: &str, glob: &str) -> Answer<Vec<UserSymbol>>;
     /// What is at an address of a program or library, as its file counts addresses.
     fn user_place(&self, _binary: &str, _address: u64) -> Answer<UserPlace> {
+        Answer::NotThere
+    }
+    /// The address of a place in a file's code.
+    fn user_address(&self, _path: &str, _file_offset: u64) -> Answer<UserAddress> {
         Answer::NotThere
     }
     /// A function or variable of a program or library.

@@ -21,7 +21,12 @@ fn render(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
         Severity::Warning => "WARNING",
     };
     let text = diagnostic.bpftrace.as_deref().unwrap_or(&diagnostic.message);
-    place(out, sources, diagnostic.span, level, text);
+    // What bpftrace finds while it attaches has no place.
+    if text.starts_with(level) {
+        let _ = writeln!(out, "{text}");
+    } else {
+        place(out, sources, diagnostic.span, level, text);
+    }
     for (span, text) in diagnostic.others.iter().filter(|(_, text)| !text.is_empty()) {
         place(out, sources, *span, level, text);
     }

@@ -51,6 +51,8 @@ pub enum Helper {
     MapUpdate,
     /// (map, key) → 0 or negative
     MapDelete,
+    /// (ctx) → address of the probe, also where its function returns
+    FuncIp,
     /// (socket address) → cookie (BTF-typed programs)
     SocketCookie,
     /// (slot): count a loss ([`weftrace_artifact::abi::LossSlot`])
@@ -114,6 +116,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::StackId, "stack_id", &[Ctx, Map, Int], false, Some(27), None),
     row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
     row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),
+    row(Helper::FuncIp, "func_ip", &[Ctx], true, Some(173), None),
     row(Helper::SocketCookie, "socket_cookie", &[Int], false, Some(46), None),
     row(Helper::CountLoss, "count_loss", &[Int], false, None, Some(NativeHelper::CountLoss)),
     row(Helper::CopyStr, "copy_str", &[Out, Int, In, Int], false, None, Some(NativeHelper::CopyStr)),

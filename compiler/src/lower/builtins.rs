@@ -19,12 +19,14 @@ pub(crate) struct Registers {
     /// Integer arguments of the C calling convention.
     pub(crate) args: &'static [i32],
     pub(crate) result: i32,
+    /// The instruction pointer.
+    pub(crate) ip: i32,
 }
 
 /// System V x86-64 (rdi, rsi, rdx, rcx, r8, r9; rax), arch/x86/include/asm/ptrace.h.
-const X86_64: Registers = Registers { args: &[112, 104, 96, 88, 72, 64], result: 80 };
+const X86_64: Registers = Registers { args: &[112, 104, 96, 88, 72, 64], result: 80, ip: 128 };
 /// AAPCS64 (x0 … x7; x0), arch/arm64/include/uapi/asm/ptrace.h.
-const AARCH64: Registers = Registers { args: &[0, 8, 16, 24, 32, 40, 48, 56], result: 0 };
+const AARCH64: Registers = Registers { args: &[0, 8, 16, 24, 32, 40, 48, 56], result: 0, ip: 256 };
 
 pub(crate) fn registers() -> &'static Registers {
     if cfg!(target_arch = "aarch64") { &AARCH64 } else { &X86_64 }
@@ -55,6 +57,7 @@ impl Cx<'_, '_> {
             Func::Ncpus => self.iconst(i64::from(self.m.world.cpus())),
             Func::Curtask => self.kernel_call(Helper::CurrentTask, "curtask", e.span)?,
             Func::Cgroup => self.kernel_call(Helper::CgroupId, "cgroup", e.span)?,
+            Func::Uaddr => self.user_address(args, e.span)?,
             Func::Ppid => self.ppid(e.span)?,
             Func::KStack => self.stack(0, e.span)?,
             Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed => self.arg(args, 0, func, e)?,

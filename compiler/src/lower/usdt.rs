@@ -1,12 +1,13 @@
-//! Arguments of static markers: constants, registers, memory of the process.
+//! The traced program: arguments of static markers (constants, registers, memory of the process), addresses of its symbols.
 
 use super::{
+    builtins::registers,
     cx::{Cx, R},
     mem::Remote,
 };
-use crate::ir::{BinaryOp, Value};
+use crate::ir::{BinaryOp, Helper, Value};
 use weftrace_lang::{
-    hir::Ty,
+    hir::{Expr, ExprKind as E, Provider, Ty},
     span::Span,
     world::{UsdtArg, UsdtPlace},
 };
@@ -42,6 +43,32 @@ impl Cx<'_, '_> {
             }
             UsdtPlace::Unreadable(text) => self.not_yet(span, format!("the argument `{text}`")),
         }
+    }
+
+    /// `uaddr("symbol")`: the distance from the probe is in the file, where the probe is now the kernel tells.
+    pub(crate) fn user_address(&mut self, args: &[Expr], span: Span) -> R<Value> {
+        let [Expr { kind: E::Str(name), .. }] = args else { return self.not_yet(span, "uaddr() of this") };
+        let (path, offset, ret) = match self.target.map(|t| &t.provider) {
+            Some(Provider::Uprobe { path, offset, ret, .. }) => (path, *offset, *ret),
+            Some(Provider::Usdt { path, .. }) => (path, self.site.map_or(0, |s| s.file_offset), false),
+            _ => return self.elsewhere(span, "an address of the traced program"),
+        };
+        let symbol = self.m.world.user_symbol(path, name).found();
+        let here = self.m.world.user_address(path, offset).found();
+        let (Some(symbol), Some(here)) = (symbol, here) else {
+            return self.not_yet(span, format!("the address of {name} in {path}"));
+        };
+        if here.fixed {
+            return Ok(self.iconst(symbol.address as i64));
+        }
+        // At a return the instruction pointer is already the caller's.
+        let probe = if ret {
+            let ctx = self.b.ctx();
+            self.b.call(Helper::FuncIp, &[ctx])
+        } else {
+            self.register(registers().ip, span)?
+        };
+        Ok(self.b.binary_imm(BinaryOp::Iadd, probe, symbol.address.wrapping_sub(here.address) as i64))
     }
 
     /// The argument's own bits, extended by its sign.

@@ -106,7 +106,7 @@ impl Uses {
             E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
             E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
             E::Call { func, .. } => {
-                self.names |= matches!(func, Func::ProbeName | Func::FuncName);
+                self.names |= matches!(func, Func::ProbeName | Func::FuncName | Func::Uaddr);
                 if let Some(name) = kernel_only(*func) {
                     self.kernel(name);
                 }
@@ -131,6 +131,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::KStack => "kstack",
         Func::UStack => "ustack",
         Func::Curtask => "curtask",
+        Func::Uaddr => "uaddr()",
         Func::Cgroup => "cgroup",
         Func::Ppid => "ppid",
         Func::Str => "str()",

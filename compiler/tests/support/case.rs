@@ -65,6 +65,7 @@ impl Case {
             "seed" => host.seed = number(value)?,
             "task" => host.current_task = number(value)?,
             "cgroup" => host.cgroup_id = number(value)?,
+            "func_ip" => host.func_ip = number(value)?,
             "stack" => host.stack_id = number(value)? as i64,
             "ring" => host.ring_capacity = number(value)? as u32,
             _ => return self.indexed(key, value),

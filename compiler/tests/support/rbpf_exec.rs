@@ -150,6 +150,7 @@ const HELPERS: &[(u32, Helper)] = &[
     (115, |dst, len, address, _, _| {
         read_str(dst, len, with(|s| Host::peek_str(&s.host.kernel, address, len as usize)))
     }),
+    (173, |_, _, _, _, _| with(|s| s.host.func_ip)),
     (125, |_, _, _, _, _| with(|s| s.host.now)),
     (131, reserve),
     (132, submit),

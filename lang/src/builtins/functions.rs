@@ -4,7 +4,7 @@ use super::{
     Row,
     class::{ANY, KERNEL, PROGRAM, USER},
 };
-use crate::check::{call_compile as k, call_func as c};
+use crate::check::{call_compile as k, call_func as c, call_user as u};
 
 pub(super) static ROWS: &[Row] = &[
     Row::function("str", "str(pointer[, length])", (1, 2), ANY, c::str, "The string at a pointer."),
@@ -36,6 +36,14 @@ pub(super) static ROWS: &[Row] = &[
         "User symbol at an address, resolved when printed.",
     ),
     Row::function("kaddr", "kaddr(\"symbol\")", (1, 1), PROGRAM, k::kaddr, "Address of a kernel symbol."),
+    Row::function(
+        "uaddr",
+        "uaddr(\"symbol\")",
+        (1, 1),
+        USER,
+        u::uaddr,
+        "Address of a function or variable of the traced program, as a pointer to an integer of its size.",
+    ),
     Row::function("reg", "reg(\"name\")", (1, 1), KERNEL | USER, k::reg, "A register at the probe."),
     Row::function("strftime", "strftime(\"format\", ns)", (2, 2), ANY, c::strftime, "A time, formatted when printed."),
     Row::function("bswap", "bswap(n)", (1, 1), ANY, c::bswap, "An integer with its bytes reversed."),
@@ -113,7 +121,6 @@ pub(super) static ROWS: &[Row] = &[
     Row::not_yet("strerror", false, "print the number"),
     Row::not_yet("signal_name", false, "print the number"),
     Row::not_yet("syscall_name", false, "print the number"),
-    Row::not_yet("uaddr", false, ""),
     Row::not_yet("percpu_kaddr", false, ""),
     Row::not_yet("cgroupid", false, ""),
     Row::not_yet("cgroup_path", false, ""),

@@ -15,7 +15,7 @@ struct Function {
     /// Without the offset.
     name: String,
     offset: u64,
-    /// In quotes: `*` and `[]` may be part of a C++ name.
+    /// In quotes: a name, though it looks like a number.
     quoted: bool,
 }
 
@@ -92,7 +92,8 @@ impl Checker<'_> {
     }
 
     fn uprobe_targets(&self, p: &Point<'_>, binary: &str, f: &Function, mut all: Vec<UserSymbol>) -> Resolved {
-        let glob = is_glob(&f.name) && !(f.quoted && all.iter().any(|s| f.is(s)));
+        // `(*conn).serve` is the whole name of a Go method.
+        let glob = is_glob(&f.name) && !all.iter().any(|s| f.is(s));
         if !glob && is_glob(&f.name) {
             all.retain(|s| f.is(s));
         }
@@ -145,7 +146,7 @@ impl Checker<'_> {
             let d = Diagnostic::error("bad-attach-point", span, format!("{} has size 0 in {}", s.name, s.file()))
                 .label("it may be no function at all")
                 .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
-                .bpftrace(format!("Could not determine boundary for {} (symbol has size 0).\nUse --unsafe to force attachment. WARNING: This option could lead to data corruption in the target process.", s.name));
+                .bpftrace(format!("ERROR: Could not determine boundary for {} (symbol has size 0).\nUse --unsafe to force attachment. WARNING: This option could lead to data corruption in the target process.", s.name));
             return Err(bad(d));
         }
         if offset >= s.size && offset != 0 {
@@ -170,7 +171,7 @@ impl Checker<'_> {
             Answer::NotThere if self.world.user_file(binary) => {
                 let d = Diagnostic::error("bad-attach-point", span, format!("{address:#x} is in no code of {binary}"))
                     .note("addresses are those of the file (nm, objdump), not of a running process")
-                    .bpftrace(format!("Could not resolve address: {binary}:{address:#x}"));
+                    .bpftrace(format!("ERROR: Could not resolve address: {binary}:{address:#x}"));
                 return Err(bad(d));
             }
             answer => {
@@ -197,7 +198,7 @@ impl Checker<'_> {
         let refused = |message: String| {
             let d = Diagnostic::error("bad-attach-point", span, message)
                 .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
-                .bpftrace(format!("Could not resolve address: {binary}:{address:#x}"));
+                .bpftrace(format!("ERROR: Could not resolve address: {binary}:{address:#x}"));
             Err(bad(d))
         };
         match &place.function {

@@ -18,6 +18,7 @@ pub(crate) mod call_action;
 pub(crate) mod call_compile;
 pub(crate) mod call_func;
 pub(crate) mod call_map;
+pub(crate) mod call_user;
 pub(crate) mod call_value;
 mod config;
 mod constants;

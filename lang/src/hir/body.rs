@@ -356,6 +356,8 @@ pub enum Func {
     StartTime,
     Ppid,
     Signed,
+    /// `uaddr("symbol")`: its argument is the name
+    Uaddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -43,6 +43,15 @@ pub struct UserPlace {
     pub function: Option<UserSymbol>,
 }
 
+/// Where a place of a file is in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserAddress {
+    /// As the file counts addresses.
+    pub address: u64,
+    /// The file is always loaded where it says; else all of its addresses move by the same distance.
+    pub fixed: bool,
+}
+
 /// A static marker of a program or library (USDT), with every place where the compiler put it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsdtProbe {

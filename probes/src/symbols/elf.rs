@@ -57,6 +57,8 @@ pub struct Layout {
     pub debug_link: Option<String>,
     /// `.note.gnu.build-id`
     pub build_id: Vec<u8>,
+    /// Loaded at the addresses it says (ET_EXEC): not moved.
+    pub fixed: bool,
     /// Where the image begins in its file: not at 0 in an archive.
     pub base: u64,
 }
@@ -146,6 +148,7 @@ impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
     fn layout(&self) -> object::Result<Layout> {
         let endian = self.header.endian()?;
         let mut layout = Layout { entry: self.header.e_entry(endian).into(), base: self.base, ..Layout::default() };
+        layout.fixed = self.header.e_type(endian) == elf::ET_EXEC;
         for segment in self.header.program_headers(endian, self.data)? {
             if segment.p_type(endian) == elf::PT_LOAD {
                 layout.segments.push(Segment {

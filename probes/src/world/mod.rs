@@ -24,8 +24,8 @@ use std::sync::Arc;
 use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
 use weftrace_lang::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserPlace, UserProto, UserSymbol,
-    World,
+    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace, UserProto,
+    UserSymbol, World,
 };
 
 /// The running kernel, this process's view of files, and the script library it is given.
@@ -213,6 +213,10 @@ impl World for HostWorld {
 
     fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
         self.places.get(&(binary.to_owned(), address), || self.files().place(binary, address))
+    }
+
+    fn user_address(&self, path: &str, file_offset: u64) -> Answer<UserAddress> {
+        user::address(path, file_offset)
     }
 
     fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {

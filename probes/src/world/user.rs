@@ -6,7 +6,8 @@ use crate::symbols::glob::Glob;
 use crate::symbols::stapsdt;
 use crate::symbols::wanted::Wanted;
 use std::io::ErrorKind;
-use weftrace_lang::world::{Answer, UsdtProbe, UserPlace, UserSymbol};
+use std::path::Path;
+use weftrace_lang::world::{Answer, UsdtProbe, UserAddress, UserPlace, UserSymbol};
 
 /// Where files are looked for.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,16 @@ pub(super) fn first<T>(all: Answer<Vec<T>>) -> Answer<T> {
         Answer::NotThere => Answer::NotThere,
         Answer::NotPermitted(why) => Answer::NotPermitted(why),
         Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
+    }
+}
+
+/// The address of a place in a file's code.
+pub(super) fn address(path: &str, file_offset: u64) -> Answer<UserAddress> {
+    match elf::layout(Path::new(path)) {
+        Ok(layout) => layout
+            .to_address(file_offset)
+            .map_or(Answer::NotThere, |address| Answer::Found(UserAddress { address, fixed: layout.fixed })),
+        Err(e) => Answer::CouldNotTell(e.to_string()),
     }
 }
 

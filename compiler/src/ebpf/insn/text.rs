@@ -26,6 +26,7 @@ const HELPER_NAMES: &[(u32, &str)] = &[
     (131, "ringbuf_reserve"),
     (132, "ringbuf_submit"),
     (133, "ringbuf_discard"),
+    (173, "get_func_ip"),
     (174, "get_attach_cookie"),
     (208, "ktime_get_tai_ns"),
 ];

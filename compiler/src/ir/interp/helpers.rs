@@ -20,6 +20,7 @@ impl Machine<'_> {
             Helper::Random => host.random(),
             Helper::CurrentTask => host.current_task,
             Helper::CgroupId => host.cgroup_id,
+            Helper::FuncIp => host.func_ip,
             Helper::StackId => host.stack_id as u64,
             Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt => {
                 let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;

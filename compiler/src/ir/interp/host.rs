@@ -41,6 +41,7 @@ pub struct Host {
     pub seed: u64,
     pub current_task: u64,
     pub cgroup_id: u64,
+    pub func_ip: u64,
     /// What `stack_id` answers.
     pub stack_id: i64,
     /// Address of a socket → its cookie.
