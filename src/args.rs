@@ -92,6 +92,9 @@ pub struct Run {
     /// Allow system() and other actions that change the traced system
     #[arg(long)]
     pub r#unsafe: bool,
+    /// Tell reads of memory and map look-ups that fail, with their place
+    #[arg(short = 'k', long)]
+    pub warnings: bool,
     /// Run even if some probes could not be attached
     #[arg(long)]
     pub partial: bool,

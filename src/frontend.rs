@@ -24,6 +24,8 @@ pub struct Setting {
     /// `--read`
     pub reading_file: bool,
     pub unsafe_ok: bool,
+    /// `-k`
+    pub helper_warnings: bool,
     pub pid: Option<u32>,
     /// `--debuginfo`: directories with separate debug information
     pub debuginfo: Vec<String>,
@@ -225,6 +227,7 @@ impl Loaded {
             .with_modules(modules);
         let options = check::Options {
             unsafe_ok: setting.unsafe_ok,
+            helper_warnings: setting.helper_warnings,
             reading_file: setting.reading_file,
             config: environment(),
             pid: setting.pid,

@@ -58,17 +58,18 @@ fn render_text(diagnostic: &Diagnostic, sources: &SourceMap, renderer: &Renderer
         label => primary.label(label),
     });
     let mut elsewhere = Vec::new();
-    for (span, text) in &diagnostic.others {
+    let calls = diagnostic.expanded_from.iter().map(|call| (*call, "the macro is called here"));
+    for (span, text) in diagnostic.others.iter().map(|(span, text)| (*span, text.as_str())).chain(calls) {
         if span.file == diagnostic.span.file {
-            snippet = snippet.annotation(AnnotationKind::Context.span(range(sources, *span)).label(text.as_str()));
+            snippet = snippet.annotation(AnnotationKind::Context.span(range(sources, span)).label(text));
         } else {
             elsewhere.push((span, text));
         }
     }
     group = group.element(snippet);
     for (span, text) in elsewhere {
-        let annotation = AnnotationKind::Context.span(range(sources, *span)).label(text.as_str());
-        group = group.element(self::snippet(sources, *span).annotation(annotation));
+        let annotation = AnnotationKind::Context.span(range(sources, span)).label(text);
+        group = group.element(self::snippet(sources, span).annotation(annotation));
     }
     for note in &diagnostic.notes {
         let (name, text) = note_parts(note);
@@ -117,7 +118,8 @@ fn render_json(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
     };
     let others: Vec<_> =
         diagnostic.others.iter().map(|(span, text)| json!({"at": place(*span), "text": text})).collect();
-    let line = json!({
+    let expanded_from: Vec<_> = diagnostic.expanded_from.iter().map(|call| place(*call)).collect();
+    let mut line = json!({
         "severity": diagnostic.severity,
         "code": diagnostic.code,
         "message": diagnostic.message,
@@ -126,5 +128,8 @@ fn render_json(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
         "others": others,
         "notes": diagnostic.notes,
     });
+    if !expanded_from.is_empty() {
+        line["expanded_from"] = json!(expanded_from);
+    }
     format!("{line}\n")
 }

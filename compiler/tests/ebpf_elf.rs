@@ -33,7 +33,7 @@ fn maps() -> Vec<MapSpec> {
 }
 
 fn function(name: &str, prog_type: ProgType, start: u32) -> Function {
-    let place = Place { file: 0, start, end: start + 10 };
+    let place = Place { start, end: start + 10, ..Place::default() };
     let mut b = FunctionBuilder::new(name, Target::Kernel(prog_type), place);
     let ctx = b.ctx();
     let first = b.load(Mem::U64, ctx, 16);

@@ -54,7 +54,7 @@ fn accepted(image: &ProgramImage, btf_id: u32) {
 
 fn place(line: &str) -> Place {
     let start = SCRIPT.find(line).unwrap() as u32;
-    Place { file: 0, start, end: start + line.len() as u32 }
+    Place { start, end: start + line.len() as u32, ..Place::default() }
 }
 
 fn builder(prog_type: ProgType) -> FunctionBuilder {

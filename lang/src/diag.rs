@@ -35,6 +35,9 @@ pub struct Diagnostic {
     /// Other places that matter, with what they show.
     pub others: Vec<(Span, String)>,
     pub notes: Vec<Note>,
+    /// The macro calls through which the place was reached, innermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expanded_from: Vec<Span>,
     /// bpftrace's words for the same finding, where tools read them; shown only under its name.
     #[serde(skip)]
     pub bpftrace: Option<String>,
@@ -50,6 +53,7 @@ impl Diagnostic {
             label: String::new(),
             others: Vec::new(),
             notes: Vec::new(),
+            expanded_from: Vec::new(),
             bpftrace: None,
         }
     }

@@ -6,23 +6,36 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileId(pub u32);
 
-/// A half-open range of bytes in one source text.
+/// A half-open range of bytes in one source text, and the macro call through which it is seen.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Span {
     pub file: FileId,
     pub start: u32,
     pub end: u32,
+    /// 0: as it stands there. Else the number, from 1, of the call in [`crate::hir::Program::expansions`].
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub expansion: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 impl Span {
     pub fn new(file: FileId, start: usize, end: usize) -> Self {
         debug_assert!(start <= end);
-        Self { file, start: start as u32, end: end as u32 }
+        Self { file, start: start as u32, end: end as u32, expansion: 0 }
     }
 
     /// The smallest span that covers both; `other` must be of the same file.
     pub fn to(self, other: Self) -> Self {
-        Self { file: self.file, start: self.start.min(other.start), end: self.end.max(other.end) }
+        Self { start: self.start.min(other.start), end: self.end.max(other.end), ..self }
+    }
+
+    /// Whether `other` lies within.
+    pub fn contains(self, other: Self) -> bool {
+        self.file == other.file && self.start <= other.start && other.end <= self.end
     }
 }
 

@@ -377,7 +377,7 @@ fn the_verifier_is_quoted_at_the_script() {
 }
 
 fn place(start: u32, end: u32) -> weftrace_artifact::Place {
-    weftrace_artifact::Place { file: 0, start, end }
+    weftrace_artifact::Place { start, end, ..Default::default() }
 }
 
 #[test]

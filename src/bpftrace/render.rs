@@ -30,6 +30,9 @@ fn render(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     for (span, text) in diagnostic.others.iter().filter(|(_, text)| !text.is_empty()) {
         place(out, sources, *span, level, text);
     }
+    for call in &diagnostic.expanded_from {
+        place(out, sources, *call, level, "expanded from");
+    }
     for note in &diagnostic.notes {
         let _ = match note {
             Note::Write(text) => writeln!(out, "HINT: write: {text}"),

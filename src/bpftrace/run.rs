@@ -46,6 +46,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     let setting = Setting {
         reading_file: false,
         unsafe_ok: args.r#unsafe,
+        helper_warnings: args.warnings > 0,
         pid,
         debuginfo: args.debuginfo.clone(),
         child_pid: child.as_ref().map(Child::pid),
@@ -182,7 +183,8 @@ struct Noticed {
 impl Sink for Noticed {
     fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()> {
         use weftrace_artifact::action::LogLevel;
-        if !self.warnings && matches!(message, Message::Log { level: LogLevel::Warning, .. }) {
+        let warning = matches!(message, Message::Log { level: LogLevel::Warning, .. } | Message::Warning { .. });
+        if warning && !self.warnings {
             return Ok(());
         }
         if !matches!(message, Message::Attached(_)) {

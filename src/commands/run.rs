@@ -37,6 +37,7 @@ pub fn run(args: &Run) -> ExitStatus {
     let setting = Setting {
         reading_file: !args.read.is_empty(),
         unsafe_ok: args.r#unsafe,
+        helper_warnings: args.warnings,
         pid: args.pid,
         child_pid: child.as_ref().map(Child::pid),
         ..Setting::default()

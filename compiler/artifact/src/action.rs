@@ -70,10 +70,25 @@ pub enum ActionKind {
     Emit {
         stream: StreamId,
     },
-    /// A run-time warning (division by zero and the like) with its text; no arguments.
+    /// Something went wrong at a place, which has counter `site` of [`crate::map::Role::Warnings`]. One argument, i64: the
+    /// helper's result.
     Warn {
-        text: String,
+        about: Warning,
+        site: u32,
     },
+}
+
+/// What went wrong while a probe ran.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Warning {
+    /// The result is 1.
+    DivisionByZero,
+    /// The nearest element is taken.
+    ArrayBounds,
+    /// A kernel helper failed, by its name without `bpf_`.
+    Helper(String),
+    /// In words.
+    Other(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,6 +29,9 @@ pub struct Artifact {
     pub probes: Vec<plan::ProbePlan>,
     /// Analyses the packet blocks need ([`packet::Needs`] bits).
     pub packet_needs: u32,
+    /// Where macros are called: [`Place::expansion`] numbers them from 1.
+    #[serde(default)]
+    pub expansions: Vec<Place>,
     /// Source texts, so that errors at load time can quote the script: (name, text).
     pub sources: Vec<(String, String)>,
     pub options: Options,
@@ -40,6 +43,9 @@ pub struct Place {
     pub file: u32,
     pub start: u32,
     pub end: u32,
+    /// The macro call through which the place is seen: [`Artifact::expansions`], from 1; 0: none.
+    #[serde(default)]
+    pub expansion: u32,
 }
 
 /// Settings of the script's config block that the runtime obeys.

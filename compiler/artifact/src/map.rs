@@ -33,6 +33,8 @@ pub enum Role {
     /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, i64 wall clock minus CLOCK_BOOTTIME in ns}: the runtime
     /// writes it before anything runs.
     Config,
+    /// Per-CPU array of u64: how often each place that can warn did.
+    Warnings,
 }
 
 /// The kernel's map types that we use (names as in enum bpf_map_type).

@@ -4,7 +4,7 @@ use super::Units;
 use crate::{
     ebpf,
     ir::{Function, Term},
-    lower::{Module, stack_mode},
+    lower::{Module, place, stack_mode},
 };
 use weftrace_artifact::{
     Artifact, Options, Place,
@@ -31,6 +31,7 @@ pub(super) struct Tables {
     streams: Vec<StreamSpec>,
     joins: Vec<JoinSpec>,
     packet_needs: u32,
+    expansions: Vec<Place>,
     options: Options,
     features: ebpf::Features,
 }
@@ -60,6 +61,7 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
     let features =
         ebpf::Features { cpu_v4: module.world.feature(Feature::SignedDiv).is_found(), ..ebpf::Features::default() };
     Tables {
+        expansions: module.program.expansions.iter().map(|call| place(*call)).collect(),
         maps: module.maps,
         actions: module.actions,
         streams: module.streams,
@@ -112,6 +114,7 @@ pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) ->
         joins: tables.joins,
         probes: units.probes,
         packet_needs: tables.packet_needs,
+        expansions: tables.expansions,
         sources,
         options: tables.options,
     };
@@ -131,5 +134,5 @@ fn size_scratch(maps: &mut Vec<MapSpec>, programs: &[ProgramImage]) {
 }
 
 pub(super) fn span(place: Place) -> Span {
-    Span { file: FileId(place.file), start: place.start, end: place.end }
+    Span { file: FileId(place.file), start: place.start, end: place.end, expansion: place.expansion }
 }

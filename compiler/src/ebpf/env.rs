@@ -102,6 +102,7 @@ impl fmt::Display for RoleName {
             Role::Zeros => "zeros",
             Role::Stacks => "stacks",
             Role::Config => "configuration",
+            Role::Warnings => "warnings",
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     ir::{BinaryOp, Cond, Helper},
     place::walk::{self, Node},
 };
+use weftrace_artifact::action::Warning;
 use weftrace_artifact::ty::Type;
 use weftrace_lang::{
     hir::{Block, Expr, ExprKind as E, MapRef, Stmt, StmtKind as S, Ty, VarRef},
@@ -138,7 +139,8 @@ impl Cx<'_, '_> {
         let (cut, go_on) = (self.block(), self.block());
         self.brif(over, cut, go_on);
         self.start(cut);
-        self.warn(&format!("a loop was left after {MAX_KERNEL_ROUNDS} rounds: kernel probes run no more"), span);
+        let text = format!("a loop was left after {MAX_KERNEL_ROUNDS} rounds: kernel probes run no more");
+        self.warn(Warning::Other(text), span);
         self.jump(done);
         self.start(go_on);
         let rounds = self.b.binary_imm(BinaryOp::Iadd, rounds, 1);

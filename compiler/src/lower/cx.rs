@@ -12,7 +12,7 @@ use crate::ir::{
 };
 use weftrace_artifact::{
     abi::LossSlot,
-    action::{ActionId, ActionKind},
+    action::ActionId,
     map::MapId,
     ty::Type,
 };
@@ -371,16 +371,6 @@ impl<'a, 'm> Cx<'a, 'm> {
         self.brif_with(over, (done, &[limit]), (done, &[value]));
         self.start(done);
         self.b.param(done, 0)
-    }
-
-    /// A run-time warning.
-    pub(crate) fn warn(&mut self, text: &str, span: Span) {
-        let action = self.m.action(ActionKind::Warn { text: text.to_owned() }, [], span);
-        let full = self.block();
-        let record = self.reserve_or(action, full);
-        self.b.submit(record.ptr);
-        self.jump(full);
-        self.start(full);
     }
 
     /// The layout of a type, or the finding that there is none.

@@ -6,6 +6,7 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, UnaryOp, Value};
+use weftrace_artifact::action::Warning;
 use weftrace_lang::hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp, VarRef};
 
 impl Cx<'_, '_> {
@@ -185,8 +186,7 @@ impl Cx<'_, '_> {
                 Ok(())
             },
             |cx| {
-                let text = if div { "Divide by 0 detected." } else { "Modulo by 0 detected." };
-                cx.warn(text, e.span);
+                cx.warn(Warning::DivisionByZero, e.span);
                 Ok(cx.iconst(1))
             },
             |cx| Ok(cx.b.binary(op, a, b)),

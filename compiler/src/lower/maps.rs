@@ -118,7 +118,7 @@ impl Cx<'_, '_> {
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
         let found = self.lookup_or(map_id(map), key, absent);
         let m = Mem::new(found, 0);
-        if let Some(at) = self.m.maps[map.index()].presence.filter(|_| ask_presence) {
+        if let Some(at) = self.m.maps[map.index()].presence.filter(|_| ask_presence || self.m.program.config.helper_warnings) {
             let there = self.load(8, false, m.at(at));
             let set = self.block();
             self.brif(there, set, absent);
@@ -133,6 +133,9 @@ impl Cx<'_, '_> {
         };
         self.jump_with(done, &[value]);
         self.start(absent);
+        if !ask_presence {
+            self.warn_missing(e.span);
+        }
         let other = missing(self)?;
         self.jump_with(done, &[other]);
         self.start(done);
@@ -154,6 +157,7 @@ impl Cx<'_, '_> {
             if !zeroed {
                 cx.fill(dst, size);
             }
+            cx.warn_missing(span);
             Ok(())
         })
     }
@@ -219,10 +223,23 @@ impl Cx<'_, '_> {
         let key = self.key(map, key, span)?;
         let flags = self.iconst(BPF_ANY);
         let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
-        if self.kernel {
-            self.loss_if_negative(result, LossSlot::MapFull);
-        }
+        self.check_update(result, span);
         Ok(())
+    }
+
+    /// After an update: a failure is counted and told.
+    fn check_update(&mut self, result: Value, span: Span) {
+        let bad = self.b.icmp_imm(Cond::Slt, result, 0);
+        let (told, done) = (self.block(), self.block());
+        self.brif(bad, told, done);
+        self.start(told);
+        // The native helper counts by itself.
+        if self.kernel {
+            self.count_loss(LossSlot::MapFull);
+        }
+        self.warn_helper("map_update_elem", result, span);
+        self.jump(done);
+        self.start(done);
     }
 
     fn store_one(&mut self, m: Mem) {
@@ -290,7 +307,7 @@ impl Cx<'_, '_> {
         let zeros = self.zeros(size, done);
         let flags = self.iconst(BPF_NOEXIST);
         // Fails if another CPU was faster; then the element is there.
-        self.b.call_map(Helper::MapUpdate, id, &[key, zeros, flags]);
+        let result = self.b.call_map(Helper::MapUpdate, id, &[key, zeros, flags]);
         let full = self.block();
         let second = self.lookup_or(id, key, full);
         self.jump_with(go_on, &[second]);
@@ -299,6 +316,7 @@ impl Cx<'_, '_> {
         if self.kernel {
             self.count_loss(LossSlot::MapFull);
         }
+        self.warn_helper("map_update_elem", result, span);
         self.jump(done);
         self.start(go_on);
         let m = Mem::new(self.b.param(go_on, 0), 0);

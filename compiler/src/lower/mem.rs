@@ -184,6 +184,7 @@ impl Cx<'_, '_> {
         let helper = if r.user { Helper::ReadUser } else { Helper::ReadKernel };
         let result = self.b.call(helper, &[dst, len, address]);
         self.note_read(result);
+        self.warn_if_failed(helper, result, span);
         Ok(())
     }
 
@@ -197,6 +198,7 @@ impl Cx<'_, '_> {
         let helper = if r.user { Helper::ReadUserStr } else { Helper::ReadKernelStr };
         let result = self.b.call(helper, &[dst, cap, address]);
         self.note_read(result);
+        self.warn_if_failed(helper, result, span);
         Ok(result)
     }
 
@@ -335,6 +337,9 @@ impl Cx<'_, '_> {
             }
             Place::Direct(m) => {
                 let last = len.unwrap_or(1).saturating_sub(1);
+                if matches!(base.ty, Ty::Array { .. }) {
+                    self.warn_beyond(i, last, e.span);
+                }
                 let i = self.at_most(i, last);
                 let scaled = self.b.binary_imm(BinaryOp::Imul, i, i64::from(size));
                 let m = self.indexable(m, size.saturating_mul(last.saturating_add(1)));

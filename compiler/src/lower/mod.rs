@@ -13,6 +13,7 @@
 //! | `net`, `conn` | addresses, connections |
 //! | `builtins`, `usdt`, `packet`, `join` | what probes, packets and join results offer |
 //! | `actions` | records for user space |
+//! | `warn` | what goes wrong at run time |
 //! | `cx`, `ssa` | the function under construction |
 
 mod actions;
@@ -37,6 +38,7 @@ mod series;
 mod ssa;
 mod strings;
 mod usdt;
+mod warn;
 
 pub use layout::layout;
 pub(crate) use layout::stack_mode;

@@ -169,6 +169,7 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Zeros => ("zeros", Kind::Array, 4, 8, 1),
         Role::Stacks => ("stacks", Kind::StackTrace, 4, STACK_DEPTH * 8, STACKS),
         Role::Config => ("config", Kind::Array, 4, 16, 1),
+        Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
     };
     MapSpec {
         name: name.to_owned(),
@@ -197,7 +198,7 @@ fn placeholder(def: &hir::MapDef) -> MapSpec {
 
 /// A span as the artifact keeps it.
 pub fn place(span: Span) -> Place {
-    Place { file: span.file.0, start: span.start, end: span.end }
+    Place { file: span.file.0, start: span.start, end: span.end, expansion: span.expansion }
 }
 
 /// The finding for what the language has and this compiler has not.

@@ -8,7 +8,7 @@ use weftrace_lang::{
     span::Span,
 };
 
-pub const SP: Span = Span { file: weftrace_lang::span::FileId(0), start: 0, end: 0 };
+pub const SP: Span = Span { file: weftrace_lang::span::FileId(0), start: 0, end: 0, expansion: 0 };
 pub const STR16: Ty = Ty::Str { cap: 16 };
 
 pub fn e(kind: ExprKind, ty: Ty) -> Expr {

@@ -58,6 +58,7 @@ fn key(name: &str) -> String {
 impl Checker<'_> {
     pub(crate) fn read_config(&mut self) {
         let (items, opts) = (self.items, self.opts);
+        self.config.helper_warnings = opts.helper_warnings;
         for config in &items.configs {
             for (name, value) in &config.entries {
                 self.setting(&name.text, &value.text, name.span, value.span);

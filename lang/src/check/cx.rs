@@ -125,7 +125,10 @@ pub(crate) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    pub(crate) fn report(&mut self, d: Diagnostic) {
+    pub(crate) fn report(&mut self, mut d: Diagnostic) {
+        if d.expanded_from.is_empty() {
+            d.expanded_from = self.calls_around(d.span);
+        }
         self.sink.push(d);
     }
 
@@ -156,7 +159,7 @@ impl Checker<'_> {
         let written = self.sources.snippet(literal);
         match (quoted_offset(written, at), quoted_offset(written, at + len)) {
             (Some(start), Some(end)) if start < end => {
-                Span { file: literal.file, start: literal.start + start as u32, end: literal.start + end as u32 }
+                Span { start: literal.start + start as u32, end: literal.start + end as u32, ..literal }
             }
             _ => literal,
         }

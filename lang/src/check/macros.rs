@@ -1,6 +1,7 @@
 //! Macros: hygienic expansion. A body sees its parameters and its own variables, nothing else.
 
 use super::cx::Checker;
+use super::expansion;
 use super::scope::{Bound, Frame};
 use super::value::Val;
 use crate::ast::{self, Expr, ExprKind, Macro, MacroParam, TypeOp};
@@ -135,8 +136,9 @@ impl<'a> Checker<'a> {
         let frame = Frame { expansion, bound, def: Some(m), parent: self.cur, call: span, ..Frame::root() };
         self.frames.push(frame);
         let at = self.frames.len() - 1;
-        let value = self.in_frame(at, |c| c.block_value(&m.body, span));
+        let mut value = self.in_frame(at, |c| c.block_value(&m.body, span));
         self.frames.truncate(at);
+        expansion::mark(&mut value.e, m.body.span, expansion);
         value
     }
 

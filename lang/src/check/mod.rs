@@ -27,6 +27,7 @@ mod ctype_names;
 mod ctypes;
 pub(crate) mod cx;
 mod effect;
+mod expansion;
 mod expr;
 mod glob;
 mod hints;
@@ -75,6 +76,8 @@ pub struct Options {
     pub named: Vec<(String, String)>,
     /// `--unsafe`
     pub unsafe_ok: bool,
+    /// `-k`: reads and look-ups that fail at run time are told with their places.
+    pub helper_warnings: bool,
     /// `--read FILE`: only pcap blocks run, and interfaces don't matter.
     pub reading_file: bool,
     /// Settings that win over the script's config block (environment, flags).

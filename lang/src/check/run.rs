@@ -234,6 +234,7 @@ impl<'a> Checker<'a> {
             enums: self.types.enums.into_values().collect(),
             config: self.config,
             params: self.params,
+            expansions: self.cells.calls(),
         };
         let mut diags = self.sink.diags;
         diags.sort_by_key(|d| (d.span.file, d.span.start, d.span.end));

@@ -33,6 +33,16 @@ pub(crate) struct Cells {
     expansions: HashMap<(u32, Span), u32>,
 }
 
+impl Cells {
+    /// The calls of macros by the number of their expansion, each with the expansion that it stands in.
+    pub(crate) fn calls(&self) -> Vec<Span> {
+        let mut calls: Vec<(u32, Span)> =
+            self.expansions.iter().map(|(&(parent, call), &n)| (n, Span { expansion: parent, ..call })).collect();
+        calls.sort_unstable_by_key(|(n, _)| *n);
+        calls.into_iter().map(|(_, call)| call).collect()
+    }
+}
+
 /// A variable of the probe being checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Local {

@@ -16,6 +16,8 @@ pub struct Program {
     pub config: Config,
     /// The script's flags: `param` and `getopt`, in order of appearance.
     pub params: Vec<ParamDef>,
+    /// Where macros are called; [`Span::expansion`] numbers them from 1. A call within a macro has an expansion itself.
+    pub expansions: Vec<Span>,
 }
 
 /// A flag of the script (`param slow = 500ms "help"`, `getopt("slow", 5, "help")`).
@@ -48,6 +50,8 @@ pub struct Config {
     pub stack_mode: StackMode,
     pub str_trunc_trailer: String,
     pub ring_bytes: u32,
+    /// `-k`: reads and look-ups that fail are told with their places.
+    pub helper_warnings: bool,
     /// All entries as written, for those that only other parts read.
     pub entries: Vec<(String, String)>,
 }
@@ -62,6 +66,7 @@ impl Default for Config {
             stack_mode: StackMode::Bpftrace,
             str_trunc_trailer: "..".into(),
             ring_bytes: 256 * 1024,
+            helper_warnings: false,
             entries: Vec::new(),
         }
     }

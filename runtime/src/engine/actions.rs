@@ -13,7 +13,10 @@ use weftrace_artifact::{
 impl Core {
     /// Acts on a record of any kind but `emit`.
     pub(super) fn act(&mut self, header: RecordHeader, action: &Action, payload: &[u8]) {
-        let is_output = !matches!(action.kind, ActionKind::Clear { .. } | ActionKind::Zero { .. } | ActionKind::Exit);
+        let is_output = !matches!(
+            action.kind,
+            ActionKind::Clear { .. } | ActionKind::Zero { .. } | ActionKind::Exit | ActionKind::Warn { .. }
+        );
         if is_output {
             if self.limit_reached() {
                 return;
@@ -65,10 +68,7 @@ impl Core {
             }
             ActionKind::Cat(pieces) => self.cat(pieces, action, payload),
             ActionKind::System(pieces) => self.system(pieces, action, payload),
-            ActionKind::Warn { text } => {
-                let at = self.locate(action.place);
-                self.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &at });
-            }
+            ActionKind::Warn { .. } => self.warning(header, action, payload),
             ActionKind::Emit { .. } => {}
         }
     }

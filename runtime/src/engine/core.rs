@@ -1,6 +1,6 @@
 //! The state that records, handlers and actions share.
 
-use super::{StreamConsumer, joins::Joins};
+use super::{StreamConsumer, joins::Joins, locate::locate, warnings::Warned};
 use crate::{
     losses::{LossKind, Losses},
     names::{HostNames, Names},
@@ -55,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) output: Option<io::Error>,
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
     pub(super) pending: Option<PendingPrint>,
+    pub(super) warned: Warned,
     pub(super) scratch: Vec<u8>,
     /// Formats that have been told to show only a part of a number.
     pub(super) cut_told: Vec<Place>,
@@ -97,6 +98,7 @@ impl Core {
             walking: false,
             output: None,
             pending: None,
+            warned: Warned::default(),
             scratch: Vec::new(),
             cut_told: Vec::new(),
             depth: 0,
@@ -230,7 +232,7 @@ impl Core {
 
     /// File, line and columns of a place.
     pub(crate) fn locate(&self, place: Place) -> Location {
-        locate(&self.artifact.sources, place)
+        locate(&self.artifact, place)
     }
 }
 
@@ -246,31 +248,9 @@ fn split(record: &[u8]) -> Option<(RecordHeader, &[u8])> {
     Some((RecordHeader { action: word(0), probe: word(4), time }, payload))
 }
 
-fn locate(sources: &[(String, String)], place: Place) -> Location {
-    let Some((file, text)) = sources.get(place.file as usize) else { return Location::default() };
-    let start = (place.start as usize).min(text.len());
-    let before = text.get(..start).unwrap_or_default();
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    let column = (start - line_start) as u32 + 1;
-    Location {
-        file: file.clone(),
-        line: before.matches('\n').count() as u32 + 1,
-        column,
-        end_column: column + place.end.saturating_sub(place.start),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_are_lines_and_columns() {
-        let sources = [("a.bt".to_owned(), "BEGIN {\n  exit();\n}".to_owned())];
-        let at = locate(&sources, Place { file: 0, start: 10, end: 14 });
-        assert_eq!(at, Location { file: "a.bt".into(), line: 2, column: 3, end_column: 7 });
-        assert_eq!(locate(&sources, Place { file: 3, start: 0, end: 0 }), Location::default());
-    }
 
     #[test]
     fn short_records_have_no_header() {

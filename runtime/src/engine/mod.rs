@@ -12,10 +12,12 @@
 mod actions;
 mod core;
 mod joins;
+mod locate;
 mod packets;
 mod shutdown;
 mod timers;
 mod waits;
+mod warnings;
 
 pub(crate) use core::{Core, CoreOptions, now};
 pub(crate) use packets::{BlockSpec, Feed, LIVE_DISORDER_NS, first_packet_time, open_feeds};

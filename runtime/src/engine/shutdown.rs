@@ -35,6 +35,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
     if lost > 0 {
         core.say(&Message::LostEvents(lost));
     }
+    core.sum_up_warnings();
     core.say_join_summaries();
     core.say(&Message::End);
     if core.artifact.options.print_maps_on_exit && sources.print_maps {

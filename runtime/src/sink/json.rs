@@ -46,6 +46,22 @@ fn located(out: &mut Vec<u8>, kind: &str, text: &[u8], at: &Location) {
     let _ = writeln!(out, ", \"line\": {}, \"col\": {}}}", at.line, at.column);
 }
 
+fn warning(out: &mut Vec<u8>, text: &str, helper: Option<(&str, i64)>, at: &Location, times: u64) {
+    let kind = if helper.is_some() { "helper_error" } else { "runtime_error" };
+    let _ = write!(out, "{{\"type\": \"{kind}\", \"msg\": ");
+    write_string(out, text.as_bytes());
+    if let Some((helper, result)) = helper {
+        let _ = write!(out, ", \"helper\": \"{helper}\", \"retcode\": {result}");
+    }
+    push(out, ", \"filename\": ");
+    write_string(out, at.file.as_bytes());
+    let _ = write!(out, ", \"line\": {}, \"col\": {}", at.line, at.column);
+    if times > 1 {
+        let _ = write!(out, ", \"times\": {times}");
+    }
+    push(out, "}\n");
+}
+
 impl Sink for JsonSink {
     fn message(&mut self, message: &Message<'_>, style: &mut Style<'_>) -> io::Result<()> {
         let out = self.out.bytes();
@@ -66,6 +82,7 @@ impl Sink for JsonSink {
                 };
                 located(out, kind, text, at);
             }
+            Message::Warning { text, helper, at, times } => warning(out, text, *helper, at, *times),
             Message::Attached(n) if !self.quiet => counted(out, "attached_probes", "probes", *n as u64),
             Message::NotAttached { probe, why, remedy, at } => {
                 let remedy = remedy.map(|r| format!(" ({r})")).unwrap_or_default();

@@ -18,7 +18,12 @@ pub struct Location {
     pub line: u32,
     /// From 1; `end_column` is one past the last.
     pub column: u32,
+    pub end_line: u32,
     pub end_column: u32,
+    /// The script's lines, whole.
+    pub source: Vec<String>,
+    /// The macro calls through which the place is seen, innermost first.
+    pub frames: Vec<Location>,
 }
 
 /// Everything a session has to say.
@@ -26,11 +31,19 @@ pub struct Location {
 pub enum Message<'a> {
     /// Formatted already.
     Printf(&'a [u8]),
-    /// errorf, warnf, debugf; and run-time warnings.
+    /// errorf, warnf, debugf.
     Log {
         level: LogLevel,
         text: &'a [u8],
         at: &'a Location,
+    },
+    /// Something went wrong while a probe ran; of a kernel helper: its name and result. `times` is more than 1 only at the
+    /// end, for all of the run.
+    Warning {
+        text: &'a str,
+        helper: Option<(&'a str, i64)>,
+        at: &'a Location,
+        times: u64,
     },
     /// `print(e)`
     Value {

@@ -60,11 +60,19 @@ fn messages<'a>(at: &'a Location, lost: &'a [Lost], cost: &'a [Cost]) -> Vec<Mes
     ]
 }
 
-static EMPTY: Location = Location { file: String::new(), line: 0, column: 0, end_column: 0 };
+static EMPTY: Location = Location {
+    file: String::new(),
+    line: 0,
+    column: 0,
+    end_line: 0,
+    end_column: 0,
+    source: Vec::new(),
+    frames: Vec::new(),
+};
 
 fn rows() -> (Location, Vec<Lost>, Vec<Cost>) {
     (
-        Location { file: "stdin".into(), line: 1, column: 32, end_column: 75 },
+        Location { file: "stdin".into(), line: 1, column: 32, end_line: 1, end_column: 75, ..Location::default() },
         vec![Lost { source: "kprobe:f".into(), kind: LossKind::RingFull, count: 3 }],
         vec![Cost { probe: "kprobe:f".into(), runs: 10, ns: 2_000_000 }],
     )

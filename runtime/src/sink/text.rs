@@ -36,6 +36,23 @@ impl TextSink {
         push(err, ": ");
         err.extend_from_slice(message.strip_suffix(b"\n").unwrap_or(message));
         err.push(b'\n');
+        write_frames(err, at, level);
+    }
+
+    fn warning(&mut self, text: &str, helper: Option<(&str, i64)>, at: &Location, times: u64) {
+        let err = self.err.bytes();
+        write_location(err, at);
+        push(err, "WARNING: ");
+        push(err, text);
+        if times > 1 {
+            let _ = write!(err, " ({times} times in all)");
+        }
+        err.push(b'\n');
+        if let Some((name, result)) = helper {
+            let _ = writeln!(err, "Additional Info - helper: {name}, retcode: {result}");
+        }
+        write_source(err, at);
+        write_frames(err, at, LogLevel::Warning);
     }
 }
 
@@ -49,7 +66,36 @@ fn level_name(level: LogLevel) -> &'static str {
 
 fn write_location(out: &mut Vec<u8>, at: &Location) {
     if !at.file.is_empty() {
-        let _ = write!(out, "{}:{}:{}-{}: ", at.file, at.line, at.column, at.end_column);
+        let _ = if at.line == at.end_line {
+            write!(out, "{}:{}:{}-{}: ", at.file, at.line, at.column, at.end_column)
+        } else {
+            write!(out, "{}:{}-{}: ", at.file, at.line, at.end_line)
+        };
+    }
+}
+
+/// The script's lines; one line with its place marked.
+fn write_source(out: &mut Vec<u8>, at: &Location) {
+    for line in &at.source {
+        push(out, &line.replace('\t', "    "));
+        out.push(b'\n');
+    }
+    if let [line] = &at.source[..] {
+        for (i, c) in line.chars().take(at.end_column.saturating_sub(1) as usize).enumerate() {
+            let mark = if i + 1 < at.column as usize { b' ' } else { b'~' };
+            out.extend(std::iter::repeat_n(mark, if c == '\t' { 4 } else { 1 }));
+        }
+        out.push(b'\n');
+    }
+}
+
+/// The macro calls through which a place is seen.
+fn write_frames(out: &mut Vec<u8>, at: &Location, level: LogLevel) {
+    for frame in &at.frames {
+        write_location(out, frame);
+        push(out, level_name(level));
+        push(out, ": expanded from\n");
+        write_source(out, frame);
     }
 }
 
@@ -73,6 +119,7 @@ impl Sink for TextSink {
             Message::Map { map, top, div, explicit } => maps::write_text(out, map, *top, *div, *explicit, style),
             Message::End => out.extend_from_slice(b"\n\n"),
             Message::Log { level, text, at } => self.log(*level, text, at),
+            Message::Warning { text, helper, at, times } => self.warning(text, *helper, at, *times),
             Message::Attached(n) => {
                 if !self.quiet {
                     let s = if *n == 1 { "" } else { "s" };

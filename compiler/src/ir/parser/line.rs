@@ -200,7 +200,7 @@ impl<'a> Line<'a> {
         let start = self.int()?;
         self.expect('.')?;
         self.expect('.')?;
-        Ok(Place { file, start, end: self.int()? })
+        Ok(Place { file, start, end: self.int()?, expansion: 0 })
     }
 
     fn path(&mut self) -> Result<FieldPath, String> {

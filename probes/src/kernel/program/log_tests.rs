@@ -21,7 +21,7 @@ fn image() -> ProgramImage {
         btf: vec![],
         func_info: vec![],
         line_info: vec![],
-        spans: vec![(0, Place { file: 0, start: 0, end: 2 }), (1, Place { file: 0, start: 9, end: 12 })],
+        spans: vec![(0, Place { end: 2, ..Place::default() }), (1, Place { start: 9, end: 12, ..Place::default() })],
         scratch_size: 0,
         frame_size: 0,
     }
@@ -69,7 +69,7 @@ fn known_lines_have_words() {
 #[test]
 fn places_beyond_the_text_are_left_out() {
     let mut image = image();
-    image.spans = vec![(0, Place { file: 3, start: 0, end: 0 })];
+    image.spans = vec![(0, Place { file: 3, ..Place::default() })];
     let r = Rejection::new(&image, LOG.into(), &[]);
     assert!(r.at.is_none() && r.place.is_some());
 }
