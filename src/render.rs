@@ -18,7 +18,8 @@ pub enum Style {
 
 /// All diagnostics in the order of the source, errors and warnings mixed.
 pub fn render_all(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style) -> String {
-    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
+    // Those without words of ours are shown under bpftrace's name only.
+    let mut sorted: Vec<&Diagnostic> = diagnostics.iter().filter(|d| !d.message.is_empty()).collect();
     sorted.sort_by_key(|d| (d.span.file, d.span.start));
     sorted.iter().map(|d| render(d, sources, style)).collect()
 }

@@ -18,6 +18,8 @@ pub enum LossKind {
     Recursion,
     /// The kernel dropped packets before they were read.
     Packets,
+    /// Not acted on when the run was ended: acting took too long.
+    Unread,
     /// A record that names no action, or is too short.
     Malformed,
     /// Something the packet analysis could not keep or follow, by name.
@@ -34,6 +36,7 @@ impl LossKind {
             Self::Stack => "stack",
             Self::Recursion => "recursion",
             Self::Packets => "packets",
+            Self::Unread => "unread",
             Self::Malformed => "malformed",
             Self::Analysis(what) => what,
         }
@@ -41,7 +44,7 @@ impl LossKind {
 
     /// Whether a whole event was lost, not just a value in it.
     pub fn is_event(self) -> bool {
-        matches!(self, Self::RingFull | Self::Recursion | Self::Packets | Self::Malformed)
+        matches!(self, Self::RingFull | Self::Recursion | Self::Packets | Self::Unread | Self::Malformed)
     }
 
     /// For people, after the count.
@@ -53,6 +56,7 @@ impl LossKind {
             Self::Stack => "stacks",
             Self::Recursion => "events (the probe was already running on that CPU)",
             Self::Packets => "packets (dropped before they were read)",
+            Self::Unread => "events (not acted on before the end)",
             Self::Malformed => "records (unreadable)",
             Self::Analysis("unknown_link") => "packets (of a link type that can't be dissected)",
             Self::Analysis("fragments") => "IP fragments (their datagram was never complete)",

@@ -19,6 +19,8 @@ pub enum ProgType {
     /// BPF_PROG_TYPE_TRACING with BPF_TRACE_ITER
     Iter,
     SocketFilter,
+    /// For benchmarks: the kernel times its runs by hand.
+    Xdp,
 }
 
 impl ProgType {

@@ -54,6 +54,10 @@ pub struct Units {
 /// Lowers every probe: one function, or one per target where the body asks for the probe's name.
 pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
     let (program, placement) = (module.program, module.placement);
+    if let Some(d) = too_many(module) {
+        units.diagnostics.push(d);
+        return;
+    }
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         if matches!(placed.side, Side::Not | Side::Unread) {
             let names = probe.targets.iter().map(|t| LeftOut {
@@ -124,6 +128,35 @@ fn variants<'a>(target: &'a Target, placed: &Placed) -> Vec<Variant<'a>> {
         }
     }
     all
+}
+
+/// A block that asks for its probe's name becomes a program for each attach point: `max_bpf_progs` bounds them.
+fn too_many(module: &Module<'_>) -> Option<Diagnostic> {
+    const DEFAULT: usize = 1024;
+    let (program, placement) = (module.program, module.placement);
+    let set = program.config.entries.iter().find(|(key, _)| key == "max_bpf_progs");
+    let most = set.and_then(|(_, value)| value.parse().ok()).unwrap_or(DEFAULT);
+    let mut count = 0;
+    for (probe, placed) in program.probes.iter().zip(&placement.units) {
+        let kernel = matches!(placed.side, Side::Kernel(_));
+        count += if kernel && placed.uses.names { probe.targets.len() } else { usize::from(kernel) };
+        if count > most {
+            let span = probe.targets.first().map_or(probe.span, |t| t.span);
+            let d = Diagnostic::error(
+                "too-many-programs",
+                span,
+                format!("this script becomes {count} kernel programs, more than max_bpf_progs ({most})"),
+            )
+            .note("a block that asks for `probe` or `func` is a program of its own for each attach point")
+            .bpftrace(format!(
+                "Your program is trying to generate more than {count} BPF programs, which exceeds the current limit of {most}"
+            ));
+            return Some(d.note(
+                "You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable.",
+            ));
+        }
+    }
+    None
 }
 
 fn lower_target<'a>(

@@ -137,6 +137,7 @@ fn default_section(prog_type: ProgType) -> &'static str {
         ProgType::Fexit => "fexit",
         ProgType::Iter => "iter",
         ProgType::SocketFilter => "socket",
+        ProgType::Xdp => "xdp",
     }
 }
 

@@ -5,7 +5,7 @@ use super::cx::{ArgsCx, Checker, ProbeCx};
 use super::hints;
 use super::providers::{self, ProviderKind, ProviderRow};
 use super::walk::ArgsUse;
-use crate::ast::{self, AttachPoint, Segment};
+use crate::ast::{self, AttachPoint, Ident, Segment};
 use crate::diag::Diagnostic;
 use crate::hir::{Counter, Missing, Provider, Space, Target};
 use crate::span::Span;
@@ -99,7 +99,29 @@ impl<'a> Checker<'a> {
         for (i, instance) in all.iter_mut().enumerate() {
             instance.cx.instance = i as u32;
         }
+        self.count_probes(&all);
         all
+    }
+
+    /// `max_probes` bounds how many places a script attaches to.
+    fn count_probes(&mut self, all: &[Instance<'a>]) {
+        const DEFAULT: usize = 1024;
+        let set = self.config.entries.iter().find(|(key, _)| key == "max_probes");
+        let most = set.and_then(|(_, value)| super::params::parse_number(value)?.try_into().ok()).unwrap_or(DEFAULT);
+        let count: usize = all.iter().map(|i| i.cx.targets.len()).sum();
+        let Some(widest) = all.iter().max_by_key(|i| i.cx.targets.len()).filter(|_| count > most) else { return };
+        let d = Diagnostic::error(
+            "too-many-probes",
+            widest.cx.targets.first().map_or(widest.cx.span, |t| t.span),
+            format!("this script attaches to {count} places, more than max_probes ({most})"),
+        )
+        .note("each costs time whenever it fires: a narrower pattern is better; very many can stall the machine")
+        .write(format!("config = {{ max_probes = {count} }}"))
+        .bpftrace(format!(
+            "Can't attach to {count} probes because it exceeds the current limit of {most} probes. You can increase the limit \
+             through the BPFTRACE_MAX_PROBES environment variable."
+        ));
+        self.report(d);
     }
 
     fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
@@ -109,6 +131,7 @@ impl<'a> Checker<'a> {
         for point in &probe.points {
             match self.resolve_point(point, &uses) {
                 Ok(targets) => found.extend(targets),
+                Err(Fault::Missing(d)) => faults.push(Fault::Missing(Box::new(self.as_missing(*d, point)))),
                 Err(fault) => faults.push(fault),
             }
         }
@@ -130,6 +153,9 @@ impl<'a> Checker<'a> {
             faults.clear();
         }
         let policy = self.config.missing_probes;
+        if found.is_empty() && faults.iter().any(|f| matches!(f, Fault::Missing(_))) {
+            self.attaches_nowhere(probe, policy);
+        }
         for fault in faults {
             match (fault, policy) {
                 (Fault::Missing(_), Missing::Ignore) => {}
@@ -149,6 +175,34 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// bpftrace's words for a point that isn't there. Of wildcards it has none.
+    fn as_missing(&self, mut d: Diagnostic, point: &AttachPoint) -> Diagnostic {
+        let Some(row) = providers::find(&point.provider.text) else { return d };
+        let segments = self.with_positionals(&point.segments);
+        let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
+        if d.bpftrace.is_none() && d.code == "no-such-probe" {
+            d.bpftrace = Some(format!("No matches for {} {written}.", row.name));
+        }
+        d
+    }
+
+    /// Nothing of a probe is there. Where that is an error, its points were named already.
+    fn attaches_nowhere(&mut self, probe: &ast::Probe, policy: Missing) {
+        let span = probe.points.iter().map(|p| p.span).reduce(|a, b| Span { end: b.end, ..a }).unwrap_or(probe.span);
+        let nowhere = "Probe has no valid attach points.";
+        match policy {
+            Missing::Error => self.report(Diagnostic::error("attaches-nowhere", span, "").bpftrace(format!(
+                "{nowhere} If this is expected, set the 'missing_probes' config variable to 'warn'."
+            ))),
+            Missing::Warn => self.report(
+                Diagnostic::warning("attaches-nowhere", span, "this block never runs: nothing of it is there").bpftrace(
+                    format!("{nowhere} It is being removed which may cause issues with program behavior."),
+                ),
+            ),
+            Missing::Ignore => {}
+        }
+    }
+
     /// Names the points that would not even be found here: the placement names the others.
     fn not_running(&mut self, points: &'a [AttachPoint], faults: &[Fault]) {
         for fault in faults {
@@ -162,7 +216,8 @@ impl<'a> Checker<'a> {
     }
 
     fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse) -> Resolved {
-        let name = &point.provider;
+        let (provider, segments) = self.written(point);
+        let name = &Ident { text: provider, span: point.provider.span };
         let Some(row) = providers::find(&name.text) else {
             let known = providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name);
             let near = crate::suggest::nearest(&name.text, known, 3);
@@ -180,7 +235,6 @@ impl<'a> Checker<'a> {
             let d = Diagnostic::error("not-supported-yet", label.span, "names for probes are not supported yet");
             return Err(bad(d));
         }
-        let segments = self.with_positionals(&point.segments);
         let p = Point { row, segments, span: point.span, uses };
         if row.kind == ProviderKind::NotYet {
             let mut d = Diagnostic::error(
@@ -225,21 +279,41 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// `$1` in a segment is the script's first parameter.
+    /// Provider and segments with positional parameters put in; a parameter may hold several parts.
+    fn written(&self, point: &AttachPoint) -> (String, Vec<Segment>) {
+        let provider = Segment { text: point.provider.text.clone(), quoted: false, span: point.provider.span };
+        let mut all = self.with_positionals(std::slice::from_ref(&provider));
+        let name = if all.is_empty() { String::new() } else { all.remove(0).text };
+        all.extend(self.with_positionals(&point.segments));
+        (name, all)
+    }
+
+    /// `$1` is the script's first parameter, but within quotes.
     fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
-        segments
-            .iter()
-            .map(|s| {
-                let mut out = s.clone();
-                while let Some(at) = out.text.find('$') {
-                    let digits: String = out.text[at + 1..].chars().take_while(char::is_ascii_digit).collect();
-                    let Some(value) = digits.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) else { break };
-                    let value = self.opts.positional.get(value).map_or("", String::as_str).replace('$', "");
-                    out.text.replace_range(at..=at + digits.len(), &value);
-                }
-                out
-            })
-            .collect()
+        let mut out = Vec::with_capacity(segments.len());
+        for s in segments {
+            if s.quoted || !s.text.contains('$') {
+                out.push(s.clone());
+                continue;
+            }
+            let text = self.positionals_in(&s.text);
+            out.extend(text.split(':').map(|part| Segment { text: part.to_owned(), ..s.clone() }));
+        }
+        out
+    }
+
+    fn positionals_in(&self, text: &str) -> String {
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some((before, after)) = rest.split_once('$') {
+            out.push_str(before);
+            let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            match after[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
+                Some(n) => out.push_str(self.opts.positional.get(n).map_or("", String::as_str)),
+                None => out.push('$'),
+            }
+            rest = &after[digits..];
+        }
+        out + rest
     }
 
     /// "6.18", for messages.

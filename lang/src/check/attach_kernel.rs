@@ -1,6 +1,6 @@
 //! Attach points in the kernel: tracepoints and functions.
 
-use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, unanswered};
+use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, missing, unanswered};
 use super::cx::{ArgsCx, Checker};
 use super::hints;
 use super::providers::ProviderKind;
@@ -8,6 +8,9 @@ use crate::diag::Diagnostic;
 use crate::hir::{Provider, Space};
 use crate::span::Span;
 use crate::world::{Answer, Feature};
+
+/// The kernel proper, where a module is named.
+const VMLINUX: &str = "vmlinux";
 
 impl Checker<'_> {
     pub(crate) fn tracepoint(&mut self, p: &Point<'_>) -> Resolved {
@@ -88,8 +91,11 @@ impl Checker<'_> {
     }
 
     pub(crate) fn raw_tracepoint(&mut self, p: &Point<'_>) -> Resolved {
-        let event = p.text(p.segments.len() - 1).to_owned();
-        let names = if is_glob(&event) {
+        let (module, event) = match p.segments.len() {
+            2 => (Some(p.text(0).to_owned()), p.text(1).to_owned()),
+            _ => (None, p.text(0).to_owned()),
+        };
+        let mut names = if is_glob(&event) {
             match self.world.raw_tracepoints(&event) {
                 Answer::Found(names) if !names.is_empty() => names,
                 answer => {
@@ -103,10 +109,17 @@ impl Checker<'_> {
         } else {
             vec![event.clone()]
         };
+        if let Some(module) = &module {
+            names.retain(|name| self.in_module(module, name));
+            if names.is_empty() {
+                let message = format!("no raw tracepoint {event} in {module}");
+                return Err(missing(Diagnostic::error("no-such-probe", p.span, message)));
+            }
+        }
         let wildcard = is_glob(&event);
         let mut found = Vec::new();
         for name in names {
-            let mut f = p.found(p.named(&[&name]), Provider::RawTracepoint { event: name.clone() }, wildcard);
+            let mut f = p.found(p.named(&["vmlinux", &name]), Provider::RawTracepoint { event: name.clone() }, wildcard);
             if !wildcard || p.uses.any() {
                 match self.world.raw_tracepoint(&name) {
                     Answer::Found(proto) => f.args = ArgsCx::Fn(proto),
@@ -122,6 +135,14 @@ impl Checker<'_> {
         Ok(found)
     }
 
+    /// Whether a raw tracepoint is of a module, `vmlinux` being one: each has a function that calls what is attached to it.
+    fn in_module(&self, module: &str, event: &str) -> bool {
+        (super::glob::matches(module, VMLINUX) && self.world.raw_tracepoint(event).is_found())
+            || ["__probestub_", "__traceiter_"].iter().any(|prefix| {
+                self.world.kernel_functions(&format!("{module}:{prefix}{event}")).found().is_some_and(|f| !f.is_empty())
+            })
+    }
+
     fn absent_raw(&self, mut d: Diagnostic, name: &str) -> Diagnostic {
         d.message = format!("no raw tracepoint {name} on this kernel ({})", self.kernel());
         let all = self.world.raw_tracepoints("*").found().unwrap_or_default();
@@ -134,39 +155,54 @@ impl Checker<'_> {
             2 => (Some(p.text(0).to_owned()), p.text(1)),
             _ => (None, p.text(0)),
         };
+        if let (None, Some(address)) = (&module, super::params::parse_number(written)) {
+            return self.kprobe_address(p, address);
+        }
         let ret = p.row.kind == ProviderKind::Kretprobe;
         let (function, offset) = function_and_offset(p, written, ret)?;
-        let make = |name: &str, wildcard| {
-            let full = match (&module, offset) {
-                (Some(m), 0) => p.named(&[m, name]),
-                (None, 0) => p.named(&[name]),
-                (_, n) => p.named(&[&format!("{name}+{n}")]),
-            };
-            p.found(full, Provider::Kprobe { function: name.to_owned(), module: module.clone(), offset, ret }, wildcard)
-        };
-        if !is_glob(&function) {
-            return match self.world.kernel_function(&function) {
-                Answer::Found(proto) => {
-                    self.kprobe_support(p);
-                    let mut f = make(&function, false);
-                    f.args = match proto {
-                        _ if ret || offset != 0 => ArgsCx::None,
-                        Some(proto) => ArgsCx::Fn(proto),
-                        None => ArgsCx::Unknown,
-                    };
-                    Ok(vec![f])
-                }
-                answer => {
-                    let what = format!("kernel function {function}");
-                    Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
-                }
-            };
+        let full = module.as_ref().map_or_else(|| function.clone(), |m| format!("{m}:{function}"));
+        if is_glob(&full) {
+            return self.kprobe_glob(p, &full, ret);
         }
-        match self.world.kernel_functions(&function) {
+        if let Some(module) = module.as_deref().filter(|m| *m != VMLINUX) {
+            self.module_loaded(p, module)?;
+        }
+        let mut f = kprobe_target(p, module.as_deref(), &function, offset, ret, false);
+        match self.world.kernel_function(&full) {
+            Answer::Found(proto) => {
+                self.kprobe_support(p);
+                f.args = match proto {
+                    _ if ret || offset != 0 => ArgsCx::None,
+                    Some(proto) => ArgsCx::Fn(proto),
+                    None => ArgsCx::Unknown,
+                };
+                Ok(vec![f])
+            }
+            Answer::NotThere if self.opts.unsafe_ok => {
+                self.not_traceable(p, &function);
+                f.args = ArgsCx::Unknown;
+                Ok(vec![f])
+            }
+            answer => {
+                let what = format!("kernel function {function}");
+                if answer == Answer::NotThere {
+                    self.not_traceable(p, &function);
+                }
+                Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+            }
+        }
+    }
+
+    fn kprobe_glob(&mut self, p: &Point<'_>, full: &str, ret: bool) -> Resolved {
+        match self.world.kernel_functions(full) {
             Answer::Found(names) if !names.is_empty() => Ok(names
                 .iter()
                 .map(|name| {
-                    let mut f = make(name, true);
+                    let (module, function) = match name.split_once(':') {
+                        Some((module, function)) => (Some(module), function),
+                        None => (None, name.as_str()),
+                    };
+                    let mut f = kprobe_target(p, module, function, 0, ret, true);
                     if p.uses.any() && !ret {
                         f.args = match self.world.kernel_function(name).found().flatten() {
                             Some(proto) => ArgsCx::Fn(proto),
@@ -177,10 +213,46 @@ impl Checker<'_> {
                 })
                 .collect()),
             answer => {
-                let what = format!("kernel functions {function}");
-                Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, &function)))
+                let what = format!("kernel functions {full}");
+                Err(unanswered(answer, p.span, &what, |d| self.absent_function(d, p, full)))
             }
         }
+    }
+
+    /// At an address: whatever is there.
+    fn kprobe_address(&mut self, p: &Point<'_>, address: i128) -> Resolved {
+        let Some(address) = u64::try_from(address).ok().filter(|a| *a > 0) else {
+            return Err(bad(Diagnostic::error("bad-attach-point", p.span, format!("{address} is no address"))));
+        };
+        if !self.opts.unsafe_ok {
+            let d = Diagnostic::error("unsafe", p.span, "a probe at an address may stop the kernel")
+                .note("nothing tells whether an instruction begins there")
+                .write(format!("--unsafe, or {}:FUNCTION+OFFSET", p.row.name));
+            return Err(bad(d.bpftrace("Probing by address requires --unsafe")));
+        }
+        let ret = p.row.kind == ProviderKind::Kretprobe;
+        let mut f = kprobe_target(p, None, "", address, ret, false);
+        f.target.name = p.named(&[&address.to_string()]);
+        f.args = ArgsCx::Unknown;
+        Ok(vec![f])
+    }
+
+    fn module_loaded(&self, p: &Point<'_>, module: &str) -> Result<(), Fault> {
+        match self.world.kernel_functions(&format!("{module}:*")) {
+            Answer::Found(names) if names.is_empty() => {}
+            Answer::NotThere => {}
+            _ => return Ok(()),
+        }
+        let d = Diagnostic::error("no-such-probe", p.segment_span(0), format!("no module {module} is loaded"));
+        Err(bad(d.bpftrace(format!("specified module {module} in probe {} is not loaded.", p.as_written()))))
+    }
+
+    /// bpftrace says so besides; ours is in the error.
+    fn not_traceable(&mut self, p: &Point<'_>, function: &str) {
+        let text = if self.opts.unsafe_ok { format!("{function} may not be there to be probed") } else { String::new() };
+        self.report(Diagnostic::warning("not-traceable", p.span, text).bpftrace(format!(
+            "{function} is not traceable (either non-existing, inlined, or marked as \"notrace\"); attaching to it will likely fail"
+        )));
     }
 
     pub(crate) fn absent_function(&self, mut d: Diagnostic, p: &Point<'_>, function: &str) -> Diagnostic {
@@ -219,12 +291,22 @@ fn tracepoint_target(p: &Point<'_>, category: &str, event: &str, wildcard: bool)
     f
 }
 
+fn kprobe_target(
+    p: &Point<'_>,
+    module: Option<&str>,
+    function: &str,
+    offset: u64,
+    ret: bool,
+    wildcard: bool,
+) -> Found {
+    let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
+    let last = format!("{function}{plus}");
+    let name = module.map_or_else(|| p.named(&[&last]), |m| p.named(&[m, &last]));
+    let (function, module) = (function.to_owned(), module.map(str::to_owned));
+    p.found(name, Provider::Kprobe { function, module, offset, ret }, wildcard)
+}
+
 fn function_and_offset(p: &Point<'_>, written: &str, ret: bool) -> Result<(String, u64), Fault> {
-    if written.starts_with("0x") || written.bytes().next().is_some_and(|b| b.is_ascii_digit()) {
-        let d = Diagnostic::error("not-supported-yet", p.span, "probes at kernel addresses are not supported yet")
-            .write(format!("{}:FUNCTION+OFFSET", p.row.name));
-        return Err(bad(d));
-    }
     let Some((function, offset)) = written.rsplit_once('+') else { return Ok((written.to_owned(), 0)) };
     if ret {
         return Err(bad(Diagnostic::error("bad-attach-point", p.span, "a return has no offset").write(p.row.shape)));

@@ -13,7 +13,7 @@ use super::scope::{Cells, Frame};
 use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
-use crate::hir::{Config, JoinDef, MapKind, ProbeDef, Program, Space};
+use crate::hir::{BinOp, Config, Expr, ExprKind, Func, JoinDef, MapKind, ProbeDef, Program, Space, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::World;
 
@@ -218,10 +218,29 @@ impl<'a> Checker<'a> {
             self.rule_counter_compare(p);
             cond
         });
+        let predicate = self.of_process(predicate, probe.span);
         self.newstate = probe.predicate.as_ref().and_then(rules::fixed_newstate);
         let body = self.block(&probe.body);
         self.newstate = None;
         ProbeDef { targets: instance.cx.targets.clone(), predicate, body, vars: self.var_defs(), span: probe.span }
+    }
+
+    /// With `-p PID`: events that cannot be asked of one process are filtered.
+    fn of_process(&self, predicate: Option<Expr>, span: Span) -> Option<Expr> {
+        use super::providers::ProviderKind as P;
+        let filtered = matches!(
+            self.probe.kind(),
+            P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Fentry | P::Fexit
+        );
+        let Some(pid) = self.opts.pid.filter(|_| filtered) else { return predicate };
+        let expr = |kind, ty| Expr { kind, ty, span };
+        let ours = expr(ExprKind::Call { func: Func::Pid, args: Vec::new() }, Ty::U32);
+        let wanted = expr(ExprKind::Int(i64::from(pid)), Ty::U32);
+        let kind = ExprKind::Binary { op: BinOp::Eq, left: Box::new(ours), right: Box::new(wanted) };
+        let own = expr(kind, Ty::Bool);
+        let Some(predicate) = predicate else { return Some(own) };
+        let kind = ExprKind::Logical { and: true, left: Box::new(own), right: Box::new(predicate) };
+        Some(expr(kind, Ty::Bool))
     }
 
     fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>) -> (Program, Vec<Diagnostic>) {

@@ -77,7 +77,8 @@ pub fn for_program(prog_type: ProgType) -> &'static [Capability] {
         | ProgType::TracingRawTp
         | ProgType::Fentry
         | ProgType::Fexit
-        | ProgType::Iter => &[Capability::Bpf, Capability::Perfmon],
+        | ProgType::Iter
+        | ProgType::Xdp => &[Capability::Bpf, Capability::Perfmon],
     }
 }
 

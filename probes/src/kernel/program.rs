@@ -61,6 +61,7 @@ pub fn type_name(prog_type: ProgType) -> &'static str {
         ProgType::Fexit => "fexit",
         ProgType::Iter => "iterator",
         ProgType::SocketFilter => "socket filter",
+        ProgType::Xdp => "XDP",
     }
 }
 
@@ -74,6 +75,7 @@ fn kernel_type(prog_type: ProgType) -> (bpf_prog_type, Option<AttachType>) {
         ProgType::Fentry => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_FENTRY)),
         ProgType::Fexit => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_FEXIT)),
         ProgType::Iter => (bpf_prog_type::BPF_PROG_TYPE_TRACING, Some(AttachType::BPF_TRACE_ITER)),
+        ProgType::Xdp => (bpf_prog_type::BPF_PROG_TYPE_XDP, None),
         ProgType::SocketFilter => (bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER, None),
     }
 }

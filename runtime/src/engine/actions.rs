@@ -160,6 +160,7 @@ impl Core {
 
     fn cat(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {
         let path = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
+        self.slow = true;
         let mut text = Vec::new();
         let read = std::fs::File::open(&path).and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
         match read {
@@ -173,6 +174,7 @@ impl Core {
             return self.complain(action, "system() runs only with --unsafe");
         }
         let command = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
+        self.slow = true;
         // What we have said comes before what the command says.
         self.flush();
         match std::process::Command::new("sh").arg("-c").arg(&command).stderr(std::process::Stdio::inherit()).output() {

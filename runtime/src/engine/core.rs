@@ -49,8 +49,10 @@ pub(crate) struct Core {
     pub(crate) printed: u64,
     /// Probes have ended: END's output has no limit.
     pub(crate) ending: bool,
-    /// Iterators are being walked: to the end, whatever a probe says.
-    pub(crate) walking: bool,
+    /// Records are acted on after `exit()` too: iterators are walked to their end, END and joins have their say.
+    pub(crate) hears_all: bool,
+    /// What benchmarks print is thrown away, so it does not matter if some of it was lost.
+    pub(crate) benchmarks: bool,
     /// Nobody reads our output any more, or it can't be written.
     pub(crate) output: Option<io::Error>,
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
@@ -62,6 +64,8 @@ pub(crate) struct Core {
     /// Handlers within handlers (a join's block that emits): bounded.
     depth: u32,
     malformed: u64,
+    /// The last action started a program or read a file.
+    pub(super) slow: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +99,8 @@ impl Core {
             delivered: 0,
             printed: 0,
             ending: false,
-            walking: false,
+            hears_all: false,
+            benchmarks: false,
             output: None,
             pending: None,
             warned: Warned::default(),
@@ -103,12 +108,18 @@ impl Core {
             cut_told: Vec::new(),
             depth: 0,
             malformed: 0,
+            slow: false,
         }
     }
 
     /// Whether to end: the script said so, enough was printed, nobody reads.
     pub(crate) fn should_stop(&self) -> bool {
         self.exit.is_some() || self.output.is_some() || self.limit_reached()
+    }
+
+    /// Whether an action since the last question took longer than formatting does.
+    pub(crate) fn acted_slowly(&mut self) -> bool {
+        std::mem::take(&mut self.slow)
     }
 
     /// A `print(@m)` is waiting for what follows it.
@@ -134,8 +145,8 @@ impl Core {
             self.delivered += 1;
             return;
         }
-        // The script has ended: what was on its way is not printed any more.
-        if self.exit.is_some() && !self.ending && !self.walking {
+        // The script has ended: what was on its way is not printed any more. Joins still get their parts.
+        if self.exit.is_some() && !self.hears_all && !matches!(action.kind, ActionKind::Emit { .. }) {
             return;
         }
         self.flush_pending();

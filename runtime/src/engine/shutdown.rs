@@ -18,13 +18,19 @@ use super::actions::SLOT_KINDS;
 /// A record that is reserved but never finished (a program that died) must not hold us up for ever.
 const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 
-/// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. Returns what each probe cost.
-pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
+/// After Ctrl-C actions that take their time (`system()`, a slow reader of the output) may go on for so long; then what is left
+/// is counted as lost.
+const IMPATIENCE: Duration = Duration::from_millis(500);
+
+/// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. `impatient`: somebody waits for
+/// the end. Returns what each probe cost.
+pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) -> Vec<Cost> {
     detach_all(std::mem::take(&mut sources.links));
-    drain_all(core, sources.ring.as_mut());
+    drain_all(core, sources.ring.as_mut(), impatient.then(|| Instant::now() + IMPATIENCE));
     let time = finish_feeds(core, &mut sources.feeds);
     core.flush_pending();
     let lost_before = tell_joins(core, sources);
+    core.hears_all = true;
     core.flush_joins(time);
     core.ending = true;
     run_end(core, sources, time);
@@ -32,7 +38,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
     count_losses(core, sources);
     let cost = costs(core, sources);
     let lost = lost_before + core.losses.news();
-    if lost > 0 {
+    if lost > 0 && !core.benchmarks {
         core.say(&Message::LostEvents(lost));
     }
     core.sum_up_warnings();
@@ -41,8 +47,10 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
     if core.artifact.options.print_maps_on_exit && sources.print_maps {
         core.print_maps();
     }
-    let rows = core.losses.rows();
-    core.say(&Message::Losses(&rows));
+    if !core.benchmarks {
+        let rows = core.losses.rows();
+        core.say(&Message::Losses(&rows));
+    }
     if !cost.is_empty() {
         core.say(&Message::Cost(&cost));
     }
@@ -50,15 +58,21 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
     cost
 }
 
-/// To the end: nothing writes any more.
-fn drain_all(core: &mut Core, ring: Option<&mut Ring>) {
+/// To the end: nothing writes any more. Past the deadline records are counted, not acted on.
+fn drain_all(core: &mut Core, ring: Option<&mut Ring>, deadline: Option<Instant>) {
     let Some(ring) = ring else { return };
     let patience = Instant::now() + BUSY_PATIENCE;
     while ring.pending() > 0 {
+        let mut left = 0;
         let drained = ring.drain(|record| {
-            core.record(record);
+            if left > 0 || deadline.is_some_and(|d| Instant::now() > d) {
+                left += 1;
+            } else {
+                core.record(record);
+            }
             true
         });
+        core.losses.add("events", LossKind::Unread, left);
         if drained.busy {
             if Instant::now() > patience {
                 core.losses.add("events", LossKind::Malformed, 1);
@@ -100,7 +114,7 @@ fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
                 if let Some(fd) = sources.programs.get(program, None)
                     && run_once(fd).is_ok()
                 {
-                    drain_all(core, sources.ring.as_mut());
+                    drain_all(core, sources.ring.as_mut(), None);
                 }
             }
         }

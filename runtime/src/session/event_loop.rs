@@ -10,12 +10,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use weftrace_artifact::plan::Unit;
+use weftrace_probes::kernel::program::run_once;
+
 /// How often watermarks advance while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
 /// Events of one time may be seen this far apart.
 const DISORDER_NS: u64 = 10_000_000;
 /// Records handled between two looks at signals and timers.
 const RING_BATCH: u64 = 16 * 1024;
+/// And the time that it may take: actions such as `system()` are slow.
+const BATCH_TIME: Duration = Duration::from_millis(20);
+/// Records between two looks at the clock.
+const CLOCK_EVERY: u64 = 256;
 /// How long a `print(@m)` at the end of the ring waits for a `clear(@m)`.
 const PAIR_PATIENCE: Duration = Duration::from_micros(100);
 /// How often new losses are told.
@@ -62,8 +69,18 @@ impl Running {
 
     fn signal(&mut self, number: i32) -> Option<Ended> {
         let blocks: Vec<_> = self.signals.iter().filter(|s| s.0 == number).copied().collect();
-        for (_, entry, probe) in &blocks {
-            self.core.run(*entry, *probe, now());
+        for (_, unit, probe) in &blocks {
+            match unit {
+                Unit::Native(entry) => self.core.run(*entry, *probe, now()),
+                Unit::Kernel(program) => {
+                    if self.sources.programs.get(*program, None).is_some_and(|fd| run_once(fd).is_ok()) {
+                        self.drain_ring();
+                    }
+                }
+            }
+            if self.core.should_stop() {
+                return None;
+            }
         }
         match number {
             libc::SIGINT | libc::SIGTERM => Some(Ended::Signal(number)),
@@ -82,9 +99,14 @@ impl Running {
         let used = ring.pending();
         let core = &mut self.core;
         let mut left = RING_BATCH;
+        let until = Instant::now() + BATCH_TIME;
         let mut see = |record: &[u8]| {
             core.record(record);
             left -= 1;
+            // The clock costs more than most records do.
+            if left.is_multiple_of(CLOCK_EVERY) || core.acted_slowly() {
+                left = if Instant::now() > until { 0 } else { left };
+            }
             left > 0
         };
         let mut drained = ring.drain(&mut see);

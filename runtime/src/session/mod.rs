@@ -1,6 +1,7 @@
 //! A session: an artifact made ready ([`Session`]), attached and running ([`Running`]), and what came of it ([`Outcome`]).
 
 mod attach;
+mod by_hand;
 mod event_loop;
 mod options;
 mod prepare;
@@ -8,7 +9,7 @@ mod programs;
 mod running;
 
 pub use attach::AttachFailure;
-pub use options::SessionOptions;
+pub use options::{ByHand, SessionOptions};
 pub(crate) use programs::Programs;
 pub(crate) use running::Sources;
 pub use running::{Ended, Outcome, Running};

@@ -1,6 +1,13 @@
 //! What the command line decides about a run.
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, time::Duration};
+
+/// What is run by hand, one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByHand {
+    Tests,
+    Benchmarks,
+}
 
 /// Defaults: live, until a signal.
 #[derive(Clone, Debug)]
@@ -27,6 +34,10 @@ pub struct SessionOptions {
     pub terminal: bool,
     /// Maps are printed at the end, if the script doesn't forbid it.
     pub print_maps: bool,
+    /// `--test`, `--bench`: only these probes run, by hand.
+    pub by_hand: Option<ByHand>,
+    /// Probes that the command line leaves out, by index.
+    pub left_out: BTreeSet<u32>,
     /// `--dry-run`: attach, but BEGIN does not run.
     pub dry_run: bool,
     /// Bytes of a file that `cat()` shows.
@@ -47,6 +58,8 @@ impl Default for SessionOptions {
             cost: false,
             terminal: false,
             print_maps: true,
+            by_hand: None,
+            left_out: BTreeSet::new(),
             dry_run: false,
             max_cat_bytes: 10 * 1024,
         }

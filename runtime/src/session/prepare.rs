@@ -1,7 +1,7 @@
 //! Before the loop: BEGIN, attaching, saying what attached.
 
 use super::{
-    AttachFailure, Running, SessionOptions,
+    AttachFailure, ByHand, Running, SessionOptions,
     attach::{Attacher, load_failure},
 };
 use crate::{
@@ -12,11 +12,38 @@ use crate::{
 };
 use std::rc::Rc;
 use tokio::runtime::Runtime;
-use weftrace_artifact::plan::{Rate, Unit, Way};
+use weftrace_artifact::{
+    Artifact,
+    plan::{Rate, Unit, Way},
+};
 use weftrace_probes::kernel::{Host, program::run_once};
 
 /// Why a kernel program doesn't run beside capture files.
 const NOT_WITH_FILES: &str = "not run: packets are read from files";
+
+/// Whether a probe is for this run: `--test` and `--bench` run theirs by hand, with BEGIN and END, and nothing else.
+fn wanted(options: &SessionOptions, index: u32, way: Option<&Way>) -> bool {
+    let by_hand = match way {
+        Some(Way::Begin | Way::End) => return true,
+        Some(Way::Test { .. }) => Some(ByHand::Tests),
+        Some(Way::Bench { .. }) => Some(ByHand::Benchmarks),
+        _ => None,
+    };
+    by_hand == options.by_hand && !options.left_out.contains(&index)
+}
+
+/// Blocks at one event run in the order of the script. The kernel runs some kinds in the order in which they were attached, others the
+/// other way round: those come last, backwards.
+fn attach_order(artifact: &Artifact) -> Vec<u32> {
+    let backwards = |index: &u32| {
+        matches!(
+            artifact.probes[*index as usize].ways.first(),
+            Some(Way::Kprobe { ret: false, .. } | Way::Uprobe { .. } | Way::Fentry { .. })
+        )
+    };
+    let all = 0..artifact.probes.len() as u32;
+    all.clone().filter(|i| !backwards(i)).chain(all.rev().filter(backwards)).collect()
+}
 
 impl Running {
     pub(super) fn run_begin(&mut self, options: &SessionOptions, host: &Host, start: u64) {
@@ -24,6 +51,10 @@ impl Running {
         let maps = self.core.native.store().descriptors();
         for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.ways.contains(&Way::Begin)) {
             let index = index as u32;
+            if options.dry_run {
+                self.attached += 1;
+                continue;
+            }
             match plan.unit {
                 Unit::Native(entry) => {
                     self.core.run(entry, index, start);
@@ -53,8 +84,11 @@ impl Running {
         let pid = options.pid.or(self.child.as_ref().map(Child::pid));
         let attacher = Attacher::new(&artifact, host, &maps, pid);
         let mut blocks: Vec<BlockSpec> = Vec::new();
-        for (index, plan) in artifact.probes.iter().enumerate() {
-            let index = index as u32;
+        for index in attach_order(&artifact) {
+            let plan = &artifact.probes[index as usize];
+            if !wanted(options, index, plan.ways.first()) {
+                continue;
+            }
             match (plan.unit, plan.ways.first()) {
                 (_, Some(Way::Begin)) => {}
                 (Unit::Native(_), Some(Way::End | Way::Signal { .. } | Way::Join { .. })) => self.attached += 1,
@@ -79,7 +113,7 @@ impl Running {
                 (Unit::Kernel(_), _) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
-                (Unit::Kernel(program), Some(Way::End)) => {
+                (Unit::Kernel(program), Some(Way::End | Way::Signal { .. } | Way::Test { .. } | Way::Bench { .. })) => {
                     match self.sources.programs.load(&artifact, program, None, &maps, host) {
                         Ok(_) => self.attached += 1,
                         Err(e) => self.failures.push(load_failure(index, plan, &e)),

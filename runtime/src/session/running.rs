@@ -1,6 +1,6 @@
 //! The run: attach, loop, end.
 
-use super::{AttachFailure, Parts, Programs, Session, SessionOptions, write_start};
+use super::{AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, write_start};
 use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
     error::Error,
@@ -10,6 +10,7 @@ use crate::{
     sys::{Child, Ring, pidfd_open},
 };
 use std::{
+    collections::BTreeSet,
     os::fd::AsFd,
     rc::Rc,
     time::{Duration, Instant},
@@ -81,8 +82,11 @@ pub struct Running {
     pub(super) attached: usize,
     /// Iterators that attached, not walked yet.
     pub(super) walks: Vec<Link>,
-    /// Blocks of signals: (number, entry, probe).
-    pub(super) signals: Vec<(i32, u32, u32)>,
+    /// Blocks of signals: (number, unit, probe).
+    pub(super) signals: Vec<(i32, Unit, u32)>,
+    /// Of `--test` or `--bench`; None: neither.
+    by_hand: Option<ByHand>,
+    pub(super) left_out: BTreeSet<u32>,
     /// Kept while statistics are counted.
     pub(super) _stats: Option<std::os::fd::OwnedFd>,
     pub(super) told_losses: Instant,
@@ -112,7 +116,7 @@ impl Running {
         };
         let artifact = Rc::clone(&core.artifact);
         let signals = artifact.probes.iter().enumerate().filter_map(|(i, p)| match (&p.ways[..], p.unit) {
-            ([Way::Signal { number }, ..], Unit::Native(entry)) => Some((*number, entry, i as u32)),
+            ([Way::Signal { number }, ..], unit) => Some((*number, unit, i as u32)),
             _ => None,
         });
         let signals: Vec<_> = signals.collect();
@@ -129,6 +133,8 @@ impl Running {
             attached: 0,
             walks: Vec::new(),
             signals,
+            by_hand: options.by_hand,
+            left_out: options.left_out.clone(),
             _stats: stats,
             told_losses: Instant::now(),
             untold_losses: 0,
@@ -144,9 +150,7 @@ impl Running {
         // Recorded times are the wall clock's already.
         let wall = if options.read.is_empty() { crate::sys::now(libc::CLOCK_REALTIME).wrapping_sub(now()) } else { 0 };
         write_start(&mut self.core, start, wall as i64)?;
-        if !options.dry_run {
-            self.run_begin(options, host, start);
-        }
+        self.run_begin(options, host, start);
         self.attach_all(options, host);
         self.tell_attached(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);
@@ -182,12 +186,14 @@ impl Running {
     /// Runs to the end: a signal, `exit()`, the end of the child or the files, a limit.
     pub fn run(mut self) -> Result<Outcome, Error> {
         self.walk_iterators();
+        let failed = self.by_hand.is_some_and(|what| !self.run_by_hand(what));
         let runtime = self.runtime.take();
         let ended = match &runtime {
             Some(runtime) if !self.core.should_stop() && self.can_wait() => runtime.block_on(self.event_loop()),
             _ => self.reason(),
         };
-        let cost = finish(&mut self.core, &mut self.sources);
+        let impatient = matches!(ended, Ended::Signal(_));
+        let cost = finish(&mut self.core, &mut self.sources, impatient);
         let (mut damaged, mut packets) = (false, 0);
         for feed in &self.sources.feeds {
             match feed {
@@ -201,7 +207,7 @@ impl Running {
         }
         let outcome = Outcome {
             ended: if self.core.output.is_some() { Ended::OutputClosed } else { ended },
-            exit_code: self.core.exit.unwrap_or(0),
+            exit_code: self.core.exit.unwrap_or(i64::from(failed)),
             delivered: self.core.delivered,
             lost: self.core.losses.rows(),
             cost,
@@ -221,7 +227,7 @@ impl Running {
     /// Reads every iterator to its end, on a thread of its own so that the ring is emptied meanwhile.
     fn walk_iterators(&mut self) {
         let walks = std::mem::take(&mut self.walks);
-        self.core.walking = true;
+        self.core.hears_all = true;
         for walk in &walks {
             std::thread::scope(|scope| {
                 let reader = scope.spawn(|| walk.walk().map(|mut file| std::io::copy(&mut file, &mut std::io::sink())));
@@ -233,17 +239,18 @@ impl Running {
             });
             while !self.drain_ring() {}
         }
-        self.core.walking = false;
+        self.core.hears_all = false;
         self.core.flush();
     }
 
     /// Only BEGIN and END: there is nothing to wait for.
     fn can_wait(&self) -> bool {
-        !self.sources.links.is_empty()
+        self.by_hand.is_none()
+            && (!self.sources.links.is_empty()
             || !self.sources.feeds.is_empty()
             || self.timers.next().is_some()
             || !self.signals.is_empty()
-            || self.child.is_some()
+            || self.child.is_some())
     }
 
     pub(super) fn reason(&self) -> Ended {

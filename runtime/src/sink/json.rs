@@ -1,6 +1,6 @@
 //! NDJSON in bpftrace's shapes: `{"type": T, "data": …}`, one object a line.
 
-use super::{Buffered, Location, Message, Sink};
+use super::{Buffered, Location, Message, Sink, by_hand};
 use crate::{
     json::{self, write_string},
     maps, stats,
@@ -87,6 +87,12 @@ impl Sink for JsonSink {
             Message::NotAttached { probe, why, remedy, at } => {
                 let remedy = remedy.map(|r| format!(" ({r})")).unwrap_or_default();
                 located(out, "attach_error", format!("{probe}: {why}{remedy}").as_bytes(), at);
+            }
+            Message::Test { names, index, ns, passed, output } => {
+                data(out, "test_result", |out| by_hand::test_json(out, &names[*index], *ns, passed[*index], output));
+            }
+            Message::Bench { names, index, ns, runs } => {
+                data(out, "benchmark_result", |out| by_hand::bench_json(out, &names[*index], *ns, *runs));
             }
             Message::LostEvents(n) => counted(out, "lost_events", "events", *n),
             Message::Losses(rows) if !rows.is_empty() => data(out, "losses", |out| {

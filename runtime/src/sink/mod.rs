@@ -1,5 +1,6 @@
 //! Where output goes. The library prints nothing itself: a sink wraps what the command line gives it.
 
+mod by_hand;
 mod json;
 mod text;
 
@@ -76,6 +77,21 @@ pub enum Message<'a> {
     Losses(&'a [Lost]),
     /// What the probes cost, at the end.
     Cost(&'a [Cost]),
+    /// A test was run: `names` of all, the time it took, which passed so far (it is the last), and what it said.
+    Test {
+        names: &'a [String],
+        index: usize,
+        ns: u64,
+        passed: &'a [bool],
+        output: &'a [u8],
+    },
+    /// A benchmark was run: the mean time of a run.
+    Bench {
+        names: &'a [String],
+        index: usize,
+        ns: u64,
+        runs: u64,
+    },
     /// The run is over: maps follow.
     End,
     /// Made by others (joins, alerts): both forms ready, without a newline at the end.

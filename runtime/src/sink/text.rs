@@ -1,6 +1,6 @@
 //! Text, as bpftrace prints it.
 
-use super::{Buffered, Location, Message, Sink};
+use super::{Buffered, Location, Message, Sink, by_hand};
 use crate::{maps, stats, style::Style, text, text::push};
 use std::io::{self, Write};
 use weftrace_artifact::action::LogLevel;
@@ -117,6 +117,10 @@ impl Sink for TextSink {
                 out.push(b'\n');
             }
             Message::Map { map, top, div, explicit } => maps::write_text(out, map, *top, *div, *explicit, style),
+            Message::Test { names, index, ns, passed, output } => {
+                by_hand::test_text(out, names, *index, *ns, passed, output);
+            }
+            Message::Bench { names, index, ns, runs } => by_hand::bench_text(out, names, *index, *ns, *runs),
             Message::End => out.extend_from_slice(b"\n\n"),
             Message::Log { level, text, at } => self.log(*level, text, at),
             Message::Warning { text, helper, at, times } => self.warning(text, *helper, at, *times),

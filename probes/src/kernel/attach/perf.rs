@@ -36,6 +36,8 @@ pub(super) fn kprobe(
     ret: bool,
     options: &AttachOptions<'_>,
 ) -> Result<Link, AttachError> {
+    // The kernel's own functions are not in a module to it.
+    let module = module.filter(|m| *m != "vmlinux");
     let full = module.map_or_else(|| function.to_owned(), |m| format!("{m}:{function}"));
     let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
     let what = format!("{}:{full}{plus}", if ret { "kretprobe" } else { "kprobe" });
