@@ -6,6 +6,7 @@ mod gate;
 pub(crate) mod list;
 mod render;
 mod run;
+mod select;
 
 use std::{ffi::OsString, path::Path};
 

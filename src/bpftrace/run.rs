@@ -12,7 +12,7 @@ use std::{
     path::Path,
 };
 use weftrace_artifact::Artifact;
-use weftrace_lang::diag::Severity;
+use weftrace_lang::{diag::Severity, hir::Missing};
 use weftrace_runtime::{
     Error, Session, SessionOptions,
     sink::{JsonSink, Message, Sink, TextSink},
@@ -64,7 +64,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
             None => loaded.options.positional.push(parameter.into_owned()),
         }
     }
-    let sink = sink(args)?;
+    let mut sink = sink(args)?;
     let program = loaded.check();
     let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
     printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Error));
@@ -74,19 +74,33 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     if !args.no_warnings {
         printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Warning));
     }
+    let missing = program.config.missing_probes;
     drop((program, loaded));
+    let left_out = super::select::left_out(&artifact, args.probe_filter.as_deref())?;
+    if left_out.len() == artifact.probes.len() {
+        if !args.quiet {
+            printer::out("No probes to attach\n");
+        }
+        return Err(String::new());
+    }
+    let by_hand = super::select::by_hand(args.mode());
+    let idle = super::select::idle(&artifact);
     let options = SessionOptions {
         pid,
-        strict: true,
+        strict: missing == Missing::Error,
         allow_unsafe: args.r#unsafe,
         dry_run: args.dry_run,
+        by_hand,
+        left_out,
         ..SessionOptions::default()
     };
-    execute(artifact, options, child, sink).map_err(|error| match error {
+    sink.missing = missing;
+    execute(artifact, options, child, Box::new(sink)).map_err(|error| match error {
         Error::Attach { probe, why, remedy } => {
             let remedy = remedy.map(|r| format!("\nHINT: {r}")).unwrap_or_default();
-            format!("Unable to attach probe: {probe}. {why}{remedy}")
+            format!("{why}{remedy}\nERROR: Unable to attach probe: {probe}. If this is expected, set the 'missing_probes' config variable to 'warn'.")
         }
+        Error::NothingAttached(_) => idle.unwrap_or("Attachment failed for all probes.").to_owned(),
         error => error.to_string(),
     })
 }
@@ -153,7 +167,7 @@ pub(super) fn pid(text: &str) -> Result<u32, Failed> {
     }
 }
 
-fn sink(args: &Args) -> Result<Box<dyn Sink>, Failed> {
+fn sink(args: &Args) -> Result<Noticed, Failed> {
     let to: Box<dyn Write> = match &args.output {
         None => Box::new(io::stdout()),
         Some(path) => Box::new(
@@ -163,13 +177,15 @@ fn sink(args: &Args) -> Result<Box<dyn Sink>, Failed> {
     };
     let gate = Gate::new(to);
     let to = Box::new(gate.clone());
+    // Results of tests and benchmarks stand alone.
+    let quiet = args.quiet || super::select::by_hand(args.mode()).is_some();
     let inner: Box<dyn Sink> = match args.format.as_deref() {
-        None | Some("text" | "") => Box::new(TextSink::new(to, Box::new(io::stderr()), args.quiet)),
-        Some("json") => Box::new(JsonSink::new(to, args.quiet)),
+        None | Some("text" | "") => Box::new(TextSink::new(to, Box::new(io::stderr()), quiet)),
+        Some("json") => Box::new(JsonSink::new(to, quiet)),
         Some(other) => return Err(format!("Invalid output format \"{other}\"\nValid formats: 'text', 'json'")),
     };
     let notice = std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some();
-    Ok(Box::new(Noticed { inner, gate, notice, warnings: !args.no_warnings }))
+    Ok(Noticed { inner, gate, notice, warnings: !args.no_warnings, missing: Missing::Error })
 }
 
 /// Says when probes are attached, also for test runners that wait for it, before anything else; leaves out warnings where they are not wanted.
@@ -178,6 +194,16 @@ struct Noticed {
     gate: Gate,
     notice: bool,
     warnings: bool,
+    /// What a probe that does not attach means.
+    missing: Missing,
+}
+
+impl Noticed {
+    fn not_attached(&self, probe: &str, why: &str) {
+        if self.missing == Missing::Warn && self.warnings {
+            printer::err(&format!("WARNING: {why}\nWARNING: Unable to attach probe: {probe}. Skipping.\n"));
+        }
+    }
 }
 
 impl Sink for Noticed {
@@ -185,6 +211,10 @@ impl Sink for Noticed {
         use weftrace_artifact::action::LogLevel;
         let warning = matches!(message, Message::Log { level: LogLevel::Warning, .. } | Message::Warning { .. });
         if warning && !self.warnings {
+            return Ok(());
+        }
+        if let Message::NotAttached { probe, why, .. } = message {
+            self.not_attached(probe, why);
             return Ok(());
         }
         if !matches!(message, Message::Attached(_)) {

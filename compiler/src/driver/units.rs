@@ -151,9 +151,7 @@ fn too_many(module: &Module<'_>) -> Option<Diagnostic> {
             .bpftrace(format!(
                 "Your program is trying to generate more than {count} BPF programs, which exceeds the current limit of {most}"
             ));
-            return Some(d.note(
-                "You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable.",
-            ));
+            return Some(d.note("You can increase the limit through the BPFTRACE_MAX_BPF_PROGS environment variable."));
         }
     }
     None

@@ -195,9 +195,8 @@ impl<'a> Checker<'a> {
                 "{nowhere} If this is expected, set the 'missing_probes' config variable to 'warn'."
             ))),
             Missing::Warn => self.report(
-                Diagnostic::warning("attaches-nowhere", span, "this block never runs: nothing of it is there").bpftrace(
-                    format!("{nowhere} It is being removed which may cause issues with program behavior."),
-                ),
+                Diagnostic::warning("attaches-nowhere", span, "this block never runs: nothing of it is there")
+                    .bpftrace(format!("{nowhere} It is being removed which may cause issues with program behavior.")),
             ),
             Missing::Ignore => {}
         }

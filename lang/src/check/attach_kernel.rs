@@ -119,7 +119,8 @@ impl Checker<'_> {
         let wildcard = is_glob(&event);
         let mut found = Vec::new();
         for name in names {
-            let mut f = p.found(p.named(&["vmlinux", &name]), Provider::RawTracepoint { event: name.clone() }, wildcard);
+            let mut f =
+                p.found(p.named(&["vmlinux", &name]), Provider::RawTracepoint { event: name.clone() }, wildcard);
             if !wildcard || p.uses.any() {
                 match self.world.raw_tracepoint(&name) {
                     Answer::Found(proto) => f.args = ArgsCx::Fn(proto),
@@ -249,7 +250,8 @@ impl Checker<'_> {
 
     /// bpftrace says so besides; ours is in the error.
     fn not_traceable(&mut self, p: &Point<'_>, function: &str) {
-        let text = if self.opts.unsafe_ok { format!("{function} may not be there to be probed") } else { String::new() };
+        let text =
+            if self.opts.unsafe_ok { format!("{function} may not be there to be probed") } else { String::new() };
         self.report(Diagnostic::warning("not-traceable", p.span, text).bpftrace(format!(
             "{function} is not traceable (either non-existing, inlined, or marked as \"notrace\"); attaching to it will likely fail"
         )));
@@ -291,14 +293,7 @@ fn tracepoint_target(p: &Point<'_>, category: &str, event: &str, wildcard: bool)
     f
 }
 
-fn kprobe_target(
-    p: &Point<'_>,
-    module: Option<&str>,
-    function: &str,
-    offset: u64,
-    ret: bool,
-    wildcard: bool,
-) -> Found {
+fn kprobe_target(p: &Point<'_>, module: Option<&str>, function: &str, offset: u64, ret: bool, wildcard: bool) -> Found {
     let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
     let last = format!("{function}{plus}");
     let name = module.map_or_else(|| p.named(&[&last]), |m| p.named(&[m, &last]));

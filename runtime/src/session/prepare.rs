@@ -38,7 +38,7 @@ fn attach_order(artifact: &Artifact) -> Vec<u32> {
     let backwards = |index: &u32| {
         matches!(
             artifact.probes[*index as usize].ways.first(),
-            Some(Way::Kprobe { ret: false, .. } | Way::Uprobe { .. } | Way::Fentry { .. })
+            Some(Way::Kprobe { ret: false, .. } | Way::Uprobe { .. } | Way::Usdt { .. } | Way::Fentry { .. })
         )
     };
     let all = 0..artifact.probes.len() as u32;
@@ -172,7 +172,9 @@ impl Running {
             self.core.flush();
             return Err(Error::NothingAttached(std::mem::take(&mut self.failures)));
         }
-        self.core.say(&Message::Attached(self.attached));
+        if !options.dry_run {
+            self.core.say(&Message::Attached(self.attached));
+        }
         self.core.flush();
         Ok(())
     }

@@ -247,10 +247,10 @@ impl Running {
     fn can_wait(&self) -> bool {
         self.by_hand.is_none()
             && (!self.sources.links.is_empty()
-            || !self.sources.feeds.is_empty()
-            || self.timers.next().is_some()
-            || !self.signals.is_empty()
-            || self.child.is_some())
+                || !self.sources.feeds.is_empty()
+                || self.timers.next().is_some()
+                || !self.signals.is_empty()
+                || self.child.is_some())
     }
 
     pub(super) fn reason(&self) -> Ended {
