@@ -24,7 +24,8 @@ pub enum Role {
     Events,
     /// Per-CPU array of u64 counters of what was lost, indexed by [`crate::abi::LossSlot`] × programs.
     Losses,
-    /// Per-CPU array, one entry per program: slots too large for the 512-byte frame.
+    /// Slots too large for the 512-byte frame: a per-CPU array, one entry per program; or, since per-CPU elements end at 32 KB, an array
+    /// with so many entries for each possible CPU (the loader multiplies), CPU by CPU.
     Scratch,
     /// Array with one all-zero entry: the initial value of new elements.
     Zeros,

@@ -3,7 +3,7 @@
 use super::Units;
 use crate::{
     ebpf,
-    ir::{Function, Term},
+    ir::{Function, Term, cfg::Cfg},
     lower::{Module, place, stack_mode},
 };
 use weftrace_artifact::{
@@ -11,13 +11,13 @@ use weftrace_artifact::{
     abi::LossSlot,
     action::{Action, StreamSpec},
     join::JoinSpec,
-    map::{MapSpec, Role},
+    map::{Kind, MapSpec, Role},
     program::ProgramImage,
 };
 use weftrace_lang::{
     diag::Diagnostic,
     span::{FileId, SourceMap, Span},
-    world::Feature,
+    world::{Answer, Feature},
 };
 
 /// Smallest and largest event ring (a power of two of at least a page).
@@ -58,8 +58,14 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         scratch.max_entries = programs;
         scratch.value_size = ebpf::SCRATCH_LIMIT;
     }
-    let features =
-        ebpf::Features { cpu_v4: module.world.feature(Feature::SignedDiv).is_found(), ..ebpf::Features::default() };
+    let features = ebpf::Features {
+        cpu_v4: module.world.feature(Feature::SignedDiv).is_found(),
+        // Asked only where it matters: asking loads a program.
+        bpf_loop: !units.kernel.iter().any(|k| has_loop(&k.function))
+            || module.world.feature(Feature::BpfLoop) != Answer::NotThere,
+        on_stack_limit: on_stack_limit(&config.entries),
+        ..ebpf::Features::default()
+    };
     Tables {
         expansions: module.program.expansions.iter().map(|call| place(*call)).collect(),
         maps: module.maps,
@@ -72,25 +78,38 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
     }
 }
 
+/// The setting of that name; without one whatever fits lies in the frame.
+fn on_stack_limit(settings: &[(String, String)]) -> u32 {
+    let last = settings.iter().rev().find(|(name, _)| name == "on_stack_limit");
+    last.and_then(|(_, value)| value.parse().ok()).unwrap_or(u32::MAX)
+}
+
+fn has_loop(f: &Function) -> bool {
+    let cfg = Cfg::new(f);
+    let mut edges = f.blocks().flat_map(|b| f.blocks[b.index()].term.targets().into_iter().map(move |(d, _)| (b, d.block)));
+    edges.any(|(from, to)| cfg.dominates(to, from))
+}
+
 fn reserves(f: &Function) -> bool {
     f.blocks.iter().any(|b| matches!(b.term, Term::Reserve { .. }))
 }
 
 /// Generates code and puts everything together.
-pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) -> (Artifact, Vec<Diagnostic>) {
-    let mut diagnostics = units.diagnostics;
+pub(super) fn artifact(mut tables: Tables, mut units: Units, sources: &SourceMap) -> (Artifact, Vec<Diagnostic>) {
+    let mut diagnostics = std::mem::take(&mut units.diagnostics);
     let sources: Vec<(String, String)> =
         (0..sources.len()).map(|i| sources.file(FileId(i as u32))).map(|f| (f.name.clone(), f.text.clone())).collect();
-    let mut programs = Vec::with_capacity(units.kernel.len());
-    for (index, unit) in units.kernel.iter().enumerate() {
-        let env = ebpf::Env {
-            maps: &tables.maps,
-            sources: &sources,
-            program: index as u32,
-            probe: ebpf::ProbeId::Constant(unit.probe),
-            features: tables.features,
-        };
-        match ebpf::compile(&unit.function, &env) {
+    let mut made = programs(&tables, &units, &sources);
+    if made.iter().any(|r| matches!(r, Err(e) if matches!(e.kind, ebpf::ErrorKind::ScratchTooLarge { .. }))) {
+        // Strings too large for a per-CPU map.
+        if let Some(m) = tables.maps.last_mut().filter(|m| m.role == Role::Scratch) {
+            m.kind = Kind::Array;
+        }
+        made = programs(&tables, &units, &sources);
+    }
+    let mut programs = Vec::with_capacity(made.len());
+    for result in made {
+        match result {
             Ok(image) => programs.push(image),
             Err(e) => {
                 diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}")));
@@ -119,6 +138,24 @@ pub(super) fn artifact(mut tables: Tables, units: Units, sources: &SourceMap) ->
         options: tables.options,
     };
     (artifact, diagnostics)
+}
+
+fn programs(
+    tables: &Tables,
+    units: &Units,
+    sources: &[(String, String)],
+) -> Vec<Result<ProgramImage, ebpf::Error>> {
+    let one = |(index, unit): (usize, &super::KernelUnit)| {
+        let env = ebpf::Env {
+            maps: &tables.maps,
+            sources,
+            program: index as u32,
+            probe: ebpf::ProbeId::Constant(unit.probe),
+            features: tables.features,
+        };
+        ebpf::compile(&unit.function, &env)
+    };
+    units.kernel.iter().enumerate().map(one).collect()
 }
 
 /// The scratch map as large as the largest program needs, or none.

@@ -126,6 +126,11 @@ impl Builder {
         self.begin(name, KIND_FUNC, GLOBAL as usize, proto.0)
     }
 
+    /// A function that only its own program calls.
+    pub fn static_func(&mut self, name: &str, proto: TypeId) -> TypeId {
+        self.begin(name, KIND_FUNC, 0, proto.0)
+    }
+
     /// A global variable.
     pub fn var(&mut self, name: &str, ty: TypeId) -> TypeId {
         let id = self.begin(name, KIND_VAR, 0, ty.0);

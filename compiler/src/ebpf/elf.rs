@@ -56,7 +56,7 @@ pub fn object(artifact: &Artifact) -> Result<Vec<u8>, object::write::Error> {
             let (func, p) = program_func(&mut btf, int, proto, &name);
             proto = Some(p);
             funcs.extend([offset as u32, func.0].iter().flat_map(|w| w.to_le_bytes()));
-            lines.extend(line_records(&mut btf, &artifact.sources, &image.spans, 8, offset as u32));
+            lines.extend(line_records(&mut btf, &artifact.sources, &image.spans, &[0], 8, offset as u32));
         }
         ext.funcs.add(title, 8, &funcs);
         ext.lines.add(title, 16, &lines);

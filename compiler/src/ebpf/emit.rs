@@ -2,7 +2,7 @@
 
 use super::{
     Env, Error, ErrorKind,
-    frame::{Layout, Placement},
+    frame::Layout,
     insn::{AluOp, Insn, JumpCond, MemSize, Reg, Src, Width},
     lineinfo,
     mir::{Fields, Kind, MCmp, MFunction, MInst, MSrc, Reloc},
@@ -17,10 +17,10 @@ use weftrace_artifact::{
 
 /// What earlier steps found.
 pub(super) struct Input<'a> {
+    pub(super) name: &'a str,
     pub(super) machine: &'a MFunction,
     pub(super) allocation: &'a Registers<'a>,
     pub(super) layout: &'a Layout,
-    pub(super) placement: &'a Placement,
 }
 
 /// How a block ends.
@@ -38,28 +38,37 @@ struct Code {
     end_span: SpanId,
 }
 
+/// The program's code, then that of the functions it calls.
 pub(super) fn emit(
     func: &Function,
     env: &Env<'_>,
     prog_type: ProgType,
-    input: &Input<'_>,
+    units: &[Input<'_>],
+    scratch_size: u32,
 ) -> Result<ProgramImage, Error> {
     let whole = func.spans.first().copied();
-    let mut codes: Vec<Code> = (0..input.machine.blocks.len()).map(|b| block_code(input, b)).collect();
-    thread_jumps(&mut codes);
-    let mut order = live_blocks(&codes);
-    order.sort_by_key(|&b| input.machine.blocks[b].cold);
-    let (items, starts) = place(&codes, &order);
     let mut out = Output::default();
-    for item in &items {
-        out.push(item, &starts).map_err(|kind| Error::at(kind, func, item.span))?;
+    let mut all_spans = vec![];
+    let mut functions = vec![];
+    for input in units {
+        let base = out.insns.len();
+        let mut codes: Vec<Code> = (0..input.machine.blocks.len()).map(|b| block_code(input, b)).collect();
+        thread_jumps(&mut codes);
+        let mut order = live_blocks(&codes);
+        order.sort_by_key(|&b| input.machine.blocks[b].cold);
+        let (items, starts) = place(&codes, &order, base);
+        for item in &items {
+            out.push(item, &starts).map_err(|kind| Error::at(kind, func, item.span))?;
+        }
+        functions.push((base as u32, input.name));
+        all_spans.extend(spans(func, &items));
     }
+    out.link(&functions);
     let count = out.insns.len() as u32;
     if count > env.features.max_insns {
         return Err(Error::new(ErrorKind::TooLong { count, limit: env.features.max_insns }, whole));
     }
-    let spans = spans(func, &items);
-    let info = lineinfo::program(&func.name, env.sources, &spans);
+    let info = lineinfo::program(&functions, env.sources, &all_spans);
     Ok(ProgramImage {
         name: func.name.clone(),
         prog_type,
@@ -76,9 +85,9 @@ pub(super) fn emit(
         btf: info.btf,
         func_info: info.functions,
         line_info: info.lines,
-        spans,
-        scratch_size: input.placement.scratch_size,
-        frame_size: input.layout.size,
+        spans: all_spans,
+        scratch_size,
+        frame_size: units.first().map_or(0, |u| u.layout.size),
     })
 }
 
@@ -92,10 +101,10 @@ struct Item {
 }
 
 /// Positions of all instructions, and of each block's first one.
-fn place(codes: &[Code], order: &[usize]) -> (Vec<Item>, Vec<usize>) {
+fn place(codes: &[Code], order: &[usize], base: usize) -> (Vec<Item>, Vec<usize>) {
     let mut items: Vec<Item> = Vec::new();
     let mut starts = vec![0; codes.len()];
-    let mut at = 0;
+    let mut at = base;
     for (index, &block) in order.iter().enumerate() {
         let next = order.get(index + 1).copied();
         let code = &codes[block];
@@ -137,12 +146,15 @@ struct Output {
     insns: Vec<u64>,
     map_relocs: Vec<MapReloc>,
     field_relocs: Vec<(u32, usize, weftrace_artifact::program::RelocSlot, i64)>,
+    /// Instructions that name another function.
+    calls: Vec<(usize, usize)>,
 }
 
 impl Output {
     fn push(&mut self, item: &Item, starts: &[usize]) -> Result<(), ErrorKind> {
         let at = item.at as u32;
         match item.reloc {
+            Some(Reloc::Func(unit)) => self.calls.push((item.at, unit)),
             Some(Reloc::Map(map)) => self.map_relocs.push(MapReloc { insn: at, map }),
             Some(Reloc::Field { path, slot, compiled }) => {
                 self.field_relocs.push((at, path.index(), slot, compiled));
@@ -160,6 +172,15 @@ impl Output {
         }
         insn.encode(&mut self.insns);
         Ok(())
+    }
+
+    /// Writes the distances to functions, which are known now.
+    fn link(&mut self, functions: &[(u32, &str)]) {
+        for &(at, unit) in &self.calls {
+            let Some(&(start, _)) = functions.get(unit) else { continue };
+            let distance = i64::from(start) - (at as i64 + 1);
+            self.insns[at] = self.insns[at] & 0xffff_ffff | (distance as u32 as u64) << 32;
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::ir;
 use std::fmt;
 use weftrace_artifact::{
     Place,
-    map::{MapId, MapSpec, Role},
+    map::{Kind, MapId, MapSpec, Role},
 };
 
 /// The surroundings of one program.
@@ -36,20 +36,29 @@ pub enum ProbeId {
 pub struct Features {
     /// Signed division, sign-extending loads and moves, unconditional byte swap, long jumps: kernel 6.6, where the JIT has them.
     pub cpu_v4: bool,
+    /// Loops by bpf_loop: kernel 5.17. Without it only those over a map's elements become callbacks (5.13).
+    pub bpf_loop: bool,
     /// Keep to what the user-space VM rbpf does right: it has no atomic additions (a plain read, add and write instead), and
     /// zero-extends the immediates of comparisons (negative ones go to registers). For tests.
     pub rbpf: bool,
+    /// Largest slot that may lie in the frame (the script's `on_stack_limit`); larger ones go to the scratch map.
+    pub on_stack_limit: u32,
     /// Instructions that the verifier will look at: 1,000,000 with CAP_BPF, else 4,096.
     pub max_insns: u32,
 }
 
 impl Default for Features {
     fn default() -> Self {
-        Self { cpu_v4: false, rbpf: false, max_insns: 1_000_000 }
+        Self { cpu_v4: false, bpf_loop: true, rbpf: false, on_stack_limit: u32::MAX, max_insns: 1_000_000 }
     }
 }
 
 impl Env<'_> {
+    /// The scratch map is an array with entries for each CPU.
+    pub(super) fn wide_scratch(&self) -> bool {
+        self.maps.iter().any(|m| m.role == Role::Scratch && m.kind == Kind::Array)
+    }
+
     /// The first map with this role.
     pub fn map_with(&self, role: Role) -> Option<MapId> {
         self.maps.iter().position(|m| m.role == role).map(|i| MapId(i as u32))
@@ -78,7 +87,7 @@ pub enum ErrorKind {
     Malformed(&'static str),
     #[error("too many values at once: {needed} bytes of stack, the kernel gives 512")]
     FrameTooLarge { needed: u32 },
-    #[error("strings and buffers take {size} bytes, a program may use 32768: shorten strings with `max_strlen`")]
+    #[error("strings and buffers take {size} bytes, a program may use {}: shorten strings with `max_strlen`", super::WIDE_SCRATCH_LIMIT)]
     ScratchTooLarge { size: u32 },
     #[error("{count} instructions, the kernel accepts {limit}: split the probe or shorten its strings")]
     TooLong { count: u32, limit: u32 },

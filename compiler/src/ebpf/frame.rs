@@ -1,8 +1,9 @@
 //! Where slots live: in the 512-byte frame, or in this program's entry of the per-CPU scratch map.
 
 use super::{
-    Error, ErrorKind, FRAME_LIMIT, SCRATCH_LIMIT,
+    Error, ErrorKind, FRAME_LIMIT,
     mir::{FrameSlot, MFunction},
+    outline::{Kind, Outlined},
     share::Conflicts,
 };
 use crate::ir::{Function, Op, Slot, SlotData, Value, ValueDef};
@@ -47,26 +48,31 @@ pub(super) fn read_slot(func: &Function) -> FrameSlot {
     FrameSlot(func.slots.len() as u32 + 1)
 }
 
+/// The link area, through which loops reach the program's pointers.
+pub(super) fn link_slot(func: &Function) -> FrameSlot {
+    FrameSlot(func.slots.len() as u32 + 2)
+}
+
 /// Alignment that we give: wide enough for the widest store that fits.
 pub(super) fn alignment(slot: SlotData) -> u32 {
     if slot.size >= 8 { 8 } else { slot.align.max(slot.size.next_power_of_two()).min(8) }
 }
 
 /// Divides the slots: the smallest ones get the frame's `budget` bytes. Where the budget is short, slots that are not in use at
-/// the same time share memory.
-pub(super) fn place(func: &Function, budget: u32) -> Result<Placement, Error> {
+/// the same time share memory. `func` still has its loops.
+pub(super) fn place(func: &Function, outlined: &Outlined, budget: u32, (on_stack, scratch_limit): (u32, u32)) -> Result<Placement, Error> {
     let mut used: Vec<Slot> = used_slots(func);
     used.sort_by_key(|s| (func.slots[s.index()].size, *s));
     let total: u32 = used.iter().map(|s| func.slots[s.index()].size.next_multiple_of(8)).sum();
     let conflicts = (total > budget).then(|| Conflicts::new(func));
     let mut frame = Region::default();
     let mut scratch = Region::default();
-    let mut homes = vec![Home::Unused; func.slots.len()];
+    let mut homes = vec![Home::Unused; outlined.units[0].func.slots.len()];
     for slot in used {
         let data = func.slots[slot.index()];
         let conflict = |other: Slot| conflicts.as_ref().is_none_or(|c| c.between(slot, other));
         let start = frame.fit(data, conflict);
-        homes[slot.index()] = if start + data.size <= budget {
+        homes[slot.index()] = if start + data.size <= budget && data.size <= on_stack && !outlined.shared.contains(&slot) {
             frame.put(slot, start, data.size);
             Home::Frame(start)
         } else {
@@ -75,7 +81,12 @@ pub(super) fn place(func: &Function, budget: u32) -> Result<Placement, Error> {
             Home::Scratch(start)
         };
     }
-    if scratch.size > SCRATCH_LIMIT {
+    for home in homes.iter_mut().skip(outlined.first_home as usize) {
+        let start = scratch.size.next_multiple_of(8);
+        *home = Home::Scratch(start);
+        scratch.size = start + 8;
+    }
+    if scratch.size > scratch_limit {
         return Err(Error::new(ErrorKind::ScratchTooLarge { size: scratch.size }, func.spans.first().copied()));
     }
     Ok(Placement { homes, frame_size: frame.size, scratch_size: scratch.size.next_multiple_of(8) })
@@ -162,19 +173,27 @@ impl Layout {
 /// Assigns offsets; the bytes needed if they exceed the frame.
 pub(super) fn lay_out(
     func: &Function,
+    kind: Kind,
     placement: &Placement,
     machine: &MFunction,
     spills: usize,
+    (limit, link_size): (u32, u32),
 ) -> Result<Layout, u32> {
-    let mut offsets = vec![0i16; func.slots.len() + 2];
+    let mut offsets = vec![0i16; func.slots.len() + 3];
     let mut used = spills as u32 * SPILL_SIZE;
-    let own = [(read_slot(func), 8, machine.read_slot_used), (key_slot(func), 4, machine.key_slot_used)];
+    let program = kind == Kind::Program;
+    let own = [
+        (link_slot(func), link_size, program && link_size > 0),
+        (read_slot(func), 8, machine.read_slot_used),
+        (key_slot(func), 4, machine.key_slot_used),
+    ];
     for (slot, size, _) in own.into_iter().filter(|(.., wanted)| *wanted) {
         used += size;
         offsets[slot.0 as usize] = -(used.min(FRAME_LIMIT) as i16);
     }
-    let size = (used + placement.frame_size).next_multiple_of(8);
-    if size > FRAME_LIMIT {
+    let slots = if program { placement.frame_size } else { 0 };
+    let size = (used + slots).next_multiple_of(8);
+    if size > limit {
         return Err(size);
     }
     for (offset, home) in offsets.iter_mut().zip(&placement.homes) {
@@ -187,6 +206,6 @@ pub(super) fn lay_out(
 
 /// How much of the frame slots may have at the next attempt: less by what was too much, and some for the spills of the
 /// scratch pointer.
-pub(super) fn next_budget(budget: u32, needed: u32) -> u32 {
-    budget.saturating_sub((needed - FRAME_LIMIT).max(8) + 16) & !7
+pub(super) fn next_budget(budget: u32, needed: u32, limit: u32) -> u32 {
+    budget.saturating_sub(needed.saturating_sub(limit).max(8) + 16) & !7
 }

@@ -153,6 +153,8 @@ pub enum Imm64 {
     MapFd,
     /// BPF_PSEUDO_MAP_VALUE: address of an array's first value plus an offset
     MapValue,
+    /// BPF_PSEUDO_FUNC: a function of the program, as the distance to it
+    Func,
 }
 
 /// An instruction. Jump offsets count 8-byte units from the following instruction.
@@ -304,6 +306,7 @@ impl Insn {
                     Imm64::Number => 0,
                     Imm64::MapFd => 1,
                     Imm64::MapValue => 2,
+                    Imm64::Func => 4,
                 };
                 out.push(pack(0x18, dst, pseudo, 0, imm as i32));
                 out.push(pack(0, Reg(0), 0, 0, (imm >> 32) as i32));

@@ -44,11 +44,12 @@ pub(super) fn program_func(btf: &mut Builder, int: TypeId, proto: Option<TypeId>
 }
 
 /// Raw `struct bpf_line_info` records (instruction offset, file, line, line and column), with `unit` 1 for the system call, which
-/// counts instructions, or 8 for `.BTF.ext`, which counts bytes.
+/// counts instructions, or 8 for `.BTF.ext`, which counts bytes. Functions start at `starts`: they have a line of their own there.
 pub(super) fn line_records(
     btf: &mut Builder,
     sources: &[(String, String)],
     spans: &[(u32, Place)],
+    starts: &[u32],
     unit: u32,
     base: u32,
 ) -> Vec<u8> {
@@ -57,7 +58,7 @@ pub(super) fn line_records(
     for &(insn, place) in spans {
         let Some(line) = line_at(sources, place) else { continue };
         let key = (place.file, line_col(&line));
-        if last == Some(key) {
+        if last == Some(key) && !starts.contains(&insn) {
             continue;
         }
         last = Some(key);
@@ -67,16 +68,29 @@ pub(super) fn line_records(
     out
 }
 
-/// The blobs for one program; empty without sources.
-pub(super) fn program(name: &str, sources: &[(String, String)], spans: &[(u32, Place)]) -> Info {
-    // The first instruction must have a line.
-    if spans.first().is_none_or(|&(_, place)| line_at(sources, place).is_none()) {
+/// The blobs for one program and the functions that it calls (first instruction, name); empty without sources, unless there are
+/// functions: the kernel wants to know of each that it is static.
+pub(super) fn program(functions: &[(u32, &str)], sources: &[(String, String)], spans: &[(u32, Place)]) -> Info {
+    // The first instruction of each function must have a line, or there are none at all.
+    let has_line = |at: u32| spans.iter().any(|&(insn, place)| insn == at && line_at(sources, place).is_some());
+    let lines_known = functions.iter().all(|&(at, _)| has_line(at));
+    if !lines_known && functions.len() == 1 {
         return Info::default();
     }
     let mut btf = Builder::new();
     let int = btf.int("int", 4, true);
-    let (func, _) = program_func(&mut btf, int, None, &identifier(name));
-    let lines = line_records(&mut btf, sources, spans, 1, 0);
-    let functions = [0u32, func.0].iter().flat_map(|w| w.to_le_bytes()).collect();
-    Info { btf: btf.finish(), functions, lines }
+    let mut records: Vec<u8> = vec![];
+    let mut proto = None;
+    for (number, &(at, name)) in functions.iter().enumerate() {
+        let name = identifier(name);
+        let (func, p) = match (number, proto) {
+            (0, _) | (_, None) => program_func(&mut btf, int, None, &name),
+            (_, Some(p)) => (btf.static_func(&name, p), p),
+        };
+        proto = Some(p);
+        records.extend([at, func.0].iter().flat_map(|w| w.to_le_bytes()));
+    }
+    let starts: Vec<u32> = functions.iter().map(|&(at, _)| at).collect();
+    let lines = if lines_known { line_records(&mut btf, sources, spans, &starts, 1, 0) } else { vec![] };
+    Info { btf: btf.finish(), functions: records, lines }
 }

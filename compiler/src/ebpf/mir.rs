@@ -83,6 +83,8 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reloc {
     Map(MapId),
+    /// The number of a unit: distance to its first instruction.
+    Func(usize),
     Field { path: Path, slot: RelocSlot, compiled: i64 },
 }
 

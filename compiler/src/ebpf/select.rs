@@ -20,8 +20,9 @@ use super::{
     cfg::Cfg,
     env::RoleName,
     frame::{self, Home, Placement},
-    insn::{AluOp, Width},
-    mir::{Builder, MBlock, MBlockId, MFunction, VSrc},
+    insn::{AluOp, MemSize, Width},
+    mir::{Builder, MBase, MBlock, MBlockId, MFunction, VSrc},
+    outline::{self, LINK_CTX, LINK_SCRATCH, Unit},
 };
 use crate::ir::{Block, Function, Inst, Op, Space, SpanId, Ty, Value, ValueDef};
 use facts::Facts;
@@ -36,6 +37,7 @@ use weftrace_artifact::{
 const HEADER: i64 = RECORD_HEADER_SIZE as i64;
 
 pub(super) struct Selector<'a> {
+    unit: &'a Unit,
     func: &'a Function,
     env: &'a Env<'a>,
     cfg: &'a Cfg,
@@ -50,6 +52,8 @@ pub(super) struct Selector<'a> {
     /// First machine block of each IR block.
     starts: Vec<MBlockId>,
     ctx: VReg,
+    /// The link area's address, in callbacks.
+    link: Option<VReg>,
     /// The scratch entry's address, where slots live in it, and the block that looks it up.
     scratch: Option<VReg>,
     scratch_block: Option<Block>,
@@ -64,21 +68,23 @@ pub(super) struct Selector<'a> {
 
 /// Selects instructions for the whole function.
 pub(super) fn select(
-    func: &Function,
+    unit: &Unit,
     env: &Env<'_>,
-    cfg: &Cfg,
     placement: &Placement,
     prog_type: ProgType,
 ) -> Result<MFunction, Error> {
+    let func = &unit.func;
+    let cfg = &Cfg::new(func);
     if func.blocks.is_empty() || !cfg.preds[0].is_empty() {
         return Err(Error::new(ErrorKind::Malformed("jump to the entry block"), func.spans.first().copied()));
     }
     let mut m = Builder::new();
-    let ctx = m.entry();
+    let arguments = Arguments::of(unit, &mut m);
     let mut starts = vec![MBlockId(0)];
     starts.extend(func.blocks.iter().skip(1).map(|_| m.block()));
     let facts = Facts::new(func);
     let mut s = Selector {
+        unit,
         func,
         env,
         cfg,
@@ -89,7 +95,8 @@ pub(super) fn select(
         regs: vec![None; func.values.len()],
         typed: vec![None; func.values.len()],
         starts,
-        ctx,
+        ctx: arguments.ctx,
+        link: arguments.link,
         scratch: None,
         scratch_block: None,
         span: SpanId(0),
@@ -98,16 +105,56 @@ pub(super) fn select(
         key_slot_used: false,
         read_slot_used: false,
     };
+    s.define_params(&arguments);
     s.run()?;
     let Selector { m, key_slot_used, read_slot_used, .. } = s;
     let (blocks, vregs) = m.into_parts();
     Ok(MFunction { blocks: in_order(blocks), vregs, key_slot_used, read_slot_used })
 }
 
+/// What the unit's caller gives it.
+struct Arguments {
+    ctx: VReg,
+    link: Option<VReg>,
+    element: Option<[VReg; 2]>,
+}
+
+impl Arguments {
+    fn of(unit: &Unit, m: &mut Builder) -> Self {
+        let context = |m: &mut Builder, link: VReg| load_link(m, link, LINK_CTX);
+        match unit.kind {
+            outline::Kind::Program => {
+                let [ctx] = m.entry();
+                Self { ctx, link: None, element: None }
+            }
+            outline::Kind::Round => {
+                let [_, link] = m.entry();
+                Self { ctx: context(m, link), link: Some(link), element: None }
+            }
+            outline::Kind::Element => {
+                let [_, key, value, link] = m.entry();
+                // A call that hands nothing over gives no link area: nothing then asks for the context.
+                let counts = unit.func.blocks.len() == 1;
+                let ctx = if counts { link } else { context(m, link) };
+                Self { ctx, link: Some(link), element: Some([key, value]) }
+            }
+        }
+    }
+}
+
+/// A pointer from the link area.
+fn load_link(m: &mut Builder, link: VReg, word: u32) -> VReg {
+    m.load(MemSize::B8, false, MBase::Reg(link), word as i16 * 8, None)
+}
+
 impl Selector<'_> {
     fn run(&mut self) -> Result<(), Error> {
-        self.define_params();
-        if self.placement.scratch_size > 0 {
+        if let Some(link) = self.link
+            && self.placement.scratch_size > 0
+            && !self.scratch_users().is_empty()
+        {
+            self.scratch = Some(load_link(&mut self.m, link, LINK_SCRATCH));
+        } else if self.link.is_none() && self.placement.scratch_size > 0 {
             let users = self.scratch_users();
             self.scratch_block = Some(self.cfg.place_before(self.func, users));
         }
@@ -128,12 +175,18 @@ impl Selector<'_> {
         Ok(())
     }
 
-    fn define_params(&mut self) {
+    fn define_params(&mut self, arguments: &Arguments) {
         for &block in &self.cfg.order {
             for (i, &param) in self.func.blocks[block.index()].params.iter().enumerate() {
                 let reg = if block == Block(0) {
-                    // The entry's only parameter is the context.
-                    if i == 0 { self.ctx } else { continue }
+                    // The program's entry has only the context.
+                    let imported = self.unit.imports.iter().find(|(v, _)| *v == param);
+                    match (i, arguments.element, imported, self.link) {
+                        (0, ..) => self.ctx,
+                        (_, _, Some(&(_, word)), Some(link)) => load_link(&mut self.m, link, word),
+                        (1 | 2, Some(element), ..) => element[i - 1],
+                        _ => continue,
+                    }
                 } else {
                     self.m.param(self.starts[block.index()])
                 };
@@ -158,6 +211,10 @@ impl Selector<'_> {
     fn inst(&mut self, inst: Inst) -> Result<(), Error> {
         let func = self.func;
         let data = &func.insts[inst.index()];
+        let unit = self.unit;
+        if let Some(call) = unit.calls.get(&inst) {
+            return self.call_unit(call, &data.op, data.result);
+        }
         if let Some(result) = data.result
             && !self.facts.needs_register(result)
             && !matches!(data.op, Op::Call { .. })
@@ -277,6 +334,7 @@ impl Selector<'_> {
             let mut found = false;
             for inst in &data.insts {
                 let op = &self.func.insts[inst.index()].op;
+                found |= self.unit.calls.get(inst).is_some_and(|c| c.shares);
                 // Made where it is used, as are pointers plus constants.
                 if !matches!(op, Op::PtrAdd { .. }) {
                     op.for_each_use(|v| found |= in_scratch(v));

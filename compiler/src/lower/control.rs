@@ -16,10 +16,12 @@ use weftrace_artifact::ty::Type;
 use weftrace_lang::{
     hir::{Block, Expr, ExprKind as E, MapRef, Stmt, StmtKind as S, Ty, VarRef},
     span::Span,
+    world::{Answer, Feature},
 };
 
-/// Rounds of a kernel loop whose end is not known beforehand.
-const MAX_KERNEL_ROUNDS: i64 = 1024;
+/// Rounds of a kernel loop whose end is not known beforehand, with bpf_loop (which makes 8,388,608) and without.
+const MAX_KERNEL_ROUNDS: i64 = 8_000_000;
+const FEW_KERNEL_ROUNDS: i64 = 1024;
 
 impl Cx<'_, '_> {
     /// The statements of a block; its value, if it has one, is evaluated for its effect.
@@ -123,6 +125,13 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
+    fn max_rounds(&self) -> i64 {
+        match self.m.world.feature(Feature::BpfLoop) {
+            Answer::NotThere => FEW_KERNEL_ROUNDS,
+            _ => MAX_KERNEL_ROUNDS,
+        }
+    }
+
     /// In the kernel, whose verifier walks through every round: a counter of the rounds.
     fn loop_guard(&mut self) -> Option<Variable> {
         let guard = self.kernel.then(|| self.new_var())?;
@@ -135,11 +144,12 @@ impl Cx<'_, '_> {
     fn check_guard(&mut self, guard: Option<Variable>, done: crate::ir::Block, span: Span) {
         let Some(guard) = guard else { return };
         let rounds = self.read_var(guard);
-        let over = self.b.icmp_imm(Cond::Uge, rounds, MAX_KERNEL_ROUNDS);
+        let limit = self.max_rounds();
+        let over = self.b.icmp_imm(Cond::Uge, rounds, limit);
         let (cut, go_on) = (self.block(), self.block());
         self.brif(over, cut, go_on);
         self.start(cut);
-        let text = format!("a loop was left after {MAX_KERNEL_ROUNDS} rounds: kernel probes run no more");
+        let text = format!("a loop was left after {limit} rounds: kernel probes run no more");
         self.warn(Warning::Other(text), span);
         self.jump(done);
         self.start(go_on);
@@ -151,8 +161,10 @@ impl Cx<'_, '_> {
     fn range_loop(&mut self, var: VarRef, from: &Expr, to: &Expr, body: &Block) -> R<()> {
         let first = self.scalar(from)?;
         let end = self.scalar(to)?;
-        let short =
-            matches!((&from.kind, &to.kind), (E::Int(a), E::Int(b)) if b.saturating_sub(*a) <= MAX_KERNEL_ROUNDS);
+        let short = match (&from.kind, &to.kind) {
+            (E::Int(a), E::Int(b)) => self.kernel && b.saturating_sub(*a) <= self.max_rounds(),
+            _ => false,
+        };
         let guard = if short { None } else { self.loop_guard() };
         let counter = self.new_var();
         self.set_var(counter, first);
@@ -184,9 +196,6 @@ impl Cx<'_, '_> {
 
     /// `for ($kv : @m)`: over the elements that were there when the loop began.
     fn map_loop(&mut self, var: VarRef, map: MapRef, body: &Block, span: Span) -> R<()> {
-        if self.kernel {
-            return self.not_yet(span, "a loop over a map in a kernel probe");
-        }
         let (Some(VarHome::Slot(slot)), Ty::Tuple(parts)) = (self.var_home(var), self.var_ty(var)) else {
             return self.not_yet(span, "a loop variable of this kind");
         };

@@ -138,7 +138,10 @@ fn collect(actions: &Actions, host: &mut Host, maps: &[Map], result_map: usize) 
 /// Helpers whose answer depends on the machine, or on memory that the case describes, cannot be compared.
 fn answers_are_known(func: &Function) -> bool {
     let known = |op: &Op| match op {
-        Op::Call { helper, .. } => matches!(helper, Helper::MapUpdate | Helper::MapDelete | Helper::CountLoss),
+        Op::Call { helper, .. } => matches!(
+            helper,
+            Helper::MapUpdate | Helper::MapDelete | Helper::CountLoss | Helper::MapLen | Helper::MapAt
+        ),
         _ => true,
     };
     func.blocks.iter().flat_map(|b| &b.insts).all(|i| known(&func.insts[i.index()].op))

@@ -74,6 +74,10 @@ fn params(spec: &MapSpec) -> MapParams<'_> {
     let (key_size, value_size, max_entries) = match spec.kind {
         // Neither keys nor values; a power of two of at least a page.
         Kind::Ringbuf => (0, 0, ring_bytes(spec.max_entries)),
+        // As many for each CPU, too large for a per-CPU map.
+        Kind::Array if spec.role == Role::Scratch => {
+            (4, spec.value_size, spec.max_entries.max(1).saturating_mul(super::cpus::possible()))
+        }
         Kind::Array | Kind::PercpuArray => (4, spec.value_size, spec.max_entries.max(1)),
         Kind::StackTrace => (4, spec.value_size, spec.max_entries.max(1)),
         Kind::Hash | Kind::PercpuHash | Kind::LruHash | Kind::LruPercpuHash => {

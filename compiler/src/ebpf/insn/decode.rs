@@ -49,6 +49,7 @@ fn load_imm64(f: &Fields, second: u64) -> Option<Insn> {
         (0x18, 0) => Imm64::Number,
         (0x18, 1) => Imm64::MapFd,
         (0x18, 2) => Imm64::MapValue,
+        (0x18, 4) => Imm64::Func,
         _ => return None,
     };
     (second as u32 == 0).then(|| Insn::LoadImm64 {

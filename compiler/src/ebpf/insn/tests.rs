@@ -30,7 +30,7 @@ fn cond() -> impl Strategy<Value = JumpCond> {
 fn insn() -> impl Strategy<Value = Insn> {
     let bits = || prop::sample::select(vec![16u8, 32, 64]);
     let order = || prop::sample::select(vec![Swap::ToLe, Swap::ToBe, Swap::Always]);
-    let imm64 = || prop::sample::select(vec![Imm64::Number, Imm64::MapFd, Imm64::MapValue]);
+    let imm64 = || prop::sample::select(vec![Imm64::Number, Imm64::MapFd, Imm64::MapValue, Imm64::Func]);
     prop_oneof![
         (width(), alu_op(), reg(), src()).prop_map(|(width, op, dst, src)| Insn::Alu { width, op, dst, src }),
         (width(), prop::sample::select(vec![8u8, 16, 32]), reg(), reg())

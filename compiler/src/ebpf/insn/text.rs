@@ -130,6 +130,7 @@ impl fmt::Display for Insn {
             Self::LoadImm64 { kind: Imm64::MapValue, dst, imm } => {
                 write!(f, "{dst} = map[{}][0]+{}", imm as i32, imm >> 32)
             }
+            Self::LoadImm64 { kind: Imm64::Func, dst, imm } => write!(f, "{dst} = func {:+}", imm as i32),
             Self::Load { size, signed, dst, src, off } => {
                 write!(f, "{dst} = *({} *)({src} {off:+})", c_type(size, signed))
             }

@@ -69,10 +69,21 @@ impl Builder {
         self.blocks[self.current.index()].insts.push(inst);
     }
 
-    /// The context, which the kernel passes in r1.
-    pub(in crate::ebpf) fn entry(&mut self) -> VReg {
+    /// The first `N` arguments, from r1 on.
+    pub(in crate::ebpf) fn entry<const N: usize>(&mut self) -> [VReg; N] {
+        let regs = std::array::from_fn(|_| self.vreg());
+        let defs: Vec<Operand> =
+            regs.iter().zip(1u8..).map(|(&v, n)| Operand::reg_fixed_def(v, preg(n))).collect();
+        self.push(Kind::Entry, &defs, None);
+        regs
+    }
+
+    /// The address of another function of the program.
+    pub(in crate::ebpf) fn func(&mut self, unit: usize) -> VReg {
         let v = self.vreg();
-        self.push(Kind::Entry, &[Operand::reg_fixed_def(v, preg(1))], None);
+        let insn = Insn::LoadImm64 { kind: Imm64::Func, dst: UNSET, imm: 0 };
+        let fields = Fields { dst: Some(0), src: None };
+        self.push(Kind::Plain(insn, fields), &[Operand::reg_def(v)], Some(Reloc::Func(unit)));
         v
     }
 

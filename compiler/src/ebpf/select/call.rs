@@ -3,11 +3,12 @@
 use super::{Error, ErrorKind, Selector};
 use crate::{
     ebpf::{
-        frame,
-        insn::{JumpCond, MemSize},
+        RBPF_MAP_AT, RBPF_MAP_LEN, frame,
+        insn::{AluOp, JumpCond, MemSize, Width},
         mir::{MBase, VCmp, VSrc},
+        outline::{self, LINK_CTX, LINK_SCRATCH},
     },
-    ir::{Arg, Helper, Value},
+    ir::{Arg, Helper, Op, Value},
 };
 use regalloc2::VReg;
 use weftrace_artifact::{
@@ -17,6 +18,12 @@ use weftrace_artifact::{
 
 /// bpf_map_lookup_elem
 pub(super) const MAP_LOOKUP: u32 = 1;
+/// bpf_get_smp_processor_id
+const SMP_PROCESSOR_ID: u32 = 8;
+/// bpf_for_each_map_elem
+const FOR_EACH_ELEMENT: u32 = 164;
+/// bpf_loop
+const LOOP: u32 = 181;
 
 impl Selector<'_> {
     pub(super) fn call(
@@ -37,7 +44,12 @@ impl Selector<'_> {
             // Its result is 0.
             return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| self.m.number(0)));
         }
-        let Some(number) = row.bpf else {
+        let number = match helper {
+            Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
+            Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
+            _ => row.bpf,
+        };
+        let Some(number) = number else {
             return Err(self.error(ErrorKind::Unavailable(row.name)));
         };
         let mut regs = Vec::with_capacity(5);
@@ -69,6 +81,48 @@ impl Selector<'_> {
         Ok(reg)
     }
 
+    /// Runs a loop that became a unit; of one that counts a map's elements the number.
+    pub(super) fn call_unit(&mut self, call: &outline::Call, op: &Op, result: Option<Value>) -> Result<(), Error> {
+        let Op::Call { args, .. } = op else { return Err(self.error(ErrorKind::Malformed("loop without its call"))) };
+        let area = if call.shares { Some(self.link_area()?) } else { None };
+        for (&value, &word) in args.iter().zip(&call.links) {
+            let reg = self.reg(value)?;
+            self.store_link(word, reg);
+        }
+        let callee = self.m.func(call.unit);
+        let area = match area {
+            Some(Some(link)) => link,
+            Some(None) => self.m.lea(frame::link_slot(self.func), 0),
+            None => self.m.number(0),
+        };
+        let flags = self.m.number(0);
+        let (helper, first) = match call.over {
+            Some(map) => (FOR_EACH_ELEMENT, self.map(map)?),
+            None => (LOOP, self.m.number(outline::MAX_ROUNDS)),
+        };
+        let wanted = result.filter(|&r| self.facts.needs_register(r));
+        let reg = self.m.call(helper, &[first, callee, area, flags], wanted.is_some());
+        if let Some(result) = wanted {
+            self.regs[result.index()] = reg;
+        }
+        Ok(())
+    }
+
+    /// The link area of callbacks; the program itself (None) fills in what all of them need.
+    fn link_area(&mut self) -> Result<Option<VReg>, Error> {
+        if self.link.is_none() {
+            let scratch = self.scratch.ok_or_else(|| self.error(ErrorKind::Malformed("scratch before its look-up")))?;
+            self.store_link(LINK_CTX, self.ctx);
+            self.store_link(LINK_SCRATCH, scratch);
+        }
+        Ok(self.link)
+    }
+
+    fn store_link(&mut self, word: u32, pointer: VReg) {
+        let base = self.link.map_or(MBase::Frame(frame::link_slot(self.func)), MBase::Reg);
+        self.m.store(MemSize::B8, base, word as i16 * 8, VSrc::Reg(pointer));
+    }
+
     pub(super) fn map(&mut self, map: MapId) -> Result<VReg, Error> {
         if self.env.maps.get(map.0 as usize).is_none() {
             return Err(self.error(ErrorKind::UnknownMap(map.0)));
@@ -81,6 +135,20 @@ impl Selector<'_> {
         self.key_slot_used = true;
         let slot = frame::key_slot(self.func);
         self.m.store(MemSize::B4, MBase::Frame(slot), 0, VSrc::Imm(index as i32));
+        let map = self.map(map)?;
+        let key = self.m.lea(slot, 0);
+        Ok(self.m.call_value(MAP_LOOKUP, &[map, key]))
+    }
+
+    /// This program's element on this CPU, in an array that has all programs' elements CPU by CPU.
+    fn cpu_element(&mut self, map: MapId) -> Result<VReg, Error> {
+        let programs = self.env.maps.get(map.0 as usize).map_or(1, |m| m.max_entries);
+        let cpu = self.m.call_value(SMP_PROCESSOR_ID, &[]);
+        let first = self.m.alu(Width::W64, AluOp::Mul, cpu, VSrc::Imm(programs as i32));
+        let index = self.add_imm(first, i64::from(self.env.program));
+        self.key_slot_used = true;
+        let slot = frame::key_slot(self.func);
+        self.m.store(MemSize::B4, MBase::Frame(slot), 0, VSrc::Reg(index));
         let map = self.map(map)?;
         let key = self.m.lea(slot, 0);
         Ok(self.m.call_value(MAP_LOOKUP, &[map, key]))
@@ -99,7 +167,7 @@ impl Selector<'_> {
     /// returns 0.
     pub(super) fn look_up_scratch(&mut self) -> Result<(), Error> {
         let map = self.map_with(Role::Scratch)?;
-        let entry = self.array_element(map, self.env.program)?;
+        let entry = if self.env.wide_scratch() { self.cpu_element(map)? } else { self.array_element(map, self.env.program)? };
         let (gone, rest) = (self.m.cold_block(), self.m.block());
         let null = VCmp { cond: JumpCond::Eq, lhs: entry, rhs: VSrc::Imm(0) };
         self.m.branch(null, (gone, vec![]), (rest, vec![]));

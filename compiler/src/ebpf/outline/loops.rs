@@ -1,0 +1,113 @@
+//! Natural loops, and which of them are worth a callback.
+
+use crate::ir::{Block, Cond, Function, Helper, Op, Slot, Term, Value, ValueDef, cfg::Cfg};
+use std::collections::{BTreeMap, BTreeSet};
+use weftrace_artifact::map::MapId;
+
+/// Instructions of a plain scan that the verifier may walk through in place.
+const SCAN_LIMIT: i64 = 8192;
+
+/// The blocks of a loop; its header dominates them all.
+#[derive(Clone, Debug)]
+pub(super) struct Loop {
+    pub(super) header: Block,
+    pub(super) blocks: BTreeSet<Block>,
+}
+
+/// A loop over a map's elements: its header asks for element number n.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Elements {
+    pub(super) map: MapId,
+    pub(super) call: crate::ir::Inst,
+    pub(super) key: Value,
+    pub(super) value: Value,
+}
+
+/// Natural loops, outer ones first.
+pub(super) fn find(func: &Function, cfg: &Cfg) -> Vec<Loop> {
+    let mut found: BTreeMap<Block, BTreeSet<Block>> = BTreeMap::new();
+    for &block in cfg.reverse_postorder() {
+        for (dest, _) in func.blocks[block.index()].term.targets() {
+            let header = dest.block;
+            if !cfg.dominates(header, block) {
+                continue;
+            }
+            let blocks = found.entry(header).or_default();
+            blocks.insert(header);
+            let mut work = vec![block];
+            while let Some(at) = work.pop() {
+                if blocks.insert(at) {
+                    work.extend(cfg.preds(at).iter().filter(|p| cfg.is_reachable(**p)));
+                }
+            }
+        }
+    }
+    let mut all: Vec<Loop> = found.into_iter().map(|(header, blocks)| Loop { header, blocks }).collect();
+    all.sort_by_key(|l| std::cmp::Reverse(l.blocks.len()));
+    all
+}
+
+/// Whether the verifier can walk through it as it is: one counter up to a constant, and nothing but looking.
+pub(super) fn is_short_scan(func: &Function, l: &Loop, all: &[Loop]) -> bool {
+    let header = &func.blocks[l.header.index()];
+    let nested = all.iter().any(|o| o.header != l.header && l.blocks.contains(&o.header));
+    let [counter] = header.params[..] else { return false };
+    if nested {
+        return false;
+    }
+    let mut length = 0;
+    for block in &l.blocks {
+        let data = &func.blocks[block.index()];
+        if !matches!(data.term, Term::Jump(_) | Term::Brif { .. }) {
+            return false;
+        }
+        if data.insts.iter().any(|i| func.insts[i.index()].op.has_effect()) {
+            return false;
+        }
+        length += data.insts.len() as i64 + 1;
+    }
+    bound(func, &header.term, counter).is_some_and(|n| n.saturating_mul(length) <= SCAN_LIMIT)
+}
+
+/// The constant that the header compares the counter with.
+fn bound(func: &Function, term: &Term, counter: Value) -> Option<i64> {
+    let Term::Brif { cond, .. } = term else { return None };
+    let Op::Icmp { cond: Cond::Ult | Cond::Slt, a, b } = *op_of(func, *cond)? else { return None };
+    match op_of(func, b)? {
+        Op::Iconst(n) if a == counter => Some(*n),
+        _ => None,
+    }
+}
+
+pub(super) fn op_of(func: &Function, value: Value) -> Option<&Op> {
+    match func.values[value.index()].def {
+        ValueDef::Inst(inst) => Some(&func.insts[inst.index()].op),
+        ValueDef::Param(..) => None,
+    }
+}
+
+/// The loop's map, if its header begins by asking for an element and leaves where there is none.
+pub(super) fn elements(func: &Function, l: &Loop) -> Option<Elements> {
+    let header = &func.blocks[l.header.index()];
+    let call = header.insts.iter().copied().find(|i| {
+        matches!(func.insts[i.index()].op, Op::Call { helper: Helper::MapAt, .. })
+    })?;
+    let Op::Call { map: Some(map), ref args, .. } = func.insts[call.index()].op else { return None };
+    let [_, key, value] = args[..] else { return None };
+    let Term::Brif { cond, then, otherwise } = &header.term else { return None };
+    let leaves = func.insts[call.index()].result == Some(*cond)
+        && l.blocks.contains(&then.block)
+        && !l.blocks.contains(&otherwise.block);
+    leaves.then_some(Elements { map, call, key, value })
+}
+
+/// Slots that a function takes the address of.
+pub(super) fn slots(func: &Function) -> BTreeSet<Slot> {
+    let insts = func.blocks.iter().flat_map(|b| &b.insts);
+    insts
+        .filter_map(|i| match func.insts[i.index()].op {
+            Op::SlotAddr { slot, .. } => Some(slot),
+            _ => None,
+        })
+        .collect()
+}

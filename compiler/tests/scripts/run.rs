@@ -1,0 +1,171 @@
+//! Runs a script in every way, and compares.
+
+use super::coverage::Coverage;
+use super::support::case::Case;
+use super::support::kernel_exec::{self, Kernel, KernelV4};
+use super::support::native_exec::Native;
+use super::support::rbpf_exec::Rbpf;
+use super::support::{Executor, FUEL, Interpreter, Outcome};
+use super::world::TestWorld;
+use weftrace_artifact::action::Action;
+use weftrace_artifact::map::{Home, MapSpec};
+use weftrace_artifact::program::ProgType;
+use weftrace_compiler::ir::interp::host::{Host, Map, MapShape};
+use weftrace_compiler::ir::interp::{self, InterpError};
+use weftrace_compiler::ir::{Function, verify::verify_with_maps};
+use weftrace_compiler::lower::{Module, lower_probe};
+use weftrace_compiler::{opt, place};
+use weftrace_lang::diag::{Diagnostic, Severity};
+use weftrace_lang::hir::Program;
+use weftrace_lang::span::SourceMap;
+use weftrace_lang::{check, syntax};
+
+/// A script for one side.
+struct Side {
+    function: Function,
+    optimised: Function,
+    maps: Vec<MapSpec>,
+    actions: Vec<Action>,
+}
+
+/// What a run leaves behind, whichever numbers the side gave its actions.
+#[derive(PartialEq, Eq)]
+struct Seen {
+    maps: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
+    records: Vec<(String, Vec<u8>)>,
+}
+
+pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "no text".into())
+}
+
+fn errors(findings: &[Diagnostic]) -> Vec<&Diagnostic> {
+    findings.iter().filter(|d| d.severity == Severity::Error).collect()
+}
+
+/// Checks, lowers and runs; what did not agree.
+pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
+    let mut sources = SourceMap::default();
+    let file = sources.add("script", text);
+    let (script, findings) = syntax::parse(text, file);
+    if let Some(e) = errors(&findings).first() {
+        return Err(format!("does not parse: {e:?}"));
+    }
+    let world = TestWorld::default();
+    let (program, findings) = check::analyze(&script, &mut sources, &world, &check::Options::default());
+    if let Some(e) = errors(&findings).first() {
+        coverage.refused += 1;
+        *coverage.findings.entry(format!("{} ({})", e.code, e.message)).or_default() += 1;
+        return Ok(());
+    }
+    coverage.accepted += 1;
+    let kernel = side(&program, &world, true)?;
+    let native = side(&program, &world, false)?;
+    coverage.function(&kernel.optimised);
+    coverage.function(&native.optimised);
+    let case = case(&kernel.maps);
+    let right = match steps(&kernel.function, &case) {
+        Ok(()) => see(&kernel, &Interpreter, &kernel.function, &case, coverage)?,
+        Err(InterpError::OutOfFuel) => {
+            coverage.long += 1;
+            return Ok(());
+        }
+        Err(e) => return Err(format!("interp: {e}\n{}", kernel.function)),
+    };
+    let Some(right) = right else { return Err("the interpreter runs everything".into()) };
+    let ways: [(&Side, &dyn Executor, &Function); 6] = [
+        (&kernel, &Interpreter, &kernel.optimised),
+        (&kernel, &Rbpf, &kernel.optimised),
+        (&kernel, &Kernel, &kernel.optimised),
+        (&kernel, &KernelV4, &kernel.optimised),
+        (&native, &Interpreter, &native.function),
+        (&native, &Native, &native.optimised),
+    ];
+    for (side, executor, function) in ways {
+        let own = if std::ptr::eq(side, &raw const kernel) { case.clone() } else { self::case(&native.maps) };
+        let seen = see(side, executor, function, &own, coverage).map_err(|e| format!("{}: {e}", executor.name()))?;
+        let Some(seen) = seen else {
+            if executor.name() == "kernel" && kernel_exec::available() {
+                return Err(format!("not runnable in the kernel\n{function}"));
+            }
+            continue;
+        };
+        // Internal maps may differ by side.
+        let script_maps = program.maps.len();
+        if seen.maps[..script_maps] != right.maps[..script_maps] || seen.records != right.records {
+            let (seen, right) = (describe(&seen, script_maps), describe(&right, script_maps));
+            return Err(format!("{} says\n{seen}\nright is\n{right}\n{function}", executor.name()));
+        }
+    }
+    Ok(())
+}
+
+fn describe(seen: &Seen, maps: usize) -> String {
+    let outcome = Outcome { result: 0, maps: seen.maps[..maps].to_vec(), records: vec![], losses: [0; 4] };
+    format!("{outcome} {:?}", seen.records)
+}
+
+fn side(program: &Program, world: &TestWorld, kernel: bool) -> Result<Side, String> {
+    let mut placement = place::plan(program, &place::Options::default());
+    if kernel {
+        placement.units[0].side = place::Side::Kernel(ProgType::RawTracepoint);
+    }
+    for map in &mut placement.maps {
+        // The same kinds of maps on both sides.
+        map.kernel_reads = true;
+        map.kernel_writers = 1;
+        map.home = if kernel { Home::Kernel } else { Home::User };
+    }
+    let mut findings = vec![];
+    let mut module = Module::new(program, world, &placement, &mut findings);
+    if !findings.is_empty() {
+        return Err(format!("accepted, but {findings:?}"));
+    }
+    let probe = &program.probes[0];
+    let function = lower_probe(&mut module, probe, &probe.targets[0], placement.units[0].side, "script")
+        .map_err(|d| format!("accepted, but not lowered: {}", d.message))?;
+    verify_with_maps(&function, Some(&module.maps)).map_err(|e| format!("malformed: {e}\n{function}"))?;
+    let mut optimised = function.clone();
+    opt::run(&mut optimised);
+    Ok(Side { function, optimised, maps: module.maps, actions: module.actions })
+}
+
+fn case(maps: &[MapSpec]) -> Case {
+    let shape = |m: &MapSpec| MapShape {
+        kind: m.kind,
+        key_size: m.key_size,
+        value_size: m.value_size,
+        max_entries: m.max_entries,
+    };
+    Case::from_host(Host {
+        maps: maps.iter().map(|m| Map::new(shape(m))).collect(),
+        ctx: vec![0; 96],
+        now: 5_000,
+        ring_capacity: 100_000,
+        ..Host::default()
+    })
+}
+
+fn steps(function: &Function, case: &Case) -> Result<(), InterpError> {
+    interp::run(function, &mut case.host(), FUEL / 4).map(drop)
+}
+
+fn see(
+    side: &Side,
+    executor: &dyn Executor,
+    function: &Function,
+    case: &Case,
+    coverage: &mut Coverage,
+) -> Result<Option<Seen>, String> {
+    if !executor.supports(function, case) {
+        return Ok(None);
+    }
+    let outcome = executor.run(function, case)?;
+    *coverage.runs.entry(executor.name()).or_default() += 1;
+    let records = outcome.records.into_iter().map(|(action, payload)| {
+        let action = &side.actions[action as usize];
+        (format!("{:?} {:?}", action.kind, action.place), payload)
+    });
+    Ok(Some(Seen { maps: outcome.maps, records: records.collect() }))
+}
