@@ -20,9 +20,6 @@ mod expr;
 mod generate;
 #[path = "scripts/run.rs"]
 mod run;
-#[path = "lower/run.rs"]
-#[allow(unused_imports, reason = "only its world is used here")]
-mod world;
 
 use coverage::Coverage;
 use std::time::{Duration, Instant};

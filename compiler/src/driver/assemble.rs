@@ -86,7 +86,8 @@ fn on_stack_limit(settings: &[(String, String)]) -> u32 {
 
 fn has_loop(f: &Function) -> bool {
     let cfg = Cfg::new(f);
-    let mut edges = f.blocks().flat_map(|b| f.blocks[b.index()].term.targets().into_iter().map(move |(d, _)| (b, d.block)));
+    let mut edges =
+        f.blocks().flat_map(|b| f.blocks[b.index()].term.targets().into_iter().map(move |(d, _)| (b, d.block)));
     edges.any(|(from, to)| cfg.dominates(to, from))
 }
 
@@ -140,11 +141,7 @@ pub(super) fn artifact(mut tables: Tables, mut units: Units, sources: &SourceMap
     (artifact, diagnostics)
 }
 
-fn programs(
-    tables: &Tables,
-    units: &Units,
-    sources: &[(String, String)],
-) -> Vec<Result<ProgramImage, ebpf::Error>> {
+fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec<Result<ProgramImage, ebpf::Error>> {
     let one = |(index, unit): (usize, &super::KernelUnit)| {
         let env = ebpf::Env {
             maps: &tables.maps,

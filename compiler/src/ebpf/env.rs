@@ -87,7 +87,10 @@ pub enum ErrorKind {
     Malformed(&'static str),
     #[error("too many values at once: {needed} bytes of stack, the kernel gives 512")]
     FrameTooLarge { needed: u32 },
-    #[error("strings and buffers take {size} bytes, a program may use {}: shorten strings with `max_strlen`", super::WIDE_SCRATCH_LIMIT)]
+    #[error(
+        "strings and buffers take {size} bytes, a program may use {}: shorten strings with `max_strlen`",
+        super::WIDE_SCRATCH_LIMIT
+    )]
     ScratchTooLarge { size: u32 },
     #[error("{count} instructions, the kernel accepts {limit}: split the probe or shorten its strings")]
     TooLong { count: u32, limit: u32 },

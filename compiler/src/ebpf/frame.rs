@@ -60,7 +60,12 @@ pub(super) fn alignment(slot: SlotData) -> u32 {
 
 /// Divides the slots: the smallest ones get the frame's `budget` bytes. Where the budget is short, slots that are not in use at
 /// the same time share memory. `func` still has its loops.
-pub(super) fn place(func: &Function, outlined: &Outlined, budget: u32, (on_stack, scratch_limit): (u32, u32)) -> Result<Placement, Error> {
+pub(super) fn place(
+    func: &Function,
+    outlined: &Outlined,
+    budget: u32,
+    (on_stack, scratch_limit): (u32, u32),
+) -> Result<Placement, Error> {
     let mut used: Vec<Slot> = used_slots(func);
     used.sort_by_key(|s| (func.slots[s.index()].size, *s));
     let total: u32 = used.iter().map(|s| func.slots[s.index()].size.next_multiple_of(8)).sum();
@@ -72,14 +77,15 @@ pub(super) fn place(func: &Function, outlined: &Outlined, budget: u32, (on_stack
         let data = func.slots[slot.index()];
         let conflict = |other: Slot| conflicts.as_ref().is_none_or(|c| c.between(slot, other));
         let start = frame.fit(data, conflict);
-        homes[slot.index()] = if start + data.size <= budget && data.size <= on_stack && !outlined.shared.contains(&slot) {
-            frame.put(slot, start, data.size);
-            Home::Frame(start)
-        } else {
-            let start = scratch.fit(data, conflict);
-            scratch.put(slot, start, data.size);
-            Home::Scratch(start)
-        };
+        homes[slot.index()] =
+            if start + data.size <= budget && data.size <= on_stack && !outlined.shared.contains(&slot) {
+                frame.put(slot, start, data.size);
+                Home::Frame(start)
+            } else {
+                let start = scratch.fit(data, conflict);
+                scratch.put(slot, start, data.size);
+                Home::Scratch(start)
+            };
     }
     for home in homes.iter_mut().skip(outlined.first_home as usize) {
         let start = scratch.size.next_multiple_of(8);

@@ -85,7 +85,11 @@ pub(super) enum Reloc {
     Map(MapId),
     /// The number of a unit: distance to its first instruction.
     Func(usize),
-    Field { path: Path, slot: RelocSlot, compiled: i64 },
+    Field {
+        path: Path,
+        slot: RelocSlot,
+        compiled: i64,
+    },
 }
 
 const MAX_OPERANDS: usize = 6;

@@ -16,7 +16,7 @@ mod liveness;
 mod loops;
 mod split;
 
-use super::{Features, FRAME_LIMIT};
+use super::{FRAME_LIMIT, Features};
 use crate::ir::{Function, Inst, Slot, Value};
 use std::collections::{BTreeSet, HashMap};
 use weftrace_artifact::map::{MapId, MapSpec};
@@ -125,8 +125,14 @@ impl State<'_> {
 /// Takes the loops out of a function.
 pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> Outlined {
     let first_home = func.slots.len() as u32;
-    let program =
-        Unit { func: func.clone(), kind: Kind::Program, depth: 1, imports: vec![], at_home: BTreeSet::new(), calls: HashMap::new() };
+    let program = Unit {
+        func: func.clone(),
+        kind: Kind::Program,
+        depth: 1,
+        imports: vec![],
+        at_home: BTreeSet::new(),
+        calls: HashMap::new(),
+    };
     let mut state = State {
         features,
         maps,

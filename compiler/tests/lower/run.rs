@@ -1,7 +1,6 @@
 //! Lowers a program and runs its probes in the interpreter, before and after the optimiser.
 
 use crate::support::{bpf_door, kernel_exec};
-use std::collections::BTreeMap;
 use weftrace_artifact::{action::Action, map::MapSpec};
 use weftrace_compiler::{
     driver,
@@ -17,78 +16,9 @@ use weftrace_compiler::{
     lower::{Module, lower_probe},
     opt, place,
 };
-use weftrace_lang::{
-    diag::Severity,
-    hir::{EnumDef, Program, StructDef, Ty},
-    span::SourceMap,
-    world::{Answer, Feature, FnProto, TraceEvent, UserSymbol, World},
-};
+use weftrace_lang::{diag::Severity, hir::Program, span::SourceMap};
 
-/// A host that knows some structs and nothing else.
-#[derive(Default)]
-pub struct TestWorld {
-    pub structs: BTreeMap<String, StructDef>,
-}
-
-impl World for TestWorld {
-    fn tracepoint(&self, _: &str, _: &str) -> Answer<TraceEvent> {
-        Answer::NotThere
-    }
-    fn tracepoints(&self, _: &str, _: &str) -> Answer<Vec<String>> {
-        Answer::NotThere
-    }
-    fn raw_tracepoint(&self, _: &str) -> Answer<FnProto> {
-        Answer::NotThere
-    }
-    fn raw_tracepoints(&self, _: &str) -> Answer<Vec<String>> {
-        Answer::NotThere
-    }
-    fn kernel_function(&self, _: &str) -> Answer<Option<FnProto>> {
-        Answer::NotThere
-    }
-    fn kernel_functions(&self, _: &str) -> Answer<Vec<String>> {
-        Answer::NotThere
-    }
-    fn user_function(&self, _: &str, _: &str) -> Answer<UserSymbol> {
-        Answer::NotThere
-    }
-    fn user_functions(&self, _: &str, _: &str) -> Answer<Vec<UserSymbol>> {
-        Answer::NotThere
-    }
-    fn kernel_struct(&self, name: &str) -> Answer<StructDef> {
-        self.structs.get(name).cloned().map_or(Answer::NotThere, Answer::Found)
-    }
-    fn kernel_enum(&self, _: &str) -> Answer<EnumDef> {
-        Answer::NotThere
-    }
-    fn kernel_enumerator(&self, _: &str) -> Answer<(EnumDef, i64)> {
-        Answer::NotThere
-    }
-    fn kernel_typedef(&self, _: &str) -> Answer<Ty> {
-        Answer::NotThere
-    }
-    fn kernel_symbol(&self, _: &str) -> Answer<u64> {
-        Answer::NotThere
-    }
-    fn feature(&self, _: Feature) -> Answer<()> {
-        Answer::NotThere
-    }
-    fn kernel_release(&self) -> String {
-        "test".into()
-    }
-    fn cpus(&self) -> u32 {
-        2
-    }
-    fn interfaces(&self) -> Answer<Vec<String>> {
-        Answer::NotThere
-    }
-    fn pcap_filter(&self, _: &str) -> Result<(), String> {
-        Ok(())
-    }
-    fn module(&self, _: &str) -> Answer<(String, String)> {
-        Answer::NotThere
-    }
-}
+pub use crate::support::world::TestWorld;
 
 /// A lowered program.
 pub struct Lowered {

@@ -62,7 +62,9 @@ impl Script {
         match ty {
             // The longest text there is, so that all others fit.
             Ty::Text => "\"xyzzy xyzzy xyzzy\"".into(),
-            Ty::Pair => format!("((int64){}, \"xyzzy xyzzy xyzzy\", ((uint8)1, (int64){}))", self.corner(), self.corner()),
+            Ty::Pair => {
+                format!("((int64){}, \"xyzzy xyzzy xyzzy\", ((uint8)1, (int64){}))", self.corner(), self.corner())
+            }
             _ => format!("{}({})", ty.cast(), self.corner()),
         }
     }

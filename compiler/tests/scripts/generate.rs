@@ -191,7 +191,8 @@ impl Script {
         if var.ty == Ty::Int && self.random.one_in(3) {
             if self.random.one_in(3) {
                 let op = *self.random.pick(&["++", "--"]);
-                let text = if self.random.one_in(2) { format!("{}{op};", var.name) } else { format!("{op}{};", var.name) };
+                let text =
+                    if self.random.one_in(2) { format!("{}{op};", var.name) } else { format!("{op}{};", var.name) };
                 return self.line(&text);
             }
             let op = *self.random.pick(&["+=", "-=", "*=", "&=", "|=", "^=", "/=", "%=", "<<=", ">>="]);
@@ -215,7 +216,8 @@ impl Script {
     }
 
     fn count(&mut self) {
-        let (name, key) = *self.random.pick(&[("@n", &[][..]), ("@by", &[Ty::Int][..]), ("@two", &[Ty::Int, Ty::Text][..])]);
+        let (name, key) =
+            *self.random.pick(&[("@n", &[][..]), ("@by", &[Ty::Int][..]), ("@two", &[Ty::Int, Ty::Text][..])]);
         let at = self.element(name, key, 2);
         let op = *self.random.pick(&["++", "--"]);
         self.line(&format!("{at}{op};"));
@@ -248,7 +250,8 @@ impl Script {
     fn range(&mut self) {
         let name = self.fresh("i");
         let (from, len) = (self.random.below(7) as i64 - 3, self.random.below(9) as i64);
-        let to = if self.random.one_in(3) { format!("{from} + ({} & 7)", self.int(1)) } else { format!("{}", from + len) };
+        let to =
+            if self.random.one_in(3) { format!("{from} + ({} & 7)", self.int(1)) } else { format!("{}", from + len) };
         self.line(&format!("for ({name} : ({from})..({to})) {{"));
         self.in_loop(|s| {
             s.vars.push(Var { name, ty: Ty::Int, fixed: true });

@@ -5,8 +5,8 @@ use super::support::case::Case;
 use super::support::kernel_exec::{self, Kernel, KernelV4};
 use super::support::native_exec::Native;
 use super::support::rbpf_exec::Rbpf;
+use super::support::world::TestWorld;
 use super::support::{Executor, FUEL, Interpreter, Outcome};
-use super::world::TestWorld;
 use weftrace_artifact::action::Action;
 use weftrace_artifact::map::{Home, MapSpec};
 use weftrace_artifact::program::ProgType;
@@ -128,7 +128,10 @@ fn side(program: &Program, world: &TestWorld, kernel: bool) -> Result<Side, Stri
     verify_with_maps(&function, Some(&module.maps)).map_err(|e| format!("malformed: {e}\n{function}"))?;
     let mut optimised = function.clone();
     opt::run(&mut optimised);
-    Ok(Side { function, optimised, maps: module.maps, actions: module.actions })
+    let mut maps = module.maps;
+    // Creating large maps would take most of the time.
+    maps.iter_mut().filter(|m| m.key.is_some()).for_each(|m| m.max_entries = m.max_entries.min(64));
+    Ok(Side { function, optimised, maps, actions: module.actions })
 }
 
 fn case(maps: &[MapSpec]) -> Case {

@@ -147,22 +147,31 @@ pub struct Program(OwnedFd);
 /// Loads a program, with its BTF if it has one; the verifier's log if the kernel refuses. `btf_id` is the target of a tracing
 /// program.
 pub fn load(image: &ProgramImage, maps: &[Map], btf_id: u32) -> Result<(Program, String), String> {
+    load_with(image, maps, btf_id, 1 | 4)
+}
+
+/// As [`load`]; with a log only if the kernel refuses, which is faster.
+pub fn load_quietly(image: &ProgramImage, maps: &[Map]) -> Result<Program, String> {
+    load_with(image, maps, 0, 0).or_else(|_| load_with(image, maps, 0, 1 | 4)).map(|(program, _)| program)
+}
+
+fn load_with(image: &ProgramImage, maps: &[Map], btf_id: u32, level: u32) -> Result<(Program, String), String> {
     let mut insns = image.insns.clone();
     for reloc in &image.map_relocs {
         let fd = maps[reloc.map.0 as usize].fd.as_raw_fd() as u64;
         let at = reloc.insn as usize;
         insns[at] = insns[at] & 0xfff | 1 << 12 | fd << 32;
     }
-    let mut log = vec![0u8; 1 << 20];
+    let mut log = vec![0u8; if level == 0 { 0 } else { 1 << 20 }];
     let expected = if image.prog_type == ProgType::TracingRawTp { 23 } else { 0 };
     let mut attr = Attr::new()
         .u32(0, prog_type_number(image.prog_type))
         .u32(4, insns.len() as u32)
         .ptr(8, &insns)
         .ptr(16, b"GPL\0")
-        .u32(24, 1 | 4)
+        .u32(24, level)
         .u32(28, log.len() as u32)
-        .u64(32, log.as_mut_ptr() as u64)
+        .u64(32, if level == 0 { 0 } else { log.as_mut_ptr() as u64 })
         .u32(68, expected)
         .u32(108, btf_id);
     let name: Vec<u8> = image.name.bytes().filter(u8::is_ascii_alphanumeric).take(15).collect();

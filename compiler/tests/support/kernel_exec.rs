@@ -84,7 +84,7 @@ fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, Stri
             kernel.update(key, value).map_err(|e| e.to_string())?;
         }
     }
-    let (program, _) = bpf_door::load(&image, &maps, 0)
+    let program = bpf_door::load_quietly(&image, &maps)
         .map_err(|e| format!("{e}\n{func}\n{}", dump::disassemble(&image, &specs, &[])))?;
     let mut ctx = host.ctx.clone();
     ctx.resize(MAX_CTX, 0);
@@ -138,10 +138,9 @@ fn collect(actions: &Actions, host: &mut Host, maps: &[Map], result_map: usize) 
 /// Helpers whose answer depends on the machine, or on memory that the case describes, cannot be compared.
 fn answers_are_known(func: &Function) -> bool {
     let known = |op: &Op| match op {
-        Op::Call { helper, .. } => matches!(
-            helper,
-            Helper::MapUpdate | Helper::MapDelete | Helper::CountLoss | Helper::MapLen | Helper::MapAt
-        ),
+        Op::Call { helper, .. } => {
+            matches!(helper, Helper::MapUpdate | Helper::MapDelete | Helper::CountLoss | Helper::MapLen | Helper::MapAt)
+        }
         _ => true,
     };
     func.blocks.iter().flat_map(|b| &b.insts).all(|i| known(&func.insts[i.index()].op))

@@ -14,6 +14,7 @@ pub mod gen_ir;
 pub mod kernel_exec;
 pub mod native_exec;
 pub mod rbpf_exec;
+pub mod world;
 
 use case::Case;
 use std::fmt;

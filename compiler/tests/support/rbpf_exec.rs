@@ -165,14 +165,14 @@ const HELPERS: &[(u32, Helper)] = &[
 
 fn map_at(handle: u64, index: u64, key: u64, value: u64, _: u64) -> u64 {
     with(|s| {
-        let found = s.host.maps[map_number(handle)].entries().nth(index as usize).map(|(k, v)| (k.to_vec(), v.to_vec()));
+        let found =
+            s.host.maps[map_number(handle)].entries().nth(index as usize).map(|(k, v)| (k.to_vec(), v.to_vec()));
         let Some((k, v)) = found else { return 0 };
         put(key, &k);
         put(value, &v);
         1
     })
 }
-
 
 fn bytes<'a>(at: u64, len: u32) -> &'a [u8] {
     // SAFETY: the interpreter ran this case before without fault: the bytes are there.

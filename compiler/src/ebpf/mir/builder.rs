@@ -72,8 +72,7 @@ impl Builder {
     /// The first `N` arguments, from r1 on.
     pub(in crate::ebpf) fn entry<const N: usize>(&mut self) -> [VReg; N] {
         let regs = std::array::from_fn(|_| self.vreg());
-        let defs: Vec<Operand> =
-            regs.iter().zip(1u8..).map(|(&v, n)| Operand::reg_fixed_def(v, preg(n))).collect();
+        let defs: Vec<Operand> = regs.iter().zip(1u8..).map(|(&v, n)| Operand::reg_fixed_def(v, preg(n))).collect();
         self.push(Kind::Entry, &defs, None);
         regs
     }

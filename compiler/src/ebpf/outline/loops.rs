@@ -89,9 +89,11 @@ pub(super) fn op_of(func: &Function, value: Value) -> Option<&Op> {
 /// The loop's map, if its header begins by asking for an element and leaves where there is none.
 pub(super) fn elements(func: &Function, l: &Loop) -> Option<Elements> {
     let header = &func.blocks[l.header.index()];
-    let call = header.insts.iter().copied().find(|i| {
-        matches!(func.insts[i.index()].op, Op::Call { helper: Helper::MapAt, .. })
-    })?;
+    let call = header
+        .insts
+        .iter()
+        .copied()
+        .find(|i| matches!(func.insts[i.index()].op, Op::Call { helper: Helper::MapAt, .. }))?;
     let Op::Call { map: Some(map), ref args, .. } = func.insts[call.index()].op else { return None };
     let [_, key, value] = args[..] else { return None };
     let Term::Brif { cond, then, otherwise } = &header.term else { return None };

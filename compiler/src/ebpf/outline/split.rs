@@ -6,8 +6,8 @@ use super::{
     loops::{self, Elements, Loop},
 };
 use crate::ir::{
-    Block, BlockData, Cond, Dest, Function, Helper, Inst, InstData, Mem, Op, Size, Slot, Space, SpanId, Term, Ty, Value,
-    ValueData, ValueDef,
+    Block, BlockData, Cond, Dest, Function, Helper, Inst, InstData, Mem, Op, Size, Slot, Space, SpanId, Term, Ty,
+    Value, ValueData, ValueDef,
     cfg::{Cfg, Positions},
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -263,7 +263,8 @@ impl Piece {
 
     /// Edges back to the header end the round, edges out of the loop end it all.
     fn edges(&self, state: &mut State<'_>, func: &mut Function, block: Block, cfg: &Cfg, positions: &Positions) {
-        let targets: Vec<Dest> = func.blocks[block.index()].term.targets().into_iter().map(|(d, _)| d.clone()).collect();
+        let targets: Vec<Dest> =
+            func.blocks[block.index()].term.targets().into_iter().map(|(d, _)| d.clone()).collect();
         let span = func.blocks[block.index()].term_span;
         for (edge, dest) in targets.into_iter().enumerate() {
             if dest.block != self.l.header && self.l.blocks.contains(&dest.block) {

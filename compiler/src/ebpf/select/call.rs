@@ -167,7 +167,8 @@ impl Selector<'_> {
     /// returns 0.
     pub(super) fn look_up_scratch(&mut self) -> Result<(), Error> {
         let map = self.map_with(Role::Scratch)?;
-        let entry = if self.env.wide_scratch() { self.cpu_element(map)? } else { self.array_element(map, self.env.program)? };
+        let entry =
+            if self.env.wide_scratch() { self.cpu_element(map)? } else { self.array_element(map, self.env.program)? };
         let (gone, rest) = (self.m.cold_block(), self.m.block());
         let null = VCmp { cond: JumpCond::Eq, lhs: entry, rhs: VSrc::Imm(0) };
         self.m.branch(null, (gone, vec![]), (rest, vec![]));
