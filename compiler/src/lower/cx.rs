@@ -10,12 +10,7 @@ use crate::ir::{
     BinaryOp, Block, Cond, Function, Helper, Slot, Space, Target, Term, Ty as IrTy, UnaryOp, Value,
     builder::FunctionBuilder,
 };
-use weftrace_artifact::{
-    abi::LossSlot,
-    action::ActionId,
-    map::MapId,
-    ty::Type,
-};
+use weftrace_artifact::{abi::LossSlot, action::ActionId, map::MapId, ty::Type};
 use weftrace_lang::{
     diag::Diagnostic,
     hir::{self, JoinDef, ProbeDef, Ty, VarRef},

@@ -118,7 +118,9 @@ impl Cx<'_, '_> {
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
         let found = self.lookup_or(map_id(map), key, absent);
         let m = Mem::new(found, 0);
-        if let Some(at) = self.m.maps[map.index()].presence.filter(|_| ask_presence || self.m.program.config.helper_warnings) {
+        if let Some(at) =
+            self.m.maps[map.index()].presence.filter(|_| ask_presence || self.m.program.config.helper_warnings)
+        {
             let there = self.load(8, false, m.at(at));
             let set = self.block();
             self.brif(there, set, absent);

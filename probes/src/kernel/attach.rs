@@ -116,6 +116,33 @@ pub fn attach(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -
     }
 }
 
+/// Many functions of one file, by one link (Linux 6.6).
+#[derive(Clone, Debug)]
+pub struct Uprobes<'a> {
+    pub path: &'a str,
+    pub ret: bool,
+    pub pid: Option<u32>,
+    /// (offset in the file, cookie)
+    pub sites: Vec<(u64, u64)>,
+}
+
+/// Attaches a program that was loaded for many uprobes ([`super::program::Sources::many_uprobes`]).
+pub fn uprobes(program: BorrowedFd<'_>, all: &Uprobes<'_>, host: &Host) -> Result<Link, AttachError> {
+    let what = format!("{} functions of {}", all.sites.len(), all.path);
+    let path = CString::new(all.path).map_err(|_| AttachError::no_such_event(what.clone()))?;
+    let (offsets, cookies): (Vec<u64>, Vec<u64>) = all.sites.iter().copied().unzip();
+    let target = LinkTarget::UprobeMulti {
+        path: &path,
+        offsets: &offsets,
+        cookies: &cookies,
+        ret: all.ret,
+        pid: all.pid.unwrap_or(0),
+    };
+    let fd = sys::link_create(program, target, AttachType::BPF_TRACE_UPROBE_MULTI, 0)
+        .map_err(|e| Errno::new(what, e, host).uprobe(all.path))?;
+    Ok(Link { fds: vec![fd] })
+}
+
 fn raw_tracepoint(program: BorrowedFd<'_>, event: &str, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
     let what = format!("rawtracepoint:{event}");
     let name = CString::new(event).map_err(|_| AttachError::no_such_event(what.clone()))?;

@@ -296,7 +296,13 @@ fn uprobe_multi(host: &Host) -> Readiness {
     let mut params = ProgParams::new(KPROBE, "try", &NOTHING);
     params.expected_attach_type = Some(AttachType::BPF_TRACE_UPROBE_MULTI);
     done(loaded(&params, host).and_then(|prog| {
-        let target = LinkTarget::UprobeMulti { path: &path, offsets: &[offset], pid: std::process::id() };
+        let target = LinkTarget::UprobeMulti {
+            path: &path,
+            offsets: &[offset],
+            cookies: &[],
+            ret: false,
+            pid: std::process::id(),
+        };
         sys::link_create(prog.as_fd(), target, AttachType::BPF_TRACE_UPROBE_MULTI, 0)
             .map_err(|e| refused(e, host, TRACING))
     }))

@@ -24,11 +24,13 @@ pub struct Sources<'a> {
     pub relocate: Option<&'a dyn World>,
     /// What a typed program is for: its context's types are chosen when it is loaded.
     pub target: Option<&'a TypedTarget>,
+    /// For many uprobes by one link ([`super::attach::uprobes`]).
+    pub many_uprobes: bool,
 }
 
 impl<'a> Sources<'a> {
     pub fn new(host: &'a Host, texts: &'a [(String, String)]) -> Self {
-        Self { host, texts, relocate: None, target: None }
+        Self { host, texts, relocate: None, target: None, many_uprobes: false }
     }
 }
 
@@ -86,7 +88,8 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
         .map_err(|what| LoadError::Relocation { program: image.name.clone(), what })?;
     let (prog_type, expected_attach_type) = kernel_type(image.prog_type);
     let mut params = ProgParams::new(prog_type, &image.name, &insns);
-    params.expected_attach_type = expected_attach_type;
+    params.expected_attach_type =
+        if from.many_uprobes { Some(AttachType::BPF_TRACE_UPROBE_MULTI) } else { expected_attach_type };
     let typed = if image.prog_type.is_typed() { Some(typed::resolve(image, from)?) } else { None };
     if let Some(typed) = &typed {
         params.attach_btf_id = typed.id;

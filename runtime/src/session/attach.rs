@@ -1,12 +1,14 @@
 //! From the plan's ways to links, one error per probe.
 
 use super::Programs;
-use std::os::fd::RawFd;
+use std::{cell::Cell, os::fd::RawFd};
 use weftrace_artifact::{
     Artifact, Place,
-    plan::{ProbePlan, Unit},
+    plan::{ProbePlan, Unit, Way},
 };
-use weftrace_probes::kernel::{AttachError, AttachOptions, Host, Link, LoadError, attach, program::TypedTarget};
+use weftrace_probes::kernel::{
+    AttachError, AttachOptions, Host, Link, LoadError, Uprobes, attach, program::TypedTarget, uprobes,
+};
 
 /// A probe that did not attach.
 #[derive(Clone, Debug)]
@@ -50,6 +52,8 @@ pub(super) struct Attacher<'a> {
     pid: Option<u32>,
     /// Probes that share each program: those learn which fired by their cookie.
     users: Vec<u32>,
+    /// One link can't hold many uprobes here (before Linux 6.6): not tried again.
+    one_by_one: Cell<bool>,
 }
 
 impl<'a> Attacher<'a> {
@@ -62,7 +66,48 @@ impl<'a> Attacher<'a> {
                 *n += 1;
             }
         }
-        Self { artifact, host, maps, pid, users }
+        Self { artifact, host, maps, pid, users, one_by_one: Cell::new(false) }
+    }
+
+    /// Attaches the first of these probes that are functions of one file and share a program, by one link: thousands take as
+    /// long as one. The link, and how many; None: one by one.
+    pub(super) fn attach_many(&self, order: &[u32], programs: &mut Programs) -> Option<(Link, usize)> {
+        if self.one_by_one.get() {
+            return None;
+        }
+        let (program, all) = self.together(order)?;
+        let count = all.sites.len();
+        if count < 2 {
+            return None;
+        }
+        let fd = programs.load_for_many(self.artifact, program, self.maps, self.host);
+        let link = fd.and_then(|fd| uprobes(fd, &all, self.host).ok());
+        if link.is_none() {
+            // Whatever it was: each for itself says which can't be attached, and why.
+            self.one_by_one.set(true);
+        }
+        Some((link?, count))
+    }
+
+    /// As many uprobes from the first one on as are of the same program, file and process.
+    fn together(&self, order: &[u32]) -> Option<(u32, Uprobes<'a>)> {
+        let artifact: &'a Artifact = self.artifact;
+        let uprobe = |plan: &'a ProbePlan| match (plan.unit, &plan.ways[..]) {
+            (Unit::Kernel(program), [Way::Uprobe { path, offset, ret, pid, semaphore: 0, .. }]) => {
+                Some(((program, path.as_str(), *ret, *pid), *offset))
+            }
+            _ => None,
+        };
+        let (common, _) = uprobe(&artifact.probes[*order.first()? as usize])?;
+        let mut sites = Vec::new();
+        for &index in order {
+            match uprobe(&artifact.probes[index as usize]) {
+                Some((its, offset)) if its == common => sites.push((offset, u64::from(index))),
+                _ => break,
+            }
+        }
+        let (program, path, ret, pid) = common;
+        Some((program, Uprobes { path, ret, pid, sites }))
     }
 
     /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.

@@ -84,11 +84,20 @@ impl Running {
         let pid = options.pid.or(self.child.as_ref().map(Child::pid));
         let attacher = Attacher::new(&artifact, host, &maps, pid);
         let mut blocks: Vec<BlockSpec> = Vec::new();
-        for index in attach_order(&artifact) {
-            let plan = &artifact.probes[index as usize];
-            if !wanted(options, index, plan.ways.first()) {
+        let mut order = attach_order(&artifact);
+        order.retain(|i| wanted(options, *i, artifact.probes[*i as usize].ways.first()));
+        let mut at = 0;
+        while let Some(&index) = order.get(at) {
+            if options.read.is_empty()
+                && let Some((link, count)) = attacher.attach_many(&order[at..], &mut self.sources.programs)
+            {
+                self.sources.links.push(link);
+                self.attached += count;
+                at += count;
                 continue;
             }
+            at += 1;
+            let plan = &artifact.probes[index as usize];
             match (plan.unit, plan.ways.first()) {
                 (_, Some(Way::Begin)) => {}
                 (Unit::Native(_), Some(Way::End | Way::Signal { .. } | Way::Join { .. })) => self.attached += 1,

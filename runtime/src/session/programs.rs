@@ -11,6 +11,8 @@ use weftrace_probes::kernel::{Host, LoadError, Sources, load, program::TypedTarg
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     loaded: BTreeMap<(u32, Option<TypedTarget>), OwnedFd>,
+    /// Loaded for many uprobes by one link.
+    many: BTreeMap<u32, OwnedFd>,
 }
 
 impl Programs {
@@ -39,12 +41,29 @@ impl Programs {
         Ok(self.loaded[&key].as_fd())
     }
 
+    /// Loads a program for many uprobes by one link.
+    pub(crate) fn load_for_many(
+        &mut self,
+        artifact: &Artifact,
+        program: u32,
+        maps: &[RawFd],
+        host: &Host,
+    ) -> Option<BorrowedFd<'_>> {
+        let image = artifact.programs.get(program as usize)?;
+        if !self.many.contains_key(&program) {
+            let sources = Sources { many_uprobes: true, ..Sources::new(host, &artifact.sources) };
+            self.many.insert(program, load(image, maps, &sources).ok()?);
+        }
+        self.many.get(&program).map(AsFd::as_fd)
+    }
+
     pub(crate) fn get(&self, program: u32, target: Option<&TypedTarget>) -> Option<BorrowedFd<'_>> {
         self.loaded.get(&(program, target.cloned())).map(AsFd::as_fd)
     }
 
     /// By program, each as often as it was loaded.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
-        self.loaded.iter().map(|((program, _), fd)| (*program, fd.as_fd()))
+        let one_by_one = self.loaded.iter().map(|((program, _), fd)| (*program, fd.as_fd()));
+        one_by_one.chain(self.many.iter().map(|(program, fd)| (*program, fd.as_fd())))
     }
 }

@@ -9,6 +9,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 pub use aya_obj::generated::bpf_attach_type as AttachType;
 
+/// enum of linux/bpf.h
+const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
+
 /// What [`link_create`] ties to.
 #[derive(Clone, Copy, Debug)]
 pub enum LinkTarget<'a> {
@@ -20,8 +23,8 @@ pub enum LinkTarget<'a> {
     Iter { pid: Option<u32> },
     /// kprobe_multi by names: pointers to NUL-terminated strings.
     KprobeMulti(&'a [*const libc::c_char]),
-    /// uprobe_multi: file offsets in one file; pid 0: every process.
-    UprobeMulti { path: &'a CStr, offsets: &'a [u64], pid: u32 },
+    /// uprobe_multi: file offsets in one file, with a cookie for each (or none); `ret`: where functions return; pid 0: every process.
+    UprobeMulti { path: &'a CStr, offsets: &'a [u64], cookies: &'a [u64], ret: bool, pid: u32 },
 }
 
 /// BPF_LINK_CREATE. The link lives as long as the descriptor.
@@ -52,7 +55,12 @@ pub fn link_create(
             attr.link_create.__bindgen_anon_3.kprobe_multi.cnt = names.len() as u32;
             attr.link_create.__bindgen_anon_3.kprobe_multi.syms = names.as_ptr() as u64;
         }
-        LinkTarget::UprobeMulti { path, offsets, pid } => {
+        LinkTarget::UprobeMulti { path, offsets, cookies, ret, pid } => {
+            debug_assert!(cookies.is_empty() || cookies.len() == offsets.len());
+            if cookies.len() == offsets.len() {
+                attr.link_create.__bindgen_anon_3.uprobe_multi.cookies = cookies.as_ptr() as u64;
+            }
+            attr.link_create.__bindgen_anon_3.uprobe_multi.flags = if ret { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
             attr.link_create.__bindgen_anon_3.uprobe_multi.path = path.as_ptr() as u64;
             attr.link_create.__bindgen_anon_3.uprobe_multi.offsets = offsets.as_ptr() as u64;
             attr.link_create.__bindgen_anon_3.uprobe_multi.cnt = offsets.len() as u32;
