@@ -23,3 +23,5 @@ mod memory;
 mod packets;
 #[path = "lower/strings.rs"]
 mod strings;
+#[path = "lower/task.rs"]
+mod task;

@@ -42,6 +42,8 @@ pub struct WorldLog {
     pub kernel_enumerator: BTreeMap<String, Answer<(EnumDef, i64)>>,
     pub kernel_typedef: BTreeMap<String, Answer<Ty>>,
     pub kernel_symbol: BTreeMap<String, Answer<u64>>,
+    pub cgroup_id: BTreeMap<String, Answer<u64>>,
+    pub pid_namespace: Option<(u64, u64)>,
     pub feature: BTreeMap<Feature, Answer<()>>,
     pub bpf_programs: Option<Answer<Vec<(u32, String)>>>,
     pub interfaces: Option<Answer<Vec<String>>>,
@@ -148,6 +150,14 @@ impl World for Recorder<'_> {
     }
     fn kernel_symbol(&self, name: &str) -> Answer<u64> {
         noted!(self, kernel_symbol, name.to_owned(), self.world.kernel_symbol(name))
+    }
+    fn cgroup_id(&self, path: &str) -> Answer<u64> {
+        noted!(self, cgroup_id, path.to_owned(), self.world.cgroup_id(path))
+    }
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        let namespace = self.world.pid_namespace();
+        self.log.borrow_mut().pid_namespace = namespace;
+        namespace
     }
     fn feature(&self, feature: Feature) -> Answer<()> {
         noted!(self, feature, feature, self.world.feature(feature))
@@ -316,6 +326,12 @@ impl World for RecordedWorld {
     }
     fn kernel_symbol(&self, name: &str) -> Answer<u64> {
         self.one(&self.log.kernel_symbol, name)
+    }
+    fn cgroup_id(&self, path: &str) -> Answer<u64> {
+        self.one(&self.log.cgroup_id, path)
+    }
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        self.log.pid_namespace
     }
     fn feature(&self, feature: Feature) -> Answer<()> {
         match self.log.feature.get(&feature) {

@@ -164,6 +164,15 @@ pub trait World {
     fn kernel_typedef(&self, name: &str) -> Answer<Ty>;
     /// Address of a kernel symbol.
     fn kernel_symbol(&self, name: &str) -> Answer<u64>;
+    /// Id of the cgroup at a path.
+    fn cgroup_id(&self, path: &str) -> Answer<u64> {
+        Answer::CouldNotTell(format!("this world has no cgroup {path}"))
+    }
+    /// Device and inode of the pid namespace that scripts count in, if it is not the initial one (whose numbers programs get
+    /// without asking).
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        None
+    }
     fn feature(&self, feature: Feature) -> Answer<()>;
     /// `Linux 6.18.44 x86_64`, for messages.
     fn kernel_release(&self) -> String;

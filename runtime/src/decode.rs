@@ -80,7 +80,9 @@ pub fn scalar(ty: &Type, bytes: &[u8]) -> Option<Num> {
     Some(match ty {
         Type::Bool => Num::Unsigned(u64::from(uint(bytes, 1) != 0)),
         Type::Int { bytes: n, signed } | Type::Enum { bytes: n, signed, .. } => sized(bytes, *n, *signed),
-        Type::Ptr | Type::Ksym | Type::Usym | Type::Time { .. } => Num::Unsigned(uint(bytes, 8)),
+        Type::Ptr | Type::Ksym | Type::Usym | Type::Time { .. } | Type::CgroupPath { .. } => {
+            Num::Unsigned(uint(bytes, 8))
+        }
         Type::KStack { .. } | Type::UStack { .. } => Num::Signed(uint(bytes, 8) as i64),
         Type::Username => Num::Unsigned(uint(bytes, 4)),
         _ => return None,

@@ -61,6 +61,7 @@ fn write_named(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>
             }
         }
         Type::Time { fmt } => style.names.time(u64_at(bytes, 0), fmt, out),
+        Type::CgroupPath { filter } => push(out, &style.names.cgroup_path(u64_at(bytes, 0), filter)),
         Type::Conn => write_conn(out, bytes),
         Type::Headers => {
             for (i, (name, value)) in decode::headers(bytes).enumerate() {

@@ -9,6 +9,7 @@ pub mod abi;
 pub mod action;
 pub mod join;
 pub mod map;
+pub mod names;
 pub mod native;
 pub mod packet;
 pub mod plan;

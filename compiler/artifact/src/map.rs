@@ -1,6 +1,6 @@
 //! Map specifications: what to create, and how to read what programs leave in it.
 
-use crate::{Place, ty::Type};
+use crate::{Place, names::NameTable, ty::Type};
 use serde::{Deserialize, Serialize};
 
 /// Index into [`crate::Artifact::maps`].
@@ -36,6 +36,8 @@ pub enum Role {
     Config,
     /// Per-CPU array of u64: how often each place that can warn did.
     Warnings,
+    /// Array of names by number, each of [`crate::names::NAME_CAP`] bytes: the runtime fills it before anything runs.
+    Names(NameTable),
 }
 
 /// The kernel's map types that we use (names as in enum bpf_map_type).

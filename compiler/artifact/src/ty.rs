@@ -84,6 +84,10 @@ pub enum Type {
     Headers,
     /// u32 uid, shown as a user name.
     Username,
+    /// u64 cgroup id, shown as its path in the hierarchies whose names match `filter` (a glob).
+    CgroupPath {
+        filter: String,
+    },
 }
 
 /// A member of a tuple, record or struct. Tuple members have no name.
@@ -107,7 +111,7 @@ impl Type {
         match self {
             Self::Bool => 1,
             Self::Int { bytes, .. } | Self::Enum { bytes, .. } => u32::from(*bytes),
-            Self::Ptr | Self::Ksym | Self::KStack { .. } | Self::Time { .. } => 8,
+            Self::Ptr | Self::Ksym | Self::KStack { .. } | Self::Time { .. } | Self::CgroupPath { .. } => 8,
             Self::Usym | Self::UStack { .. } => 16,
             Self::Str { cap } => *cap,
             Self::Buf { cap } => 4 + cap,
@@ -137,6 +141,7 @@ impl Type {
             | Self::KStack { .. }
             | Self::UStack { .. }
             | Self::Time { .. }
+            | Self::CgroupPath { .. }
             | Self::Conn => 8,
         }
     }

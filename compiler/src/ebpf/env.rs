@@ -115,6 +115,7 @@ impl fmt::Display for RoleName {
             Role::Stacks => "stacks",
             Role::Config => "configuration",
             Role::Warnings => "warnings",
+            Role::Names(_) => "names",
         })
     }
 }

@@ -69,6 +69,20 @@ pub enum Helper {
     ClockGettime,
     /// Native: (map, index, key, value) → 1 and copies of the element's bytes, or 0 past the last; index 0 takes a snapshot
     MapAt,
+    /// () → the kernel's count of timer ticks
+    Jiffies,
+    /// () → NUMA node
+    NumaId,
+    /// (device, inode, dst, 8) → 0 or negative; dst: u32 tid, u32 tgid in that pid namespace
+    NsPidTgid,
+    /// (number) → 0 or negative: to the current process
+    SendSignal,
+    /// The same, to the current thread
+    SendSignalThread,
+    /// (ctx, value) → 0: the traced function does not run and returns the value
+    OverrideReturn,
+    /// (user address, src, len) → 0 or negative
+    WriteUser,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +139,13 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::MapLen, "map_len", &[Map], false, None, Some(NativeHelper::MapLen)),
     row(Helper::ClockGettime, "clock_gettime", &[Int], false, None, Some(NativeHelper::ClockGettime)),
     row(Helper::MapAt, "map_at", &[Map, Int, Out, Out], false, None, Some(NativeHelper::MapAt)),
+    row(Helper::Jiffies, "jiffies", &[], false, Some(118), None),
+    row(Helper::NumaId, "numa_id", &[], true, Some(42), None),
+    row(Helper::NsPidTgid, "ns_pid_tgid", &[Int, Int, Out, Int], false, Some(120), None),
+    row(Helper::SendSignal, "send_signal", &[Int], false, Some(109), None),
+    row(Helper::SendSignalThread, "send_signal_thread", &[Int], false, Some(117), None),
+    row(Helper::OverrideReturn, "override_return", &[Ctx, Int], false, Some(58), None),
+    row(Helper::WriteUser, "write_user", &[Int, In, Int], false, Some(36), None),
 ];
 
 impl Helper {

@@ -41,8 +41,18 @@ const CLOCK_TAI: i64 = 11;
 impl Cx<'_, '_> {
     pub(crate) fn call_scalar(&mut self, func: Func, args: &[Expr], e: &Expr) -> R<Value> {
         let value = match func {
-            Func::Pid => self.half(Helper::PidTgid, true),
-            Func::Tid => self.half(Helper::PidTgid, false),
+            Func::Pid => self.own_pid(true)?,
+            Func::Tid => self.own_pid(false)?,
+            Func::InitPid => self.half(Helper::PidTgid, true),
+            Func::InitTid => self.half(Helper::PidTgid, false),
+            Func::Jiffies => self.kernel_call(Helper::Jiffies, "jiffies", e.span)?,
+            Func::NumaId => self.kernel_call(Helper::NumaId, "numaid", e.span)?,
+            Func::UserMode => self.usermode(e.span)?,
+            Func::Signal { thread } => return self.signal(thread, args, e),
+            Func::Override => return self.override_return(args, e),
+            Func::WriteUser => return self.with_temps(|cx| cx.write_user(args, e)),
+            Func::Strstr => return self.with_temps(|cx| cx.strstr(args, e)),
+            Func::Memcmp => return self.with_temps(|cx| cx.memcmp(args, e)),
             Func::Gid => self.half(Helper::UidGid, true),
             Func::Uid | Func::Username => self.half(Helper::UidGid, false),
             Func::Nsecs(clock) => self.clock(clock),
@@ -60,7 +70,7 @@ impl Cx<'_, '_> {
             Func::Uaddr => self.user_address(args, e.span)?,
             Func::Ppid => self.ppid(e.span)?,
             Func::KStack => self.stack(0, e.span)?,
-            Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed => self.arg(args, 0, func, e)?,
+            Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed | Func::CgroupPath => self.arg(args, 0, func, e)?,
             // (format, ns): the format is in the type.
             Func::Strftime => self.arg(args, args.len().saturating_sub(1), func, e)?,
             Func::Bswap => {
@@ -95,6 +105,8 @@ impl Cx<'_, '_> {
             | Func::ProbeName
             | Func::Str
             | Func::Buf
+            | Func::NameOf(_)
+            | Func::StrConcat
             | Func::Ntop
             | Func::Macaddr
             | Func::Usym
@@ -107,12 +119,12 @@ impl Cx<'_, '_> {
     }
 
     /// The upper or lower 32 bits of what a helper gives.
-    fn half(&mut self, helper: Helper, upper: bool) -> Value {
+    pub(crate) fn half(&mut self, helper: Helper, upper: bool) -> Value {
         let both = self.b.call(helper, &[]);
         if upper { self.b.binary_imm(BinaryOp::Lshr, both, 32) } else { self.b.unary(UnaryOp::Zext32, both) }
     }
 
-    fn kernel_call(&mut self, helper: Helper, what: &str, span: Span) -> R<Value> {
+    pub(crate) fn kernel_call(&mut self, helper: Helper, what: &str, span: Span) -> R<Value> {
         if !self.kernel {
             return self.elsewhere(span, what);
         }

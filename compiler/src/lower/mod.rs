@@ -31,12 +31,14 @@ mod layout;
 mod maps;
 mod mem;
 mod module;
+mod names;
 mod net;
 mod packet;
 mod search;
 mod series;
 mod ssa;
 mod strings;
+mod task;
 mod usdt;
 mod warn;
 

@@ -6,6 +6,7 @@ use weftrace_artifact::{
     Place,
     action::{Action, ActionId, ActionKind, StreamId, StreamSpec},
     map::{Home, Kind, MapId, MapSpec, Role, Value},
+    names::NAME_CAP,
     ty::{Type, lay_out},
 };
 use weftrace_lang::{
@@ -170,6 +171,7 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Stacks => ("stacks", Kind::StackTrace, 4, STACK_DEPTH * 8, STACKS),
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
+        Role::Names(table) => ("names", Kind::Array, 4, NAME_CAP, table.entries()),
     };
     MapSpec {
         name: name.to_owned(),

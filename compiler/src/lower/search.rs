@@ -22,25 +22,59 @@ impl Cx<'_, '_> {
         match self.text(e)? {
             Text::Literal(s) => Ok(self.iconst(s.len() as i64)),
             Text::Slice { len, .. } => Ok(len),
-            Text::Memory { at, cap } => {
-                let start = self.addr(at);
-                let length = self.new_var();
-                let full = self.iconst(i64::from(cap));
-                self.set_var(length, full);
-                let done = self.block();
-                self.count_up(cap, done, |cx, i, next| {
-                    let p = cx.b.ptr_index(start, i, cap.saturating_sub(1));
-                    let byte = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });
-                    let ended = cx.block();
-                    cx.brif(byte, next, ended);
-                    cx.start(ended);
-                    cx.set_var(length, i);
-                    cx.jump(done);
-                });
-                self.start(done);
-                Ok(self.read_var(length))
-            }
+            Text::Memory { at, cap } => Ok(self.strlen_of(at, cap)),
         }
+    }
+
+    /// Bytes before the NUL of a string in memory.
+    pub(crate) fn strlen_of(&mut self, at: Mem, cap: u32) -> Value {
+        let start = self.addr(at);
+        let length = self.new_var();
+        let full = self.iconst(i64::from(cap));
+        self.set_var(length, full);
+        let done = self.block();
+        self.count_up(cap, done, |cx, i, next| {
+            let p = cx.b.ptr_index(start, i, cap.saturating_sub(1));
+            let byte = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });
+            let ended = cx.block();
+            cx.brif(byte, next, ended);
+            cx.start(ended);
+            cx.set_var(length, i);
+            cx.jump(done);
+        });
+        self.start(done);
+        self.read_var(length)
+    }
+
+    /// `memcmp(a, b, n)`: the difference of the first bytes that differ, as signed characters, or 0.
+    pub(crate) fn memcmp(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [a, b, n] = args else { return self.not_yet(e.span, "memcmp() with these arguments") };
+        let room = self.size_of(&a.ty, a.span)?.min(self.size_of(&b.ty, b.span)?);
+        let n = self.scalar(n)?;
+        let n = self.at_most(n, room);
+        let (left, right) = (self.memory_of(a)?, self.memory_of(b)?);
+        let (left, right) = (self.addr(left), self.addr(right));
+        let difference = self.new_var();
+        let zero = self.iconst(0);
+        self.set_var(difference, zero);
+        let done = self.block();
+        self.count_up(room, done, |cx, i, next| {
+            let (inside, differs) = (cx.block(), cx.block());
+            let beyond = cx.b.icmp(Cond::Uge, i, n);
+            cx.brif(beyond, done, inside);
+            cx.start(inside);
+            let last = room.saturating_sub(1);
+            let (p, q) = (cx.b.ptr_index(left, i, last), cx.b.ptr_index(right, i, last));
+            let x = cx.load(1, true, Mem { ptr: p, offset: 0, align: 1 });
+            let y = cx.load(1, true, Mem { ptr: q, offset: 0, align: 1 });
+            let d = cx.b.isub(x, y);
+            cx.brif(d, differs, next);
+            cx.start(differs);
+            cx.set_var(difference, d);
+            cx.jump(done);
+        });
+        self.start(done);
+        Ok(self.read_var(difference))
     }
 
     /// `strncmp(a, b, n)`: 0 if the first n bytes are equal, else 1.
@@ -61,15 +95,21 @@ impl Cx<'_, '_> {
 
     /// `strcontains(haystack, needle)`
     pub(crate) fn strcontains(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
-        let [haystack, needle] = args else { return self.not_yet(e.span, "strcontains() with these arguments") };
+        let at = self.strstr(args, e)?;
+        Ok(self.b.icmp_imm(Cond::Sge, at, 0))
+    }
+
+    /// `strstr(haystack, needle)`: the index of its first occurrence, or -1.
+    pub(crate) fn strstr(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [haystack, needle] = args else { return self.not_yet(e.span, "a search with these arguments") };
         let cap = self.size_of(&haystack.ty, haystack.span)?;
         let literal: Option<Vec<u8>> = match &needle.kind {
             E::Str(s) => Some(string_bytes(s).into_iter().take_while(|&b| b != 0).collect()),
             _ => None,
         };
         match &literal {
-            Some(bytes) if bytes.is_empty() => return Ok(self.iconst(1)),
-            Some(bytes) if bytes.len() as u32 > cap => return Ok(self.iconst(0)),
+            Some(bytes) if bytes.is_empty() => return Ok(self.iconst(0)),
+            Some(bytes) if bytes.len() as u32 > cap => return Ok(self.iconst(-1)),
             _ => {}
         }
         let last = cap - literal.as_ref().map_or(1, |l| l.len() as u32);
@@ -89,30 +129,34 @@ impl Cx<'_, '_> {
         let start = self.addr(hay);
         let (found, missing) = (self.block(), self.block());
         let done = self.block_with(&[crate::ir::Ty::I64]);
-        self.count_up(last + 1, missing, |cx, i, next| match (&literal, wanted) {
-            (Some(bytes), _) => {
-                let p = cx.b.ptr_index(start, i, last);
-                let first = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });
-                let inside = cx.block();
-                cx.brif(first, inside, missing);
-                cx.start(inside);
-                cx.match_here(bytes, p, found, next);
+        let index = self.new_var();
+        self.count_up(last + 1, missing, |cx, i, next| {
+            cx.set_var(index, i);
+            match (&literal, wanted) {
+                (Some(bytes), _) => {
+                    let p = cx.b.ptr_index(start, i, last);
+                    let first = cx.load(1, false, Mem { ptr: p, offset: 0, align: 1 });
+                    let inside = cx.block();
+                    cx.brif(first, inside, missing);
+                    cx.start(inside);
+                    cx.match_here(bytes, p, found, next);
+                }
+                (None, Some(wanted)) => cx.match_memory((start, i, cap), (wanted, needle_cap), (found, missing), next),
+                (None, None) => cx.jump(next),
             }
-            (None, Some(wanted)) => cx.match_memory((start, i, cap), (wanted, needle_cap), (found, missing), next),
-            (None, None) => cx.jump(next),
         });
         self.start(found);
-        let one = self.iconst(1);
-        self.jump_with(done, &[one]);
+        let at = self.read_var(index);
+        self.jump_with(done, &[at]);
         self.start(missing);
-        let zero = self.iconst(0);
-        self.jump_with(done, &[zero]);
+        let none = self.iconst(-1);
+        self.jump_with(done, &[none]);
         self.start(done);
         Ok(self.b.param(done, 0))
     }
 
     /// Runs `body` for 0..end, then goes to `after`; `body` ends by jumping to the block it is given, or elsewhere.
-    fn count_up(&mut self, end: u32, after: Block, body: impl FnOnce(&mut Self, Value, Block)) {
+    pub(crate) fn count_up(&mut self, end: u32, after: Block, body: impl FnOnce(&mut Self, Value, Block)) {
         let counter = self.new_var();
         let zero = self.iconst(0);
         self.set_var(counter, zero);

@@ -42,7 +42,7 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn literal_into(&mut self, text: &[u8], dst: Mem, cap: u32, zeroed: bool) {
+    pub(crate) fn literal_into(&mut self, text: &[u8], dst: Mem, cap: u32, zeroed: bool) {
         let mut bytes = text.to_vec();
         bytes.push(0);
         bytes.truncate(cap as usize);
@@ -72,6 +72,8 @@ impl Cx<'_, '_> {
                 }
                 Ok(())
             }
+            Func::NameOf(names) => self.number_name(names, args, e, dst, cap, zeroed),
+            Func::StrConcat => self.with_temps(|cx| cx.str_concat(args, e, dst, cap)),
             Func::ProbeName | Func::FuncName => {
                 let name = self.name_text(func);
                 self.literal_into(name.as_bytes(), dst, cap, zeroed);

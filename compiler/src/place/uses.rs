@@ -138,6 +138,14 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Buf => "buf()",
         Func::Conn => "conn()",
         Func::SockCookie => "sock_cookie()",
+        Func::Jiffies => "jiffies",
+        Func::NumaId => "numaid",
+        Func::UserMode => "usermode",
+        Func::InitPid => "pid(init)",
+        Func::InitTid => "tid(init)",
+        Func::Signal { .. } => "signal()",
+        Func::Override => "override()",
+        Func::WriteUser => "write_user()",
         _ => return None,
     })
 }

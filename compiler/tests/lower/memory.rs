@@ -33,7 +33,7 @@ fn world() -> TestWorld {
             field("arr", Ty::Array { elem: Box::new(Ty::U16), len: 4 }, 24),
         ],
     );
-    TestWorld { structs: [inner, outer].into_iter().map(|s| (s.name.clone(), s)).collect() }
+    TestWorld { structs: [inner, outer].into_iter().map(|s| (s.name.clone(), s)).collect(), ..TestWorld::default() }
 }
 
 fn run_with(exprs: Vec<Expr>, world: &TestWorld, kernel: Vec<(u64, Vec<u8>)>) -> (Vec<u8>, Lowered, [u64; 4]) {
@@ -187,7 +187,7 @@ fn sock_world() -> TestWorld {
         ),
         common,
     ];
-    TestWorld { structs: structs.into_iter().map(|s| (s.name.clone(), s)).collect() }
+    TestWorld { structs: structs.into_iter().map(|s| (s.name.clone(), s)).collect(), ..TestWorld::default() }
 }
 
 fn conn_key(sock: Vec<u8>) -> Vec<u8> {

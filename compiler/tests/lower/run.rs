@@ -30,6 +30,17 @@ pub struct Lowered {
 
 /// Lowers every probe (of its first target); the functions pass the verifier.
 pub fn lower_in(program: &Program, world: &TestWorld) -> Result<Lowered, String> {
+    let lowered = lower_only(program, world)?;
+    load_all(program, world);
+    Ok(lowered)
+}
+
+/// Not offered to this host's kernel, which may lack a helper.
+pub fn lower_unloaded(program: &Program) -> Lowered {
+    lower_only(program, &TestWorld::default()).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn lower_only(program: &Program, world: &TestWorld) -> Result<Lowered, String> {
     let placement = place::plan(program, &place::Options::default());
     let mut findings = vec![];
     let mut module = Module::new(program, world, &placement, &mut findings);
@@ -44,7 +55,6 @@ pub fn lower_in(program: &Program, world: &TestWorld) -> Result<Lowered, String>
             panic!("{e}\n{f}");
         }
     }
-    load_all(program, world);
     Ok(Lowered { functions, maps: module.maps, actions: module.actions, packet_needs: module.packet_needs })
 }
 

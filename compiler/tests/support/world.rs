@@ -8,6 +8,7 @@ use weftrace_lang::world::{Answer, Feature, FnProto, TraceEvent, UserSymbol, Wor
 #[derive(Default)]
 pub struct TestWorld {
     pub structs: BTreeMap<String, StructDef>,
+    pub pid_namespace: Option<(u64, u64)>,
 }
 
 impl World for TestWorld {
@@ -49,6 +50,9 @@ impl World for TestWorld {
     }
     fn kernel_symbol(&self, _: &str) -> Answer<u64> {
         Answer::NotThere
+    }
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        self.pid_namespace
     }
     fn feature(&self, _: Feature) -> Answer<()> {
         Answer::NotThere

@@ -2,9 +2,9 @@
 
 use super::{
     Row,
-    class::{ANY, PROGRAM},
+    class::{ANY, KERNEL, PROGRAM, TIMER, USER},
 };
-use crate::check::call_action as c;
+use crate::check::{call_action as c, call_kernel as k};
 
 pub(super) static ROWS: &[Row] = &[
     Row::function("printf", "printf(\"format\", …)", (1, usize::MAX), ANY, c::printf, "Prints formatted text."),
@@ -71,10 +71,38 @@ pub(super) static ROWS: &[Row] = &[
         "An error at compile time unless the condition holds.",
     ),
     Row::function("fail", "fail(\"format\", …)", (1, usize::MAX), ANY, c::fail, "An error at compile time."),
-    Row::not_yet("signal", false, ""),
-    Row::not_yet("signal_thread", false, ""),
-    Row::not_yet("override", false, ""),
-    Row::not_yet("write_user", false, ""),
+    Row::function(
+        "signal",
+        "signal(\"SIGNAME\"|number)",
+        (1, 1),
+        KERNEL | USER | TIMER,
+        k::signal,
+        "Sends a signal to the current process. Needs --unsafe.",
+    ),
+    Row::function(
+        "signal_thread",
+        "signal_thread(\"SIGNAME\"|number)",
+        (1, 1),
+        KERNEL | USER | TIMER,
+        k::signal,
+        "Sends a signal to the current thread. Needs --unsafe.",
+    ),
+    Row::function(
+        "override",
+        "override(n)",
+        (1, 1),
+        KERNEL,
+        k::override_return,
+        "The traced function does not run and returns n (kprobe, functions that allow it). Needs --unsafe.",
+    ),
+    Row::function(
+        "write_user",
+        "write_user(address, value, length)",
+        (3, 3),
+        PROGRAM,
+        k::write_user,
+        "Writes a value's bytes to the current process's memory; whether it could. Needs --unsafe.",
+    ),
     Row::not_yet("skboutput", false, "use a pcap block and --format pcapng"),
     Row::not_yet("unwatch", false, ""),
 ];

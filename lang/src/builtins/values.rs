@@ -4,7 +4,7 @@ use super::{
     Row,
     class::{ANY, KERNEL, PROGRAM, USER},
 };
-use crate::check::call_value as c;
+use crate::check::{call_kernel as k, call_value as c};
 use crate::hir::{Clock, Func, Ty};
 
 pub(super) static ROWS: &[Row] = &[
@@ -14,7 +14,7 @@ pub(super) static ROWS: &[Row] = &[
         1,
         PROGRAM,
         c::pid,
-        "Process id of the current task (thread group id).",
+        "Process id of the current task (thread group id), as weftrace's pid namespace numbers it, or the initial one.",
     ),
     Row::special("tid", "tid, tid(curr_ns|init)", 1, PROGRAM, c::tid, "Thread id of the current task."),
     Row::value("uid", Func::Uid, Ty::U32, PROGRAM, "User id of the current task."),
@@ -49,13 +49,23 @@ pub(super) static ROWS: &[Row] = &[
     ),
     Row::value("elapsed", Func::Elapsed, Ty::U64, ANY, "Nanoseconds since the script started."),
     Row::value("cpu", Func::Cpu, Ty::U32, PROGRAM, "Number of the current CPU."),
+    Row::value("numaid", Func::NumaId, Ty::U32, PROGRAM, "NUMA node of the current CPU."),
     Row::value("ncpus", Func::Ncpus, Ty::U64, ANY, "Number of CPUs."),
     Row::value("rand", Func::Rand, Ty::U32, PROGRAM, "A random number."),
     Row::value("cgroup", Func::Cgroup, Ty::U64, PROGRAM, "Cgroup id of the current task."),
     Row::special("curtask", "curtask", 0, PROGRAM, c::curtask, "The current task, a struct task_struct *."),
+    Row::value("jiffies", Func::Jiffies, Ty::U64, PROGRAM, "The kernel's count of timer ticks."),
+    Row::special("usermode", "usermode", 0, PROGRAM, k::usermode, "1 if the CPU ran a program, 0 if the kernel."),
     Row::special("func", "func", 0, KERNEL | USER, c::func, "Name of the traced function."),
     Row::special("probe", "probe", 0, ANY, c::probe, "Full name of the probe."),
-    Row::special("probetype", "probetype", 0, ANY, c::probetype, "The provider's name, as a literal."),
+    Row::special(
+        "probetype",
+        "probetype",
+        0,
+        ANY,
+        c::probetype,
+        "The provider's name, as a literal; `special` in begin and end.",
+    ),
     Row::special("retval", "retval", 0, KERNEL | USER, c::retval, "Value that the traced function returns."),
     Row::special("args", "args, args.NAME", 0, ANY, c::args, "The probe's arguments, by name."),
     Row::special(
@@ -80,9 +90,6 @@ pub(super) static ROWS: &[Row] = &[
         "Capacity of str() without a length.",
     ),
     Row::not_yet("dw_ustack", true, "use ustack"),
-    Row::not_yet("jiffies", true, "use nsecs"),
-    Row::not_yet("numaid", true, ""),
-    Row::not_yet("usermode", true, ""),
     Row::not_yet("goid", true, ""),
     Row::not_yet("config", true, ""),
 ];

@@ -41,10 +41,7 @@ pub(crate) fn cat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 }
 
 pub(crate) fn system<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    if !c.opts.unsafe_ok {
-        let d = Diagnostic::error("unsafe", call.span, "system() runs commands: it needs --unsafe")
-            .write("weftrace run --unsafe …");
-        c.report(d);
+    if !c.may_be_unsafe(call, "runs commands") {
         return Val::error(call.span);
     }
     match c.format(call) {

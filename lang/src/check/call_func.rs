@@ -287,6 +287,55 @@ pub(crate) fn strcontains<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     made(Func::Strcontains, vec![a.e, b.e], Ty::Bool, call.span)
 }
 
+pub(crate) fn strstr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (a, b) = (c.text_arg(call, 0), c.text_arg(call, 1));
+    if a.is_error() || b.is_error() {
+        return Val::error(call.span);
+    }
+    made(Func::Strstr, vec![a.e, b.e], Ty::I64, call.span)
+}
+
+pub(crate) fn str_concat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (a, b) = (c.text_arg(call, 0), c.text_arg(call, 1));
+    let (Ty::Str { cap: first }, Ty::Str { cap: second }) = (&a.e.ty, &b.e.ty) else { return Val::error(call.span) };
+    // One NUL for both.
+    let cap = first.saturating_add(*second).saturating_sub(1).clamp(1, c.config.max_strlen.max(1));
+    if let (Some(a), Some(b)) = (a.text(), b.text()) {
+        return Val::string(format!("{a}{b}"), call.span);
+    }
+    made(Func::StrConcat, vec![a.e, b.e], Ty::Str { cap }, call.span)
+}
+
+/// The bytes of two values as they lie in memory, whatever their types.
+pub(crate) fn memcmp<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (a, b) = (c.arg(call, 0), c.arg(call, 1));
+    let Some(len) = call.arg(2) else { return Val::error(call.span) };
+    let len_at = len.span;
+    let n = c.number(len, "the length");
+    if a.is_error() || b.is_error() || n.is_error() {
+        return Val::error(call.span);
+    }
+    for v in [&a, &b] {
+        if c.size_of(&v.e.ty).is_none() {
+            return c.wrong_arg(call, v, "values that lie in memory");
+        }
+    }
+    let room = c.size_of(&a.e.ty).unwrap_or(0).min(c.size_of(&b.e.ty).unwrap_or(0));
+    if let Some(n) = n.int().filter(|n| !(0..=i128::from(room)).contains(n)) {
+        let d = Diagnostic::error("bad-argument", len_at, format!("the two have {room} bytes in common, not {n}"))
+            .note(format!(
+                "{} has {:?} bytes, {} {:?}",
+                show(&a.e.ty),
+                c.size_of(&a.e.ty).unwrap_or(0),
+                show(&b.e.ty),
+                c.size_of(&b.e.ty).unwrap_or(0)
+            ));
+        c.report(d);
+        return Val::error(call.span);
+    }
+    made(Func::Memcmp, vec![a.e, b.e, coerce(n.e, &Ty::U64)], Ty::I32, call.span)
+}
+
 fn respaced<'a>(c: &mut Checker<'a>, call: &Call<'a>, space: Space) -> Val {
     let mut v = c.arg(call, 0);
     match &v.e.ty {

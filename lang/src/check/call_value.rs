@@ -2,6 +2,7 @@
 
 use super::call::Call;
 use super::cx::{ArgsCx, Checker};
+use super::providers::ProviderKind;
 use super::typeop::typed_literal;
 use super::value::Val;
 use crate::ast::{self, Ident};
@@ -23,21 +24,26 @@ fn word(e: &ast::Expr) -> Option<&str> {
 }
 
 pub(crate) fn pid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    namespaced(c, call);
-    value(Func::Pid, Ty::U32, call.span)
+    let func = if of_init(c, call) { Func::InitPid } else { Func::Pid };
+    value(func, Ty::U32, call.span)
 }
 
 pub(crate) fn tid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    namespaced(c, call);
-    value(Func::Tid, Ty::U32, call.span)
+    let func = if of_init(c, call) { Func::InitTid } else { Func::Tid };
+    value(func, Ty::U32, call.span)
 }
 
-fn namespaced<'a>(c: &mut Checker<'a>, call: &Call<'a>) {
-    if let Some(e) = call.arg(0)
-        && !matches!(word(e), Some("init" | "curr_ns"))
-    {
-        c.error("bad-argument", e.span, format!("{}() takes curr_ns or init", call.name));
+/// Whether the initial pid namespace's number is asked for.
+fn of_init<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> bool {
+    let Some(e) = call.arg(0) else { return false };
+    let asked = word(e);
+    if !matches!(asked, Some("init" | "curr_ns")) {
+        let d = Diagnostic::error("bad-argument", e.span, format!("{}() takes curr_ns or init", call.name));
+        c.report(
+            d.bpftrace(format!("Invalid PID namespace mode: {} (expects: curr_ns or init)", asked.unwrap_or("?"))),
+        );
     }
+    asked == Some("init")
 }
 
 pub(crate) fn comm<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
@@ -130,7 +136,12 @@ pub(crate) fn probe<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 }
 
 pub(crate) fn probetype<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    Val::string(c.probe.row.name, call.span)
+    // bpftrace's own name for the two that no event starts.
+    let name = match c.probe.kind() {
+        ProviderKind::Begin | ProviderKind::End | ProviderKind::Signal | ProviderKind::Test => "special",
+        _ => c.probe.row.name,
+    };
+    Val::string(name, call.span)
 }
 
 pub(crate) fn retval<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {

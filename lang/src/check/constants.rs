@@ -45,47 +45,13 @@ static CONSTANTS: &[(&str, i64)] = &[
     ("S_IFSOCK", 0o140_000),
     ("S_IFREG", 0o100_000),
     ("S_IFDIR", 0o40_000),
-    // <signal.h>
-    ("SIGHUP", 1),
-    ("SIGINT", 2),
-    ("SIGQUIT", 3),
-    ("SIGABRT", 6),
-    ("SIGBUS", 7),
-    ("SIGKILL", 9),
-    ("SIGUSR1", 10),
-    ("SIGSEGV", 11),
-    ("SIGUSR2", 12),
-    ("SIGPIPE", 13),
-    ("SIGALRM", 14),
-    ("SIGTERM", 15),
-    ("SIGCHLD", 17),
-    ("SIGCONT", 18),
-    ("SIGSTOP", 19),
-    // <errno.h>
-    ("EPERM", 1),
-    ("ENOENT", 2),
-    ("EINTR", 4),
-    ("EIO", 5),
-    ("EBADF", 9),
-    ("EAGAIN", 11),
-    ("ENOMEM", 12),
-    ("EACCES", 13),
-    ("EFAULT", 14),
-    ("EBUSY", 16),
-    ("EEXIST", 17),
-    ("EINVAL", 22),
-    ("ENOSPC", 28),
-    ("EPIPE", 32),
-    ("ENOSYS", 38),
-    ("EADDRINUSE", 98),
-    ("ENETUNREACH", 101),
-    ("ECONNABORTED", 103),
-    ("ECONNRESET", 104),
-    ("ENOTCONN", 107),
-    ("ETIMEDOUT", 110),
-    ("ECONNREFUSED", 111),
-    ("EHOSTUNREACH", 113),
-    ("EINPROGRESS", 115),
+    // Other names of some of ERRORS and SIGNALS.
+    ("EWOULDBLOCK", 11),
+    ("EDEADLOCK", 35),
+    ("ENOTSUP", 95),
+    ("SIGIOT", 6),
+    ("SIGPOLL", 29),
+    ("SIGCLD", 17),
     // <limits.h>, <linux/const.h>
     ("INT_MAX", 0x7fff_ffff),
     ("UINT_MAX", 0xffff_ffff),
@@ -109,7 +75,34 @@ static CONSTANTS: &[(&str, i64)] = &[
     ("IPPROTO_UDP", 17),
 ];
 
+/// <errno.h>, from 1 on; `-` where there is none.
+static ERRORS: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST \
+    EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM \
+    ERANGE EDEADLK ENAMETOOLONG ENOLCK ENOSYS ENOTEMPTY ELOOP - ENOMSG EIDRM ECHRNG EL2NSYNC EL3HLT EL3RST ELNRNG \
+    EUNATCH ENOCSI EL2HLT EBADE EBADR EXFULL ENOANO EBADRQC EBADSLT - EBFONT ENOSTR ENODATA ETIME ENOSR ENONET \
+    ENOPKG EREMOTE ENOLINK EADV ESRMNT ECOMM EPROTO EMULTIHOP EDOTDOT EBADMSG EOVERFLOW ENOTUNIQ EBADFD EREMCHG \
+    ELIBACC ELIBBAD ELIBSCN ELIBMAX ELIBEXEC EILSEQ ERESTART ESTRPIPE EUSERS ENOTSOCK EDESTADDRREQ EMSGSIZE \
+    EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP EPFNOSUPPORT EAFNOSUPPORT EADDRINUSE \
+    EADDRNOTAVAIL ENETDOWN ENETUNREACH ENETRESET ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN \
+    ETOOMANYREFS ETIMEDOUT ECONNREFUSED EHOSTDOWN EHOSTUNREACH EALREADY EINPROGRESS ESTALE EUCLEAN ENOTNAM ENAVAIL \
+    EISNAM EREMOTEIO EDQUOT ENOMEDIUM EMEDIUMTYPE ECANCELED ENOKEY EKEYEXPIRED EKEYREVOKED EKEYREJECTED EOWNERDEAD \
+    ENOTRECOVERABLE ERFKILL EHWPOISON";
+
+/// <signal.h>, from 1 on, without `SIG`.
+static SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG \
+    XCPU XFSZ VTALRM PROF WINCH IO PWR SYS";
+
 /// The value of a well-known constant.
 pub(crate) fn find(name: &str) -> Option<i64> {
-    CONSTANTS.iter().find(|(n, _)| *n == name).map(|(_, v)| *v)
+    let known = CONSTANTS.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+    known.or_else(|| position(ERRORS, name)).or_else(|| position(SIGNALS, name.strip_prefix("SIG")?))
+}
+
+/// The number of a signal by its name, with or without `SIG`.
+pub(crate) fn signal(name: &str) -> Option<i64> {
+    find(&format!("SIG{}", name.strip_prefix("SIG").unwrap_or(name)))
+}
+
+fn position(names: &str, name: &str) -> Option<i64> {
+    names.split(' ').position(|n| n == name && n != "-").map(|i| i as i64 + 1)
 }

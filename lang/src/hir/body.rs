@@ -358,6 +358,39 @@ pub enum Func {
     Signed,
     /// `uaddr("symbol")`: its argument is the name
     Uaddr,
+    /// `strerror(n)` and its like
+    NameOf(Names),
+    Jiffies,
+    NumaId,
+    /// Whether the CPU ran a program, not the kernel.
+    UserMode,
+    /// Of the initial pid namespace, not ours.
+    InitPid,
+    InitTid,
+    /// `signal(n)`; or to the current thread alone
+    Signal {
+        thread: bool,
+    },
+    /// `override(n)`
+    Override,
+    /// `write_user(address, value, n)`: whether it was written
+    WriteUser,
+    /// `strstr(haystack, needle)`: index, or -1
+    Strstr,
+    /// `str_concat(a, b)`
+    StrConcat,
+    /// `memcmp(a, b, n)`: difference of the first bytes that differ
+    Memcmp,
+    /// `cgroup_path(id)`: the path is looked up when it is printed
+    CgroupPath,
+}
+
+/// What numbers have names for: `weftrace_artifact::names`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Names {
+    Errors,
+    Signals,
+    Syscalls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

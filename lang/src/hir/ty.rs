@@ -66,6 +66,10 @@ pub enum Ty {
         fmt: String,
     },
     Username,
+    /// A cgroup's id, shown as its path in the hierarchies whose names match.
+    CgroupPath {
+        filter: String,
+    },
     Conn,
     Headers,
     /// An aggregate (only as a map's value).
@@ -97,6 +101,7 @@ impl Ty {
                 | Self::Ksym
                 | Self::Time { .. }
                 | Self::Username
+                | Self::CgroupPath { .. }
         )
     }
 }

@@ -3,6 +3,8 @@
 use crate::kernel::btf::BtfError;
 use crate::kernel::tracefs::TracefsError;
 use crate::symbols::kallsyms::KallsymsError;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use weftrace_lang::world::Answer;
 
@@ -34,6 +36,25 @@ pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
         KallsymsError::Hidden => Answer::NotPermitted(error.to_string()),
         KallsymsError::Io(_) | KallsymsError::List(_) => Answer::CouldNotTell(error.to_string()),
     }
+}
+
+/// The id of a cgroup is the inode number of its directory.
+pub(super) fn cgroup_id(path: &Path) -> Answer<u64> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => Answer::Found(found.ino()),
+        Ok(_) => Answer::NotThere,
+        Err(e) if e.kind() == ErrorKind::NotFound => Answer::NotThere,
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => Answer::NotPermitted(e.to_string()),
+        Err(e) => Answer::CouldNotTell(e.to_string()),
+    }
+}
+
+/// Device and inode of this process's pid namespace, unless it is the initial one.
+pub(super) fn pid_namespace() -> Option<(u64, u64)> {
+    /// PROC_PID_INIT_INO (include/linux/proc_ns.h)
+    const INITIAL: u64 = 0xefff_fffc;
+    let found = std::fs::metadata("/proc/self/ns/pid").ok()?;
+    (found.ino() != INITIAL).then(|| (found.dev(), found.ino()))
 }
 
 /// Names of network interfaces of this network namespace, sorted.

@@ -282,6 +282,14 @@ impl World for HostWorld {
         })
     }
 
+    fn cgroup_id(&self, path: &str) -> Answer<u64> {
+        answers::cgroup_id(Path::new(path))
+    }
+
+    fn pid_namespace(&self) -> Option<(u64, u64)> {
+        answers::pid_namespace()
+    }
+
     fn feature(&self, feature: Feature) -> Answer<()> {
         self.features.get(&feature, || match try_feature(feature, &self.host) {
             Readiness::Ready => Answer::Found(()),

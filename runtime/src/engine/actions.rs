@@ -165,7 +165,10 @@ impl Core {
         let read = std::fs::File::open(&path).and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
         match read {
             Ok(_) => self.say(&Message::Cat(&text)),
-            Err(e) => self.complain(action, &format!("cat: {path}: {e}")),
+            Err(e) => {
+                let why = e.raw_os_error().map_or_else(|| e.to_string(), weftrace_probes::kernel::sys::errno_text);
+                self.complain(action, &format!("failed to open file '{path}' ({why})"));
+            }
         }
     }
 

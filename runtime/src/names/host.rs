@@ -1,6 +1,6 @@
 //! The host's own names.
 
-use super::{KernelSymbols, Names, ProcessSymbols, Symbol};
+use super::{KernelSymbols, Names, ProcessSymbols, Symbol, cgroup::CgroupPaths};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 
@@ -14,11 +14,19 @@ pub struct HostNames {
     processes: ProcessSymbols,
     users: Option<BTreeMap<u32, String>>,
     stacks: Option<StackReader>,
+    cgroups: CgroupPaths,
 }
 
 impl HostNames {
     pub fn new(clock: Clock, stacks: Option<StackReader>) -> Self {
-        Self { clock, kernel: None, processes: ProcessSymbols::default(), users: None, stacks }
+        Self {
+            clock,
+            kernel: None,
+            processes: ProcessSymbols::default(),
+            users: None,
+            stacks,
+            cgroups: CgroupPaths::default(),
+        }
     }
 }
 
@@ -41,6 +49,10 @@ impl Names for HostNames {
             Err(_) => BTreeMap::new(),
         });
         users.get(&uid).cloned()
+    }
+
+    fn cgroup_path(&mut self, id: u64, hierarchies: &str) -> String {
+        self.cgroups.find(id, hierarchies)
     }
 
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {

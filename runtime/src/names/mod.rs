@@ -2,6 +2,7 @@
 //!
 //! Everything is looked up late, when a value prints, and cached.
 
+mod cgroup;
 mod elf;
 mod host;
 mod kernel;
@@ -27,6 +28,8 @@ pub trait Names {
     /// Frames of a stack by its id in the stacks map, leaf first.
     fn stack(&mut self, id: i64) -> Option<Vec<u64>>;
     fn user_name(&mut self, uid: u32) -> Option<String>;
+    /// `hierarchy:/path` of a cgroup for each hierarchy whose name the glob matches, joined by commas.
+    fn cgroup_path(&mut self, id: u64, hierarchies: &str) -> String;
     /// Appends a time given in CLOCK_BOOTTIME ns.
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>);
 }
@@ -47,6 +50,9 @@ impl Names for NoNames {
     }
     fn user_name(&mut self, _: u32) -> Option<String> {
         None
+    }
+    fn cgroup_path(&mut self, _: u64, _: &str) -> String {
+        String::new()
     }
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
         crate::sys::strftime(boot_ns, fmt, true, out);

@@ -28,6 +28,7 @@ use std::{io, os::fd::AsFd, rc::Rc};
 use weftrace_artifact::{
     Artifact,
     map::{MapId, Role},
+    names::NameTable,
 };
 use weftrace_probes::kernel::{Host, sys::MapFd};
 
@@ -108,6 +109,22 @@ struct Parts {
     host: Host,
     ring: Option<Ring>,
     child: Option<Child>,
+}
+
+/// Fills the arrays of names that the script's programs look up.
+fn write_names(core: &mut Core) -> Result<(), Error> {
+    let store = core.native.store_mut();
+    let asked: Vec<(MapId, NameTable)> = (0..)
+        .map(MapId)
+        .zip(store.specs())
+        .filter_map(|(map, spec)| if let Role::Names(table) = spec.role { Some((map, table)) } else { None })
+        .collect();
+    for (map, table) in asked {
+        for (number, name) in (0u32..).zip(table.names()) {
+            store.set(map, &number.to_ne_bytes(), name.as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the script's start into the config map: {u64 CLOCK_BOOTTIME ns, i64 wall clock minus that clock}.

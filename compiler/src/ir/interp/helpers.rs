@@ -22,6 +22,8 @@ impl Machine<'_> {
             Helper::CgroupId => host.cgroup_id,
             Helper::FuncIp => host.func_ip,
             Helper::StackId => host.stack_id as u64,
+            Helper::Jiffies => host.jiffies,
+            Helper::NumaId => host.numa_id,
             Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt => {
                 let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;
                 self.call_map(helper, map, args)?
@@ -87,7 +89,38 @@ impl Machine<'_> {
                 Ok(len as u64)
             }
             Helper::HeaderGet => self.header_get(args),
+            Helper::NsPidTgid => self.ns_pid_tgid(args),
+            Helper::SendSignal | Helper::SendSignalThread => {
+                let number = self.int_arg(args, 0)?;
+                self.host.signals.push((number, helper == Helper::SendSignalThread));
+                Ok(if (1..=64).contains(&number) { 0 } else { errno::EINVAL as u64 })
+            }
+            Helper::OverrideReturn => {
+                self.host.overridden = Some(self.int_arg(args, 1)?);
+                Ok(0)
+            }
+            Helper::WriteUser => {
+                let (address, len) = (self.int_arg(args, 0)?, self.length(args, 2)?);
+                let bytes = self.read(arg(args, 1)?, 0, len as i64)?;
+                Ok(self.host.poke_user(address, &bytes) as u64)
+            }
             _ => self.probe_read(helper, args),
+        }
+    }
+
+    fn ns_pid_tgid(&mut self, args: &[Value]) -> Result<u64, InterpError> {
+        let asked = (self.int_arg(args, 0)?, self.int_arg(args, 1)?);
+        let len = self.length(args, 3)?;
+        match self.host.pid_namespace {
+            Some((namespace, both)) if namespace == asked && len == 8 => {
+                // struct bpf_pidns_info: the thread's number first
+                self.write(arg(args, 2)?, 0, &both.to_ne_bytes())?;
+                Ok(0)
+            }
+            _ => {
+                self.write(arg(args, 2)?, 0, &vec![0; len])?;
+                Ok(errno::EINVAL as u64)
+            }
         }
     }
 

@@ -42,6 +42,14 @@ pub struct Host {
     pub current_task: u64,
     pub cgroup_id: u64,
     pub func_ip: u64,
+    pub jiffies: u64,
+    pub numa_id: u64,
+    /// (device, inode) of the pid namespace that `ns_pid_tgid` knows, and its answer.
+    pub pid_namespace: Option<((u64, u64), u64)>,
+    /// Signals sent: (number, to the thread alone).
+    pub signals: Vec<(u64, bool)>,
+    /// What `override_return` was given.
+    pub overridden: Option<u64>,
     /// What `stack_id` answers.
     pub stack_id: i64,
     /// Address of a socket → its cookie.
@@ -148,6 +156,19 @@ impl Host {
     /// The task's name in `capacity` bytes: cut, NUL-terminated, the rest zero.
     pub fn comm(&self, capacity: usize) -> Vec<u8> {
         copy_str(capacity, &self.comm).0
+    }
+
+    /// Writes to user memory: 0, or -EFAULT where any byte is missing.
+    pub fn poke_user(&mut self, address: u64, bytes: &[u8]) -> i64 {
+        let Some((start, piece)) = self.user.range_mut(..=address).next_back() else { return errno::EFAULT };
+        let at = (address - start) as usize;
+        match at.checked_add(bytes.len()).and_then(|end| piece.get_mut(at..end)) {
+            Some(place) => {
+                place.copy_from_slice(bytes);
+                0
+            }
+            None => errno::EFAULT,
+        }
     }
 
     /// `len` bytes of kernel or user memory; None where any is missing.

@@ -1,0 +1,122 @@
+//! What programs do to the current task, and what its registers and namespaces tell.
+
+use super::{
+    cx::{Cx, R},
+    layout::in_register,
+    mem::{Place, Remote},
+};
+use crate::ir::{BinaryOp, Cond, Helper, Value};
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E, Func, Provider, Space, Ty},
+    span::Span,
+};
+
+/// `cs` in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h); a perf event's context begins with one.
+const CODE_SEGMENT: i32 = 136;
+/// The privilege level in a segment selector, and that of programs.
+const PRIVILEGE: i64 = 3;
+
+impl Cx<'_, '_> {
+    /// The current process's or thread's number as weftrace's own pid namespace has it.
+    pub(crate) fn own_pid(&mut self, process: bool) -> R<Value> {
+        let Some((device, inode)) = self.m.world.pid_namespace().filter(|_| self.kernel) else {
+            return Ok(self.half(Helper::PidTgid, process));
+        };
+        // struct bpf_pidns_info {u32 pid, tgid}: zeroes for a task of another namespace.
+        let info = self.temp(8);
+        let (device, inode, len) = (self.iconst(device as i64), self.iconst(inode as i64), self.iconst(8));
+        let at = self.addr(info);
+        self.b.call(Helper::NsPidTgid, &[device, inode, at, len]);
+        Ok(self.load(4, false, if process { info.at(4) } else { info }))
+    }
+
+    pub(crate) fn usermode(&mut self, span: Span) -> R<Value> {
+        match self.target.map(|t| &t.provider) {
+            Some(
+                Provider::Interval { .. }
+                | Provider::Profile { .. }
+                | Provider::Counter { .. }
+                | Provider::Watchpoint { .. }
+                | Provider::Usdt { .. }
+                | Provider::Kprobe { .. }
+                | Provider::Uprobe { .. },
+            ) => {}
+            _ => return self.elsewhere(span, "usermode"),
+        }
+        let cs = self.register(CODE_SEGMENT, span)?;
+        let level = self.b.binary_imm(BinaryOp::Band, cs, PRIVILEGE);
+        Ok(self.b.icmp_imm(Cond::Eq, level, PRIVILEGE))
+    }
+
+    /// `signal(n)`: a number that is no signal, and a task that cannot be signalled, are told.
+    pub(crate) fn signal(&mut self, thread: bool, args: &[Expr], e: &Expr) -> R<Value> {
+        let (helper, name) = match thread {
+            false => (Helper::SendSignal, "signal"),
+            true => (Helper::SendSignalThread, "signal_thread"),
+        };
+        if !self.kernel {
+            return self.elsewhere(e.span, name);
+        }
+        let number = self.arg(args, 0, Func::Signal { thread }, e)?;
+        let result = self.b.call(helper, &[number]);
+        let (tell, done) = (self.block(), self.block());
+        self.brif(result, tell, done);
+        self.start(tell);
+        self.warn_helper(helper.row().name, result, e.span);
+        self.jump(done);
+        self.start(done);
+        Ok(result)
+    }
+
+    pub(crate) fn override_return(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        if !self.kernel {
+            return self.elsewhere(e.span, "override()");
+        }
+        let value = self.arg(args, 0, Func::Override, e)?;
+        let ctx = self.b.ctx();
+        Ok(self.b.call(Helper::OverrideReturn, &[ctx, value]))
+    }
+
+    /// `write_user(address, value, length)`: 1 if it was written.
+    pub(crate) fn write_user(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [to, value, len] = args else { return self.not_yet(e.span, "write_user() with these arguments") };
+        if !self.kernel {
+            return self.elsewhere(e.span, "write_user()");
+        }
+        let address = self.scalar(to)?;
+        let (from, size) = match (&value.ty, &len.kind) {
+            (Ty::Ptr { space, .. }, E::Int(n)) => {
+                let n = (*n).clamp(0, i64::from(u16::MAX)) as u32;
+                (self.pointed_at(value, *space, n)?, n)
+            }
+            _ => {
+                let size = self.size_of(&value.ty, value.span)?;
+                (self.memory_of(value)?, size)
+            }
+        };
+        let len = self.scalar(len)?;
+        let len = self.at_most(len, size);
+        let from = self.addr(from);
+        let result = self.b.call(Helper::WriteUser, &[address, from, len]);
+        Ok(self.b.icmp_imm(Cond::Eq, result, 0))
+    }
+
+    /// The bytes that a pointer points to, where helpers can read them.
+    fn pointed_at(&mut self, pointer: &Expr, space: Space, len: u32) -> R<super::mem::Mem> {
+        let mut inner = pointer;
+        while let E::Cast(e) = &inner.kind {
+            inner = e;
+        }
+        if let E::AddrOf(place) = &inner.kind
+            && let Some(Place::Direct(m)) = self.place(place)?
+            && !(in_register(&place.ty) && len > self.size_of(&place.ty, place.span)?)
+        {
+            return Ok(m);
+        }
+        let base = self.scalar(pointer)?;
+        let user = self.is_user(space);
+        let copy = self.temp(len);
+        self.read_remote(copy, len, &Remote::new(base, user), pointer.span)?;
+        Ok(copy)
+    }
+}
