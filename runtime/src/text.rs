@@ -1,5 +1,7 @@
 //! Values as text, in bpftrace's notation.
 
+mod stack;
+
 use crate::{
     decode::{self, Num, bit_field, member, scalar, u32_at, u64_at},
     style::Style,
@@ -8,7 +10,7 @@ use std::{
     io::Write,
     net::{Ipv4Addr, Ipv6Addr},
 };
-use weftrace_artifact::ty::{Field, StackMode, Type};
+use weftrace_artifact::ty::{Field, Type};
 
 /// Appends the text form of a value.
 pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>) {
@@ -49,9 +51,9 @@ fn write_named(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>
     match ty {
         Type::Ksym => write_symbol(out, u64_at(bytes, 0), None, style),
         Type::Usym => write_symbol(out, u64_at(bytes, 0), Some(u32_at(bytes, 8)), style),
-        Type::KStack { mode, limit } => write_stack(out, u64_at(bytes, 0) as i64, None, (*mode, *limit), style),
+        Type::KStack { mode, limit } => stack::write_stack(out, bytes, None, (*mode, *limit), style),
         Type::UStack { mode, limit } => {
-            write_stack(out, u64_at(bytes, 0) as i64, Some(u32_at(bytes, 8)), (*mode, *limit), style);
+            stack::write_stack(out, bytes, Some(u32_at(bytes, 8)), (*mode, *limit), style);
         }
         Type::Inet => write_inet(out, u32_at(bytes, 0) as u16, decode::slice(bytes, 4, 16)),
         Type::Mac => {
@@ -178,44 +180,6 @@ fn write_symbol(out: &mut Vec<u8>, addr: u64, pid: Option<u32>, style: &mut Styl
     match symbol {
         Some(s) => push(out, s.name),
         None => drop(write!(out, "{addr:#x}")),
-    }
-}
-
-/// A newline, then one line per frame. A stack that is not there prints as the newline alone if there was none to take
-/// (-EFAULT: no user stack), and says so if it was lost.
-fn write_stack(out: &mut Vec<u8>, id: i64, pid: Option<u32>, how: (StackMode, u32), style: &mut Style<'_>) {
-    let (mode, limit) = how;
-    push(out, "\n");
-    let frames = if id < 0 { None } else { style.names.stack(id) };
-    let Some(frames) = frames else {
-        if id != -i64::from(libc::EFAULT) && id != 0 {
-            pad(out, style.indent);
-            let why = if id == -i64::from(libc::EEXIST) { "another stack took its place" } else { "not stored" };
-            let _ = writeln!(out, "<stack lost: {why}>");
-        }
-        return;
-    };
-    for &addr in frames.iter().take(limit as usize) {
-        match mode {
-            StackMode::Raw => {
-                let _ = writeln!(out, "{addr:x}");
-                continue;
-            }
-            StackMode::Perf => drop(write!(out, "\t{addr:x} ")),
-            StackMode::Bpftrace => pad(out, style.indent),
-        }
-        let symbol = match pid {
-            None => style.names.kernel(addr),
-            Some(pid) => style.names.user(pid, addr),
-        };
-        match (symbol, mode) {
-            (Some(s), StackMode::Perf) => {
-                drop(writeln!(out, "{}+{} ({})", s.name, s.offset, s.module.unwrap_or("[unknown]")));
-            }
-            (Some(s), _) => drop(writeln!(out, "{}+{}", s.name, s.offset)),
-            (None, StackMode::Perf) => drop(writeln!(out, "{addr:#x} ([unknown])")),
-            (None, _) => drop(writeln!(out, "{addr:#x}")),
-        }
     }
 }
 

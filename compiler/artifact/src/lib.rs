@@ -59,6 +59,10 @@ pub struct Options {
     pub stack_mode: ty::StackMode,
     /// Appended to strings that did not fit.
     pub str_trunc_trailer: String,
+    /// Stacks show source files, lines and inlined functions where debug information has them.
+    pub show_debug_info: bool,
+    /// C++ names are shown as C++ writes them.
+    pub cpp_demangle: bool,
 }
 
 impl Default for Options {
@@ -68,6 +72,8 @@ impl Default for Options {
             ring_bytes: 256 * 1024,
             stack_mode: ty::StackMode::Bpftrace,
             str_trunc_trailer: "..".into(),
+            show_debug_info: true,
+            cpp_demangle: true,
         }
     }
 }

@@ -29,8 +29,9 @@ pub enum Role {
     Scratch,
     /// Array with one all-zero entry: the initial value of new elements.
     Zeros,
-    /// BPF_MAP_TYPE_STACK_TRACE
-    Stacks,
+    /// BPF_MAP_TYPE_STACK_TRACE: stacks of at most so many frames, so that those that print alike are one. With build ids each frame
+    /// is a struct bpf_stack_build_id.
+    Stacks { frames: u32, build_id: bool },
     /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, i64 wall clock minus CLOCK_BOOTTIME in ns}: the runtime
     /// writes it before anything runs.
     Config,

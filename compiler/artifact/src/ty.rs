@@ -9,6 +9,8 @@ pub enum StackMode {
     Bpftrace,
     Perf,
     Raw,
+    /// Build ids of files and offsets in them.
+    BuildId,
 }
 
 /// How the bytes of a value are read.

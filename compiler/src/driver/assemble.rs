@@ -44,6 +44,8 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         ring_bytes: config.ring_bytes.clamp(RING_MIN, RING_MAX).next_power_of_two(),
         stack_mode: stack_mode(config.stack_mode),
         str_trunc_trailer: config.str_trunc_trailer.clone(),
+        show_debug_info: config.is_on("show_debug_info"),
+        cpp_demangle: config.is_on("cpp_demangle"),
     };
     let programs = units.kernel.len() as u32;
     if programs > 0 {

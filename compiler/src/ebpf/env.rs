@@ -112,7 +112,7 @@ impl fmt::Display for RoleName {
             Role::Losses => "losses",
             Role::Scratch => "scratch",
             Role::Zeros => "zeros",
-            Role::Stacks => "stacks",
+            Role::Stacks { .. } => "stacks",
             Role::Config => "configuration",
             Role::Warnings => "warnings",
             Role::Names(_) => "names",

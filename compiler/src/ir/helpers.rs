@@ -47,6 +47,8 @@ pub enum Helper {
     ReadUserStr,
     /// (ctx, map, flags) → id or negative
     StackId,
+    /// (ctx, dst, len, flags) → bytes written or negative: the stack itself
+    GetStack,
     /// (map, key, value, flags) → 0 or negative
     MapUpdate,
     /// (map, key) → 0 or negative
@@ -128,6 +130,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::ReadKernelStr, "read_kernel_str", &[Out, Int, Address], false, Some(115), None),
     row(Helper::ReadUserStr, "read_user_str", &[Out, Int, Address], false, Some(114), None),
     row(Helper::StackId, "stack_id", &[Ctx, Map, Int], false, Some(27), None),
+    row(Helper::GetStack, "get_stack", &[Ctx, Out, Int, Int], false, Some(67), None),
     row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
     row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),
     row(Helper::FuncIp, "func_ip", &[Ctx], true, Some(173), None),

@@ -10,7 +10,7 @@ use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
 use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
 use weftrace_lang::{
     diag::Diagnostic,
-    hir::{Clock, Expr, ExprKind as E, Func, Provider, Ty},
+    hir::{Clock, Expr, ExprKind as E, Func, Provider, StackMode, Ty},
     span::Span,
 };
 
@@ -34,6 +34,8 @@ pub(crate) fn registers() -> &'static Registers {
 
 /// User stack instead of the kernel's (BPF_F_USER_STACK).
 const BPF_F_USER_STACK: i64 = 1 << 8;
+/// Frames that the kernel stores (PERF_MAX_STACK_DEPTH).
+const MOST_FRAMES: u32 = 127;
 /// Numbers for ClockGettime.
 const CLOCK_MONOTONIC: i64 = 1;
 const CLOCK_TAI: i64 = 11;
@@ -69,7 +71,8 @@ impl Cx<'_, '_> {
             Func::Cgroup => self.kernel_call(Helper::CgroupId, "cgroup", e.span)?,
             Func::Uaddr => self.user_address(args, e.span)?,
             Func::Ppid => self.ppid(e.span)?,
-            Func::KStack => self.stack(0, e.span)?,
+            Func::KStack => self.stack(0, &e.ty, e.span)?,
+            Func::StackLen => self.stack_len(args, e)?,
             Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed | Func::CgroupPath => self.arg(args, 0, func, e)?,
             // (format, ns): the format is in the type.
             Func::Strftime => self.arg(args, args.len().saturating_sub(1), func, e)?,
@@ -206,15 +209,45 @@ impl Cx<'_, '_> {
         })
     }
 
-    fn stack(&mut self, flags: i64, span: Span) -> R<Value> {
+    /// The stack's number in its map; in the upper half its length, if the script asks for lengths.
+    fn stack(&mut self, space: i64, ty: &Ty, span: Span) -> R<Value> {
         if !self.kernel {
             return self.elsewhere(span, "a stack trace");
         }
-        let stacks = self.m.internal(Role::Stacks, true);
-        let (ctx, flags) = (self.b.ctx(), self.iconst(flags));
+        let (Ty::KStack { mode, limit } | Ty::UStack { mode, limit }) = ty else {
+            return self.not_yet(span, "this kind of stack");
+        };
+        let frames = (*limit).clamp(1, MOST_FRAMES);
+        let stacks = self.m.internal(Role::Stacks { frames, build_id: *mode == StackMode::BuildId }, true);
+        let (ctx, flags) = (self.b.ctx(), self.iconst(space));
         let id = self.b.call_map(Helper::StackId, stacks, &[ctx, flags]);
         self.loss_if_negative(id, LossSlot::Stack);
-        Ok(id)
+        if !self.m.program.config.count_frames {
+            return Ok(id);
+        }
+        let room = self.temp(frames * 8);
+        let (dst, len) = (self.addr(room), self.iconst(i64::from(frames) * 8));
+        let bytes = self.b.call(Helper::GetStack, &[ctx, dst, len, flags]);
+        // A failure is no frames.
+        let sign = self.b.binary_imm(BinaryOp::Ashr, bytes, 63);
+        let mask = self.b.binary_imm(BinaryOp::Bxor, sign, -1);
+        let bytes = self.b.binary(BinaryOp::Band, bytes, mask);
+        let count = self.b.binary_imm(BinaryOp::Lshr, bytes, 3);
+        let upper = self.b.binary_imm(BinaryOp::Shl, count, 32);
+        let lower = self.b.unary(UnaryOp::Zext32, id);
+        Ok(self.b.binary(BinaryOp::Bor, upper, lower))
+    }
+
+    fn stack_len(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let Some(stack) = args.first() else { return self.not_yet(e.span, "len() of nothing") };
+        let value = match stack.ty {
+            Ty::KStack { .. } => self.scalar(stack)?,
+            _ => {
+                let m = self.memory_of(stack)?;
+                self.load(8, false, m)
+            }
+        };
+        Ok(self.b.binary_imm(BinaryOp::Lshr, value, 32))
     }
 
     /// {id, pid, 0}
@@ -222,7 +255,7 @@ impl Cx<'_, '_> {
         if !matches!(e.kind, E::Call { func: Func::UStack, .. }) {
             return self.copy_converted(e, dst, &e.ty, false);
         }
-        let id = self.stack(BPF_F_USER_STACK, e.span)?;
+        let id = self.stack(BPF_F_USER_STACK, &e.ty, e.span)?;
         self.store(8, id, dst);
         self.store_pid(dst.at(8));
         Ok(())

@@ -85,6 +85,7 @@ pub(crate) fn stack_mode(mode: hir::StackMode) -> StackMode {
         hir::StackMode::Bpftrace => StackMode::Bpftrace,
         hir::StackMode::Perf => StackMode::Perf,
         hir::StackMode::Raw => StackMode::Raw,
+        hir::StackMode::BuildId => StackMode::BuildId,
     }
 }
 

@@ -26,8 +26,6 @@ pub mod config {
 
 /// Entries of the stack map: distinct stacks per run.
 const STACKS: u32 = 8192;
-/// Frames the kernel stores (PERF_MAX_STACK_DEPTH).
-const STACK_DEPTH: u32 = 127;
 
 /// The tables that lowering fills.
 pub struct Module<'a> {
@@ -168,7 +166,8 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Losses => ("losses", Kind::PercpuArray, 4, 8, 1),
         Role::Scratch => ("scratch", Kind::PercpuArray, 4, 8, 1),
         Role::Zeros => ("zeros", Kind::Array, 4, 8, 1),
-        Role::Stacks => ("stacks", Kind::StackTrace, 4, STACK_DEPTH * 8, STACKS),
+        Role::Stacks { frames, build_id: false } => ("stacks", Kind::StackTrace, 4, frames * 8, STACKS),
+        Role::Stacks { frames, build_id: true } => ("stacks", Kind::StackTrace, 4, frames * 32, STACKS),
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
         Role::Names(table) => ("names", Kind::Array, 4, NAME_CAP, table.entries()),

@@ -143,6 +143,12 @@ const HELPERS: &[(u32, Helper)] = &[
     (27, |_, _, _, _, _| with(|s| s.host.stack_id as u64)),
     (35, |_, _, _, _, _| with(|s| s.host.current_task)),
     (46, |socket, _, _, _, _| with(|s| s.host.cookies.get(&socket).copied().unwrap_or(0))),
+    (67, |_, dst, len, _, _| {
+        let frames = with(|s| s.host.stack.clone());
+        let bytes: Vec<u8> = frames.iter().take(len as usize / 8).flat_map(|f| f.to_le_bytes()).collect();
+        put(dst, &bytes);
+        bytes.len() as u64
+    }),
     (80, |_, _, _, _, _| with(|s| s.host.cgroup_id)),
     (112, |dst, len, address, _, _| read(dst, len, with(|s| Host::peek(&s.host.user, address, len as usize)))),
     (113, read_kernel),

@@ -7,7 +7,7 @@ use super::value::{Val, coerce};
 use crate::ast;
 use crate::builtins;
 use crate::diag::Diagnostic;
-use crate::hir::{Agg, Block, Expr, ExprKind, MapRef, SeriesHow, Stmt, StmtKind, Ty};
+use crate::hir::{Agg, Block, Expr, ExprKind, Func, MapRef, SeriesHow, Stmt, StmtKind, Ty};
 use crate::span::Span;
 
 /// The kernel's per-CPU values have at most 32 KiB, an interval takes 24 bytes.
@@ -243,7 +243,12 @@ pub(crate) fn len<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if !matches!(written.kind, ast::ExprKind::Map { .. }) {
         let ty = c.in_frame(frame, |c| c.type_of(written));
         match ty {
-            Ty::KStack { .. } | Ty::UStack { .. } => c.not_yet(call.span, "len() of a stack", ""),
+            Ty::KStack { .. } | Ty::UStack { .. } => {
+                c.config.count_frames = true;
+                let v = c.in_frame(frame, |c| c.expr(written));
+                let kind = ExprKind::Call { func: Func::StackLen, args: vec![v.e] };
+                return Val::new(kind, Ty::I64, call.span);
+            }
             Ty::Error => {}
             Ty::Array { len, .. } => return super::typeop::typed_literal(i64::from(len), Ty::I64, call.span),
             other => c.error("bad-argument", e.span, format!("len() takes a map, this is {}", show(&other))),

@@ -162,6 +162,8 @@ pub(crate) fn ctx<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 
 pub(crate) fn kstack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     match stack(c, call) {
+        // The kernel's frames have no build ids.
+        Some((StackMode::BuildId, limit)) => value(Func::KStack, Ty::KStack { mode: StackMode::Raw, limit }, call.span),
         Some((mode, limit)) => value(Func::KStack, Ty::KStack { mode, limit }, call.span),
         None => Val::error(call.span),
     }
@@ -182,17 +184,14 @@ fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
             Some("bpftrace") if i == 0 => mode = StackMode::Bpftrace,
             Some("perf") if i == 0 => mode = StackMode::Perf,
             Some("raw") if i == 0 => mode = StackMode::Raw,
-            Some("build_id") if i == 0 => {
-                c.not_yet(arg.value.span, "stack mode build_id", "use raw");
-                return None;
-            }
+            Some("build_id") if i == 0 => mode = StackMode::BuildId,
             Some(other)
                 if c.enumerator(other).is_none()
                     && c.bound_expr(other).is_none()
                     && !c.items.defines.contains_key(other) =>
             {
                 let d = Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}"))
-                    .near("bpftrace, perf, raw");
+                    .near("bpftrace, perf, raw, build_id");
                 c.report(d);
                 return None;
             }

@@ -131,7 +131,8 @@ fn stack_mode(text: &str) -> Result<StackMode, String> {
     match text {
         "bpftrace" => Ok(StackMode::Bpftrace),
         "perf" => Ok(StackMode::Perf),
-        "raw" | "build_id" => Ok(StackMode::Raw),
-        _ => Err("bpftrace, perf or raw".into()),
+        "raw" => Ok(StackMode::Raw),
+        "build_id" => Ok(StackMode::BuildId),
+        _ => Err("bpftrace, perf, raw or build_id".into()),
     }
 }

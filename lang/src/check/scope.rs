@@ -290,7 +290,7 @@ fn declared_takes(declared: &Ty, new: &Open, joined: &Open) -> bool {
     match (declared, &new.ty) {
         (Ty::Int { bits, .. }, Ty::Int { bits: new_bits, .. }) => new.flex == Flex::No || new_bits <= bits,
         (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
-        (Ty::Bool | Ty::Enum { .. }, _) => true,
+        (Ty::Bool | Ty::Enum { .. }, _) | (Ty::Array { .. }, Ty::Array { .. }) => true,
         _ => joined.ty == *declared,
     }
 }

@@ -329,6 +329,8 @@ pub enum Func {
     ProbeName,
     KStack,
     UStack,
+    /// `len()` of a stack: how many frames it has.
+    StackLen,
     /// `str(p[, n])`
     Str,
     /// `buf(p[, n])`

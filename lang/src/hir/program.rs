@@ -52,8 +52,18 @@ pub struct Config {
     pub ring_bytes: u32,
     /// `-k`: reads and look-ups that fail are told with their places.
     pub helper_warnings: bool,
+    /// The script asks for the length of a stack: stacks carry it.
+    pub count_frames: bool,
     /// All entries as written, for those that only other parts read.
     pub entries: Vec<(String, String)>,
+}
+
+impl Config {
+    /// A setting that is on unless the script or the environment turns it off.
+    pub fn is_on(&self, name: &str) -> bool {
+        let value = self.entries.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
+        !matches!(value, Some("0" | "false"))
+    }
 }
 
 impl Default for Config {
@@ -67,6 +77,7 @@ impl Default for Config {
             str_trunc_trailer: "..".into(),
             ring_bytes: 256 * 1024,
             helper_warnings: false,
+            count_frames: false,
             entries: Vec::new(),
         }
     }

@@ -112,6 +112,8 @@ pub enum StackMode {
     Bpftrace,
     Perf,
     Raw,
+    /// Build ids of files and offsets in them.
+    BuildId,
 }
 
 /// Aggregations, with what their bytes mean.

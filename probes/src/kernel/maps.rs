@@ -31,6 +31,8 @@ impl MapError {
 
 /// BPF_F_NO_PREALLOC
 const NO_PREALLOC: u32 = 1;
+/// BPF_F_STACK_BUILD_ID
+const STACK_BUILD_ID: u32 = 1 << 5;
 /// Hash tables larger than this get their elements when a key is first stored, smaller ones ahead. Measured with 4096 keys in 0.6 ms:
 /// ahead costs 0.15 ms at the start, and a new key 0.2 µs; on demand a new key costs 0.6 µs.
 const PREALLOC_LIMIT: u64 = 16 << 20;
@@ -92,7 +94,12 @@ fn params(spec: &MapSpec) -> MapParams<'_> {
         // The kernel refuses the flag on the others.
         _ => false,
     };
-    MapParams { kind, key_size, value_size, max_entries, flags: if grows { NO_PREALLOC } else { 0 }, name: &spec.name }
+    let flags = match spec.role {
+        Role::Stacks { build_id: true, .. } => STACK_BUILD_ID,
+        _ if grows => NO_PREALLOC,
+        _ => 0,
+    };
+    MapParams { kind, key_size, value_size, max_entries, flags, name: &spec.name }
 }
 
 /// The smallest ring that the kernel takes and that holds `bytes`.

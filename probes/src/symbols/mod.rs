@@ -7,6 +7,7 @@ pub mod glob;
 pub mod kallsyms;
 mod ldcache;
 mod mapped;
+mod perfmap;
 pub mod process;
 pub mod stapsdt;
 pub mod wanted;
@@ -25,4 +26,13 @@ pub fn demangle(name: &str) -> std::borrow::Cow<'_, str> {
         Ok(demangled) => format!("{demangled:#}").into(),
         Err(_) => name.into(),
     }
+}
+
+/// A symbol as its language writes it; C++ with the types of its parameters.
+pub fn demangle_all(name: &str) -> std::borrow::Cow<'_, str> {
+    let plain = demangle(name);
+    if plain != name || !name.starts_with("_Z") {
+        return plain;
+    }
+    cpp_demangle::Symbol::new(name).ok().and_then(|s| s.demangle().ok()).map_or(plain, Into::into)
 }

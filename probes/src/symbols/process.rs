@@ -1,7 +1,11 @@
 //! User addresses → symbols, by the process's memory map and the files in it.
 
-use super::{demangle, elf};
+use super::perfmap::PerfMap;
+use super::{demangle, demangle_all, elf};
+use crate::dwarf::Frames;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -14,6 +18,10 @@ pub struct UserFrame {
     pub offset: u64,
     /// As the process's map names it: `/usr/lib/libc.so.6`, `[vdso]`.
     pub file: String,
+    /// Source file and line, where they were asked for and are known.
+    pub source: Option<(String, u32)>,
+    /// It is inlined into the frame that follows.
+    pub inlined: bool,
 }
 
 /// (device, inode): the same file in many processes is read once.
@@ -34,6 +42,17 @@ pub(super) struct Region {
 struct Symbols {
     layout: elf::Layout,
     table: Vec<elf::TableRow>,
+    /// The file and its root, to look for debug information.
+    found: (PathBuf, PathBuf),
+    frames: OnceCell<Option<Frames>>,
+}
+
+impl Symbols {
+    /// Functions and lines at an address of the file.
+    fn frames(&self) -> Option<&Frames> {
+        let open = || Frames::open(&self.found.0, &self.found.1, &[]).ok().flatten();
+        self.frames.get_or_init(open).as_ref()
+    }
 }
 
 /// Symbolises addresses of any process. Maps are read when a process is first seen (and again if an address is new), files when
@@ -42,7 +61,11 @@ struct Symbols {
 pub struct ProcessSymbols {
     processes: BTreeMap<u32, Process>,
     files: BTreeMap<Identity, (u64, Rc<Option<Symbols>>)>,
+    /// Symbols that programs with a JIT compiler write down themselves.
+    perf_maps: BTreeMap<u32, PerfMap>,
     clock: u64,
+    /// C++ names are shown as C++ writes them.
+    cpp: bool,
 }
 
 #[derive(Debug)]
@@ -65,6 +88,70 @@ impl ProcessSymbols {
         Self::default()
     }
 
+    #[must_use]
+    pub fn with_cpp(mut self, cpp: bool) -> Self {
+        self.cpp = cpp;
+        self
+    }
+
+    fn shown(&self, name: &str) -> String {
+        if self.cpp { demangle_all(name) } else { demangle(name) }.into_owned()
+    }
+
+    /// Finds out where a process that has gone had its program, by the first address of a stack that was taken in one of these
+    /// places: (file, address in the file).
+    pub fn infer(&mut self, pid: u32, leaf: u64, places: &[(String, u64)]) {
+        self.remember(pid);
+        if self.processes.contains_key(&pid) || places.is_empty() {
+            return;
+        }
+        // Programs are loaded at page boundaries.
+        let fits = |(_, address): &&(String, u64)| leaf >= *address && (leaf - address).is_multiple_of(4096);
+        let mut candidates = places.iter().filter(fits).map(|(path, address)| (path, leaf - address));
+        let Some((path, base)) = candidates.next() else { return };
+        // Two that could be: better none than the wrong one.
+        if candidates.any(|other| other != (path, base)) {
+            return;
+        }
+        let (Ok(layout), Ok(meta)) = (elf::layout(Path::new(path)), std::fs::metadata(path)) else { return };
+        let identity = (libc::major(meta.dev()) as u64 * (1 << 32) | libc::minor(meta.dev()) as u64, meta.ino());
+        let regions = layout.segments.iter().filter(|s| s.executable).map(|s| Region {
+            start: base + s.address,
+            end: (base + s.address).saturating_add(s.size),
+            file_offset: s.file_offset,
+            identity,
+            path: path.clone(),
+        });
+        let regions = regions.collect();
+        self.make_room(pid);
+        self.processes.insert(pid, Process { started: None, regions, used: self.clock });
+    }
+
+    /// All functions at an address, innermost first: those that were inlined, then the one that the symbol table has. `leaf`: the
+    /// address is that of the instruction itself, not of a return. `debug`: with source lines and inlined functions.
+    pub fn frames(&mut self, pid: u32, address: u64, leaf: bool, debug: bool) -> Vec<UserFrame> {
+        let Some(mut outer) = self.resolve(pid, address) else { return Vec::new() };
+        let found =
+            self.region(pid, address).cloned().filter(|r| debug && r.path.starts_with('/')).and_then(|region| {
+                let symbols = self.symbols(pid, &region);
+                let symbols = Option::as_ref(&symbols)?;
+                let in_file = address - region.start + region.file_offset;
+                // A return address may be past the call's line, even past its function.
+                let own = symbols.layout.to_address(in_file)?.checked_sub(u64::from(!leaf))?;
+                Some(symbols.frames()?.at(own))
+            });
+        let mut found = found.unwrap_or_default();
+        let Some(last) = found.pop() else { return vec![outer] };
+        outer.source = last.file.zip(last.line);
+        let inlined = found.into_iter().filter_map(|f| {
+            let symbol = Some(self.shown(&f.function?));
+            Some(UserFrame { symbol, offset: 0, file: outer.file.clone(), source: f.file.zip(f.line), inlined: true })
+        });
+        let mut out: Vec<UserFrame> = inlined.collect();
+        out.push(outer);
+        out
+    }
+
     /// Reads a process's map now, so that its addresses have names when it has gone.
     pub fn remember(&mut self, pid: u32) {
         self.clock += 1;
@@ -85,20 +172,23 @@ impl ProcessSymbols {
         }
         let region = self.region(pid, address)?.clone();
         let in_file = address - region.start + region.file_offset;
-        if region.path.starts_with('[') || region.path.is_empty() {
-            return Some(UserFrame { symbol: None, offset: address - region.start, file: region.path });
+        let plain = |symbol, offset, file| UserFrame { symbol, offset, file, source: None, inlined: false };
+        if !region.path.starts_with('/') || region.path.starts_with("//anon") || region.path.starts_with("/memfd:") {
+            let map = self.perf_maps.entry(pid).or_insert_with(|| PerfMap::new(pid));
+            return Some(match map.find(address) {
+                Some((name, start)) => plain(Some(name.to_owned()), address - start, map.path().to_owned()),
+                None => plain(None, address - region.start, region.path),
+            });
         }
         let symbols = self.symbols(pid, &region);
         let Some(symbols) = symbols.as_ref() else {
-            return Some(UserFrame { symbol: None, offset: in_file, file: region.path });
+            return Some(plain(None, in_file, region.path));
         };
         let own = symbols.layout.to_address(in_file).unwrap_or(in_file);
         let found = lookup(&symbols.table, own);
         Some(match found {
-            Some((start, name)) => {
-                UserFrame { symbol: Some(demangle(name).into_owned()), offset: own - start, file: region.path }
-            }
-            None => UserFrame { symbol: None, offset: own, file: region.path },
+            Some((start, name)) => plain(Some(self.shown(name)), own - start, region.path),
+            None => plain(None, own, region.path),
         })
     }
 
@@ -117,11 +207,19 @@ impl ProcessSymbols {
             return;
         }
         regions.sort_unstable_by_key(|r| r.start);
+        self.make_room(pid);
+        self.perf_maps.remove(&pid);
+        self.processes.insert(pid, Process { started, regions, used: self.clock });
+    }
+
+    fn make_room(&mut self, pid: u32) {
         if self.processes.len() >= MAX_PROCESSES && !self.processes.contains_key(&pid) {
             let oldest = self.processes.iter().min_by_key(|(_, p)| p.used).map(|(pid, _)| *pid);
-            oldest.map(|pid| self.processes.remove(&pid));
+            if let Some(pid) = oldest {
+                self.processes.remove(&pid);
+                self.perf_maps.remove(&pid);
+            }
         }
-        self.processes.insert(pid, Process { started, regions, used: self.clock });
     }
 
     fn symbols(&mut self, pid: u32, region: &Region) -> Rc<Option<Symbols>> {
@@ -137,8 +235,12 @@ impl ProcessSymbols {
         let below = root.join(path.trim_start_matches('/'));
         let candidates =
             [(below.as_path(), root.as_path()), (Path::new(path), Path::new("")), (mapping.as_path(), root.as_path())];
-        let read = candidates.iter().find_map(|(path, root)| elf::table(path, root).ok());
-        let symbols = Rc::new(read.map(|(layout, table)| Symbols { layout, table }));
+        let read = candidates.iter().find_map(|(path, root)| {
+            let (layout, table) = elf::table(path, root).ok()?;
+            let found = (path.to_path_buf(), root.to_path_buf());
+            Some(Symbols { layout, table, found, frames: OnceCell::new() })
+        });
+        let symbols = Rc::new(read);
         if self.files.len() >= MAX_FILES {
             let oldest = self.files.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
             oldest.map(|id| self.files.remove(&id));

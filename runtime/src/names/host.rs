@@ -1,28 +1,45 @@
 //! The host's own names.
 
-use super::{KernelSymbols, Names, ProcessSymbols, Symbol, cgroup::CgroupPaths};
+use super::{Frame, KernelSymbols, Names, Stack, Symbol, cgroup::CgroupPaths};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
+use weftrace_probes::symbols::{ProcessSymbols, UserFrame};
 
-/// Where stacks are read: the kernel's stack map.
-pub type StackReader = Box<dyn FnMut(i64) -> Option<Vec<u64>>>;
+/// Where stacks are read: the kernel's stack maps.
+pub type StackReader = Box<dyn FnMut(Stack, i64) -> Option<Vec<u8>>>;
+
+/// How names are shown, and what is known about traced programs.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Source files, lines and inlined functions.
+    pub debug_info: bool,
+    /// C++ names as C++ writes them.
+    pub cpp: bool,
+    /// Where user probes are: (file, address in it).
+    pub places: Vec<(String, u64)>,
+}
 
 /// Names of this host, each table loaded when first asked.
 pub struct HostNames {
     clock: Clock,
     kernel: Option<KernelSymbols>,
     processes: ProcessSymbols,
+    /// The last symbol that was asked for.
+    last: Option<UserFrame>,
+    settings: Settings,
     users: Option<BTreeMap<u32, String>>,
     stacks: Option<StackReader>,
     cgroups: CgroupPaths,
 }
 
 impl HostNames {
-    pub fn new(clock: Clock, stacks: Option<StackReader>) -> Self {
+    pub fn new(clock: Clock, stacks: Option<StackReader>, settings: Settings) -> Self {
         Self {
             clock,
             kernel: None,
-            processes: ProcessSymbols::default(),
+            processes: ProcessSymbols::new().with_cpp(settings.cpp),
+            last: None,
+            settings,
             users: None,
             stacks,
             cgroups: CgroupPaths::default(),
@@ -36,11 +53,30 @@ impl Names for HostNames {
     }
 
     fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>> {
-        self.processes.find(pid, addr)
+        self.last = self.processes.resolve(pid, addr).filter(|f| f.symbol.is_some());
+        let found = self.last.as_ref()?;
+        Some(Symbol { name: found.symbol.as_deref()?, offset: found.offset, module: Some(&found.file) })
     }
 
-    fn stack(&mut self, id: i64) -> Option<Vec<u64>> {
-        self.stacks.as_mut()?(id)
+    fn frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
+        let Some(pid) = pid else {
+            let found = self.kernel(addr);
+            let frame = |s: Symbol<'_>| Frame { name: s.name.to_owned(), offset: s.offset, ..Frame::default() };
+            return found.map(frame).into_iter().collect();
+        };
+        if leaf {
+            self.processes.infer(pid, addr, &self.settings.places);
+        }
+        let found = self.processes.frames(pid, addr, leaf, self.settings.debug_info);
+        let frame = |f: UserFrame| {
+            let module = Some(f.file).filter(|file| !file.is_empty());
+            Some(Frame { name: f.symbol?, offset: f.offset, module, source: f.source, inlined: f.inlined })
+        };
+        found.into_iter().filter_map(frame).collect()
+    }
+
+    fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
+        self.stacks.as_mut()?(stack, id)
     }
 
     fn user_name(&mut self, uid: u32) -> Option<String> {

@@ -3,14 +3,11 @@
 //! Everything is looked up late, when a value prints, and cached.
 
 mod cgroup;
-mod elf;
 mod host;
 mod kernel;
-mod process;
 
-pub use host::{HostNames, StackReader};
+pub use host::{HostNames, Settings, StackReader};
 pub use kernel::KernelSymbols;
-pub use process::ProcessSymbols;
 
 /// A symbol and the distance of the address from its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,12 +18,50 @@ pub struct Symbol<'a> {
     pub module: Option<&'a str>,
 }
 
+/// One function at an address of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    pub name: String,
+    pub offset: u64,
+    /// The file that it is from.
+    pub module: Option<String>,
+    /// Source file and line.
+    pub source: Option<(String, u32)>,
+    /// It is inlined into the one that follows.
+    pub inlined: bool,
+}
+
+/// Which of the stack maps a stack is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// At most so many.
+    pub frames: u32,
+    /// Of struct bpf_stack_build_id instead of addresses.
+    pub build_id: bool,
+}
+
 /// What printing asks of the host. Tests answer from a table.
 pub trait Names {
     fn kernel(&mut self, addr: u64) -> Option<Symbol<'_>>;
     fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>>;
-    /// Frames of a stack by its id in the stacks map, leaf first.
-    fn stack(&mut self, id: i64) -> Option<Vec<u64>>;
+    /// Functions at an address of a stack, of the kernel's or a process's: innermost first, all but the last inlined. `leaf`: the
+    /// address is that of the instruction itself, not of a return.
+    fn frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
+        let _ = leaf;
+        let symbol = match pid {
+            None => self.kernel(addr),
+            Some(pid) => self.user(pid, addr),
+        };
+        let frame = |s: Symbol<'_>| Frame {
+            name: s.name.to_owned(),
+            offset: s.offset,
+            module: s.module.map(str::to_owned),
+            ..Frame::default()
+        };
+        symbol.map(frame).into_iter().collect()
+    }
+    /// Bytes of a stack by its id in its map: frames, leaf first, then zeros.
+    fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>>;
     fn user_name(&mut self, uid: u32) -> Option<String>;
     /// `hierarchy:/path` of a cgroup for each hierarchy whose name the glob matches, joined by commas.
     fn cgroup_path(&mut self, id: u64, hierarchies: &str) -> String;
@@ -45,7 +80,7 @@ impl Names for NoNames {
     fn user(&mut self, _: u32, _: u64) -> Option<Symbol<'_>> {
         None
     }
-    fn stack(&mut self, _: i64) -> Option<Vec<u64>> {
+    fn stack(&mut self, _: Stack, _: i64) -> Option<Vec<u8>> {
         None
     }
     fn user_name(&mut self, _: u32) -> Option<String> {

@@ -18,19 +18,22 @@ use crate::{
     engine::{Core, CoreOptions, StreamConsumer},
     error::Error,
     maps::Store,
-    names::{HostNames, StackReader},
+    names::{HostNames, Settings, Stack, StackReader},
     native::Native,
     sink::Sink,
     sys::{Child, Clock, Ring},
 };
-use aya::maps::{Map, MapData, StackTraceMap};
-use std::{io, os::fd::AsFd, rc::Rc};
+use std::{io, os::fd::AsFd, path::Path, rc::Rc};
 use weftrace_artifact::{
     Artifact,
     map::{MapId, Role},
     names::NameTable,
+    plan::Way,
 };
-use weftrace_probes::kernel::{Host, sys::MapFd};
+use weftrace_probes::{
+    kernel::{Host, sys::MapFd},
+    symbols::elf,
+};
 
 /// Maps are there, handlers are mapped, the child waits; nothing runs yet.
 pub struct Session {
@@ -86,17 +89,14 @@ impl Session {
 
     fn into_core(self, sink: Box<dyn Sink>) -> Result<(Core, Parts), Error> {
         let clock = if self.options.read.is_empty() { Clock::live() } else { Clock::Wall };
-        let stacks = match self.native.store().kernel_by_role(Role::Stacks) {
-            Some(map) => Some(stack_reader(map)?),
-            None => None,
-        };
+        let stacks = stack_reader(self.native.store())?;
         let options = CoreOptions {
             escape: self.options.terminal,
             allow_unsafe: self.options.allow_unsafe,
             count: self.options.count,
             max_cat_bytes: self.options.max_cat_bytes,
         };
-        let names = HostNames::new(clock, stacks);
+        let names = HostNames::new(clock, stacks, name_settings(&self.artifact));
         let mut core = Core::new(self.artifact, self.native, names, sink, options);
         core.consumer = self.consumer;
         Ok((core, Parts { options: self.options, host: self.host, ring: self.ring, child: self.child }))
@@ -139,20 +139,44 @@ fn write_start(core: &mut Core, start: u64, wall_ns: i64) -> Result<(), Error> {
     Ok(())
 }
 
-/// Frames by stack id, by a descriptor of its own.
-fn stack_reader(map: &MapFd) -> Result<StackReader, Error> {
-    let stacks = StackTraceMap::try_from(aya_map(map)?).map_err(|e| Error::Loop(io::Error::other(e)))?;
-    Ok(Box::new(move |id| {
-        let trace = stacks.get(&u32::try_from(id).ok()?, 0).ok()?;
-        Some(trace.frames().iter().map(|frame| frame.ip).collect())
-    }))
+/// Stacks by their ids, by descriptors of its own.
+fn stack_reader(store: &Store) -> Result<Option<StackReader>, Error> {
+    let mut maps = Vec::new();
+    for spec in store.specs() {
+        if let Role::Stacks { frames, build_id } = spec.role
+            && let Some(map) = store.kernel_by_role(spec.role)
+        {
+            let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
+            let map = MapFd::adopt(fd).map_err(|e| Error::Loop(io::Error::from_raw_os_error(e.errno)))?;
+            maps.push((Stack { frames, build_id }, map));
+        }
+    }
+    if maps.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Box::new(move |stack, id| {
+        let (_, map) = maps.iter().find(|(s, _)| *s == stack)?;
+        let mut value = vec![0; map.value_bytes()];
+        map.lookup(&u32::try_from(id).ok()?.to_ne_bytes(), &mut value).ok()?.then_some(value)
+    })))
 }
 
-/// aya's view of one of our maps, by a descriptor of its own.
-pub(crate) fn aya_map(map: &MapFd) -> Result<Map, Error> {
-    let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
-    let data = MapData::from_fd(fd).and_then(Map::from_map_data);
-    data.map_err(|e| Error::Loop(io::Error::other(e)))
+/// What the script says about names, and where its user probes are.
+fn name_settings(artifact: &Artifact) -> Settings {
+    let places = artifact.probes.iter().flat_map(|p| &p.ways).filter_map(|way| match way {
+        Way::Uprobe { path, offset, .. } => {
+            let layout = elf::layout(Path::new(path)).ok()?;
+            Some((path.clone(), layout.to_address(*offset)?))
+        }
+        _ => None,
+    });
+    // Only stacks ask.
+    let stacks = artifact.maps.iter().any(|m| matches!(m.role, Role::Stacks { .. }));
+    Settings {
+        debug_info: artifact.options.show_debug_info,
+        cpp: artifact.options.cpp_demangle,
+        places: if stacks { places.take(1024).collect() } else { Vec::new() },
+    }
 }
 
 /// Used by tests and `weftrace dump`.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     json,
-    names::{Names, Symbol},
+    names::{Names, Stack, Symbol},
 };
 use weftrace_artifact::ty::lay_out;
 
@@ -15,8 +15,16 @@ impl Names for Fake {
     fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>> {
         (pid == 42).then_some(Symbol { name: "main", offset: addr & 0xff, module: Some("/bin/a") })
     }
-    fn stack(&mut self, id: i64) -> Option<Vec<u64>> {
-        (id == 7).then(|| vec![0xffff_0010, 0xffff_0020, 0x99])
+    fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
+        if stack.build_id {
+            let mut frame = vec![0u8; 64];
+            frame[0] = 1;
+            frame[4..7].copy_from_slice(&[0xab, 0xcd, 0x01]);
+            frame[24..26].copy_from_slice(&[0x26, 0x11]);
+            return (id == 7).then_some(frame);
+        }
+        let frames: [u64; 4] = [0xffff_0010, 0xffff_0020, 0x99, 0];
+        (id == 7).then(|| frames.iter().flat_map(|f| f.to_ne_bytes()).collect())
     }
     fn user_name(&mut self, uid: u32) -> Option<String> {
         (uid == 0).then(|| "root".into())

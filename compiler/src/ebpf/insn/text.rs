@@ -17,6 +17,7 @@ const HELPER_NAMES: &[(u32, &str)] = &[
     (27, "get_stackid"),
     (35, "get_current_task"),
     (46, "get_socket_cookie"),
+    (67, "get_stack"),
     (80, "get_current_cgroup_id"),
     (112, "probe_read_user"),
     (113, "probe_read_kernel"),

@@ -67,6 +67,15 @@ impl Machine<'_> {
                 let socket = self.int_arg(args, 0)?;
                 Ok(self.host.cookies.get(&socket).copied().unwrap_or(0))
             }
+            Helper::GetStack => {
+                let (dst, room) = (arg(args, 1)?, self.length(args, 2)?);
+                let bytes: Vec<u8> = self.host.stack.iter().take(room / 8).flat_map(|f| f.to_le_bytes()).collect();
+                // The kernel fills the buffer.
+                self.touch(dst, room as i64)?;
+                self.write(dst, 0, &vec![0; room])?;
+                self.write(dst, 0, &bytes)?;
+                Ok(bytes.len() as u64)
+            }
             Helper::CountLoss => {
                 let slot = self.int_arg(args, 0)?;
                 self.host.count_loss(slot);

@@ -108,7 +108,7 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
     // The kernel knows the type of a socket's address only in BTF-typed programs; socket filters have no task to unwind.
     if let Target::Kernel(prog) = c.func.target {
         let typed = helper != Helper::SocketCookie || prog.is_typed();
-        let unwinds = helper != Helper::StackId || prog != ProgType::SocketFilter;
+        let unwinds = !matches!(helper, Helper::StackId | Helper::GetStack) || prog != ProgType::SocketFilter;
         c.require(typed && unwinds, at, || "this type of program has no such helper".into());
     }
     let wants_map = row.args.contains(&Arg::Map);
