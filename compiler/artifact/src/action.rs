@@ -83,7 +83,7 @@ pub enum ActionKind {
 pub enum Warning {
     /// The result is 1.
     DivisionByZero,
-    /// The nearest element is taken.
+    /// A number is 0, of anything else the last element is taken.
     ArrayBounds,
     /// A kernel helper failed, by its name without `bpf_`.
     Helper(String),

@@ -43,9 +43,8 @@ impl Cx<'_, '_> {
             E::AddrOf(inner) => self.address_of(inner),
             E::Call { func, args } => self.call_scalar(*func, args, e),
             E::Field { bits, .. } => self.load_expr(e, *bits),
-            E::Deref(_) | E::Index { .. } | E::TupleField { .. } | E::LegField { .. } | E::Anchor { .. } => {
-                self.load_expr(e, None)
-            }
+            E::Index { base, index } => self.load_element(e, base, index),
+            E::Deref(_) | E::TupleField { .. } | E::LegField { .. } | E::Anchor { .. } => self.load_expr(e, None),
             E::TraceArg { .. } | E::Arg(_) | E::Retval | E::Reg { .. } => self.context_value(e),
             E::Packet(name) => self.packet_scalar(name, e.span),
             E::LegValue { leg } => self.leg_value(*leg, e.span),

@@ -5,6 +5,7 @@ use super::{
     layout::{in_register, width},
     mem::{Mem, Place},
 };
+use crate::ir::BinaryOp;
 use weftrace_artifact::ty::Type;
 use weftrace_lang::{
     hir::{Block, Expr, ExprKind as E, Ty},
@@ -223,11 +224,18 @@ impl Cx<'_, '_> {
     /// `(uint8[8])n`: the number's bytes.
     fn number_into(&mut self, inner: &Expr, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
         let size = self.size_of(ty, inner.span)?;
-        let bytes = [8, 4, 2, 1].into_iter().find(|n| *n <= size).unwrap_or(1);
-        let v = self.scalar(inner)?;
-        self.store(bytes, v, dst);
-        if !zeroed && size > bytes {
-            self.fill(dst.at(bytes), size - bytes);
+        let mut rest = self.scalar(inner)?;
+        let mut at = 0;
+        while at < size.min(8) {
+            let bytes = [8, 4, 2, 1].into_iter().find(|n| at + n <= size).unwrap_or(1);
+            self.store(bytes, rest, dst.at(at));
+            at += bytes;
+            if at < size.min(8) {
+                rest = self.b.binary_imm(BinaryOp::Lshr, rest, i64::from(bytes) * 8);
+            }
+        }
+        if !zeroed && size > at {
+            self.fill(dst.at(at), size - at);
         }
         Ok(())
     }

@@ -75,6 +75,11 @@ impl<'a> Checker<'a> {
     }
 
     fn coalesce(&mut self, l: Val, r: Val, span: Span) -> Val {
+        // `tcp.flags.syn ?? 0`: a literal 0 or 1 is a bool here.
+        let r = match (&l.e.ty, r.int()) {
+            (Ty::Bool, Some(n @ (0 | 1))) => Val::boolean(n == 1, r.e.span),
+            _ => r,
+        };
         let Some(open) = join(&l.open(), &r.open()) else {
             return self.mismatch("??", &l, &r, span);
         };
@@ -106,10 +111,14 @@ impl<'a> Checker<'a> {
             self.error("division-by-zero", span, "division by zero");
             return Val::error(span);
         }
-        if let (Some(a), Some(b)) = (l.int(), r.int())
-            && let Some(n) = fold(op, a, b)
+        if matches!((&l.e.ty, &r.e.ty), (Ty::Bool, Ty::Bool))
+            && matches!(op, BinOp::BitAnd | BinOp::BitOr | BinOp::BitXor)
         {
-            return Val::literal(n, span);
+            let (left, right) = (Box::new(l.e), Box::new(r.e));
+            return Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span);
+        }
+        if let (Some(a), Some(b)) = (l.int(), r.int()) {
+            return self.folded(op, a, b, span);
         }
         let signed = sign_of(op, (&l.flex, ls.1), (&r.flex, rs.1));
         let ty = Ty::Int { bits: 64, signed: signed || op == BinOp::Sub };
@@ -125,6 +134,22 @@ impl<'a> Checker<'a> {
         let space = if l.space == crate::hir::Space::Unknown { r.space } else { l.space };
         let (left, right) = (Box::new(coerce(l.e, &ty)), Box::new(coerce(r.e, &ty)));
         Val::new(ExprKind::Binary { op, left, right }, ty, span).with_space(space)
+    }
+
+    /// Arithmetic on literals.
+    fn folded(&mut self, op: BinOp, a: i128, b: i128, span: Span) -> Val {
+        let Some(n) = fold(op, a, b) else {
+            let message = if matches!(op, BinOp::Shl | BinOp::Shr) && !(0..64).contains(&b) {
+                format!("a number has 64 bits: it cannot be shifted by {b}")
+            } else {
+                format!("the result of {a} {} {b} does not fit 64 bits", symbol(op))
+            };
+            let d = Diagnostic::error("overflow", span, message)
+                .bpftrace("unable to fold literals due to overflow or underflow");
+            self.report(d);
+            return Val::error(span);
+        };
+        Val::literal(n, span)
     }
 
     fn pointer_arithmetic(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
@@ -213,22 +238,25 @@ impl<'a> Checker<'a> {
         if matches!(l.e.ty, Ty::Bool) && matches!(r.e.ty, Ty::Bool) {
             return Val::new(ExprKind::Binary { op, left: Box::new(l.e), right: Box::new(r.e) }, Ty::Bool, span);
         }
-        // An unsigned 64-bit number next to a signed one: the signed one is taken as unsigned (as C does), unless it is a literal.
+        // Next to a signed number an unsigned one is taken as signed, as bpftrace does (C would do the opposite).
         let signed = match (ls, rs) {
             (a, b) if a == b => a,
             _ if l.flex == Flex::Yes => rs,
             _ if r.flex == Flex::Yes => ls,
-            (true, false) => rb < 64,
-            (_, _) => lb < 64,
+            _ => true,
         };
-        let mixed64 = ls != rs && !signed && l.flex == Flex::No && r.flex == Flex::No;
+        let mixed64 = signed && ((!ls && lb == 64) || (!rs && rb == 64));
         if mixed64 && !l.lit && !r.lit {
             let d = Diagnostic::warning(
                 "sign-mismatch",
                 span,
-                format!("compares {} with {}: negative numbers count as huge ones", show(&l.e.ty), show(&r.e.ty)),
+                format!(
+                    "compares {} with {}: unsigned numbers from 2^63 on count as negative",
+                    show(&l.e.ty),
+                    show(&r.e.ty)
+                ),
             )
-            .write("(int64) in front of the unsigned one");
+            .write("(int64) in front of the unsigned one, if that is meant");
             self.report(d);
         }
         let ty = Ty::Int { bits: 64, signed };
@@ -278,6 +306,8 @@ fn fold(op: BinOp, a: i128, b: i128) -> Option<i128> {
         BinOp::BitAnd => a & b,
         BinOp::BitOr => a | b,
         BinOp::BitXor => a ^ b,
+        // A positive number has all 64 bits to move in.
+        BinOp::Shl if (0..64).contains(&b) && a >= 0 => i128::from((a as u64).wrapping_shl(b as u32)),
         BinOp::Shl if (0..64).contains(&b) => i128::from((a as i64).wrapping_shl(b as u32)),
         BinOp::Shr if (0..64).contains(&b) => a >> b,
         _ => return None,

@@ -95,6 +95,22 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Warns where a declared variable is too narrow for a value: `let $x: uint8 = 5; $x = $y`. The parts of a sum are 64 bits wide
+    /// by themselves: only values that were read are meant.
+    pub(crate) fn warn_cut(&mut self, to: &Ty, value: &Val, span: Span) {
+        let (Some((bits, _)), Some((have, _))) = (int_shape(to), int_shape(&value.e.ty)) else { return };
+        let read = !matches!(value.e.kind, ExprKind::Binary { .. } | ExprKind::Unary { .. } | ExprKind::Int(_));
+        if have > bits && read && !value.lit && *to != Ty::Bool {
+            let d = Diagnostic::warning(
+                "narrowed",
+                span,
+                format!("{} becomes {}: larger numbers are cut", show(&value.e.ty), show(to)),
+            )
+            .write(format!("({}) in front of the value, if that is meant", show(to)));
+            self.report(d);
+        }
+    }
+
     /// An integer known at compile time.
     pub(crate) fn const_int(&mut self, e: &'a ast::Expr) -> Option<i128> {
         let v = self.expr(e);
@@ -136,12 +152,17 @@ impl<'a> Checker<'a> {
                 let kind = ExprKind::Binary { op: BinOp::Ne, left: Box::new(v.e), right: Box::new(zero) };
                 Val::new(kind, Ty::Bool, span)
             }
-            other => {
-                let mut d =
-                    Diagnostic::error("bad-condition", span, format!("{} is neither true nor false", show(other)));
-                if matches!(other, Ty::Str { .. }) {
-                    d = d.write("… != \"\"");
+            // A string that isn't empty.
+            Ty::Str { .. } => {
+                if let Some(text) = v.text() {
+                    return Val::boolean(!text.is_empty(), span);
                 }
+                let right = Box::new(Val::string("", span).e);
+                let kind = ExprKind::StrEq { left: Box::new(v.e), right, len: 1, equal: false };
+                Val::new(kind, Ty::Bool, span)
+            }
+            other => {
+                let d = Diagnostic::error("bad-condition", span, format!("{} is neither true nor false", show(other)));
                 self.report(d);
                 Val::error(span)
             }
@@ -166,7 +187,7 @@ impl<'a> Checker<'a> {
             }
             return Val::new(ExprKind::Unary { op, expr: Box::new(v.e) }, Ty::Bool, span);
         }
-        let Some((_, signed)) = int_shape(&v.e.ty) else {
+        let Some((bits, signed)) = int_shape(&v.e.ty) else {
             let d = Diagnostic::error(
                 "bad-operand",
                 span,
@@ -179,8 +200,8 @@ impl<'a> Checker<'a> {
             let folded = match op {
                 UnOp::Neg => Some(-n),
                 UnOp::Plus => Some(n),
-                // bpftrace: ~ of a literal is 64 bits wide.
-                UnOp::BitNot => Some(i128::from(!(n as i64))),
+                // bpftrace: ~ of a literal is an unsigned number of 64 bits.
+                UnOp::BitNot => Some(i128::from(!(n as u64))),
                 _ => None,
             };
             if let Some(folded) = folded.filter(|f| i64::try_from(*f).is_ok() || u64::try_from(*f).is_ok()) {
@@ -190,9 +211,13 @@ impl<'a> Checker<'a> {
         if op == UnOp::Plus {
             return v;
         }
-        let ty = Ty::Int { bits: 64, signed: signed || op == UnOp::Neg };
-        let operand = coerce(v.e, &ty);
-        Val::new(ExprKind::Unary { op, expr: Box::new(operand) }, ty, span)
+        // The complement of an unsigned number has its width; what it is put into is 64 bits wide, as of all arithmetic.
+        let wide = Ty::Int { bits: 64, signed: signed || op == UnOp::Neg };
+        let own = if op == UnOp::BitNot && !signed { Ty::Int { bits, signed } } else { wide.clone() };
+        let operand = coerce(v.e, &own);
+        let e = Expr { kind: ExprKind::Unary { op, expr: Box::new(operand) }, ty: own, span };
+        let e = coerce(e, &wide);
+        Val::new(e.kind, wide, span)
     }
 
     /// `++e`, `e--`
@@ -252,9 +277,13 @@ impl<'a> Checker<'a> {
         span: Span,
     ) -> Val {
         let Some(then) = then else { return self.elvis(cond, otherwise, span) };
-        let cond = self.condition(cond);
+        let cond = self.expr(cond);
+        let cond = self.truth(cond);
         let (a, b) = (self.expr(then), self.expr(otherwise));
-        self.choose(cond, a, b, span)
+        match cond.int() {
+            Some(n) => self.agg_as_number(if n != 0 { a } else { b }),
+            None => self.choose(cond.e, a, b, span),
+        }
     }
 
     /// `a ?: b`: `a` is computed once.

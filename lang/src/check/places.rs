@@ -192,7 +192,10 @@ impl<'a> Checker<'a> {
             }
             Ty::Array { elem, len } => {
                 if let Some(n) = i.int().filter(|n| *n < 0 || (*len > 0 && *n >= i128::from(*len))) {
-                    self.error("out-of-bounds", index.span, format!("no element {n}: there are {len}, counted from 0"));
+                    let message = format!("no element {n}: there are {len}, counted from 0");
+                    let d = Diagnostic::error("out-of-bounds", index.span, message)
+                        .bpftrace(format!("the index {n} is out of bounds for array of size {len}"));
+                    self.report(d);
                     return Val::error(span);
                 }
                 let ty = in_space((**elem).clone(), space);
@@ -274,6 +277,7 @@ impl<'a> Checker<'a> {
                 return self.string_at(v, cap, None, span);
             }
             (f, t) if f == t => v,
+            (Ty::Str { .. }, Ty::Bool) => return self.truth(v),
             _ => {
                 let mut d =
                     Diagnostic::error("bad-cast", span, format!("no cast from {} to {}", show(&from), show(&to)));
@@ -305,8 +309,13 @@ impl<'a> Checker<'a> {
         // A positive literal may be as wide as the array.
         let v = match (&v.e.ty, v.lit) {
             (Ty::Int { .. }, true) if *len > 0 && size < len.saturating_mul(each) && len.saturating_mul(each) <= 8 => {
-                let wide = Ty::Int { bits: (len * each * 8).next_power_of_two() as u8, signed: false };
-                Val { e: super::value::coerce(v.e, &wide), ..v }
+                let bytes = len * each;
+                let wide = Ty::Int { bits: (bytes * 8).next_power_of_two() as u8, signed: false };
+                let v = Val { e: super::value::coerce(v.e, &wide), ..v };
+                if !bytes.is_power_of_two() {
+                    return Val::new(ExprKind::Cast(Box::new(v.e)), to, span);
+                }
+                v
             }
             _ => v,
         };

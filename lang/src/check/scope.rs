@@ -1,7 +1,7 @@
 //! Scratch variables: block scopes, macro frames, and the types that grow from round to round.
 
 use super::cx::Checker;
-use super::types::{Flex, Open, fits, join, show};
+use super::types::{Open, fits, join, show, show_full};
 use super::value::{Val, coerce};
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
@@ -191,6 +191,7 @@ impl<'a> Checker<'a> {
 
     fn var_mismatch(&mut self, var: VarRef, old: &Ty, new: &Ty, span: Span, first: Span) {
         let name = self.locals[var.index()].name.clone();
+        let show = if matches!((old, new), (Ty::Str { .. }, Ty::Str { .. })) { show_full } else { show };
         let d = Diagnostic::error("type-mismatch", span, format!("${name} is {}, this is {}", show(old), show(new)))
             .label(format!("{} here", show(new)))
             .other(first, format!("first used as {} here", show(old)));
@@ -251,6 +252,7 @@ impl<'a> Checker<'a> {
         }
         let ty = self.widen(var, &value.open(), span);
         self.warn_sign(&ty, &value, span);
+        self.warn_cut(&ty, &value, span);
         StmtKind::SetVar { var, value: coerce(value.e, &ty) }
     }
 
@@ -285,11 +287,12 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Whether a declared variable takes a value: integers convert, but a literal must be in range.
+/// Whether a declared variable takes a value: integers convert (a literal must be in range, which is asked elsewhere), strings fit.
 fn declared_takes(declared: &Ty, new: &Open, joined: &Open) -> bool {
     match (declared, &new.ty) {
-        (Ty::Int { bits, .. }, Ty::Int { bits: new_bits, .. }) => new.flex == Flex::No || new_bits <= bits,
-        (Ty::Str { .. }, Ty::Str { .. }) | (Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
+        (Ty::Int { .. }, Ty::Int { .. }) => true,
+        (Ty::Str { cap }, Ty::Str { cap: new }) => new <= cap,
+        (Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
         (Ty::Bool | Ty::Enum { .. }, _) | (Ty::Array { .. }, Ty::Array { .. }) => true,
         _ => joined.ty == *declared,
     }

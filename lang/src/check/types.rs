@@ -90,6 +90,7 @@ pub(crate) fn join(a: &Open, b: &Open) -> Option<Open> {
         (Ty::Agg(x), Ty::Agg(y)) => join_agg(x, y).map(|g| Open::firm(Ty::Agg(g))),
         (Ty::Enum { name: x, .. }, Ty::Enum { name: y, .. }) if x == y => Some(a.clone()),
         (Ty::Bool, Ty::Bool) => Some(Open::firm(Ty::Bool)),
+        (Ty::Bool, Ty::Int { .. }) | (Ty::Int { .. }, Ty::Bool) => None,
         (x, y) if int_shape(x).is_some() && int_shape(y).is_some() => join_int(a, b),
         (Ty::Str { cap: x }, Ty::Str { cap: y }) => Some(Open::firm(Ty::Str { cap: *x.max(y) })),
         (Ty::Buf { cap: x }, Ty::Buf { cap: y }) => Some(Open::firm(Ty::Buf { cap: *x.max(y) })),
@@ -154,6 +155,8 @@ fn join_ptr(a: &Ty, b: &Ty) -> Option<Ty> {
         (Ty::Void, known) | (known, Ty::Void) => known.clone(),
         (same, again) if same == again => same.clone(),
         (Ty::Ptr { .. }, Ty::Ptr { .. }) => join_ptr(first, second)?,
+        // The first use says how it is read.
+        (Ty::Int { .. }, Ty::Int { .. }) => (**first).clone(),
         _ => return None,
     };
     Some(Ty::Ptr { to: Box::new(to), space })
