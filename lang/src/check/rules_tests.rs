@@ -75,7 +75,9 @@ fn members_join_one_by_one_and_kinds_do_not_mix() {
     assert_eq!(joined(&count, &Open::firm(Ty::Agg(Agg::Sum { signed: true }))), None);
     assert_eq!(joined(&count, &int(64, false)), None);
     let ptr = |to| Open::firm(Ty::Ptr { to: Box::new(to), space: Space::Kernel });
-    assert_eq!(joined(&ptr(Ty::U8), &ptr(Ty::U16)), None);
+    // Pointers to integers mix: the first use says how they are read.
+    assert_eq!(joined(&ptr(Ty::U8), &ptr(Ty::U16)), Some(ptr(Ty::U8).ty));
+    assert_eq!(joined(&ptr(Ty::U8), &ptr(Ty::Bool)), None);
     assert_eq!(joined(&ptr(Ty::Void), &ptr(Ty::U16)), Some(ptr(Ty::U16).ty));
 }
 
