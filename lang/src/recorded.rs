@@ -101,6 +101,9 @@ impl World for Recorder<'_> {
     fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>> {
         noted!(self, kernel_functions, glob.to_owned(), self.world.kernel_functions(glob))
     }
+    fn typed_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        noted!(self, kernel_functions, glob.to_owned(), self.world.typed_functions(glob))
+    }
     fn user_function(&self, binary: &str, symbol: &str) -> Answer<UserSymbol> {
         noted!(self, user_function, pair(binary, symbol), self.world.user_function(binary, symbol))
     }

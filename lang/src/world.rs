@@ -112,6 +112,10 @@ pub trait World {
     /// A kernel function that can be probed, with its prototype if BTF has it.
     fn kernel_function(&self, name: &str) -> Answer<Option<FnProto>>;
     fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>>;
+    /// Functions with type information, whether they can be probed or not.
+    fn typed_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        self.kernel_functions(glob)
+    }
     /// BPF programs that are loaded now: (number, name of the function).
     fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
         Answer::NotThere

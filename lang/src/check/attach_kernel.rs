@@ -140,7 +140,7 @@ impl Checker<'_> {
     fn in_module(&self, module: &str, event: &str) -> bool {
         (super::glob::matches(module, VMLINUX) && self.world.raw_tracepoint(event).is_found())
             || ["__probestub_", "__traceiter_"].iter().any(|prefix| {
-                self.world.kernel_functions(&format!("{module}:{prefix}{event}")).found().is_some_and(|f| !f.is_empty())
+                self.world.typed_functions(&format!("{module}:{prefix}{event}")).found().is_some_and(|f| !f.is_empty())
             })
     }
 

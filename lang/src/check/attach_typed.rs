@@ -161,7 +161,7 @@ impl Checker<'_> {
 
     /// Kinds of iterators that this kernel has: each has a function and a struct.
     pub(crate) fn iterators(&self, wanted: &str) -> Vec<String> {
-        let functions = self.world.kernel_functions(&format!("{ITER_FN}{wanted}")).found().unwrap_or_default();
+        let functions = self.world.typed_functions(&format!("{ITER_FN}{wanted}")).found().unwrap_or_default();
         functions
             .iter()
             .filter_map(|f| f.strip_prefix(ITER_FN))

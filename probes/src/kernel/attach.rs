@@ -126,7 +126,7 @@ pub struct Uprobes<'a> {
     pub sites: Vec<(u64, u64)>,
 }
 
-/// Attaches a program that was loaded for many uprobes ([`super::program::Sources::many_uprobes`]).
+/// Attaches a program that was loaded for many uprobes ([`super::program::Many::Uprobes`]).
 pub fn uprobes(program: BorrowedFd<'_>, all: &Uprobes<'_>, host: &Host) -> Result<Link, AttachError> {
     let what = format!("{} functions of {}", all.sites.len(), all.path);
     let path = CString::new(all.path).map_err(|_| AttachError::no_such_event(what.clone()))?;
@@ -140,6 +140,27 @@ pub fn uprobes(program: BorrowedFd<'_>, all: &Uprobes<'_>, host: &Host) -> Resul
     };
     let fd = sys::link_create(program, target, AttachType::BPF_TRACE_UPROBE_MULTI, 0)
         .map_err(|e| Errno::new(what, e, host).uprobe(all.path))?;
+    Ok(Link { fds: vec![fd] })
+}
+
+/// Many functions of the kernel, by one link.
+#[derive(Clone, Debug)]
+pub struct Kprobes<'a> {
+    pub ret: bool,
+    /// (name, cookie)
+    pub functions: Vec<(&'a str, u64)>,
+}
+
+/// Attaches a program that was loaded for many kprobes ([`super::program::Many::Kprobes`]). One that can't be traced fails all.
+pub fn kprobes(program: BorrowedFd<'_>, all: &Kprobes<'_>, host: &Host) -> Result<Link, AttachError> {
+    let what = format!("{} functions of the kernel", all.functions.len());
+    let names: Result<Vec<CString>, _> = all.functions.iter().map(|(name, _)| CString::new(*name)).collect();
+    let names = names.map_err(|_| AttachError::no_such_event(what.clone()))?;
+    let pointers: Vec<*const libc::c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    let cookies: Vec<u64> = all.functions.iter().map(|(_, cookie)| *cookie).collect();
+    let target = LinkTarget::KprobeMulti { names: &pointers, cookies: &cookies, ret: all.ret };
+    let fd = sys::link_create(program, target, AttachType::BPF_TRACE_KPROBE_MULTI, 0)
+        .map_err(|e| Errno::new(what, e, host).kprobe())?;
     Ok(Link { fds: vec![fd] })
 }
 

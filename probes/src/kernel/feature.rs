@@ -247,8 +247,13 @@ fn kprobe_multi(host: &Host) -> Readiness {
     params.expected_attach_type = Some(AttachType::BPF_TRACE_KPROBE_MULTI);
     done(loaded(&params, host).and_then(|prog| {
         let names = [FUNCTION.as_ptr()];
-        sys::link_create(prog.as_fd(), LinkTarget::KprobeMulti(&names), AttachType::BPF_TRACE_KPROBE_MULTI, 0)
-            .map_err(|e| refused(e, host, TRACING))
+        sys::link_create(
+            prog.as_fd(),
+            LinkTarget::KprobeMulti { names: &names, cookies: &[], ret: false },
+            AttachType::BPF_TRACE_KPROBE_MULTI,
+            0,
+        )
+        .map_err(|e| refused(e, host, TRACING))
     }))
 }
 

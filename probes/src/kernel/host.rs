@@ -19,6 +19,7 @@ pub struct Host {
     uprobe_pmu: OnceLock<Option<u32>>,
     online: OnceLock<Vec<u32>>,
     caps: OnceLock<CapSet>,
+    traceable: OnceLock<Option<KernelFunctions>>,
     /// The user's list of traceable functions.
     traceable_file: OnceLock<PathBuf>,
     functions: OnceLock<Result<KernelFunctions, KallsymsError>>,
@@ -81,6 +82,11 @@ impl Host {
     /// Whether the user named a list of traceable functions.
     pub fn has_traceable_file(&self) -> bool {
         self.traceable_file.get().is_some()
+    }
+
+    /// What tracefs says can be traced, where it may be read.
+    pub fn traceable(&self) -> Option<&KernelFunctions> {
+        self.traceable.get_or_init(|| self.tracefs().ok().and_then(KernelFunctions::traceable)).as_ref()
     }
 
     /// Functions that may be probed: of the user's file, else what tracefs says can be traced, else all that there are.

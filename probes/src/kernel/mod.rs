@@ -18,7 +18,7 @@ pub mod program;
 pub mod sys;
 pub mod tracefs;
 
-pub use attach::{AttachError, AttachOptions, Link, Uprobes, attach, detach_all, uprobes};
+pub use attach::{AttachError, AttachOptions, Kprobes, Link, Uprobes, attach, detach_all, kprobes, uprobes};
 pub use host::Host;
 pub use maps::{MapError, create_maps};
 pub use program::{LoadError, Rejection, Sources, load};

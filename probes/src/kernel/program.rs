@@ -14,6 +14,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use weftrace_artifact::program::{ProgType, ProgramImage};
 use weftrace_lang::world::World;
 
+/// Functions that one link holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Many {
+    /// Linux 6.6
+    Uprobes,
+    /// Linux 5.18
+    Kprobes,
+}
+
 /// What loading asks besides the image and the maps.
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
@@ -25,12 +34,12 @@ pub struct Sources<'a> {
     /// What a typed program is for: its context's types are chosen when it is loaded.
     pub target: Option<&'a TypedTarget>,
     /// For many uprobes by one link ([`super::attach::uprobes`]).
-    pub many_uprobes: bool,
+    pub many: Option<Many>,
 }
 
 impl<'a> Sources<'a> {
     pub fn new(host: &'a Host, texts: &'a [(String, String)]) -> Self {
-        Self { host, texts, relocate: None, target: None, many_uprobes: false }
+        Self { host, texts, relocate: None, target: None, many: None }
     }
 }
 
@@ -88,8 +97,11 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
         .map_err(|what| LoadError::Relocation { program: image.name.clone(), what })?;
     let (prog_type, expected_attach_type) = kernel_type(image.prog_type);
     let mut params = ProgParams::new(prog_type, &image.name, &insns);
-    params.expected_attach_type =
-        if from.many_uprobes { Some(AttachType::BPF_TRACE_UPROBE_MULTI) } else { expected_attach_type };
+    params.expected_attach_type = match from.many {
+        Some(Many::Uprobes) => Some(AttachType::BPF_TRACE_UPROBE_MULTI),
+        Some(Many::Kprobes) => Some(AttachType::BPF_TRACE_KPROBE_MULTI),
+        None => expected_attach_type,
+    };
     let typed = if image.prog_type.is_typed() { Some(typed::resolve(image, from)?) } else { None };
     if let Some(typed) = &typed {
         params.attach_btf_id = typed.id;

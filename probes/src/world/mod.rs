@@ -106,6 +106,24 @@ impl HostWorld {
         found.map_or(Answer::NotThere, Answer::Found)
     }
 
+    /// Functions by name; with a module's glob as `module:function`.
+    fn btf_functions(&self, module: Option<&Glob>, bare: &Glob) -> Answer<Vec<String>> {
+        match (self.host.btf(), module) {
+            (Ok(btf), None) => Answer::Found(btf.functions(bare)),
+            (Ok(btf), Some(module)) => {
+                let all =
+                    std::iter::once(btf).chain(self.host.module_btf()).filter(|m| module.matches(m.module_name()));
+                let named = |m: &Arc<Btf>| {
+                    let prefix = m.module_name().to_owned();
+                    m.functions(bare).into_iter().map(move |f| format!("{prefix}:{f}"))
+                };
+                Answer::Found(all.flat_map(named).collect())
+            }
+            (Err(_), None) => kallsyms::functions(bare).map_or_else(|e| from_kallsyms(&e), Answer::Found),
+            (Err(e), Some(_)) => from_btf(&e),
+        }
+    }
+
     /// Where programs and libraries are looked for.
     fn files(&self) -> Files<'_> {
         Files { pid: self.pid, search: &self.search }
@@ -174,22 +192,18 @@ impl World for HostWorld {
                     Err(e) => from_kallsyms(&e),
                 };
             }
-            // Functions with type information are those that can be probed, nearly; kallsyms also has many that can't.
-            match (self.host.btf(), module) {
-                (Ok(btf), None) => Answer::Found(btf.functions(&bare)),
-                (Ok(btf), Some(module)) => {
-                    let all =
-                        std::iter::once(btf).chain(self.host.module_btf()).filter(|m| module.matches(m.module_name()));
-                    let named = |m: &Arc<Btf>| {
-                        let prefix = m.module_name().to_owned();
-                        m.functions(&bare).into_iter().map(move |f| format!("{prefix}:{f}"))
-                    };
-                    Answer::Found(all.flat_map(named).collect())
-                }
-                (Err(_), None) => kallsyms::functions(&bare).map_or_else(|e| from_kallsyms(&e), Answer::Found),
-                (Err(e), Some(_)) => from_btf(&e),
+            // Not all that there are can be probed.
+            if let Some(all) = self.host.traceable() {
+                return Answer::Found(all.matching(module.as_ref(), &bare));
             }
+            // Functions with type information are those, nearly; kallsyms also has many that can't be.
+            self.btf_functions(module.as_ref(), &bare)
         })
+    }
+
+    fn typed_functions(&self, glob: &str) -> Answer<Vec<String>> {
+        let (module, bare) = split_module(glob);
+        self.btf_functions(module.map(Glob::new).as_ref(), &Glob::new(bare))
     }
 
     fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {

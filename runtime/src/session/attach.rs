@@ -1,13 +1,15 @@
 //! From the plan's ways to links, one error per probe.
 
 use super::Programs;
-use std::{cell::Cell, os::fd::RawFd};
+use std::{cell::RefCell, collections::BTreeSet, os::fd::RawFd};
 use weftrace_artifact::{
     Artifact, Place,
     plan::{ProbePlan, Unit, Way},
 };
 use weftrace_probes::kernel::{
-    AttachError, AttachOptions, Host, Link, LoadError, Uprobes, attach, program::TypedTarget, uprobes,
+    AttachError, AttachOptions, Host, Kprobes, Link, LoadError, Uprobes, attach, kprobes,
+    program::{Many, TypedTarget},
+    uprobes,
 };
 
 /// A probe that did not attach.
@@ -43,6 +45,47 @@ impl AttachFailure {
     }
 }
 
+/// What probes of one link have in common.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shared<'a> {
+    program: u32,
+    of: Common<'a>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Common<'a> {
+    File { path: &'a str, ret: bool, pid: Option<u32> },
+    Kernel { ret: bool },
+}
+
+/// And what they haven't.
+struct Own<'a> {
+    offset: u64,
+    function: &'a str,
+}
+
+enum Group<'a> {
+    Uprobes(Uprobes<'a>),
+    Kprobes(Kprobes<'a>),
+}
+
+impl<'a> Shared<'a> {
+    fn of(plan: &'a ProbePlan) -> Option<(Self, Own<'a>)> {
+        let (Unit::Kernel(program), [way]) = (plan.unit, &plan.ways[..]) else { return None };
+        Some(match way {
+            Way::Uprobe { path, offset, ret, pid, semaphore: 0, .. } => {
+                let of = Common::File { path, ret: *ret, pid: *pid };
+                (Self { program, of }, Own { offset: *offset, function: "" })
+            }
+            // By name: a link takes no modules, and no offsets.
+            Way::Kprobe { function, module, offset: 0, ret } if module.as_deref().is_none_or(|m| m == "vmlinux") => {
+                (Self { program, of: Common::Kernel { ret: *ret } }, Own { offset: 0, function })
+            }
+            _ => return None,
+        })
+    }
+}
+
 /// What attaching needs.
 pub(super) struct Attacher<'a> {
     pub(super) artifact: &'a Artifact,
@@ -52,8 +95,8 @@ pub(super) struct Attacher<'a> {
     pid: Option<u32>,
     /// Probes that share each program: those learn which fired by their cookie.
     users: Vec<u32>,
-    /// One link can't hold many uprobes here (before Linux 6.6): not tried again.
-    one_by_one: Cell<bool>,
+    /// What one link can't hold many of here (older kernels): not tried again.
+    one_by_one: RefCell<BTreeSet<Many>>,
 }
 
 impl<'a> Attacher<'a> {
@@ -66,48 +109,52 @@ impl<'a> Attacher<'a> {
                 *n += 1;
             }
         }
-        Self { artifact, host, maps, pid, users, one_by_one: Cell::new(false) }
+        Self { artifact, host, maps, pid, users, one_by_one: RefCell::default() }
     }
 
-    /// Attaches the first of these probes that are functions of one file and share a program, by one link: thousands take as
-    /// long as one. The link, and how many; None: one by one.
+    /// Attaches the first of these probes that one link can hold together: thousands take as long as one. The link, and how many;
+    /// None: one by one.
     pub(super) fn attach_many(&self, order: &[u32], programs: &mut Programs) -> Option<(Link, usize)> {
-        if self.one_by_one.get() {
+        let (program, group) = self.together(order)?;
+        let (what, count) = match &group {
+            Group::Uprobes(all) => (Many::Uprobes, all.sites.len()),
+            Group::Kprobes(all) => (Many::Kprobes, all.functions.len()),
+        };
+        if count < 2 || self.one_by_one.borrow().contains(&what) {
             return None;
         }
-        let (program, all) = self.together(order)?;
-        let count = all.sites.len();
-        if count < 2 {
-            return None;
-        }
-        let fd = programs.load_for_many(self.artifact, program, self.maps, self.host);
-        let link = fd.and_then(|fd| uprobes(fd, &all, self.host).ok());
+        let fd = programs.load_for_many(self.artifact, program, what, self.maps, self.host);
+        let link = fd.and_then(|fd| match &group {
+            Group::Uprobes(all) => uprobes(fd, all, self.host).ok(),
+            Group::Kprobes(all) => kprobes(fd, all, self.host).ok(),
+        });
         if link.is_none() {
             // Whatever it was: each for itself says which can't be attached, and why.
-            self.one_by_one.set(true);
+            self.one_by_one.borrow_mut().insert(what);
         }
         Some((link?, count))
     }
 
-    /// As many uprobes from the first one on as are of the same program, file and process.
-    fn together(&self, order: &[u32]) -> Option<(u32, Uprobes<'a>)> {
+    /// As many probes from the first one on as are of the same program, and functions of one file and process or of the kernel.
+    fn together(&self, order: &[u32]) -> Option<(u32, Group<'a>)> {
         let artifact: &'a Artifact = self.artifact;
-        let uprobe = |plan: &'a ProbePlan| match (plan.unit, &plan.ways[..]) {
-            (Unit::Kernel(program), [Way::Uprobe { path, offset, ret, pid, semaphore: 0, .. }]) => {
-                Some(((program, path.as_str(), *ret, *pid), *offset))
+        let place = |index: u32| Shared::of(&artifact.probes[index as usize]);
+        let (common, _) = place(*order.first()?)?;
+        let alike = order.iter().map_while(|&index| {
+            let (its, site) = place(index)?;
+            (its == common).then_some((site, u64::from(index)))
+        });
+        let group = match common.of {
+            Common::File { path, ret, pid } => {
+                let sites = alike.map(|(site, cookie)| (site.offset, cookie)).collect();
+                Group::Uprobes(Uprobes { path, ret, pid, sites })
             }
-            _ => None,
+            Common::Kernel { ret } => {
+                let functions = alike.map(|(site, cookie)| (site.function, cookie)).collect();
+                Group::Kprobes(Kprobes { ret, functions })
+            }
         };
-        let (common, _) = uprobe(&artifact.probes[*order.first()? as usize])?;
-        let mut sites = Vec::new();
-        for &index in order {
-            match uprobe(&artifact.probes[index as usize]) {
-                Some((its, offset)) if its == common => sites.push((offset, u64::from(index))),
-                _ => break,
-            }
-        }
-        let (program, path, ret, pid) = common;
-        Some((program, Uprobes { path, ret, pid, sites }))
+        Some((common.program, group))
     }
 
     /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.

@@ -13,7 +13,7 @@ use crate::{
 use std::rc::Rc;
 use tokio::runtime::Runtime;
 use weftrace_artifact::{
-    Artifact,
+    Artifact, Place,
     plan::{Rate, Unit, Way},
 };
 use weftrace_probes::kernel::{Host, program::run_once};
@@ -161,10 +161,16 @@ impl Running {
         }
     }
 
+    /// Whether no probe of an attach point, or wildcard, attached.
+    fn nothing_of(&self, place: Place) -> bool {
+        let of = self.core.artifact.probes.iter().filter(|plan| plan.place == place).count();
+        self.failures.iter().filter(|f| f.place == place).count() == of
+    }
+
     pub(super) fn tell_attached(&mut self, options: &SessionOptions) -> Result<(), Error> {
         self.failures.sort_by_key(|f| f.index);
         if options.strict
-            && let Some(failure) = self.failures.iter().find(|f| !f.wildcard)
+            && let Some(failure) = self.failures.iter().find(|f| !f.wildcard || self.nothing_of(f.place))
         {
             let (probe, why, remedy) = (failure.probe.clone(), failure.why.clone(), failure.remedy.clone());
             return Err(Error::Attach { probe, why, remedy });

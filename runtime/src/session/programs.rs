@@ -5,7 +5,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 use weftrace_artifact::Artifact;
-use weftrace_probes::kernel::{Host, LoadError, Sources, load, program::TypedTarget};
+use weftrace_probes::kernel::{
+    Host, LoadError, Sources, load,
+    program::{Many, TypedTarget},
+};
 
 /// By program and, for typed ones, what it is for: such a program is loaded for one event or function.
 #[derive(Debug, Default)]
@@ -41,17 +44,18 @@ impl Programs {
         Ok(self.loaded[&key].as_fd())
     }
 
-    /// Loads a program for many uprobes by one link.
+    /// Loads a program for many functions by one link.
     pub(crate) fn load_for_many(
         &mut self,
         artifact: &Artifact,
         program: u32,
+        what: Many,
         maps: &[RawFd],
         host: &Host,
     ) -> Option<BorrowedFd<'_>> {
         let image = artifact.programs.get(program as usize)?;
         if !self.many.contains_key(&program) {
-            let sources = Sources { many_uprobes: true, ..Sources::new(host, &artifact.sources) };
+            let sources = Sources { many: Some(what), ..Sources::new(host, &artifact.sources) };
             self.many.insert(program, load(image, maps, &sources).ok()?);
         }
         self.many.get(&program).map(AsFd::as_fd)

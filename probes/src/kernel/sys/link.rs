@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 pub use aya_obj::generated::bpf_attach_type as AttachType;
 
 /// enum of linux/bpf.h
+const BPF_F_KPROBE_MULTI_RETURN: u32 = 1;
 const BPF_F_UPROBE_MULTI_RETURN: u32 = 1;
 
 /// What [`link_create`] ties to.
@@ -21,8 +22,8 @@ pub enum LinkTarget<'a> {
     Tracing,
     /// An iterator (`attach_btf_id`); of the tasks of one process, if it is given.
     Iter { pid: Option<u32> },
-    /// kprobe_multi by names: pointers to NUL-terminated strings.
-    KprobeMulti(&'a [*const libc::c_char]),
+    /// kprobe_multi by names: pointers to NUL-terminated strings; with a cookie for each (or none); `ret`: where they return.
+    KprobeMulti { names: &'a [*const libc::c_char], cookies: &'a [u64], ret: bool },
     /// uprobe_multi: file offsets in one file, with a cookie for each (or none); `ret`: where functions return; pid 0: every process.
     UprobeMulti { path: &'a CStr, offsets: &'a [u64], cookies: &'a [u64], ret: bool, pid: u32 },
 }
@@ -51,7 +52,11 @@ pub fn link_create(
             attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info = tasks.as_ptr() as u64;
             attr.link_create.__bindgen_anon_3.__bindgen_anon_1.iter_info_len = size_of_val(&tasks) as u32;
         }
-        LinkTarget::KprobeMulti(names) => {
+        LinkTarget::KprobeMulti { names, cookies, ret } => {
+            if !cookies.is_empty() {
+                attr.link_create.__bindgen_anon_3.kprobe_multi.cookies = cookies.as_ptr() as u64;
+            }
+            attr.link_create.__bindgen_anon_3.kprobe_multi.flags = if ret { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
             attr.link_create.__bindgen_anon_3.kprobe_multi.cnt = names.len() as u32;
             attr.link_create.__bindgen_anon_3.kprobe_multi.syms = names.as_ptr() as u64;
         }
