@@ -172,9 +172,7 @@ pub(crate) fn usermode<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         | P::Kretprobe
         | P::Uprobe
         | P::Uretprobe
-        | P::Usdt => {
-            Val::new(ExprKind::Call { func: Func::UserMode, args: Vec::new() }, Ty::U8, call.span)
-        }
+        | P::Usdt => Val::new(ExprKind::Call { func: Func::UserMode, args: Vec::new() }, Ty::U8, call.span),
         // The kernel calls them.
         _ => typed_literal(0, Ty::U8, call.span),
     }

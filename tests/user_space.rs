@@ -1,0 +1,140 @@
+//! Probes in programs: static markers with every kind of argument, functions, addresses, symbols; on a program built here.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::OnceLock,
+};
+
+/// The program, position-independent or not, built once; None: there is no C compiler.
+fn program(pie: bool) -> Option<PathBuf> {
+    static BUILT: [OnceLock<Option<PathBuf>>; 2] = [OnceLock::new(), OnceLock::new()];
+    BUILT[usize::from(pie)].get_or_init(|| build(pie)).clone()
+}
+
+fn build(pie: bool) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if pie { "markers-pie" } else { "markers" });
+    let how = if pie { ["-fPIE", "-pie"] } else { ["-fno-pie", "-no-pie"] };
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/markers.c");
+    let out = Command::new("cc").args(["-O1", "-o"]).arg(&path).args(how).arg(source).output().ok()?;
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Some(path)
+}
+
+fn bpftrace(args: &[&str]) -> Output {
+    use std::os::unix::process::CommandExt;
+    Command::new(env!("CARGO_BIN_EXE_weftrace")).arg0("bpftrace").args(args).output().expect("the binary runs")
+}
+
+fn can_trace() -> bool {
+    let there = bpftrace(&["-e", "uprobe:/bin/sh:0x0 { }", "--unsafe", "--dry-run"]);
+    let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
+    let ready =
+        String::from_utf8_lossy(&doctor.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["Uprobe", "ready"]));
+    if !ready {
+        println!("SKIP uprobes ({})", there.status);
+    }
+    ready
+}
+
+/// What a program prints while the traced one runs: (all lines but empty ones, how many probes were attached).
+fn traced(program: &str, path: &Path) -> (Vec<String>, String) {
+    let path = path.to_string_lossy();
+    let out = bpftrace(&["-e", &program.replace("BIN", &path), "-c", &path]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let lines = String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    (lines, said)
+}
+
+fn all() -> Vec<PathBuf> {
+    if !can_trace() {
+        return Vec::new();
+    }
+    [false, true].into_iter().filter_map(program).collect()
+}
+
+#[test]
+fn arguments_of_markers() {
+    for path in all() {
+        let (lines, said) = traced(
+            r#"usdt:BIN:args:constants { print((arg0, arg1, arg2, arg3, arg4)); }
+            usdt:BIN:registers { printf("%llx %llx %llx %llx %llx %d\n", arg0, arg1, arg2, arg3, arg4, arg5); }
+            usdt:BIN:args:memory { printf("%d %d %d %x\n", arg0, arg1, arg2, arg3); }"#,
+            &path,
+        );
+        let constants = format!("(-16, 240, -3600, 4294967295, {})", 0x1234_5678_9abc_def0_u64);
+        let registers = "1122334455667788 55667788 7788 88 77 -5";
+        assert_eq!(lines, [constants.as_str(), registers, "10 20 30 55555555"], "{path:?} {said}");
+        assert!(said.contains("Attached 3 probes"), "{said}");
+    }
+}
+
+#[test]
+fn places_names_and_counters() {
+    for path in all() {
+        let shown = path.to_string_lossy();
+        // Arguments in different registers need a program each; it is one probe all the same.
+        let (lines, said) = traced("usdt:BIN:twice { printf(\"%s %d\\n\", probe, arg0); }", &path);
+        assert_eq!(lines, [format!("usdt:{shown}:places:twice 1"), format!("usdt:{shown}:places:twice 2")], "{said}");
+        assert!(said.contains("Attached 1 probe\n"), "{said}");
+        let (lines, said) = traced("usdt:BIN:* { @[probe] = count(); }", &path);
+        assert!(said.contains("Attached 5 probes"), "{said}");
+        assert!(lines.contains(&format!("@[usdt:{shown}:places:twice]: 2")), "{lines:?}");
+        // The marker is reached only because it is probed.
+        let (lines, said) = traced("usdt:BIN:counted:* { print(arg0); }", &path);
+        assert_eq!(lines, ["7"], "{said}");
+    }
+}
+
+#[test]
+fn what_markers_do_not_have() {
+    let Some(path) = program(false) else { return };
+    let check = |program: &str| {
+        let program = program.replace("BIN", &path.to_string_lossy());
+        let out = Command::new(env!("CARGO_BIN_EXE_weftrace")).args(["check", "-e", &program]).output();
+        String::from_utf8_lossy(&out.expect("the binary runs").stderr).into_owned()
+    };
+    let said = check("usdt:BIN:args:registers { print(arg6); }");
+    assert!(said.contains("8f@%xmm0"), "{said}");
+    let said = check("usdt:BIN:args:memory { print(arg9); }");
+    assert!(said.contains("has no arg9"), "{said}");
+    let said = check("usdt:BIN:args:memori { }");
+    assert!(said.contains("args:memory"), "{said}");
+    let listed = bpftrace(&["-l", &format!("usdt:{}:args:*", path.display())]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let names: Vec<&str> = listed.lines().filter_map(|l| l.rsplit(':').next()).collect();
+    assert_eq!(names, ["constants", "memory", "registers"]);
+}
+
+#[test]
+fn functions_and_symbols() {
+    for path in all() {
+        let (lines, said) = traced("uprobe:BIN:lea* { @[func] = count(); }", &path);
+        assert_eq!(lines, ["@[leaf]: 1", "@[leaves]: 1"], "{said}");
+        let (lines, _) = traced(
+            r#"uprobe:BIN:leaf { printf("%x %d\n", *uaddr("global"), arg0); }
+            uretprobe:BIN:leaf { printf("%x %d\n", *uaddr("global"), retval); }
+            uretprobe:BIN:leaves { @ = retval; }"#,
+            &path,
+        );
+        assert_eq!(lines, ["55555555 20", "55555555 21", "@: 42"]);
+    }
+}
+
+#[test]
+fn what_would_break_the_program_is_refused() {
+    let Some(path) = program(false) else { return };
+    let path = path.to_string_lossy();
+    let said = |target: &str| {
+        let out = bpftrace(&["-e", &format!("{target} {{ }}"), "--dry-run"]);
+        assert_eq!(out.status.code(), Some(1), "{target}");
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    assert!(said(&format!("uprobe:{path}:leaf+100000")).contains("Offset outside the function bounds ('leaf' size is"));
+    assert!(said(&format!("uprobe:{path}:0x1")).contains(&format!("ERROR: Could not resolve address: {path}:0x1")));
+    assert!(said(&format!("uprobe:{path}:leef")).contains("No matches for uprobe"));
+    assert!(said("uprobe:/no/such/program:main").contains("does not exist or is not executable"));
+    assert!(said(&format!("uretprobe:{path}:leaf+1")).contains("function offset"));
+}
