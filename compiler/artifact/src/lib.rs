@@ -63,6 +63,13 @@ pub struct Options {
     pub show_debug_info: bool,
     /// C++ names are shown as C++ writes them.
     pub cpp_demangle: bool,
+    /// Bytes of a file that `cat()` shows.
+    #[serde(default = "usual_cat_bytes")]
+    pub max_cat_bytes: u32,
+}
+
+fn usual_cat_bytes() -> u32 {
+    Options::default().max_cat_bytes
 }
 
 impl Default for Options {
@@ -74,6 +81,7 @@ impl Default for Options {
             str_trunc_trailer: "..".into(),
             show_debug_info: true,
             cpp_demangle: true,
+            max_cat_bytes: 10 * 1024,
         }
     }
 }

@@ -119,4 +119,30 @@ impl Cx<'_, '_> {
         self.read_remote(copy, len, &Remote::new(base, user), pointer.span)?;
         Ok(copy)
     }
+
+    /// The variable's address plus what the kernel adds to it for a CPU; 0 for a CPU that there is not.
+    pub(crate) fn percpu_address(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [address, offsets, cpu] = args else { return self.not_yet(e.span, "percpu_kaddr() with these arguments") };
+        if !self.kernel {
+            return self.elsewhere(e.span, "percpu_kaddr()");
+        }
+        let (address, offsets, cpu) = (self.scalar(address)?, self.scalar(offsets)?, self.scalar(cpu)?);
+        let cpus = i64::from(self.m.world.cpus());
+        self.merge(
+            |cx, there, beyond| {
+                let known = cx.b.icmp_imm(Cond::Ult, cpu, cpus);
+                cx.brif(known, there, beyond);
+                Ok(())
+            },
+            |cx| {
+                let at = cx.b.binary_imm(BinaryOp::Imul, cpu, 8);
+                let at = cx.b.iadd(offsets, at);
+                let offset = cx.temp(8);
+                cx.read_remote(offset, 8, &Remote::new(at, false), e.span)?;
+                let offset = cx.load(8, false, offset);
+                Ok(cx.b.iadd(address, offset))
+            },
+            |cx| Ok(cx.iconst(0)),
+        )
+    }
 }

@@ -140,6 +140,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Conn => "conn()",
         Func::SockCookie => "sock_cookie()",
         Func::Jiffies => "jiffies",
+        Func::PercpuAddress => "percpu_kaddr()",
         Func::NumaId => "numaid",
         Func::UserMode => "usermode",
         Func::InitPid => "pid(init)",

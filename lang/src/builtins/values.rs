@@ -89,9 +89,9 @@ pub(super) static ROWS: &[Row] = &[
         c::default_str_length,
         "Capacity of str() without a length.",
     ),
+    Row::special("config", "config, config.NAME", 0, ANY, c::config, "The settings that hold, as a record."),
     Row::not_yet("dw_ustack", true, "use ustack"),
     Row::not_yet("goid", true, ""),
-    Row::not_yet("config", true, ""),
 ];
 
 /// The clock named by `nsecs(NAME)`.

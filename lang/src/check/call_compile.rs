@@ -5,10 +5,10 @@ use super::call::Call;
 use super::cx::Checker;
 use super::typeop::typed_literal;
 use super::types::int_shape;
-use super::value::{Val, cast};
+use super::value::{Val, cast, coerce};
 use crate::ast::{self, ExprKind as A, Ident};
 use crate::diag::Diagnostic;
-use crate::hir::{Expr, ExprKind, Space, Ty};
+use crate::hir::{Expr, ExprKind, Func, Space, Ty};
 use crate::world::Answer;
 
 pub(crate) fn pton<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
@@ -32,7 +32,10 @@ pub(crate) fn kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
             v.with_space(Space::Kernel)
         }
         Answer::NotThere => {
-            c.error("unknown-symbol", e.span, format!("the kernel has no symbol {name}"));
+            let d = Diagnostic::error("unknown-symbol", e.span, format!("the kernel has no symbol {name}"))
+                .note("kernels without CONFIG_KALLSYMS_ALL list functions only, not variables")
+                .bpftrace(format!("Failed to resolve kernel symbol: {name}"));
+            c.report(d);
             Val::error(call.span)
         }
         Answer::NotPermitted(why) | Answer::CouldNotTell(why) => {
@@ -41,6 +44,42 @@ pub(crate) fn kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
             Val::error(call.span)
         }
     }
+}
+
+/// `percpu_kaddr("symbol"[, cpu])`: the variable's address and the CPU's offset from it, `__per_cpu_offset[cpu]`
+/// (include/asm-generic/percpu.h).
+pub(crate) fn percpu_kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let Some(e) = call.arg(0) else { return Val::error(call.span) };
+    let Some(name) = c.literal_text(e, "the symbol") else { return Val::error(call.span) };
+    let cpu = match call.arg(1) {
+        Some(e) => c.number(e, "the CPU"),
+        None => Val::new(ExprKind::Call { func: Func::Cpu, args: Vec::new() }, Ty::U32, call.span),
+    };
+    if cpu.is_error() {
+        return cpu;
+    }
+    let mut addresses = [0u64; 2];
+    for (slot, symbol) in addresses.iter_mut().zip([name.as_str(), "__per_cpu_offset"]) {
+        match c.world.kernel_symbol(symbol) {
+            Answer::Found(address) => *slot = address,
+            Answer::NotThere => {
+                let d = Diagnostic::error("unknown-symbol", e.span, format!("the kernel has no symbol {symbol}"))
+                    .note("kernels without CONFIG_KALLSYMS_ALL list functions only, not variables")
+                    .bpftrace(format!("Failed to resolve kernel symbol: {symbol}"));
+                c.report(d);
+                return Val::error(call.span);
+            }
+            Answer::NotPermitted(why) | Answer::CouldNotTell(why) => {
+                let d = Diagnostic::error("no-permission", e.span, "addresses of kernel symbols cannot be read");
+                c.report(d.note(why));
+                return Val::error(call.span);
+            }
+        }
+    }
+    let constant = |n: u64| Expr { kind: ExprKind::Int(n as i64), ty: Ty::U64, span: call.span };
+    let args = vec![constant(addresses[0]), constant(addresses[1]), coerce(cpu.e, &Ty::U64)];
+    let ty = Ty::Ptr { to: Box::new(Ty::U64), space: Space::Kernel };
+    Val::new(ExprKind::Call { func: Func::PercpuAddress, args }, ty, call.span).with_space(Space::Kernel)
 }
 
 /// Registers by offset in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h).

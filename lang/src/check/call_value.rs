@@ -144,6 +144,10 @@ pub(crate) fn probetype<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     Val::string(name, call.span)
 }
 
+pub(crate) fn config<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    c.config_record(call.span)
+}
+
 pub(crate) fn retval<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     c.retval(call.span)
 }

@@ -48,6 +48,9 @@ static RENAMED: &[(&str, &str)] =
 /// Strings longer than this are not kept on the way to user space.
 const LONGEST_STRING: i128 = 64 * 1024;
 
+/// Bytes of a file that `cat()` shows, unless the script says otherwise.
+pub(crate) const MAX_CAT_BYTES: u32 = 10 * 1024;
+
 /// `BPFTRACE_STACK_MODE`, `STACK_MODE` and `stack_mode` are one.
 fn key(name: &str) -> String {
     let lower = name.to_lowercase();
@@ -88,6 +91,7 @@ impl Checker<'_> {
             "print_maps_on_exit" => boolean(value).map(|b| self.config.print_maps_on_exit = b),
             "missing_probes" => missing(value).map(|m| self.config.missing_probes = m),
             "stack_mode" => stack_mode(value).map(|m| self.config.stack_mode = m),
+            "max_cat_bytes" => number(value, 0, 1 << 30).map(|n| self.config.max_cat_bytes = n),
             "str_trunc_trailer" => {
                 value.clone_into(&mut self.config.str_trunc_trailer);
                 Ok(())

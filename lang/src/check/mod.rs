@@ -52,6 +52,7 @@ mod scope;
 mod stmt;
 mod stream;
 mod tuple;
+mod typeinfo;
 mod typeop;
 mod types;
 mod user;
@@ -63,6 +64,8 @@ use crate::diag::Diagnostic;
 use crate::hir::Program;
 use crate::span::SourceMap;
 use crate::world::World;
+
+pub(crate) use config::MAX_CAT_BYTES;
 
 /// Longest header value that a script sees.
 pub(crate) const HEADER_VALUE_CAP: u32 = 256;

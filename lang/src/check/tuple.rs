@@ -80,6 +80,9 @@ impl<'a> Checker<'a> {
             // A member of a tuple that is written out is the member: the others compute nothing.
             return Val { flex, ..Val::new(item.kind.clone(), item.ty.clone(), span) };
         }
+        if let Some(known) = super::typeinfo::member(&base, index as usize, span) {
+            return known;
+        }
         let mut v = Val::new(ExprKind::TupleField { base: Box::new(base.e), index: index as u32 }, ty.clone(), span);
         v.flex = flex;
         v

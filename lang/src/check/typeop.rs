@@ -30,10 +30,7 @@ impl<'a> Checker<'a> {
                 );
                 Val::error(span)
             }
-            TypeOp::Typeinfo => {
-                self.not_yet(span, "typeinfo()", "use is_str(), is_integer(), is_ptr() or is_array()");
-                Val::error(span)
-            }
+            TypeOp::Typeinfo => self.type_info(operand, span),
         }
     }
 

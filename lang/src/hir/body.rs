@@ -383,6 +383,8 @@ pub enum Func {
     StrConcat,
     /// `memcmp(a, b, n)`: difference of the first bytes that differ
     Memcmp,
+    /// Address of a per-CPU variable: [its own, that of `__per_cpu_offset`, cpu]
+    PercpuAddress,
     /// `cgroup_path(id)`: the path is looked up when it is printed
     CgroupPath,
 }

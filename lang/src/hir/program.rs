@@ -50,6 +50,8 @@ pub struct Config {
     pub stack_mode: StackMode,
     pub str_trunc_trailer: String,
     pub ring_bytes: u32,
+    /// Bytes of a file that `cat()` shows.
+    pub max_cat_bytes: u32,
     /// `-k`: reads and look-ups that fail are told with their places.
     pub helper_warnings: bool,
     /// The script asks for the length of a stack: stacks carry it.
@@ -76,6 +78,7 @@ impl Default for Config {
             stack_mode: StackMode::Bpftrace,
             str_trunc_trailer: "..".into(),
             ring_bytes: 256 * 1024,
+            max_cat_bytes: crate::check::MAX_CAT_BYTES,
             helper_warnings: false,
             count_frames: false,
             entries: Vec::new(),

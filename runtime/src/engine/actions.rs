@@ -1,7 +1,7 @@
 //! What each action does.
 
 use super::core::{Core, PendingPrint};
-use crate::{decode, format::printf, losses::LossKind, sink::Message, style::Style};
+use crate::{decode, format::printf, losses::LossKind, sink::{Location, Message}, style::Style};
 use std::{io::Read, rc::Rc};
 use weftrace_artifact::{
     abi::RecordHeader,
@@ -167,7 +167,9 @@ impl Core {
             Ok(_) => self.say(&Message::Cat(&text)),
             Err(e) => {
                 let why = e.raw_os_error().map_or_else(|| e.to_string(), weftrace_probes::kernel::sys::errno_text);
-                self.complain(action, &format!("failed to open file '{path}' ({why})"));
+                // The path says which cat() it was.
+                let text = format!("failed to open file '{path}' ({why})");
+                self.say(&Message::Log { level: LogLevel::Error, text: text.as_bytes(), at: &Location::default() });
             }
         }
     }

@@ -94,7 +94,7 @@ impl Session {
             escape: self.options.terminal,
             allow_unsafe: self.options.allow_unsafe,
             count: self.options.count,
-            max_cat_bytes: self.options.max_cat_bytes,
+            max_cat_bytes: self.artifact.options.max_cat_bytes.into(),
         };
         let names = HostNames::new(clock, stacks, name_settings(&self.artifact));
         let mut core = Core::new(self.artifact, self.native, names, sink, options);

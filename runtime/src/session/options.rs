@@ -40,8 +40,6 @@ pub struct SessionOptions {
     pub left_out: BTreeSet<u32>,
     /// `--dry-run`: attach, but BEGIN does not run.
     pub dry_run: bool,
-    /// Bytes of a file that `cat()` shows.
-    pub max_cat_bytes: u64,
 }
 
 impl Default for SessionOptions {
@@ -61,7 +59,6 @@ impl Default for SessionOptions {
             by_hand: None,
             left_out: BTreeSet::new(),
             dry_run: false,
-            max_cat_bytes: 10 * 1024,
         }
     }
 }
