@@ -106,7 +106,7 @@ pub fn string(bytes: &[u8], cap: u32) -> (&[u8], bool) {
     let bytes = slice(bytes, 0, cap as usize);
     match bytes.iter().position(|&b| b == 0) {
         Some(end) => (&bytes[..end], false),
-        None => (bytes, cap != 0),
+        None => (bytes, cap != 0 && bytes.len() == cap as usize),
     }
 }
 

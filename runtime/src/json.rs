@@ -37,6 +37,7 @@ pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style
                 write_field(out, f, bytes, style);
             });
         }
+        Type::Opaque { .. } => push(out, "null"),
         Type::Headers => {
             separated(out, "{", ", ", "}", decode::headers(bytes), |out, (name, value)| {
                 write_string(out, name);

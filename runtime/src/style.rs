@@ -9,6 +9,8 @@ pub struct Style<'a> {
     pub div: u32,
     /// Appended to strings that filled their space.
     pub trailer: &'a str,
+    /// Strings of less space are as long as they are: C's arrays of characters need no NUL.
+    pub trailer_from: u32,
     /// Control characters of strings that come from outside the script are shown as `\xNN`: the output is a terminal.
     pub escape: bool,
     /// Spaces before each line of a stack.
@@ -21,7 +23,7 @@ pub struct Style<'a> {
 
 impl<'a> Style<'a> {
     pub fn new(names: &'a mut dyn Names) -> Self {
-        Self { names, div: 1, trailer: "..", escape: false, indent: 8, compact: false, cut: false }
+        Self { names, div: 1, trailer: "..", trailer_from: 0, escape: false, indent: 8, compact: false, cut: false }
     }
 
     /// The same with another divisor.
@@ -35,7 +37,7 @@ impl<'a> Style<'a> {
     }
 
     fn again(&mut self) -> Style<'_> {
-        let Self { div, trailer, escape, indent, compact, .. } = *self;
-        Style { names: &mut *self.names, div, trailer, escape, indent, compact, cut: false }
+        let Self { div, trailer, trailer_from, escape, indent, compact, .. } = *self;
+        Style { names: &mut *self.names, div, trailer, trailer_from, escape, indent, compact, cut: false }
     }
 }

@@ -65,6 +65,7 @@ fn write_named(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>
         Type::Time { fmt } => style.names.time(u64_at(bytes, 0), fmt, out),
         Type::CgroupPath { filter } => push(out, &style.names.cgroup_path(u64_at(bytes, 0), filter)),
         Type::Conn => write_conn(out, bytes),
+        Type::Opaque { .. } => push(out, "null"),
         Type::Headers => {
             for (i, (name, value)) in decode::headers(bytes).enumerate() {
                 if i > 0 {
@@ -122,7 +123,7 @@ pub fn write_num(out: &mut Vec<u8>, num: Num) {
 fn write_string(out: &mut Vec<u8>, bytes: &[u8], cap: u32, style: &Style<'_>) {
     let (text, cut) = decode::string(bytes, cap);
     write_lossy(out, text, style.escape);
-    if cut {
+    if cut && cap >= style.trailer_from {
         push(out, style.trailer);
     }
 }

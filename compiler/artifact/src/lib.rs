@@ -59,6 +59,8 @@ pub struct Options {
     pub stack_mode: ty::StackMode,
     /// Appended to strings that did not fit.
     pub str_trunc_trailer: String,
+    /// Bytes of the longest string that a script reads: one that fills them was cut.
+    pub max_strlen: u32,
     /// Stacks show source files, lines and inlined functions where debug information has them.
     pub show_debug_info: bool,
     /// C++ names are shown as C++ writes them.
@@ -79,6 +81,7 @@ impl Default for Options {
             ring_bytes: 256 * 1024,
             stack_mode: ty::StackMode::Bpftrace,
             str_trunc_trailer: "..".into(),
+            max_strlen: 0,
             show_debug_info: true,
             cpp_demangle: true,
             max_cat_bytes: 10 * 1024,

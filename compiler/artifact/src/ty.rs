@@ -86,6 +86,10 @@ pub enum Type {
     Headers,
     /// u32 uid, shown as a user name.
     Username,
+    /// What has no form here (floating-point numbers): shown as null.
+    Opaque {
+        bytes: u8,
+    },
     /// u64 cgroup id, shown as its path in the hierarchies whose names match `filter` (a glob).
     CgroupPath {
         filter: String,
@@ -124,13 +128,14 @@ impl Type {
             Self::Conn => crate::abi::CONN_KEY_SIZE,
             Self::Headers => crate::abi::HEADERS_CAP,
             Self::Username => 4,
+            Self::Opaque { bytes } => u32::from(*bytes),
         }
     }
 
     /// Alignment in bytes; tuples and records are laid out by it.
     pub fn align(&self) -> u32 {
         match self {
-            Self::Bool | Self::Str { .. } | Self::Mac => 1,
+            Self::Bool | Self::Str { .. } | Self::Mac | Self::Opaque { .. } => 1,
             Self::Int { bytes, .. } | Self::Enum { bytes, .. } => u32::from(*bytes),
             Self::Buf { .. } | Self::Inet | Self::Headers | Self::Username => 4,
             Self::Array { elem, .. } => elem.align(),

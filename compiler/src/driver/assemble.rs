@@ -44,6 +44,7 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         ring_bytes: config.ring_bytes.clamp(RING_MIN, RING_MAX).next_power_of_two(),
         stack_mode: stack_mode(config.stack_mode),
         str_trunc_trailer: config.str_trunc_trailer.clone(),
+        max_strlen: config.max_strlen,
         show_debug_info: config.is_on("show_debug_info"),
         cpp_demangle: config.is_on("cpp_demangle"),
         max_cat_bytes: config.max_cat_bytes,

@@ -34,7 +34,12 @@ impl Cx<'_, '_> {
             E::Block(block) => self.block_value(block, |cx, tail| cx.into(tail, dst, ty, zeroed)),
             E::Tuple(items) => self.members_into(&items.iter().collect::<Vec<_>>(), e.span, dst, ty, zeroed),
             E::Record(items) => {
-                self.members_into(&items.iter().map(|(_, e)| e).collect::<Vec<_>>(), e.span, dst, ty, zeroed)
+                let Ty::Record(wanted) = ty else { return self.not_yet(e.span, "a record as this type") };
+                let place = |name: &String| wanted.iter().position(|(n, _)| n == name);
+                let order: Option<Vec<usize>> = items.iter().map(|(name, _)| place(name)).collect();
+                let Some(order) = order else { return self.not_yet(e.span, "a record as this type") };
+                let items: Vec<&Expr> = items.iter().map(|(_, e)| e).collect();
+                self.placed_members_into(&items, &order, e.span, dst, ty, zeroed)
             }
             E::MapGet { map, key } if e.ty == *ty => self.map_get_into(*map, key.as_deref(), e.span, dst, ty, zeroed),
             E::MapGet { .. } => self.copy_converted(e, dst, ty, zeroed),
@@ -110,6 +115,20 @@ impl Cx<'_, '_> {
     }
 
     fn members_into(&mut self, items: &[&Expr], span: Span, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
+        let order: Vec<usize> = (0..items.len()).collect();
+        self.placed_members_into(items, &order, span, dst, ty, zeroed)
+    }
+
+    /// Members in the order of their evaluation, each to its place in the type.
+    fn placed_members_into(
+        &mut self,
+        items: &[&Expr],
+        order: &[usize],
+        span: Span,
+        dst: Mem,
+        ty: &Ty,
+        zeroed: bool,
+    ) -> R<()> {
         let tys: Vec<Ty> = match ty {
             Ty::Tuple(tys) => tys.clone(),
             Ty::Record(tys) => tys.iter().map(|(_, t)| t.clone()).collect(),
@@ -120,7 +139,10 @@ impl Cx<'_, '_> {
             self.fill_gaps(dst, &layout);
         }
         let (Type::Tuple { fields, .. } | Type::Record { fields, .. }) = layout else { return Ok(()) };
-        for ((item, ty), field) in items.iter().zip(&tys).zip(fields) {
+        for (item, &at) in items.iter().zip(order) {
+            let (Some(ty), Some(field)) = (tys.get(at), fields.get(at)) else {
+                return self.not_yet(span, "a tuple as this type");
+            };
             self.into(item, dst.at(field.offset), ty, zeroed)?;
         }
         Ok(())

@@ -46,6 +46,7 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
         Ty::Mac => Type::Mac,
         Ty::Time { fmt } => Type::Time { fmt: fmt.clone() },
         Ty::Username => Type::Username,
+        Ty::Float { bytes } => Type::Opaque { bytes: *bytes },
         Ty::CgroupPath { filter } => Type::CgroupPath { filter: filter.clone() },
         Ty::Conn => Type::Conn,
         Ty::Headers => Type::Headers,

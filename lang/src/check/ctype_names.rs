@@ -70,6 +70,9 @@ pub(crate) fn named(name: &str) -> Option<Ty> {
     Some(match name {
         "bool" | "_Bool" => Ty::Bool,
         "void" => Ty::Void,
+        "float" => Ty::Float { bytes: 4 },
+        "double" => Ty::Float { bytes: 8 },
+        "long double" => Ty::Float { bytes: 16 },
         "username_t" => Ty::Username,
         "inet" => Ty::Inet,
         _ => return c_words(name),

@@ -292,6 +292,7 @@ impl<'a> Checker<'a> {
             Ty::Tuple(items) => items.iter().map(|t| self.align_of(t)).max().unwrap_or(1),
             Ty::Record(items) => items.iter().map(|(_, t)| self.align_of(t)).max().unwrap_or(1),
             Ty::Str { .. } | Ty::Mac => 1,
+            Ty::Float { bytes } => u32::from(*bytes),
             Ty::Inet | Ty::Buf { .. } | Ty::Headers => 4,
             other => plain_size(other).unwrap_or(1).clamp(1, 8).next_power_of_two(),
         }

@@ -112,9 +112,14 @@ pub(crate) fn coerce(e: Expr, to: &Ty) -> Expr {
             Expr { kind: ExprKind::Tuple(items), ty: to.clone(), span }
         }
         (ExprKind::Record(items), Ty::Record(types)) => {
-            let items = types
-                .iter()
-                .filter_map(|(n, t)| items.iter().find(|(m, _)| m == n).map(|(_, e)| (n.clone(), coerce(e.clone(), t))))
+            // In the order that they are written in, which is the order of their effects; the type says where each lies.
+            let items = items
+                .into_iter()
+                .map(|(name, e)| {
+                    let wanted = types.iter().find(|(n, _)| *n == name).map(|(_, t)| t);
+                    let e = wanted.map_or_else(|| e.clone(), |t| coerce(e.clone(), t));
+                    (name, e)
+                })
                 .collect();
             Expr { kind: ExprKind::Record(items), ty: to.clone(), span }
         }

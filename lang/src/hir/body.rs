@@ -238,6 +238,7 @@ pub enum ExprKind {
     },
     AddrOf(Box<Expr>),
     Tuple(Vec<Expr>),
+    /// In the order of evaluation; the type has the order in memory.
     Record(Vec<(String, Expr)>),
     /// A builtin value or function: row index into `builtins::TABLE`, evaluated arguments.
     Call {

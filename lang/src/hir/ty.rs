@@ -66,6 +66,10 @@ pub enum Ty {
         fmt: String,
     },
     Username,
+    /// A floating-point number: members of structs have them, nothing computes with them.
+    Float {
+        bytes: u8,
+    },
     /// A cgroup's id, shown as its path in the hierarchies whose names match.
     CgroupPath {
         filter: String,

@@ -106,6 +106,7 @@ impl Core {
             Ok(snapshot) => {
                 let mut style = Style::new(names);
                 style.trailer = &artifact.options.str_trunc_trailer;
+style.trailer_from = artifact.options.max_strlen;
                 style.escape = options.escape;
                 let message = Message::Map { map: &snapshot, top: print.top, div: print.div, explicit };
                 if let Err(error) = sink.message(&message, &mut style) {
@@ -139,6 +140,7 @@ impl Core {
         let artifact = Rc::clone(&self.artifact);
         let mut style = Style::new(&mut self.names);
         style.trailer = &artifact.options.str_trunc_trailer;
+style.trailer_from = artifact.options.max_strlen;
         style.escape = self.options.escape;
         printf(&mut text, pieces, &action.args, payload, &mut style);
         if style.cut {

@@ -119,7 +119,7 @@ impl Btf {
                 None => Ty::Int { bits: int_bits(r.word), signed: r.flag },
             },
             Kind::Int => int(&r),
-            Kind::Float => Ty::Int { bits: int_bits(r.word), signed: false },
+            Kind::Float => Ty::Float { bytes: r.word.clamp(1, 16) as u8 },
             Kind::Array => self.array(&r, depth),
             Kind::Void | Kind::Func | Kind::FuncProto | Kind::Var | Kind::DataSec | Kind::DeclTag => Ty::Void,
         }
