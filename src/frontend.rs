@@ -29,6 +29,8 @@ pub struct Setting {
     pub pid: Option<u32>,
     /// `--debuginfo`: directories with separate debug information
     pub debuginfo: Vec<String>,
+    /// Processes whose stacks `dw_ustack` unwinds; None: any
+    pub unwound: Option<Vec<u32>>,
     /// Of `-c`
     pub child_pid: Option<u32>,
     /// The user's list of functions that may be probed.
@@ -232,6 +234,7 @@ impl Loaded {
             config: environment(),
             pid: setting.pid,
             child_pid: setting.child_pid,
+            unwound: setting.unwound.clone(),
             ..check::Options::default()
         };
         Self { name, sources, file, script, world, options, diagnostics }

@@ -55,6 +55,7 @@ fn write_named(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>
         Type::UStack { mode, limit } => {
             stack::write_stack(out, bytes, Some(u32_at(bytes, 8)), (*mode, *limit), style);
         }
+        Type::Sample { mode, limit } => stack::write_sample(out, bytes, (*mode, *limit), style),
         Type::Inet => write_inet(out, u32_at(bytes, 0) as u16, decode::slice(bytes, 4, 16)),
         Type::Mac => {
             for i in 0..6 {

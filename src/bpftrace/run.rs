@@ -43,12 +43,15 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     let pid = args.pid.as_deref().map(pid).transpose()?;
     let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
+    let mut unwound = args.dwarf_pid.iter().map(|p| self::pid(p)).collect::<Result<Vec<u32>, _>>()?;
+    unwound.extend(pid.into_iter().chain(child.as_ref().map(Child::pid)));
     let setting = Setting {
         reading_file: false,
         unsafe_ok: args.r#unsafe,
         helper_warnings: args.warnings > 0,
         pid,
         debuginfo: args.debuginfo.clone(),
+        unwound: Some(unwound),
         child_pid: child.as_ref().map(Child::pid),
         traceable_functions: args.traceable_functions.clone(),
     };

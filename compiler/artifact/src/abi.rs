@@ -35,6 +35,26 @@ impl LossSlot {
     pub const COUNT: u32 = 4;
 }
 
+/// A copy of a task's user registers and of the top of its user stack: {u32 pid (tgid), u32 bytes of the stack that could be
+/// read, the kernel's struct pt_regs, the stack from the stack pointer on}.
+#[derive(Clone, Copy, Debug)]
+pub struct StackSample;
+
+impl StackSample {
+    /// Offset of the u32 that says how much of the stack is there.
+    pub const USED: u32 = 4;
+    pub const REGISTERS: u32 = 8;
+    /// struct pt_regs of x86-64; struct user_pt_regs of aarch64.
+    pub const REGISTERS_SIZE: u32 = if cfg!(target_arch = "aarch64") { 264 } else { 168 };
+    /// Offset of the stack pointer in the sample.
+    pub const STACK_POINTER: u32 = Self::REGISTERS + if cfg!(target_arch = "aarch64") { 248 } else { 152 };
+    pub const STACK: u32 = Self::REGISTERS + Self::REGISTERS_SIZE;
+    /// The stack is read in such pieces, until one can't be.
+    pub const PIECE: u32 = 1024;
+    pub const PIECES: u32 = 16;
+    pub const SIZE: u32 = Self::STACK + Self::PIECE * Self::PIECES;
+}
+
 /// One connection as every layer can name it. 56 bytes; endpoint `a` is the smaller of the two as
 /// (address, port) bytes, so that both directions give the same key.
 /// Address bytes are in network order; IPv4 occupies the first four, the rest is 0.

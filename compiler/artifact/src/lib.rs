@@ -65,6 +65,9 @@ pub struct Options {
     pub show_debug_info: bool,
     /// C++ names are shown as C++ writes them.
     pub cpp_demangle: bool,
+    /// Only stacks of these processes are unwound by `.eh_frame`; None: of any.
+    #[serde(default)]
+    pub unwound: Option<Vec<u32>>,
     /// Bytes of a file that `cat()` shows.
     #[serde(default = "usual_cat_bytes")]
     pub max_cat_bytes: u32,
@@ -85,6 +88,7 @@ impl Default for Options {
             show_debug_info: true,
             cpp_demangle: true,
             max_cat_bytes: 10 * 1024,
+            unwound: None,
         }
     }
 }

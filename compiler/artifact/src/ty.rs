@@ -72,6 +72,11 @@ pub enum Type {
         mode: StackMode,
         limit: u32,
     },
+    /// [`crate::abi::StackSample`]: a user stack that is unwound when it prints.
+    Sample {
+        mode: StackMode,
+        limit: u32,
+    },
     /// u32 address family (AF_INET = 2, AF_INET6 = 10, 0: none), then 16 bytes in network order.
     Inet,
     /// 6 bytes.
@@ -119,6 +124,7 @@ impl Type {
             Self::Int { bytes, .. } | Self::Enum { bytes, .. } => u32::from(*bytes),
             Self::Ptr | Self::Ksym | Self::KStack { .. } | Self::Time { .. } | Self::CgroupPath { .. } => 8,
             Self::Usym | Self::UStack { .. } => 16,
+            Self::Sample { .. } => crate::abi::StackSample::SIZE,
             Self::Str { cap } => *cap,
             Self::Buf { cap } => 4 + cap,
             Self::Array { elem, len } => elem.size() * len,
@@ -147,6 +153,7 @@ impl Type {
             | Self::Usym
             | Self::KStack { .. }
             | Self::UStack { .. }
+            | Self::Sample { .. }
             | Self::Time { .. }
             | Self::CgroupPath { .. }
             | Self::Conn => 8,

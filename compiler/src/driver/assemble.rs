@@ -48,6 +48,7 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         show_debug_info: config.is_on("show_debug_info"),
         cpp_demangle: config.is_on("cpp_demangle"),
         max_cat_bytes: config.max_cat_bytes,
+        unwound: config.unwound.clone(),
     };
     let programs = units.kernel.len() as u32;
     if programs > 0 {

@@ -49,6 +49,10 @@ pub enum Helper {
     StackId,
     /// (ctx, dst, len, flags) → bytes written or negative: the stack itself
     GetStack,
+    /// () → the current task, as a pointer that the kernel trusts
+    CurrentTaskBtf,
+    /// (task) → address of the task's user registers
+    TaskRegisters,
     /// (map, key, value, flags) → 0 or negative
     MapUpdate,
     /// (map, key) → 0 or negative
@@ -131,6 +135,8 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::ReadUserStr, "read_user_str", &[Out, Int, Address], false, Some(114), None),
     row(Helper::StackId, "stack_id", &[Ctx, Map, Int], false, Some(27), None),
     row(Helper::GetStack, "get_stack", &[Ctx, Out, Int, Int], false, Some(67), None),
+    row(Helper::CurrentTaskBtf, "current_task_btf", &[], true, Some(158), None),
+    row(Helper::TaskRegisters, "task_registers", &[Int], true, Some(175), None),
     row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
     row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),
     row(Helper::FuncIp, "func_ip", &[Ctx], true, Some(173), None),

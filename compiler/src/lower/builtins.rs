@@ -104,6 +104,7 @@ impl Cx<'_, '_> {
                 )));
             }
             Func::UStack
+            | Func::DwStack
             | Func::Comm
             | Func::FuncName
             | Func::ProbeName

@@ -75,6 +75,7 @@ impl Cx<'_, '_> {
             }
             Ty::Usym => self.usym_into(e, dst),
             Ty::UStack { .. } => self.ustack_into(e, dst),
+            Ty::DwStack { .. } => self.sample_into(e, dst),
             Ty::Conn if self.place(e)?.is_none() => self.conn_into(e, dst, zeroed),
             _ => match &e.kind {
                 E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),

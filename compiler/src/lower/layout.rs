@@ -42,6 +42,7 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
         Ty::Usym => Type::Usym,
         Ty::KStack { mode, limit } => Type::KStack { mode: stack_mode(*mode), limit: *limit },
         Ty::UStack { mode, limit } => Type::UStack { mode: stack_mode(*mode), limit: *limit },
+        Ty::DwStack { mode, limit } => Type::Sample { mode: stack_mode(*mode), limit: *limit },
         Ty::Inet => Type::Inet,
         Ty::Mac => Type::Mac,
         Ty::Time { fmt } => Type::Time { fmt: fmt.clone() },

@@ -34,6 +34,7 @@ mod module;
 mod names;
 mod net;
 mod packet;
+mod sample;
 mod search;
 mod series;
 mod ssa;

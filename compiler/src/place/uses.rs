@@ -130,6 +130,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Ctx => "ctx",
         Func::KStack => "kstack",
         Func::UStack => "ustack",
+        Func::DwStack => "dw_ustack",
         Func::StackLen => "len() of a stack",
         Func::Curtask => "curtask",
         Func::Uaddr => "uaddr()",

@@ -164,6 +164,8 @@ const HELPERS: &[(u32, Helper)] = &[
         take(at);
         0
     }),
+    (158, |_, _, _, _, _| with(|s| s.host.current_task)),
+    (175, |_, _, _, _, _| with(|s| s.host.task_registers)),
     (208, |_, _, _, _, _| with(|s| s.host.clock(11))),
     (ebpf::RBPF_MAP_LEN, |handle, _, _, _, _| with(|s| s.host.maps[map_number(handle)].len() as u64)),
     (ebpf::RBPF_MAP_AT, map_at),

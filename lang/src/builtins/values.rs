@@ -78,6 +78,14 @@ pub(super) static ROWS: &[Row] = &[
     ),
     Row::special("kstack", "kstack, kstack([mode, ]limit)", 2, PROGRAM, c::kstack, "Kernel stack."),
     Row::special("ustack", "ustack, ustack([mode, ]limit)", 2, PROGRAM, c::ustack, "User stack."),
+    Row::special(
+        "dw_ustack",
+        "dw_ustack, dw_ustack([mode, ]limit)",
+        2,
+        PROGRAM,
+        c::dw_ustack,
+        "User stack of a program without frame pointers: unwound by its .eh_frame.",
+    ),
     Row::special("cpid", "cpid", 0, ANY, c::cpid, "Process id of the command started by -c."),
     Row::special("has_cpid", "has_cpid", 0, ANY, c::has_cpid, "Whether a command was started by -c."),
     Row::value("start_time", Func::StartTime, Ty::U64, ANY, "When the script started: ns since boot."),
@@ -90,7 +98,6 @@ pub(super) static ROWS: &[Row] = &[
         "Capacity of str() without a length.",
     ),
     Row::special("config", "config, config.NAME", 0, ANY, c::config, "The settings that hold, as a record."),
-    Row::not_yet("dw_ustack", true, "use ustack"),
     Row::not_yet("goid", true, ""),
 ];
 

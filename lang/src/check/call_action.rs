@@ -329,7 +329,9 @@ impl<'a> Checker<'a> {
         d = match (&ty, conv) {
             (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn, _) => d.write("%s"),
             (Ty::Buf { .. }, _) => d.write("%r"),
-            (Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. } | Ty::Username, _) => d.write("%s"),
+            (Ty::KStack { .. } | Ty::UStack { .. } | Ty::DwStack { .. } | Ty::Time { .. } | Ty::Username, _) => {
+                d.write("%s")
+            }
             _ => d,
         };
         self.report(d);

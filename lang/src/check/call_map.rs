@@ -249,6 +249,12 @@ pub(crate) fn len<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
                 let kind = ExprKind::Call { func: Func::StackLen, args: vec![v.e] };
                 return Val::new(kind, Ty::I64, call.span);
             }
+            Ty::DwStack { .. } => {
+                let d =
+                    Diagnostic::error("bad-argument", e.span, "the length of dw_ustack is not known before it prints")
+                        .write("len(ustack)");
+                c.report(d);
+            }
             Ty::Error => {}
             Ty::Array { len, .. } => return super::typeop::typed_literal(i64::from(len), Ty::I64, call.span),
             other => c.error("bad-argument", e.span, format!("len() takes a map, this is {}", show(&other))),

@@ -180,6 +180,46 @@ pub(crate) fn ustack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     }
 }
 
+/// Bytes of the event ring where stacks travel as samples.
+const SAMPLES_RING: u32 = 8 << 20;
+
+/// `dw_ustack`: unwound by `.eh_frame`, so that programs without frame pointers have stacks.
+pub(crate) fn dw_ustack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    if c.config.entries.iter().any(|(k, v)| k == "unstable_dw_ustack" && v == "error") {
+        let d = Diagnostic::error("unstable", call.span, "dw_ustack was switched off by unstable_dw_ustack=error")
+            .bpftrace("dw_ustack feature is not enabled by default. To enable this unstable feature, set the config flag to enable. unstable_dw_ustack=enable")
+            .write("unstable_dw_ustack=enable");
+        c.report(d);
+        return Val::error(call.span);
+    }
+    if c.opts.unwound.as_ref().is_some_and(Vec::is_empty) {
+        let d = Diagnostic::error(
+            "no-target",
+            call.span,
+            "dw_ustack requires a target process: -p PID, -c CMD or --dwarf-pid PID",
+        )
+        .bpftrace("dw_ustack requires a target process. Use -p, -c, or --dwarf-pid to specify one.")
+        .note("under its own name, `weftrace run` unwinds the stack of any process");
+        c.report(d);
+        return Val::error(call.span);
+    }
+    c.config.unwound.clone_from(&c.opts.unwound);
+    // A sample takes 16 KiB of the ring.
+    if !c.config.entries.iter().any(|(k, _)| k == "ring_bytes" || k == "perf_rb_pages") {
+        c.config.ring_bytes = c.config.ring_bytes.max(SAMPLES_RING);
+    }
+    match stack(c, call) {
+        Some((StackMode::BuildId, _)) => {
+            let d = Diagnostic::error("bad-argument", call.span, "dw_ustack has no mode build_id")
+                .near("bpftrace, perf, raw");
+            c.report(d);
+            Val::error(call.span)
+        }
+        Some((mode, limit)) => value(Func::DwStack, Ty::DwStack { mode, limit }, call.span),
+        None => Val::error(call.span),
+    }
+}
+
 /// Mode and limit of `kstack`, `kstack(5)`, `kstack(perf)`, `kstack(perf, 5)`.
 fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
     let (mut mode, mut limit) = (c.config.stack_mode, 127);

@@ -147,6 +147,13 @@ impl<'a> Checker<'a> {
             self.error("bad-key", key.e.span, format!("{what} cannot be a map's key"));
             return Err(());
         }
+        if has_dw_stack(&key.e.ty) {
+            let d = Diagnostic::error("bad-key", key.e.span, "dw_ustack cannot be a map's key")
+                .note("its frames are found in user space, after the kernel has looked for the key")
+                .write("print(dw_ustack), or ustack as the key");
+            self.report(d);
+            return Err(());
+        }
         self.need_layout(&key.e.ty);
         let info = self.map_info(map);
         let Some(old) = info.key.clone() else {
@@ -317,4 +324,14 @@ impl<'a> Checker<'a> {
 /// A map's name as written.
 pub(crate) fn at(name: &str) -> String {
     format!("@{name}")
+}
+
+/// Whether a value holds a stack that is yet to be unwound.
+fn has_dw_stack(ty: &Ty) -> bool {
+    match ty {
+        Ty::DwStack { .. } => true,
+        Ty::Tuple(items) => items.iter().any(has_dw_stack),
+        Ty::Record(items) => items.iter().any(|(_, t)| has_dw_stack(t)),
+        _ => false,
+    }
 }

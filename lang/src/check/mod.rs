@@ -91,6 +91,8 @@ pub struct Options {
     pub pid: Option<u32>,
     /// Process started by `-c`.
     pub child_pid: Option<u32>,
+    /// Processes whose stacks `dw_ustack` unwinds; None: any.
+    pub unwound: Option<Vec<u32>>,
 }
 
 /// Checks a script. Modules that it imports are added to `sources`, and so are the values of its `#define`s. Without a

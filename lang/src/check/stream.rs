@@ -116,7 +116,7 @@ impl<'a> Checker<'a> {
                 None => v,
             };
         }
-        if matches!(v.e.ty, Ty::Void | Ty::KStack { .. } | Ty::UStack { .. } | Ty::Time { .. }) {
+        if matches!(v.e.ty, Ty::Void | Ty::KStack { .. } | Ty::UStack { .. } | Ty::DwStack { .. } | Ty::Time { .. }) {
             self.error("bad-field", v.e.span, format!("a stream cannot carry {}", show(&v.e.ty)));
             return Val::error(v.e.span);
         }

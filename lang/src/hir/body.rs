@@ -330,6 +330,7 @@ pub enum Func {
     ProbeName,
     KStack,
     UStack,
+    DwStack,
     /// `len()` of a stack: how many frames it has.
     StackLen,
     /// `str(p[, n])`

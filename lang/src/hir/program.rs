@@ -56,6 +56,8 @@ pub struct Config {
     pub helper_warnings: bool,
     /// The script asks for the length of a stack: stacks carry it.
     pub count_frames: bool,
+    /// Processes whose stacks are unwound by `.eh_frame`; None: any.
+    pub unwound: Option<Vec<u32>>,
     /// All entries as written, for those that only other parts read.
     pub entries: Vec<(String, String)>,
 }
@@ -81,6 +83,7 @@ impl Default for Config {
             max_cat_bytes: crate::check::MAX_CAT_BYTES,
             helper_warnings: false,
             count_frames: false,
+            unwound: None,
             entries: Vec::new(),
         }
     }

@@ -59,6 +59,11 @@ pub enum Ty {
         mode: StackMode,
         limit: u32,
     },
+    /// `dw_ustack`: a copy of registers and stack, unwound when it prints.
+    DwStack {
+        mode: StackMode,
+        limit: u32,
+    },
     Inet,
     Mac,
     /// strftime
@@ -81,6 +86,9 @@ pub enum Ty {
     /// What could not be typed: an error was reported, stay quiet about it.
     Error,
 }
+
+/// Bytes of a [`Ty::DwStack`].
+pub const DW_STACK_BYTES: u32 = if cfg!(target_arch = "aarch64") { 16656 } else { 16560 };
 
 impl Ty {
     pub const U8: Self = Self::Int { bits: 8, signed: false };

@@ -1,1 +1,212 @@
-//! Unwinding.
+//! Unwinding without frame pointers, by `.eh_frame` (System V ABI; DWARF 5, 6.4), over a copy of registers and stack.
+
+use super::sections::{Reader, Sections};
+use gimli::{
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EvaluationResult, Format, ParsedEhFrameHdr, Register,
+    RegisterRule, UnwindContext, UnwindExpression, UnwindSection,
+};
+use std::cell::RefCell;
+use std::path::Path;
+
+/// Registers by DWARF's numbers, that of the program counter last.
+const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 33 } else { 17 };
+const SP: usize = if cfg!(target_arch = "aarch64") { 31 } else { 7 };
+const FP: usize = if cfg!(target_arch = "aarch64") { 29 } else { 6 };
+const PC: usize = REGISTERS - 1;
+/// x86-64: offsets in struct pt_regs of rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 … r15, rip.
+const X86_64: [usize; 17] = [80, 96, 88, 40, 104, 112, 32, 152, 72, 64, 56, 48, 24, 16, 8, 0, 128];
+
+/// A process's registers, as far as they are known in a frame.
+#[derive(Clone, Debug)]
+pub struct Registers([Option<u64>; REGISTERS]);
+
+impl Registers {
+    /// From the kernel's struct pt_regs (user_pt_regs on aarch64).
+    pub fn from_kernel(bytes: &[u8]) -> Option<Self> {
+        let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
+        let mut all = [None; REGISTERS];
+        for (i, register) in all.iter_mut().enumerate() {
+            *register = Some(if cfg!(target_arch = "aarch64") { word(i * 8)? } else { word(*X86_64.get(i)?)? });
+        }
+        Some(Self(all))
+    }
+
+    pub fn pc(&self) -> Option<u64> {
+        self.0[PC]
+    }
+
+    pub fn sp(&self) -> Option<u64> {
+        self.0[SP]
+    }
+
+    fn get(&self, register: Register) -> Option<u64> {
+        self.0.get(usize::from(register.0)).copied().flatten()
+    }
+
+    /// The caller's, where a function keeps the frame pointer: the last resort for code without unwind information.
+    pub fn by_frame_pointer(&self, stack: &StackCopy<'_>) -> Option<Self> {
+        let frame = self.0[FP].filter(|fp| *fp >= self.0[SP].unwrap_or(0))?;
+        let mut caller = Self([None; REGISTERS]);
+        caller.0[FP] = stack.word(frame);
+        caller.0[PC] = stack.word(frame + 8);
+        caller.0[SP] = Some(frame + 16);
+        caller.0[PC]?;
+        Some(caller)
+    }
+}
+
+/// A copied piece of a stack.
+#[derive(Clone, Copy, Debug)]
+pub struct StackCopy<'a> {
+    /// Address of the first byte.
+    pub start: u64,
+    pub bytes: &'a [u8],
+}
+
+impl StackCopy<'_> {
+    fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        Some(u64::from_ne_bytes(self.bytes.get(at..at.checked_add(8)?)?.try_into().ok()?))
+    }
+}
+
+/// What one step up gave.
+#[derive(Debug)]
+pub enum Step {
+    /// The caller; whether the frame that was left is a signal's, so that its return address is that of an instruction.
+    Caller(Registers, bool),
+    /// The outermost function.
+    End,
+    /// The stack goes on beyond what was copied.
+    Beyond,
+    /// Nothing is known about this address.
+    Unknown,
+}
+
+/// Unwind information of one file.
+pub struct UnwindInfo {
+    frames: EhFrame<Reader>,
+    header: Option<ParsedEhFrameHdr<Reader>>,
+    bases: BaseAddresses,
+    context: RefCell<UnwindContext<usize>>,
+    encoding: Encoding,
+}
+
+impl std::fmt::Debug for UnwindInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("UnwindInfo")
+    }
+}
+
+impl UnwindInfo {
+    /// None: the file has none, or can't be read.
+    pub fn open(path: &Path) -> Option<Self> {
+        let sections = Sections::read(path, |name| matches!(name, ".eh_frame" | ".eh_frame_hdr")).ok()?;
+        let mut bases = BaseAddresses::default().set_eh_frame(sections.address(".eh_frame")?);
+        let mut header = None;
+        if let Some(address) = sections.address(".eh_frame_hdr") {
+            bases = bases.set_eh_frame_hdr(address);
+            header = EhFrameHdr::from(sections.reader(".eh_frame_hdr")).parse(&bases, 8).ok();
+        }
+        Some(Self {
+            frames: EhFrame::from(sections.reader(".eh_frame")),
+            header,
+            bases,
+            context: RefCell::new(UnwindContext::new()),
+            encoding: Encoding { format: Format::Dwarf32, version: 4, address_size: 8 },
+        })
+    }
+
+    /// From a frame whose code is at `address` of the file to its caller.
+    pub fn step(&self, address: u64, registers: &Registers, stack: &StackCopy<'_>) -> Step {
+        let table = self.header.as_ref().and_then(ParsedEhFrameHdr::table);
+        let entry = match table {
+            Some(table) => table.fde_for_address(&self.frames, &self.bases, address, EhFrame::cie_from_offset),
+            None => self.frames.fde_for_address(&self.bases, address, EhFrame::cie_from_offset),
+        };
+        let Ok(entry) = entry else { return Step::Unknown };
+        let mut context = self.context.borrow_mut();
+        let Ok(row) = entry.unwind_info_for_address(&self.frames, &self.bases, &mut context, address) else {
+            return Step::Unknown;
+        };
+        let cfa = match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                registers.get(*register).map(|base| base.wrapping_add_signed(*offset))
+            }
+            CfaRule::Expression(expression) => self.evaluate(expression, registers, stack, None),
+        };
+        let Some(cfa) = cfa else { return Step::Unknown };
+        let mut caller = registers.clone();
+        caller.0[SP] = Some(cfa);
+        caller.0[PC] = None;
+        let mut ends = false;
+        let mut beyond = false;
+        let ret = entry.cie().return_address_register();
+        let mut saved = |address: Option<u64>| {
+            let found = stack.word(address?);
+            beyond |= found.is_none();
+            found
+        };
+        for (register, rule) in row.registers() {
+            let value = match rule {
+                RegisterRule::Undefined => {
+                    ends |= *register == ret;
+                    None
+                }
+                RegisterRule::SameValue => registers.get(*register),
+                RegisterRule::Offset(offset) => saved(Some(cfa.wrapping_add_signed(*offset))),
+                RegisterRule::ValOffset(offset) => Some(cfa.wrapping_add_signed(*offset)),
+                RegisterRule::Register(other) => registers.get(*other),
+                RegisterRule::Expression(e) => saved(self.evaluate(e, registers, stack, Some(cfa))),
+                RegisterRule::ValExpression(e) => self.evaluate(e, registers, stack, Some(cfa)),
+                RegisterRule::Constant(value) => Some(*value),
+                RegisterRule::Architectural => None,
+            };
+            if let Some(slot) = caller.0.get_mut(usize::from(register.0)) {
+                *slot = value;
+            }
+        }
+        // On aarch64 the return address is in a register of its own.
+        if usize::from(ret.0) != PC && !ends {
+            caller.0[PC] = caller.get(ret);
+        }
+        match caller.0[PC] {
+            Some(0) => Step::End,
+            _ if ends => Step::End,
+            None if beyond => Step::Beyond,
+            None => Step::Unknown,
+            Some(_) => Step::Caller(caller, entry.is_signal_trampoline()),
+        }
+    }
+
+    fn evaluate(
+        &self,
+        expression: &UnwindExpression<usize>,
+        registers: &Registers,
+        stack: &StackCopy<'_>,
+        initial: Option<u64>,
+    ) -> Option<u64> {
+        let mut evaluation = expression.get(&self.frames).ok()?.evaluation(self.encoding);
+        evaluation.set_max_iterations(1000);
+        if let Some(value) = initial {
+            evaluation.set_initial_value(value);
+        }
+        let mut state = evaluation.evaluate().ok()?;
+        loop {
+            state = match state {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresRegister { register, .. } => {
+                    evaluation.resume_with_register(gimli::Value::Generic(registers.get(register)?)).ok()?
+                }
+                EvaluationResult::RequiresMemory { address, size: 8, .. } => {
+                    evaluation.resume_with_memory(gimli::Value::Generic(stack.word(address)?)).ok()?
+                }
+                _ => return None,
+            };
+        }
+        match evaluation.as_result().first()?.location {
+            gimli::Location::Address { address } => Some(address),
+            _ => None,
+        }
+    }
+}

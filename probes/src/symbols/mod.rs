@@ -15,7 +15,7 @@ pub mod wanted;
 pub use elf::{ElfError, Function};
 pub use find::{Binary, FindError};
 pub use kallsyms::{KernelSymbol, KernelSymbols};
-pub use process::{ProcessSymbols, UserFrame};
+pub use process::{ProcessSymbols, Unwound, UserFrame};
 
 /// A symbol as people write it: Rust names demangled, without the hash; everything else as it is.
 pub fn demangle(name: &str) -> std::borrow::Cow<'_, str> {

@@ -3,6 +3,7 @@
 use super::perfmap::PerfMap;
 use super::{demangle, demangle_all, elf};
 use crate::dwarf::Frames;
+use crate::dwarf::unwind::{Registers, StackCopy, Step, UnwindInfo};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -22,6 +23,17 @@ pub struct UserFrame {
     pub source: Option<(String, u32)>,
     /// It is inlined into the frame that follows.
     pub inlined: bool,
+}
+
+/// A stack as far as it could be followed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unwound {
+    /// Addresses, innermost first.
+    pub frames: Vec<u64>,
+    /// The stack goes on beyond the copy.
+    pub beyond: bool,
+    /// There is no unwind information for the last frame.
+    pub unknown: bool,
 }
 
 /// (device, inode): the same file in many processes is read once.
@@ -45,6 +57,7 @@ struct Symbols {
     /// The file and its root, to look for debug information.
     found: (PathBuf, PathBuf),
     frames: OnceCell<Option<Frames>>,
+    unwind: OnceCell<Option<UnwindInfo>>,
 }
 
 impl Symbols {
@@ -52,6 +65,10 @@ impl Symbols {
     fn frames(&self) -> Option<&Frames> {
         let open = || Frames::open(&self.found.0, &self.found.1, &[]).ok().flatten();
         self.frames.get_or_init(open).as_ref()
+    }
+
+    fn unwind(&self) -> Option<&UnwindInfo> {
+        self.unwind.get_or_init(|| UnwindInfo::open(&self.found.0)).as_ref()
     }
 }
 
@@ -152,6 +169,59 @@ impl ProcessSymbols {
         out
     }
 
+    /// Follows a copied stack by the unwind information of the files that the process has mapped.
+    pub fn unwind(&mut self, pid: u32, mut registers: Registers, bytes: &[u8], most: usize) -> Unwound {
+        let mut out = Unwound::default();
+        let Some(start) = registers.sp() else { return out };
+        let stack = StackCopy { start, bytes };
+        self.remember(pid);
+        // Of the first frame, and of one that a signal interrupted, it is the instruction itself.
+        let mut exact = true;
+        while let Some(pc) = registers.pc().filter(|_| out.frames.len() < most) {
+            out.frames.push(pc);
+            let step = self.step(pid, pc - u64::from(!exact && pc > 0), &registers, &stack);
+            let (caller, signal) = match step {
+                Step::Caller(caller, signal) => (caller, signal),
+                Step::End => return out,
+                Step::Beyond => {
+                    out.beyond = true;
+                    return out;
+                }
+                Step::Unknown => match registers.by_frame_pointer(&stack) {
+                    Some(caller) => (caller, false),
+                    None => {
+                        out.unknown = true;
+                        return out;
+                    }
+                },
+            };
+            // A stack that doesn't shrink has no end.
+            if caller.sp() <= registers.sp() && out.frames.len() > 1 {
+                return out;
+            }
+            (registers, exact) = (caller, signal);
+        }
+        out
+    }
+
+    fn step(&mut self, pid: u32, pc: u64, registers: &Registers, stack: &StackCopy<'_>) -> Step {
+        if self.region(pid, pc).is_none()
+            && let Some(started) = start_time(pid)
+        {
+            self.read_maps(pid, Some(started));
+        }
+        let Some(region) = self.region(pid, pc).cloned().filter(|r| r.path.starts_with('/')) else {
+            return Step::Unknown;
+        };
+        let symbols = self.symbols(pid, &region);
+        let Some(symbols) = Option::as_ref(&symbols) else { return Step::Unknown };
+        let address = symbols.layout.to_address(pc - region.start + region.file_offset);
+        match (symbols.unwind(), address) {
+            (Some(info), Some(address)) => info.step(address, registers, stack),
+            _ => Step::Unknown,
+        }
+    }
+
     /// Reads a process's map now, so that its addresses have names when it has gone.
     pub fn remember(&mut self, pid: u32) {
         self.clock += 1;
@@ -238,7 +308,7 @@ impl ProcessSymbols {
         let read = candidates.iter().find_map(|(path, root)| {
             let (layout, table) = elf::table(path, root).ok()?;
             let found = (path.to_path_buf(), root.to_path_buf());
-            Some(Symbols { layout, table, found, frames: OnceCell::new() })
+            Some(Symbols { layout, table, found, frames: OnceCell::new(), unwind: OnceCell::new() })
         });
         let symbols = Rc::new(read);
         if self.files.len() >= MAX_FILES {

@@ -155,6 +155,11 @@ impl Core {
             return self.emit(stream, header, payload);
         }
         self.act(header, action, payload);
+        if self.names.take_refused() {
+            let at = self.locate(action.place);
+            let text = "No DWARF unwind data available for this process";
+            self.say(&Message::Warning { text, helper: None, at: &at, times: 1 });
+        }
     }
 
     fn count_malformed(&mut self) {

@@ -1,9 +1,12 @@
 //! The host's own names.
 
-use super::{Frame, KernelSymbols, Names, Stack, Symbol, cgroup::CgroupPaths};
+use super::{Frame, KernelSymbols, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
-use weftrace_probes::symbols::{ProcessSymbols, UserFrame};
+use weftrace_probes::{
+    dwarf::unwind::Registers,
+    symbols::{ProcessSymbols, UserFrame},
+};
 
 /// Where stacks are read: the kernel's stack maps.
 pub type StackReader = Box<dyn FnMut(Stack, i64) -> Option<Vec<u8>>>;
@@ -17,6 +20,8 @@ pub struct Settings {
     pub cpp: bool,
     /// Where user probes are: (file, address in it).
     pub places: Vec<(String, u64)>,
+    /// Only stacks of these processes are unwound; None: of any.
+    pub unwound: Option<Vec<u32>>,
 }
 
 /// Names of this host, each table loaded when first asked.
@@ -24,6 +29,8 @@ pub struct HostNames {
     clock: Clock,
     kernel: Option<KernelSymbols>,
     processes: ProcessSymbols,
+    /// Processes whose stacks were not unwound, and whether that was told.
+    refused: BTreeMap<u32, bool>,
     /// The last symbol that was asked for.
     last: Option<UserFrame>,
     settings: Settings,
@@ -38,6 +45,7 @@ impl HostNames {
             clock,
             kernel: None,
             processes: ProcessSymbols::new().with_cpp(settings.cpp),
+            refused: BTreeMap::new(),
             last: None,
             settings,
             users: None,
@@ -46,6 +54,18 @@ impl HostNames {
         }
     }
 }
+
+impl HostNames {
+    /// Whether a process's stack was not unwound, said once for each.
+    pub fn take_refused(&mut self) -> bool {
+        let new = self.refused.values().any(|told| !told);
+        self.refused.values_mut().for_each(|told| *told = true);
+        new
+    }
+}
+
+/// Processes that are remembered as told about.
+const MOST_REFUSED: usize = 1024;
 
 impl Names for HostNames {
     fn kernel(&mut self, addr: u64) -> Option<Symbol<'_>> {
@@ -73,6 +93,16 @@ impl Names for HostNames {
             Some(Frame { name: f.symbol?, offset: f.offset, module, source: f.source, inlined: f.inlined })
         };
         found.into_iter().filter_map(frame).collect()
+    }
+
+    fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
+        if self.settings.unwound.as_ref().is_some_and(|only| !only.contains(&pid)) {
+            if self.refused.len() < MOST_REFUSED {
+                self.refused.entry(pid).or_insert(false);
+            }
+            return None;
+        }
+        Some(self.processes.unwind(pid, Registers::from_kernel(registers)?, stack, most))
     }
 
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {

@@ -9,6 +9,8 @@ mod kernel;
 pub use host::{HostNames, Settings, StackReader};
 pub use kernel::KernelSymbols;
 
+pub use weftrace_probes::symbols::Unwound;
+
 /// A symbol and the distance of the address from its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol<'a> {
@@ -62,6 +64,11 @@ pub trait Names {
     }
     /// Bytes of a stack by its id in its map: frames, leaf first, then zeros.
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>>;
+    /// Follows a copied stack; None: stacks of this process are not unwound.
+    fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
+        let _ = (pid, registers, stack, most);
+        None
+    }
     fn user_name(&mut self, uid: u32) -> Option<String>;
     /// `hierarchy:/path` of a cgroup for each hierarchy whose name the glob matches, joined by commas.
     fn cgroup_path(&mut self, id: u64, hierarchies: &str) -> String;

@@ -175,6 +175,7 @@ fn name_settings(artifact: &Artifact) -> Settings {
     Settings {
         debug_info: artifact.options.show_debug_info,
         cpp: artifact.options.cpp_demangle,
+        unwound: artifact.options.unwound.clone(),
         places: if stacks { places.take(1024).collect() } else { Vec::new() },
     }
 }

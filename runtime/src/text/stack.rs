@@ -2,12 +2,12 @@
 
 use super::{pad, push};
 use crate::{
-    decode::u64_at,
+    decode::{slice, u32_at, u64_at},
     names::{Frame, Stack},
     style::Style,
 };
 use std::io::Write;
-use weftrace_artifact::ty::StackMode;
+use weftrace_artifact::{abi::StackSample, ty::StackMode};
 
 /// Bytes of struct bpf_stack_build_id, and its members: s32 status, u8[20] build id, u64 offset.
 const BUILD_ID_FRAME: usize = 32;
@@ -43,6 +43,24 @@ pub(super) fn write_stack(
     }
     let addresses = found.chunks_exact(8).map(|c| u64_at(c, 0)).take_while(|a| *a != 0).take(limit as usize);
     write_frames(out, addresses, pid, mode, style);
+}
+
+/// A stack that is unwound here.
+pub(super) fn write_sample(out: &mut Vec<u8>, bytes: &[u8], (mode, limit): (StackMode, u32), style: &mut Style<'_>) {
+    push(out, "\n");
+    let pid = u32_at(bytes, 0);
+    let used = u32_at(bytes, StackSample::USED as usize) as usize;
+    let registers = slice(bytes, StackSample::REGISTERS as usize, StackSample::REGISTERS_SIZE as usize);
+    let stack = slice(bytes, StackSample::STACK as usize, used);
+    let Some(found) = style.names.unwind(pid, registers, stack, limit as usize) else { return };
+    write_frames(out, found.frames.iter().copied(), Some(pid), mode, style);
+    if found.beyond && used as u32 == StackSample::PIECE * StackSample::PIECES {
+        pad(out, style.indent);
+        let _ = writeln!(out, "<cut: only {used} bytes of the stack were copied>");
+    } else if found.unknown {
+        pad(out, style.indent);
+        push(out, "<cut: no unwind information for the last frame>\n");
+    }
 }
 
 /// Addresses, leaf first, a line each; more where functions were inlined.

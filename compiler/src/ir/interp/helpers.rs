@@ -22,6 +22,8 @@ impl Machine<'_> {
             Helper::CgroupId => host.cgroup_id,
             Helper::FuncIp => host.func_ip,
             Helper::StackId => host.stack_id as u64,
+            Helper::CurrentTaskBtf => host.current_task,
+            Helper::TaskRegisters => host.task_registers,
             Helper::Jiffies => host.jiffies,
             Helper::NumaId => host.numa_id,
             Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt => {

@@ -52,6 +52,8 @@ pub struct Host {
     pub overridden: Option<u64>,
     /// What `stack_id` answers.
     pub stack_id: i64,
+    /// Address of the current task's user registers.
+    pub task_registers: u64,
     /// What `get_stack` writes: addresses, leaf first.
     pub stack: Vec<u64>,
     /// Address of a socket → its cookie.
