@@ -38,7 +38,7 @@ pub struct Diagnostic {
     /// The macro calls through which the place was reached, innermost first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub expanded_from: Vec<Span>,
-    /// bpftrace's words for the same finding, where tools read them; shown only under its name.
+    /// bpftrace's words for the same finding, where tools read them; shown only under its name. Empty: it says nothing.
     #[serde(skip)]
     pub bpftrace: Option<String>,
 }

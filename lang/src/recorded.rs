@@ -45,6 +45,7 @@ pub struct WorldLog {
     pub cgroup_id: BTreeMap<String, Answer<u64>>,
     pub pid_namespace: Option<(u64, u64)>,
     pub feature: BTreeMap<Feature, Answer<()>>,
+    pub syscall: BTreeMap<String, Option<i64>>,
     pub bpf_programs: Option<Answer<Vec<(u32, String)>>>,
     pub interfaces: Option<Answer<Vec<String>>>,
     pub pcap_filter: BTreeMap<String, Result<(), String>>,
@@ -100,6 +101,9 @@ impl World for Recorder<'_> {
     }
     fn kernel_functions(&self, glob: &str) -> Answer<Vec<String>> {
         noted!(self, kernel_functions, glob.to_owned(), self.world.kernel_functions(glob))
+    }
+    fn syscall(&self, name: &str) -> Option<i64> {
+        noted!(self, syscall, name.to_owned(), self.world.syscall(name))
     }
     fn typed_functions(&self, glob: &str) -> Answer<Vec<String>> {
         noted!(self, kernel_functions, glob.to_owned(), self.world.typed_functions(glob))
@@ -347,6 +351,9 @@ impl World for RecordedWorld {
     }
     fn cpus(&self) -> u32 {
         self.log.cpus
+    }
+    fn syscall(&self, name: &str) -> Option<i64> {
+        self.log.syscall.get(name).copied().flatten()
     }
     fn bpf_programs(&self) -> Answer<Vec<(u32, String)>> {
         self.log.bpf_programs.clone().unwrap_or_else(|| self.absent("bpf_programs"))

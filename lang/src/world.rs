@@ -84,7 +84,7 @@ pub enum Feature {
     PacketSocket,
     Ringbuf,
     BpfLoop,
-    /// Cookies on perf links (`bpf_get_attach_cookie`).
+    /// Cookies on perf links (`bpf_get_attach_cookie`), and the traced function's address (`bpf_get_func_ip`): both are of Linux 5.15.
     AttachCookie,
     /// bpf_get_socket_cookie in tracing programs
     SocketCookie,
@@ -179,6 +179,10 @@ pub trait World {
     }
     fn feature(&self, feature: Feature) -> Answer<()>;
     /// `Linux 6.18.44 x86_64`, for messages.
+    /// The number of a system call by its name.
+    fn syscall(&self, _name: &str) -> Option<i64> {
+        None
+    }
     fn kernel_release(&self) -> String;
     fn cpus(&self) -> u32;
     /// Network interfaces, for `pcap:` attach points.

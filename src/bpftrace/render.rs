@@ -21,6 +21,9 @@ fn render(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
         Severity::Warning => "WARNING",
     };
     let text = diagnostic.bpftrace.as_deref().unwrap_or(&diagnostic.message);
+    if text.is_empty() {
+        return;
+    }
     // What bpftrace finds while it attaches has no place.
     if text.starts_with(level) {
         let _ = writeln!(out, "{text}");

@@ -96,6 +96,10 @@ impl Cx<'_, '_> {
                 let sk = self.arg(args, 0, func, e)?;
                 return self.socket_cookie(sk, e.span);
             }
+            Func::FuncIp => {
+                let ctx = self.b.ctx();
+                self.b.call(Helper::FuncIp, &[ctx])
+            }
             Func::Ctx => {
                 return Err(Box::new(Diagnostic::error(
                     "not-available-here",

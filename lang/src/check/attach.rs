@@ -156,12 +156,18 @@ impl<'a> Checker<'a> {
         if found.is_empty() && faults.iter().any(|f| matches!(f, Fault::Missing(_))) {
             self.attaches_nowhere(probe, policy);
         }
+        let some = !found.is_empty();
         for fault in faults {
             match (fault, policy) {
                 (Fault::Missing(_), Missing::Ignore) => {}
+                // A pattern says "what there is of these": with other points beside it that may be none.
+                (Fault::Missing(mut d), _) if some && d.bpftrace.as_deref() == Some("") => {
+                    d.severity = crate::diag::Severity::Warning;
+                    self.report(*d);
+                }
                 (Fault::Missing(mut d), Missing::Warn) => {
                     d.severity = crate::diag::Severity::Warning;
-                    d.bpftrace = d.bpftrace.map(|text| text + " Skipping.");
+                    d.bpftrace = d.bpftrace.map(|text| if text.is_empty() { text } else { text + " Skipping." });
                     self.report(*d);
                 }
                 (Fault::Missing(d) | Fault::Bad(d), _) => self.report(*d),
@@ -175,13 +181,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// bpftrace's words for a point that isn't there. Of wildcards it has none.
+    /// bpftrace's words for a point that isn't there; of patterns it says nothing.
     fn as_missing(&self, mut d: Diagnostic, point: &AttachPoint) -> Diagnostic {
         let Some(row) = providers::find(&point.provider.text) else { return d };
         let segments = self.with_positionals(&point.segments);
         let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
         if d.bpftrace.is_none() && d.code == "no-such-probe" {
-            d.bpftrace = Some(format!("No matches for {} {written}.", row.name));
+            let pattern = segments.iter().any(|s| is_glob(&s.text));
+            d.bpftrace =
+                Some(if pattern { String::new() } else { format!("No matches for {} {written}.", row.name) });
         }
         d
     }

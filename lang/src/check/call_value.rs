@@ -10,6 +10,7 @@ use crate::builtins::values::clock;
 use crate::diag::Diagnostic;
 use crate::hir::{Clock, ExprKind, Func, Space, StackMode, Ty};
 use crate::span::Span;
+use crate::world::Feature;
 
 fn value(func: Func, ty: Ty, span: Span) -> Val {
     Val::new(ExprKind::Call { func, args: Vec::new() }, ty, span)
@@ -128,6 +129,14 @@ pub(crate) fn func_name(c: &Checker<'_>, kind: Func, span: Span) -> Val {
 }
 
 pub(crate) fn func<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    // One program then serves all functions of a wildcard.
+    if matches!(
+        c.probe.kind(),
+        ProviderKind::Kprobe | ProviderKind::Kretprobe | ProviderKind::Fentry | ProviderKind::Fexit
+    ) && c.world.feature(Feature::AttachCookie).is_found()
+    {
+        return value(Func::FuncIp, Ty::Ksym, call.span);
+    }
     func_name(c, Func::FuncName, call.span)
 }
 

@@ -41,6 +41,11 @@ impl<'a> Checker<'a> {
         if let Some(n) = super::constants::find(name) {
             return Val::literal(i128::from(n), span);
         }
+        // <syscall.h>
+        let call = name.strip_prefix("__NR_").or_else(|| name.strip_prefix("SYS_"));
+        if let Some(n) = call.and_then(|call| self.world.syscall(call)) {
+            return Val::literal(i128::from(n), span);
+        }
         if let Some(v) = self.path_expr(e) {
             return v;
         }

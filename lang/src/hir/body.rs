@@ -325,6 +325,8 @@ pub enum Func {
     Cgroup,
     /// The program's context
     Ctx,
+    /// `func` of a kernel function: its address
+    FuncIp,
     /// `func`: a string constant per target for now
     FuncName,
     ProbeName,

@@ -316,6 +316,12 @@ impl World for HostWorld {
         })
     }
 
+    fn syscall(&self, name: &str) -> Option<i64> {
+        let names = weftrace_artifact::names::NameTable::Syscalls.names();
+        // The last is what unknown numbers are called.
+        names[..names.len() - 1].iter().position(|n| n == name).map(|n| n as i64)
+    }
+
     fn kernel_release(&self) -> String {
         let read = |name: &str| {
             std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_owned()
