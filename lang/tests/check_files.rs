@@ -53,7 +53,7 @@ fn place(map: &SourceMap, span: Span) -> String {
 
 fn render(map: &SourceMap, diags: &[Diagnostic]) -> String {
     let mut out = String::new();
-    for d in diags {
+    for d in diags.iter().filter(|d| !d.message.is_empty()) {
         let kind = if d.severity == Severity::Error { "error" } else { "warning" };
         let _ = writeln!(out, "{kind}[{}] {}", d.code, d.message);
         let label = if d.label.is_empty() { String::new() } else { format!("  {}", d.label) };
