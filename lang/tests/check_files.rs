@@ -1,5 +1,5 @@
 //! File tests of the checker: `tests/check/{wrong,right}/*.probe` hold cases, `==== title` before each; the `.out` beside
-//! holds what is found and, where there is no error, the HIR. `// opt: …` lines in a case are its command line.
+//! holds what is found and, where there is no error, the HIR; of `accepted`, neighbours of wrong programs, only the warnings. `// opt: …` lines in a case are its command line.
 //! WEFTRACE_BLESS=1 writes the expectations.
 #![allow(clippy::print_stdout, reason = "what was run and skipped")]
 
@@ -61,6 +61,9 @@ fn render(map: &SourceMap, diags: &[Diagnostic]) -> String {
         for (span, text) in &d.others {
             let _ = writeln!(out, "  --- {}  {text}", place(map, *span));
         }
+        for call in &d.expanded_from {
+            let _ = writeln!(out, "  <-- {}", place(map, *call));
+        }
         for note in &d.notes {
             let (kind, text) = match note {
                 Note::Write(t) => ("write", t),
@@ -73,7 +76,7 @@ fn render(map: &SourceMap, diags: &[Diagnostic]) -> String {
     out
 }
 
-fn check(text: &str, world: &RecordedWorld) -> (String, bool) {
+fn check(text: &str, world: &RecordedWorld, with_hir: bool) -> (String, bool) {
     let mut sources = SourceMap::default();
     let file = sources.add("case.probe", text);
     let (script, mut diags) = parse(text, file);
@@ -83,7 +86,9 @@ fn check(text: &str, world: &RecordedWorld) -> (String, bool) {
     let failed = diags.iter().any(|d| d.severity == Severity::Error);
     let mut out = render(&sources, &diags);
     if !failed {
-        out.push_str(&dump(&program));
+        if with_hir {
+            out.push_str(&dump(&program));
+        }
         assert!(!dump(&program).contains("unknown"), "accepted with an unknown type:\n{text}\n{}", dump(&program));
         // What was asked is all that is needed to check it again.
         let replay = RecordedWorld::new(recorder.into_log());
@@ -114,7 +119,7 @@ fn run(kind: &str, wants_error: bool) {
         let mut out = String::new();
         for (title, case) in cases(&text) {
             count += 1;
-            let (result, failed) = check(case, &world);
+            let (result, failed) = check(case, &world, kind != "accepted");
             if failed != wants_error && !title.ends_with("(warning)") {
                 wrong.push(format!("{}: {title}: failed = {failed}\n{case}\n{result}", path.display()));
             }
@@ -137,6 +142,11 @@ fn run(kind: &str, wants_error: bool) {
 #[test]
 fn wrong_programs_say_what_is_wrong() {
     run("wrong", true);
+}
+
+#[test]
+fn neighbours_of_wrong_programs_are_accepted() {
+    run("accepted", false);
 }
 
 #[test]

@@ -77,11 +77,7 @@ impl<'a> Checker<'a> {
         let (least, most) = row.args;
         if !(least..=most).contains(&call.args.len()) {
             let given = call.args.len();
-            let wants = match (least, most) {
-                (a, b) if a == b => format!("{a} argument{}", if a == 1 { "" } else { "s" }),
-                (a, usize::MAX) => format!("{a} or more arguments"),
-                (a, b) => format!("{a} to {b} arguments"),
-            };
+            let wants = how_many(least, most);
             let d = Diagnostic::error("argument-count", span, format!("{} takes {wants}, {given} given", call.name))
                 .write(row.signature);
             self.report(d);
@@ -147,5 +143,15 @@ impl<'a> Checker<'a> {
             }
             None
         }
+    }
+}
+
+/// `2 arguments`, `1 to 3 arguments`
+pub(crate) fn how_many(least: usize, most: usize) -> String {
+    match (least, most) {
+        (0, 0) => "no arguments".to_owned(),
+        (a, b) if a == b => format!("{a} argument{}", if a == 1 { "" } else { "s" }),
+        (a, usize::MAX) => format!("{a} or more arguments"),
+        (a, b) => format!("{a} to {b} arguments"),
     }
 }

@@ -65,7 +65,9 @@ pub(crate) fn print<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         return v;
     }
     if let Some(extra) = call.arg(1) {
-        c.error("argument-count", extra.span, "print() of a value takes one argument; top and div are for maps");
+        let d = Diagnostic::error("argument-count", extra.span, "print() of a value takes one argument")
+            .note("top and div are for whole maps: print(@m, top, div)");
+        c.report(d);
         return Val::error(call.span);
     }
     if matches!(v.e.ty, Ty::Void | Ty::Headers) {
@@ -100,8 +102,12 @@ fn print_map<'a>(c: &mut Checker<'a>, call: &Call<'a>, map: MapRef, e: &'a ast::
 
 fn print_element<'a>(c: &mut Checker<'a>, call: &Call<'a>, map: MapRef, key: &'a Vec<ast::Expr>, span: Span) -> Val {
     let Ok(Some(key)) = c.map_key(map, Some(key), span) else { return Val::error(call.span) };
-    if call.args.len() > 1 {
-        c.warn("ignored-argument", call.span, "top and div have no meaning for one element");
+    if let Some(extra) = call.arg(1) {
+        let name = c.map_info(map).name.clone();
+        let d = Diagnostic::error("argument-count", extra.span, "print() of one element takes no top and no div")
+            .write(format!("print(@{name}, …) for the whole map"));
+        c.report(d);
+        return Val::error(call.span);
     }
     let value = c.read_map(map, Some(key.clone()), span);
     if value.is_error() {
@@ -306,11 +312,24 @@ impl<'a> Checker<'a> {
         self.report(d);
     }
 
+    /// `%s` of a number prints the number; of an address that is seldom meant.
+    fn warn_number_as_text(&mut self, v: &Val) {
+        if matches!(v.e.ty, Ty::Ptr { .. }) || matches!(v.e.kind, ExprKind::Arg(_)) {
+            let d = Diagnostic::warning("format-type", v.e.span, "%s prints this address, not the text that is there")
+                .write("str(…) around it, or %p");
+            self.report(d);
+        }
+    }
+
     fn format_arg(&mut self, v: Val, conv: char) -> Option<Expr> {
         let ty = v.e.ty.clone();
         let number = int_shape(&ty).is_some() || matches!(ty, Ty::Ptr { .. } | Ty::Ksym | Ty::Usym);
         let text = !matches!(ty, Ty::Void | Ty::Headers | Ty::Agg(_) | Ty::Error);
         let fine = match conv {
+            's' if !text && number => {
+                self.warn_number_as_text(&v);
+                true
+            }
             's' => text,
             'r' | 'R' | 'H' => matches!(ty, Ty::Buf { .. }),
             _ => number,

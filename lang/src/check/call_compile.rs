@@ -32,7 +32,7 @@ pub(crate) fn kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
             v.with_space(Space::Kernel)
         }
         Answer::NotThere => {
-            let d = Diagnostic::error("unknown-symbol", e.span, format!("the kernel has no symbol {name}"))
+            let d = Diagnostic::error("unknown-symbol", call.span, format!("the kernel has no symbol {name}"))
                 .note("kernels without CONFIG_KALLSYMS_ALL list functions only, not variables")
                 .bpftrace(format!("Failed to resolve kernel symbol: {name}"));
             c.report(d);
@@ -63,7 +63,7 @@ pub(crate) fn percpu_kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         match c.world.kernel_symbol(symbol) {
             Answer::Found(address) => *slot = address,
             Answer::NotThere => {
-                let d = Diagnostic::error("unknown-symbol", e.span, format!("the kernel has no symbol {symbol}"))
+                let d = Diagnostic::error("unknown-symbol", call.span, format!("the kernel has no symbol {symbol}"))
                     .note("kernels without CONFIG_KALLSYMS_ALL list functions only, not variables")
                     .bpftrace(format!("Failed to resolve kernel symbol: {symbol}"));
                 c.report(d);

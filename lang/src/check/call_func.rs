@@ -246,6 +246,12 @@ pub(crate) fn strftime<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if int_shape(&v.e.ty).is_none() {
         return c.wrong_arg(call, &v, "a time in ns");
     }
+    if let Some(n) = v.int().filter(|n| *n < 0) {
+        let d = Diagnostic::error("bad-argument", v.e.span, format!("{n} ns is no time: it is negative"))
+            .write("strftime(fmt, nsecs)");
+        c.report(d);
+        return Val::error(call.span);
+    }
     let ns = coerce(v.e, &Ty::U64);
     made(Func::Strftime, vec![ns], Ty::Time { fmt }, call.span)
 }

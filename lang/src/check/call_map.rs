@@ -40,12 +40,10 @@ impl<'a> Checker<'a> {
         let row = builtins::find(name)?;
         let (least, most) = row.args;
         if !(least..=most).contains(&args.len()) {
-            let d = Diagnostic::error(
-                "argument-count",
-                span,
-                format!("{name}() takes {least} to {most} arguments, {} given", args.len()),
-            )
-            .write(row.signature);
+            let wants = super::call::how_many(least, most);
+            let d =
+                Diagnostic::error("argument-count", span, format!("{name}() takes {wants}, {} given", args.len()))
+                    .write(row.signature);
             self.report(d);
             return None;
         }
@@ -156,7 +154,9 @@ impl<'a> Checker<'a> {
 
     /// The map and key of `f(@m, key)`.
     fn map_and_key(&mut self, call: &Call<'a>) -> Option<(MapRef, Expr)> {
-        let map = self.map_arg(call.arg(0)?, &format!("{}()", call.name))?;
+        let what = format!("{}()", call.name);
+        let map = self.map_arg(call.arg(0)?, &what)?;
+        self.needs_keys(map, &what, call.span).ok()?;
         let key = self.expr(call.arg(1)?);
         let key = self.fit_key(map, key, call.span).ok()?;
         Some((map, key))
@@ -262,7 +262,7 @@ pub(crate) fn len<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         return Val::error(call.span);
     }
     let Some(map) = c.map_arg(e, "len()") else { return Val::error(call.span) };
-    if c.use_keyed(map, call.span).is_err() {
+    if c.needs_keys(map, "len()", call.span).is_err() {
         return Val::error(call.span);
     }
     Val::new(ExprKind::MapLen(map), Ty::I64, call.span)

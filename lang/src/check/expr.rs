@@ -144,6 +144,7 @@ impl<'a> Checker<'a> {
         match &v.e.ty {
             Ty::Bool => v,
             Ty::Error => Val::error(span),
+            Ty::Str { .. } if v.text().is_some() => Val::boolean(v.text() != Some(""), span),
             Ty::Int { .. } | Ty::Enum { .. } | Ty::Ptr { .. } | Ty::Ksym => {
                 if let Some(n) = v.int() {
                     return Val::boolean(n != 0, span);
@@ -196,6 +197,11 @@ impl<'a> Checker<'a> {
             self.report(d);
             return Val::error(span);
         };
+        if op == UnOp::BitNot && v.e.ty == Ty::Bool {
+            let d = Diagnostic::error("bad-operand", span, "~ turns the bits of a number, this is true or false").write("!");
+            self.report(d);
+            return Val::error(span);
+        }
         if let (Some(n), false) = (v.int(), matches!(v.e.ty, Ty::Bool)) {
             let folded = match op {
                 UnOp::Neg => Some(-n),

@@ -5,6 +5,7 @@ use super::expansion;
 use super::scope::{Bound, Frame};
 use super::value::Val;
 use crate::ast::{self, Expr, ExprKind, Macro, MacroParam, TypeOp};
+use crate::builtins;
 use crate::diag::Diagnostic;
 use crate::hir::{self, Ty};
 use crate::span::Span;
@@ -15,6 +16,47 @@ const MOST_EXPANSIONS: u32 = 2000;
 const DEEPEST: usize = 40;
 
 impl<'a> Checker<'a> {
+    /// What is wrong with definitions of macros themselves.
+    pub(crate) fn check_macros(&mut self) {
+        let items = self.items;
+        for all in items.macros.values() {
+            for (i, m) in all.iter().enumerate() {
+                self.check_params(m);
+                let same = |o: &&&Macro| o.name.span.file == m.name.span.file && shape(o) == shape(m);
+                if let Some(first) = all[..i].iter().find(same) {
+                    let d = Diagnostic::error(
+                        "macro-twice",
+                        m.name.span,
+                        format!("there is a macro {} with such parameters already", m.name.text),
+                    )
+                    .other(first.name.span, "the first one")
+                    .note("macros of one name differ in how many parameters they take, or in $, @ and plain ones");
+                    self.report(d);
+                }
+            }
+        }
+    }
+
+    fn check_params(&mut self, m: &'a Macro) {
+        for (i, p) in m.params.iter().enumerate() {
+            let (kind, name) = param(p);
+            if let Some(first) = m.params[..i].iter().map(param).find(|(k, n)| (*k, &n.text) == (kind, &name.text)) {
+                let d = Diagnostic::error("macro-params", name.span, format!("two parameters are named {}", name.text))
+                    .other(first.1.span, "the first one");
+                self.report(d);
+            }
+            if kind == ' ' && builtins::find(&name.text).is_some_and(|row| row.bare) {
+                let d = Diagnostic::error(
+                    "macro-params",
+                    name.span,
+                    format!("{} is a builtin: a parameter of that name would hide it", name.text),
+                )
+                .write(format!("{}_ or another name", name.text));
+                self.report(d);
+            }
+        }
+    }
+
     /// The macro of this name that takes these arguments; the one whose parameters say most.
     pub(crate) fn find_macro(&self, name: &str, args: &'a [ast::Arg]) -> Option<&'a Macro> {
         let all = self.items.macros.get(name)?;
@@ -181,6 +223,20 @@ impl<'a> Checker<'a> {
             value
         })
     }
+}
+
+/// A parameter's sign and name.
+fn param(p: &MacroParam) -> (char, &ast::Ident) {
+    match p {
+        MacroParam::Expr(i) => (' ', i),
+        MacroParam::Var(i) => ('$', i),
+        MacroParam::Map(i) => ('@', i),
+    }
+}
+
+/// What tells apart macros of one name.
+fn shape(m: &Macro) -> Vec<char> {
+    m.params.iter().map(|p| param(p).0).collect()
 }
 
 /// `name($a, b, @c)`

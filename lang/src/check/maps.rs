@@ -21,6 +21,8 @@ pub(crate) struct MapInfo {
     first_key: Option<Span>,
     first_value: Option<Span>,
     pub(crate) written: bool,
+    /// Read somewhere.
+    pub(crate) read: bool,
     pub(crate) kind: Option<MapKind>,
     pub(crate) max_entries: Option<u32>,
     pub(crate) span: Span,
@@ -52,6 +54,7 @@ impl MapTable {
                 first_key: None,
                 first_value: None,
                 written: false,
+                read: false,
                 kind: None,
                 max_entries: None,
                 span,
@@ -62,10 +65,11 @@ impl MapTable {
         })
     }
 
-    /// Values that are only counted up from nothing (`@x++`, `@x += 1`) start as a literal 0. True if there were any.
+    /// Values that are only counted up from nothing (`@x++`, `@x += 1`), or read and never written, are a literal 0. True if
+    /// there were any.
     pub(crate) fn default_values(&mut self) -> bool {
         let mut any = false;
-        for m in self.maps.iter_mut().filter(|m| m.value.is_none() && m.written && !m.poisoned) {
+        for m in self.maps.iter_mut().filter(|m| m.value.is_none() && (m.written || m.read) && !m.poisoned) {
             m.value = Some(Open { ty: Ty::Int { bits: 8, signed: true }, flex: Flex::Yes });
             any = true;
         }
@@ -213,6 +217,18 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
+    /// A function that only works on maps with keys is called with this one.
+    pub(crate) fn needs_keys(&mut self, map: MapRef, what: &str, span: Span) -> Result<(), ()> {
+        let info = self.map_info(map);
+        let Some(other) = info.scalar else { return self.use_keyed(map, span) };
+        let name = at(&info.name);
+        let d = Diagnostic::error("map-key", span, format!("{what} wants a map with keys, {name} has none"))
+            .other(other, "used without a key here")
+            .bpftrace(format!("call to {what} expects a map with explicit keys (non-scalar map)"));
+        self.report(d);
+        Err(())
+    }
+
     /// Lets a map hold one more type of value; its type afterwards.
     pub(crate) fn widen_map(&mut self, map: MapRef, new: &Open, span: Span) -> Ty {
         let info = self.map_info(map);
@@ -245,6 +261,10 @@ impl<'a> Checker<'a> {
             Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show(old), show(new)))
                 .label(format!("{} here", show(new)))
                 .other(first, format!("first used as {} here", show(old)));
+        if let (Ty::Agg(a), Ty::Agg(b)) = (old, new) {
+            let (a, b) = (super::types::agg_full(a), super::types::agg_full(b));
+            d.message = format!("{name} holds {a}, this is {b}");
+        }
         if let (Ty::Agg(a), true) = (old, !matches!(new, Ty::Agg(_))) {
             d = d.note(format!(
                 "a map that counts is only written by {}(); use another map for plain values",
@@ -257,11 +277,12 @@ impl<'a> Checker<'a> {
     /// `@m[k]` as a value; an aggregate is read as a number where it has one.
     pub(crate) fn read_map(&mut self, map: MapRef, key: Option<Expr>, span: Span) -> Val {
         let info = self.map_info(map);
+        info.read = true;
         let (written, name) = (info.written, info.name.clone());
         let open = info.value.clone().unwrap_or(Open::firm(Ty::Error));
-        if !written {
-            self.undefined_map(&name, span);
-            return Val::error(span);
+        if !written && open.ty != Ty::Error {
+            let d = Diagnostic::warning("undefined-map", span, format!("{} is never written: it is always 0", at(&name)));
+            self.report(self.near_maps(d, &name));
         }
         let mut v = Val::new(ExprKind::MapGet { map, key: key.map(Box::new) }, open.ty, span);
         v.flex = open.flex;
@@ -269,13 +290,43 @@ impl<'a> Checker<'a> {
     }
 
     pub(crate) fn undefined_map(&mut self, name: &str, span: Span) {
+        let d = Diagnostic::error("undefined-map", span, format!("{} is never written", at(name)))
+            .bpftrace(format!("Undefined map: {}", at(name)));
+        self.report(self.near_maps(d, name));
+    }
+
+    fn near_maps(&self, d: Diagnostic, name: &str) -> Diagnostic {
         let known: Vec<&str> = self.maps.maps.iter().filter(|m| m.written).map(|m| m.name.as_str()).collect();
         let near = crate::suggest::nearest(name, known, 3);
-        let mut d = Diagnostic::error("undefined-map", span, format!("{} is never written", at(name)));
-        if !near.is_empty() {
-            d = d.near(near.iter().map(|n| at(n)).collect::<Vec<_>>().join(", "));
+        if near.is_empty() { d } else { d.near(near.iter().map(|n| at(n)).collect::<Vec<_>>().join(", ")) }
+    }
+
+    /// What declared maps are for: one that nothing uses, and one whose kind doesn't go with its values.
+    pub(crate) fn check_declared(&mut self) {
+        let mut found = Vec::new();
+        for m in self.maps.maps.iter().filter(|m| m.kind.is_some()) {
+            let name = at(&m.name);
+            if m.scalar.is_none() && m.keyed.is_none() && !m.written && !m.read {
+                let d = Diagnostic::warning("unused-map", m.span, format!("nothing uses {name}"))
+                    .bpftrace(format!("Unused map: {name}"));
+                found.push(d);
+            }
+            let percpu = matches!(m.kind, Some(MapKind::PercpuHash | MapKind::LruPercpuHash));
+            let plain = m.value.as_ref().is_some_and(|v| !matches!(v.ty, Ty::Agg(_) | Ty::Error));
+            if percpu && plain && m.written {
+                let d = Diagnostic::error(
+                    "map-kind",
+                    m.first_value.unwrap_or(m.span),
+                    format!("{name} is declared per CPU, where a plain value would be another on each"),
+                )
+                .other(m.span, "declared here")
+                .write("hash(…) or lruhash(…); count(), sum() and their like are what goes into a map per CPU");
+                found.push(d);
+            }
         }
-        self.report(d);
+        for d in found {
+            self.report(d);
+        }
     }
 
     /// Reads an aggregate as a number; reports those that have none.

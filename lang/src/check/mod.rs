@@ -46,6 +46,7 @@ mod outlive;
 mod params;
 mod places;
 pub mod providers;
+mod reach;
 mod rules;
 mod run;
 mod scope;

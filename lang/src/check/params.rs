@@ -52,6 +52,16 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
+/// A default as it would be given on the command line.
+fn default_text(default: &Val) -> String {
+    match (&default.e.ty, default.text(), default.int()) {
+        (Ty::Bool, _, Some(n)) => if n == 0 { "false" } else { "true" }.to_owned(),
+        (_, Some(t), _) => t.to_owned(),
+        (_, _, Some(n)) => n.to_string(),
+        _ => String::new(),
+    }
+}
+
 impl Checker<'_> {
     /// A `param` used by its name.
     pub(crate) fn param_value(&mut self, name: &str, span: Span) -> Option<Val> {
@@ -70,13 +80,18 @@ impl Checker<'_> {
 
     /// A flag's value: from the command line, else the default. Remembers the flag.
     pub(crate) fn flag(&mut self, name: &str, default: Val, help: &str, span: Span) -> Val {
+        let text = default_text(&default);
+        if let Some(first) = self.params.iter().find(|p| p.name == name).filter(|p| p.default != text) {
+            let d = Diagnostic::error(
+                "bad-parameter",
+                span,
+                format!("--{name} has the default {text} here and {} elsewhere", first.default),
+            )
+            .other(first.span, format!("{} here", first.default))
+            .note("a flag has one default: keep the value in a variable and use that");
+            self.report(d);
+        }
         if !self.params.iter().any(|p| p.name == name) {
-            let text = match (&default.e.ty, default.text(), default.int()) {
-                (Ty::Bool, _, Some(n)) => if n == 0 { "false" } else { "true" }.to_owned(),
-                (_, Some(t), _) => t.to_owned(),
-                (_, _, Some(n)) => n.to_string(),
-                _ => String::new(),
-            };
             self.params.push(ParamDef {
                 name: name.to_owned(),
                 ty: default.e.ty.clone(),

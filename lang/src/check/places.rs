@@ -145,6 +145,15 @@ impl<'a> Checker<'a> {
     pub(crate) fn addr_of(&mut self, inner: &'a ast::Expr, span: Span) -> Val {
         let v = self.place(inner);
         if v.is_error() {
+            if let A::Var(name) = &inner.kind
+                && self.lookup(name).is_some()
+                && self.sink.on
+                && self.sink.errors == 0
+            {
+                let d = Diagnostic::error("untyped-variable", inner.span, format!("nothing says what ${name} holds"))
+                    .write(format!("let ${name}: uint64"));
+                self.report(d);
+            }
             return v;
         }
         let space = match &v.e.kind {
@@ -192,14 +201,13 @@ impl<'a> Checker<'a> {
             }
             Ty::Array { elem, len } => {
                 if let Some(n) = i.int().filter(|n| *n < 0 || (*len > 0 && *n >= i128::from(*len))) {
-                    let message = format!("no element {n}: there are {len}, counted from 0");
-                    let d = Diagnostic::error("out-of-bounds", index.span, message)
-                        .bpftrace(format!("the index {n} is out of bounds for array of size {len}"));
-                    self.report(d);
-                    return Val::error(span);
+                    return self.out_of_bounds(n, *len, index.span, span);
                 }
                 let ty = in_space((**elem).clone(), space);
                 element(base, i, ty, span).with_space(space)
+            }
+            Ty::Str { cap } if i.int().is_some_and(|n| n < 0 || n >= i128::from(*cap)) => {
+                self.out_of_bounds(i.int().unwrap_or(0), *cap, index.span, span)
             }
             Ty::Str { .. } => element(base, i, Ty::Int { bits: 8, signed: true }, span).with_space(space),
             Ty::Ptr { to, .. } if **to != Ty::Void => {
@@ -218,6 +226,13 @@ impl<'a> Checker<'a> {
         }
     }
 
+    fn out_of_bounds(&mut self, n: i128, len: u32, index: Span, span: Span) -> Val {
+        let d = Diagnostic::error("out-of-bounds", index, format!("no element {n}: there are {len}, counted from 0"))
+            .bpftrace(format!("the index {n} is out of bounds for array of size {len}"));
+        self.report(d);
+        Val::error(span)
+    }
+
     /// `http.header["x-request-id"]`
     fn header(&mut self, base: Val, index: &Val, span: Span) -> Val {
         let Some(name) = index.text() else {
@@ -230,6 +245,11 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn cast_expr(&mut self, ty: &'a TypeExpr, inner: &'a ast::Expr, span: Span) -> Val {
         let to = self.resolve_type(ty);
+        if let Some(name) = pointee_struct(&to)
+            && !self.known_struct(&name, ty.span)
+        {
+            return Val::error(span);
+        }
         let wants_array = matches!(ty.kind, TypeKind::Array(..));
         let v = if wants_array { self.place(inner) } else { self.expr(inner) };
         self.cast_val(v, to, span)
@@ -260,6 +280,8 @@ impl<'a> Checker<'a> {
                 Val::new(ExprKind::Cast(Box::new(v.e)), ty, span)
             }
             (Ty::Ptr { .. }, Ty::Bool) => self.truth(v),
+            // Whether there is any text.
+            (Ty::Str { .. }, Ty::Bool) => self.compare(crate::hir::BinOp::Ne, v, Val::string("", span), span),
             (Ty::Ptr { space, .. }, t) if int_shape(t).is_some() => {
                 let space = *space;
                 simple(v, to).with_space(space)
@@ -380,4 +402,13 @@ fn cast_int(v: Val, to: Ty, span: Span) -> Val {
     out.e = cast(v.e, to);
     out.flex = Flex::No;
     out
+}
+
+/// The struct that a pointer's type names.
+fn pointee_struct(ty: &Ty) -> Option<String> {
+    let Ty::Ptr { to, .. } = ty else { return None };
+    match &**to {
+        Ty::Struct(name) => Some(name.clone()),
+        inner => pointee_struct(inner),
+    }
 }

@@ -39,6 +39,7 @@ pub(crate) fn run(
     c.declare_maps();
     c.collect_joins();
     c.unsupported_items();
+    c.check_macros();
     let instances = c.instances();
     c.sink.on = false;
     c.settle(&instances);
@@ -47,6 +48,7 @@ pub(crate) fn run(
     let (probes, joins) = c.round(&instances);
     c.unknown_flags();
     c.untyped_maps();
+    c.check_declared();
     c.program(probes, joins)
 }
 

@@ -170,7 +170,11 @@ impl<'a> Checker<'a> {
         let joined = join(&old, new);
         match joined {
             Some(joined) if cell.declared => {
-                if !declared_takes(&old.ty, new, &joined) {
+                if let (Ty::Str { cap }, Ty::Str { cap: longer }) = (&old.ty, &new.ty)
+                    && longer > cap
+                {
+                    self.too_long(var, (*cap, *longer), span);
+                } else if !declared_takes(&old.ty, new, &joined) {
                     self.var_mismatch(var, &old.ty, &new.ty, span, cell.first);
                 }
                 old.ty
@@ -187,6 +191,15 @@ impl<'a> Checker<'a> {
                 old.ty
             }
         }
+    }
+
+    fn too_long(&mut self, var: VarRef, (cap, longer): (u32, u32), span: Span) {
+        let local = &self.locals[var.index()];
+        let message = format!("${} takes {cap} bytes with the NUL, this may have {longer}", local.name);
+        let d = Diagnostic::error("type-mismatch", span, message)
+            .other(local.span, "declared here")
+            .write(format!("let ${}: string[{longer}], or str(…, {cap})", local.name));
+        self.report(d);
     }
 
     fn var_mismatch(&mut self, var: VarRef, old: &Ty, new: &Ty, span: Span, first: Span) {

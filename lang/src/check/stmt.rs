@@ -15,6 +15,7 @@ impl<'a> Checker<'a> {
         self.scoped(|c| {
             let mut stmts = c.stmts(&block.stmts, block.tail.as_deref());
             if let Some(tail) = &block.tail {
+                c.warn_unreachable(&stmts, tail.span);
                 c.effect(tail, &mut stmts);
             }
             Block { stmts, tail: None, span: block.span }
@@ -26,6 +27,7 @@ impl<'a> Checker<'a> {
         let mut out = Vec::new();
         for (i, s) in stmts.iter().enumerate() {
             self.declare_outliving(s, &stmts[i + 1..], tail);
+            self.warn_unreachable(&out, s.span);
             self.stmt(s, &mut out);
         }
         out
@@ -61,7 +63,7 @@ impl<'a> Checker<'a> {
             }
             StmtKind::Return(value) => {
                 if let Some(value) = value {
-                    self.expr(value);
+                    self.number(value, "what a probe returns");
                 }
                 Some(hir::StmtKind::Return)
             }
@@ -84,7 +86,9 @@ impl<'a> Checker<'a> {
             matches!(&e.kind, ast::ExprKind::Call { .. } | ast::ExprKind::Ident(_) | ast::ExprKind::Block(_));
         let wanted = !from_macro || is_question(&v.e.kind);
         if wanted && is_pure(&v.e.kind) && !matches!(v.e.ty, Ty::Void | Ty::Error) {
-            let d = Diagnostic::warning("unused-value", e.span, "this value is not used").write("_ = … (or nothing)");
+            let d = Diagnostic::warning("unused-value", e.span, "this value is not used")
+                .write("_ = … (or nothing)")
+                .bpftrace("Return value discarded.");
             self.report(d);
         }
         flatten(v.e, out);
@@ -172,6 +176,12 @@ impl<'a> Checker<'a> {
                 if let Some(kind) = self.assign_map(map, place, key.as_ref(), op, value, span) {
                     out.push(hir::Stmt { kind, span });
                 }
+            }
+            ast::ExprKind::TupleField { .. } | ast::ExprKind::Field { .. } => {
+                self.expr(value);
+                let d = Diagnostic::error("not-assignable", place.span, "a member cannot be assigned")
+                    .note("tuples and records are made as a whole: $t = (1, \"a\"); structs of the kernel are read only");
+                self.report(d);
             }
             // The parser has said that this cannot be assigned.
             _ => {
@@ -307,6 +317,11 @@ impl<'a> Checker<'a> {
         match iter {
             ForIter::Map(e) => {
                 let map = self.map_arg(e, "a for loop")?;
+                if self.sink.on && !self.map_info(map).written {
+                    let name = self.map_info(map).name.clone();
+                    self.undefined_map(&name, e.span);
+                    return None;
+                }
                 if self.map_is_scalar(map) == Some(true) {
                     let name = self.map_info(map).name.clone();
                     self.error("map-key", e.span, format!("@{name} has no keys to walk through"));
@@ -361,11 +376,16 @@ impl<'a> Checker<'a> {
             }
             _ => {
                 if !n.is_error() {
-                    self.error(
-                        "bad-unroll",
-                        count.span,
-                        "unroll() wants a number from 1 to 100, known at compile time",
-                    );
+                    let theirs = match n.int() {
+                        Some(n) if n > 100 => "unroll maximum value is 100",
+                        Some(_) => "unroll minimum value is 1",
+                        None => "invalid unroll value",
+                    };
+                    let text = "unroll() wants a number from 1 to 100, known at compile time";
+                    let d = Diagnostic::error("bad-unroll", count.span, text)
+                        .write("for ($i : 0..n) { … } counts as far as a value says")
+                        .bpftrace(theirs);
+                    self.report(d);
                 }
                 None
             }

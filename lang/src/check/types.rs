@@ -268,6 +268,15 @@ pub(crate) fn agg_name(agg: &Agg) -> &'static str {
     }
 }
 
+/// The same with what tells apart two of them.
+pub(crate) fn agg_full(agg: &Agg) -> String {
+    match agg {
+        Agg::Hist { bits } => format!("hist(n, {bits})"),
+        Agg::Lhist { min, max, step } => format!("lhist(n, {min}, {max}, {step})"),
+        other => format!("{}()", agg_name(other)),
+    }
+}
+
 /// Bytes of a type whose layout needs no struct definitions.
 pub(crate) fn plain_size(ty: &Ty) -> Option<u32> {
     Some(match ty {
