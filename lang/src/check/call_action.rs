@@ -266,7 +266,10 @@ impl<'a> Checker<'a> {
                 let span = at.map_or(first.span, |(at, len)| self.in_string(first.span, at, len));
                 let mut d = Diagnostic::error("bad-format", span, problem.to_string());
                 if let FormatError::Unknown(part) = &problem {
-                    d = d.write(format!("one of %d %u %x %s …, or %{part} for the text {part}"));
+                    d = match part.ends_with('*') {
+                        true => d.note("a width is written out: %5d, %-20s"),
+                        false => d.write(format!("one of %d %u %x %s …, or %{part} for the text {part}")),
+                    };
                 }
                 self.report(d);
                 return None;
@@ -348,6 +351,8 @@ impl<'a> Checker<'a> {
         d = match (&ty, conv) {
             (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn, _) => d.write("%s"),
             (Ty::Buf { .. }, _) => d.write("%r"),
+            (Ty::Tuple(_) | Ty::Record(_) | Ty::Array { .. } | Ty::Struct(_), _) => d.write("%s, or print(…)"),
+            (Ty::Int { .. }, 'r' | 'R' | 'H') => d.write("%d, or buf(pointer, length) for bytes"),
             (Ty::KStack { .. } | Ty::UStack { .. } | Ty::DwStack { .. } | Ty::Time { .. } | Ty::Username, _) => {
                 d.write("%s")
             }

@@ -57,6 +57,13 @@ impl<'a> Checker<'a> {
                 let (cap, span) = (self.config.max_strlen, v.e.span);
                 self.string_at(v, cap, None, span)
             }
+            Ty::Int { .. } | Ty::Ptr { .. } => {
+                let message = format!("{}() takes a string, this is {}", call.name, show(&v.e.ty));
+                let d = Diagnostic::error("bad-argument", v.e.span, message)
+                    .write("str(…) around it, if it is the address of one");
+                self.report(d);
+                Val::error(call.span)
+            }
             _ => self.wrong_arg(call, &v, "a string"),
         }
     }
@@ -220,6 +227,12 @@ pub(crate) fn macaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     match (&v.e.ty, c.size_of(&v.e.ty)) {
         (Ty::Array { .. }, Some(n)) if n >= 6 => made(Func::Macaddr, vec![v.e], Ty::Mac, call.span),
         (Ty::Ptr { .. }, _) => made(Func::Macaddr, vec![v.e], Ty::Mac, call.span),
+        // An address as a number, but not one written out: that is no address.
+        (Ty::Int { .. }, _) if !v.lit => {
+            let space = c.pointer_space(&v);
+            let pointer = cast(v.e, Ty::Ptr { to: Box::new(Ty::U8), space });
+            made(Func::Macaddr, vec![pointer], Ty::Mac, call.span)
+        }
         _ => c.wrong_arg(call, &v, "an array of 6 bytes or a pointer to one"),
     }
 }

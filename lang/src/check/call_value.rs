@@ -243,8 +243,13 @@ fn stack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Option<(StackMode, u32)> {
                     && c.bound_expr(other).is_none()
                     && !c.items.defines.contains_key(other) =>
             {
-                let d = Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}"))
-                    .near("bpftrace, perf, raw, build_id");
+                let d = if i == 0 {
+                    Diagnostic::error("bad-argument", arg.value.span, format!("no stack mode {other}"))
+                        .near("bpftrace, perf, raw, build_id")
+                } else {
+                    Diagnostic::error("bad-argument", arg.value.span, "after the mode stands the number of frames")
+                        .write(format!("{}(perf, 5)", call.name))
+                };
                 c.report(d);
                 return None;
             }

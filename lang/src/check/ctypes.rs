@@ -233,6 +233,10 @@ impl<'a> Checker<'a> {
         if let ExprKind::TypeOp { op: TypeOp::Typeof, operand, .. } = &e.kind {
             return self.operand_type(operand);
         }
+        // A map stands for its key, as in bpftrace's standard library.
+        if let ExprKind::Map { name, key: None } = &e.kind {
+            return self.map_key_or_value(name);
+        }
         if let ExprKind::Ident(name) = &e.kind {
             if let Some((inner, frame)) = self.bound_expr(name) {
                 return self.in_frame(frame, |c| c.type_of(inner));
@@ -250,11 +254,7 @@ impl<'a> Checker<'a> {
     pub(crate) fn operand_type(&mut self, operand: &'a TypeOperand) -> Ty {
         match operand {
             TypeOperand::Type(t) => self.resolve_type(t),
-            TypeOperand::Expr(e) => match &e.kind {
-                // A map stands for its key, as in bpftrace's standard library.
-                ExprKind::Map { name, key: None } => self.map_key_or_value(name),
-                _ => self.type_of(e),
-            },
+            TypeOperand::Expr(e) => self.type_of(e),
         }
     }
 

@@ -84,6 +84,12 @@ impl<'a> Checker<'a> {
     /// Warns where a large unsigned number becomes signed or a negative one unsigned.
     pub(crate) fn warn_sign(&mut self, to: &Ty, value: &Val, span: Span) {
         let (Some((64, to_signed)), Some((64, signed))) = (int_shape(to), int_shape(&value.e.ty)) else { return };
+        if let Some(n) = value.int().filter(|n| !super::types::fits(*n, 64, to_signed)) {
+            let d = Diagnostic::error("out-of-range", value.e.span, format!("{n} is not in the range of {}", show(to)))
+                .note(format!("elsewhere it is negative or signed, so that it is {} as a whole", show(to)))
+                .write(format!("({}){n}", show(to)));
+            self.report(d);
+        }
         if to_signed != signed && !value.lit && value.flex == Flex::No {
             let d = Diagnostic::warning(
                 "sign-mismatch",
@@ -189,11 +195,12 @@ impl<'a> Checker<'a> {
             return Val::new(ExprKind::Unary { op, expr: Box::new(v.e) }, Ty::Bool, span);
         }
         let Some((bits, signed)) = int_shape(&v.e.ty) else {
-            let d = Diagnostic::error(
-                "bad-operand",
-                span,
-                format!("{} wants a number, this is {}", unary_name(op), show(&v.e.ty)),
-            );
+            let what = show(&v.e.ty);
+            let mut d =
+                Diagnostic::error("bad-operand", span, format!("{} wants a number, this is {what}", unary_name(op)));
+            if matches!(v.e.ty, Ty::Ptr { .. }) {
+                d = d.write(format!("{}(uint64)…", unary_name(op)));
+            }
             self.report(d);
             return Val::error(span);
         };
@@ -261,11 +268,8 @@ impl<'a> Checker<'a> {
                 };
                 self.step_map(map, key, delta, prefix, span)
             }
-            _ => {
-                let op = if increment { "++" } else { "--" };
-                self.error("not-a-place", inner.span, format!("{op} works on variables and maps"));
-                Val::error(span)
-            }
+            // The parser has said that this cannot be counted.
+            _ => Val::error(span),
         }
     }
 

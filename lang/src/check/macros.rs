@@ -129,16 +129,16 @@ impl<'a> Checker<'a> {
     /// Reports a call that no macro of the name takes.
     pub(crate) fn wrong_macro_args(&mut self, name: &str, args: &'a [ast::Arg], span: Span) -> Val {
         let Some(first) = self.items.macros.get(name).and_then(|m| m.first()) else { return Val::error(span) };
-        let mut d = Diagnostic::error("macro-args", span, format!("the macro {name} cannot be called so"))
+        let mut d = Diagnostic::error("macro-args", span, format!("no macro {name} takes these arguments"))
             .other(first.name.span, format!("takes {}", signature(first)));
         for (p, a) in first.params.iter().zip(args) {
             let what = self.peel(&a.value, self.cur).0;
             match p {
                 MacroParam::Var(v) if !matches!(what.kind, ExprKind::Var(_)) => {
-                    d = d.note(format!("${} wants a variable", v.text));
+                    d = d.note(format!("${} stands for a variable: put the value into one, and pass that", v.text));
                 }
                 MacroParam::Map(m) if !matches!(what.kind, ExprKind::Map { key: None, .. }) => {
-                    d = d.note(format!("@{} wants a map", m.text));
+                    d = d.note(format!("@{} stands for a whole map: pass @name", m.text));
                 }
                 _ => {}
             }

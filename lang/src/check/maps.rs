@@ -2,7 +2,7 @@
 
 use super::cx::Checker;
 use super::scope::Bound;
-use super::types::{Flex, Open, agg_number, join, show};
+use super::types::{Flex, Open, agg_number, join, show, spelled};
 use super::value::{Val, coerce};
 use crate::ast;
 use crate::diag::Diagnostic;
@@ -179,7 +179,13 @@ impl<'a> Checker<'a> {
                 ),
             )
             .label(format!("{} here", show(&key.e.ty)))
-            .other(first, format!("first used as {} here", show(&old.ty)));
+            .other(first, format!("first used as {} here", show(&old.ty)))
+            .bpftrace(format!(
+                "Argument mismatch for {}: trying to access with arguments: '{}' when map expects arguments: '{}'",
+                at(&self.maps.maps[map.index()].name),
+                spelled(&key.e.ty),
+                spelled(&old.ty)
+            ));
             self.report(d);
             return Err(());
         };
@@ -260,7 +266,12 @@ impl<'a> Checker<'a> {
         let mut d =
             Diagnostic::error("type-mismatch", span, format!("{name} holds {}, this is {}", show(old), show(new)))
                 .label(format!("{} here", show(new)))
-                .other(first, format!("first used as {} here", show(old)));
+                .other(first, format!("first used as {} here", show(old)))
+                .bpftrace(format!(
+                    "Type mismatch for {name}: trying to assign value of type '{}' when map already has a type '{}'",
+                    spelled(new),
+                    spelled(old)
+                ));
         if let (Ty::Agg(a), Ty::Agg(b)) = (old, new) {
             let (a, b) = (super::types::agg_full(a), super::types::agg_full(b));
             d.message = format!("{name} holds {a}, this is {b}");

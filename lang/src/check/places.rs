@@ -280,8 +280,6 @@ impl<'a> Checker<'a> {
                 Val::new(ExprKind::Cast(Box::new(v.e)), ty, span)
             }
             (Ty::Ptr { .. }, Ty::Bool) => self.truth(v),
-            // Whether there is any text.
-            (Ty::Str { .. }, Ty::Bool) => self.compare(crate::hir::BinOp::Ne, v, Val::string("", span), span),
             (Ty::Ptr { space, .. }, t) if int_shape(t).is_some() => {
                 let space = *space;
                 simple(v, to).with_space(space)

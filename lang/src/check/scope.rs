@@ -1,7 +1,7 @@
 //! Scratch variables: block scopes, macro frames, and the types that grow from round to round.
 
 use super::cx::Checker;
-use super::types::{Open, fits, join, show, show_full};
+use super::types::{self, Open, fits, join, show, show_full};
 use super::value::{Val, coerce};
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
@@ -207,7 +207,12 @@ impl<'a> Checker<'a> {
         let show = if matches!((old, new), (Ty::Str { .. }, Ty::Str { .. })) { show_full } else { show };
         let d = Diagnostic::error("type-mismatch", span, format!("${name} is {}, this is {}", show(old), show(new)))
             .label(format!("{} here", show(new)))
-            .other(first, format!("first used as {} here", show(old)));
+            .other(first, format!("first used as {} here", show(old)))
+            .bpftrace(format!(
+                "Type mismatch for ${name}: trying to assign value of type '{}' when variable already has a type '{}'",
+                types::spelled(new),
+                types::spelled(old)
+            ));
         self.report(d);
     }
 
@@ -258,10 +263,13 @@ impl<'a> Checker<'a> {
         if let (true, Some(n), Ty::Int { bits, signed }) = (self.is_declared(var), value.int(), self.var_type(var).ty)
             && !fits(n, bits, signed)
         {
-            let ty = show(&Ty::Int { bits, signed });
-            let d = Diagnostic::error("out-of-range", value.e.span, format!("{n} is not in the range of {ty}"))
-                .write(format!("({ty}){n}"));
+            let ty = Ty::Int { bits, signed };
+            let name = self.locals[var.index()].name.clone();
+            let message = format!("{n} is not in the range of {}", show(&ty));
+            let d = Diagnostic::error("out-of-range", value.e.span, message)
+                .write(format!("let ${name}: {}", show(&value.e.ty)));
             self.report(d);
+            return StmtKind::SetVar { var, value: coerce(value.e, &ty) };
         }
         let ty = self.widen(var, &value.open(), span);
         self.warn_sign(&ty, &value, span);
@@ -305,7 +313,7 @@ fn declared_takes(declared: &Ty, new: &Open, joined: &Open) -> bool {
     match (declared, &new.ty) {
         (Ty::Int { .. }, Ty::Int { .. }) => true,
         (Ty::Str { cap }, Ty::Str { cap: new }) => new <= cap,
-        (Ty::Ptr { .. } | Ty::Tuple(_) | Ty::Record(_), _) => true,
+        (Ty::Ptr { .. }, _) => true,
         (Ty::Bool | Ty::Enum { .. }, _) | (Ty::Array { .. }, Ty::Array { .. }) => true,
         _ => joined.ty == *declared,
     }

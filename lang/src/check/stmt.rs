@@ -177,10 +177,14 @@ impl<'a> Checker<'a> {
                     out.push(hir::Stmt { kind, span });
                 }
             }
-            ast::ExprKind::TupleField { .. } | ast::ExprKind::Field { .. } => {
+            ast::ExprKind::TupleField { .. }
+            | ast::ExprKind::Field { .. }
+            | ast::ExprKind::Index { .. }
+            | ast::ExprKind::Unary { .. } => {
                 self.expr(value);
-                let d = Diagnostic::error("not-assignable", place.span, "a member cannot be assigned")
-                    .note("tuples and records are made as a whole: $t = (1, \"a\"); structs of the kernel are read only");
+                let d = Diagnostic::error("not-assignable", place.span, "only variables and maps are assigned")
+                    .note("tuples and records are made as a whole: $t = (1, \"a\"); memory behind pointers is read only")
+                    .bpftrace("Tuples and records are immutable once created. Consider creating a new value and assigning it instead.");
                 self.report(d);
             }
             // The parser has said that this cannot be assigned.
@@ -315,6 +319,11 @@ impl<'a> Checker<'a> {
 
     fn for_stmt(&mut self, var: &'a ast::Ident, iter: &'a ForIter, body: &'a ast::Block) -> Option<hir::StmtKind> {
         match iter {
+            // Of what is neither, the parser has said so.
+            ForIter::Map(e) if !matches!(e.kind, ast::ExprKind::Map { .. } | ast::ExprKind::Ident(_)) => {
+                self.expr(e);
+                None
+            }
             ForIter::Map(e) => {
                 let map = self.map_arg(e, "a for loop")?;
                 if self.sink.on && !self.map_info(map).written {

@@ -197,6 +197,11 @@ pub(crate) fn show(ty: &Ty) -> String {
     named(ty, false)
 }
 
+/// As bpftrace writes it in its messages.
+pub(crate) fn spelled(ty: &Ty) -> String {
+    show_full(ty).replace(", ", ",")
+}
+
 /// A type with all its parts, as scripts can write it.
 pub(crate) fn show_full(ty: &Ty) -> String {
     named(ty, true)
