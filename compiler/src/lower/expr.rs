@@ -7,7 +7,10 @@ use super::{
 };
 use crate::ir::{BinaryOp, Block, Cond, UnaryOp, Value};
 use weftrace_artifact::action::Warning;
-use weftrace_lang::hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp, VarRef};
+use weftrace_lang::{
+    hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp, VarRef},
+    span::Span,
+};
 
 impl Cx<'_, '_> {
     /// The value of an expression that fits a register, as its type holds it.
@@ -107,7 +110,7 @@ impl Cx<'_, '_> {
         let Some(place) = self.place(e)? else {
             return self.not_yet(e.span, "this value");
         };
-        self.with_temps(|cx| cx.load_place(&place, &e.ty, bits, e.span))
+        self.with_temps(|cx| cx.load_place(&place, &e.ty, bits, read_span(e)))
     }
 
     fn unary(&mut self, op: UnOp, inner: &Expr, ty: &Ty) -> R<Value> {
@@ -346,4 +349,18 @@ fn comparison(op: BinOp, left: &Ty, right: &Ty) -> Option<Cond> {
         (BinOp::Ge, false) => Cond::Uge,
         _ => return None,
     })
+}
+
+/// The place of a read: from the pointer on, without the brackets around it.
+fn read_span(e: &Expr) -> Span {
+    let mut at = e;
+    while let E::Field { base, .. } = &at.kind {
+        at = base;
+    }
+    match &at.kind {
+        E::Deref(pointer) if !std::ptr::eq(at, e) && e.span.contains(pointer.span) => {
+            Span { start: pointer.span.start, ..e.span }
+        }
+        _ => e.span,
+    }
 }

@@ -374,6 +374,9 @@ impl Cx<'_, '_> {
         let (place, len) = self.elements(base)?;
         Ok(match place {
             Place::Remote(r) => {
+                if let Some(last) = len.and_then(|n| n.checked_sub(1)).filter(|_| matches!(base.ty, Ty::Array { .. })) {
+                    self.warn_beyond(i, last, e.span);
+                }
                 let address = self.remote_addr(&r);
                 let scaled = self.b.binary_imm(BinaryOp::Imul, i, i64::from(size));
                 let base = self.b.iadd(address, scaled);

@@ -14,6 +14,7 @@ pub mod cpus;
 pub mod feature;
 pub mod host;
 pub mod maps;
+pub mod printk;
 pub mod program;
 pub mod sys;
 pub mod tracefs;

@@ -3,6 +3,7 @@
 use super::core::{Core, PendingPrint};
 use crate::{decode, format::printf, losses::LossKind, sink::{Location, Message}, style::Style};
 use std::{io::Read, rc::Rc};
+use weftrace_probes::kernel::printk::TracePipe;
 use weftrace_artifact::{
     abi::RecordHeader,
     action::{Action, ActionKind, LogLevel, Piece},
@@ -32,6 +33,9 @@ impl Core {
             ActionKind::Log { level, format } => {
                 let at = self.locate(action.place);
                 let text = self.format(format, action, payload);
+                if *level == LogLevel::Debug {
+                    self.trace(&text);
+                }
                 self.say(&Message::Log { level: *level, text: &text, at: &at });
                 self.scratch = text;
             }
@@ -158,6 +162,16 @@ style.trailer_from = artifact.options.max_strlen;
         let at = self.locate(action.place);
         let text = b"a number is larger than %d, %u, %x or %o show: they are 32 bits wide; write %ld, %lu, %lx or %lo";
         self.say(&Message::Log { level: LogLevel::Warning, text, at: &at });
+    }
+
+    /// A line for the kernel's trace pipe, where debugf() writes. Where it can't be written, it is only shown with -v.
+    fn trace(&mut self, line: &[u8]) {
+        let pipe = self.trace_pipe.get_or_insert_with(|| TracePipe::open().ok());
+        if let Some(open) = pipe
+            && open.write(line).is_err()
+        {
+            *pipe = None;
+        }
     }
 
     fn cat(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {

@@ -16,7 +16,7 @@ use weftrace_artifact::{
     map::MapId,
     packet::PacketView,
 };
-use weftrace_probes::kernel::sys::clock_boottime;
+use weftrace_probes::kernel::{printk::TracePipe, sys::clock_boottime};
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +58,8 @@ pub(crate) struct Core {
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
     pub(super) pending: Option<PendingPrint>,
     pub(super) warned: Warned,
+    /// Once debugf() asked for it; None within: it can't be written.
+    pub(super) trace_pipe: Option<Option<TracePipe>>,
     pub(super) scratch: Vec<u8>,
     /// Formats that have been told to show only a part of a number.
     pub(super) cut_told: Vec<Place>,
@@ -104,6 +106,7 @@ impl Core {
             output: None,
             pending: None,
             warned: Warned::default(),
+            trace_pipe: None,
             scratch: Vec::new(),
             cut_told: Vec::new(),
             depth: 0,
