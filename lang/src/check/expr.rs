@@ -150,7 +150,6 @@ impl<'a> Checker<'a> {
         match &v.e.ty {
             Ty::Bool => v,
             Ty::Error => Val::error(span),
-            Ty::Str { .. } if v.text().is_some() => Val::boolean(v.text() != Some(""), span),
             Ty::Int { .. } | Ty::Enum { .. } | Ty::Ptr { .. } | Ty::Ksym => {
                 if let Some(n) = v.int() {
                     return Val::boolean(n != 0, span);
