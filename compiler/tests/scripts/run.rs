@@ -1,13 +1,14 @@
 //! Runs a script in every way, and compares.
 
 use super::coverage::Coverage;
-use super::support::case::Case;
+use super::support::case::{self, Case};
 use super::support::kernel_exec::{self, Kernel, KernelV4};
 use super::support::native_exec::Native;
 use super::support::rbpf_exec::Rbpf;
 use super::support::world::TestWorld;
-use super::support::{Executor, FUEL, Interpreter, Outcome};
-use weftrace_artifact::action::Action;
+use super::support::{Executor, FUEL, Interpreter};
+use std::fmt::Write as _;
+use weftrace_artifact::action::{Action, ActionKind};
 use weftrace_artifact::map::{Home, MapSpec};
 use weftrace_artifact::program::ProgType;
 use weftrace_compiler::ir::interp::host::{Host, Map, MapShape};
@@ -64,7 +65,7 @@ pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
     let native = side(&program, &world, false)?;
     coverage.function(&kernel.optimised);
     coverage.function(&native.optimised);
-    let case = case(&kernel.maps);
+    let case = world_of(&kernel.maps);
     let right = match steps(&kernel.function, &case) {
         Ok(()) => see(&kernel, &Interpreter, &kernel.function, &case, coverage)?,
         Err(InterpError::OutOfFuel) => {
@@ -83,7 +84,7 @@ pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
         (&native, &Native, &native.optimised),
     ];
     for (side, executor, function) in ways {
-        let own = if std::ptr::eq(side, &raw const kernel) { case.clone() } else { self::case(&native.maps) };
+        let own = if std::ptr::eq(side, &raw const kernel) { case.clone() } else { world_of(&native.maps) };
         let seen = see(side, executor, function, &own, coverage).map_err(|e| format!("{}: {e}", executor.name()))?;
         let Some(seen) = seen else {
             if executor.name() == "kernel" && kernel_exec::available() {
@@ -94,16 +95,30 @@ pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
         // Internal maps may differ by side.
         let script_maps = program.maps.len();
         if seen.maps[..script_maps] != right.maps[..script_maps] || seen.records != right.records {
-            let (seen, right) = (describe(&seen, script_maps), describe(&right, script_maps));
-            return Err(format!("{} says\n{seen}\nright is\n{right}\n{function}", executor.name()));
+            let differences = differences(&program, &seen, &right);
+            return Err(format!("{} differs from what is right:\n{differences}\n{function}", executor.name()));
         }
     }
     Ok(())
 }
 
-fn describe(seen: &Seen, maps: usize) -> String {
-    let outcome = Outcome { result: 0, maps: seen.maps[..maps].to_vec(), records: vec![], losses: [0; 4] };
-    format!("{outcome} {:?}", seen.records)
+/// Elements and records that only one of two has.
+fn differences(program: &Program, seen: &Seen, right: &Seen) -> String {
+    let mut out = String::new();
+    for (map, def) in program.maps.iter().enumerate() {
+        let mut list = |what: &str, these: &[(Vec<u8>, Vec<u8>)], others: &[(Vec<u8>, Vec<u8>)]| {
+            for (key, value) in these.iter().filter(|e| !others.contains(e)) {
+                let _ = writeln!(out, "{what} @{}[{}] = {}", def.name, case::hex(key), case::hex(value));
+            }
+        };
+        list("has  ", &seen.maps[map], &right.maps[map]);
+        list("lacks", &right.maps[map], &seen.maps[map]);
+    }
+    let same = seen.records.iter().zip(&right.records).take_while(|(a, b)| a == b).count();
+    if (seen.records.len(), right.records.len()) != (same, same) {
+        let _ = writeln!(out, "record {same}: {:?}\nright is  {:?}", seen.records.get(same), right.records.get(same));
+    }
+    out
 }
 
 fn side(program: &Program, world: &TestWorld, kernel: bool) -> Result<Side, String> {
@@ -134,7 +149,7 @@ fn side(program: &Program, world: &TestWorld, kernel: bool) -> Result<Side, Stri
     Ok(Side { function, optimised, maps, actions: module.actions })
 }
 
-fn case(maps: &[MapSpec]) -> Case {
+fn world_of(maps: &[MapSpec]) -> Case {
     let shape = |m: &MapSpec| MapShape {
         kind: m.kind,
         key_size: m.key_size,
@@ -168,7 +183,12 @@ fn see(
     *coverage.runs.entry(executor.name()).or_default() += 1;
     let records = outcome.records.into_iter().map(|(action, payload)| {
         let action = &side.actions[action as usize];
-        (format!("{:?} {:?}", action.kind, action.place), payload)
+        // Sites are numbered by side.
+        let kind = match &action.kind {
+            ActionKind::Warn { about, .. } => format!("Warn {about:?}"),
+            kind => format!("{kind:?}"),
+        };
+        (format!("{kind} {:?}", action.place), payload)
     });
     Ok(Some(Seen { maps: outcome.maps, records: records.collect() }))
 }

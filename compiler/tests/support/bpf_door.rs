@@ -138,7 +138,8 @@ pub fn prog_type_number(prog_type: ProgType) -> u32 {
         ProgType::Tracepoint => 5,
         ProgType::PerfEvent => 7,
         ProgType::RawTracepoint => 17,
-        ProgType::TracingRawTp => 26,
+        ProgType::Xdp => 6,
+        ProgType::TracingRawTp | ProgType::Fentry | ProgType::Fexit | ProgType::Iter => 26,
     }
 }
 
