@@ -47,6 +47,8 @@ pub const WIDE_SCRATCH_LIMIT: u32 = 8 << 20;
 /// [`ir::Helper::MapAt`].
 pub const RBPF_MAP_LEN: u32 = 9001;
 pub const RBPF_MAP_AT: u32 = 9002;
+/// [`ir::Helper::MapCpu`], as the IR has it.
+pub const RBPF_MAP_CPU: u32 = 9003;
 
 /// Compiles one function to a program.
 pub fn compile(func: &ir::Function, env: &Env<'_>) -> Result<ProgramImage, Error> {

@@ -89,6 +89,8 @@ pub enum Helper {
     OverrideReturn,
     /// (user address, src, len) → 0 or negative
     WriteUser,
+    /// Kernel: (map, cpu, key, dst) → 1 and a copy of that CPU's value of a per-CPU map's element, or 0 if there is no such element or CPU
+    MapCpu,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -155,6 +157,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::SendSignalThread, "send_signal_thread", &[Int], false, Some(117), None),
     row(Helper::OverrideReturn, "override_return", &[Ctx, Int], false, Some(58), None),
     row(Helper::WriteUser, "write_user", &[Int, In, Int], false, Some(36), None),
+    row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), None),
 ];
 
 impl Helper {

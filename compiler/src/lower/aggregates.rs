@@ -3,15 +3,20 @@
 use super::{
     cx::{Cx, R},
     layout::{series_how, width},
+    maps::map_id,
     mem::Mem,
     series::Series,
+    ssa::Variable,
 };
-use crate::ir::{BinaryOp, Cond, Value};
+use crate::ir::{BinaryOp, Cond, Helper, Value};
 use weftrace_artifact::map::{hist_buckets, lhist_buckets, lhist_end};
 use weftrace_lang::{
     hir::{Agg, Expr, MapRef, Ty},
     span::Span,
 };
+
+/// CPUs that a per-CPU map is asked for at most; asking ends at the first that doesn't exist.
+const MOST_CPUS: u32 = 8192;
 
 impl Cx<'_, '_> {
     /// `@m[k] = count()` and the like.
@@ -178,7 +183,86 @@ impl Cx<'_, '_> {
         self.b.param(done, 0)
     }
 
-    /// An aggregate as a number, in user space, where the whole value is known.
+    /// Whether the map's values are in parts, one per CPU, that this program must put together: user space does it otherwise.
+    pub(crate) fn in_parts(&self, map: MapRef) -> bool {
+        self.kernel && self.m.maps[map.index()].kind.is_percpu()
+    }
+
+    /// An aggregate's parts on all CPUs as one value in its layout, and whether the element is there.
+    pub(crate) fn over_cpus(&mut self, map: MapRef, key: Value, agg: &Agg, span: Span) -> R<(Mem, Value)> {
+        if !matches!(
+            agg,
+            Agg::Count | Agg::Sum { .. } | Agg::Min { .. } | Agg::Max { .. } | Agg::Avg { .. } | Agg::Stats { .. }
+        ) {
+            return self.not_yet(span, "a histogram as a number");
+        }
+        let part = self.temp(self.m.maps[map.index()].value_size);
+        let whole = self.temp(16);
+        let (first, second, there) = (self.new_var(), self.new_var(), self.new_var());
+        let zero = self.iconst(0);
+        for var in [first, second, there] {
+            self.set_var(var, zero);
+        }
+        let done = self.block();
+        self.count_up(MOST_CPUS, done, |cx, cpu, next| {
+            let found = cx.b.call_map(Helper::MapCpu, map_id(map), &[cpu, key, part.ptr]);
+            let inside = cx.block();
+            cx.brif(found, inside, done);
+            cx.start(inside);
+            let one = cx.iconst(1);
+            cx.set_var(there, one);
+            match agg {
+                Agg::Min { signed } => {
+                    cx.more_extreme(part, (first, second), if *signed { Cond::Slt } else { Cond::Ult })
+                }
+                Agg::Max { signed } => {
+                    cx.more_extreme(part, (first, second), if *signed { Cond::Sgt } else { Cond::Ugt })
+                }
+                Agg::Avg { .. } | Agg::Stats { .. } => {
+                    cx.add_word(part, first);
+                    cx.add_word(part.at(8), second);
+                }
+                _ => cx.add_word(part, first),
+            }
+            cx.jump(next);
+        });
+        self.start(done);
+        for (var, at) in [(first, 0), (second, 8)] {
+            let v = self.read_var(var);
+            self.store(8, v, whole.at(at));
+        }
+        let found = self.read_var(there);
+        Ok((whole, found))
+    }
+
+    fn add_word(&mut self, m: Mem, to: Variable) {
+        let (old, more) = (self.read_var(to), self.load(8, false, m));
+        let sum = self.b.iadd(old, more);
+        self.set_var(to, sum);
+    }
+
+    /// Takes a part's {value, set} over if it is beyond what there is.
+    fn more_extreme(&mut self, part: Mem, (value, set): (Variable, Variable), beyond: Cond) {
+        let (look, compare, take, done) = (self.block(), self.block(), self.block(), self.block());
+        let is_set = self.load(8, false, part.at(8));
+        self.brif(is_set, look, done);
+        self.start(look);
+        let new = self.load(8, false, part);
+        let had = self.read_var(set);
+        self.brif(had, compare, take);
+        self.start(compare);
+        let old = self.read_var(value);
+        let better = self.b.icmp(beyond, new, old);
+        self.brif(better, take, done);
+        self.start(take);
+        self.set_var(value, new);
+        let one = self.iconst(1);
+        self.set_var(set, one);
+        self.jump(done);
+        self.start(done);
+    }
+
+    /// An aggregate as a number, where the whole value is known.
     pub(crate) fn aggregate_value(&mut self, agg: &Agg, m: Mem, span: Span) -> R<Value> {
         match agg {
             Agg::Count | Agg::Sum { .. } | Agg::Min { .. } | Agg::Max { .. } => Ok(self.load(8, false, m)),

@@ -227,7 +227,8 @@ impl Cx<'_, '_> {
         self.convert_memory(key, &map_key, pair.at(fields[0].offset), key_ty, false, span)?;
         let value_at = pair.at(fields[1].offset);
         if let Ty::Agg(agg) = &map_value {
-            let v = self.aggregate_value(agg, value, span)?;
+            let whole = if self.in_parts(map) { self.over_cpus(map, key.ptr, agg, span)?.0 } else { value };
+            let v = self.aggregate_value(agg, whole, span)?;
             self.store(width(value_ty).0, v, value_at);
         } else {
             self.convert_memory(value, &map_value, value_at, value_ty, false, span)?;

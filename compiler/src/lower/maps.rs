@@ -107,9 +107,19 @@ impl Cx<'_, '_> {
         missing: impl FnOnce(&mut Self) -> R<Value>,
     ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
-        if matches!(ty, Ty::Agg(_)) && self.kernel && self.m.maps[map.index()].kind.is_percpu() {
-            return self
-                .not_yet(e.span, "reading an aggregate in a kernel probe (its parts on other CPUs are not seen)");
+        if let Ty::Agg(agg) = &ty
+            && self.in_parts(map)
+        {
+            let key = self.key(map, key, e.span)?;
+            let (whole, found) = self.over_cpus(map, key, agg, e.span)?;
+            return self.merge(
+                |cx, there, absent| {
+                    cx.brif(found, there, absent);
+                    Ok(())
+                },
+                |cx| cx.aggregate_value(agg, whole, e.span),
+                missing,
+            );
         }
         if !in_register(&ty) {
             return self.not_yet(e.span, "this map's value as a number");

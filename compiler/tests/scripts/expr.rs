@@ -193,7 +193,11 @@ impl Script {
             0 => "@n".into(),
             1 => format!("@by[{}]", self.key_part(Ty::Int, depth)),
             2 => format!("((int64)@counts[{}])", self.key_part(Ty::Int, depth)),
-            3 => "((int64)@count)".into(),
+            3 => {
+                let name = *self.random.pick(&["@count", "@max"]);
+                format!("((int64){name})")
+            }
+            4 if self.random.one_in(2) => format!("((int64)@min[{}])", self.key_part(Ty::Int, depth)),
             4 => format!("@pairs[{}].0", self.key_part(Ty::Int, depth)),
             _ => {
                 let (name, key, _) = PLAIN[4];

@@ -279,7 +279,7 @@ impl Script {
     fn elements(&mut self) {
         let (name, sum) = (self.fresh("e"), self.fresh("sum"));
         self.line(&format!("{sum} = 0;"));
-        let map = *self.random.pick(&["@by", "@by", "@counts", "@pairs"]);
+        let map = *self.random.pick(&["@by", "@by", "@counts", "@pairs", "@min"]);
         let value = if map == "@pairs" { ".1.0" } else { ".1" };
         self.line(&format!("for ({name} : {map}) {{"));
         let cond = self.condition(1);

@@ -169,7 +169,18 @@ const HELPERS: &[(u32, Helper)] = &[
     (208, |_, _, _, _, _| with(|s| s.host.clock(11))),
     (ebpf::RBPF_MAP_LEN, |handle, _, _, _, _| with(|s| s.host.maps[map_number(handle)].len() as u64)),
     (ebpf::RBPF_MAP_AT, map_at),
+    (ebpf::RBPF_MAP_CPU, map_cpu),
 ];
+
+fn map_cpu(handle: u64, cpu: u64, key: u64, dst: u64, _: u64) -> u64 {
+    let at = map_lookup(handle, key, 0, 0, 0);
+    if cpu != 0 || at == 0 {
+        return 0;
+    }
+    let size = with(|s| s.host.maps[map_number(handle)].value_size());
+    put(dst, bytes(at, size));
+    1
+}
 
 fn map_at(handle: u64, index: u64, key: u64, value: u64, _: u64) -> u64 {
     with(|s| {

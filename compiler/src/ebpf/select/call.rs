@@ -3,7 +3,7 @@
 use super::{Error, ErrorKind, Selector};
 use crate::{
     ebpf::{
-        RBPF_MAP_AT, RBPF_MAP_LEN, frame,
+        RBPF_MAP_AT, RBPF_MAP_CPU, RBPF_MAP_LEN, frame,
         insn::{AluOp, JumpCond, MemSize, Width},
         mir::{MBase, VCmp, VSrc},
         outline::{self, LINK_CTX, LINK_SCRATCH},
@@ -22,6 +22,10 @@ pub(super) const MAP_LOOKUP: u32 = 1;
 const SMP_PROCESSOR_ID: u32 = 8;
 /// bpf_for_each_map_elem
 const FOR_EACH_ELEMENT: u32 = 164;
+/// bpf_map_lookup_percpu_elem (kernel 5.19)
+const MAP_LOOKUP_PERCPU: u32 = 195;
+/// bpf_probe_read_kernel
+const PROBE_READ_KERNEL: u32 = 113;
 /// bpf_loop
 const LOOP: u32 = 181;
 
@@ -47,6 +51,8 @@ impl Selector<'_> {
         let number = match helper {
             Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
+            Helper::MapCpu if self.env.features.rbpf => Some(RBPF_MAP_CPU),
+            Helper::MapCpu => return self.map_cpu(map, args).map(Some),
             _ => row.bpf,
         };
         let Some(number) = number else {
@@ -79,6 +85,32 @@ impl Selector<'_> {
             self.boot_time.extend(reg.map(|r| (self.block, r)));
         }
         Ok(reg)
+    }
+
+    /// Looks up one CPU's value and copies it; 1, or 0 if there is none.
+    fn map_cpu(&mut self, map: Option<MapId>, args: &[Value]) -> Result<VReg, Error> {
+        let (Some(id), &[cpu, key, dst]) = (map, args) else {
+            return Err(self.error(ErrorKind::Malformed("map_cpu without its arguments")));
+        };
+        let size = self.env.maps.get(id.0 as usize).map_or(0, |m| m.value_size);
+        let (map, key, cpu) = (self.map(id)?, self.exact(key)?, self.exact(cpu)?);
+        let value = self.m.call_value(MAP_LOOKUP_PERCPU, &[map, key, cpu]);
+        let (there, done) = (self.m.block(), self.m.block());
+        let found = self.m.param(done);
+        let none = self.m.block();
+        let null = VCmp { cond: JumpCond::Eq, lhs: value, rhs: VSrc::Imm(0) };
+        self.m.branch(null, (none, vec![]), (there, vec![]));
+        self.m.switch_to(none);
+        let zero = self.m.number(0);
+        self.m.jump(done, vec![zero]);
+        self.m.switch_to(there);
+        let to = self.exact(dst)?;
+        let len = self.m.number(i64::from(size));
+        self.m.call(PROBE_READ_KERNEL, &[to, len, value], false);
+        let one = self.m.number(1);
+        self.m.jump(done, vec![one]);
+        self.m.switch_to(done);
+        Ok(found)
     }
 
     /// Runs a loop that became a unit; of one that counts a map's elements the number.

@@ -26,7 +26,7 @@ impl Machine<'_> {
             Helper::TaskRegisters => host.task_registers,
             Helper::Jiffies => host.jiffies,
             Helper::NumaId => host.numa_id,
-            Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt => {
+            Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt | Helper::MapCpu => {
                 let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;
                 self.call_map(helper, map, args)?
             }
@@ -41,6 +41,9 @@ impl Machine<'_> {
         }
         if helper == Helper::MapAt {
             return self.map_at(map, args);
+        }
+        if helper == Helper::MapCpu {
+            return self.map_cpu(map, args, key_size);
         }
         let key = self.read(arg(args, 0)?, 0, key_size)?;
         let result = if helper == Helper::MapDelete {
@@ -59,6 +62,18 @@ impl Machine<'_> {
         let found = self.map(map)?.entries().nth(index).map(|(k, v)| (k.to_vec(), v.to_vec()));
         let Some((key, value)) = found else { return Ok(0) };
         self.write(arg(args, 1)?, 0, &key)?;
+        self.write(arg(args, 2)?, 0, &value)?;
+        Ok(1)
+    }
+
+    /// (cpu, key, dst): there is one CPU.
+    fn map_cpu(&mut self, map: u32, args: &[Value], key_size: i64) -> Result<u64, InterpError> {
+        let key = self.read(arg(args, 1)?, 0, key_size)?;
+        if self.int_arg(args, 0)? != 0 {
+            return Ok(0);
+        }
+        let found = self.map(map)?.entries().find(|(k, _)| *k == key).map(|(_, v)| v.to_vec());
+        let Some(value) = found else { return Ok(0) };
         self.write(arg(args, 2)?, 0, &value)?;
         Ok(1)
     }
