@@ -1,7 +1,14 @@
 //! What each action does.
 
 use super::core::{Core, PendingPrint};
-use crate::{decode, format::printf, losses::LossKind, sink::{Location, Message}, style::Style};
+use crate::{
+    decode,
+    format::printf,
+    losses::LossKind,
+    maps::Merged,
+    sink::{Location, Message},
+    style::Style,
+};
 use std::{io::Read, rc::Rc};
 use weftrace_probes::kernel::printk::TracePipe;
 use weftrace_artifact::{
@@ -38,6 +45,10 @@ impl Core {
                 }
                 self.say(&Message::Log { level: *level, text: &text, at: &at });
                 self.scratch = text;
+            }
+            ActionKind::PrintMapValue { map } if self.is_aggregate(*map) => {
+                let key = action.args.first().map_or(&[][..], |f| decode::member(f, payload));
+                self.print_element(*map, key);
             }
             ActionKind::PrintValue | ActionKind::PrintMapValue { .. } => {
                 if let Some(value) = action.args.last() {
@@ -110,7 +121,7 @@ impl Core {
             Ok(snapshot) => {
                 let mut style = Style::new(names);
                 style.trailer = &artifact.options.str_trunc_trailer;
-style.trailer_from = artifact.options.max_strlen;
+                style.trailer_from = artifact.options.max_strlen;
                 style.escape = options.escape;
                 let message = Message::Map { map: &snapshot, top: print.top, div: print.div, explicit };
                 if let Err(error) = sink.message(&message, &mut style) {
@@ -121,6 +132,35 @@ style.trailer_from = artifact.options.max_strlen;
             Err(e) => Some(e.to_string()),
         };
         self.map_failed(print.map, failed);
+    }
+
+    fn is_aggregate(&self, map: MapId) -> bool {
+        self.native.store().spec(map).is_some_and(|s| s.value.is_aggregate())
+    }
+
+    /// `print(@m[k])` of an aggregate, whose parts are added up here.
+    fn print_element(&mut self, map: MapId, key: &[u8]) {
+        if self.output.is_some() {
+            return;
+        }
+        let artifact = Rc::clone(&self.artifact);
+        let Self { native, sink, names, options, output, .. } = self;
+        let failed = match native.store().snapshot(map) {
+            Ok(snapshot) => {
+                let unset = Merged::empty(&snapshot.spec.value);
+                let found = snapshot.elements.iter().find(|e| e.key == key).map_or(&unset, |e| &e.value);
+                let mut style = Style::new(names);
+                style.trailer = &artifact.options.str_trunc_trailer;
+                style.trailer_from = artifact.options.max_strlen;
+                style.escape = options.escape;
+                if let Err(error) = sink.message(&Message::Element { map: &snapshot, value: found }, &mut style) {
+                    *output = Some(error);
+                }
+                None
+            }
+            Err(e) => Some(e.to_string()),
+        };
+        self.map_failed(map, failed);
     }
 
     /// All of the script's maps by name.
@@ -144,7 +184,7 @@ style.trailer_from = artifact.options.max_strlen;
         let artifact = Rc::clone(&self.artifact);
         let mut style = Style::new(&mut self.names);
         style.trailer = &artifact.options.str_trunc_trailer;
-style.trailer_from = artifact.options.max_strlen;
+        style.trailer_from = artifact.options.max_strlen;
         style.escape = self.options.escape;
         printf(&mut text, pieces, &action.args, payload, &mut style);
         if style.cut {
@@ -160,8 +200,8 @@ style.trailer_from = artifact.options.max_strlen;
         }
         self.cut_told.push(action.place);
         let at = self.locate(action.place);
-        let text = b"a number is larger than %d, %u, %x or %o show: they are 32 bits wide; write %ld, %lu, %lx or %lo";
-        self.say(&Message::Log { level: LogLevel::Warning, text, at: &at });
+        let text = "a number is larger than %d, %u, %x or %o show: they are 32 bits wide; write %ld, %lu, %lx or %lo";
+        self.say(&Message::Warning { text, helper: None, at: &at, times: 1 });
     }
 
     /// A line for the kernel's trace pipe, where debugf() writes. Where it can't be written, it is only shown with -v.

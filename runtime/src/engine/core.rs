@@ -228,7 +228,7 @@ impl Core {
         let artifact = Rc::clone(&self.artifact);
         let mut style = Style::new(&mut self.names);
         style.trailer = &artifact.options.str_trunc_trailer;
-style.trailer_from = artifact.options.max_strlen;
+        style.trailer_from = artifact.options.max_strlen;
         style.escape = self.options.escape;
         if let Err(error) = self.sink.message(message, &mut style) {
             self.output = Some(error);

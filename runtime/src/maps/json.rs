@@ -37,21 +37,22 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
     write_string(out, spec.name.as_bytes());
     push(out, ": ");
     match (scalar, &spec.key) {
-        (Some(element), _) => write_merged(out, map, &element.value, div, style),
+        (Some(element), _) => write_value_json(out, map, &element.value, div, style),
         (None, Some(ty)) => separated(out, "{", ", ", "}", elements, |out, element| {
             let mut key = Vec::new();
             // Keys are joined by a comma alone, and stacks in them aren't indented.
             write_key(&mut key, ty, &element.key, ",", &mut style.compacted());
             write_string(out, &key);
             push(out, ": ");
-            write_merged(out, map, &element.value, div, style);
+            write_value_json(out, map, &element.value, div, style);
         }),
         (None, None) => {}
     }
     push(out, "}}\n");
 }
 
-fn write_merged(out: &mut Vec<u8>, map: &Snapshot<'_>, merged: &Merged, div: u32, style: &mut Style<'_>) {
+/// Appends an element's value.
+pub fn write_value_json(out: &mut Vec<u8>, map: &Snapshot<'_>, merged: &Merged, div: u32, style: &mut Style<'_>) {
     let value = &map.spec.value;
     match (merged, value) {
         (Merged::Series(slots), _) => series::write_json(out, map, slots),

@@ -9,9 +9,9 @@ mod text;
 mod value;
 
 pub use hist::{Label, Row, rows};
-pub use json::write_json;
+pub use json::{write_json, write_value_json};
 pub use store::{Homes, Part, Store};
-pub use text::write_text;
+pub use text::{write_text, write_value_text};
 pub use value::Merged;
 
 use crate::decode::{self, scalar};

@@ -64,6 +64,15 @@ pub(super) fn write_key(out: &mut Vec<u8>, ty: &Type, key: &[u8], sep: &str, sty
     }
 }
 
+/// Appends an element's value alone; drawings begin in a line of their own.
+pub fn write_value_text(out: &mut Vec<u8>, map: &Snapshot<'_>, value: &Merged, style: &mut Style<'_>) {
+    match value {
+        Merged::Buckets(buckets) => write_rows(out, &rows(&map.spec.value, buckets, 1)),
+        Merged::Series(slots) => series::write_text(out, map, slots),
+        plain => write_merged(out, &map.spec.value, plain, 1, style),
+    }
+}
+
 /// A value that isn't a histogram.
 pub fn write_merged(out: &mut Vec<u8>, value: &Value, merged: &Merged, div: u32, style: &mut Style<'_>) {
     match (merged, value) {

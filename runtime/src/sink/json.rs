@@ -72,6 +72,9 @@ impl Sink for JsonSink {
             Message::Cat(bytes) => string(out, "cat", bytes),
             Message::System(bytes) => string(out, "syscall", bytes),
             Message::Value { ty, bytes } => data(out, "value", |out| json::write_value(out, ty, bytes, style)),
+            Message::Element { map, value } => {
+                data(out, "value", |out| maps::write_value_json(out, map, value, 1, style));
+            }
             Message::Map { map, top, div, explicit } => maps::write_json(out, map, *top, *div, *explicit, style),
             Message::Record { kind, json, .. } => data(out, kind, |out| out.extend_from_slice(json)),
             Message::Log { level, text, at } => {

@@ -7,7 +7,12 @@ mod text;
 pub use json::JsonSink;
 pub use text::TextSink;
 
-use crate::{losses::Lost, maps::Snapshot, stats::Cost, style::Style};
+use crate::{
+    losses::Lost,
+    maps::{Merged, Snapshot},
+    stats::Cost,
+    style::Style,
+};
 use std::io;
 use weftrace_artifact::{action::LogLevel, ty::Type};
 
@@ -50,6 +55,11 @@ pub enum Message<'a> {
     Value {
         ty: &'a Type,
         bytes: &'a [u8],
+    },
+    /// `print(@m[k])` of an aggregate: the element's value alone.
+    Element {
+        map: &'a Snapshot<'a>,
+        value: &'a Merged,
     },
     /// `print(@m)`; and all maps at the end (then not `explicit`: an unset scalar prints nothing).
     Map {

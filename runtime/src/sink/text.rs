@@ -116,6 +116,10 @@ impl Sink for TextSink {
                 text::write_value(out, ty, bytes, style);
                 out.push(b'\n');
             }
+            Message::Element { map, value } => {
+                maps::write_value_text(out, map, value, style);
+                out.push(b'\n');
+            }
             Message::Map { map, top, div, explicit } => maps::write_text(out, map, *top, *div, *explicit, style),
             Message::Test { names, index, ns, passed, output } => {
                 by_hand::test_text(out, names, *index, *ns, passed, output);
