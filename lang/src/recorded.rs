@@ -43,6 +43,8 @@ pub struct WorldLog {
     pub kernel_typedef: BTreeMap<String, Answer<Ty>>,
     pub kernel_symbol: BTreeMap<String, Answer<u64>>,
     pub cgroup_id: BTreeMap<String, Answer<u64>>,
+    pub kfunc: BTreeMap<String, Answer<u32>>,
+    pub kfunc_allowed: BTreeMap<String, Answer<bool>>,
     pub pid_namespace: Option<(u64, u64)>,
     pub feature: BTreeMap<Feature, Answer<()>>,
     pub syscall: BTreeMap<String, Option<i64>>,
@@ -157,6 +159,12 @@ impl World for Recorder<'_> {
     }
     fn kernel_symbol(&self, name: &str) -> Answer<u64> {
         noted!(self, kernel_symbol, name.to_owned(), self.world.kernel_symbol(name))
+    }
+    fn kfunc(&self, name: &str) -> Answer<u32> {
+        noted!(self, kfunc, name.to_owned(), self.world.kfunc(name))
+    }
+    fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
+        noted!(self, kfunc_allowed, pair(name, provider), self.world.kfunc_allowed(name, provider))
     }
     fn cgroup_id(&self, path: &str) -> Answer<u64> {
         noted!(self, cgroup_id, path.to_owned(), self.world.cgroup_id(path))
@@ -333,6 +341,12 @@ impl World for RecordedWorld {
     }
     fn kernel_symbol(&self, name: &str) -> Answer<u64> {
         self.one(&self.log.kernel_symbol, name)
+    }
+    fn kfunc(&self, name: &str) -> Answer<u32> {
+        self.one(&self.log.kfunc, name)
+    }
+    fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
+        self.one(&self.log.kfunc_allowed, &pair(name, provider))
     }
     fn cgroup_id(&self, path: &str) -> Answer<u64> {
         self.one(&self.log.cgroup_id, path)

@@ -168,6 +168,14 @@ pub trait World {
     fn kernel_typedef(&self, name: &str) -> Answer<Ty>;
     /// Address of a kernel symbol.
     fn kernel_symbol(&self, name: &str) -> Answer<u64>;
+    /// Id of the type of a kernel function that programs may call (a kfunc).
+    fn kfunc(&self, name: &str) -> Answer<u32> {
+        Answer::CouldNotTell(format!("this world has no kernel function {name}"))
+    }
+    /// Whether programs of a provider (by its name) may call a kfunc.
+    fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
+        Answer::CouldNotTell(format!("this world tries no kernel function {name} for {provider}"))
+    }
     /// Id of the cgroup at a path.
     fn cgroup_id(&self, path: &str) -> Answer<u64> {
         Answer::CouldNotTell(format!("this world has no cgroup {path}"))

@@ -219,6 +219,10 @@ pub enum Insn {
         src: Src,
         off: i16,
     },
+    /// Call of a kernel function by the id of its type in vmlinux.
+    Kfunc {
+        id: i32,
+    },
     /// Call of a helper by number.
     Call {
         helper: u32,
@@ -344,6 +348,8 @@ impl Insn {
                 let class = if width == Width::W64 { 0x05 } else { 0x06 };
                 pack(class | bit | code_of(&CONDS, cond), dst, reg, off, imm)
             }
+            // BPF_PSEUDO_KFUNC_CALL
+            Self::Kfunc { id } => pack(0x85, Reg(0), 2, 0, id),
             Self::Call { helper } => pack(0x85, Reg(0), 0, 0, helper as i32),
             Self::Exit => pack(0x95, Reg(0), 0, 0, 0),
         }

@@ -91,6 +91,10 @@ pub enum Helper {
     WriteUser,
     /// Kernel: (map, cpu, key, dst) → 1 and a copy of that CPU's value of a per-CPU map's element, or 0 if there is no such element or CPU
     MapCpu,
+    /// (number, kfunc id) → address of the task's task_struct, which must be released; 0 if there is none
+    TaskFromPid,
+    /// (task from [`Self::TaskFromPid`], kfunc id)
+    TaskRelease,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +108,8 @@ pub struct HelperRow {
     /// Kernel helper number (include/uapi/linux/bpf.h); None: not available, or expanded by the back end (`count_loss`).
     pub bpf: Option<u32>,
     pub native: Option<NativeHelper>,
+    /// A kernel function called by the id of its type, a constant, which is the last argument.
+    pub kfunc: Option<&'static str>,
 }
 
 use Arg::{Address, Ctx, In, Int, Map, Out};
@@ -116,7 +122,11 @@ const fn row(
     bpf: Option<u32>,
     native: Option<NativeHelper>,
 ) -> HelperRow {
-    HelperRow { helper, name, args, pure, bpf, native }
+    HelperRow { helper, name, args, pure, bpf, native, kfunc: None }
+}
+
+const fn kfunc(helper: Helper, name: &'static str, args: &'static [Arg], kfunc: &'static str) -> HelperRow {
+    HelperRow { kfunc: Some(kfunc), ..row(helper, name, args, false, None, None) }
 }
 
 /// In the order of [`Helper`].
@@ -158,6 +168,8 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::OverrideReturn, "override_return", &[Ctx, Int], false, Some(58), None),
     row(Helper::WriteUser, "write_user", &[Int, In, Int], false, Some(36), None),
     row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), None),
+    kfunc(Helper::TaskFromPid, "task_from_pid", &[Int, Int], "bpf_task_from_pid"),
+    kfunc(Helper::TaskRelease, "task_release", &[Int, Int], "bpf_task_release"),
 ];
 
 impl Helper {

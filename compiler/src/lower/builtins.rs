@@ -114,6 +114,7 @@ impl Cx<'_, '_> {
             | Func::ProbeName
             | Func::Str
             | Func::Buf
+            | Func::CommOf
             | Func::NameOf(_)
             | Func::StrConcat
             | Func::Ntop

@@ -3,9 +3,10 @@
 use super::{
     cx::{Cx, R},
     layout::in_register,
-    mem::{Place, Remote},
+    mem::{Mem, Place, Remote},
 };
 use crate::ir::{BinaryOp, Cond, Helper, Value};
+use weftrace_artifact::{action::Warning, program::FieldPath};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Provider, Space, Ty},
     span::Span,
@@ -13,6 +14,8 @@ use weftrace_lang::{
 
 /// `cs` in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h); a perf event's context begins with one.
 const CODE_SEGMENT: i32 = 136;
+/// Bytes of a task's name (include/linux/sched.h).
+const TASK_COMM_LEN: u32 = 16;
 /// The privilege level in a segment selector, and that of programs.
 const PRIVILEGE: i64 = 3;
 
@@ -102,7 +105,7 @@ impl Cx<'_, '_> {
     }
 
     /// The bytes that a pointer points to, where helpers can read them.
-    fn pointed_at(&mut self, pointer: &Expr, space: Space, len: u32) -> R<super::mem::Mem> {
+    fn pointed_at(&mut self, pointer: &Expr, space: Space, len: u32) -> R<Mem> {
         let mut inner = pointer;
         while let E::Cast(e) = &inner.kind {
             inner = e;
@@ -144,5 +147,40 @@ impl Cx<'_, '_> {
             },
             |cx| Ok(cx.iconst(0)),
         )
+    }
+
+    /// `comm(pid)`: `N/A` and a warning where no task has the number.
+    pub(crate) fn comm_of(&mut self, args: &[Expr], e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
+        let [pid, Expr { kind: E::Int(from), .. }, Expr { kind: E::Int(release), .. }] = args else {
+            return self.not_yet(e.span, "comm(pid) with these arguments");
+        };
+        let Some(offset) = self.member("task_struct", "comm") else {
+            return self.not_yet(e.span, "comm(pid) on a kernel whose task_struct is not known");
+        };
+        if !self.kernel {
+            return self.elsewhere(e.span, "comm(pid)");
+        }
+        let pid = self.scalar(pid)?;
+        let (from, release) = (self.iconst(*from), self.iconst(*release));
+        let task = self.b.call(Helper::TaskFromPid, &[pid, from]);
+        let (found, missing, done) = (self.block(), self.block(), self.block());
+        self.brif(task, found, missing);
+        self.start(found);
+        let path = FieldPath::Struct { name: "task_struct".into(), members: "comm".into() };
+        let address = self.b.field_off(task, i64::from(offset), &path);
+        let len = cap.min(TASK_COMM_LEN);
+        let (at, size) = (self.addr(dst), self.iconst(i64::from(len)));
+        self.b.call(Helper::ReadKernel, &[at, size, address]);
+        self.b.call(Helper::TaskRelease, &[task, release]);
+        if cap > len && !zeroed {
+            self.fill(dst.at(len), cap - len);
+        }
+        self.jump(done);
+        self.start(missing);
+        self.warn(Warning::Other("No such process".into()), e.span);
+        self.literal_into(b"N/A", dst, cap, zeroed);
+        self.jump(done);
+        self.start(done);
+        Ok(())
     }
 }

@@ -140,6 +140,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Buf => "buf()",
         Func::Conn => "conn()",
         Func::SockCookie => "sock_cookie()",
+        Func::CommOf => "comm(pid)",
         Func::Jiffies => "jiffies",
         Func::PercpuAddress => "percpu_kaddr()",
         Func::NumaId => "numaid",

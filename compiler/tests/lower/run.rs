@@ -40,7 +40,7 @@ pub fn lower_unloaded(program: &Program) -> Lowered {
     lower_only(program, &TestWorld::default()).unwrap_or_else(|e| panic!("{e}"))
 }
 
-fn lower_only(program: &Program, world: &TestWorld) -> Result<Lowered, String> {
+pub fn lower_only(program: &Program, world: &TestWorld) -> Result<Lowered, String> {
     let placement = place::plan(program, &place::Options::default());
     let mut findings = vec![];
     let mut module = Module::new(program, world, &placement, &mut findings);

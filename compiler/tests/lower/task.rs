@@ -126,3 +126,40 @@ fn user_memory_is_written() {
         assert_eq!(host.user[&0x1000], wanted);
     }
 }
+
+#[test]
+fn names_of_other_tasks() {
+    let world = TestWorld {
+        structs: [weftrace_lang::hir::StructDef {
+            name: "task_struct".into(),
+            union: false,
+            size: 64,
+            align: 8,
+            fields: vec![weftrace_lang::hir::StructField {
+                name: "comm".into(),
+                ty: Ty::Array { elem: Box::new(Ty::Int { bits: 8, signed: true }), len: 16 },
+                offset: 32,
+                bits: None,
+            }],
+        }]
+        .into_iter()
+        .map(|s| (s.name.clone(), s))
+        .collect(),
+        ..TestWorld::default()
+    };
+    let comm_of = call(Func::CommOf, vec![arg(0), int(1), int(2)], Ty::Str { cap: 16 });
+    let p = program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![comm_of])])]);
+    // The ids are made up: no kernel has these.
+    let lowered = lower_only(&p, &world).expect("lowers");
+    for (pid, name) in [(42u64, "sshd"), (43, "N/A")] {
+        let mut host = lowered.host();
+        host.tasks.insert(42, 0x1000);
+        let mut task = vec![0; 64];
+        task[32..36].copy_from_slice(b"sshd");
+        host.kernel.insert(0x1000, task);
+        host.ctx[..8].copy_from_slice(&pid.to_le_bytes());
+        lowered.run(0, &mut host);
+        assert_eq!(cut(&host.records.last().expect("it printed").payload[..16]), name);
+        assert_eq!(host.held_tasks, 0, "what was taken is released");
+    }
+}

@@ -20,7 +20,14 @@ pub(super) static ROWS: &[Row] = &[
     Row::value("uid", Func::Uid, Ty::U32, PROGRAM, "User id of the current task."),
     Row::value("gid", Func::Gid, Ty::U32, PROGRAM, "Group id of the current task."),
     Row::value("username", Func::Username, Ty::Username, PROGRAM, "Name of the current user, looked up when printed."),
-    Row::special("comm", "comm", 1, PROGRAM, c::comm, "Name of the current thread, at most 15 characters."),
+    Row::special(
+        "comm",
+        "comm, comm(pid)",
+        1,
+        PROGRAM,
+        c::comm,
+        "Name of the current thread, or of a process by its number: at most 15 characters.",
+    ),
     Row::special("ppid", "ppid, ppid(task)", 1, PROGRAM, c::task_field, "Process id of the parent."),
     Row::special("pcomm", "pcomm, pcomm(task)", 1, PROGRAM, c::task_field, "Name of the parent."),
     Row::special(

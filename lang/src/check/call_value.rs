@@ -49,8 +49,7 @@ fn of_init<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> bool {
 
 pub(crate) fn comm<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if call.arg(0).is_some() {
-        c.not_yet(call.span, "comm(pid)", "use comm of the current task");
-        return Val::error(call.span);
+        return super::call_names::comm_of(c, call);
     }
     value(Func::Comm, Ty::Str { cap: 16 }, call.span)
 }
@@ -91,6 +90,14 @@ pub(crate) fn curtask<'a>(_: &mut Checker<'a>, call: &Call<'a>) -> Val {
 }
 
 impl Checker<'_> {
+    /// The provider's name; `special` for what no event starts, as bpftrace has it.
+    pub(crate) fn probe_type(&self) -> &'static str {
+        match self.probe.kind() {
+            ProviderKind::Begin | ProviderKind::End | ProviderKind::Signal | ProviderKind::Test => "special",
+            _ => self.probe.row.name,
+        }
+    }
+
     /// A member that a builtin reads, of a struct or through a pointer.
     pub(crate) fn builtin_member(&mut self, v: Val, name: &str, span: Span) -> Val {
         let v = match &v.e.ty {
@@ -145,11 +152,7 @@ pub(crate) fn probe<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 }
 
 pub(crate) fn probetype<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    // bpftrace's own name for the two that no event starts.
-    let name = match c.probe.kind() {
-        ProviderKind::Begin | ProviderKind::End | ProviderKind::Signal | ProviderKind::Test => "special",
-        _ => c.probe.row.name,
-    };
+    let name = c.probe_type();
     Val::string(name, call.span)
 }
 

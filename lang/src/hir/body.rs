@@ -316,6 +316,8 @@ pub enum Func {
     Uid,
     Gid,
     Comm,
+    /// `comm(pid)`: [the number, ids of bpf_task_from_pid and bpf_task_release]
+    CommOf,
     Nsecs(Clock),
     Elapsed,
     Cpu,

@@ -1,6 +1,8 @@
 //! Errors of the parts → answers, with what the operator needs to know.
 
+use crate::kernel::Host;
 use crate::kernel::btf::BtfError;
+use crate::kernel::sys::{self, AttachType, ProgParams, bpf_prog_type};
 use crate::kernel::tracefs::TracefsError;
 use crate::symbols::kallsyms::KallsymsError;
 use std::io::ErrorKind;
@@ -35,6 +37,38 @@ pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
     match error {
         KallsymsError::Hidden => Answer::NotPermitted(error.to_string()),
         KallsymsError::Io(_) | KallsymsError::List(_) => Answer::CouldNotTell(error.to_string()),
+    }
+}
+
+/// Whether programs of a provider may call a kernel function: the verifier says so before it looks at the arguments.
+pub(super) fn kfunc_allowed(id: u32, provider: &str, host: &Host) -> Answer<bool> {
+    use bpf_prog_type as T;
+    let kind = match provider {
+        "tracepoint" => T::BPF_PROG_TYPE_TRACEPOINT,
+        "kprobe" | "kretprobe" | "uprobe" | "uretprobe" | "usdt" => T::BPF_PROG_TYPE_KPROBE,
+        "interval" | "profile" | "software" | "hardware" | "watchpoint" => T::BPF_PROG_TYPE_PERF_EVENT,
+        "fentry" | "fexit" | "iter" => T::BPF_PROG_TYPE_TRACING,
+        _ => T::BPF_PROG_TYPE_RAW_TRACEPOINT,
+    };
+    // call kfunc; r0 = 0; exit
+    let insns = [0x85 | 2 << 12 | u64::from(id) << 32, 0xb7, 0x95];
+    let mut params = ProgParams::new(kind, "kfunc", &insns);
+    if kind == T::BPF_PROG_TYPE_TRACING {
+        // Any event of that type will do.
+        params.expected_attach_type = Some(AttachType::BPF_TRACE_RAW_TP);
+        params.attach_btf_id = host.btf().ok().and_then(|b| b.raw_tracepoint_id("sched_process_exit")).unwrap_or(0);
+    }
+    let mut log = vec![0u8; 16 << 10];
+    match sys::prog_load(&params, Some(&mut log)) {
+        Ok(_) => Answer::Found(true),
+        Err(e) => {
+            let text = String::from_utf8_lossy(&log);
+            let text = text.trim_end_matches('\0');
+            if e.errno == libc::EPERM || text.is_empty() {
+                return Answer::CouldNotTell(e.to_string());
+            }
+            Answer::Found(!text.contains("is not allowed"))
+        }
     }
 }
 

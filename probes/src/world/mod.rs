@@ -296,6 +296,22 @@ impl World for HostWorld {
         })
     }
 
+    fn kfunc(&self, name: &str) -> Answer<u32> {
+        match self.host.btf() {
+            Ok(btf) => btf.kfunc_id(name).map_or(Answer::NotThere, Answer::Found),
+            Err(e) => from_btf(&e),
+        }
+    }
+
+    fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
+        match self.kfunc(name) {
+            Answer::Found(id) => answers::kfunc_allowed(id, provider, &self.host),
+            Answer::NotThere => Answer::Found(false),
+            Answer::NotPermitted(why) => Answer::NotPermitted(why),
+            Answer::CouldNotTell(why) => Answer::CouldNotTell(why),
+        }
+    }
+
     fn cgroup_id(&self, path: &str) -> Answer<u64> {
         answers::cgroup_id(Path::new(path))
     }

@@ -107,6 +107,7 @@ fn jump(f: &Fields) -> Option<Insn> {
         0x05 => return Some(Insn::Jump { off: f.off }),
         0x06 => return Some(Insn::JumpLong { off: f.imm }),
         0x85 if f.src.0 == 0 => return Some(Insn::Call { helper: f.imm as u32 }),
+        0x85 if f.src.0 == 2 => return Some(Insn::Kfunc { id: f.imm }),
         0x95 => return Some(Insn::Exit),
         _ => {}
     }

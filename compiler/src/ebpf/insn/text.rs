@@ -147,6 +147,7 @@ impl fmt::Display for Insn {
                 let (w, sign, right) = (letter(width), cond_sign(cond), operand(width, src, true));
                 write!(f, "if {w}{} {sign} {right} goto pc{off:+}", dst.0)
             }
+            Self::Kfunc { id } => write!(f, "call kernel-function#{id}"),
             Self::Call { helper } => write!(f, "call {}#{helper}", helper_name(helper)),
             Self::Exit => f.write_str("exit"),
         }

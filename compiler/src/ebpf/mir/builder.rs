@@ -219,11 +219,20 @@ impl Builder {
 
     /// Calls a kernel helper with up to five arguments; the result, if asked for.
     pub(in crate::ebpf) fn call(&mut self, helper: u32, args: &[VReg], result: bool) -> Option<VReg> {
+        self.any_call(Insn::Call { helper }, args, result)
+    }
+
+    /// Calls a kernel function by the id of its type.
+    pub(in crate::ebpf) fn kfunc(&mut self, id: i32, args: &[VReg], result: bool) -> Option<VReg> {
+        self.any_call(Insn::Kfunc { id }, args, result)
+    }
+
+    fn any_call(&mut self, insn: Insn, args: &[VReg], result: bool) -> Option<VReg> {
         let mut operands: Vec<Operand> =
             args.iter().zip(1u8..).map(|(&v, n)| Operand::reg_fixed_use(v, preg(n))).collect();
         let v = result.then(|| self.vreg());
         operands.extend(v.map(|v| Operand::reg_fixed_def(v, preg(0))));
-        self.push(Kind::Plain(Insn::Call { helper }, Fields::default()), &operands, None);
+        self.push(Kind::Plain(insn, Fields::default()), &operands, None);
         v
     }
 

@@ -48,6 +48,9 @@ impl Selector<'_> {
             // Its result is 0.
             return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| self.m.number(0)));
         }
+        if row.kfunc.is_some() {
+            return self.kfunc(args, result);
+        }
         let number = match helper {
             Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
@@ -153,6 +156,20 @@ impl Selector<'_> {
     fn store_link(&mut self, word: u32, pointer: VReg) {
         let base = self.link.map_or(MBase::Frame(frame::link_slot(self.func)), MBase::Reg);
         self.m.store(MemSize::B8, base, word as i16 * 8, VSrc::Reg(pointer));
+    }
+
+    /// A kernel function that programs may call: the last argument is its id.
+    fn kfunc(&mut self, args: &[Value], result: Option<Value>) -> Result<Option<VReg>, Error> {
+        let id = args.last().and_then(|&a| self.const_of(a)).and_then(|id| i32::try_from(id).ok());
+        let (Some(id), [args @ .., _]) = (id, args) else {
+            return Err(self.error(ErrorKind::Malformed("a kernel function without a constant id")));
+        };
+        let mut regs = Vec::with_capacity(5);
+        for &value in args {
+            regs.push(self.exact(value)?);
+        }
+        let wanted = result.is_some_and(|r| self.facts.needs_register(r));
+        Ok(self.m.kfunc(id, &regs, wanted))
     }
 
     pub(super) fn map(&mut self, map: MapId) -> Result<VReg, Error> {

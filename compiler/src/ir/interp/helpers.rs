@@ -121,6 +121,16 @@ impl Machine<'_> {
                 self.host.signals.push((number, helper == Helper::SendSignalThread));
                 Ok(if (1..=64).contains(&number) { 0 } else { errno::EINVAL as u64 })
             }
+            Helper::TaskFromPid => {
+                let task = self.int_arg(args, 0)?;
+                let found = self.host.tasks.get(&task).copied().unwrap_or(0);
+                self.host.held_tasks += i64::from(found != 0);
+                Ok(found)
+            }
+            Helper::TaskRelease => {
+                self.host.held_tasks -= 1;
+                Ok(0)
+            }
             Helper::OverrideReturn => {
                 self.host.overridden = Some(self.int_arg(args, 1)?);
                 Ok(0)

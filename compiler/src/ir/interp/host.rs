@@ -46,6 +46,10 @@ pub struct Host {
     pub numa_id: u64,
     /// (device, inode) of the pid namespace that `ns_pid_tgid` knows, and its answer.
     pub pid_namespace: Option<((u64, u64), u64)>,
+    /// Tasks by number, for `task_from_pid`: their addresses.
+    pub tasks: BTreeMap<u64, u64>,
+    /// Tasks taken and not released: 0 after a correct run.
+    pub held_tasks: i64,
     /// Signals sent: (number, to the thread alone).
     pub signals: Vec<(u64, bool)>,
     /// What `override_return` was given.

@@ -29,6 +29,20 @@ impl Btf {
         self.find(name, &[Kind::Func]).map(|r| r.id)
     }
 
+    /// BTF id of a function that programs may call. Kernels since 6.10 mark those (`bpf_kfunc`); older ones mark none.
+    pub fn kfunc_id(&self, name: &str) -> Option<u32> {
+        let id = self.function_id(name)?;
+        let (mut any, mut own) = (false, false);
+        self.walk(|r| {
+            if r.kind == Kind::DeclTag && self.bytes_at(r.name_off) == b"bpf_kfunc" {
+                any = true;
+                own |= r.word == id;
+            }
+            if own { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (own || !any).then_some(id)
+    }
+
     /// Names of functions, sorted, each once.
     pub fn functions(&self, glob: &Glob) -> Vec<String> {
         self.names(Kind::Func, "", glob)
