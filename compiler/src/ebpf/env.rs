@@ -96,6 +96,8 @@ pub enum ErrorKind {
     TooLong { count: u32, limit: u32 },
     #[error("a jump over more than 32767 instructions: split the probe or shorten its strings")]
     JumpTooFar,
+    #[error("loops are nested too deep: the kernel takes seven, one in the other")]
+    LoopsTooDeep,
     #[error("register allocation: {0}")]
     RegisterAllocation(String),
 }

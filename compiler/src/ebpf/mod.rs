@@ -55,7 +55,7 @@ pub fn compile(func: &ir::Function, env: &Env<'_>) -> Result<ProgramImage, Error
     let ir::Target::Kernel(prog_type) = func.target else {
         return Err(Error::new(ErrorKind::NotKernel, func.spans.first().copied()));
     };
-    let pieces = outline::outline(func, env.features, env.maps);
+    let pieces = outline::outline(func, env.features, env.maps)?;
     let whole = func.spans.first().copied();
     let scratch_limit = if env.wide_scratch() { WIDE_SCRATCH_LIMIT } else { SCRATCH_LIMIT };
     // Spills and slots share the frame, and how many values spill is known only after allocation: start with most of the

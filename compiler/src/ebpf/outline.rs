@@ -12,12 +12,14 @@
 //!
 //! The IR itself keeps its loops: the interpreter and native code run them as they are.
 
+mod edit;
 mod liveness;
 mod loops;
+mod piece;
 mod split;
 
-use super::{FRAME_LIMIT, Features};
-use crate::ir::{Function, Inst, Slot, Value};
+use super::{Error, ErrorKind, FRAME_LIMIT, Features};
+use crate::ir::{Function, Inst, Slot, SpanId, Value};
 use std::collections::{BTreeSet, HashMap};
 use weftrace_artifact::map::{MapId, MapSpec};
 
@@ -99,6 +101,8 @@ struct State<'a> {
     slots: u32,
     homes: HashMap<Value, Slot>,
     links: HashMap<Value, u32>,
+    /// A loop within more loops than functions may call each other.
+    too_deep: Option<SpanId>,
 }
 
 impl State<'_> {
@@ -123,7 +127,7 @@ impl State<'_> {
 }
 
 /// Takes the loops out of a function.
-pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> Outlined {
+pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> Result<Outlined, Error> {
     let first_home = func.slots.len() as u32;
     let program = Unit {
         func: func.clone(),
@@ -141,6 +145,7 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
         slots: first_home,
         homes: HashMap::new(),
         links: HashMap::new(),
+        too_deep: None,
     };
     if !features.rbpf {
         let mut next = 0;
@@ -149,13 +154,16 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
             next += 1;
         }
     }
+    if let Some(span) = state.too_deep {
+        return Err(Error::at(ErrorKind::LoopsTooDeep, func, span));
+    }
     let State { mut units, slots, links, .. } = state;
     for unit in &mut units {
         unit.func.slots.resize(slots as usize, crate::ir::SlotData { size: 8, align: 8 });
     }
     let shared = units.iter().skip(1).flat_map(|u| loops::slots(&u.func)).filter(|s| s.0 < first_home).collect();
     let links = if units.len() > 1 { LINK_OWN + links.len() as u32 } else { 0 };
-    Outlined { units, links, first_home, shared }
+    Ok(Outlined { units, links, first_home, shared })
 }
 
 /// Bytes of stack that the deepest chain of calls takes, given each unit's own frame: the kernel rounds each up.

@@ -10,8 +10,9 @@ use weftrace_lang::{
     hir::{Expr, ExprKind as E},
     syntax::string_bytes,
 };
+use weftrace_lang::world::{Answer, Feature};
 
-/// Byte comparisons that the kernel's verifier follows without trouble.
+/// Byte comparisons that the kernel's verifier follows without trouble where loops stay in place (no bpf_loop).
 const MAX_KERNEL_STEPS: u64 = 16 * 1024;
 
 impl Cx<'_, '_> {
@@ -114,7 +115,8 @@ impl Cx<'_, '_> {
         }
         let last = cap - literal.as_ref().map_or(1, |l| l.len() as u32);
         let needle_cap = self.size_of(&needle.ty, needle.span)?;
-        if self.kernel && literal.is_none() && u64::from(cap) * u64::from(needle_cap) > MAX_KERNEL_STEPS {
+        let in_place = self.kernel && self.m.world.feature(Feature::BpfLoop) == Answer::NotThere;
+        if in_place && literal.is_none() && u64::from(cap) * u64::from(needle_cap) > MAX_KERNEL_STEPS {
             return self
                 .not_yet(needle.span, "searching a long string for one that is not a literal in a kernel probe");
         }

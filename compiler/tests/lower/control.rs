@@ -181,8 +181,10 @@ fn kernel_loops_end() {
         s(StmtKind::While { cond: binary(BinOp::Lt, var(0, Ty::I64), sarg(), Ty::Bool), body: block(vec![inc(0, 1)]) }),
         printf(vec![var(0, Ty::I64)]),
     ];
-    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![Ty::I64], body)]));
-    for (n, rounds, warnings) in [(1000i64, 1000, 0), (5000, 1024, 1)] {
+    let program = program(vec![], vec![probe(raw_tp(), vec![Ty::I64], body)]);
+    for (no_bpf_loop, n, rounds, warnings) in [(true, 1000i64, 1000, 0), (true, 5000, 1024, 1), (false, 5000, 5000, 0)]
+    {
+        let lowered = lower_in(&program, &TestWorld { no_bpf_loop, ..TestWorld::default() }).unwrap();
         let mut host = lowered.host();
         host.ctx[..8].copy_from_slice(&n.to_le_bytes());
         lowered.run(0, &mut host);

@@ -8,6 +8,8 @@ use weftrace_lang::world::{Answer, Feature, FnProto, TraceEvent, UserSymbol, Wor
 #[derive(Default)]
 pub struct TestWorld {
     pub structs: BTreeMap<String, StructDef>,
+    /// A kernel before 5.17.
+    pub no_bpf_loop: bool,
     pub pid_namespace: Option<(u64, u64)>,
 }
 
@@ -56,7 +58,7 @@ impl World for TestWorld {
     }
     fn feature(&self, feature: Feature) -> Answer<()> {
         // What every kernel has that these tests run on.
-        if feature == Feature::BpfLoop { Answer::Found(()) } else { Answer::NotThere }
+        if feature == Feature::BpfLoop && !self.no_bpf_loop { Answer::Found(()) } else { Answer::NotThere }
     }
     fn kernel_release(&self) -> String {
         "test".into()
