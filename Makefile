@@ -35,6 +35,11 @@ bench: .setup-bench
 vm-test: .setup-test
 	tests/vm/run bookworm
 
+# bpftrace's own runtime suite; needs its source tree and a runner (tests/peer/suite says which).
+conformance: .setup-test
+	cargo build --profile quick -p weftrace
+	tests/peer/suite
+
 .PHONY: .setup-build .setup-demo .setup-test .setup-bench
 .setup-build:
 	@tests/setup build

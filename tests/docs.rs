@@ -44,15 +44,55 @@ fn packet_fields() {
     same_as("fields.md", &text);
 }
 
+/// A part of a document that is made of a table; the rest is written by hand.
+fn part_of(file: &str, part: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
+    let whole = fs::read_to_string(&path).unwrap_or_default();
+    let (begin, end) = (format!("<!-- {part}: made of its table -->\n"), format!("<!-- end of {part} -->\n"));
+    let Some((before, rest)) = whole.split_once(&begin) else { panic!("docs/{file} has no part {part}") };
+    let Some((_, after)) = rest.split_once(&end) else { panic!("docs/{file}: {part} has no end") };
+    same_as(file, &format!("{before}{begin}{text}{end}{after}"));
+}
+
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+/// docs/language.md: providers, then builtins. One test, since both write the same file.
 #[test]
-fn builtins() {
-    let mut text = String::from(
-        "# Builtins\n\nValues, functions, actions and map functions, in the order of the manual. `weftrace list builtins` prints \
-         the same table.\n\n| | |\n|---|---|\n",
-    );
-    for row in weftrace_lang::builtins::rows() {
-        let doc = row.doc.replace('|', "\\|");
-        let _ = writeln!(text, "| `{}` | {doc} |", row.signature.replace('|', "\\|"));
+fn language() {
+    use weftrace_lang::{
+        builtins::{self, class},
+        check::providers::{PROVIDERS, ProviderKind},
+    };
+    let mut text = String::from("| written | short | arguments | |\n|---|---|---|---|\n");
+    for row in PROVIDERS.iter().filter(|r| r.kind != ProviderKind::NotYet) {
+        let mut arguments = vec![];
+        if !row.args.is_empty() {
+            arguments.push(format!("`args`: {}", row.args));
+        }
+        if row.argn > 0 {
+            arguments.push("`arg0` …".to_owned());
+        }
+        if row.retval {
+            arguments.push("`retval`".to_owned());
+        }
+        let (short, arguments) = (row.aliases.join(", "), arguments.join(", "));
+        let _ = writeln!(text, "| `{}` | {short} | {} | {} |", cell(row.shape), cell(&arguments), cell(row.doc));
     }
-    same_as("builtins.md", &text);
+    part_of("language.md", "providers", &text);
+    let places: [(u32, &str); 5] = [
+        (class::TIMER, "timers"),
+        (class::KERNEL, "kernel"),
+        (class::USER, "user"),
+        (class::PCAP, "packets"),
+        (class::JOIN, "joins"),
+    ];
+    let mut text = String::from("| written | where | |\n|---|---|---|\n");
+    for row in builtins::rows().filter(|r| r.is_supported()) {
+        let valid: Vec<&str> = places.iter().filter(|(bit, _)| row.valid & bit != 0).map(|(_, name)| *name).collect();
+        let valid = if valid.len() == places.len() { "everywhere".to_owned() } else { valid.join(", ") };
+        let _ = writeln!(text, "| `{}` | {valid} | {} |", cell(row.signature), cell(row.doc));
+    }
+    part_of("language.md", "builtins", &text);
 }
