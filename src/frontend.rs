@@ -9,14 +9,15 @@ use std::{
 use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
 use weftrace_lang::{
-    ast::{Item, Script},
+    ast::{Include, Item, Script},
     check,
     diag::{Diagnostic, Severity},
     hir::Program,
-    span::{FileId, SourceMap},
+    span::{FileId, SourceMap, Span},
     syntax,
+    world::World as _,
 };
-use weftrace_probes::world::{HostWorld, ModulePath};
+use weftrace_probes::world::{HeaderPath, HostWorld, ModulePath};
 
 /// What besides the text decides what a script means.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,10 @@ pub struct Setting {
     pub child_pid: Option<u32>,
     /// The user's list of functions that may be probed.
     pub traceable_functions: Option<PathBuf>,
+    /// `-I`
+    pub include_directories: Vec<PathBuf>,
+    /// `--include`: headers before the script's own.
+    pub include_files: Vec<PathBuf>,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -172,7 +177,7 @@ fn own_option(argument: &str, script: &Script) -> Option<String> {
 }
 
 /// `--name value`, `--name=value` and the rest, in order.
-fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String)>) {
+fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, Option<String>)>) {
     let (mut positional, mut named) = (Vec::new(), Vec::new());
     let mut arguments = arguments.iter().map(|a| a.to_string_lossy().into_owned()).peekable();
     while let Some(argument) = arguments.next() {
@@ -184,9 +189,9 @@ fn script_arguments(arguments: &[OsString]) -> (Vec<String>, Vec<(String, String
             }
             Some(flag) => {
                 if let Some((name, value)) = flag.split_once('=') {
-                    named.push((name.to_owned(), value.to_owned()));
+                    named.push((name.to_owned(), Some(value.to_owned())));
                 } else {
-                    let value = arguments.next_if(|next| !next.starts_with("--")).unwrap_or_default();
+                    let value = arguments.next_if(|next| !next.starts_with("--"));
                     named.push((flag.to_owned(), value));
                 }
             }
@@ -221,12 +226,25 @@ impl Loaded {
     /// A script's text, parsed; imports are looked for in `directory` too.
     pub fn parse(name: String, text: String, directory: Option<PathBuf>, setting: &Setting) -> Self {
         let mut sources = SourceMap::default();
-        let (script, diagnostics) = syntax::parse(&text, FileId(0));
-        let file = sources.add(name.clone(), text);
+        let headers = HeaderPath { beside: directory.clone(), directories: setting.include_directories.clone() };
         let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
         let world = world(setting.pid, setting.traceable_functions.as_deref())
             .with_debuginfo(&setting.debuginfo)
-            .with_modules(modules);
+            .with_modules(modules)
+            .with_headers(headers);
+        let mut defines = syntax::Defines::default();
+        if let Some(version) =
+            text.contains("LINUX_VERSION_CODE").then(|| version_code(&world.kernel_release())).flatten()
+        {
+            defines.set("LINUX_VERSION_CODE", &version.to_string());
+        }
+        let (mut script, diagnostics) = syntax::parse_with(&text, FileId(0), &mut defines);
+        let includes = setting.include_files.iter().map(|path| {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+            Item::Include(Include { path, system: false, span: Span::default() })
+        });
+        script.items.splice(0..0, includes);
+        let file = sources.add(name.clone(), text);
         let options = check::Options {
             unsafe_ok: setting.unsafe_ok,
             helper_warnings: setting.helper_warnings,
@@ -320,6 +338,14 @@ impl Loaded {
         }
         printer::err(&not_running(&idle));
     }
+}
+
+/// KERNEL_VERSION(6, 18, 44) of `Linux 6.18.44-… x86_64`.
+fn version_code(release: &str) -> Option<u64> {
+    let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit()))?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u64>().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    Some((next() << 16) + (next() << 8) + next().min(255))
 }
 
 /// The command that gives this binary capabilities.

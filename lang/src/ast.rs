@@ -28,10 +28,11 @@ pub struct Script {
 pub enum Item {
     /// `#include <linux/sched.h>`
     Include(Include),
-    /// `#define NAME tokens` (object-like only; function-like is a diagnostic)
+    /// `#define NAME tokens`, `#define NAME(a, b) tokens`
     Define(Define),
     /// `struct`, `union` or `enum` definition in C syntax
     CType(CTypeDef),
+    Typedef(Typedef),
     Config(Config),
     Import(Import),
     /// `param threshold = 5 "help"`
@@ -53,6 +54,8 @@ pub struct Include {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Define {
     pub name: Ident,
+    /// Names of its parameters; None: it takes none.
+    pub params: Option<Vec<String>>,
     /// The replacement as written.
     pub value: String,
     pub span: Span,
@@ -71,6 +74,13 @@ pub struct CTypeDef {
     pub span: Span,
 }
 
+/// `typedef unsigned int u32;`: the name and its type as a struct's field has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Typedef {
+    pub field: CField,
+    pub span: Span,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CTypeKind {
     Struct,
@@ -85,6 +95,8 @@ pub struct CField {
     pub ty: TypeExpr,
     /// Bit-field width.
     pub bits: Option<u32>,
+    /// `__attribute__((packed))` and the like behind it, as in [`CTypeDef`].
+    pub attributes: Vec<String>,
     pub span: Span,
 }
 

@@ -55,6 +55,16 @@ pub struct TraceEvent {
     pub size: u32,
 }
 
+/// A C header's text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// For messages.
+    pub name: String,
+    pub text: String,
+    /// Of the user, who named its directory or has it beside the script; else of the system.
+    pub own: bool,
+}
+
 /// A named parameter of a function, from BTF (kernel) or DWARF (user space).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Param {
@@ -214,6 +224,14 @@ pub trait World {
         Vec::new()
     }
     /// The script's positional and named parameters come from the command line, not from here.
+    /// A C header: `system` for `<…>`. Headers of the kernel and the C library need not be there.
+    fn header(&self, _path: &str, _system: bool) -> Answer<Header> {
+        Answer::NotThere
+    }
+    /// Paths of the modules in a directory that a script imports whole, sorted.
+    fn module_directory(&self, _path: &str) -> Answer<Vec<String>> {
+        Answer::NotThere
+    }
     /// Text of an imported module: `std/http`, `./local`.
     fn module(&self, path: &str) -> Answer<(String, String)>;
 }

@@ -33,7 +33,7 @@ fn options(case: &str) -> Options {
                     let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
                     match name.strip_prefix("config.") {
                         Some(setting) => opts.config.push((setting.into(), value.into())),
-                        None => opts.named.push((name.into(), value.into())),
+                        None => opts.named.push((name.into(), Some(value.to_owned()))),
                     }
                 }
                 None => opts.positional.push(word.into()),

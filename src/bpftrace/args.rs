@@ -154,7 +154,7 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
     let args = Args::try_parse_from(argv).map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => Early { out: help(), err: String::new(), code: 0 },
         // bpftrace prints its usage; the reason first helps more.
-        _ => Early { out: String::new(), err: format!("{}\n{}", error.render(), help()), code: 1 },
+        _ => Early { out: String::new(), err: format!("{}\n\n{}", reason(&error), help()), code: 1 },
     })?;
     if args.version {
         return Err(Early { out: format!("bpftrace v{}\n", super::VERSION), err: String::new(), code: 0 });
@@ -163,9 +163,18 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Args, Early> {
     Ok(args)
 }
 
+/// The first line of what clap says: what is wrong, without its own usage.
+fn reason(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let line = text.lines().next().unwrap_or_default();
+    format!("ERROR: {}", line.strip_prefix("error: ").unwrap_or(line))
+}
+
+/// The whole usage text: "USAGE:" stands on a line of its own, as tools look for it.
 fn help() -> String {
-    let help = <Args as clap::CommandFactory>::command().render_help().to_string();
-    help.replace("Usage:", "USAGE:").replace("Options:", "OPTIONS:")
+    const TEMPLATE: &str = "USAGE:\n    bpftrace [options] filename\n    bpftrace [options] - <stdin input>\n    bpftrace [options] -e 'program'\n\nOPTIONS:\n{options}\n\n{after-help}\n";
+    let command = <Args as clap::CommandFactory>::command().help_template(TEMPLATE);
+    command.clone().render_help().to_string()
 }
 
 fn check(args: &Args) -> Result<(), Early> {

@@ -24,11 +24,19 @@ fn render(out: &mut String, diagnostic: &Diagnostic, sources: &SourceMap) {
     if text.is_empty() {
         return;
     }
-    // What bpftrace finds while it attaches has no place.
-    if text.starts_with(level) {
-        let _ = writeln!(out, "{text}");
-    } else {
-        place(out, sources, diagnostic.span, level, text);
+    match (diagnostic.code, &diagnostic.bpftrace) {
+        // What the command line says is in no text.
+        ("bad-parameter", _) => place(out, sources, Span::default(), level, text),
+        // clang's line first, which names a file of its own.
+        ("no-such-header", Some(words)) => {
+            let _ = writeln!(out, "{words}");
+            place(out, sources, diagnostic.span, level, &diagnostic.message);
+        }
+        // What bpftrace finds while it attaches has no place.
+        _ if text.starts_with(level) => {
+            let _ = writeln!(out, "{text}");
+        }
+        _ => place(out, sources, diagnostic.span, level, text),
     }
     for (span, text) in diagnostic.others.iter().filter(|(_, text)| !text.is_empty()) {
         place(out, sources, *span, level, text);

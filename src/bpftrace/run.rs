@@ -12,7 +12,10 @@ use std::{
     path::Path,
 };
 use weftrace_artifact::Artifact;
-use weftrace_lang::{diag::Severity, hir::Missing};
+use weftrace_lang::{
+    diag::Severity,
+    hir::{Missing, Program, Ty},
+};
 use weftrace_runtime::{
     Error, Session, SessionOptions,
     sink::{JsonSink, Message, Sink, TextSink},
@@ -54,6 +57,8 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         unwound: Some(unwound),
         child_pid: child.as_ref().map(Child::pid),
         traceable_functions: args.traceable_functions.clone(),
+        include_directories: args.include_dirs.clone(),
+        include_files: args.include_files.clone(),
     };
     let directory = Path::new(&name).parent().map(Path::to_owned);
     let mut loaded = Loaded::parse(name, text, directory, &setting);
@@ -61,14 +66,18 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         let parameter = parameter.to_string_lossy();
         match parameter.strip_prefix("--") {
             Some(named) => {
-                let (name, value) = named.split_once('=').unwrap_or((named, ""));
-                loaded.options.named.push((name.to_owned(), value.to_owned()));
+                let (name, value) = named.split_once('=').map_or((named, None), |(n, v)| (n, Some(v.to_owned())));
+                loaded.options.named.push((name.to_owned(), value));
             }
             None => loaded.options.positional.push(parameter.into_owned()),
         }
     }
     let mut sink = sink(args)?;
     let program = loaded.check();
+    if asks_for_help(&loaded, &program) {
+        printer::err(&parameters_help(&program));
+        return Err(String::new());
+    }
     let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
     printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Error));
     if loaded.has_errors() {
@@ -124,6 +133,33 @@ fn execute(
         return Ok(0);
     }
     Ok(running.run()?.exit_code as i32)
+}
+
+/// `-- --help`, of a script that has no such flag itself.
+fn asks_for_help(loaded: &Loaded, program: &Program) -> bool {
+    !loaded.has_errors()
+        && loaded.options.named.iter().any(|(name, _)| name == "help")
+        && !program.params.iter().any(|p| p.name == "help")
+}
+
+/// The script's own flags.
+fn parameters_help(program: &Program) -> String {
+    if program.params.is_empty() {
+        return "HINT: no custom program options defined.\n".to_owned();
+    }
+    let mut out = "HINT: expected program options:\n".to_owned();
+    // Switches, then what takes a value, then what is described.
+    let mut params: Vec<_> = program.params.iter().collect();
+    params.sort_by_key(|p| (!p.help.is_empty(), p.ty != Ty::Bool));
+    for p in params {
+        let help = if p.help.is_empty() { String::new() } else { format!(": {}", p.help) };
+        let default = match p.default.as_str() {
+            "" | "false" => String::new(),
+            default => format!(" (default: {default})"),
+        };
+        out.push_str(&format!("--{}{help}{default}\n", p.name));
+    }
+    out
 }
 
 /// What follows the program: its own parameters.

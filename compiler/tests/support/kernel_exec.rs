@@ -139,7 +139,15 @@ fn collect(actions: &Actions, host: &mut Host, maps: &[Map], result_map: usize) 
 fn answers_are_known(func: &Function) -> bool {
     let known = |op: &Op| match op {
         Op::Call { helper, .. } => {
-            matches!(helper, Helper::MapUpdate | Helper::MapDelete | Helper::CountLoss | Helper::MapLen | Helper::MapAt | Helper::MapCpu)
+            matches!(
+                helper,
+                Helper::MapUpdate
+                    | Helper::MapDelete
+                    | Helper::CountLoss
+                    | Helper::MapLen
+                    | Helper::MapAt
+                    | Helper::MapCpu
+            )
         }
         _ => true,
     };

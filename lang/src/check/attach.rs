@@ -188,8 +188,7 @@ impl<'a> Checker<'a> {
         let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
         if d.bpftrace.is_none() && d.code == "no-such-probe" {
             let pattern = segments.iter().any(|s| is_glob(&s.text));
-            d.bpftrace =
-                Some(if pattern { String::new() } else { format!("No matches for {} {written}.", row.name) });
+            d.bpftrace = Some(if pattern { String::new() } else { format!("No matches for {} {written}.", row.name) });
         }
         d
     }

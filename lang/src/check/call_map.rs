@@ -41,9 +41,8 @@ impl<'a> Checker<'a> {
         let (least, most) = row.args;
         if !(least..=most).contains(&args.len()) {
             let wants = super::call::how_many(least, most);
-            let d =
-                Diagnostic::error("argument-count", span, format!("{name}() takes {wants}, {} given", args.len()))
-                    .write(row.signature);
+            let d = Diagnostic::error("argument-count", span, format!("{name}() takes {wants}, {} given", args.len()))
+                .write(row.signature);
             self.report(d);
             return None;
         }
@@ -118,11 +117,7 @@ impl<'a> Checker<'a> {
 
     /// `tseries(n, interval, count[, how])`
     fn series_agg(&mut self, args: &'a [ast::Arg], signed: bool, span: Span) -> Option<Agg> {
-        if self.config.entries.iter().any(|(k, v)| k == "unstable_tseries" && v == "error") {
-            let d = Diagnostic::error("switched-off", span, "the script's config switches tseries() off")
-                .bpftrace("tseries feature is not enabled by default. To enable this unstable feature, set the config flag to enable. unstable_tseries=enable")
-                .write("unstable_tseries=enable");
-            self.report(d);
+        if !self.unstable("unstable_tseries", "tseries", span) {
             return None;
         }
         let (interval, count) = (self.const_int(&args[1].value)?, self.const_int(&args[2].value)?);

@@ -197,11 +197,7 @@ const SAMPLES_RING: u32 = 8 << 20;
 
 /// `dw_ustack`: unwound by `.eh_frame`, so that programs without frame pointers have stacks.
 pub(crate) fn dw_ustack<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    if c.config.entries.iter().any(|(k, v)| k == "unstable_dw_ustack" && v == "error") {
-        let d = Diagnostic::error("unstable", call.span, "dw_ustack was switched off by unstable_dw_ustack=error")
-            .bpftrace("dw_ustack feature is not enabled by default. To enable this unstable feature, set the config flag to enable. unstable_dw_ustack=enable")
-            .write("unstable_dw_ustack=enable");
-        c.report(d);
+    if !c.unstable("unstable_dw_ustack", "dw_ustack", call.span) {
         return Val::error(call.span);
     }
     if c.opts.unwound.as_ref().is_some_and(Vec::is_empty) {

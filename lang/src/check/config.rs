@@ -1,61 +1,20 @@
 //! The config block: settings by name, the command line's and the environment's over the script's.
 
 use super::cx::Checker;
-use super::params::parse_number;
+use super::params::{parse_bool, parse_number};
+use super::settings::{ENVIRONMENT_ONLY, LICENSES, SETTINGS, Setting, Takes, UNSTABLE, WITHOUT_EFFECT, find, key};
+use crate::ast::ConfigValue;
 use crate::diag::Diagnostic;
 use crate::hir::{Missing, StackMode};
 use crate::span::Span;
 
-/// Settings that are read here, or kept for other parts.
-static KEYS: &[&str] = &[
-    "max_strlen",
-    "max_map_keys",
-    "missing_probes",
-    "print_maps_on_exit",
-    "stack_mode",
-    "str_trunc_trailer",
-    "perf_rb_pages",
-    "ring_bytes",
-    "cache_user_symbols",
-    "cpp_demangle",
-    "lazy_symbolication",
-    "license",
-    "log_size",
-    "max_bpf_progs",
-    "max_cat_bytes",
-    "max_probes",
-    "on_stack_limit",
-    "show_debug_info",
-    "use_blazesym",
-    // Tests: the scalar map that tseries() takes its time from.
-    "dummy_ts_map",
-    "unstable_tseries",
-    "unstable_typeinfo",
-    "unstable_dw_ustack",
-    "unstable_import_statement",
-    "unstable_import",
-    "unstable_macro",
-    "unstable_map_decl",
-    "unstable_addr",
-    "symbol_source",
-    "max_type_res_iterations",
-];
-
-/// Other spellings, from bpftrace's past.
-static RENAMED: &[(&str, &str)] =
-    &[("strlen", "max_strlen"), ("map_keys_max", "max_map_keys"), ("no_cpp_demangle", "cpp_demangle")];
-
-/// Strings longer than this are not kept on the way to user space.
-const LONGEST_STRING: i128 = 64 * 1024;
-
 /// Bytes of a file that `cat()` shows, unless the script says otherwise.
 pub(crate) const MAX_CAT_BYTES: u32 = 10 * 1024;
 
-/// `BPFTRACE_STACK_MODE`, `STACK_MODE` and `stack_mode` are one.
-fn key(name: &str) -> String {
-    let lower = name.to_lowercase();
-    let plain = lower.strip_prefix("bpftrace_").unwrap_or(&lower);
-    RENAMED.iter().find(|(old, _)| *old == plain).map_or(plain, |(_, new)| new).to_owned()
+/// Why a value isn't taken: what the setting takes, and bpftrace's words.
+struct Refused {
+    wants: String,
+    words: String,
 }
 
 impl Checker<'_> {
@@ -64,79 +23,206 @@ impl Checker<'_> {
         self.config.helper_warnings = opts.helper_warnings;
         for config in &items.configs {
             for (name, value) in &config.entries {
-                self.setting(&name.text, &value.text, name.span, value.span);
+                self.entry(&name.text, name.span, value);
             }
         }
         for (name, value) in &opts.config {
-            self.setting(name, value, Span::default(), Span::default());
+            self.from_outside(name, value);
         }
     }
 
-    fn setting(&mut self, name: &str, value: &str, name_span: Span, span: Span) {
-        let key = key(name);
-        if !KEYS.contains(&key.as_str()) {
-            let near = crate::suggest::nearest(&key, KEYS.iter().copied(), 3);
-            let mut d = Diagnostic::error("unknown-setting", name_span, format!("no setting {name}"));
-            if !near.is_empty() {
-                d = d.near(near.join(", "));
+    /// `name = value` of a config block.
+    fn entry(&mut self, written: &str, name_span: Span, value: &ConfigValue) {
+        let whole = Span { end: value.span.end, ..name_span };
+        let (name, renamed) = key(written);
+        if WITHOUT_EFFECT.contains(&name.as_str()) {
+            let text = format!("{written} is deprecated and has no effect");
+            return self.warn("setting-without-effect", whole, text);
+        }
+        if renamed {
+            let text = format!("{written} has been renamed, please use {name}");
+            self.warn("renamed-setting", whole, text);
+        }
+        let Some(setting) = find(&name) else { return self.no_such_setting(written, &name, whole) };
+        if let Err(Refused { wants, words }) = self.set(setting, &value.text, value.quoted) {
+            let d =
+                Diagnostic::error("bad-setting", value.span, format!("{name} takes {wants}, not \"{}\"", value.text));
+            self.report(Diagnostic { span: whole, ..d }.bpftrace(words));
+        }
+    }
+
+    fn no_such_setting(&mut self, written: &str, name: &str, span: Span) {
+        if ENVIRONMENT_ONLY.contains(&name) {
+            let d =
+                Diagnostic::error("unknown-setting", span, format!("{written} is set in the environment, not here"))
+                    .bpftrace(format!("{written}: can only be set as an environment variable"));
+            return self.report(d);
+        }
+        let near = crate::suggest::nearest(name, SETTINGS.iter().map(|s| s.name), 3);
+        let mut d = Diagnostic::error("unknown-setting", span, format!("no setting {written}"))
+            .bpftrace(format!("{written}: not a known configuration option"));
+        if !near.is_empty() {
+            d = d.near(near.join(", "));
+        }
+        self.report(d);
+    }
+
+    /// A setting of the environment or the command line. Other programs' variables may begin with `BPFTRACE_` too: only what
+    /// looks like a slip is told.
+    fn from_outside(&mut self, written: &str, value: &str) {
+        let (name, _) = key(written);
+        let Some(setting) = find(&name) else {
+            let near = crate::suggest::nearest(&name, SETTINGS.iter().map(|s| s.name), 1);
+            if let Some(near) = near.first() {
+                let text = format!("the environment's BPFTRACE_{} is no setting", name.to_uppercase());
+                let d = Diagnostic::warning("unknown-setting", Span::default(), text);
+                self.report(d.near(format!("BPFTRACE_{}", near.to_uppercase())));
             }
-            self.report(d);
             return;
-        }
-        let ok = match key.as_str() {
-            "max_strlen" => number(value, 1, LONGEST_STRING).map(|n| self.config.max_strlen = n),
-            "max_map_keys" => number(value, 1, 1 << 28).map(|n| self.config.max_map_keys = n),
-            "ring_bytes" => number(value, 4096, 1 << 30).map(|n| self.config.ring_bytes = n.next_power_of_two()),
-            "perf_rb_pages" => number(value, 1, 1 << 18).map(|n| self.config.ring_bytes = n.next_power_of_two() * 4096),
-            "print_maps_on_exit" => boolean(value).map(|b| self.config.print_maps_on_exit = b),
-            "missing_probes" => missing(value).map(|m| self.config.missing_probes = m),
-            "stack_mode" => stack_mode(value).map(|m| self.config.stack_mode = m),
-            "max_cat_bytes" => number(value, 0, 1 << 30).map(|n| self.config.max_cat_bytes = n),
-            "str_trunc_trailer" => {
-                value.clone_into(&mut self.config.str_trunc_trailer);
-                Ok(())
-            }
-            _ => Ok(()),
         };
-        if let Err(wants) = ok {
-            let d = Diagnostic::error("bad-setting", span, format!("{key} takes {wants}, not \"{value}\""));
-            self.report(d);
+        if let Err(Refused { wants, words }) = self.set(setting, value, true) {
+            let text =
+                format!("BPFTRACE_{} in the environment: {name} takes {wants}, not \"{value}\"", name.to_uppercase());
+            self.report(Diagnostic::error("bad-setting", Span::default(), text).bpftrace(words));
         }
-        self.config.entries.retain(|(k, _)| *k != key);
-        self.config.entries.push((key, value.to_owned()));
+    }
+
+    /// Takes a value over; `quoted`: it may not be a bare number that stands for a flag.
+    fn set(&mut self, setting: &'static Setting, value: &str, quoted: bool) -> Result<(), Refused> {
+        let value = normal(setting, value, quoted)?;
+        let count = || parse_number(&value).unwrap_or(0) as u32;
+        let config = &mut self.config;
+        match setting.name {
+            "max_strlen" => config.max_strlen = count(),
+            "max_map_keys" => config.max_map_keys = count(),
+            "max_cat_bytes" => config.max_cat_bytes = count(),
+            "ring_bytes" => config.ring_bytes = count().next_power_of_two(),
+            "perf_rb_pages" if count() > 0 => config.ring_bytes = count().next_power_of_two() * 4096,
+            "print_maps_on_exit" => config.print_maps_on_exit = value == "true",
+            "missing_probes" => {
+                config.missing_probes = match value.as_str() {
+                    "warn" => Missing::Warn,
+                    "ignore" => Missing::Ignore,
+                    _ => Missing::Error,
+                }
+            }
+            "stack_mode" => {
+                config.stack_mode = match value.as_str() {
+                    "perf" => StackMode::Perf,
+                    "raw" => StackMode::Raw,
+                    "build_id" => StackMode::BuildId,
+                    _ => StackMode::Bpftrace,
+                }
+            }
+            "str_trunc_trailer" => value.clone_into(&mut config.str_trunc_trailer),
+            _ => {}
+        }
+        config.entries.retain(|(k, _)| k != setting.name);
+        config.entries.push((setting.name.to_owned(), value));
+        Ok(())
+    }
+
+    /// A setting's value as text.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        let set = self.config.entries.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
+        set.or_else(|| find(name).map(|s| s.default)).unwrap_or_default()
+    }
+
+    /// Whether a feature that bpftrace may still change is allowed. Only what the script says itself counts: here they stay.
+    pub(crate) fn unstable(&mut self, setting: &'static str, feature: &str, span: Span) -> bool {
+        let set = self.config.entries.iter().find(|(k, _)| k == setting).map(|(_, v)| v.as_str());
+        match set {
+            None | Some("enable") => true,
+            Some("warn") => {
+                let d = Diagnostic::warning("unstable", Span::default(), format!("the script uses {feature}"))
+                    .bpftrace(format!(
+                        "Script is using an unstable feature: {feature}. To prevent this warning you must explicitly enable it in the config e.g. {setting}=enable"
+                    ));
+                self.report(d);
+                true
+            }
+            _ => {
+                let d = Diagnostic::error("unstable", span, format!("the script's config switches {feature} off"))
+                    .write(format!("config = {{ {setting} = enable }}"))
+                    .bpftrace(format!(
+                        "{feature} feature is not enabled by default. To enable this unstable feature, set the config flag to enable. {setting}=enable"
+                    ));
+                self.report(d);
+                false
+            }
+        }
     }
 }
 
-fn number(text: &str, least: i128, most: i128) -> Result<u32, String> {
-    parse_number(text)
-        .filter(|n| (least..=most).contains(n))
-        .map(|n| n as u32)
-        .ok_or_else(|| format!("a number from {least} to {most}"))
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "true" => Ok(true),
-        "0" | "false" => Ok(false),
-        _ => Err("true or false".into()),
+/// A value in its one spelling: numbers in decimal, flags as `true` and `false`, words in lower case.
+fn normal(setting: &Setting, value: &str, quoted: bool) -> Result<String, Refused> {
+    let lower = value.to_lowercase();
+    let number = parse_number(value);
+    let refused = |wants: String, words: String| Err(Refused { wants, words });
+    match setting.takes {
+        Takes::Text => Ok(value.to_owned()),
+        Takes::Number { least, most } => match number.filter(|n| (least..=most).contains(n)) {
+            Some(n) => Ok(n.to_string()),
+            None => refused(
+                if most == u64::MAX as i128 { "a number".into() } else { format!("a number from {least} to {most}") },
+                match number {
+                    None => format!("{}: expecting a number, got {value}", setting.name),
+                    Some(_) => format!("{}: expecting a number from {least} to {most}, got {value}", setting.name),
+                },
+            ),
+        },
+        Takes::Flag => match parse_bool(value).or(number.filter(|_| !quoted).map(|n| n != 0)) {
+            Some(flag) if !value.is_empty() => Ok(flag.to_string()),
+            _ => refused(
+                "true or false".into(),
+                format!("{}: Invalid bool value: valid values are true, false, 1 or 0.", setting.name),
+            ),
+        },
+        Takes::Words(words) if words.contains(&lower.as_str()) => Ok(match (setting.name, lower.as_str()) {
+            ("cache_user_symbols", "0") => "none".into(),
+            ("cache_user_symbols", "1") => setting.default.into(),
+            _ => lower,
+        }),
+        Takes::Words(words) => {
+            let shown: Vec<&str> = words.iter().copied().filter(|w| !matches!(*w, "0" | "1")).collect();
+            let upper = if setting.name == "cache_user_symbols" {
+                shown.iter().map(|w| w.to_uppercase()).collect()
+            } else {
+                shown.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()
+            };
+            refused(
+                listed(&shown, "or"),
+                format!(
+                    "{}: Invalid value for {}: valid values are {}.",
+                    setting.name,
+                    setting.name,
+                    listed(&upper.iter().map(String::as_str).collect::<Vec<_>>(), "and").replace(" and", ", and")
+                ),
+            )
+        }
+        Takes::License if LICENSES.contains(&value) => Ok(value.to_owned()),
+        Takes::License => refused(
+            format!("a license that goes with the kernel's: {}", listed(LICENSES, "or")),
+            format!("Invalid value for license. Found: {value}. Valid values: {}", LICENSES.join(", ")),
+        ),
+        Takes::Unstable => match (parse_bool(value), UNSTABLE.contains(&lower.as_str())) {
+            (_, true) => Ok(lower),
+            (Some(yes), _) if !value.is_empty() => Ok(if yes { "enable" } else { "error" }.into()),
+            _ => refused(
+                listed(UNSTABLE, "or"),
+                format!(
+                    "{}: Invalid value for unstable config: valid values are enable, warn, and error.",
+                    setting.name
+                ),
+            ),
+        },
     }
 }
 
-fn missing(text: &str) -> Result<Missing, String> {
-    match text {
-        "error" => Ok(Missing::Error),
-        "warn" => Ok(Missing::Warn),
-        "ignore" => Ok(Missing::Ignore),
-        _ => Err("error, warn or ignore".into()),
-    }
-}
-
-fn stack_mode(text: &str) -> Result<StackMode, String> {
-    match text {
-        "bpftrace" => Ok(StackMode::Bpftrace),
-        "perf" => Ok(StackMode::Perf),
-        "raw" => Ok(StackMode::Raw),
-        "build_id" => Ok(StackMode::BuildId),
-        _ => Err("bpftrace, perf, raw or build_id".into()),
+/// `a, b or c`
+fn listed(words: &[&str], last: &str) -> String {
+    match words.split_last() {
+        Some((end, rest)) if !rest.is_empty() => format!("{} {last} {end}", rest.join(", ")),
+        _ => words.concat(),
     }
 }

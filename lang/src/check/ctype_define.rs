@@ -3,8 +3,9 @@
 use super::cx::Checker;
 use super::layout;
 use super::types::{int_shape, show};
-use crate::ast::{CTypeDef, CTypeKind};
+use crate::ast::{CTypeDef, CTypeKind, TypeKind, Typedef};
 use crate::hir::{EnumDef, Ty};
+use crate::span::Span;
 use std::rc::Rc;
 
 impl<'a> Checker<'a> {
@@ -25,10 +26,46 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let name = field.name.as_ref().map_or(String::new(), |n| n.text.clone());
-            members.push(layout::Input { name, align: self.align_of(&ty), size, ty, bits: field.bits });
+            let natural = if layout::packed(&field.attributes) { 1 } else { self.align_of(&ty) };
+            let own = layout::aligned(&field.attributes);
+            let align = own.map_or(natural, |own| own.max(natural));
+            members.push(layout::Input { name, align, own_align: own.is_some(), size, ty, bits: field.bits });
         }
         let laid = layout::lay_out(name, def.kind == CTypeKind::Union, members, &def.attributes);
         self.types.structs.insert(name.to_owned(), Some(Rc::new(laid)));
+    }
+
+    /// `typedef TYPE NAME;`
+    pub(crate) fn define_alias(&mut self, alias: &'a Typedef) {
+        let Some(name) = &alias.field.name else { return };
+        let ty = match &alias.field.ty.kind {
+            // A struct without a name gets the typedef's.
+            TypeKind::Anonymous(def) if def.name.text.is_empty() && def.kind != CTypeKind::Enum => {
+                self.define_struct(&name.text, def);
+                Ty::Struct(name.text.clone())
+            }
+            _ => self.resolve_type(&alias.field.ty),
+        };
+        if ty != Ty::Error {
+            self.types.name_type(&name.text, ty);
+        }
+    }
+
+    /// A definition within another: by its own name, if it has one. Its type.
+    pub(crate) fn inner_type(&mut self, def: &'a CTypeDef, span: Span) -> Ty {
+        if def.kind == CTypeKind::Enum {
+            self.define_enum(def);
+            return match def.name.text.as_str() {
+                "" => Ty::U32,
+                name => self.enum_type(name, span),
+            };
+        }
+        let name = match def.name.text.as_str() {
+            "" => format!("anonymous {}:{}:{}", span.file.0, span.start, span.end),
+            name => name.to_owned(),
+        };
+        self.define_struct(&name, def);
+        Ty::Struct(name)
     }
 
     /// Defines the script's own enum and its constants.

@@ -24,6 +24,13 @@ pub(crate) struct TypeTable {
     pub(crate) withheld: Option<String>,
 }
 
+impl TypeTable {
+    /// The script's own name of a type.
+    pub(crate) fn name_type(&mut self, name: &str, ty: Ty) {
+        self.typedefs.insert(name.to_owned(), Some(ty));
+    }
+}
+
 impl<'a> Checker<'a> {
     /// Layout of a struct or union: the script's own, else the kernel's.
     pub(crate) fn struct_def(&mut self, name: &str) -> Option<Rc<StructDef>> {
@@ -105,11 +112,7 @@ impl<'a> Checker<'a> {
                 Ty::Record(items.iter().map(|(n, i)| (n.text.clone(), self.resolve_type(i))).collect())
             }
             TypeKind::Typeof(e) => self.type_of(e),
-            TypeKind::Anonymous(def) => {
-                let name = format!("anonymous {}:{}", t.span.start, t.span.end);
-                self.define_struct(&name, def);
-                Ty::Struct(name)
-            }
+            TypeKind::Anonymous(def) => self.inner_type(def, t.span),
         }
     }
 
@@ -259,7 +262,11 @@ impl<'a> Checker<'a> {
     }
 
     fn is_type_name(&mut self, name: &str) -> bool {
+        // A name that may as well be a variable's is a type only if it looks like one.
+        let looks = |c: &mut Self| name.ends_with("_t") && c.typedef(name).is_some();
         named(name).is_some()
+            || self.types.typedefs.get(name).is_some_and(Option::is_some)
+            || looks(self)
             || self.types.structs.get(name).is_some_and(Option::is_some)
             || self.types.enums.contains_key(name)
     }

@@ -204,7 +204,8 @@ impl<'a> Checker<'a> {
             return Val::error(span);
         };
         if op == UnOp::BitNot && v.e.ty == Ty::Bool {
-            let d = Diagnostic::error("bad-operand", span, "~ turns the bits of a number, this is true or false").write("!");
+            let d = Diagnostic::error("bad-operand", span, "~ turns the bits of a number, this is true or false")
+                .write("!");
             self.report(d);
             return Val::error(span);
         }

@@ -1,6 +1,7 @@
 //! Modules: their texts come from the world, their items go before those of the script that imports them.
 
-use crate::ast::{Expr, Item, Script};
+use super::headers;
+use crate::ast::{Block, Expr, Ident, Import, Item, Macro, MacroParam, Script};
 use crate::diag::Diagnostic;
 use crate::span::{SourceMap, Span};
 use crate::world::{Answer, World};
@@ -16,15 +17,18 @@ pub(crate) struct Loaded {
     pub(crate) scripts: Vec<Script>,
     /// `#define`d values of all texts.
     pub(crate) defines: HashMap<String, Expr>,
+    /// `#define`s that take arguments.
+    pub(crate) macros: Vec<Macro>,
     pub(crate) diags: Vec<Diagnostic>,
 }
 
-/// Reads everything that a script imports.
+/// Reads everything that a script imports or includes.
 pub(crate) fn load(script: &Script, sources: &mut SourceMap, world: &dyn World) -> Loaded {
     let mut loaded = Loaded::default();
     let mut seen = HashSet::new();
     modules(script, sources, world, &mut seen, &mut loaded);
-    let scripts = std::mem::take(&mut loaded.scripts);
+    let mut scripts = headers::load(&loaded.scripts, script, sources, world, &mut loaded.diags);
+    scripts.append(&mut loaded.scripts);
     for s in scripts.iter().chain([script]) {
         defines(s, sources, &mut loaded);
     }
@@ -61,9 +65,25 @@ fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &m
                 modules(&module, sources, world, seen, out);
                 out.scripts.push(module);
             }
+            Answer::NotThere if directory(import, sources, world, seen, out) => {}
             answer => out.diags.push(not_found(&import.path, import.span, &answer)),
         }
     }
+}
+
+/// `import "dir"` means every script in it. False: there is no such directory, or nothing in it.
+fn directory(
+    import: &Import,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    seen: &mut HashSet<String>,
+    out: &mut Loaded,
+) -> bool {
+    let Answer::Found(names) = world.module_directory(&import.path) else { return false };
+    let imports = names.iter().map(|path| Item::Import(Import { path: path.clone(), span: import.span }));
+    let all = Script { shebang: None, items: imports.collect() };
+    modules(&all, sources, world, seen, out);
+    !names.is_empty()
 }
 
 fn not_found(path: &str, span: Span, answer: &Answer<(String, String)>) -> Diagnostic {
@@ -78,15 +98,29 @@ fn not_found(path: &str, span: Span, answer: &Answer<(String, String)>) -> Diagn
 fn defines(script: &Script, sources: &mut SourceMap, out: &mut Loaded) {
     for item in &script.items {
         let Item::Define(define) = item else { continue };
-        if define.value.trim().is_empty() {
+        // `#define X X` stands beside an enum's constant.
+        if define.value.trim().is_empty() || define.value == define.name.text {
             continue;
         }
         let file = sources.add(format!("#define {}", define.name.text), define.value.clone());
+        let values = define.params.as_deref().unwrap_or_default();
         // What is no expression only matters where it is used, and there the name is unknown.
-        if let (Some(e), diags) = crate::syntax::parse_expr(&define.value, file)
-            && diags.is_empty()
-        {
-            out.defines.insert(define.name.text.clone(), e);
+        let (e, diags) = crate::syntax::parse_expr_of(&define.value, file, values);
+        let Some(e) = e.filter(|_| diags.is_empty()) else { continue };
+        match &define.params {
+            None => {
+                out.defines.insert(define.name.text.clone(), e);
+            }
+            Some(params) => {
+                let span = e.span;
+                let ident = |text: &String| MacroParam::Expr(Ident { text: text.clone(), span: define.name.span });
+                out.macros.push(Macro {
+                    name: define.name.clone(),
+                    params: params.iter().map(ident).collect(),
+                    body: Block { stmts: Vec::new(), tail: Some(Box::new(e)), span },
+                    span: define.span,
+                });
+            }
         }
     }
 }

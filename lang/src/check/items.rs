@@ -4,6 +4,23 @@ use super::walk::{self, ArgsUse};
 use crate::ast::{self, Block, Expr, ExprKind, Ident, Item, Script, Stmt, StmtKind};
 use std::collections::{BTreeMap, HashMap};
 
+/// A definition in C's syntax.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CDef<'a> {
+    Type(&'a ast::CTypeDef),
+    Alias(&'a ast::Typedef),
+}
+
+impl<'a> CDef<'a> {
+    /// The name that it defines.
+    pub(crate) fn name(&self) -> Option<&'a str> {
+        match self {
+            Self::Type(def) => Some(&def.name.text),
+            Self::Alias(alias) => alias.field.name.as_ref().map(|n| n.text.as_str()),
+        }
+    }
+}
+
 /// All items, modules before what imports them.
 #[derive(Debug)]
 pub(crate) struct Items<'a> {
@@ -13,7 +30,8 @@ pub(crate) struct Items<'a> {
     pub(crate) map_decls: Vec<&'a ast::MapDecl>,
     pub(crate) joins: Vec<&'a ast::Join>,
     pub(crate) probes: Vec<&'a ast::Probe>,
-    pub(crate) ctypes: Vec<&'a ast::CTypeDef>,
+    /// In order: what is used is defined before.
+    pub(crate) ctypes: Vec<CDef<'a>>,
     pub(crate) configs: Vec<&'a ast::Config>,
     pub(crate) defines: &'a HashMap<String, Expr>,
     /// What of `args` macros use.
@@ -23,7 +41,11 @@ pub(crate) struct Items<'a> {
 }
 
 impl<'a> Items<'a> {
-    pub(crate) fn collect(scripts: &[&'a Script], defines: &'a HashMap<String, Expr>) -> Self {
+    pub(crate) fn collect(
+        scripts: &[&'a Script],
+        defines: &'a HashMap<String, Expr>,
+        c_macros: &'a [ast::Macro],
+    ) -> Self {
         let mut items = Self {
             macros: BTreeMap::new(),
             fns: Vec::new(),
@@ -37,10 +59,14 @@ impl<'a> Items<'a> {
             macro_args: ArgsUse::of_macros(scripts.iter().copied()),
             streams: BTreeMap::new(),
         };
+        for m in c_macros {
+            items.macros.entry(&m.name.text).or_default().push(m);
+        }
         for item in scripts.iter().flat_map(|s| &s.items) {
             match item {
                 Item::Include(_) | Item::Define(_) | Item::Import(_) => {}
-                Item::CType(c) => items.ctypes.push(c),
+                Item::CType(c) => items.ctypes.push(CDef::Type(c)),
+                Item::Typedef(t) => items.ctypes.push(CDef::Alias(t)),
                 Item::Config(c) => items.configs.push(c),
                 Item::Param(p) => items.params.push(p),
                 Item::MapDecl(m) => items.map_decls.push(m),

@@ -17,26 +17,39 @@ pub(crate) struct Input {
     pub(crate) ty: Ty,
     pub(crate) size: u32,
     pub(crate) align: u32,
+    /// It says so itself: the struct's `packed` doesn't change it.
+    pub(crate) own_align: bool,
     pub(crate) bits: Option<u32>,
 }
 
+/// `aligned` without a number: as the machine likes it best.
+const MOST_ALIGNED: u32 = 16;
+
 /// The number in `aligned(N)`, if an attribute says so.
-fn aligned(attributes: &[String]) -> Option<u32> {
+pub(crate) fn aligned(attributes: &[String]) -> Option<u32> {
     attributes.iter().find_map(|a| {
+        if a.trim().trim_matches('_') == "aligned" {
+            return Some(MOST_ALIGNED);
+        }
         let inner = a.trim().trim_matches('_').strip_prefix("aligned")?.trim_start_matches('_');
         let digits: String = inner.chars().filter(char::is_ascii_digit).collect();
         digits.parse().ok().filter(|n: &u32| n.is_power_of_two())
     })
 }
 
+/// Whether an attribute says `packed`.
+pub(crate) fn packed(attributes: &[String]) -> bool {
+    attributes.iter().any(|a| a.contains("packed"))
+}
+
 /// Places members one after the other (or all at 0 in a union).
 pub(crate) fn lay_out(name: &str, union: bool, members: Vec<Input>, attributes: &[String]) -> StructDef {
-    let packed = attributes.iter().any(|a| a.contains("packed"));
+    let packed = packed(attributes);
     let mut fields = Vec::new();
     // Position in bits after the last member, so that bit-fields share their unit.
     let (mut at, mut end, mut most) = (0u64, 0u64, 1u32);
     for m in members {
-        let align = if packed { 1 } else { m.align.max(1) };
+        let align = if packed && !m.own_align { 1 } else { m.align.max(1) };
         if union {
             at = 0;
         }

@@ -292,7 +292,8 @@ impl<'a> Checker<'a> {
         let (written, name) = (info.written, info.name.clone());
         let open = info.value.clone().unwrap_or(Open::firm(Ty::Error));
         if !written && open.ty != Ty::Error {
-            let d = Diagnostic::warning("undefined-map", span, format!("{} is never written: it is always 0", at(&name)));
+            let d =
+                Diagnostic::warning("undefined-map", span, format!("{} is never written: it is always 0", at(&name)));
             self.report(self.near_maps(d, &name));
         }
         let mut v = Val::new(ExprKind::MapGet { map, key: key.map(Box::new) }, open.ty, span);

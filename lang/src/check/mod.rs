@@ -10,6 +10,7 @@ mod attach;
 pub(crate) mod attach_events;
 mod attach_kernel;
 mod attach_other;
+mod attach_params;
 mod attach_typed;
 mod attach_user;
 mod binary;
@@ -22,7 +23,7 @@ pub(crate) mod call_map;
 pub(crate) mod call_names;
 pub(crate) mod call_user;
 pub(crate) mod call_value;
-mod config;
+pub(crate) mod config;
 mod constants;
 mod ctype_define;
 mod ctype_names;
@@ -32,6 +33,7 @@ mod effect;
 mod expansion;
 mod expr;
 mod glob;
+mod headers;
 mod hints;
 mod ident;
 mod imports;
@@ -50,6 +52,7 @@ mod reach;
 mod rules;
 mod run;
 mod scope;
+mod settings;
 mod stmt;
 mod stream;
 mod tuple;
@@ -78,8 +81,8 @@ pub(crate) const JOIN_TEXT_CAP: u32 = 1024;
 pub struct Options {
     /// `$1`, `$2` …
     pub positional: Vec<String>,
-    /// `--name=value`, in order; a bare `--name` has an empty value.
-    pub named: Vec<(String, String)>,
+    /// `--name=value`, in order; a bare `--name` has no value.
+    pub named: Vec<(String, Option<String>)>,
     /// `--unsafe`
     pub unsafe_ok: bool,
     /// `-k`: reads and look-ups that fail at run time are told with their places.
@@ -104,8 +107,9 @@ pub fn analyze(
     world: &dyn World,
     opts: &Options,
 ) -> (Program, Vec<Diagnostic>) {
-    let loaded = imports::load(script, sources, world);
-    run::run(script, &loaded, sources, world, opts)
+    let script = attach_params::written_out(script, sources, opts);
+    let loaded = imports::load(&script, sources, world);
+    run::run(&script, &loaded, sources, world, opts)
 }
 
 /// Types as scripts write them, for `list` and messages of other parts.

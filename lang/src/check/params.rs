@@ -44,21 +44,11 @@ pub(crate) fn parse_number(text: &str) -> Option<i128> {
     i128::from(n).checked_mul(*factor).filter(|v| u64::try_from(*v).is_ok())
 }
 
-fn parse_bool(text: &str) -> Option<bool> {
-    match text {
+pub(crate) fn parse_bool(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
         "" | "1" | "true" | "yes" => Some(true),
         "0" | "false" | "no" => Some(false),
         _ => None,
-    }
-}
-
-/// A default as it would be given on the command line.
-fn default_text(default: &Val) -> String {
-    match (&default.e.ty, default.text(), default.int()) {
-        (Ty::Bool, _, Some(n)) => if n == 0 { "false" } else { "true" }.to_owned(),
-        (_, Some(t), _) => t.to_owned(),
-        (_, _, Some(n)) => n.to_string(),
-        _ => String::new(),
     }
 }
 
@@ -80,61 +70,119 @@ impl Checker<'_> {
 
     /// A flag's value: from the command line, else the default. Remembers the flag.
     pub(crate) fn flag(&mut self, name: &str, default: Val, help: &str, span: Span) -> Val {
-        let text = default_text(&default);
-        if let Some(first) = self.params.iter().find(|p| p.name == name).filter(|p| p.default != text) {
-            let d = Diagnostic::error(
-                "bad-parameter",
-                span,
-                format!("--{name} has the default {text} here and {} elsewhere", first.default),
-            )
-            .other(first.span, format!("{} here", first.default))
-            .note("a flag has one default: keep the value in a variable and use that");
-            self.report(d);
-        }
-        if !self.params.iter().any(|p| p.name == name) {
-            self.params.push(ParamDef {
-                name: name.to_owned(),
-                ty: default.e.ty.clone(),
-                default: text,
-                help: help.to_owned(),
-                span,
-            });
+        let text = match (&default.e.ty, default.text(), default.int()) {
+            (Ty::Bool, _, _) if matches!(default.e.kind, crate::hir::ExprKind::Int(n) if n != 0) => "true".to_owned(),
+            (Ty::Bool, ..) => "false".to_owned(),
+            (_, Some(t), _) => t.to_owned(),
+            (_, _, Some(n)) => n.to_string(),
+            _ => String::new(),
+        };
+        if let Some(known) = self.params.iter_mut().find(|p| p.name == name) {
+            let same_kind = (known.ty == Ty::Bool) == (default.e.ty == Ty::Bool)
+                && matches!(known.ty, Ty::Str { .. }) == matches!(default.e.ty, Ty::Str { .. });
+            let (before, first) = (known.default.clone(), known.span);
+            let other_help = !help.is_empty() && !known.help.is_empty() && known.help != help;
+            if known.help.is_empty() {
+                help.clone_into(&mut known.help);
+            }
+            if !same_kind || before != text {
+                return self.two_defaults(name, &before, first, span);
+            }
+            if other_help {
+                let d = Diagnostic::error(
+                    "two-descriptions",
+                    span,
+                    format!("the flag --{name} has another description elsewhere"),
+                )
+                .other(first, "here")
+                .note("a macro gives it one place: macro NAME() { getopt(…) }")
+                .bpftrace(format!(
+                    "Command line option '{name}' must have the same description in all places it's used."
+                ));
+                self.report(d);
+            }
+        } else {
+            let ty = default.e.ty.clone();
+            self.params.push(ParamDef { name: name.to_owned(), ty, default: text, help: help.to_owned(), span });
         }
         let opts = self.opts;
-        let Some((_, given)) = opts.named.iter().rev().find(|(n, _)| n == name) else { return default };
-        let value = match &default.e.ty {
-            Ty::Bool => parse_bool(given).map(|b| Val::boolean(b, span)),
-            Ty::Str { .. } => Some(Val::string(given.clone(), span)),
-            _ => parse_number(given)
-                .filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok())
-                .map(|n| Val::literal(n, span)),
+        match opts.named.iter().rev().find(|(n, _)| n == name) {
+            Some((_, given)) => self.given(name, given.as_deref(), default, span),
+            None => default,
+        }
+    }
+
+    fn two_defaults(&mut self, name: &str, before: &str, first: Span, span: Span) -> Val {
+        let d = Diagnostic::error("two-defaults", span, format!("the flag --{name} has another default elsewhere"))
+            .other(first, format!("here it is {before}"))
+            .note("a macro gives it one place: macro NAME() { getopt(…) }")
+            .bpftrace(format!(
+                "Command line option '{name}' needs to have the same default value in all places it is used. Previous default value: {before}"
+            ));
+        self.report(d);
+        Val::error(span)
+    }
+
+    /// What the command line says; without a value, a flag is `true`.
+    fn given(&mut self, name: &str, given: Option<&str>, default: Val, span: Span) -> Val {
+        let text = given.unwrap_or("true");
+        let (value, wants, words) = match &default.e.ty {
+            Ty::Bool => (
+                parse_bool(text).map(|b| Val::boolean(b, span)),
+                "true or false",
+                format!("expects a boolean (e.g. 'true') (value: {text})"),
+            ),
+            Ty::Str { .. } => {
+                (given.map(|t| Val::string(t, span)), "a text", format!("expects a string (value: {text})"))
+            }
+            _ => {
+                let number = parse_number(text);
+                let fitting = number.filter(|n| i64::try_from(*n).is_ok() || u64::try_from(*n).is_ok());
+                let words = match (given, text.bytes().all(|b| b.is_ascii_digit() || b == b'-')) {
+                    (None, _) => format!("expects an integer (value: {text})"),
+                    (_, true) => format!("value is out of range (value: {text})"),
+                    (_, false) => format!("invalid integer (value: {text})"),
+                };
+                (fitting.map(|n| Val::literal(n, span)), "a number", words)
+            }
         };
         value.unwrap_or_else(|| {
-            let wants = if default.e.ty == Ty::Bool { "true or false" } else { "a number" };
-            let d = Diagnostic::error("bad-parameter", span, format!("--{name} takes {wants}, not \"{given}\""));
-            self.report(d);
+            let message = match given {
+                Some(text) => format!("--{name} takes {wants}, not \"{text}\""),
+                None => format!("--{name} takes {wants}: --{name}=VALUE"),
+            };
+            let d = Diagnostic::error("bad-parameter", span, message);
+            self.report(d.bpftrace(format!("program command line option --{name} {words}")));
             default
         })
     }
 
-    /// Flags given on the command line that the script doesn't have.
+    /// Flags given on the command line that the script doesn't have. `--help` asks for those that it has.
     pub(crate) fn unknown_flags(&mut self) {
         let opts = self.opts;
-        for (name, _) in &opts.named {
-            if !self.params.iter().any(|p| p.name == *name) {
-                let near = crate::suggest::nearest(name, self.params.iter().map(|p| p.name.as_str()), 3);
-                let mut d =
-                    Diagnostic::error("unknown-parameter", Span::default(), format!("the script has no flag --{name}"));
-                let flags = |names: &[String]| names.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", ");
-                let all: Vec<String> = self.params.iter().map(|p| p.name.clone()).collect();
-                d = match (near.is_empty(), all.is_empty()) {
-                    (false, _) => d.near(flags(&near)),
-                    (true, false) => d.note(format!("it has {}", flags(&all))),
-                    (true, true) => d.note("it has no flags of its own"),
-                };
-                self.report(d);
-            }
+        let known: Vec<String> = self.params.iter().map(|p| p.name.clone()).collect();
+        let mut unknown: Vec<&str> = opts.named.iter().map(|(n, _)| n.as_str()).collect();
+        unknown.retain(|n| *n != "help" && !known.iter().any(|k| k == n));
+        unknown.dedup();
+        let Some(first) = unknown.first() else { return };
+        let flags = |names: &[&str]| names.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", ");
+        let s = if unknown.len() == 1 { "" } else { "s" };
+        let mut d = Diagnostic::error(
+            "unknown-parameter",
+            Span::default(),
+            format!("the script has no flag{s} {}", flags(&unknown)),
+        )
+        .bpftrace(format!("unexpected program command line options: {}", flags(&unknown)));
+        let near = crate::suggest::nearest(first, known.iter().map(String::as_str), 3);
+        if !near.is_empty() {
+            d = d.near(near.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", "));
         }
+        let all: Vec<&str> = known.iter().map(String::as_str).collect();
+        d = match all.is_empty() {
+            true => d.note("no custom program options defined."),
+            false => d.note(format!("expected program options: {}", flags(&all))),
+        };
+        self.report(d);
     }
 
     /// Flags that no checked code uses are still flags.

@@ -83,7 +83,7 @@ fn members_join_one_by_one_and_kinds_do_not_mix() {
 
 fn member(name: &str, bits: u8, field: Option<u32>) -> Input {
     let size = u32::from(bits) / 8;
-    Input { name: name.into(), ty: Ty::Int { bits, signed: false }, size, align: size, bits: field }
+    Input { name: name.into(), ty: Ty::Int { bits, signed: false }, size, align: size, own_align: false, bits: field }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::attach::Instance;
 use super::ctypes::TypeTable;
 use super::cx::{ArgsCx, Checker, ProbeCx, Sink};
 use super::imports::Loaded;
-use super::items::Items;
+use super::items::{CDef, Items};
 use super::maps::MapTable;
 use super::providers::PROVIDERS;
 use super::rules;
@@ -28,7 +28,7 @@ pub(crate) fn run(
     opts: &Options,
 ) -> (Program, Vec<Diagnostic>) {
     let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
-    let items = Items::collect(&scripts, &loaded.defines);
+    let items = Items::collect(&scripts, &loaded.defines, &loaded.macros);
     let mut c = Checker::new(&items, sources, world, opts);
     c.sink.on = true;
     for d in &loaded.diags {
@@ -97,9 +97,10 @@ impl<'a> Checker<'a> {
     fn define_types(&mut self) {
         let items = self.items;
         for def in &items.ctypes {
-            match def.kind {
-                CTypeKind::Enum => self.define_enum(def),
-                CTypeKind::Struct | CTypeKind::Union => self.define_struct(&def.name.text, def),
+            match def {
+                CDef::Alias(alias) => self.define_alias(alias),
+                CDef::Type(def) if def.kind == CTypeKind::Enum => self.define_enum(def),
+                CDef::Type(def) => self.define_struct(&def.name.text, def),
             }
         }
     }

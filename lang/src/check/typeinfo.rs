@@ -1,6 +1,7 @@
 //! `typeinfo(e)` and `config`: records that are known at compile time.
 
 use super::cx::Checker;
+use super::settings::{SETTINGS, Takes};
 use super::types::int_shape;
 use super::value::Val;
 use crate::ast::TypeOperand;
@@ -30,7 +31,7 @@ impl<'a> Checker<'a> {
     /// `typeinfo(e)`
     pub(crate) fn type_info(&mut self, operand: &'a TypeOperand, span: Span) -> Val {
         let ty = self.operand_type(operand);
-        if ty == Ty::Error {
+        if ty == Ty::Error || !self.unstable("unstable_typeinfo", "typeinfo", span) {
             return Val::error(span);
         }
         let fields = vec![
@@ -43,38 +44,16 @@ impl<'a> Checker<'a> {
 
     /// `config`: every setting as it holds for this run.
     pub(crate) fn config_record(&self, span: Span) -> Val {
-        let set = |name: &str| self.config.entries.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.as_str());
-        let number = |name: &str, usual: i128| {
-            Val::literal(set(name).and_then(super::params::parse_number).unwrap_or(usual), span)
-        };
-        let flag = |name: &str, usual: bool| Val::boolean(set(name).map_or(usual, |v| matches!(v, "1" | "true")), span);
-        let text = |name: &str, usual: &str| Val::string(set(name).unwrap_or(usual), span);
-        let config = &self.config;
-        let mode = match config.stack_mode {
-            StackMode::Bpftrace => "bpftrace",
-            StackMode::Perf => "perf",
-            _ => "raw",
-        };
-        let fields = vec![
-            ("cpp_demangle", flag("cpp_demangle", true)),
-            ("lazy_symbolication", flag("lazy_symbolication", true)),
-            ("print_maps_on_exit", Val::boolean(config.print_maps_on_exit, span)),
-            ("use_blazesym", flag("use_blazesym", true)),
-            ("show_debug_info", flag("show_debug_info", true)),
-            ("log_size", number("log_size", 1_000_000)),
-            ("max_bpf_progs", number("max_bpf_progs", 1024)),
-            ("max_cat_bytes", Val::literal(i128::from(config.max_cat_bytes), span)),
-            ("max_map_keys", Val::literal(i128::from(config.max_map_keys), span)),
-            ("max_probes", number("max_probes", 1024)),
-            ("max_strlen", Val::literal(i128::from(config.max_strlen), span)),
-            ("on_stack_limit", number("on_stack_limit", 32)),
-            ("perf_rb_pages", number("perf_rb_pages", i128::from(config.ring_bytes / 4096))),
-            ("str_trunc_trailer", Val::string(config.str_trunc_trailer.clone(), span)),
-            ("license", text("license", "GPL")),
-            ("missing_probes", text("missing_probes", "error")),
-            ("stack_mode", Val::string(mode, span)),
-            ("cache_user_symbols", text("cache_user_symbols", "PER_PROGRAM")),
-        ];
+        let fields = SETTINGS.iter().map(|setting| {
+            let text = self.setting(setting.name);
+            let value = match setting.takes {
+                Takes::Number { .. } => Val::literal(super::params::parse_number(text).unwrap_or(0), span),
+                Takes::Flag => Val::boolean(text == "true", span),
+                Takes::Text | Takes::Words(_) | Takes::License | Takes::Unstable => Val::string(text, span),
+            };
+            (setting.name, value)
+        });
+        let fields = fields.collect();
         record(fields, span)
     }
 }

@@ -163,7 +163,7 @@ impl Checker<'_> {
 
     /// Whether the script itself defines a type of this name.
     fn is_own(&self, name: &str) -> bool {
-        self.items.ctypes.iter().any(|c| c.name.text == name)
+        self.items.ctypes.iter().any(|c| c.name() == Some(name))
     }
 
     /// A program's type as the script sees it: what the script defines itself takes the place of the program's.

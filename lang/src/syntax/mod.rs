@@ -7,6 +7,7 @@
 mod build;
 mod explain;
 mod grammar;
+mod header;
 mod literal;
 mod preprocess;
 mod print;
@@ -14,7 +15,7 @@ mod recover;
 mod scan;
 mod strip;
 
-use crate::ast::{Expr, Item, Script};
+use crate::ast::{AttachPoint, Expr, Item, Script};
 use crate::diag::Diagnostic;
 use crate::span::{FileId, Span};
 use build::Builder;
@@ -22,7 +23,9 @@ use grammar::{Grammar, Rule};
 use pest::Parser as _;
 use scan::{ItemKind, RawItem, Source};
 
+pub use header::parse_header;
 pub use literal::string_bytes;
+pub use preprocess::Defines;
 pub use print::{print, print_expr, print_type};
 
 /// How many findings are told; the rest is counted.
@@ -34,11 +37,16 @@ const MAX_TEXT: usize = 16 << 20;
 /// Parses a script. The items keep the text's order; directives that a conditional leaves out are gone. Diagnostics come
 /// in the order of their places. Where there are none of severity error, the tree is the whole script.
 pub fn parse(text: &str, file: FileId) -> (Script, Vec<Diagnostic>) {
+    parse_with(text, file, &mut Defines::default())
+}
+
+/// [`parse`], where names are `#define`d already; what the text defines is added to them.
+pub fn parse_with(text: &str, file: FileId, defines: &mut Defines) -> (Script, Vec<Diagnostic>) {
     if text.len() > MAX_TEXT {
         let diag = Diagnostic::error("too-long", Span::new(file, 0, 0), "a script of more than 16 MiB");
         return (Script::default(), vec![diag]);
     }
-    let pre = preprocess::preprocess(text, file);
+    let pre = preprocess::preprocess(text, file, defines);
     let scan::Scan { items: raw_items, tokens, comments, diags } = scan::scan(&pre.text, file);
     let src = Source { text: &pre.text, file, tokens, comments };
     let mut builder = Builder::new(&src);
@@ -68,6 +76,11 @@ pub fn parse(text: &str, file: FileId) -> (Script, Vec<Diagnostic>) {
 
 /// Parses a text that is one expression, e.g. a parameter's value or a `#define`'s.
 pub fn parse_expr(text: &str, file: FileId) -> (Option<Expr>, Vec<Diagnostic>) {
+    parse_expr_of(text, file, &[])
+}
+
+/// [`parse_expr`], where some names are known to be values: `(a) - (b)` is no cast then.
+pub fn parse_expr_of(text: &str, file: FileId, values: &[String]) -> (Option<Expr>, Vec<Diagnostic>) {
     if text.len() > MAX_TEXT {
         let diag = Diagnostic::error("too-long", Span::new(file, 0, 0), "an expression of more than 16 MiB");
         return (None, vec![diag]);
@@ -79,6 +92,7 @@ pub fn parse_expr(text: &str, file: FileId) -> (Option<Expr>, Vec<Diagnostic>) {
         return (None, diags);
     }
     let mut builder = Builder::new(&src);
+    builder.values.extend(values.iter().cloned());
     let expr = match Grammar::parse(Rule::only_expr, text) {
         Ok(mut pairs) => pairs.next().map(|p| builder.only_expr(p)),
         Err(e) => {
@@ -89,6 +103,17 @@ pub fn parse_expr(text: &str, file: FileId) -> (Option<Expr>, Vec<Diagnostic>) {
     };
     diags.append(&mut builder.diags);
     (expr, diags)
+}
+
+/// Parses attach points alone, as `tracepoint:a:b, kprobe:c`. None: it is something else.
+pub fn parse_attach_points(text: &str, file: FileId) -> Option<Vec<AttachPoint>> {
+    let whole = format!("{text} {{ }}");
+    let (script, diags) = parse(&whole, file);
+    let mut items = script.items.into_iter();
+    match (items.next(), items.next(), diags.is_empty()) {
+        (Some(Item::Probe(probe)), None, true) if probe.predicate.is_none() => Some(probe.points),
+        _ => None,
+    }
 }
 
 fn parse_item(builder: &mut Builder<'_>, raw: &RawItem, scan_diags: &[Diagnostic]) -> Option<Item> {
@@ -102,6 +127,7 @@ fn parse_item(builder: &mut Builder<'_>, raw: &RawItem, scan_diags: &[Diagnostic
         ItemKind::Fn => Rule::item_fn,
         ItemKind::Join => Rule::item_join,
         ItemKind::CType => Rule::item_ctype,
+        ItemKind::Typedef => Rule::item_typedef,
         ItemKind::Junk => return None,
     };
     if raw.too_deep {
@@ -136,6 +162,7 @@ impl Item {
             Self::Include(i) => i.span,
             Self::Define(i) => i.span,
             Self::CType(i) => i.span,
+            Self::Typedef(i) => i.span,
             Self::Config(i) => i.span,
             Self::Import(i) => i.span,
             Self::Param(i) => i.span,

@@ -36,23 +36,38 @@ struct Preprocessor<'a> {
     out: Option<Vec<u8>>,
     text: &'a str,
     levels: Vec<Level>,
-    defines: HashMap<String, String>,
+    defines: &'a mut Defines,
     items: Vec<Item>,
     diags: Vec<Diagnostic>,
 }
 
-pub(super) fn preprocess(text: &str, file: FileId) -> Preprocessed<'_> {
+/// Names that are `#define`d: (parameters, replacement).
+#[derive(Clone, Debug)]
+pub struct Defines(HashMap<String, String>);
+
+impl Default for Defines {
+    /// What C compilers for this machine define, and bpftrace where the kernel has BTF: we need BTF always.
+    fn default() -> Self {
+        let arch = match std::env::consts::ARCH {
+            "x86_64" => "__x86_64__",
+            "aarch64" => "__aarch64__",
+            other => other,
+        };
+        let names = ["BPFTRACE_HAVE_BTF", "__linux__", "__KERNEL__", arch];
+        Self(names.iter().map(|n| ((*n).to_owned(), "1".to_owned())).collect())
+    }
+}
+
+impl Defines {
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+}
+
+pub(super) fn preprocess<'a>(text: &'a str, file: FileId, defines: &'a mut Defines) -> Preprocessed<'a> {
     let mut shebang = None;
-    let mut p = Preprocessor {
-        file,
-        out: None,
-        text,
-        levels: Vec::new(),
-        // bpftrace defines it where the kernel has BTF; we need BTF always.
-        defines: HashMap::from([("BPFTRACE_HAVE_BTF".to_owned(), "1".to_owned())]),
-        items: Vec::new(),
-        diags: Vec::new(),
-    };
+    let mut p =
+        Preprocessor { file, out: None, text, levels: Vec::new(), defines, items: Vec::new(), diags: Vec::new() };
     let mut at = 0;
     if text.starts_with("#!") {
         let end = text.find('\n').unwrap_or(text.len());
@@ -138,7 +153,7 @@ impl Preprocessor<'_> {
             "pragma" | "line" | "" => {}
             "undef" => {
                 let name = self.text[rest_at..end].trim().to_owned();
-                self.defines.remove(&name);
+                self.defines.0.remove(&name);
             }
             "error" | "warning" => {
                 let text = self.text[rest_at..end].trim().to_owned();
@@ -165,9 +180,9 @@ impl Preprocessor<'_> {
                 let span = self.span(start, end);
                 self.diags.push(Diagnostic::error("bad-condition", span, format!("`#{name}` needs one name")));
             }
-            return self.defines.contains_key(word) == (name == "ifdef");
+            return self.defines.0.contains_key(word) == (name == "ifdef");
         }
-        match condition::evaluate(&text, &self.defines) {
+        match condition::evaluate(&text, &self.defines.0) {
             Ok(value) => value != 0,
             Err(message) => {
                 let lead = self.text[start..end].len() - self.text[start..end].trim_start().len();
@@ -225,23 +240,18 @@ impl Preprocessor<'_> {
             return;
         }
         let after = &self.text[name_at + len..end];
-        if after.starts_with('(') {
-            let close = after.find(')').map_or(after.len(), |n| n + 1);
-            let body = strip_comments(&after[close..]);
-            self.diags.push(
-                Diagnostic::error(
-                    "function-macro",
-                    self.span(name_at, name_at + len + close),
-                    format!("`{name}` takes arguments: C macros can't here"),
-                )
-                .write(format!("macro {name}{} {{ {} }}", &after[..close], body.trim())),
-            );
-            return;
-        }
+        let (params, after) = match after.strip_prefix('(').and_then(|a| a.split_once(')')) {
+            Some((names, body)) => {
+                let names: Vec<String> =
+                    names.split(',').map(|n| n.trim().to_owned()).filter(|n| !n.is_empty()).collect();
+                (Some(names), body)
+            }
+            None => (None, after),
+        };
         let value = strip_comments(after).split_whitespace().collect::<Vec<_>>().join(" ");
-        self.defines.insert(name.to_owned(), value.clone());
+        self.defines.0.insert(name.to_owned(), value.clone());
         let name = Ident { text: name.to_owned(), span: self.span(name_at, name_at + len) };
-        self.items.push(Item::Define(Define { name, value, span }));
+        self.items.push(Item::Define(Define { name, params, value, span }));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Trees without places, so that two texts of one meaning compare equal.
 
 use crate::ast::{
-    Arg, AttachPoint, Block, CTypeDef, Expr, ExprKind, ForIter, Ident, IfExpr, Item, JoinClause, JoinClauseKind, Leg,
-    MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind, TypeOperand,
+    Arg, AttachPoint, Block, CField, CTypeDef, Expr, ExprKind, ForIter, Ident, IfExpr, Item, JoinClause,
+    JoinClauseKind, Leg, MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind, TypeOperand,
 };
 use crate::span::Span;
 
@@ -43,6 +43,10 @@ fn item(item: &mut Item) {
             d.span = Span::default();
         }
         Item::CType(c) => c_type(c),
+        Item::Typedef(t) => {
+            c_field(&mut t.field);
+            t.span = Span::default();
+        }
         Item::Config(c) => {
             c.span = Span::default();
             for (name, value) in &mut c.entries {
@@ -92,15 +96,17 @@ fn item(item: &mut Item) {
 fn c_type(c: &mut CTypeDef) {
     c.span = Span::default();
     ident(&mut c.name);
-    for field in &mut c.fields {
-        field.name.iter_mut().for_each(ident);
-        ty(&mut field.ty);
-        field.span = Span::default();
-    }
+    each(&mut c.fields, c_field);
     each(&mut c.variants, |(name, value)| {
         ident(name);
         value.iter_mut().for_each(expr);
     });
+}
+
+fn c_field(field: &mut CField) {
+    field.name.iter_mut().for_each(ident);
+    ty(&mut field.ty);
+    field.span = Span::default();
 }
 
 fn probe(p: &mut Probe) {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod debug;
+mod headers;
 mod memo;
 mod modules;
 mod packet;
@@ -17,6 +18,7 @@ use crate::kernel::program::loaded_programs;
 use crate::symbols::glob::{Glob, is_glob};
 use crate::symbols::{self, kallsyms};
 use answers::{from_btf, from_kallsyms, from_tracefs};
+pub use headers::HeaderPath;
 use memo::Memo;
 pub use modules::ModulePath;
 use std::path::Path;
@@ -24,8 +26,8 @@ use std::sync::Arc;
 use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
 use weftrace_lang::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace, UserProto,
-    UserSymbol, World,
+    Answer, Feature, FnProto, Header, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace,
+    UserProto, UserSymbol, World,
 };
 
 /// The running kernel, this process's view of files, and the script library it is given.
@@ -34,6 +36,7 @@ pub struct HostWorld {
     host: Arc<Host>,
     pid: Option<u32>,
     modules: ModulePath,
+    headers: HeaderPath,
     /// PATH for programs' names.
     search: String,
     events: Memo<(String, String), TraceEvent>,
@@ -77,6 +80,12 @@ impl HostWorld {
     /// Directories with separate debug information (`--debuginfo`), each also a list with colons between.
     pub fn with_debuginfo(mut self, directories: &[String]) -> Self {
         self.debug.directories = directories.to_vec();
+        self
+    }
+
+    /// Where `#include` looks.
+    pub fn with_headers(mut self, headers: HeaderPath) -> Self {
+        self.headers = headers;
         self
     }
 
@@ -367,6 +376,14 @@ impl World for HostWorld {
 
     fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
         packet::table()
+    }
+
+    fn header(&self, path: &str, system: bool) -> Answer<Header> {
+        self.headers.find(path, system)
+    }
+
+    fn module_directory(&self, path: &str) -> Answer<Vec<String>> {
+        self.modules.directory(path)
     }
 
     fn module(&self, path: &str) -> Answer<(String, String)> {

@@ -17,6 +17,19 @@ pub struct ModulePath {
 const SUFFIXES: [&str; 3] = ["", ".probe", ".bt"];
 
 impl ModulePath {
+    /// Scripts in a directory, as paths to import: by name.
+    pub(super) fn directory(&self, path: &str) -> Answer<Vec<String>> {
+        let plain = Path::new(path).strip_prefix(Component::CurDir).unwrap_or(Path::new(path));
+        for directory in self.directories.iter().map(|dir| dir.join(plain)) {
+            let Ok(entries) = std::fs::read_dir(&directory) else { continue };
+            let names = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
+            let mut names: Vec<String> = names.filter(|n| n.ends_with(".bt") || n.ends_with(".probe")).collect();
+            names.sort_unstable();
+            return Answer::Found(names.iter().map(|n| plain.join(n).display().to_string()).collect());
+        }
+        Answer::NotThere
+    }
+
     /// (name, text) of `std/http`, `./local`, `/abs/file.bt`.
     pub(super) fn find(&self, path: &str) -> Answer<(String, String)> {
         let relative = Path::new(path);

@@ -3,7 +3,7 @@
 use super::super::grammar::{Pair, Rule};
 use super::Builder;
 use super::types::{tagged, words};
-use crate::ast::{CField, CTypeDef, CTypeKind, Expr, Ident, TypeExpr, TypeKind};
+use crate::ast::{CField, CTypeDef, CTypeKind, Expr, Ident, TypeExpr, TypeKind, Typedef};
 use crate::diag::Diagnostic;
 
 impl Builder<'_> {
@@ -37,6 +37,23 @@ impl Builder<'_> {
         def
     }
 
+    /// `typedef struct { int x; } point_t;`
+    pub(super) fn typedef(&mut self, pair: Pair<'_>) -> Option<Typedef> {
+        let span = self.span(&pair);
+        let mut fields = Vec::new();
+        if let Some(field) = pair.into_inner().find(|p| p.as_rule() == Rule::c_field) {
+            self.c_field(field, &mut fields);
+        }
+        if fields.len() > 1 || fields.iter().any(|f| f.name.is_none() || f.bits.is_some()) {
+            self.diags.push(
+                Diagnostic::error("bad-typedef", span, "a typedef gives one type one name")
+                    .write("typedef unsigned int u32_t;"),
+            );
+            return None;
+        }
+        fields.pop().map(|field| Typedef { field, span })
+    }
+
     /// `int a, *b[4], c:3;` makes three fields.
     fn c_field(&mut self, pair: Pair<'_>, fields: &mut Vec<CField>) {
         let span = self.span(&pair);
@@ -59,7 +76,7 @@ impl Builder<'_> {
         match base {
             // `struct { … };` and `union { … };` lend their fields to the outer one.
             Some(ty) if matches!(ty.kind, TypeKind::Anonymous(_)) => {
-                fields.push(CField { name: None, ty, bits: None, span });
+                fields.push(CField { name: None, ty, bits: None, attributes: Vec::new(), span });
             }
             _ => {
                 self.diags.push(Diagnostic::error("nameless-field", span, "this field has no name").write("int name;"));
@@ -90,6 +107,7 @@ impl Builder<'_> {
         let mut name = None;
         let mut bits = None;
         let mut sizes: Vec<Option<Expr>> = Vec::new();
+        let mut attributes = Vec::new();
         let mut suffixes = 0;
         for inner in pair.into_inner() {
             match inner.as_rule() {
@@ -105,13 +123,7 @@ impl Builder<'_> {
                     let void = TypeExpr { kind: TypeKind::Name("void".into()), span };
                     ty = TypeExpr { kind: TypeKind::Ptr(Box::new(void)), span };
                 }
-                Rule::attribute => {
-                    let span = self.span(&inner);
-                    self.diags.push(
-                        Diagnostic::error("field-attribute", span, "attributes of single fields aren't known here")
-                            .note("`packed` and `aligned(n)` can stand after the whole definition"),
-                    );
-                }
+                Rule::attribute => attributes.push(attribute(inner)),
                 _ => {}
             }
         }
@@ -119,7 +131,7 @@ impl Builder<'_> {
         for size in sizes.into_iter().rev().take(16) {
             ty = TypeExpr { kind: TypeKind::Array(Box::new(ty), size.map(Box::new)), span };
         }
-        CField { name, ty, bits, span }
+        CField { name, ty, bits, attributes, span }
     }
 
     fn c_bits(&mut self, pair: Pair<'_>) -> Option<u32> {

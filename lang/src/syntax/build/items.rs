@@ -27,6 +27,7 @@ impl Builder<'_> {
             Rule::fn_def => self.fn_def(inner).map(Item::Fn),
             Rule::join => self.join(inner).map(Item::Join),
             Rule::c_struct | Rule::c_enum => Some(Item::CType(self.c_type(inner))),
+            Rule::typedef => self.typedef(inner).map(Item::Typedef),
             _ => None,
         }
     }

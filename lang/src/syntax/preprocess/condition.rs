@@ -76,10 +76,12 @@ impl Evaluator<'_> {
     }
 
     fn name(&self, name: &str, depth: u32) -> Result<i64, String> {
-        if name == "LINUX_VERSION_CODE" {
-            return Err("the kernel's version isn't known before the script is checked against a host".into());
-        }
-        let Some(text) = self.defines.get(name) else { return Ok(0) };
+        let Some(text) = self.defines.get(name) else {
+            if name == "LINUX_VERSION_CODE" {
+                return Err("the kernel's version isn't known here".into());
+            }
+            return Ok(0);
+        };
         if depth >= MAX_CHAIN {
             return Err(format!("`{name}` is defined by itself"));
         }

@@ -9,7 +9,14 @@ impl Printer {
         match item {
             Item::Include(i) if i.system => self.text(&format!("#include <{}>", i.path)),
             Item::Include(i) => self.text(&format!("#include \"{}\"", i.path)),
-            Item::Define(d) => self.text(format!("#define {} {}", d.name.text, d.value).trim_end()),
+            Item::Define(d) => {
+                let params = d.params.as_ref().map_or(String::new(), |p| format!("({})", p.join(", ")));
+                self.text(format!("#define {}{params} {}", d.name.text, d.value).trim_end());
+            }
+            Item::Typedef(t) => {
+                self.text("typedef ");
+                self.c_field(&t.field);
+            }
             Item::CType(c) => {
                 self.c_type(c);
                 self.text(";");

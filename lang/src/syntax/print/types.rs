@@ -75,7 +75,7 @@ impl Printer {
     }
 
     /// `int *name[2][3]:bits;`
-    fn c_field(&mut self, field: &CField) {
+    pub(super) fn c_field(&mut self, field: &CField) {
         let mut sizes = Vec::new();
         let mut base = &field.ty;
         while let TypeKind::Array(inner, size) = &base.kind {
@@ -105,6 +105,9 @@ impl Printer {
         }
         if let Some(bits) = field.bits {
             self.text(&format!(":{bits}"));
+        }
+        for attribute in &field.attributes {
+            self.text(&format!(" __attribute__(({attribute}))"));
         }
         self.text(";");
     }

@@ -58,7 +58,6 @@ const ITEM_WORDS: &[&str] = &[
 
 /// C words that begin something this language doesn't have, with what to say.
 const C_WORDS: &[(&str, &str)] = &[
-    ("typedef", "C's `typedef` isn't part of the language: use the `struct` by its name"),
     ("static", "C functions and variables aren't part of the language: use `macro`, `fn` or `let`"),
     ("extern", "C declarations aren't part of the language"),
     ("inline", "C functions aren't part of the language: use `macro` or `fn`"),
@@ -164,6 +163,10 @@ impl<'a> Scanner<'a> {
                 self.c_tail();
                 ItemKind::CType
             }
+            "typedef" if named => {
+                self.c_declaration();
+                ItemKind::Typedef
+            }
             "config" if next == b'=' || (gap && next == b'{') => {
                 self.braced(true);
                 ItemKind::Config
@@ -252,6 +255,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Tokens up to a `;` outside of brackets.
+    fn c_declaration(&mut self) {
+        while let Some(token) = self.take() {
+            if self.brackets.stack.is_empty() && self.lexer.byte(token.start) == b';' {
+                return;
+            }
+        }
+        let end = self.lexer.pos;
+        self.brackets.unclosed(&mut self.lexer, end, "before the end of the text");
+    }
+
     fn c_junk(&mut self, start: usize, word: &str, text: &str) -> ItemKind {
         let span = self.lexer.span(start, start + word.len());
         self.lexer.diags.push(Diagnostic::error("not-c", span, text).label("not part of the language"));
@@ -259,12 +273,12 @@ impl<'a> Scanner<'a> {
         while let Some(token) = self.take() {
             let byte = self.lexer.byte(token.start);
             seen_brace |= byte == b'{';
-            let done = byte == b';' || (byte == b'}' && word != "typedef");
+            let done = matches!(byte, b';' | b'}');
             if self.brackets.stack.is_empty() && done {
                 break;
             }
         }
-        if seen_brace && word != "typedef" {
+        if seen_brace {
             let at = self.lexer.after_layout(self.lexer.pos);
             if self.lexer.byte(at) == b';' {
                 self.take();

@@ -29,6 +29,7 @@ pub(super) enum ItemKind {
     Fn,
     Join,
     CType,
+    Typedef,
     /// Already told by a diagnostic; not parsed.
     Junk,
 }
