@@ -10,13 +10,13 @@ use crate::{
     style::Style,
 };
 use std::{io::Read, rc::Rc};
-use weftrace_probes::kernel::printk::TracePipe;
 use weftrace_artifact::{
     abi::RecordHeader,
     action::{Action, ActionKind, LogLevel, Piece},
     map::MapId,
     ty::Type,
 };
+use weftrace_probes::kernel::printk::TracePipe;
 
 impl Core {
     /// Acts on a record of any kind but `emit`.
