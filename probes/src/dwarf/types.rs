@@ -66,7 +66,14 @@ impl DebugInfo {
                 | c::DW_TAG_packed_type
                 | c::DW_TAG_shared_type
                 | c::DW_TAG_template_alias => {}
-                _ => return Some((node, typedef)),
+                // A stand-in for a type that has a unit of its own.
+                _ => match self.target(&node, &entry, c::DW_AT_signature) {
+                    Some(definition) => {
+                        node = definition;
+                        continue;
+                    }
+                    None => return Some((node, typedef)),
+                },
             }
             node = self.target(&node, &entry, c::DW_AT_type)?;
         }

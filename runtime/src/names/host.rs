@@ -102,7 +102,11 @@ impl Names for HostNames {
             }
             return None;
         }
-        Some(self.processes.unwind(pid, Registers::from_kernel(registers)?, stack, most))
+        let registers = Registers::from_kernel(registers)?;
+        if let Some(pc) = registers.pc() {
+            self.processes.infer(pid, pc, &self.settings.places);
+        }
+        Some(self.processes.unwind(pid, registers, stack, most))
     }
 
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
