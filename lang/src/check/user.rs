@@ -2,7 +2,6 @@
 
 use super::attach::{Point, Resolved, bad, missing, unanswered};
 use super::cx::{ArgsCx, Checker};
-use super::types::show;
 use super::value::Val;
 use crate::diag::Diagnostic;
 use crate::hir::{BinOp, EnumDef, Expr, ExprKind, Provider, Space, StructDef, Ty};
@@ -258,8 +257,8 @@ pub(crate) fn is_source_line(text: &str) -> bool {
         || (text.contains('@') && ENDS.iter().any(|end| text.ends_with(end)))
 }
 
-/// `uprobe:main(argc: int32, argv: …)`
+/// `uprobe:main(int argc, char** argv)`
 pub(crate) fn signature(proto: &UserProto, provider: &str) -> String {
-    let params: Vec<String> = proto.params.iter().map(|p| format!("{}: {}", p.name, show(&p.ty))).collect();
+    let params: Vec<String> = proto.params.iter().map(|p| format!("{} {}", p.c_type, p.name)).collect();
     format!("{provider}:{}({})", proto.name, params.join(", "))
 }

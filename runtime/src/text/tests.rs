@@ -1,9 +1,9 @@
 use super::*;
 use crate::{
     json,
-    names::{Names, Stack, Symbol},
+    names::{Frame, Names, Stack, Symbol, Unwound},
 };
-use weftrace_artifact::ty::lay_out;
+use weftrace_artifact::ty::{StackMode, lay_out};
 
 /// Names of a made-up host.
 struct Fake;
@@ -15,6 +15,29 @@ impl Names for Fake {
     fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>> {
         (pid == 42).then_some(Symbol { name: "main", offset: addr & 0xff, module: Some("/bin/a") })
     }
+    fn frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
+        let frame = |name: &str, offset, at: Option<(&str, u32)>, inlined| Frame {
+            name: name.into(),
+            offset,
+            module: Some("/bin/a".into()),
+            source: at.map(|(file, line)| (file.into(), line)),
+            inlined,
+        };
+        match (pid, leaf) {
+            (Some(42), true) => {
+                vec![frame("within", 0, Some(("a.h", 3)), true), frame("main", addr & 0xff, Some(("a.c", 7)), false)]
+            }
+            _ => self
+                .kernel(addr)
+                .map(|s| Frame { module: None, ..frame(s.name, s.offset, None, false) })
+                .into_iter()
+                .collect(),
+        }
+    }
+    fn unwind(&mut self, pid: u32, _: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
+        let beyond = !stack.is_empty() && most == 5;
+        (pid == 42).then(|| Unwound { frames: vec![0x111, 0x222], beyond, unknown: !beyond })
+    }
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
         if stack.build_id {
             let mut frame = vec![0u8; 64];
@@ -25,6 +48,9 @@ impl Names for Fake {
         }
         let frames: [u64; 4] = [0xffff_0010, 0xffff_0020, 0x99, 0];
         (id == 7).then(|| frames.iter().flat_map(|f| f.to_ne_bytes()).collect())
+    }
+    fn cgroup_path(&mut self, id: u64, _: &str) -> String {
+        format!("{id}")
     }
     fn user_name(&mut self, uid: u32) -> Option<String> {
         (uid == 0).then(|| "root".into())
@@ -144,6 +170,31 @@ fn stacks_and_symbols() {
     assert_eq!(text(&stack(StackMode::Raw, 2), &id), "\nffff0010\nffff0020\n");
     assert_eq!(text(&stack(StackMode::Raw, 2), &(-14i64).to_ne_bytes()), "\n");
     assert!(text(&stack(StackMode::Raw, 2), &(-17i64).to_ne_bytes()).contains("<stack lost"));
+    // The length is in the upper half, if the script asked for it.
+    let counted = (3i64 << 32 | 7).to_ne_bytes();
+    assert_eq!(text(&stack(StackMode::Raw, 2), &counted), "\nffff0010\nffff0020\n");
+}
+
+#[test]
+fn stacks_by_build_id_and_with_debug_information() {
+    let mut user = 7i64.to_ne_bytes().to_vec();
+    user.extend([42, 0, 0, 0, 0, 0, 0, 0]);
+    let text = |mode, limit| both(&Type::UStack { mode, limit }, &user).0;
+    assert_eq!(text(StackMode::BuildId, 127), "\nabcd01 0x1126\n");
+    assert_eq!(text(StackMode::Bpftrace, 1), "\n        [inlined] within@a.h:3\n        main+16@a.c:7\n");
+    assert_eq!(text(StackMode::Perf, 1), "\n\tffff0010 within (inlined)\n\tffff0010 main+16 (/bin/a)\n");
+}
+
+#[test]
+fn samples_say_where_they_end() {
+    let sample = Type::Sample { mode: StackMode::Raw, limit: 5 };
+    let mut bytes = vec![0u8; sample.size() as usize];
+    bytes[..4].copy_from_slice(&42u32.to_ne_bytes());
+    assert_eq!(both(&sample, &bytes).0, "\n111\n222\n        <cut: no unwind information for the last frame>\n");
+    bytes[4..8].copy_from_slice(&16384u32.to_ne_bytes());
+    assert_eq!(both(&sample, &bytes).0, "\n111\n222\n        <cut: only 16384 bytes of the stack were copied>\n");
+    bytes[..4].copy_from_slice(&43u32.to_ne_bytes());
+    assert_eq!(both(&sample, &bytes).0, "\n");
 }
 
 #[test]
