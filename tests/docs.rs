@@ -44,6 +44,19 @@ fn packet_fields() {
     same_as("fields.md", &text);
 }
 
+#[test]
+fn builtins() {
+    let mut text = String::from(
+        "# Builtins\n\nValues, functions, actions and map functions, in the order of the manual. `weftrace list builtins` prints \
+         the same table.\n\n| | |\n|---|---|\n",
+    );
+    for row in weftrace_lang::builtins::rows() {
+        let doc = row.doc.replace('|', "\\|");
+        let _ = writeln!(text, "| `{}` | {doc} |", row.signature.replace('|', "\\|"));
+    }
+    same_as("builtins.md", &text);
+}
+
 /// A part of a document that is made of a table; the rest is written by hand.
 fn part_of(file: &str, part: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(file);
