@@ -7,7 +7,7 @@ use super::value::{Val, coerce};
 use crate::ast;
 use crate::diag::Diagnostic;
 use crate::format::FormatError;
-use crate::hir::{Action, Block, Expr, ExprKind, Format, LogLevel, MapRef, Piece, StmtKind, Ty};
+use crate::hir::{Action, Expr, ExprKind, Format, LogLevel, MapRef, Piece, StmtKind, Ty};
 use crate::span::Span;
 
 fn act(action: Action, args: Vec<Expr>, span: Span) -> Val {
@@ -183,23 +183,9 @@ pub(crate) fn join_strings<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     act(Action::Join { separator }, vec![argv], call.span)
 }
 
-/// `assert(condition, message)`: an error and exit(1) unless it holds.
+/// `assert(condition, message)` is a macro of the library (stdlib/base.bt), which is found before this row.
 pub(crate) fn assert<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    let (Some(cond), Some(message)) = (call.arg(0), call.arg(1)) else { return Val::error(call.span) };
-    let cond = c.condition(cond);
-    let Some(text) = c.literal_text(message, "the message") else { return Val::error(call.span) };
-    let span = call.span;
-    let format = Format { pieces: vec![Piece::Text(format!("assert failed: {text}"))] };
-    let mut stmts = Vec::new();
-    for (action, args) in [
-        (Action::Log { level: LogLevel::Error, format }, Vec::new()),
-        (Action::Exit, vec![Expr { kind: ExprKind::Int(1), ty: Ty::I64, span }]),
-    ] {
-        stmts.push(crate::hir::Stmt { kind: StmtKind::Action { action, args }, span });
-    }
-    let kind = ExprKind::Unary { op: crate::hir::UnOp::Not, expr: Box::new(cond) };
-    let failed = Expr { kind, ty: Ty::Bool, span };
-    Val::effect(StmtKind::If { cond: failed, then: Block { stmts, tail: None, span }, otherwise: None }, span)
+    c.wrong_macro_args(call.name, call.args, call.span)
 }
 
 pub(crate) fn static_assert<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {

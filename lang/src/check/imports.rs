@@ -3,7 +3,7 @@
 use super::headers;
 use crate::ast::{Block, Expr, Ident, Import, Item, Macro, MacroParam, Script};
 use crate::diag::Diagnostic;
-use crate::span::{SourceMap, Span};
+use crate::span::{FileId, SourceMap, Span};
 use crate::world::{Answer, World};
 use std::collections::{HashMap, HashSet};
 
@@ -27,6 +27,7 @@ pub(crate) fn load(script: &Script, sources: &mut SourceMap, world: &dyn World) 
     let mut loaded = Loaded::default();
     let mut seen = HashSet::new();
     modules(script, sources, world, &mut seen, &mut loaded);
+    library(script, sources, &mut loaded);
     let mut scripts = headers::load(&loaded.scripts, script, sources, world, &mut loaded.diags);
     scripts.append(&mut loaded.scripts);
     for s in scripts.iter().chain([script]) {
@@ -34,6 +35,28 @@ pub(crate) fn load(script: &Script, sources: &mut SourceMap, world: &dyn World) 
     }
     loaded.scripts = scripts;
     loaded
+}
+
+/// The language's own macros, where a text calls one of them and defines none itself.
+fn library(script: &Script, sources: &mut SourceMap, out: &mut Loaded) {
+    const NAME: &str = "stdlib/base.bt";
+    const TEXT: &str = include_str!("../stdlib/base.bt");
+    let own = |name: &str| {
+        let defines = |s: &Script| s.items.iter().any(|i| matches!(i, Item::Macro(m) if m.name.text == name));
+        defines(script) || out.scripts.iter().any(defines)
+    };
+    let called = |name: &str| (0..sources.len()).any(|i| calls(&sources.file(FileId(i as u32)).text, name));
+    let names = TEXT.lines().filter_map(|l| l.strip_prefix("macro ")?.split('(').next());
+    if names.into_iter().any(|name| called(name) && !own(name)) {
+        let file = sources.add(NAME, TEXT);
+        out.scripts.insert(0, crate::syntax::parse(TEXT, file).0);
+    }
+}
+
+/// Whether `name(` stands in a text, as a word.
+fn calls(text: &str, name: &str) -> bool {
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(name).any(|(at, _)| text[at + name.len()..].starts_with('(') && !text[..at].ends_with(word))
 }
 
 fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &mut HashSet<String>, out: &mut Loaded) {
