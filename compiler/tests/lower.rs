@@ -25,3 +25,5 @@ mod packets;
 mod strings;
 #[path = "lower/task.rs"]
 mod task;
+#[path = "lower/warnings.rs"]
+mod warnings;

@@ -136,9 +136,9 @@ pub fn prog_type_number(prog_type: ProgType) -> u32 {
         ProgType::SocketFilter => 1,
         ProgType::Kprobe => 2,
         ProgType::Tracepoint => 5,
+        ProgType::Xdp => 6,
         ProgType::PerfEvent => 7,
         ProgType::RawTracepoint => 17,
-        ProgType::Xdp => 6,
         ProgType::TracingRawTp | ProgType::Fentry | ProgType::Fexit | ProgType::Iter => 26,
     }
 }

@@ -137,3 +137,44 @@ fn a_closed_pipe_is_an_error_of_the_flush() {
     sink.message(&Message::Printf(b"x"), &mut Style::new(&mut NoNames)).expect("buffered");
     assert_eq!(sink.flush().expect_err("closed").kind(), io::ErrorKind::BrokenPipe);
 }
+
+#[test]
+fn warnings_show_their_place_and_the_macros_around_it() {
+    let line = |column, end_column, source: &str| Location {
+        file: "stdin".into(),
+        line: 1,
+        column,
+        end_line: 1,
+        end_column,
+        source: vec![source.into()],
+        frames: Vec::new(),
+    };
+    let mut at = line(3, 6, "\t1/0");
+    at.frames.push(line(1, 4, "f()"));
+    let first = Message::Warning { text: "Map full", helper: Some(("map_update_elem", -7)), at: &at, times: 1 };
+    let sum = Message::Warning { text: "Divided", helper: None, at: &at, times: 9 };
+    let (out, err) = (Shared::default(), Shared::default());
+    let mut sink = TextSink::new(Box::new(out.clone()), Box::new(err.clone()), true);
+    say(&mut sink, &[first, sum]);
+    let expected = [
+        "stdin:1:3-6: WARNING: Map full",
+        "Additional Info - helper: map_update_elem, retcode: -7",
+        "    1/0",
+        "     ~~~",
+        "stdin:1:1-4: WARNING: expanded from",
+        "f()",
+        "~~~",
+        "stdin:1:3-6: WARNING: Divided (9 times in all)",
+    ];
+    assert_eq!(err.text().lines().take(8).collect::<Vec<_>>(), expected);
+    let mut sink = JsonSink::new(Box::new(out.clone()), true);
+    let first = Message::Warning { text: "Map full", helper: Some(("map_update_elem", -7)), at: &at, times: 1 };
+    let sum = Message::Warning { text: "Divided", helper: None, at: &at, times: 9 };
+    say(&mut sink, &[first, sum]);
+    assert_eq!(
+        out.text(),
+        "{\"type\": \"helper_error\", \"msg\": \"Map full\", \"helper\": \"map_update_elem\", \"retcode\": -7, \
+         \"filename\": \"stdin\", \"line\": 1, \"col\": 3}\n{\"type\": \"runtime_error\", \"msg\": \"Divided\", \
+         \"filename\": \"stdin\", \"line\": 1, \"col\": 3, \"times\": 9}\n"
+    );
+}
