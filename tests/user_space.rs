@@ -113,6 +113,12 @@ fn functions_and_symbols() {
     for path in all() {
         let (lines, said) = traced("uprobe:BIN:lea* { @[func] = count(); }", &path);
         assert_eq!(lines, ["@[leaf]: 1", "@[leaves]: 1"], "{said}");
+        // So many that they share a program, which looks their names up.
+        let (lines, said) = traced("uprobe:BIN:* { @[probe, func] = count(); }", &path);
+        for name in ["leaf", "leaves", "main"] {
+            let line = format!("@[uprobe:{}:{name}, {name}]: 1", path.display());
+            assert!(lines.contains(&line), "{lines:?} {said}");
+        }
         let (lines, _) = traced(
             r#"uprobe:BIN:leaf { printf("%x %d\n", *uaddr("global"), arg0); }
             uretprobe:BIN:leaf { printf("%x %d\n", *uaddr("global"), retval); }

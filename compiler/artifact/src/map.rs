@@ -39,6 +39,9 @@ pub enum Role {
     Warnings,
     /// Array of names by number, each of [`crate::names::NAME_CAP`] bytes: the runtime fills it before anything runs.
     Names(NameTable),
+    /// Array by index of the probe: its full name in so many bytes, then that of its function. The runtime fills it before anything
+    /// runs.
+    Probes { name_cap: u32 },
 }
 
 /// The kernel's map types that we use (names as in enum bpf_map_type).

@@ -128,6 +128,17 @@ pub enum Way {
     },
 }
 
+impl Way {
+    /// The function that it is about; empty: none.
+    pub fn function(&self) -> &str {
+        match self {
+            Self::Kprobe { function, .. } | Self::Fentry { function, .. } => function,
+            Self::Uprobe { symbol, .. } => symbol,
+            _ => "",
+        }
+    }
+}
+
 /// Offsets in the file of a place and of the counter that the kernel raises while it is probed (0: none).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {

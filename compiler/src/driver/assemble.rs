@@ -152,7 +152,7 @@ fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec
             maps: &tables.maps,
             sources,
             program: index as u32,
-            probe: ebpf::ProbeId::Constant(unit.probe),
+            probe: if unit.many { ebpf::ProbeId::Cookie } else { ebpf::ProbeId::Constant(unit.probe) },
             features: tables.features,
         };
         ebpf::compile(&unit.function, &env)

@@ -3,7 +3,7 @@
 use super::ways;
 use crate::{
     ir::Function,
-    lower::{Module, lower_probe_at, place},
+    lower::{Module, Spot, lower_probe_at, place},
     place::{
         Side, Unit as Placed,
         walk::{self, Node},
@@ -18,7 +18,7 @@ use weftrace_lang::{
     diag::Diagnostic,
     hir::{ProbeDef, Provider, Stmt, StmtKind, Target},
     span::Span,
-    world::{UsdtArg, UsdtSite},
+    world::{Feature, UsdtArg, UsdtSite},
 };
 
 /// A kernel program to be compiled.
@@ -27,6 +27,8 @@ pub struct KernelUnit {
     pub function: Function,
     /// The first probe that it serves.
     pub probe: u32,
+    /// It asks which of its probes fired: each attachment says it by its cookie.
+    pub many: bool,
 }
 
 /// A probe that does not run, and why.
@@ -72,16 +74,18 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
             }
             continue;
         }
+        let sharing = sharing(module, probe, placed);
         // Programs that any target with the same arguments can use.
         let mut shared: Vec<(Vec<Option<&UsdtArg>>, Unit)> = Vec::new();
         let before = std::mem::take(&mut module.packet_needs);
         let mut needs = 0;
         'targets: for target in &probe.targets {
             for (at, variant) in variants(target, placed).into_iter().enumerate() {
-                let known = shared.iter().find(|(args, _)| *args == variant.args).filter(|_| !placed.uses.names);
+                let known = shared.iter().find(|(args, _)| *args == variant.args).filter(|_| sharing != Sharing::Not);
+                let spot = Spot { target, site: variant.site, many: sharing == Sharing::ByIndex };
                 let unit = match known {
                     Some((_, unit)) => *unit,
-                    None => match lower_target(module, units, probe, (target, variant.site), placed) {
+                    None => match lower_target(module, units, probe, spot, placed) {
                         Ok(unit) => {
                             needs = module.packet_needs;
                             unit
@@ -104,6 +108,32 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
         }
         module.packet_needs |= before;
     }
+}
+
+/// Whether a probe's targets can have one program.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Its body differs by target.
+    Not,
+    /// It doesn't.
+    Same,
+    /// It asks for the name of what fired, which it looks up.
+    ByIndex,
+}
+
+fn sharing(module: &Module<'_>, probe: &ProbeDef, placed: &Placed) -> Sharing {
+    /// Below, a program for each is quick enough to load and to detach, and its names are constants.
+    const MANY: usize = 9;
+    if placed.uses.addresses {
+        return Sharing::Not;
+    }
+    if !placed.uses.names {
+        return Sharing::Same;
+    }
+    let tells = |p: &Provider| matches!(p, Provider::Uprobe { .. } | Provider::Usdt { .. });
+    // Of kprobes each is attached by itself all the same.
+    let many = probe.targets.len() >= MANY && probe.targets.iter().all(|t| tells(&t.provider));
+    if many && module.world.feature(Feature::AttachCookie).is_found() { Sharing::ByIndex } else { Sharing::Not }
 }
 
 /// Places of a target that one program can serve.
@@ -139,7 +169,8 @@ fn too_many(module: &Module<'_>) -> Option<Diagnostic> {
     let mut count = 0;
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         let kernel = matches!(placed.side, Side::Kernel(_));
-        count += if kernel && placed.uses.names { probe.targets.len() } else { usize::from(kernel) };
+        let each = kernel && sharing(module, probe, placed) == Sharing::Not;
+        count += if each { probe.targets.len() } else { usize::from(kernel) };
         if count > most {
             let span = probe.targets.first().map_or(probe.span, |t| t.span);
             let d = Diagnostic::error(
@@ -161,14 +192,14 @@ fn lower_target<'a>(
     module: &mut Module<'a>,
     units: &mut Units,
     probe: &'a ProbeDef,
-    place: (&'a Target, Option<&'a UsdtSite>),
+    spot: Spot<'a>,
     placed: &Placed,
 ) -> Result<Unit, Box<Diagnostic>> {
     let index = units.probes.len();
-    let name = function_name(index, &place.0.name);
-    let function = lower_probe_at(module, probe, place, placed.side, &name)?;
+    let name = function_name(index, &spot.target.name);
+    let function = lower_probe_at(module, probe, spot, placed.side, &name)?;
     Ok(if let Side::Kernel(_) = placed.side {
-        units.kernel.push(KernelUnit { function, probe: index as u32 });
+        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {
         units.native.push(function);

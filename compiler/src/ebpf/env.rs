@@ -118,6 +118,7 @@ impl fmt::Display for RoleName {
             Role::Config => "configuration",
             Role::Warnings => "warnings",
             Role::Names(_) => "names",
+            Role::Probes { .. } => "names of probes",
         })
     }
 }

@@ -57,6 +57,8 @@ pub enum Helper {
     MapUpdate,
     /// (map, key) → 0 or negative
     MapDelete,
+    /// (ctx) → index of the probe that fired
+    ProbeIndex,
     /// (ctx) → address of the probe, also where its function returns
     FuncIp,
     /// (socket address) → cookie (BTF-typed programs)
@@ -151,6 +153,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::TaskRegisters, "task_registers", &[Int], true, Some(175), None),
     row(Helper::MapUpdate, "map_update", &[Map, In, In, Int], false, Some(2), Some(NativeHelper::MapUpdate)),
     row(Helper::MapDelete, "map_delete", &[Map, In], false, Some(3), Some(NativeHelper::MapDelete)),
+    row(Helper::ProbeIndex, "probe_index", &[Ctx], true, None, None),
     row(Helper::FuncIp, "func_ip", &[Ctx], true, Some(173), None),
     row(Helper::SocketCookie, "socket_cookie", &[Int], false, Some(46), None),
     row(Helper::CountLoss, "count_loss", &[Int], false, None, Some(NativeHelper::CountLoss)),

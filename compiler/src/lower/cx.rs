@@ -52,6 +52,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) target: Option<&'a hir::Target>,
     /// Of a static marker: the place that this function is for.
     pub(crate) site: Option<&'a UsdtSite>,
+    /// The function serves many targets: names are looked up.
+    pub(crate) many: bool,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -81,6 +83,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             probe: None,
             target: None,
             site: None,
+            many: false,
             vars: vec![],
             loops: vec![],
             exit,

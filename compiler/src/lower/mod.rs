@@ -76,14 +76,24 @@ pub fn lower_probe<'a>(
         Provider::Usdt { sites, .. } => sites.first(),
         _ => None,
     };
-    lower_probe_at(module, probe, (target, site), side, name)
+    lower_probe_at(module, probe, Spot { target, site, many: false }, side, name)
 }
 
-/// The same, for one place of a static marker: each may have its arguments elsewhere.
+/// What a probe's function is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spot<'a> {
+    pub(crate) target: &'a hir::Target,
+    /// Of a static marker: each of its places may have its arguments elsewhere.
+    pub(crate) site: Option<&'a UsdtSite>,
+    /// One function for many targets: which one fired is known when it runs.
+    pub(crate) many: bool,
+}
+
+/// The same, for one spot.
 pub(crate) fn lower_probe_at<'a>(
     module: &mut Module<'a>,
     probe: &'a ProbeDef,
-    (target, site): (&'a hir::Target, Option<&'a UsdtSite>),
+    Spot { target, site, many }: Spot<'a>,
     side: Side,
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
@@ -100,6 +110,7 @@ pub(crate) fn lower_probe_at<'a>(
     cx.probe = Some(probe);
     cx.target = Some(target);
     cx.site = site;
+    cx.many = many;
     declare_vars(&mut cx, probe);
     if let Provider::Iter { .. } = target.provider {
         leave_after_last(&mut cx);

@@ -134,6 +134,25 @@ impl<'a> Module<'a> {
         spec.value = Value::Plain(Type::Array { elem: Box::new(Type::U64), len: spec.value_size / 8 });
     }
 
+    /// The map of all probes' names: the full one in so many bytes, then the function's.
+    pub(crate) fn probe_names(&mut self) -> (MapId, u32, u32) {
+        let targets = || self.program.probes.iter().flat_map(|p| &p.targets);
+        let cap = |longest: Option<usize>| (longest.unwrap_or(0) as u32 + 1).next_multiple_of(8);
+        let name_cap = cap(targets().map(|t| t.name.len()).max());
+        let func_cap = cap(targets().map(|t| super::strings::function_of(&t.provider).len()).max());
+        let entries = targets().map(|t| match &t.provider {
+            hir::Provider::Usdt { sites, .. } => sites.len().max(1) as u32,
+            _ => 1,
+        });
+        let entries = entries.sum();
+        let map = self.internal(Role::Probes { name_cap }, true);
+        let spec = &mut self.maps[map.0 as usize];
+        spec.value_size = name_cap + func_cap;
+        spec.value = Value::Plain(Type::Array { elem: Box::new(Type::U64), len: spec.value_size / 8 });
+        spec.max_entries = entries;
+        (map, name_cap, func_cap)
+    }
+
     /// A new action with arguments of these types.
     pub fn action(&mut self, kind: ActionKind, args: impl IntoIterator<Item = Type>, span: Span) -> ActionId {
         let (args, size) = lay_out(args.into_iter().map(|t| (None, t)));
@@ -170,6 +189,7 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Stacks { frames, build_id: true } => ("stacks", Kind::StackTrace, 4, frames * 32, STACKS),
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
+        Role::Probes { .. } => ("probes", Kind::Array, 4, 8, 1),
         Role::Names(table) => ("names", Kind::Array, 4, NAME_CAP, table.entries()),
     };
     MapSpec {

@@ -7,13 +7,22 @@ use super::{
 };
 use crate::ir::{BinaryOp, Helper, Value};
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, Func, Ty},
+    hir::{Expr, ExprKind as E, Func, Provider, Ty},
     span::Span,
     syntax::string_bytes,
 };
 
 /// Strings of this capacity and more (bpftrace's default) always keep their NUL.
 const UNCUT_CAP: u32 = 1024;
+
+/// The function that a target is about; empty: none.
+pub(crate) fn function_of(provider: &Provider) -> &str {
+    match provider {
+        Provider::Kprobe { function, .. } | Provider::Fentry { function, .. } => function,
+        Provider::Uprobe { symbol, .. } => symbol,
+        _ => "",
+    }
+}
 
 impl Cx<'_, '_> {
     /// Writes a string of at most `cap` bytes with its NUL; the rest becomes zero.
@@ -75,6 +84,10 @@ impl Cx<'_, '_> {
             Func::CommOf => self.with_temps(|cx| cx.comm_of(args, e, dst, cap, zeroed)),
             Func::NameOf(names) => self.number_name(names, args, e, dst, cap, zeroed),
             Func::StrConcat => self.with_temps(|cx| cx.str_concat(args, e, dst, cap)),
+            Func::ProbeName | Func::FuncName if self.many => {
+                self.name_by_index(func, dst, cap, zeroed);
+                Ok(())
+            }
             Func::ProbeName | Func::FuncName => {
                 let name = self.name_text(func);
                 self.literal_into(name.as_bytes(), dst, cap, zeroed);
@@ -88,13 +101,29 @@ impl Cx<'_, '_> {
         let Some(target) = self.target else { return String::new() };
         match func {
             Func::ProbeName => target.name.clone(),
-            _ => match &target.provider {
-                weftrace_lang::hir::Provider::Kprobe { function, .. }
-                | weftrace_lang::hir::Provider::Fentry { function, .. } => function.clone(),
-                weftrace_lang::hir::Provider::Uprobe { symbol, .. } => symbol.clone(),
-                _ => String::new(),
-            },
+            _ => function_of(&target.provider).to_owned(),
         }
+    }
+
+    /// In a program of many probes: looked up by the index of the one that fired.
+    fn name_by_index(&mut self, func: Func, dst: Mem, cap: u32, zeroed: bool) {
+        let (map, name_cap, func_cap) = self.m.probe_names();
+        let (at, have) = if func == Func::ProbeName { (0, name_cap) } else { (name_cap, func_cap) };
+        let ctx = self.b.ctx();
+        let index = self.b.call(Helper::ProbeIndex, &[ctx]);
+        let key = self.temp(4);
+        self.store(4, index, key);
+        let (missing, done) = (self.block(), self.block());
+        let entry = self.lookup_or(map, key.ptr, missing);
+        self.copy_string(dst, cap, Mem::new(entry, at as i32), have, zeroed);
+        self.jump(done);
+        // Cannot be: every probe has an entry.
+        self.start(missing);
+        if !zeroed {
+            self.fill(dst, cap);
+        }
+        self.jump(done);
+        self.start(done);
     }
 
     /// `str(p[, n])`

@@ -39,6 +39,8 @@ pub(crate) struct Uses {
     pub(crate) kernel_only: Option<&'static str>,
     /// `probe` or `func`: a constant that differs by attach point.
     pub(crate) names: bool,
+    /// `uaddr()`: differs by the traced program and the place in it.
+    pub(crate) addresses: bool,
     /// `argN` by number: of a static marker each place may have its own.
     pub(crate) args: BTreeSet<u32>,
 }
@@ -106,7 +108,8 @@ impl Uses {
             E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
             E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
             E::Call { func, .. } => {
-                self.names |= matches!(func, Func::ProbeName | Func::FuncName | Func::Uaddr);
+                self.names |= matches!(func, Func::ProbeName | Func::FuncName);
+                self.addresses |= *func == Func::Uaddr;
                 if let Some(name) = kernel_only(*func) {
                     self.kernel(name);
                 }

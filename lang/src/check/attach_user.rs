@@ -274,7 +274,9 @@ impl Checker<'_> {
         if all.is_empty() {
             return d.note(format!("{place} has no markers at all: they are compiled in (<sys/sdt.h>)"));
         }
-        let names: Vec<String> = all.iter().map(|u| format!("{}:{}", u.namespace, u.name)).collect();
+        let mut names: Vec<String> = all.iter().map(|u| format!("{}:{}", u.namespace, u.name)).collect();
+        names.sort_unstable();
+        names.dedup();
         let near = crate::suggest::nearest(&full, names.iter().map(String::as_str), 4);
         if near.is_empty() {
             d.near(names.into_iter().take(4).collect::<Vec<_>>().join(", "))
@@ -306,6 +308,14 @@ impl Checker<'_> {
             d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
         }
         d = hints::for_point(d, p.row.name, &p.as_written());
+        if symbol.contains("::") {
+            let cpp = self.world.user_functions(binary, "cpp:*").found().unwrap_or_default();
+            let names = cpp.iter().filter_map(|s| s.demangled.as_deref());
+            let near = crate::suggest::nearest(symbol, names, 4);
+            if !near.is_empty() {
+                return d.near(near.join(", "));
+            }
+        }
         let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
         if near.is_empty() { d } else { d.near(near.join(", ")) }
     }

@@ -27,7 +27,8 @@ impl Wanted {
             glob: Glob::new(pattern),
             cpp,
             like_cpp: pattern.contains([':', '(', '<', ' ']),
-            parameters: pattern.contains('('),
+            // `operator()` has none yet.
+            parameters: pattern.replace("operator()", "").contains('('),
         }
     }
 
@@ -81,6 +82,9 @@ mod tests {
         assert!(wanted("cpp:ns::add", add) && wanted("cpp:ns::add(int, int)", add) && wanted("ns::add", add));
         assert!(!wanted("cpp:ns::add(int)", add) && !wanted("cpp:_ZN2ns3addEii", add) && wanted("_ZN2ns3addEii", add));
         assert!(wanted("cpp:main", "main"));
+        // ns::A::operator()(int)
+        let call = "_ZN2ns1AclEi";
+        assert!(wanted("cpp:ns::A::operator()", call) && wanted("cpp:ns::A::operator()(int)", call));
         assert_eq!(Wanted::new("cpp:ns::*").matches(add.as_bytes()), Some(Some("ns::add(int, int)".into())));
         // Rust, version 0 and legacy.
         assert!(wanted("a::b", "_RNvCs1234_1a1b") && wanted("hello::fun*", "_ZN5hello4fun117h0123456789abcdefE"));

@@ -127,6 +127,29 @@ fn write_names(core: &mut Core) -> Result<(), Error> {
     Ok(())
 }
 
+/// Fills the array of probes' names, if a program serves so many that it looks them up.
+fn write_probes(core: &mut Core) -> Result<(), Error> {
+    let artifact = Rc::clone(&core.artifact);
+    let store = core.native.store_mut();
+    let asked = (0..).map(MapId).zip(store.specs()).find_map(|(map, spec)| match spec.role {
+        Role::Probes { name_cap } => Some((map, name_cap as usize, spec.value_size as usize)),
+        _ => None,
+    });
+    let Some((map, name_cap, size)) = asked else { return Ok(()) };
+    for (index, plan) in (0u32..).zip(&artifact.probes) {
+        let mut entry = vec![0; size];
+        let (name, func) = entry.split_at_mut(name_cap.min(size));
+        let function = plan.ways.first().map_or("", |way| way.function());
+        for (to, text) in [(name, plan.name.as_bytes()), (func, function.as_bytes())] {
+            // Always with a NUL.
+            let len = text.len().min(to.len().saturating_sub(1));
+            to[..len].copy_from_slice(&text[..len]);
+        }
+        store.set(map, &index.to_ne_bytes(), &entry)?;
+    }
+    Ok(())
+}
+
 /// Writes the script's start into the config map: {u64 CLOCK_BOOTTIME ns, i64 wall clock minus that clock}.
 fn write_start(core: &mut Core, start: u64, wall_ns: i64) -> Result<(), Error> {
     let store = core.native.store_mut();

@@ -1,6 +1,6 @@
 //! The run: attach, loop, end.
 
-use super::{AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, write_names, write_start};
+use super::{AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, write_names, write_probes, write_start};
 use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
     error::Error,
@@ -151,6 +151,7 @@ impl Running {
         let wall = if options.read.is_empty() { crate::sys::now(libc::CLOCK_REALTIME).wrapping_sub(now()) } else { 0 };
         write_start(&mut self.core, start, wall as i64)?;
         write_names(&mut self.core)?;
+        write_probes(&mut self.core)?;
         self.run_begin(options, host, start);
         self.attach_all(options, host);
         self.tell_attached(options)?;

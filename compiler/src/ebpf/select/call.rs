@@ -51,6 +51,10 @@ impl Selector<'_> {
         if row.kfunc.is_some() {
             return self.kfunc(args, result);
         }
+        if helper == Helper::ProbeIndex {
+            let index = self.probe_index();
+            return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| index));
+        }
         let number = match helper {
             Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),

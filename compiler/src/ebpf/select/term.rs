@@ -114,6 +114,14 @@ impl Selector<'_> {
         Ok(time)
     }
 
+    /// Which probe fired.
+    pub(super) fn probe_index(&mut self) -> VReg {
+        match self.env.probe {
+            ProbeId::Constant(probe) => self.m.number(i64::from(probe)),
+            ProbeId::Cookie => self.m.call_value(GET_ATTACH_COOKIE, &[self.ctx]),
+        }
+    }
+
     fn write_header(&mut self, record: VReg, action: ActionId, time: VReg) {
         let base = MBase::Reg(record);
         match self.env.probe {

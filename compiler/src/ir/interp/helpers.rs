@@ -20,6 +20,7 @@ impl Machine<'_> {
             Helper::Random => host.random(),
             Helper::CurrentTask => host.current_task,
             Helper::CgroupId => host.cgroup_id,
+            Helper::ProbeIndex => host.probe.into(),
             Helper::FuncIp => host.func_ip,
             Helper::StackId => host.stack_id as u64,
             Helper::CurrentTaskBtf => host.current_task,

@@ -41,6 +41,8 @@ pub struct Host {
     pub seed: u64,
     pub current_task: u64,
     pub cgroup_id: u64,
+    /// Index of the probe that fired.
+    pub probe: u32,
     pub func_ip: u64,
     pub jiffies: u64,
     pub numa_id: u64,

@@ -101,7 +101,11 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
     let row = helper.row();
     let kernel = c.func.target != Target::Native;
     let offered = match c.func.target {
-        Target::Kernel(_) => row.bpf.is_some() || row.kfunc.is_some() || matches!(helper, Helper::CountLoss | Helper::MapLen | Helper::MapAt),
+        Target::Kernel(_) => {
+            row.bpf.is_some()
+                || row.kfunc.is_some()
+                || matches!(helper, Helper::CountLoss | Helper::ProbeIndex | Helper::MapLen | Helper::MapAt)
+        }
         Target::Native => row.native.is_some() || helper == Helper::KtimeBoot,
     };
     c.require(offered, at, || "the target has no such helper".into());
