@@ -105,7 +105,7 @@ impl Checker<'_> {
     /// The program that the probe is in.
     fn user_path(&self) -> Option<&str> {
         self.probe.targets.iter().find_map(|t| match &t.provider {
-            Provider::Uprobe { path, .. } => Some(path.as_str()),
+            Provider::Uprobe { path, .. } | Provider::Usdt { path, .. } => Some(path.as_str()),
             _ => None,
         })
     }
