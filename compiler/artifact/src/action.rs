@@ -64,6 +64,10 @@ pub enum ActionKind {
     },
     /// `cat(path)`: pieces format the path.
     Cat(Vec<Piece>),
+    /// `skboutput(path, …)`: a packet for a capture file; arguments are the bytes kept, the bytes there were, and the bytes.
+    Packet {
+        path: String,
+    },
     /// `system(cmd)`: needs --unsafe.
     System(Vec<Piece>),
     /// `emit stream(...)`: payload is the stream's record.

@@ -54,6 +54,7 @@ impl Cx<'_, '_> {
             Func::Override => return self.override_return(args, e),
             Func::WriteUser => return self.with_temps(|cx| cx.write_user(args, e)),
             Func::PercpuAddress => return self.with_temps(|cx| cx.percpu_address(args, e)),
+            Func::SkbOutput => return self.with_temps(|cx| cx.skb_output(args, e)),
             Func::Strstr => return self.with_temps(|cx| cx.strstr(args, e)),
             Func::Memcmp => return self.with_temps(|cx| cx.memcmp(args, e)),
             Func::Gid => self.half(Helper::UidGid, true),

@@ -37,6 +37,7 @@ mod packet;
 mod sample;
 mod search;
 mod series;
+mod skb;
 mod ssa;
 mod strings;
 mod task;

@@ -144,6 +144,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Conn => "conn()",
         Func::SockCookie => "sock_cookie()",
         Func::CommOf => "comm(pid)",
+        Func::SkbOutput => "skboutput()",
         Func::Jiffies => "jiffies",
         Func::PercpuAddress => "percpu_kaddr()",
         Func::NumaId => "numaid",

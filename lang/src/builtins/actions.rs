@@ -103,6 +103,13 @@ pub(super) static ROWS: &[Row] = &[
         k::write_user,
         "Writes a value's bytes to the current process's memory; whether it could. Needs --unsafe.",
     ),
-    Row::not_yet("skboutput", false, "use a pcap block and --format pcapng"),
+    Row::function(
+        "skboutput",
+        "skboutput(\"file.pcap\", skb, length, offset)",
+        (4, 4),
+        KERNEL,
+        k::skboutput,
+        "Appends a packet, from an offset in its data on, to a capture file of raw IP packets: 0, or a negative error.",
+    ),
     Row::not_yet("unwatch", false, ""),
 ];

@@ -175,6 +175,5 @@ pub(super) static ROWS: &[Row] = &[
     ),
     Row::function("is_literal", "is_literal(e)", (1, 1), ANY, k::type_question, "Whether e is a literal."),
     Row::not_yet("path", false, "use str(….dentry.d_name.name)"),
-    Row::not_yet("stack_len", false, ""),
     Row::not_yet("rate", false, "count into a map that an interval block prints and clears"),
 ];

@@ -44,7 +44,7 @@ pub(super) static ROWS: &[Row] = &[
         c::find,
         "Copies an element into a variable if it is there.",
     ),
-    Row::function("len", "len(@m)", (1, 1), ANY, c::len, "Number of elements of a map."),
+    Row::function("len", "len(@m)", (1, 1), ANY, c::len, "Number of elements of a map.").alias(&["stack_len"]),
     Row::function(
         "is_scalar",
         "is_scalar(@m)",

@@ -177,3 +177,34 @@ pub(crate) fn usermode<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         _ => typed_literal(0, Ty::U8, call.span),
     }
 }
+
+/// `skboutput("file.pcap", skb, length, offset)`
+pub(crate) fn skboutput<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let (Some(file), Some(skb), Some(len), Some(offset)) = (call.arg(0), call.arg(1), call.arg(2), call.arg(3)) else {
+        return Val::error(call.span);
+    };
+    let Some(path) = c.literal_text(file, "the file's name") else { return Val::error(call.span) };
+    let (skb, len, offset) = (c.expr(skb), c.number(len, "the length"), c.number(offset, "the offset"));
+    if skb.is_error() || len.is_error() || offset.is_error() {
+        return Val::error(call.span);
+    }
+    let fits = match &skb.e.ty {
+        Ty::Int { .. } => true,
+        Ty::Ptr { to, .. } => matches!(&**to, Ty::Void) || **to == Ty::Struct("sk_buff".into()),
+        _ => false,
+    };
+    if !fits {
+        let d = Diagnostic::error(
+            "bad-argument",
+            skb.e.span,
+            format!("skboutput() takes a struct sk_buff *, this is {}", show(&skb.e.ty)),
+        );
+        c.report(d);
+        return Val::error(call.span);
+    }
+    if !c.known_struct("sk_buff", call.span) {
+        return Val::error(call.span);
+    }
+    let args = vec![as_u64(skb.e), coerce(len.e, &Ty::U64), coerce(offset.e, &Ty::U64), Val::string(path, file.span).e];
+    Val::new(ExprKind::Call { func: Func::SkbOutput, args }, Ty::I64, call.span)
+}

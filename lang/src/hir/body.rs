@@ -383,6 +383,8 @@ pub enum Func {
     Override,
     /// `write_user(address, value, n)`: whether it was written
     WriteUser,
+    /// `skboutput(file, skb, length, offset)`: [skb, length, offset, file]
+    SkbOutput,
     /// `strstr(haystack, needle)`: index, or -1
     Strstr,
     /// `str_concat(a, b)`

@@ -81,6 +81,7 @@ impl Core {
                 let text = join_strings(action, payload, separator);
                 self.say(&Message::Join(&text));
             }
+            ActionKind::Packet { path } => self.keep_packet(path, header.time, action, payload),
             ActionKind::Cat(pieces) => self.cat(pieces, action, payload),
             ActionKind::System(pieces) => self.system(pieces, action, payload),
             ActionKind::Warn { .. } => self.warning(header, action, payload),
@@ -244,7 +245,7 @@ impl Core {
         }
     }
 
-    fn complain(&mut self, action: &Action, text: &str) {
+    pub(super) fn complain(&mut self, action: &Action, text: &str) {
         let at = self.locate(action.place);
         self.say(&Message::Log { level: LogLevel::Error, text: text.as_bytes(), at: &at });
     }

@@ -60,6 +60,7 @@ pub(crate) struct Core {
     pub(super) warned: Warned,
     /// Once debugf() asked for it; None within: it can't be written.
     pub(super) trace_pipe: Option<Option<TracePipe>>,
+    pub(super) captures: super::capture::CaptureFiles,
     pub(super) scratch: Vec<u8>,
     /// Formats that have been told to show only a part of a number.
     pub(super) cut_told: Vec<Place>,
@@ -107,6 +108,7 @@ impl Core {
             pending: None,
             warned: Warned::default(),
             trace_pipe: None,
+            captures: super::capture::CaptureFiles::new(),
             scratch: Vec::new(),
             cut_told: Vec::new(),
             depth: 0,

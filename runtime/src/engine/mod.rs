@@ -10,6 +10,7 @@
 //! away: produced = delivered + told lost.
 
 mod actions;
+mod capture;
 mod core;
 mod joins;
 mod locate;

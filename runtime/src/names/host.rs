@@ -67,6 +67,13 @@ impl HostNames {
 /// Processes that are remembered as told about.
 const MOST_REFUSED: usize = 1024;
 
+impl HostNames {
+    /// The wall clock's ns at a time since boot.
+    pub(crate) fn wall(&mut self, boot_ns: u64) -> u64 {
+        self.clock.wall(boot_ns)
+    }
+}
+
 impl Names for HostNames {
     fn kernel(&mut self, addr: u64) -> Option<Symbol<'_>> {
         self.kernel.get_or_insert_with(KernelSymbols::load).find(addr)
