@@ -15,7 +15,7 @@ use std::{ffi::OsString, path::PathBuf};
 )]
 pub struct Args {
     /// Execute this program
-    #[arg(short = 'e', value_name = "program", allow_hyphen_values = true)]
+    #[arg(short = 'e', value_name = "program", allow_hyphen_values = true, overrides_with = "program")]
     pub program: Option<String>,
     /// List probes: those matching a pattern, or those of a program
     #[arg(short, long)]
