@@ -148,12 +148,14 @@ impl Dump<'_> {
             | StmtKind::While { .. }
             | StmtKind::ForRange { .. }
             | StmtKind::ForMap { .. }
+            | StmtKind::Scope { .. }
             | StmtKind::Unroll { .. } => {
                 return self.compound(&s.kind);
             }
             StmtKind::Break => "break".into(),
             StmtKind::Continue => "continue".into(),
             StmtKind::Return => "return".into(),
+            StmtKind::Leave => "leave".into(),
             StmtKind::Action { action, args } => format!("{}({})", self.action(action), self.list(args)),
             StmtKind::Emit { stream, fields } => {
                 format!("emit {}({})", self.p.streams[stream.index()].name, self.list(fields))
@@ -186,6 +188,10 @@ impl Dump<'_> {
             StmtKind::ForMap { var, map, body } => {
                 let text = format!("for {} : {}", self.var(var.index()), self.element(map.index(), None));
                 self.line(&text);
+                self.block(body);
+            }
+            StmtKind::Scope { body } => {
+                self.line("function");
                 self.block(body);
             }
             StmtKind::Unroll { count, body } => {

@@ -68,7 +68,7 @@ impl Analysis {
                 inside.insert(*var);
                 self.block(body, &mut inside);
             }
-            S::Unroll { body, .. } => self.maybe(body, written),
+            S::Unroll { body, .. } | S::Scope { body } => self.maybe(body, written),
             S::Expr(e) => self.expr(e, written),
             S::SetMap { key, value, .. } => {
                 self.each(key.iter(), written);
@@ -78,7 +78,7 @@ impl Analysis {
             S::AddMap { key, .. } | S::DeleteMap { key, .. } => self.each(key.iter(), written),
             S::Action { args, .. } => self.each(args.iter(), written),
             S::Emit { fields, .. } => self.each(fields.iter(), written),
-            S::Break | S::Continue | S::Return => {}
+            S::Break | S::Continue | S::Return | S::Leave => {}
         }
     }
 

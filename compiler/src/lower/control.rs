@@ -57,6 +57,8 @@ impl Cx<'_, '_> {
             S::ForMap { var, map, body } => self.map_loop(*var, *map, body, s.span),
             S::Unroll { count, body } => self.unroll(*count, body),
             S::Break | S::Continue => self.jump_out(matches!(s.kind, S::Break), s),
+            S::Scope { body } => self.scope(body),
+            S::Leave => self.leave_scope(s.span),
             S::Return => {
                 self.leave();
                 Ok(())
@@ -172,7 +174,8 @@ impl Cx<'_, '_> {
         self.jump(header);
         self.start_loop(header);
         let i = self.read_var(counter);
-        let go_on = self.b.icmp(Cond::Slt, i, end);
+        let less = if width(&from.ty).1 { Cond::Slt } else { Cond::Ult };
+        let go_on = self.b.icmp(less, i, end);
         self.brif(go_on, inside, done);
         self.start(inside);
         self.check_guard(guard, done, from.span);
@@ -247,19 +250,31 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
+    /// As if the body stood there that often: `break` and `continue` are about the loop around it.
     fn unroll(&mut self, count: u32, body: &Block) -> R<()> {
+        (0..count).try_for_each(|_| self.block_stmts(body))
+    }
+
+    /// A function's body: its loops are its own.
+    fn scope(&mut self, body: &Block) -> R<()> {
         let done = self.block();
-        for _ in 0..count {
-            let next = self.block();
-            self.loops.push((next, done));
-            let result = self.block_stmts(body);
-            self.loops.pop();
-            result?;
-            self.jump(next);
-            self.start(next);
-        }
+        let outer = std::mem::take(&mut self.loops);
+        self.scopes.push(done);
+        let result = self.block_stmts(body);
+        self.scopes.pop();
+        self.loops = outer;
+        result?;
         self.jump(done);
         self.start(done);
+        Ok(())
+    }
+
+    fn leave_scope(&mut self, span: Span) -> R<()> {
+        let Some(end) = self.scopes.last().copied() else {
+            return self.not_yet(span, "leaving a function outside of one");
+        };
+        self.jump(end);
+        self.unreachable();
         Ok(())
     }
 

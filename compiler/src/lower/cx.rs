@@ -57,6 +57,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
+    /// Where `return` goes in a function's body, innermost last.
+    pub(crate) scopes: Vec<Block>,
     /// Where every run ends.
     exit: Block,
     /// Negative once a read failed.
@@ -86,6 +88,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             many: false,
             vars: vec![],
             loops: vec![],
+            scopes: vec![],
             exit,
             failed,
             reads: false,

@@ -53,8 +53,8 @@ pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Node<'a>)) {
             expr(to, f);
             block(body, f);
         }
-        S::ForMap { body, .. } | S::Unroll { body, .. } => block(body, f),
-        S::Break | S::Continue | S::Return => {}
+        S::ForMap { body, .. } | S::Unroll { body, .. } | S::Scope { body } => block(body, f),
+        S::Break | S::Continue | S::Return | S::Leave => {}
         S::Action { args, .. } => args.iter().for_each(|e| expr(e, f)),
         S::Emit { fields, .. } => fields.iter().for_each(|e| expr(e, f)),
     }

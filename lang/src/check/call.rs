@@ -41,11 +41,11 @@ impl<'a> Checker<'a> {
         if self.items.macros.contains_key(name.text.as_str()) {
             return self.wrong_macro_args(&name.text, args, span);
         }
-        if self.items.fns.iter().any(|f| f.name.text == name.text) {
-            self.not_yet(name.span, "calling a subprogram (fn)", "write it as a macro");
-            return Val::error(span);
+        if let Some(f) = self.items.fns.iter().find(|f| f.name.text == name.text) {
+            return self.call_function(f, args, span);
         }
-        let known = builtins::rows().map(|r| r.name).chain(self.items.macros.keys().copied());
+        let known = builtins::rows().map(|r| r.name).chain(self.items.macros.keys().copied())
+            .chain(self.items.fns.iter().map(|f| f.name.text.as_str()));
         let near = crate::suggest::nearest(&name.text, known, 3);
         let mut d = Diagnostic::error("unknown-function", name.span, format!("no function {}", name.text));
         if !near.is_empty() {

@@ -65,9 +65,9 @@ fn stmt(s: &mut Stmt, f: &mut dyn FnMut(&mut Span)) {
             expr(to, f);
             block(body, f);
         }
-        S::ForMap { body, .. } | S::Unroll { body, .. } => block(body, f),
+        S::ForMap { body, .. } | S::Unroll { body, .. } | S::Scope { body } => block(body, f),
         S::Action { args, .. } | S::Emit { fields: args, .. } => args.iter_mut().for_each(|e| expr(e, f)),
-        S::Break | S::Continue | S::Return => {}
+        S::Break | S::Continue | S::Return | S::Leave => {}
     }
 }
 

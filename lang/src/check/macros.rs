@@ -12,7 +12,7 @@ use crate::span::Span;
 use std::collections::HashMap;
 
 /// Expansions in one probe, and how deep they nest: far more than a person writes.
-const MOST_EXPANSIONS: u32 = 2000;
+pub(super) const MOST_EXPANSIONS: u32 = 2000;
 const DEEPEST: usize = 40;
 
 impl<'a> Checker<'a> {

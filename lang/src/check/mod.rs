@@ -32,6 +32,7 @@ pub(crate) mod cx;
 mod effect;
 mod expansion;
 mod expr;
+mod functions;
 mod glob;
 mod headers;
 mod hints;

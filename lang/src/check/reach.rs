@@ -20,5 +20,5 @@ impl Checker<'_> {
 }
 
 fn ends(s: &Stmt) -> bool {
-    matches!(s.kind, S::Break | S::Continue | S::Return | S::Action { action: Action::Exit, .. })
+    matches!(s.kind, S::Break | S::Continue | S::Return | S::Leave | S::Action { action: Action::Exit, .. })
 }

@@ -38,7 +38,6 @@ pub(crate) fn run(
     c.define_types();
     c.declare_maps();
     c.collect_joins();
-    c.unsupported_items();
     c.check_macros();
     let instances = c.instances();
     c.sink.on = false;
@@ -146,13 +145,6 @@ impl<'a> Checker<'a> {
                 self.report(d);
             }
             self.map_info(map).kind = Some(kind);
-        }
-    }
-
-    fn unsupported_items(&mut self) {
-        let items = self.items;
-        for f in &items.fns {
-            self.not_yet(f.name.span, "a subprogram (fn)", "write it as a macro");
         }
     }
 

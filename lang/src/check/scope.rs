@@ -72,6 +72,16 @@ pub(crate) struct Frame<'a> {
     pub(crate) def: Option<&'a ast::Macro>,
     pub(crate) parent: usize,
     pub(crate) call: Span,
+    /// Of a function's body.
+    pub(crate) function: Option<Function<'a>>,
+}
+
+/// A function being called.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function<'a> {
+    pub(crate) def: &'a ast::FnDef,
+    /// Where `return` leaves the value; None: void.
+    pub(crate) result: Option<VarRef>,
 }
 
 impl Frame<'_> {
@@ -83,6 +93,7 @@ impl Frame<'_> {
             def: None,
             parent: 0,
             call: Span::default(),
+            function: None,
         }
     }
 }

@@ -61,6 +61,9 @@ impl<'a> Checker<'a> {
                 }
                 Some(if is_break { hir::StmtKind::Break } else { hir::StmtKind::Continue })
             }
+            StmtKind::Return(value) if self.function().is_some() => {
+                return self.return_value(value.as_ref(), span, out);
+            }
             StmtKind::Return(value) => {
                 if let Some(value) = value {
                     self.number(value, "what a probe returns");

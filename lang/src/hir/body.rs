@@ -70,6 +70,11 @@ pub enum StmtKind {
         count: u32,
         body: Block,
     },
+    /// A function's body where it is called; [`StmtKind::Leave`] goes to its end.
+    Scope {
+        body: Block,
+    },
+    Leave,
     Break,
     Continue,
     Return,
