@@ -101,7 +101,8 @@ impl Script {
 
     fn text(&mut self, depth: usize) -> String {
         if depth > 0 {
-            match self.random.below(6) {
+            match self.random.below(7) {
+                6 if self.calls => return format!("text({})", self.expr(Ty::Byte, depth - 1)),
                 0 => {
                     let (cond, a, b) = (self.condition(depth - 1), self.text(0), self.text(0));
                     return format!("(({cond}) ? {a} : {b})");
@@ -155,7 +156,8 @@ impl Script {
             };
         }
         let d = depth - 1;
-        match self.random.below(22) {
+        match self.random.below(24) {
+            22 | 23 if self.calls => format!("number({}, {})", self.int(d), self.text(0)),
             0..=7 => {
                 let op = *self.random.pick(&["+", "-", "*", "&", "|", "^", "+", "-"]);
                 format!("({} {op} {})", self.int(d), self.int(d))

@@ -50,6 +50,10 @@ pub struct Script {
     /// Statements left.
     budget: i32,
     names: usize,
+    /// Whether the script's functions may be called here.
+    pub calls: bool,
+    /// In a function: what it returns.
+    returns: Option<Ty>,
 }
 
 /// Maps that every script may use: name, key types, value.
@@ -81,15 +85,20 @@ pub fn script(seed: u64) -> String {
     let mut s = Script {
         random: Random::new(seed),
         vars: vec![],
-        text: "BEGIN {\n".into(),
-        depth: 1,
+        text: String::new(),
+        depth: 0,
         loops: 0,
         budget: 0,
         names: 0,
+        calls: false,
+        returns: None,
     };
     for _ in 0..4 {
         s.random.next();
     }
+    s.functions();
+    s.line("BEGIN {");
+    s.depth = 1;
     s.prelude();
     s.budget = 6 + s.random.below(24) as i32;
     let types = [Ty::Int, Ty::Int, Ty::Int, Ty::Byte, Ty::Short, Ty::Word, Ty::Signed, Ty::Text, Ty::Pair];
@@ -113,6 +122,35 @@ pub fn script(seed: u64) -> String {
 }
 
 impl Script {
+    /// `number` and `text`: what the script's functions do, without calls of each other.
+    fn functions(&mut self) {
+        for (head, ty) in
+            [("fn number($a: int64, $s: string): int64", Ty::Int), ("fn text($n: uint8): string", Ty::Text)]
+        {
+            self.line(&format!("{head} {{"));
+            self.block(|s| {
+                s.budget = 3 + s.random.below(6) as i32;
+                if ty == Ty::Int {
+                    s.vars.push(Var { name: "$a".into(), ty: Ty::Int, fixed: false });
+                    s.vars.push(Var { name: "$s".into(), ty: Ty::Text, fixed: true });
+                } else {
+                    // The longest text first: it says how long the result is.
+                    s.line("if ($n == 200) { return \"xyzzy xyzzy xyzzy\"; }");
+                    s.vars.push(Var { name: "$n".into(), ty: Ty::Byte, fixed: false });
+                }
+                s.returns = Some(ty);
+                while s.budget > 0 {
+                    s.statement();
+                }
+                let value = s.expr(ty, 1);
+                s.line(&format!("return {value};"));
+                s.returns = None;
+            });
+            self.line("}");
+        }
+        self.calls = true;
+    }
+
     /// Every map gets its types by an element that is there from the start, now and then one that is deleted again.
     fn prelude(&mut self) {
         for (name, key, value) in PLAIN {
@@ -307,7 +345,11 @@ impl Script {
     fn leave(&mut self) {
         let cond = self.condition(1);
         let how = *self.random.pick(&["break", "continue", "break", "continue", "return"]);
-        self.line(&format!("if ({cond}) {{ {how}; }}"));
+        let value = match self.returns {
+            Some(ty) if how == "return" => self.expr(ty, 1),
+            _ => String::new(),
+        };
+        self.line(&format!("if ({cond}) {{ {how} {value}; }}"));
     }
 
     fn output(&mut self) {

@@ -7,6 +7,7 @@ use super::cx::Checker;
 use super::expansion;
 use super::macros::MOST_EXPANSIONS;
 use super::scope::{Frame, Function};
+use super::types::show;
 use super::value::Val;
 use crate::ast::{self, FnDef, StmtKind, TypeKind};
 use crate::diag::Diagnostic;
@@ -122,7 +123,12 @@ impl<'a> Checker<'a> {
         match (value, function.result) {
             (Some(e), Some(var)) => {
                 let v = self.expr(e);
-                if !v.is_error() {
+                let wants = self.var_type(var);
+                if self.is_declared(var) && super::types::join(&wants, &v.open()).is_none() && !v.is_error() {
+                    let text = format!("{name} returns {}, this is {}", show(&wants.ty), show(&v.e.ty));
+                    let d = Diagnostic::error("type-mismatch", e.span, text).other(function.def.ret.span, "said here");
+                    self.report(d);
+                } else if !v.is_error() {
                     let kind = self.store_var(var, v, e.span);
                     out.push(hir::Stmt { kind, span });
                 }
