@@ -111,7 +111,9 @@ impl MInst {
     /// Whether r0 to r5 are lost, and whether r0 is then defined.
     pub(super) fn call(&self) -> Option<bool> {
         match self.kind {
-            Kind::Plain(Insn::Call { .. } | Insn::Kfunc { .. }, _) => Some(self.operands().iter().any(|o| o.kind() == OperandKind::Def)),
+            Kind::Plain(Insn::Call { .. } | Insn::Kfunc { .. }, _) => {
+                Some(self.operands().iter().any(|o| o.kind() == OperandKind::Def))
+            }
             _ => None,
         }
     }

@@ -24,6 +24,7 @@ mod compare;
 mod conn;
 mod control;
 mod cx;
+mod elements;
 mod expr;
 mod into;
 mod join;

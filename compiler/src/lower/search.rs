@@ -6,11 +6,11 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
+use weftrace_lang::world::{Answer, Feature};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E},
     syntax::string_bytes,
 };
-use weftrace_lang::world::{Answer, Feature};
 
 /// Byte comparisons that the kernel's verifier follows without trouble where loops stay in place (no bpf_loop).
 const MAX_KERNEL_STEPS: u64 = 16 * 1024;
