@@ -15,7 +15,7 @@ const AT_ONCE: usize = 4;
 
 /// One row of a table.
 struct Case {
-    /// `text` or `json`, then `root`, `exit=N`.
+    /// `text` or `json`, then `root`, `clock`, `exit=N`.
     how: String,
     program: String,
     output: String,
@@ -35,6 +35,11 @@ impl Case {
     fn run(&self) -> (String, Option<i32>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_weftrace"));
         command.arg("-q");
+        // Times of day are printed in local time; time series may be given a clock that stands still.
+        command.env("TZ", "UTC");
+        if self.is("clock") {
+            command.env("BPFTRACE_DUMMY_TS_MAP", "@ts");
+        }
         if self.is("json") {
             command.args(["-f", "json"]);
         }

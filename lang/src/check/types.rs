@@ -120,10 +120,12 @@ fn join_agg(a: &Agg, b: &Agg) -> Option<Agg> {
         (Agg::Max { signed: x }, Agg::Max { signed: y }) => Agg::Max { signed: x | y },
         (Agg::Avg { signed: x }, Agg::Avg { signed: y }) => Agg::Avg { signed: x | y },
         (Agg::Stats { signed: x }, Agg::Stats { signed: y }) => Agg::Stats { signed: x | y },
-        (Agg::Series { interval, count, how, signed }, Agg::Series { interval: i, count: c, how: h, signed: s })
-            if (interval, count, how) == (i, c, h) =>
-        {
-            Agg::Series { interval: *interval, count: *count, how: *how, signed: signed | s }
+        (Agg::Series { interval, count, how, signed: x }, Agg::Series { signed: y, .. }) => {
+            let wanted = |signed| Agg::Series { interval: *interval, count: *count, how: *how, signed };
+            if *b != wanted(*y) {
+                return None;
+            }
+            wanted(x | y)
         }
         (x, y) if x == y => x.clone(),
         _ => return None,

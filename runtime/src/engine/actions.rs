@@ -62,17 +62,8 @@ impl Core {
                 let done = self.native.store_mut().clear(*map);
                 self.map_failed(*map, done.err().map(|e| e.to_string()));
             }
-            ActionKind::Zero { map } => {
-                let done = self.native.store_mut().zero(*map);
-                self.map_failed(*map, done.err().map(|e| e.to_string()));
-            }
-            ActionKind::Time { fmt } => {
-                let mut text = std::mem::take(&mut self.scratch);
-                text.clear();
-                self.format_time(header.time, fmt, &mut text);
-                self.say(&Message::Time(&text));
-                self.scratch = text;
-            }
+            ActionKind::Zero { map } => self.zero(*map),
+            ActionKind::Time { fmt } => self.time(header.time, fmt),
             ActionKind::Exit => {
                 let code = action.args.first().map_or(0, |f| decode::u64_at(decode::member(f, payload), 0) as i64);
                 self.exit.get_or_insert(code);
@@ -133,6 +124,19 @@ impl Core {
             Err(e) => Some(e.to_string()),
         };
         self.map_failed(print.map, failed);
+    }
+
+    fn zero(&mut self, map: MapId) {
+        let done = self.native.store_mut().zero(map);
+        self.map_failed(map, done.err().map(|e| e.to_string()));
+    }
+
+    fn time(&mut self, boot_ns: u64, fmt: &str) {
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        self.format_time(boot_ns, fmt, &mut text);
+        self.say(&Message::Time(&text));
+        self.scratch = text;
     }
 
     fn is_aggregate(&self, map: MapId) -> bool {
