@@ -24,6 +24,8 @@ pub enum Command {
     Check(Check),
     /// Show what a script becomes
     Dump(Dump),
+    /// Lay scripts out anew, comments kept
+    Fmt(Fmt),
     /// List probes, packet fields, builtins and bundled scripts
     List(List),
     /// Say what this machine can do, and what a script needs
@@ -139,6 +141,19 @@ pub struct Dump {
 }
 
 #[derive(Debug, Args)]
+pub struct Fmt {
+    /// Script files
+    #[arg(value_name = "SCRIPT", required = true)]
+    pub scripts: Vec<PathBuf>,
+    /// Write the files instead of printing them
+    #[arg(short, long)]
+    pub write: bool,
+    /// Only say which files are not laid out so
+    #[arg(long)]
+    pub check: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct List {
     /// `tcp_*`, `tracepoint:tcp:*`, `kprobe:tcp_*`, `uprobe:/bin/bash:*`, `struct sock`, a script, `pcap:*` (fields), `builtins`,
     /// `scripts`; everything that the kernel has if there is none
@@ -171,7 +186,7 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &["run", "check", "dump", "list", "doctor", "help"];
+const COMMANDS: &[&str] = &["run", "check", "dump", "fmt", "list", "doctor", "help"];
 
 /// Reads the command line; `weftrace SCRIPT` and `weftrace -e …` become `weftrace run …`.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {

@@ -3,10 +3,12 @@
 
 mod args;
 mod gate;
+mod info;
 pub(crate) mod list;
 mod render;
 mod run;
 mod select;
+mod stages;
 
 use std::{ffi::OsString, path::Path};
 

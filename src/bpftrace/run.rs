@@ -15,6 +15,8 @@ use weftrace_artifact::Artifact;
 use weftrace_lang::{
     diag::Severity,
     hir::{Missing, Program, Ty},
+    span::{FileId, SourceMap},
+    syntax,
 };
 use weftrace_runtime::{
     Error, Session, SessionOptions,
@@ -42,7 +44,14 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     if args.list {
         return super::list::run(args);
     }
+    if args.info {
+        printer::out(&super::info::text());
+        return Ok(0);
+    }
     let (name, text) = program(args)?;
+    if args.mode() == "format" {
+        return laid_out(&name, text);
+    }
     let pid = args.pid.as_deref().map(pid).transpose()?;
     let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
@@ -85,6 +94,10 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     }
     if !args.no_warnings {
         printer::err(&render::render_all(&loaded.diagnostics, &loaded.sources, Severity::Warning));
+    }
+    super::stages::print(args, &mut loaded, &program)?;
+    if super::stages::emit_elf(args, &artifact)? {
+        return Ok(0);
     }
     let missing = program.config.missing_probes;
     drop((program, loaded));
@@ -133,6 +146,22 @@ fn execute(
         return Ok(0);
     }
     Ok(running.run()?.exit_code as i32)
+}
+
+/// `--fmt`: the script's text laid out anew.
+fn laid_out(name: &str, text: String) -> Result<i32, Failed> {
+    match syntax::format(&text, FileId(0)) {
+        Ok(text) => {
+            printer::out(&text);
+            Ok(0)
+        }
+        Err(found) => {
+            let mut sources = SourceMap::default();
+            sources.add(name.to_owned(), text);
+            printer::err(&render::render_all(&found, &sources, Severity::Error));
+            Err(String::new())
+        }
+    }
 }
 
 /// `-- --help`, of a script that has no such flag itself.

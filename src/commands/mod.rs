@@ -3,6 +3,7 @@
 mod check;
 mod doctor;
 mod dump;
+mod fmt;
 mod list;
 mod run;
 
@@ -15,6 +16,7 @@ pub fn run(command: Command) -> ExitStatus {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Fmt(args) => fmt::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     }

@@ -26,7 +26,7 @@ use scan::{ItemKind, RawItem, Source};
 pub use header::parse_header;
 pub use literal::string_bytes;
 pub use preprocess::Defines;
-pub use print::{print, print_expr, print_type};
+pub use print::{format, print, print_expr, print_type};
 
 /// How many findings are told; the rest is counted.
 const MAX_DIAGS: usize = 200;

@@ -1,5 +1,9 @@
 //! What this kernel can do, found by trying: the smallest program, event or link of each kind, closed again at once.
 
+mod report;
+
+pub use report::{Report, report};
+
 use super::caps::{CapSet, Capability};
 use super::host::{Host, Pmu};
 use super::sys::{

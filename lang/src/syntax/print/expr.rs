@@ -35,6 +35,9 @@ fn precedence(kind: &ExprKind) -> u8 {
 impl Printer {
     /// The expression, in brackets where its precedence is below `least`.
     pub(super) fn expr(&mut self, e: &Expr, least: u8) {
+        if let Some(written) = self.spelling(e) {
+            return self.text(&written);
+        }
         if precedence(&e.kind) >= least {
             return self.bare(&e.kind);
         }

@@ -2,9 +2,10 @@
 //!
 //! Two spaces of indentation, one statement a line, brackets only where the precedences need them. Parsing the printed
 //! text gives the same tree. Comments are not in the tree, nor is what a conditional (`#if`) left out, nor how a number
-//! was spelled: they are lost.
+//! was spelled: they are lost, unless the source text is at hand (`format.rs`).
 
 mod expr;
+mod format;
 mod items;
 mod stmt;
 mod types;
@@ -29,6 +30,8 @@ pub fn print(script: &Script) -> String {
     }
     p.out
 }
+
+pub use format::format;
 
 /// One expression's canonical text.
 pub fn print_expr(expr: &Expr) -> String {
@@ -56,6 +59,8 @@ fn same_group(a: &Item, b: &Item) -> bool {
 struct Printer {
     out: String,
     indent: usize,
+    /// What was written, for comments and the spelling of literals.
+    source: Option<format::Written>,
 }
 
 impl Printer {

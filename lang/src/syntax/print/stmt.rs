@@ -8,19 +8,26 @@ use crate::syntax::literal::quote;
 impl Printer {
     /// A block. Where it `has_value`, a last `if` or `{ }` that isn't the value needs a `;`.
     pub(super) fn block(&mut self, block: &Block, has_value: bool) {
-        self.braces(block.stmts.is_empty() && block.tail.is_none(), |p| {
+        let empty = block.stmts.is_empty() && block.tail.is_none() && !self.has_comments_before(block.span.end);
+        self.braces(empty, |p| {
+            p.enter(block.span.start + 1);
             for (n, stmt) in block.stmts.iter().enumerate() {
+                p.lead(stmt.span);
                 p.stmt(stmt);
                 let last = n + 1 == block.stmts.len() && block.tail.is_none();
                 if !is_block_like(stmt) || (last && has_value && matches!(stmt.kind, StmtKind::Expr(_))) {
                     p.text(";");
                 }
+                p.trail(stmt.span);
                 p.newline();
             }
             if let Some(tail) = &block.tail {
+                p.lead(tail.span);
                 p.expr(tail, 0);
+                p.trail(tail.span);
                 p.newline();
             }
+            p.comments_before(block.span.end);
         });
     }
 
