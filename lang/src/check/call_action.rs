@@ -252,9 +252,10 @@ impl<'a> Checker<'a> {
                 let span = at.map_or(first.span, |(at, len)| self.in_string(first.span, at, len));
                 let mut d = Diagnostic::error("bad-format", span, problem.to_string());
                 if let FormatError::Unknown(part) = &problem {
-                    d = match part.ends_with('*') {
-                        true => d.note("a width is written out: %5d, %-20s"),
-                        false => d.write(format!("one of %d %u %x %s …, or %{part} for the text {part}")),
+                    d = if part.ends_with('*') {
+                        d.note("a width is written out: %5d, %-20s")
+                    } else {
+                        d.write(format!("one of %d %u %x %s …, or %{part} for the text {part}"))
                     };
                 }
                 self.report(d);

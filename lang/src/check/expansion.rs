@@ -46,7 +46,9 @@ fn stmt(s: &mut Stmt, f: &mut dyn FnMut(&mut Span)) {
     match &mut s.kind {
         S::Expr(e) | S::SetVar { value: e, .. } => expr(e, f),
         S::SetMap { key, value, .. } => {
-            key.iter_mut().for_each(|e| expr(e, f));
+            if let Some(key) = key {
+                expr(key, f);
+            }
             expr(value, f);
         }
         S::Aggregate { key, arg, .. } => key.iter_mut().chain(arg).for_each(|e| expr(e, f)),
@@ -54,7 +56,9 @@ fn stmt(s: &mut Stmt, f: &mut dyn FnMut(&mut Span)) {
         S::If { cond, then, otherwise } => {
             expr(cond, f);
             block(then, f);
-            otherwise.iter_mut().for_each(|b| block(b, f));
+            if let Some(otherwise) = otherwise {
+                block(otherwise, f);
+            }
         }
         S::While { cond, body } => {
             expr(cond, f);
