@@ -6,7 +6,7 @@
 
 use super::archive;
 use super::stapsdt::Notes;
-use super::wanted::Wanted;
+use super::wanted::{By, Wanted};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::read::{ReadCache, ReadCacheRange};
@@ -274,7 +274,8 @@ fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
 pub fn functions(path: &Path, root: &Path, wanted: &Wanted) -> Result<Vec<Function>, ElfError> {
     let mut found: Vec<(u64, u64, String, Option<String>)> = Vec::new();
     let layout = visit(path, root, &mut |address, size, name| {
-        if let Some(demangled) = wanted.matches(name) {
+        if let Some(by) = wanted.matches(name) {
+            let demangled = if let By::Cpp(shown) = by { Some(shown) } else { None };
             found.push((address, size, String::from_utf8_lossy(name).into_owned(), demangled));
         }
     })?;

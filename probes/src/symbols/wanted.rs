@@ -16,6 +16,15 @@ pub struct Wanted {
     parameters: bool,
 }
 
+/// By which name a symbol is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The symbol table's, or a Rust name.
+    Symbol,
+    /// This C++ name.
+    Cpp(String),
+}
+
 impl Wanted {
     /// `name`, `glob*`, `cpp:ns::name`, `cpp:ns::name(int)`.
     pub fn new(pattern: &str) -> Self {
@@ -32,23 +41,23 @@ impl Wanted {
         }
     }
 
-    /// Whether a symbol is wanted; with the name it was wanted by, if that isn't the symbol table's.
-    pub(super) fn matches(&self, name: &[u8]) -> Option<Option<String>> {
+    /// Whether a symbol is wanted, and by which name.
+    pub(super) fn matches(&self, name: &[u8]) -> Option<By> {
         if !self.cpp && self.glob.matches_bytes(name) {
-            return Some(None);
+            return Some(By::Symbol);
         }
         if !name.starts_with(b"_Z") && !name.starts_with(b"_R") {
             // A C function in a C++ program.
-            return (self.cpp && self.glob.matches_bytes(name)).then_some(None);
+            return (self.cpp && self.glob.matches_bytes(name)).then_some(By::Symbol);
         }
         let name = str::from_utf8(name).ok()?;
         if self.cpp {
-            return self.cpp_name(name).map(Some);
+            return self.cpp_name(name).map(By::Cpp);
         }
         if self.glob.matches(&demangle(name)) {
-            return Some(None);
+            return Some(By::Symbol);
         }
-        if self.like_cpp { self.cpp_name(name).map(Some) } else { None }
+        if self.like_cpp { self.cpp_name(name).map(By::Cpp) } else { None }
     }
 
     /// The whole C++ name of a mangled one that the pattern means.
@@ -85,7 +94,7 @@ mod tests {
         // ns::A::operator()(int)
         let call = "_ZN2ns1AclEi";
         assert!(wanted("cpp:ns::A::operator()", call) && wanted("cpp:ns::A::operator()(int)", call));
-        assert_eq!(Wanted::new("cpp:ns::*").matches(add.as_bytes()), Some(Some("ns::add(int, int)".into())));
+        assert_eq!(Wanted::new("cpp:ns::*").matches(add.as_bytes()), Some(By::Cpp("ns::add(int, int)".into())));
         // Rust, version 0 and legacy.
         assert!(wanted("a::b", "_RNvCs1234_1a1b") && wanted("hello::fun*", "_ZN5hello4fun117h0123456789abcdefE"));
     }
