@@ -103,27 +103,6 @@ impl<'a> Checker<'a> {
         all
     }
 
-    /// `max_probes` bounds how many places a script attaches to.
-    fn count_probes(&mut self, all: &[Instance<'a>]) {
-        const DEFAULT: usize = 1024;
-        let set = self.config.entries.iter().find(|(key, _)| key == "max_probes");
-        let most = set.and_then(|(_, value)| super::params::parse_number(value)?.try_into().ok()).unwrap_or(DEFAULT);
-        let count: usize = all.iter().map(|i| i.cx.targets.len()).sum();
-        let Some(widest) = all.iter().max_by_key(|i| i.cx.targets.len()).filter(|_| count > most) else { return };
-        let d = Diagnostic::error(
-            "too-many-probes",
-            widest.cx.targets.first().map_or(widest.cx.span, |t| t.span),
-            format!("this script attaches to {count} places, more than max_probes ({most})"),
-        )
-        .note("each costs time whenever it fires: a narrower pattern is better; very many can stall the machine")
-        .write(format!("config = {{ max_probes = {count} }}"))
-        .bpftrace(format!(
-            "Can't attach to {count} probes because it exceeds the current limit of {most} probes. You can increase the limit \
-             through the BPFTRACE_MAX_PROBES environment variable."
-        ));
-        self.report(d);
-    }
-
     fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
         let uses = ArgsUse::of(probe, &self.items.macro_args);
         let mut found = Vec::new();
@@ -181,62 +160,10 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// bpftrace's words for a point that isn't there; of patterns it says nothing.
-    fn as_missing(&self, mut d: Diagnostic, point: &AttachPoint) -> Diagnostic {
-        let Some(row) = providers::find(&point.provider.text) else { return d };
-        let segments = self.with_positionals(&point.segments);
-        let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
-        if d.bpftrace.is_none() && d.code == "no-such-probe" {
-            let pattern = segments.iter().any(|s| is_glob(&s.text));
-            d.bpftrace = Some(if pattern { String::new() } else { format!("No matches for {} {written}.", row.name) });
-        }
-        d
-    }
-
-    /// Nothing of a probe is there. Where that is an error, its points were named already.
-    fn attaches_nowhere(&mut self, probe: &ast::Probe, policy: Missing) {
-        let span = probe.points.iter().map(|p| p.span).reduce(|a, b| Span { end: b.end, ..a }).unwrap_or(probe.span);
-        let nowhere = "Probe has no valid attach points.";
-        match policy {
-            Missing::Error => self.report(Diagnostic::error("attaches-nowhere", span, "").bpftrace(format!(
-                "{nowhere} If this is expected, set the 'missing_probes' config variable to 'warn'."
-            ))),
-            Missing::Warn => self.report(
-                Diagnostic::warning("attaches-nowhere", span, "this block never runs: nothing of it is there")
-                    .bpftrace(format!("{nowhere} It is being removed which may cause issues with program behavior.")),
-            ),
-            Missing::Ignore => {}
-        }
-    }
-
-    /// Names the points that would not even be found here: the placement names the others.
-    fn not_running(&mut self, points: &'a [AttachPoint], faults: &[Fault]) {
-        for fault in faults {
-            let (Fault::Missing(d) | Fault::Bad(d)) = fault;
-            let Some(point) = points.iter().find(|p| p.span.start <= d.span.start && d.span.end <= p.span.end) else {
-                continue;
-            };
-            let name = self.sources.snippet(point.span).to_owned();
-            self.warn("not-running", point.span, format!("{name} is not running: --read has no kernel events"));
-        }
-    }
-
     fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse) -> Resolved {
         let (provider, segments) = self.written(point);
         let name = &Ident { text: provider, span: point.provider.span };
-        let Some(row) = providers::find(&name.text) else {
-            let known = providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name);
-            let near = crate::suggest::nearest(&name.text, known, 3);
-            let mut d = Diagnostic::error("unknown-provider", name.span, format!("no provider {}", name.text));
-            d = if near.is_empty() {
-                let all: Vec<&str> =
-                    providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name).collect();
-                d.note(format!("providers: {}", all.join(", ")))
-            } else {
-                d.near(near.join(", "))
-            };
-            return Err(bad(d));
-        };
+        let Some(row) = providers::find(&name.text) else { return Err(unknown_provider(name)) };
         if let Some(label) = &point.label {
             let d = Diagnostic::error("not-supported-yet", label.span, "names for probes are not supported yet");
             return Err(bad(d));
@@ -278,7 +205,7 @@ impl<'a> Checker<'a> {
             ProviderKind::Hardware => attach_events::counter(&p, attach_events::HARDWARE, Counter::Hardware),
             ProviderKind::Watchpoint => attach_events::watchpoint(&p),
             ProviderKind::Fentry | ProviderKind::Fexit => self.fentry(&p),
-            ProviderKind::Iter => self.iter(&p),
+            ProviderKind::Iter => self.iterator(&p),
             ProviderKind::Test => self.by_hand(&p, |name| Provider::Test { name }),
             ProviderKind::Bench => self.by_hand(&p, |name| Provider::Bench { name }),
             ProviderKind::NotYet => Ok(Vec::new()),
@@ -295,7 +222,7 @@ impl<'a> Checker<'a> {
     }
 
     /// `$1` is the script's first parameter, but within quotes.
-    fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
+    pub(super) fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
         let mut out = Vec::with_capacity(segments.len());
         for s in segments {
             if s.quoted || !s.text.contains('$') {
@@ -328,6 +255,18 @@ impl<'a> Checker<'a> {
         let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
         version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
     }
+}
+
+fn unknown_provider(name: &Ident) -> Fault {
+    let known = || providers::PROVIDERS.iter().filter(|p| p.kind != ProviderKind::NotYet).map(|p| p.name);
+    let near = crate::suggest::nearest(&name.text, known(), 3);
+    let d = Diagnostic::error("unknown-provider", name.span, format!("no provider {}", name.text))
+        .bpftrace(format!("Invalid probe type: {}", name.text));
+    bad(if near.is_empty() {
+        d.note(format!("providers: {}", known().collect::<Vec<_>>().join(", ")))
+    } else {
+        d.near(near.join(", "))
+    })
 }
 
 /// Whether only a running kernel makes such events.

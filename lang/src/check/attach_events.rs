@@ -72,7 +72,10 @@ pub(crate) fn counter(p: &Point<'_>, table: &'static [CounterRow], class: fn(u64
         let provider = Provider::Counter { counter: class(row.number), period: row.count };
         return Ok(vec![p.found(p.named(&[event, &row.count.to_string()]), provider, false)]);
     };
-    let number = if count.text.is_empty() { Some(row.count) } else { count_of(&count.text) };
+    let number = match count.text.as_str() {
+        "" | "0" => Some(row.count),
+        text => count_of(text),
+    };
     let Some(period) = number else {
         let text = &count.text;
         return Err(wrong(p, 1, format!("{text} is no count: a {kind} event fires every so many occurrences")));

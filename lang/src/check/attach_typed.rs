@@ -88,19 +88,15 @@ impl Checker<'_> {
 
     /// `fentry:bpf:PROGRAM`, `fentry:bpf:ID:PROGRAM`
     fn fentry_bpf(&mut self, p: &Point<'_>) -> Resolved {
-        let (id, program) = match p.segments.len() {
-            2 => (None, p.text(1).to_owned()),
-            _ => {
-                let Some(id) = super::params::parse_number(p.text(1)).and_then(|n| u32::try_from(n).ok()) else {
-                    let d = Diagnostic::error(
-                        "bad-attach-point",
-                        p.segment_span(1),
-                        format!("{} is no number of a BPF program", p.text(1)),
-                    );
-                    return Err(bad(d.write(p.row.shape)));
-                };
-                (Some(id), p.text(2).to_owned())
-            }
+        let (id, program) = if p.segments.len() == 2 {
+            (None, p.text(1).to_owned())
+        } else {
+            let Some(id) = super::params::parse_number(p.text(1)).and_then(|n| u32::try_from(n).ok()) else {
+                let message = format!("{} is no number of a BPF program", p.text(1));
+                let d = Diagnostic::error("bad-attach-point", p.segment_span(1), message);
+                return Err(bad(d.write(p.row.shape)));
+            };
+            (Some(id), p.text(2).to_owned())
         };
         let programs = match self.world.bpf_programs() {
             Answer::Found(all) => all,
@@ -125,7 +121,7 @@ impl Checker<'_> {
         Ok(found)
     }
 
-    pub(crate) fn iter(&mut self, p: &Point<'_>) -> Resolved {
+    pub(crate) fn iterator(&mut self, p: &Point<'_>) -> Resolved {
         let wanted = p.text(0);
         if wanted.is_empty() {
             return Err(self.absent_iter(p));

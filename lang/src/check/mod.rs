@@ -9,6 +9,7 @@ mod args;
 mod attach;
 pub(crate) mod attach_events;
 mod attach_kernel;
+mod attach_missing;
 mod attach_other;
 mod attach_params;
 mod attach_typed;
