@@ -130,6 +130,50 @@ fn a_full_ring_is_counted_once() {
 }
 
 #[test]
+fn stacks_carry_their_length_if_it_is_asked_for() {
+    use weftrace_lang::hir::StackMode;
+    let ty = Ty::UStack { mode: StackMode::Bpftrace, limit: 2 };
+    let len = |stack| call(Func::StackLen, vec![stack], Ty::I64);
+    let mut script = program(
+        vec![],
+        vec![probe(
+            raw_tp(),
+            vec![],
+            vec![printf(vec![len(call(Func::UStack, vec![], ty.clone())), call(Func::UStack, vec![], ty)])],
+        )],
+    );
+    script.config.count_frames = true;
+    let lowered = lower(&script);
+    let mut host = lowered.host();
+    host.stack_id = 5;
+    host.stack = vec![0x10, 0x20, 0x30];
+    lowered.run(0, &mut host);
+    let words: Vec<u64> = host.records[0].payload.chunks(8).map(word).collect();
+    assert_eq!(words, [2, 2 << 32 | 5, 7]);
+}
+
+#[test]
+fn a_sample_ends_where_the_stack_does() {
+    use weftrace_artifact::abi::StackSample as S;
+    use weftrace_lang::hir::StackMode;
+    let sample = call(Func::DwStack, vec![], Ty::DwStack { mode: StackMode::Raw, limit: 9 });
+    let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![sample])])]));
+    let mut host = lowered.host();
+    let mut registers = vec![0u8; S::REGISTERS_SIZE as usize];
+    registers[(S::STACK_POINTER - S::REGISTERS) as usize..][..8].copy_from_slice(&0x7000u64.to_le_bytes());
+    host.task_registers = 0x9000;
+    host.kernel.insert(0x9000, registers);
+    host.user.insert(0x7000, vec![0xab; 2 * S::PIECE as usize]);
+    lowered.run(0, &mut host);
+    let payload = &host.records[0].payload;
+    assert_eq!(payload.len(), S::SIZE as usize);
+    assert_eq!((payload[0], payload[S::USED as usize + 1]), (7, (2 * S::PIECE >> 8) as u8));
+    assert_eq!(payload[S::STACK as usize + 2 * S::PIECE as usize - 1], 0xab);
+    // That the stack ends is no loss.
+    assert_eq!(host.losses, [0; 4]);
+}
+
+#[test]
 fn stacks_and_symbols_carry_the_process() {
     use weftrace_lang::hir::StackMode;
     let ustack = call(Func::UStack, vec![], Ty::UStack { mode: StackMode::Bpftrace, limit: 127 });
