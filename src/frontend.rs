@@ -240,8 +240,10 @@ impl Loaded {
         }
         let (mut script, diagnostics) = syntax::parse_with(&text, FileId(0), &mut defines);
         let includes = setting.include_files.iter().map(|path| {
-            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
-            Item::Include(Include { path, system: false, span: Span::default() })
+            // A file of the user's, or one of the headers that need not be installed.
+            let own = path.exists().then(|| std::path::absolute(path).ok()).flatten();
+            let (system, path) = (own.is_none(), own.as_ref().unwrap_or(path).display().to_string());
+            Item::Include(Include { path, system, span: Span::default() })
         });
         script.items.splice(0..0, includes);
         let file = sources.add(name.clone(), text);

@@ -2,11 +2,11 @@
 
 use super::{args::Args, gate::Gate, render};
 use crate::{
-    commands::words,
     frontend::{Loaded, Setting},
     printer,
 };
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Read, Write},
     path::Path,
@@ -53,7 +53,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         return laid_out(&name, text);
     }
     let pid = args.pid.as_deref().map(pid).transpose()?;
-    let child = args.cmd.as_deref().map(|c| Child::prepare(&words(c))).transpose();
+    let child = args.cmd.as_deref().map(|c| Child::prepare(&command(c))).transpose();
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
     let mut unwound = args.dwarf_pid.iter().map(|p| self::pid(p)).collect::<Result<Vec<u32>, _>>()?;
     unwound.extend(pid.into_iter().chain(child.as_ref().map(Child::pid)));
@@ -194,6 +194,11 @@ fn parameters_help(program: &Program) -> String {
 /// What follows the program: its own parameters.
 pub(super) fn parameters(args: &Args) -> &[std::ffi::OsString] {
     if args.program.is_some() { &args.rest[..] } else { args.rest.get(1..).unwrap_or_default() }
+}
+
+/// bpftrace splits `-c` at blanks, and quotes mean nothing to it; a script that counts on that works here too.
+fn command(text: &str) -> Vec<OsString> {
+    text.split(' ').filter(|w| !w.is_empty()).map(OsString::from).collect()
 }
 
 /// The program's name for messages, and its text.

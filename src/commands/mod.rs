@@ -7,8 +7,6 @@ mod fmt;
 mod list;
 mod run;
 
-pub(crate) use run::words;
-
 use crate::{args::Command, exit::ExitStatus};
 
 pub fn run(command: Command) -> ExitStatus {

@@ -214,7 +214,7 @@ fn sink(args: &Run) -> Result<Box<dyn Sink>, String> {
 }
 
 /// Splits `-c` as a shell splits simple words: blanks, single and double quotes, backslashes.
-pub(crate) fn words(command: &str) -> Vec<OsString> {
+fn words(command: &str) -> Vec<OsString> {
     let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
     let mut characters = command.chars();
     while let Some(c) = characters.next() {

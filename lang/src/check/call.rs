@@ -44,7 +44,9 @@ impl<'a> Checker<'a> {
         if let Some(f) = self.items.fns.iter().find(|f| f.name.text == name.text) {
             return self.call_function(f, args, span);
         }
-        let known = builtins::rows().map(|r| r.name).chain(self.items.macros.keys().copied())
+        let known = builtins::rows()
+            .map(|r| r.name)
+            .chain(self.items.macros.keys().copied())
             .chain(self.items.fns.iter().map(|f| f.name.text.as_str()));
         let near = crate::suggest::nearest(&name.text, known, 3);
         let mut d = Diagnostic::error("unknown-function", name.span, format!("no function {}", name.text));

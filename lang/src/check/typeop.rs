@@ -10,6 +10,10 @@ use crate::span::Span;
 impl<'a> Checker<'a> {
     pub(crate) fn type_op(&mut self, op: TypeOp, operand: &'a TypeOperand, path: &'a [ast::Ident], span: Span) -> Val {
         match op {
+            // bpftrace's enumerators are 64-bit numbers wherever they stand.
+            TypeOp::Sizeof if bare_name(operand).is_some_and(|name| self.enumerator(name).is_some()) => {
+                typed_literal(8, Ty::U64, span)
+            }
             TypeOp::Sizeof => {
                 let ty = self.operand_type(operand);
                 match (&ty, self.size_of(&ty)) {
@@ -54,6 +58,20 @@ impl<'a> Checker<'a> {
             }
         }
         typed_literal(i64::from(offset), Ty::U64, span)
+    }
+}
+
+/// The operand if it is one word.
+fn bare_name(operand: &TypeOperand) -> Option<&str> {
+    match operand {
+        TypeOperand::Type(t) => match &t.kind {
+            ast::TypeKind::Name(name) => Some(name),
+            _ => None,
+        },
+        TypeOperand::Expr(e) => match &e.kind {
+            ast::ExprKind::Ident(name) => Some(name),
+            _ => None,
+        },
     }
 }
 
