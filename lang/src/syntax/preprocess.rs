@@ -48,11 +48,7 @@ pub struct Defines(HashMap<String, String>);
 impl Default for Defines {
     /// What C compilers for this machine define, and bpftrace where the kernel has BTF: we need BTF always.
     fn default() -> Self {
-        let arch = match std::env::consts::ARCH {
-            "x86_64" => "__x86_64__",
-            "aarch64" => "__aarch64__",
-            other => other,
-        };
+        let arch = if cfg!(target_arch = "aarch64") { "__aarch64__" } else { "__x86_64__" };
         let names = ["BPFTRACE_HAVE_BTF", "__linux__", "__KERNEL__", arch];
         Self(names.iter().map(|n| ((*n).to_owned(), "1".to_owned())).collect())
     }

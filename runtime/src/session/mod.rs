@@ -23,6 +23,7 @@ use crate::{
     sink::Sink,
     sys::{Child, Clock, Ring},
 };
+use aya::maps::{Map, MapData, StackTraceMap};
 use std::{io, os::fd::AsFd, path::Path, rc::Rc};
 use weftrace_artifact::{
     Artifact,
@@ -169,19 +170,41 @@ fn stack_reader(store: &Store) -> Result<Option<StackReader>, Error> {
         if let Role::Stacks { frames, build_id } = spec.role
             && let Some(map) = store.kernel_by_role(spec.role)
         {
-            let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
-            let map = MapFd::adopt(fd).map_err(|e| Error::Loop(io::Error::from_raw_os_error(e.errno)))?;
-            maps.push((Stack { frames, build_id }, map));
+            let reader = if build_id { build_ids(map)? } else { addresses(map)? };
+            maps.push((Stack { frames, build_id }, reader));
         }
     }
     if maps.is_empty() {
         return Ok(None);
     }
     Ok(Some(Box::new(move |stack, id| {
-        let (_, map) = maps.iter().find(|(s, _)| *s == stack)?;
-        let mut value = vec![0; map.value_bytes()];
-        map.lookup(&u32::try_from(id).ok()?.to_ne_bytes(), &mut value).ok()?.then_some(value)
+        let (_, reader) = maps.iter_mut().find(|(s, _)| *s == stack)?;
+        reader(u32::try_from(id).ok()?)
     })))
+}
+
+/// A stack's bytes by its id in one map.
+type OneReader = Box<dyn FnMut(u32) -> Option<Vec<u8>>>;
+
+/// Stacks of addresses, as aya reads them.
+fn addresses(map: &MapFd) -> Result<OneReader, Error> {
+    let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
+    let data = MapData::from_fd(fd).and_then(Map::from_map_data);
+    let stacks = data.and_then(StackTraceMap::try_from).map_err(|e| Error::Loop(io::Error::other(e)))?;
+    Ok(Box::new(move |id| {
+        let trace = stacks.get(&id, 0).ok()?;
+        Some(trace.frames().iter().flat_map(|frame| frame.ip.to_ne_bytes()).collect())
+    }))
+}
+
+/// Stacks of build ids, which aya doesn't know.
+fn build_ids(map: &MapFd) -> Result<OneReader, Error> {
+    let fd = map.as_fd().try_clone_to_owned().map_err(Error::Loop)?;
+    let map = MapFd::adopt(fd).map_err(|e| Error::Loop(io::Error::from_raw_os_error(e.errno)))?;
+    Ok(Box::new(move |id| {
+        let mut value = vec![0; map.value_bytes()];
+        map.lookup(&id.to_ne_bytes(), &mut value).ok()?.then_some(value)
+    }))
 }
 
 /// What the script says about names, and where its user probes are.
