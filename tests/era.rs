@@ -15,10 +15,12 @@ fn scripts_with_kernel_headers_need_none() {
     scripts.sort();
     assert!(scripts.len() >= 25);
     for script in scripts {
-        let out = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(&script).output().expect("weftrace runs");
+        let out =
+            Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(&script).output().expect("weftrace runs");
         let said = String::from_utf8_lossy(&out.stderr);
         // What this host doesn't have or doesn't let us see is no fault of the script's.
-        let absent = ["no tracepoint", "no kernel function", "not permitted", "could not", "has no kprobes", "can't be"];
+        let absent =
+            ["no tracepoint", "no kernel function", "not permitted", "could not", "has no kprobes", "can't be"];
         if !out.status.success() && absent.iter().any(|text| said.contains(text)) {
             println!("SKIP {}", script.display());
             continue;

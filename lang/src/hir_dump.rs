@@ -218,6 +218,7 @@ impl Dump<'_> {
             Action::Join { separator } => format!("join {separator:?}"),
             Action::Cat(f) => format!("cat {}", format_text(f)),
             Action::System(f) => format!("system {}", format_text(f)),
+            Action::Unwatch => "unwatch".into(),
         }
     }
 

@@ -23,7 +23,8 @@ __attribute__((noinline)) long first(int n, char c, struct shape *s, const char 
 
 int watched;
 
-int main(void) {
+int main(int argc, char **argv) {
+  (void)argv;
   /* On the stack, so that the kernel can read it without a page fault. */
   char text[] = "hello";
   struct shape last = {.name = "last", .at = {5, 6}};
@@ -32,5 +33,11 @@ int main(void) {
   long sum = first(7, 'x', &s, text);
   watched = 1;
   usleep(1000);
+  /* With an argument, once more when there has been time to detach. */
+  if (argc > 1) {
+    usleep(400000);
+    watched = 2;
+    watched = 3;
+  }
   return sum == 0;
 }

@@ -70,6 +70,8 @@ pub enum ActionKind {
     },
     /// `system(cmd)`: needs --unsafe.
     System(Vec<Piece>),
+    /// `unwatch(address)`: one argument, u64.
+    Unwatch,
     /// `emit stream(...)`: payload is the stream's record.
     Emit {
         stream: StreamId,

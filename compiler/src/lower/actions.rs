@@ -42,6 +42,7 @@ impl Cx<'_, '_> {
             Action::Join { separator } => return self.join_strings(separator, args, span),
             Action::Cat(f) => ActionKind::Cat(pieces(f)),
             Action::System(f) => ActionKind::System(pieces(f)),
+            Action::Unwatch => ActionKind::Unwatch,
         };
         self.send_args(kind, args, span)
     }

@@ -111,5 +111,12 @@ pub(super) static ROWS: &[Row] = &[
         k::skboutput,
         "Appends a packet, from an offset in its data on, to a capture file of raw IP packets: 0, or a negative error.",
     ),
-    Row::not_yet("unwatch", false, ""),
+    Row::function(
+        "unwatch",
+        "unwatch(address)",
+        (1, 1),
+        ANY,
+        c::unwatch,
+        "Detaches the watchpoints at an address, once user space has heard of it: until then they may fire a few more times.",
+    ),
 ];

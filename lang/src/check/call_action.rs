@@ -3,7 +3,7 @@
 use super::call::Call;
 use super::cx::Checker;
 use super::types::{int_shape, show};
-use super::value::{Val, coerce};
+use super::value::{Val, cast, coerce};
 use crate::ast;
 use crate::diag::Diagnostic;
 use crate::format::FormatError;
@@ -158,6 +158,18 @@ pub(crate) fn time<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     }
 }
 
+/// `unwatch(address)`
+pub(crate) fn unwatch<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    let v = c.arg(call, 0);
+    if v.is_error() {
+        return v;
+    }
+    if !matches!(v.e.ty, Ty::Ptr { .. }) && int_shape(&v.e.ty).is_none() {
+        return c.wrong_arg(call, &v, "an address");
+    }
+    act(Action::Unwatch, vec![cast(v.e, Ty::U64)], call.span)
+}
+
 /// `join(argv[, separator])`
 pub(crate) fn join_strings<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let Some(e) = call.arg(0) else { return Val::error(call.span) };
@@ -179,7 +191,7 @@ pub(crate) fn join_strings<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     }
     let space = c.pointer_space(&v);
     let text = Ty::Ptr { to: Box::new(Ty::Int { bits: 8, signed: true }), space };
-    let argv = super::value::cast(v.e, Ty::Ptr { to: Box::new(text), space });
+    let argv = cast(v.e, Ty::Ptr { to: Box::new(text), space });
     act(Action::Join { separator }, vec![argv], call.span)
 }
 

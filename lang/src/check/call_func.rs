@@ -17,7 +17,7 @@ fn made(func: Func, args: Vec<Expr>, ty: Ty, span: Span) -> Val {
 
 impl<'a> Checker<'a> {
     /// The argument's value, or what is wrong with it.
-    fn arg(&mut self, call: &Call<'a>, i: usize) -> Val {
+    pub(super) fn arg(&mut self, call: &Call<'a>, i: usize) -> Val {
         match call.arg(i) {
             Some(e) => {
                 let v = self.expr(e);
@@ -27,7 +27,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn wrong_arg(&mut self, call: &Call<'a>, v: &Val, wants: &str) -> Val {
+    pub(super) fn wrong_arg(&mut self, call: &Call<'a>, v: &Val, wants: &str) -> Val {
         if !v.is_error() {
             let d = Diagnostic::error(
                 "bad-argument",

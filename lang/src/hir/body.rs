@@ -124,6 +124,8 @@ pub enum Action {
     },
     Cat(Format),
     System(Format),
+    /// One argument: the address of watchpoints to detach.
+    Unwatch,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

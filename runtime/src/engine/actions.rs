@@ -14,16 +14,21 @@ use weftrace_artifact::{
     abi::RecordHeader,
     action::{Action, ActionKind, LogLevel, Piece},
     map::MapId,
+    plan::Way,
     ty::Type,
 };
-use weftrace_probes::kernel::printk::TracePipe;
+use weftrace_probes::kernel::{detach_all, printk::TracePipe};
 
 impl Core {
     /// Acts on a record of any kind but `emit`.
     pub(super) fn act(&mut self, header: RecordHeader, action: &Action, payload: &[u8]) {
         let is_output = !matches!(
             action.kind,
-            ActionKind::Clear { .. } | ActionKind::Zero { .. } | ActionKind::Exit | ActionKind::Warn { .. }
+            ActionKind::Clear { .. }
+                | ActionKind::Zero { .. }
+                | ActionKind::Exit
+                | ActionKind::Unwatch
+                | ActionKind::Warn { .. }
         );
         if is_output {
             if self.limit_reached() {
@@ -75,6 +80,10 @@ impl Core {
             ActionKind::Packet { path } => self.keep_packet(path, header.time, action, payload),
             ActionKind::Cat(pieces) => self.cat(pieces, action, payload),
             ActionKind::System(pieces) => self.system(pieces, action, payload),
+            ActionKind::Unwatch => {
+                let address = action.args.first().map_or(0, |f| decode::u64_at(decode::member(f, payload), 0));
+                self.unwatch(address, action);
+            }
             ActionKind::Warn { .. } => self.warning(header, action, payload),
             ActionKind::Emit { .. } => {}
         }
@@ -247,6 +256,17 @@ impl Core {
             Ok(output) => self.say(&Message::System(&output.stdout)),
             Err(e) => self.complain(action, &format!("system: {command}: {e}")),
         }
+    }
+
+    /// Detaches the watchpoints at an address. Events that were on their way may ask for it again: that is no error.
+    fn unwatch(&mut self, address: u64, action: &Action) {
+        let here = |way: &Way| matches!(way, Way::Watchpoint { address: its, .. } if *its == address);
+        if !self.artifact.probes.iter().any(|plan| plan.ways.iter().any(here)) {
+            return self.complain(action, &format!("unwatch: the script has no watchpoint at {address:#x}"));
+        }
+        let found: Vec<_> = self.watchpoints.extract_if(.., |(its, _)| *its == address).map(|(_, link)| link).collect();
+        self.slow |= !found.is_empty();
+        detach_all(found);
     }
 
     pub(super) fn complain(&mut self, action: &Action, text: &str) {

@@ -16,7 +16,7 @@ use weftrace_artifact::{
     map::MapId,
     packet::PacketView,
 };
-use weftrace_probes::kernel::{printk::TracePipe, sys::clock_boottime};
+use weftrace_probes::kernel::{Link, printk::TracePipe, sys::clock_boottime};
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     /// Once debugf() asked for it; None within: it can't be written.
     pub(super) trace_pipe: Option<Option<TracePipe>>,
     pub(super) captures: super::capture::CaptureFiles,
+    /// By address, so that `unwatch()` finds them.
+    pub(crate) watchpoints: Vec<(u64, Link)>,
     pub(super) scratch: Vec<u8>,
     /// Formats that have been told to show only a part of a number.
     pub(super) cut_told: Vec<Place>,
@@ -109,6 +111,7 @@ impl Core {
             warned: Warned::default(),
             trace_pipe: None,
             captures: super::capture::CaptureFiles::new(),
+            watchpoints: Vec::new(),
             scratch: Vec::new(),
             cut_told: Vec::new(),
             depth: 0,

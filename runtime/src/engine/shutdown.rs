@@ -25,7 +25,9 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 /// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. `impatient`: somebody waits for
 /// the end. Returns what each probe cost.
 pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) -> Vec<Cost> {
-    detach_all(std::mem::take(&mut sources.links));
+    let mut links = std::mem::take(&mut sources.links);
+    links.extend(core.watchpoints.drain(..).map(|(_, link)| link));
+    detach_all(links);
     drain_all(core, sources.ring.as_mut(), impatient.then(|| Instant::now() + IMPATIENCE));
     let time = finish_feeds(core, &mut sources.feeds);
     core.flush_pending();

@@ -130,8 +130,11 @@ impl Running {
                 }
                 (Unit::Kernel(program), _) => match attacher.attach(index, plan, program, &mut self.sources.programs) {
                     Ok(link) => {
-                        let iterator = matches!(plan.ways.first(), Some(Way::Iter { .. }));
-                        if iterator { &mut self.walks } else { &mut self.sources.links }.push(link);
+                        match plan.ways.first() {
+                            Some(Way::Iter { .. }) => self.walks.push(link),
+                            Some(Way::Watchpoint { address, .. }) => self.core.watchpoints.push((*address, link)),
+                            _ => self.sources.links.push(link),
+                        }
                         self.attached += usize::from(!plan.further);
                     }
                     Err(failure) => self.failures.push(failure),

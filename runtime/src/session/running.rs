@@ -249,6 +249,7 @@ impl Running {
     fn can_wait(&self) -> bool {
         self.by_hand.is_none()
             && (!self.sources.links.is_empty()
+                || !self.core.watchpoints.is_empty()
                 || !self.sources.feeds.is_empty()
                 || self.timers.next().is_some()
                 || !self.signals.is_empty()
