@@ -120,6 +120,18 @@ fn aya_reads_the_object() {
     assert!(object.btf.is_some() && object.btf_ext.is_some());
 }
 
+#[test]
+fn the_license_is_the_settings() {
+    let license = |artifact| {
+        let bytes = elf::object(&artifact).unwrap();
+        aya_obj::Object::parse(&bytes).unwrap().license.into_string().unwrap()
+    };
+    assert_eq!(license(artifact()), "GPL");
+    let mut dual = artifact();
+    dual.options.license = "Dual BSD/GPL".into();
+    assert_eq!(license(dual), "Dual BSD/GPL");
+}
+
 /// A file system of our own for pins; gone with the guard.
 struct BpfFs(PathBuf);
 

@@ -71,10 +71,17 @@ pub struct Options {
     /// Bytes of a file that `cat()` shows.
     #[serde(default = "usual_cat_bytes")]
     pub max_cat_bytes: u32,
+    /// What the kernel is told of the programs' license.
+    #[serde(default = "usual_license")]
+    pub license: String,
 }
 
 fn usual_cat_bytes() -> u32 {
     Options::default().max_cat_bytes
+}
+
+fn usual_license() -> String {
+    Options::default().license
 }
 
 impl Default for Options {
@@ -89,6 +96,7 @@ impl Default for Options {
             cpp_demangle: true,
             max_cat_bytes: 10 * 1024,
             unwound: None,
+            license: "GPL".into(),
         }
     }
 }

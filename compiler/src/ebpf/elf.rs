@@ -62,7 +62,8 @@ pub fn object(artifact: &Artifact) -> Result<Vec<u8>, object::write::Error> {
         ext.lines.add(title, 16, &lines);
     }
     let license = obj.add_section(vec![], b"license".to_vec(), SectionKind::Data);
-    obj.set_section_data(license, &b"GPL\0"[..], 1);
+    let text = [artifact.options.license.as_bytes(), b"\0"].concat();
+    obj.set_section_data(license, text, 1);
     add_plain(&mut obj, ".BTF", btf.finish());
     add_plain(&mut obj, ".BTF.ext", ext.finish());
     obj.write()

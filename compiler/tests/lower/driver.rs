@@ -50,6 +50,14 @@ fn mixed() -> Program {
 }
 
 #[test]
+fn the_license_that_is_set_reaches_the_artifact() {
+    let mut p = mixed();
+    assert_eq!(compile(&p, Options::default()).0.options.license, "GPL");
+    p.config.entries.push(("license".into(), "Dual MIT/GPL".into()));
+    assert_eq!(compile(&p, Options::default()).0.options.license, "Dual MIT/GPL");
+}
+
+#[test]
 fn one_program_for_many_targets_unless_their_name_is_asked_for() {
     let (artifact, _) = compile(&mixed(), Options::default());
     let units: Vec<Unit> = artifact.probes.iter().map(|p| p.unit).collect();

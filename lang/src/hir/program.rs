@@ -63,10 +63,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// A setting's value, where the script or the environment sets it.
+    pub fn entry(&self, name: &str) -> Option<&str> {
+        self.entries.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
     /// A setting that is on unless the script or the environment turns it off.
     pub fn is_on(&self, name: &str) -> bool {
-        let value = self.entries.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
-        !matches!(value, Some("0" | "false"))
+        !matches!(self.entry(name), Some("0" | "false"))
     }
 }
 

@@ -10,7 +10,9 @@ pub use typed::{TypedTarget, loaded_programs};
 use super::caps::{self, Capability};
 use super::host::Host;
 use super::sys::{self, AttachType, ProgParams, SyscallError, TestRun, bpf_prog_type, errno_text};
+use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use weftrace_artifact::Artifact;
 use weftrace_artifact::program::{ProgType, ProgramImage};
 use weftrace_lang::world::World;
 
@@ -27,6 +29,8 @@ pub enum Many {
 #[derive(Clone, Copy)]
 pub struct Sources<'a> {
     pub host: &'a Host,
+    /// What the kernel is told of the program's license.
+    pub license: &'a str,
     /// The artifact's texts, to name the script's line when the verifier refuses.
     pub texts: &'a [(String, String)],
     /// Answers for field relocations. None: the program was compiled on this host, just now.
@@ -39,7 +43,12 @@ pub struct Sources<'a> {
 
 impl<'a> Sources<'a> {
     pub fn new(host: &'a Host, texts: &'a [(String, String)]) -> Self {
-        Self { host, texts, relocate: None, target: None, many: None }
+        Self { host, license: "GPL", texts, relocate: None, target: None, many: None }
+    }
+
+    /// For the programs of an artifact.
+    pub fn of(host: &'a Host, artifact: &'a Artifact) -> Self {
+        Self { license: &artifact.options.license, ..Self::new(host, &artifact.sources) }
     }
 }
 
@@ -96,7 +105,12 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
     let insns = reloc::apply(image, map_fds, from.relocate)
         .map_err(|what| LoadError::Relocation { program: image.name.clone(), what })?;
     let (prog_type, expected_attach_type) = kernel_type(image.prog_type);
+    let license = CString::new(from.license).map_err(|_| LoadError::Relocation {
+        program: image.name.clone(),
+        what: format!("{:?} is no license", from.license),
+    })?;
     let mut params = ProgParams::new(prog_type, &image.name, &insns);
+    params.license = &license;
     params.expected_attach_type = match from.many {
         Some(Many::Uprobes) => Some(AttachType::BPF_TRACE_UPROBE_MULTI),
         Some(Many::Kprobes) => Some(AttachType::BPF_TRACE_KPROBE_MULTI),

@@ -167,7 +167,7 @@ impl Running {
         let host = Host::new();
         let mut image = artifact.programs[program as usize].clone();
         image.prog_type = ProgType::Xdp;
-        let Ok(timed) = load(&image, &maps, &Sources::new(&host, &artifact.sources)) else {
+        let Ok(timed) = load(&image, &maps, &Sources::of(&host, &artifact)) else {
             return self.benchmark_by_statistics(program);
         };
         let mut runs = 1;

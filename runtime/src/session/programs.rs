@@ -37,7 +37,7 @@ impl Programs {
         let target = target.filter(|_| image.prog_type.is_typed());
         let key = (program, target.cloned());
         if !self.loaded.contains_key(&key) {
-            let sources = Sources { target, ..Sources::new(host, &artifact.sources) };
+            let sources = Sources { target, ..Sources::of(host, artifact) };
             let fd = load(image, maps, &sources)?;
             self.loaded.insert(key.clone(), fd);
         }
@@ -55,7 +55,7 @@ impl Programs {
     ) -> Option<BorrowedFd<'_>> {
         let image = artifact.programs.get(program as usize)?;
         if !self.many.contains_key(&program) {
-            let sources = Sources { many: Some(what), ..Sources::new(host, &artifact.sources) };
+            let sources = Sources { many: Some(what), ..Sources::of(host, artifact) };
             self.many.insert(program, load(image, maps, &sources).ok()?);
         }
         self.many.get(&program).map(AsFd::as_fd)

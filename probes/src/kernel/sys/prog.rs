@@ -4,6 +4,7 @@
 use super::SyscallError;
 use super::attr::{bpf, bpf_fd, object_name, zeroed};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
+use std::ffi::CStr;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// Whose types [`ProgParams::attach_btf_id`] counts.
@@ -23,6 +24,8 @@ pub struct ProgParams<'a> {
     pub prog_type: bpf_prog_type,
     pub expected_attach_type: Option<bpf_attach_type>,
     pub name: &'a str,
+    /// Tracing helpers are for programs whose license goes with the kernel's only.
+    pub license: &'a CStr,
     /// struct bpf_insn, see `weftrace_artifact::program`.
     pub insns: &'a [u64],
     /// BTF id of what a tracing program attaches to; 0: none.
@@ -40,6 +43,7 @@ impl<'a> ProgParams<'a> {
             prog_type,
             expected_attach_type: None,
             name,
+            license: c"GPL",
             insns,
             attach_btf_id: 0,
             attach_object: AttachObject::Vmlinux,
@@ -62,8 +66,7 @@ pub fn prog_load(params: &ProgParams<'_>, log: Option<&mut [u8]>) -> Result<Owne
     attr.__bindgen_anon_3.expected_attach_type = params.expected_attach_type.map_or(0, |t| t as u32);
     attr.__bindgen_anon_3.insn_cnt = params.insns.len() as u32;
     attr.__bindgen_anon_3.insns = params.insns.as_ptr() as u64;
-    // Tracing helpers are for GPL-compatible programs only.
-    attr.__bindgen_anon_3.license = c"GPL".as_ptr() as u64;
+    attr.__bindgen_anon_3.license = params.license.as_ptr() as u64;
     attr.__bindgen_anon_3.prog_name = object_name(params.name);
     attr.__bindgen_anon_3.attach_btf_id = params.attach_btf_id;
     match params.attach_object {
