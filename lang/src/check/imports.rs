@@ -117,8 +117,24 @@ fn not_found(path: &str, span: Span, answer: &Answer<(String, String)>) -> Diagn
     }
 }
 
+/// Names of a text that are values: of `#define`s and enums' constants.
+fn values(script: &Script) -> HashSet<&str> {
+    let mut names = HashSet::new();
+    for item in &script.items {
+        match item {
+            Item::Define(define) => {
+                names.insert(define.name.text.as_str());
+            }
+            Item::CType(def) => names.extend(def.variants.iter().map(|(name, _)| name.text.as_str())),
+            _ => {}
+        }
+    }
+    names
+}
+
 /// Parses the values of `#define`s, once.
 fn defines(script: &Script, sources: &mut SourceMap, out: &mut Loaded) {
+    let known = values(script);
     for item in &script.items {
         let Item::Define(define) = item else { continue };
         // `#define X X` stands beside an enum's constant.
@@ -126,9 +142,11 @@ fn defines(script: &Script, sources: &mut SourceMap, out: &mut Loaded) {
             continue;
         }
         let file = sources.add(format!("#define {}", define.name.text), define.value.clone());
-        let values = define.params.as_deref().unwrap_or_default();
+        let words = define.value.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named = words.filter(|w| known.contains(w) || out.defines.contains_key(*w)).map(str::to_owned);
+        let values: Vec<String> = define.params.iter().flatten().cloned().chain(named).collect();
         // What is no expression only matters where it is used, and there the name is unknown.
-        let (e, diags) = crate::syntax::parse_expr_of(&define.value, file, values);
+        let (e, diags) = crate::syntax::parse_expr_of(&define.value, file, &values);
         let Some(e) = e.filter(|_| diags.is_empty()) else { continue };
         match &define.params {
             None => {

@@ -70,6 +70,13 @@ fn brackets_are_casts_only_around_types() {
     assert!(matches!(kind("(x) + 1"), ExprKind::Binary { op: BinOp::Add, .. }));
     assert!(matches!(kind("(a.b) - 1"), ExprKind::Binary { op: BinOp::Sub, .. }));
     assert!(matches!(kind("(x)"), ExprKind::Ident(_)));
+    assert!(matches!(kind("(x)->y"), ExprKind::Field { arrow: true, .. }));
+    assert!(matches!(kind("(x).y"), ExprKind::Field { .. }));
+    assert!(matches!(kind("(x)[1]"), ExprKind::Index { .. }));
+    assert!(matches!(kind("(x) != 1"), ExprKind::Binary { op: BinOp::Ne, .. }));
+    assert!(matches!(kind("(x) && y"), ExprKind::Binary { op: BinOp::LogAnd, .. }));
+    assert!(matches!(kind("(x)->y - 1"), ExprKind::Binary { op: BinOp::Sub, .. }));
+    assert!(matches!(kind("(x)!y"), ExprKind::Cast { .. }));
     assert!(matches!(kind("(x[1])"), ExprKind::Index { .. }));
     assert!(matches!(kind("(int8[4])x"), ExprKind::Cast { .. }));
 }
