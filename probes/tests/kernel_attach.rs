@@ -155,7 +155,7 @@ fn cookies_reach_the_program() {
     let (mut image, store) = keeps_r6(ProgType::Kprobe, &[insn(0x85, 0, 0, 0, 174), insn(0xbf, 6, 0, 0, 0)]);
     image.map_relocs = store;
     let program = load(&image, &[cell.as_fd().as_raw_fd()], &Sources::new(&host, &[])).expect("loads");
-    let options = AttachOptions { cookie: 0xfeed_0000_0001, host: &host };
+    let options = AttachOptions { cookie: 0xfeed_0000_0001, ..AttachOptions::new(&host) };
     let link = attach(program.as_fd(), &uprobe_way(false, Some(own_pid())), &options).expect("attaches");
     black_box(weftrace_uprobe_target(1));
     drop(link);
