@@ -160,7 +160,7 @@ fn warnings_show_their_place_and_the_macros_around_it() {
         "stdin:1:3-6: WARNING: Map full",
         "Additional Info - helper: map_update_elem, retcode: -7",
         "    1/0",
-        "     ~~~",
+        "     ~~",
         "stdin:1:1-4: WARNING: expanded from",
         "f()",
         "~~~",
