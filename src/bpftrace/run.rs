@@ -182,11 +182,7 @@ fn parameters_help(program: &Program) -> String {
     params.sort_by_key(|p| (!p.help.is_empty(), p.ty != Ty::Bool));
     for p in params {
         let help = if p.help.is_empty() { String::new() } else { format!(": {}", p.help) };
-        let default = match p.default.as_str() {
-            "" | "false" => String::new(),
-            default => format!(" (default: {default})"),
-        };
-        out.push_str(&format!("--{}{help}{default}\n", p.name));
+        out.push_str(&format!("--{}{help}\n", p.name));
     }
     out
 }

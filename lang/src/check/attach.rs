@@ -132,10 +132,8 @@ impl<'a> Checker<'a> {
             faults.clear();
         }
         let policy = self.config.missing_probes;
-        if found.is_empty() && faults.iter().any(|f| matches!(f, Fault::Missing(_))) {
-            self.attaches_nowhere(probe, policy);
-        }
         let some = !found.is_empty();
+        let nowhere = !some && super::attach_missing::nowhere(&faults, policy);
         for fault in faults {
             match (fault, policy) {
                 (Fault::Missing(_), Missing::Ignore) => {}
@@ -151,6 +149,9 @@ impl<'a> Checker<'a> {
                 }
                 (Fault::Missing(d) | Fault::Bad(d), _) => self.report(*d),
             }
+        }
+        if nowhere {
+            self.attaches_nowhere(probe, policy);
         }
         for group in group(found, &uses) {
             let Some(first) = group.first() else { continue };

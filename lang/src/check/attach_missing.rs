@@ -8,6 +8,15 @@ use crate::diag::Diagnostic;
 use crate::hir::Missing;
 use crate::span::Span;
 
+/// Whether points that aren't there are why a probe attaches nowhere. What this user may not see may well be there: that is an
+/// error of its own, and told by its own exit code.
+pub(super) fn nowhere(faults: &[Fault], policy: Missing) -> bool {
+    let unseen = |d: &Diagnostic| matches!(d.code, "no-permission" | "could-not-tell");
+    let missing = faults.iter().filter_map(|f| if let Fault::Missing(d) = f { Some(d) } else { None });
+    let mut missing = missing.peekable();
+    missing.peek().is_some() && (policy != Missing::Error || !missing.any(|d| unseen(d)))
+}
+
 impl<'a> Checker<'a> {
     /// `max_probes` bounds how many places a script attaches to.
     pub(super) fn count_probes(&mut self, all: &[Instance<'a>]) {
@@ -47,9 +56,21 @@ impl<'a> Checker<'a> {
         let span = probe.points.iter().map(|p| p.span).reduce(|a, b| Span { end: b.end, ..a }).unwrap_or(probe.span);
         let nowhere = "Probe has no valid attach points.";
         match policy {
-            Missing::Error => self.report(Diagnostic::error("attaches-nowhere", span, "").bpftrace(format!(
-                "{nowhere} If this is expected, set the 'missing_probes' config variable to 'warn'."
-            ))),
+            Missing::Error => {
+                let said =
+                    format!("{nowhere} If this is expected, set the 'missing_probes' config variable to 'warn'.");
+                // Of a single point its own error says all of that: without words of ours it shows under bpftrace's name only.
+                let d = match probe.points.len() {
+                    0 | 1 => Diagnostic::error("attaches-nowhere", span, ""),
+                    n => {
+                        let text = format!("this block would never run: none of its {n} attach points is there");
+                        Diagnostic::error("attaches-nowhere", span, text)
+                            .note("where that is expected, a setting runs the script without the block")
+                            .write("config = { missing_probes = \"warn\" }")
+                    }
+                };
+                self.report(d.bpftrace(said));
+            }
             Missing::Warn => self.report(
                 Diagnostic::warning("attaches-nowhere", span, "this block never runs: nothing of it is there")
                     .bpftrace(format!("{nowhere} It is being removed which may cause issues with program behavior.")),

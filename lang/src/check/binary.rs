@@ -210,11 +210,10 @@ impl<'a> Checker<'a> {
                 let size = int_shape(elem).map_or(1, |s| u32::from(s.0) / 8);
                 bytes(len.saturating_mul(size))
             }
+            // The times, to the ns, whatever their formats leave of them.
+            (Ty::Time { .. }, Ty::Time { .. }) if equality => self.compare_words(op, l, r, span),
             (Ty::Ptr { .. }, _) | (_, Ty::Ptr { .. }) => self.compare_pointers(op, l, r, span),
-            (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => {
-                let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
-                Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
-            }
+            (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => self.compare_words(op, l, r, span),
             (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => {
                 self.compare_ints(op, l, r, span)
             }
@@ -278,6 +277,11 @@ impl<'a> Checker<'a> {
             let (a, b) = (show(a), show(b));
             self.warn("distinct-pointers", span, format!("compares a pointer to {a} with one to {b}"));
         }
+        self.compare_words(op, l, r, span)
+    }
+
+    /// As unsigned numbers of 64 bits.
+    fn compare_words(&self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
         let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
         Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
     }
