@@ -133,3 +133,11 @@ fn settings_are_checked() {
     let old = bpftrace(&["--dry-run", "-e", "config = { strlen=20 } begin { }"]);
     assert!(said(&old).contains("strlen has been renamed, please use max_strlen"), "{}", said(&old));
 }
+
+#[test]
+fn times_in_the_first_block() {
+    let script = r#"BEGIN { $e = elapsed; print((uint8)($e > 0 && $e < 10000000000));
+        print(strftime("%H", 1) == strftime("%M", 1)); print(strftime("%H", 1) != strftime("%H", 2)); exit(); }"#;
+    let output = bpftrace(&["-q", "-e", script]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "1\ntrue\ntrue", "{}", said(&output));
+}

@@ -5,7 +5,7 @@ use super::{
     attach::{Attacher, load_failure},
 };
 use crate::{
-    engine::{BlockSpec, open_feeds},
+    engine::{BlockSpec, now, open_feeds},
     error::Error,
     sink::Message,
     sys::Child,
@@ -57,7 +57,9 @@ impl Running {
             }
             match plan.unit {
                 Unit::Native(entry) => {
-                    self.core.run(entry, index, start);
+                    // The clock of recorded packets has not moved on yet.
+                    let time = if options.read.is_empty() { now() } else { start };
+                    self.core.run(entry, index, time);
                     self.attached += 1;
                 }
                 Unit::Kernel(_) if !options.read.is_empty() => {
