@@ -1,6 +1,6 @@
 //! The control flow graph of an IR function: order, predecessors, dominators.
 
-use crate::ir::{Block, Function};
+use crate::ir::{Block, Function, Term};
 
 pub(super) struct Cfg {
     /// Reachable blocks in reverse postorder; the `then` side of a branch comes right after it where it can.
@@ -73,14 +73,33 @@ impl Cfg {
         self.position[block.index()] != usize::MAX
     }
 
-    /// The nearest block that dominates all of `blocks` and is in no loop; the entry if there are none.
+    /// The nearest block that dominates all of `blocks`, is in no loop, and where no record is held (the program may end there); the
+    /// entry if there are none.
     pub(super) fn place_before(&self, func: &Function, blocks: impl IntoIterator<Item = Block>) -> Block {
         let mut found =
             blocks.into_iter().filter(|&b| self.is_reachable(b)).reduce(|a, b| self.common(a, b)).unwrap_or(Block(0));
-        while found != Block(0) && in_loop(func, found) {
-            found = self.idom[found.index()];
+        while found != Block(0) {
+            if in_loop(func, found) {
+                found = self.idom[found.index()];
+            } else if let Some(reserve) = self.reserve_above(func, found) {
+                found = reserve;
+            } else {
+                break;
+            }
         }
         found
+    }
+
+    /// The block that reserves a record on every way to this one, where a way without the record has not joined since.
+    fn reserve_above(&self, func: &Function, mut block: Block) -> Option<Block> {
+        while block != Block(0) {
+            let above = self.idom[block.index()];
+            match &func.blocks[above.index()].term {
+                Term::Reserve { ok, .. } if ok.block == block => return Some(above),
+                _ => block = above,
+            }
+        }
+        None
     }
 }
 

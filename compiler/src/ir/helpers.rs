@@ -97,6 +97,9 @@ pub enum Helper {
     TaskFromPid,
     /// (task from [`Self::TaskFromPid`], kfunc id)
     TaskRelease,
+    /// (address, dst, capacity) → length with NUL, or negative: the path of a struct path, which is a member of what an argument of
+    /// a BTF-typed program points to. What follows the NUL is undefined; of a longer path dst may hold the end.
+    DPath,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -173,6 +176,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), None),
     kfunc(Helper::TaskFromPid, "task_from_pid", &[Int, Int], "bpf_task_from_pid"),
     kfunc(Helper::TaskRelease, "task_release", &[Int, Int], "bpf_task_release"),
+    row(Helper::DPath, "d_path", &[Int, Out, Int], false, Some(147), None),
 ];
 
 impl Helper {

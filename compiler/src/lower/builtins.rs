@@ -116,6 +116,7 @@ impl Cx<'_, '_> {
             | Func::Str
             | Func::Buf
             | Func::CommOf
+            | Func::Path
             | Func::NameOf(_)
             | Func::StrConcat
             | Func::Ntop

@@ -35,6 +35,7 @@ mod module;
 mod names;
 mod net;
 mod packet;
+mod path;
 mod sample;
 mod search;
 mod series;

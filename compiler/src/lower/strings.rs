@@ -82,6 +82,7 @@ impl Cx<'_, '_> {
                 Ok(())
             }
             Func::CommOf => self.with_temps(|cx| cx.comm_of(args, e, dst, cap, zeroed)),
+            Func::Path => self.with_temps(|cx| cx.path_of(args, e, dst, cap, zeroed)),
             Func::NameOf(names) => self.number_name(names, args, e, dst, cap, zeroed),
             Func::StrConcat => self.with_temps(|cx| cx.str_concat(args, e, dst, cap)),
             Func::ProbeName | Func::FuncName if self.many => {

@@ -143,6 +143,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Buf => "buf()",
         Func::Conn => "conn()",
         Func::SockCookie => "sock_cookie()",
+        Func::Path => "path()",
         Func::CommOf => "comm(pid)",
         Func::SkbOutput => "skboutput()",
         Func::Jiffies => "jiffies",

@@ -3,7 +3,7 @@
 use crate::hir::*;
 use crate::run::*;
 use weftrace_artifact::names::NameTable;
-use weftrace_lang::hir::{Expr, ExprKind, Func, Names, Space, StmtKind, Ty};
+use weftrace_lang::hir::{Expr, ExprKind, Func, Names, Provider, Space, StmtKind, StructDef, StructField, Ty};
 
 fn one(expr: Expr) -> Vec<u8> {
     let lowered = lower(&program(vec![], vec![probe(raw_tp(), vec![], vec![printf(vec![expr])])]));
@@ -161,5 +161,46 @@ fn names_of_other_tasks() {
         lowered.run(0, &mut host);
         assert_eq!(cut(&host.records.last().expect("it printed").payload[..16]), name);
         assert_eq!(host.held_tasks, 0, "what was taken is released");
+    }
+}
+
+/// `path(args.file.f_path)` at a function's entry, where the struct path lies 64 bytes into what the argument points to.
+fn path_probe(pointer: Expr) -> Lowered {
+    let path = Ty::Struct("path".into());
+    let file = Ty::Ptr { to: Box::new(Ty::Struct("file".into())), space: Space::Kernel };
+    let place = deref(Expr { ty: file, ..pointer }, Ty::Struct("file".into()));
+    let member = ExprKind::Field { base: Box::new(place), name: "f_path".into(), offset: 64, bits: None };
+    let address = ExprKind::AddrOf(Box::new(e(member, path.clone())));
+    let address = e(address, Ty::Ptr { to: Box::new(path), space: Space::Kernel });
+    let at = Provider::Fentry { function: "filp_close".into(), module: None, ret: false, bpf: None, slots: 2 };
+    let body = vec![printf(vec![call(Func::Path, vec![address], Ty::Str { cap: 12 })])];
+    let mut script = program(vec![], vec![probe(at, vec![], body)]);
+    let world = file_world();
+    script.structs = world.structs.values().cloned().collect();
+    lower_only(&script, &world).expect("lowers")
+}
+
+fn file_world() -> TestWorld {
+    let f_path = StructField { name: "f_path".into(), ty: Ty::Struct("path".into()), offset: 64, bits: None };
+    let file = StructDef { name: "file".into(), union: false, size: 128, align: 8, fields: vec![f_path] };
+    TestWorld { structs: [("file".to_owned(), file)].into(), ..TestWorld::default() }
+}
+
+#[test]
+fn paths() {
+    let lowered = path_probe(arg(0));
+    // With what a path before it left behind its NUL; cut to its end; none to be had.
+    for (path, shown) in [("/etc/passwd", "/etc/passwd"), ("/a", "/a"), ("/var/log/messages", "og/messages"), ("", "")]
+    {
+        let mut host = lowered.host();
+        if !path.is_empty() {
+            host.paths.insert(0x1040, path.as_bytes().to_vec());
+        }
+        host.ctx[..8].copy_from_slice(&0x1000u64.to_le_bytes());
+        lowered.run(0, &mut host);
+        let payload = &host.records.last().expect("it printed").payload;
+        let mut whole = shown.as_bytes().to_vec();
+        whole.resize(12, 0);
+        assert_eq!(payload[..12], whole[..], "{path}");
     }
 }

@@ -4,7 +4,7 @@ use super::{
     Row,
     class::{ANY, KERNEL, PROGRAM, USER},
 };
-use crate::check::{call_compile as k, call_func as c, call_names as n, call_user as u};
+use crate::check::{call_compile as k, call_func as c, call_names as n, call_path as q, call_user as u};
 
 pub(super) static ROWS: &[Row] = &[
     Row::function("str", "str(pointer[, length])", (1, 2), ANY, c::str, "The string at a pointer."),
@@ -174,6 +174,13 @@ pub(super) static ROWS: &[Row] = &[
         "Whether e is an unsigned integer.",
     ),
     Row::function("is_literal", "is_literal(e)", (1, 1), ANY, k::type_question, "Whether e is a literal."),
-    Row::not_yet("path", false, "use str(….dentry.d_name.name)"),
+    Row::function(
+        "path",
+        "path(struct path *[, size])",
+        (1, 2),
+        KERNEL,
+        q::path,
+        "The full path that a struct path names, asked of the kernel: in iterators, and in fentry and fexit of the few functions that it lets ask.",
+    ),
     Row::not_yet("rate", false, "count into a map that an interval block prints and clears"),
 ];

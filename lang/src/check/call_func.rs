@@ -11,7 +11,7 @@ use crate::diag::Diagnostic;
 use crate::hir::{BinOp, Expr, ExprKind, Func, Space, Ty};
 use crate::span::Span;
 
-fn made(func: Func, args: Vec<Expr>, ty: Ty, span: Span) -> Val {
+pub(super) fn made(func: Func, args: Vec<Expr>, ty: Ty, span: Span) -> Val {
     Val::new(ExprKind::Call { func, args }, ty, span)
 }
 

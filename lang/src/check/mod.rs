@@ -22,6 +22,7 @@ pub(crate) mod call_func;
 pub(crate) mod call_kernel;
 pub(crate) mod call_map;
 pub(crate) mod call_names;
+pub(crate) mod call_path;
 pub(crate) mod call_user;
 pub(crate) mod call_value;
 pub(crate) mod config;

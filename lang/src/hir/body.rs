@@ -363,6 +363,8 @@ pub enum Func {
     Conn,
     /// `sock_cookie(sk)` / socket_cookie
     SockCookie,
+    /// `path(p)`: [address of a struct path]
+    Path,
     Username,
     /// kptr, uptr: change the space
     Kptr,

@@ -1,11 +1,11 @@
 //! Helper calls, losses, the scratch entry, the end of records.
 
-use super::{Error, ErrorKind, Selector};
+use super::{Error, ErrorKind, Selector, facts::member_of};
 use crate::{
     ebpf::{
         RBPF_MAP_AT, RBPF_MAP_CPU, RBPF_MAP_LEN, frame,
         insn::{AluOp, JumpCond, MemSize, Width},
-        mir::{MBase, VCmp, VSrc},
+        mir::{MBase, Reloc, VCmp, VSrc},
         outline::{self, LINK_CTX, LINK_SCRATCH},
     },
     ir::{Arg, Helper, Op, Value},
@@ -14,6 +14,7 @@ use regalloc2::VReg;
 use weftrace_artifact::{
     abi::LossSlot,
     map::{MapId, Role},
+    program::RelocSlot,
 };
 
 /// bpf_map_lookup_elem
@@ -24,6 +25,10 @@ const SMP_PROCESSOR_ID: u32 = 8;
 const FOR_EACH_ELEMENT: u32 = 164;
 /// bpf_map_lookup_percpu_elem (kernel 5.19)
 const MAP_LOOKUP_PERCPU: u32 = 195;
+/// bpf_d_path (kernel 5.10)
+const D_PATH: u32 = 147;
+/// include/uapi/asm-generic/errno-base.h
+const EFAULT: i32 = 14;
 /// bpf_probe_read_kernel
 const PROBE_READ_KERNEL: u32 = 113;
 /// bpf_loop
@@ -60,6 +65,7 @@ impl Selector<'_> {
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
             Helper::MapCpu if self.env.features.rbpf => Some(RBPF_MAP_CPU),
             Helper::MapCpu => return self.map_cpu(map, args).map(Some),
+            Helper::DPath => return self.d_path(args).map(Some),
             _ => row.bpf,
         };
         let Some(number) = number else {
@@ -92,6 +98,38 @@ impl Selector<'_> {
             self.boot_time.extend(reg.map(|r| (self.block, r)));
         }
         Ok(reg)
+    }
+
+    /// The pointer must reach the helper as the verifier types it: only constants are added, after it is known not to be null (what
+    /// iterators walk over is null at the end).
+    fn d_path(&mut self, args: &[Value]) -> Result<VReg, Error> {
+        let &[address, dst, len] = args else {
+            return Err(self.error(ErrorKind::Malformed("d_path without its arguments")));
+        };
+        let (root, steps) = member_of(self.func, address);
+        let Some(mut at) = self.typed[root.index()] else {
+            return Err(self.error(ErrorKind::Malformed("d_path of what is no argument of the program")));
+        };
+        let (dst, len) = (self.exact(dst)?, self.exact(len)?);
+        let (there, none, done) = (self.m.block(), self.m.block(), self.m.block());
+        let result = self.m.param(done);
+        let null = VCmp { cond: JumpCond::Eq, lhs: at, rhs: VSrc::Imm(0) };
+        self.m.branch(null, (none, vec![]), (there, vec![]));
+        self.m.switch_to(none);
+        let error = self.m.number(-i64::from(EFAULT));
+        self.m.jump(done, vec![error]);
+        self.m.switch_to(there);
+        for (offset, path) in steps.into_iter().rev() {
+            let Ok(imm) = i32::try_from(offset) else {
+                return Err(self.error(ErrorKind::Malformed("field offset over 2 GB")));
+            };
+            let reloc = Reloc::Field { path, slot: RelocSlot::Imm, compiled: offset };
+            at = self.m.alu_reloc(Width::W64, AluOp::Add, at, VSrc::Imm(imm), Some(reloc));
+        }
+        let written = self.m.call_value(D_PATH, &[at, dst, len]);
+        self.m.jump(done, vec![written]);
+        self.m.switch_to(done);
+        Ok(result)
     }
 
     /// Looks up one CPU's value and copies it; 1, or 0 if there is none.

@@ -1,6 +1,6 @@
 //! Facts about values, found before selection.
 
-use crate::ir::{BinaryOp, Function, Helper, Op, Term, Value, ValueDef};
+use crate::ir::{BinaryOp, Function, Helper, Op, Path, Term, Value, ValueDef};
 
 pub(super) struct Facts {
     /// Has a use that the user's own instruction does not absorb.
@@ -41,6 +41,14 @@ impl Facts {
                     }
                 }
             }
+            Op::Call { helper: Helper::DPath, args, .. } => {
+                for (i, &arg) in args.iter().enumerate() {
+                    match self.typed.get_mut(member_of(func, arg).0.index()) {
+                        Some(t) if i == 0 => *t = true,
+                        _ => self.mark(arg),
+                    }
+                }
+            }
             op => op.for_each_use(|v| self.mark(v)),
         }
     }
@@ -75,6 +83,18 @@ impl Facts {
     pub(super) fn used_as_typed(&self, value: Value) -> bool {
         self.typed[value.index()]
     }
+}
+
+/// What a value is a member of (itself, if of nothing), and how far in: the offsets, the innermost first.
+pub(super) fn member_of(func: &Function, mut value: Value) -> (Value, Vec<(i64, Path)>) {
+    let mut steps = Vec::new();
+    while let Some(ValueDef::Inst(inst)) = func.values.get(value.index()).map(|v| v.def)
+        && let Op::FieldOff { base, offset, path } = func.insts[inst.index()].op
+    {
+        steps.push((offset, path));
+        value = base;
+    }
+    (value, steps)
 }
 
 /// The largest power of two (at most 8) that surely divides a value.

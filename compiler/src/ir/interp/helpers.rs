@@ -85,6 +85,7 @@ impl Machine<'_> {
                 let socket = self.int_arg(args, 0)?;
                 Ok(self.host.cookies.get(&socket).copied().unwrap_or(0))
             }
+            Helper::DPath => self.d_path(args),
             Helper::GetStack => {
                 let (dst, room) = (arg(args, 1)?, self.length(args, 2)?);
                 let bytes: Vec<u8> = self.host.stack.iter().take(room / 8).flat_map(|f| f.to_le_bytes()).collect();
@@ -143,6 +144,20 @@ impl Machine<'_> {
             }
             _ => self.probe_read(helper, args),
         }
+    }
+
+    /// As fs/d_path.c does it: from the end of the buffer backwards; then what there is goes to the front.
+    fn d_path(&mut self, args: &[Value]) -> Result<u64, InterpError> {
+        let (dst, room) = (arg(args, 1)?, self.length(args, 2)?);
+        self.touch(dst, room as i64)?;
+        let Some(mut path) = self.host.paths.get(&self.int_arg(args, 0)?).cloned() else {
+            return Ok(errno::EFAULT as u64);
+        };
+        path.push(0);
+        let fits = path.len() <= room;
+        let kept = &path[path.len().saturating_sub(room)..];
+        self.write(dst, 0, kept)?;
+        Ok(if fits { path.len() as u64 } else { errno::ENAMETOOLONG as u64 })
     }
 
     fn ns_pid_tgid(&mut self, args: &[Value]) -> Result<u64, InterpError> {

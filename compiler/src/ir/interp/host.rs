@@ -13,6 +13,7 @@ pub mod errno {
     pub const ENOENT: i64 = -2;
     pub const E2BIG: i64 = -7;
     pub const EFAULT: i64 = -14;
+    pub const ENAMETOOLONG: i64 = -36;
     pub const EEXIST: i64 = -17;
     pub const EINVAL: i64 = -22;
 }
@@ -64,6 +65,8 @@ pub struct Host {
     pub stack: Vec<u64>,
     /// Address of a socket → its cookie.
     pub cookies: BTreeMap<u64, u64>,
+    /// Paths by the address of their struct path
+    pub paths: BTreeMap<u64, Vec<u8>>,
     /// The packet's connection.
     pub conn: Option<[u8; weftrace_artifact::abi::CONN_KEY_SIZE as usize]>,
     /// Records that can be reserved in all; the rest is lost.

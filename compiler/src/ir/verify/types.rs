@@ -109,9 +109,9 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
         Target::Native => row.native.is_some() || helper == Helper::KtimeBoot,
     };
     c.require(offered, at, || "the target has no such helper".into());
-    // The kernel knows the type of a socket's address only in BTF-typed programs; socket filters have no task to unwind.
+    // The kernel knows the type of an address only in BTF-typed programs; socket filters have no task to unwind.
     if let Target::Kernel(prog) = c.func.target {
-        let typed = helper != Helper::SocketCookie || prog.is_typed();
+        let typed = !matches!(helper, Helper::SocketCookie | Helper::DPath) || prog.is_typed();
         let unwinds = !matches!(helper, Helper::StackId | Helper::GetStack) || prog != ProgType::SocketFilter;
         c.require(typed && unwinds, at, || "this type of program has no such helper".into());
     }
