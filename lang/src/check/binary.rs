@@ -211,9 +211,9 @@ impl<'a> Checker<'a> {
                 bytes(len.saturating_mul(size))
             }
             // The times, to the ns, whatever their formats leave of them.
-            (Ty::Time { .. }, Ty::Time { .. }) if equality => self.compare_words(op, l, r, span),
+            (Ty::Time { .. }, Ty::Time { .. }) if equality => compare_words(op, l, r, span),
             (Ty::Ptr { .. }, _) | (_, Ty::Ptr { .. }) => self.compare_pointers(op, l, r, span),
-            (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => self.compare_words(op, l, r, span),
+            (Ty::Ksym, Ty::Ksym | Ty::Int { .. }) | (Ty::Int { .. }, Ty::Ksym) => compare_words(op, l, r, span),
             (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => {
                 self.compare_ints(op, l, r, span)
             }
@@ -277,14 +277,14 @@ impl<'a> Checker<'a> {
             let (a, b) = (show(a), show(b));
             self.warn("distinct-pointers", span, format!("compares a pointer to {a} with one to {b}"));
         }
-        self.compare_words(op, l, r, span)
+        compare_words(op, l, r, span)
     }
+}
 
-    /// As unsigned numbers of 64 bits.
-    fn compare_words(&self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
-        let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
-        Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
-    }
+/// As unsigned numbers of 64 bits.
+fn compare_words(op: BinOp, l: Val, r: Val, span: Span) -> Val {
+    let (left, right) = (Box::new(super::expr::as_u64(l.e)), Box::new(super::expr::as_u64(r.e)));
+    Val::new(ExprKind::Binary { op, left, right }, Ty::Bool, span)
 }
 
 /// Signedness of an arithmetic result: signed if one operand is, literals adapting; shifts follow the left operand.
