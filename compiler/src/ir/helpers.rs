@@ -136,7 +136,7 @@ const fn kfunc(helper: Helper, name: &'static str, args: &'static [Arg], kfunc: 
 
 /// In the order of [`Helper`].
 pub static HELPERS: &[HelperRow] = &[
-    row(Helper::KtimeBoot, "ktime_boot", &[], true, Some(125), None),
+    row(Helper::KtimeBoot, "ktime_boot", &[], false, Some(125), None),
     row(Helper::KtimeMono, "ktime_mono", &[], false, Some(5), None),
     row(Helper::KtimeTai, "ktime_tai", &[], false, Some(208), None),
     row(Helper::PidTgid, "pid_tgid", &[], true, Some(14), Some(NativeHelper::PidTgid)),

@@ -56,6 +56,8 @@ pub struct MapPlace {
 /// The plan for a whole script.
 #[derive(Clone, Debug, Default)]
 pub struct Placement {
+    /// `--read FILE`: timers run on the packets' time.
+    pub read_file: bool,
     /// By index of [`Program::probes`].
     pub units: Vec<Unit>,
     /// By index of [`Program::maps`].
@@ -84,7 +86,7 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
             }
         })
         .collect();
-    let mut placement = Placement { units, ..Placement::default() };
+    let mut placement = Placement { units, read_file: options.read_file, ..Placement::default() };
     homes::place_maps(program, &mut placement);
     placement
 }
