@@ -132,7 +132,7 @@ fn records_clock_and_conn() {
         record_submit(env, record);
         record_discard(env, record_reserve(env, 16));
         assert_eq!(record_reserve(env, 1 << 30), 0);
-        assert_eq!(clock_gettime(env, libc::CLOCK_BOOTTIME as u64), 77);
+        assert!(clock_gettime(env, libc::CLOCK_BOOTTIME as u64) > 77);
         assert!(clock_gettime(env, libc::CLOCK_REALTIME as u64) > 1 << 60);
         assert_ne!(random(env), random(env));
         assert_eq!(pid_tgid(env) >> 32, u64::from(std::process::id()));
