@@ -146,7 +146,13 @@ fn as_nobody(args: &[&str]) -> Option<Output> {
         std::env::temp_dir().join(format!("weftrace-nobody-{}-{:?}", std::process::id(), std::thread::current().id()));
     fs::copy(env!("CARGO_BIN_EXE_weftrace"), &copy).ok()?;
     let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    let output = Command::new("setpriv").args(nobody).arg(&copy).args(args).current_dir("/").output();
+    let run = || Command::new("setpriv").args(nobody).arg(&copy).args(args).current_dir("/").output();
+    let mut output = run();
+    // Another test's fork may hold the copy open for writing until it has called exec.
+    while output.as_ref().is_ok_and(|o| text(&o.stderr).contains("Text file busy")) {
+        std::thread::yield_now();
+        output = run();
+    }
     let _ = fs::remove_file(&copy);
     let output = output.ok()?;
     // setpriv's own refusal: not root.
