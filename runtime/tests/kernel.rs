@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Shared, alone, getppid_artifact, is_root, printf_text, probe, sink};
+use common::{Shared, alone, getppid_artifact, is_root, probe, sink};
 use std::{ffi::OsString, thread, time::Duration};
 use weftrace_artifact::{
     action::{ActionKind, Piece},
@@ -202,7 +202,7 @@ fn packets_of_loopback() {
     let filter = Some((format!("udp port {}", to.port()), weftrace_artifact::Place::default()));
     let artifact = Artifact {
         handlers: common::handlers(&[&[0]]),
-        actions: vec![printf_text("packet\n")],
+        actions: vec![common::printf_text("packet\n")],
         probes: vec![probe("pcap:lo", Unit::Native(0), Way::Pcap { interface: "lo".into(), filter })],
         packet_needs: weftrace_artifact::packet::needs::HEADERS,
         ..Artifact::default()

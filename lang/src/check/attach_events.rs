@@ -51,6 +51,13 @@ pub static HARDWARE: &[CounterRow] = &[
     row("ref-cycles", "", 9, 1_000_000),
 ];
 
+/// Names and other names of a table's events, sorted.
+pub fn counter_names(table: &[CounterRow]) -> Vec<&'static str> {
+    let mut names: Vec<_> = table.iter().flat_map(|r| [r.name, r.alias]).filter(|n| !n.is_empty()).collect();
+    names.sort_unstable();
+    names
+}
+
 fn wrong(p: &Point<'_>, segment: usize, message: String) -> Fault {
     bad(Diagnostic::error("bad-attach-point", p.segment_span(segment), message).write(p.row.shape))
 }

@@ -66,6 +66,8 @@ mod user;
 pub(crate) mod value;
 mod walk;
 
+pub use attach_events::{HARDWARE, SOFTWARE, counter_names};
+
 use crate::ast::Script;
 use crate::diag::Diagnostic;
 use crate::hir::Program;

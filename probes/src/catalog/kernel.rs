@@ -5,50 +5,19 @@ use crate::kernel::btf::Btf;
 use crate::symbols::glob::{Glob, is_glob};
 use std::fmt::Write;
 use std::sync::Arc;
-use weftrace_lang::world::{Answer, World};
-
-/// Names and other names of perf's software events (linux/perf_event.h).
-static SOFTWARE: &[&str] = &[
-    "alignment-faults",
-    "bpf-output",
-    "context-switches",
-    "cpu",
-    "cpu-clock",
-    "cpu-migrations",
-    "cs",
-    "dummy",
-    "emulation-faults",
-    "faults",
-    "major-faults",
-    "minor-faults",
-    "page-faults",
-    "task-clock",
-];
-
-/// Names and other names of perf's hardware events.
-static HARDWARE: &[&str] = &[
-    "backend-stalls",
-    "branch-instructions",
-    "branch-misses",
-    "branches",
-    "bus-cycles",
-    "cache-misses",
-    "cache-references",
-    "cpu-cycles",
-    "cycles",
-    "frontend-stalls",
-    "instructions",
-    "ref-cycles",
-];
+use weftrace_lang::{
+    check::{HARDWARE, SOFTWARE, counter_names},
+    world::{Answer, World},
+};
 
 static UNITS: &[&str] = &["hz", "ms", "s", "us"];
 
 pub(super) fn software(_: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
-    events(SOFTWARE, wanted, out);
+    events(&counter_names(SOFTWARE), wanted, out);
 }
 
 pub(super) fn hardware(_: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
-    events(HARDWARE, wanted, out);
+    events(&counter_names(HARDWARE), wanted, out);
 }
 
 pub(super) fn times(_: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
