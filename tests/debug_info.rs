@@ -175,11 +175,11 @@ fn classes() {
     }
     let Some(path) = build("shapes", "shapes.cpp", &["-g", "-O0"]) else { return };
     let (lines, said) = traced(
-        r#"uprobe:BIN:_Z5visit* {
+        r"uprobe:BIN:_Z5visit* {
             print((args.square.base, args.square.side, args.square.colour, str(args.square.name)));
             print((args.box.value, args.box.next.value, ((struct Square *)arg0).side));
         }
-        uprobe:BIN:*area* { print((args.this->side, args.factor)); print(ustack(1)); }"#,
+        uprobe:BIN:*area* { print((args.this->side, args.factor)); print(ustack(1)); }",
         &path,
         &[],
     );

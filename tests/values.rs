@@ -64,15 +64,18 @@ fn read(table: &str) -> (String, Vec<Case>) {
     (head, cases.collect())
 }
 
-/// Runs what can run here; what each printed, None if it was left out.
-fn run_all(cases: &[Case]) -> Vec<Option<(String, Option<i32>)>> {
+/// What a case printed and its exit code; None: it was left out.
+type Ran = Option<(String, Option<i32>)>;
+
+/// Runs what can run here.
+fn run_all(cases: &[Case]) -> Vec<Ran> {
     // Only root may look there.
     let root = std::fs::read_dir("/proc/1/fd").is_ok();
     if !root {
         println!("SKIP root");
     }
     let next = Mutex::new(0..cases.len());
-    let results: Mutex<Vec<Option<(String, Option<i32>)>>> = Mutex::new(vec![None; cases.len()]);
+    let results: Mutex<Vec<Ran>> = Mutex::new(vec![None; cases.len()]);
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {

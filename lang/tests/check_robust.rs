@@ -108,12 +108,12 @@ fn extremes_do_not_panic_or_take_for_ever() {
         |open: &str, close: &str, n: usize| format!("begin {{ $x = {}1{}; }}", open.repeat(n), close.repeat(n));
     let mut doubling = String::from("macro m0(x) { x + x }\n");
     for i in 1..30 {
-        let _ = write!(doubling, "macro m{i}(x) {{ m{}(x) + m{}(x) }}\n", i - 1, i - 1);
+        let _ = writeln!(doubling, "macro m{i}(x) {{ m{}(x) + m{}(x) }}", i - 1, i - 1);
     }
     doubling.push_str("begin { print(m29(1)); }");
     let mut chain = String::from("begin { @v0 = 1;\n");
     for i in 1..200 {
-        let _ = write!(chain, "@v{i} = @v{};\n", i - 1);
+        let _ = writeln!(chain, "@v{i} = @v{};", i - 1);
     }
     chain.push('}');
     for text in [

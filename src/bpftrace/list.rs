@@ -92,9 +92,11 @@ fn with_parameters(text: &str, parameters: &[String]) -> String {
     for piece in pieces {
         let digits = piece.bytes().take_while(u8::is_ascii_digit).count();
         let value = piece[..digits].parse::<usize>().ok().and_then(|n| parameters.get(n.checked_sub(1)?));
-        match value {
-            Some(value) => out.push_str(value),
-            None => out.push_str(&format!("${}", &piece[..digits])),
+        if let Some(value) = value {
+            out.push_str(value);
+        } else {
+            out.push('$');
+            out.push_str(&piece[..digits]);
         }
         out.push_str(&piece[digits..]);
     }

@@ -7,6 +7,7 @@ use crate::{
 };
 use std::{
     ffi::OsString,
+    fmt::Write as _,
     fs::File,
     io::{self, Read, Write},
     path::Path,
@@ -57,30 +58,11 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
     let child = child.map_err(|e| format!("Failed to fork child: {e}"))?;
     let mut unwound = args.dwarf_pid.iter().map(|p| self::pid(p)).collect::<Result<Vec<u32>, _>>()?;
     unwound.extend(pid.into_iter().chain(child.as_ref().map(Child::pid)));
-    let setting = Setting {
-        reading_file: false,
-        unsafe_ok: args.r#unsafe,
-        helper_warnings: args.warnings > 0,
-        pid,
-        debuginfo: args.debuginfo.clone(),
-        unwound: Some(unwound),
-        child_pid: child.as_ref().map(Child::pid),
-        traceable_functions: args.traceable_functions.clone(),
-        include_directories: args.include_dirs.clone(),
-        include_files: args.include_files.clone(),
-    };
+    let child_pid = child.as_ref().map(Child::pid);
+    let setting = Setting { pid, unwound: Some(unwound), child_pid, ..setting(args) };
     let directory = Path::new(&name).parent().map(Path::to_owned);
     let mut loaded = Loaded::parse(name, text, directory, &setting);
-    for parameter in parameters(args) {
-        let parameter = parameter.to_string_lossy();
-        match parameter.strip_prefix("--") {
-            Some(named) => {
-                let (name, value) = named.split_once('=').map_or((named, None), |(n, v)| (n, Some(v.to_owned())));
-                loaded.options.named.push((name.to_owned(), value));
-            }
-            None => loaded.options.positional.push(parameter.into_owned()),
-        }
-    }
+    take_parameters(&mut loaded, args);
     let mut sink = sink(args)?;
     let program = loaded.check();
     if asks_for_help(&loaded, &program) {
@@ -108,26 +90,59 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
         }
         return Err(String::new());
     }
-    let by_hand = super::select::by_hand(args.mode());
     let idle = super::select::idle(&artifact);
     let options = SessionOptions {
         pid,
         strict: missing == Missing::Error,
         allow_unsafe: args.r#unsafe,
         dry_run: args.dry_run,
-        by_hand,
+        by_hand: super::select::by_hand(args.mode()),
         left_out,
         ..SessionOptions::default()
     };
     sink.missing = missing;
-    execute(artifact, options, child, Box::new(sink)).map_err(|error| match error {
+    execute(artifact, options, child, Box::new(sink)).map_err(|error| in_its_words(error, idle))
+}
+
+/// What the command line says of how the script is checked.
+fn setting(args: &Args) -> Setting {
+    Setting {
+        unsafe_ok: args.r#unsafe,
+        helper_warnings: args.warnings > 0,
+        debuginfo: args.debuginfo.clone(),
+        traceable_functions: args.traceable_functions.clone(),
+        include_directories: args.include_dirs.clone(),
+        include_files: args.include_files.clone(),
+        ..Setting::default()
+    }
+}
+
+/// The script's own parameters.
+fn take_parameters(loaded: &mut Loaded, args: &Args) {
+    for parameter in parameters(args) {
+        let parameter = parameter.to_string_lossy();
+        match parameter.strip_prefix("--") {
+            Some(named) => {
+                let (name, value) = named.split_once('=').map_or((named, None), |(n, v)| (n, Some(v.to_owned())));
+                loaded.options.named.push((name.to_owned(), value));
+            }
+            None => loaded.options.positional.push(parameter.into_owned()),
+        }
+    }
+}
+
+/// What bpftrace says when a run can't start; `idle`: why a program without probes has nothing to do.
+fn in_its_words(error: Error, idle: Option<&str>) -> Failed {
+    match error {
         Error::Attach { probe, why, remedy } => {
             let remedy = remedy.map(|r| format!("\nHINT: {r}")).unwrap_or_default();
-            format!("{why}{remedy}\nERROR: Unable to attach probe: {probe}. If this is expected, set the 'missing_probes' config variable to 'warn'.")
+            format!(
+                "{why}{remedy}\nERROR: Unable to attach probe: {probe}. If this is expected, set the 'missing_probes' config variable to 'warn'."
+            )
         }
         Error::NothingAttached(_) => idle.unwrap_or("Attachment failed for all probes.").to_owned(),
         error => error.to_string(),
-    })
+    }
 }
 
 fn execute(
@@ -182,7 +197,7 @@ fn parameters_help(program: &Program) -> String {
     params.sort_by_key(|p| (!p.help.is_empty(), p.ty != Ty::Bool));
     for p in params {
         let help = if p.help.is_empty() { String::new() } else { format!(": {}", p.help) };
-        out.push_str(&format!("--{}{help}\n", p.name));
+        let _ = writeln!(out, "--{}{help}", p.name);
     }
     out
 }

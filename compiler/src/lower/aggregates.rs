@@ -213,10 +213,10 @@ impl Cx<'_, '_> {
             cx.set_var(there, one);
             match agg {
                 Agg::Min { signed } => {
-                    cx.more_extreme(part, (first, second), if *signed { Cond::Slt } else { Cond::Ult })
+                    cx.more_extreme(part, (first, second), if *signed { Cond::Slt } else { Cond::Ult });
                 }
                 Agg::Max { signed } => {
-                    cx.more_extreme(part, (first, second), if *signed { Cond::Sgt } else { Cond::Ugt })
+                    cx.more_extreme(part, (first, second), if *signed { Cond::Sgt } else { Cond::Ugt });
                 }
                 Agg::Avg { .. } | Agg::Stats { .. } => {
                     cx.add_word(part, first);

@@ -42,10 +42,11 @@ const CLOCK_MONOTONIC: i64 = 1;
 const CLOCK_TAI: i64 = 11;
 
 impl Cx<'_, '_> {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per function")]
     pub(crate) fn call_scalar(&mut self, func: Func, args: &[Expr], e: &Expr) -> R<Value> {
         let value = match func {
-            Func::Pid => self.own_pid(true)?,
-            Func::Tid => self.own_pid(false)?,
+            Func::Pid => self.own_pid(true),
+            Func::Tid => self.own_pid(false),
             Func::InitPid => self.half(Helper::PidTgid, true),
             Func::InitTid => self.half(Helper::PidTgid, false),
             Func::Jiffies => self.kernel_call(Helper::Jiffies, "jiffies", e.span)?,
@@ -255,12 +256,11 @@ impl Cx<'_, '_> {
 
     fn stack_len(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
         let Some(stack) = args.first() else { return self.not_yet(e.span, "len() of nothing") };
-        let value = match stack.ty {
-            Ty::KStack { .. } => self.scalar(stack)?,
-            _ => {
-                let m = self.memory_of(stack)?;
-                self.load(8, false, m)
-            }
+        let value = if let Ty::KStack { .. } = stack.ty {
+            self.scalar(stack)?
+        } else {
+            let m = self.memory_of(stack)?;
+            self.load(8, false, m)
         };
         Ok(self.b.binary_imm(BinaryOp::Lshr, value, 32))
     }

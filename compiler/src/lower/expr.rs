@@ -27,7 +27,7 @@ impl Cx<'_, '_> {
             },
             E::MapGet { map, key } => self.map_get(*map, key.as_deref(), e),
             E::HasKey { map, key } => self.map_has(*map, key),
-            E::MapLen(map) => self.map_len(*map, e.span),
+            E::MapLen(map) => Ok(self.map_len(*map)),
             E::IncMap { map, key, delta, prefix } => self.map_inc(*map, key.as_deref(), *delta, *prefix, e.span),
             E::IncVar { var, delta, prefix } => self.var_inc(*var, *delta, *prefix, e),
             E::Unary { op, expr } => self.unary(*op, expr, &e.ty),

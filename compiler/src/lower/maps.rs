@@ -209,9 +209,8 @@ impl Cx<'_, '_> {
         Ok(self.b.param(done, 0))
     }
 
-    pub(crate) fn map_len(&mut self, map: MapRef, span: Span) -> R<Value> {
-        let _ = span;
-        Ok(self.b.call_map(Helper::MapLen, map_id(map), &[]))
+    pub(crate) fn map_len(&mut self, map: MapRef) -> Value {
+        self.b.call_map(Helper::MapLen, map_id(map), &[])
     }
 
     /// `@m[k] = v`

@@ -21,16 +21,16 @@ const PRIVILEGE: i64 = 3;
 
 impl Cx<'_, '_> {
     /// The current process's or thread's number as weftrace's own pid namespace has it.
-    pub(crate) fn own_pid(&mut self, process: bool) -> R<Value> {
+    pub(crate) fn own_pid(&mut self, process: bool) -> Value {
         let Some((device, inode)) = self.m.world.pid_namespace().filter(|_| self.kernel) else {
-            return Ok(self.half(Helper::PidTgid, process));
+            return self.half(Helper::PidTgid, process);
         };
         // struct bpf_pidns_info {u32 pid, tgid}: zeroes for a task of another namespace.
         let info = self.temp(8);
         let (device, inode, len) = (self.iconst(device as i64), self.iconst(inode as i64), self.iconst(8));
         let at = self.addr(info);
         self.b.call(Helper::NsPidTgid, &[device, inode, at, len]);
-        Ok(self.load(4, false, if process { info.at(4) } else { info }))
+        self.load(4, false, if process { info.at(4) } else { info })
     }
 
     pub(crate) fn usermode(&mut self, span: Span) -> R<Value> {
@@ -53,10 +53,8 @@ impl Cx<'_, '_> {
 
     /// `signal(n)`: a number that is no signal, and a task that cannot be signalled, are told.
     pub(crate) fn signal(&mut self, thread: bool, args: &[Expr], e: &Expr) -> R<Value> {
-        let (helper, name) = match thread {
-            false => (Helper::SendSignal, "signal"),
-            true => (Helper::SendSignalThread, "signal_thread"),
-        };
+        let (helper, name) =
+            if thread { (Helper::SendSignalThread, "signal_thread") } else { (Helper::SendSignal, "signal") };
         if !self.kernel {
             return self.elsewhere(e.span, name);
         }
@@ -87,15 +85,12 @@ impl Cx<'_, '_> {
             return self.elsewhere(e.span, "write_user()");
         }
         let address = self.scalar(to)?;
-        let (from, size) = match (&value.ty, &len.kind) {
-            (Ty::Ptr { space, .. }, E::Int(n)) => {
-                let n = (*n).clamp(0, i64::from(u16::MAX)) as u32;
-                (self.pointed_at(value, *space, n)?, n)
-            }
-            _ => {
-                let size = self.size_of(&value.ty, value.span)?;
-                (self.memory_of(value)?, size)
-            }
+        let (from, size) = if let (Ty::Ptr { space, .. }, E::Int(n)) = (&value.ty, &len.kind) {
+            let n = (*n).clamp(0, i64::from(u16::MAX)) as u32;
+            (self.pointed_at(value, *space, n)?, n)
+        } else {
+            let size = self.size_of(&value.ty, value.span)?;
+            (self.memory_of(value)?, size)
         };
         let len = self.scalar(len)?;
         let len = self.at_most(len, size);

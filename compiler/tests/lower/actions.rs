@@ -167,7 +167,7 @@ fn a_sample_ends_where_the_stack_does() {
     lowered.run(0, &mut host);
     let payload = &host.records[0].payload;
     assert_eq!(payload.len(), S::SIZE as usize);
-    assert_eq!((payload[0], payload[S::USED as usize + 1]), (7, (2 * S::PIECE >> 8) as u8));
+    assert_eq!((payload[0], payload[S::USED as usize + 1]), (7, ((2 * S::PIECE) >> 8) as u8));
     assert_eq!(payload[S::STACK as usize + 2 * S::PIECE as usize - 1], 0xab);
     // That the stack ends is no loss.
     assert_eq!(host.losses, [0; 4]);

@@ -192,7 +192,7 @@ impl Script {
     }
 
     fn some_statements(&mut self) {
-        for _ in 0..1 + self.random.below(3) {
+        for _ in 0..=self.random.below(3) {
             self.statement();
         }
     }

@@ -53,7 +53,7 @@ impl Checker<'_> {
                 return Err(bad(d.write(p.row.shape)));
             }
         };
-        let function = self.user_function_of(p, cpp)?;
+        let function = Self::user_function_of(p, cpp)?;
         if !function.quoted
             && let Some(address) = super::params::parse_number(&function.name).and_then(|n| u64::try_from(n).ok())
         {
@@ -69,7 +69,7 @@ impl Checker<'_> {
     }
 
     /// `name`, `name+8`, `"name"+8`
-    fn user_function_of(&self, p: &Point<'_>, cpp: bool) -> Result<Function, Fault> {
+    fn user_function_of(p: &Point<'_>, cpp: bool) -> Result<Function, Fault> {
         let last = p.segments.len() - 1;
         let (text, quoted) = (p.text(last), p.segments[last].quoted);
         let plain = Function { cpp, name: text.to_owned(), offset: 0, quoted };
@@ -263,7 +263,7 @@ impl Checker<'_> {
 
     fn absent_marker(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str, namespace: &str, name: &str) -> Diagnostic {
         if !binary.is_empty() && !self.world.user_file(binary) {
-            return self.absent_file(d, p, binary);
+            return Self::absent_file(d, p, binary);
         }
         let place = if binary.is_empty() { "this process" } else { binary };
         let full = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}:{name}") };
@@ -285,7 +285,7 @@ impl Checker<'_> {
         }
     }
 
-    fn absent_file(&self, mut d: Diagnostic, p: &Point<'_>, binary: &str) -> Diagnostic {
+    fn absent_file(mut d: Diagnostic, p: &Point<'_>, binary: &str) -> Diagnostic {
         d.message = format!("no program or library {binary}");
         d.span = p.segment_span(0);
         let kind = if p.row.kind == ProviderKind::Usdt { "usdt" } else { "uprobe" };
@@ -298,7 +298,7 @@ impl Checker<'_> {
         let all = match self.world.user_functions(binary, "*") {
             Answer::Found(all) => all,
             // A file without any symbol answers so too.
-            Answer::NotThere if !self.world.user_file(binary) => return self.absent_file(d, p, binary),
+            Answer::NotThere if !self.world.user_file(binary) => return Self::absent_file(d, p, binary),
             _ => Vec::new(),
         };
         d.message = format!("no function {symbol} in {binary}");

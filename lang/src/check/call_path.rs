@@ -30,7 +30,7 @@ pub(crate) fn path<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let mut cap = c.config.max_strlen;
     if let Some(e) = call.arg(1) {
         match c.const_int(e) {
-            Some(n) if (1..=LONGEST).contains(&i128::from(n)) => cap = n as u32,
+            Some(n) if (1..=LONGEST).contains(&n) => cap = n as u32,
             Some(n) => {
                 c.error("bad-argument", e.span, format!("a path has 1 to {LONGEST} bytes, not {n}"));
                 return Val::error(call.span);

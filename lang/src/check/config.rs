@@ -27,7 +27,7 @@ impl Checker<'_> {
             }
         }
         for (name, value) in &opts.config {
-            self.from_outside(name, value);
+            self.take_outside(name, value);
         }
     }
 
@@ -69,7 +69,7 @@ impl Checker<'_> {
 
     /// A setting of the environment or the command line. Other programs' variables may begin with `BPFTRACE_` too: only what
     /// looks like a slip is told.
-    fn from_outside(&mut self, written: &str, value: &str) {
+    fn take_outside(&mut self, written: &str, value: &str) {
         let (name, _) = key(written);
         let Some(setting) = find(&name) else {
             let near = crate::suggest::nearest(&name, SETTINGS.iter().map(|s| s.name), 1);
@@ -154,6 +154,19 @@ impl Checker<'_> {
     }
 }
 
+/// What is said of a value that is none of a setting's words.
+fn none_of(setting: &str, words: &[&str]) -> Refused {
+    let shown: Vec<&str> = words.iter().copied().filter(|w| !matches!(*w, "0" | "1")).collect();
+    let upper: Vec<String> = if setting == "cache_user_symbols" {
+        shown.iter().map(|w| w.to_uppercase()).collect()
+    } else {
+        shown.iter().map(|w| (*w).to_owned()).collect()
+    };
+    let listed_upper = listed(&upper.iter().map(String::as_str).collect::<Vec<_>>(), "and").replace(" and", ", and");
+    let words = format!("{setting}: Invalid value for {setting}: valid values are {listed_upper}.");
+    Refused { wants: listed(&shown, "or"), words }
+}
+
 /// A value in its one spelling: numbers in decimal, flags as `true` and `false`, words in lower case.
 fn normal(setting: &Setting, value: &str, quoted: bool) -> Result<String, Refused> {
     let lower = value.to_lowercase();
@@ -183,23 +196,7 @@ fn normal(setting: &Setting, value: &str, quoted: bool) -> Result<String, Refuse
             ("cache_user_symbols", "1") => setting.default.into(),
             _ => lower,
         }),
-        Takes::Words(words) => {
-            let shown: Vec<&str> = words.iter().copied().filter(|w| !matches!(*w, "0" | "1")).collect();
-            let upper = if setting.name == "cache_user_symbols" {
-                shown.iter().map(|w| w.to_uppercase()).collect()
-            } else {
-                shown.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>()
-            };
-            refused(
-                listed(&shown, "or"),
-                format!(
-                    "{}: Invalid value for {}: valid values are {}.",
-                    setting.name,
-                    setting.name,
-                    listed(&upper.iter().map(String::as_str).collect::<Vec<_>>(), "and").replace(" and", ", and")
-                ),
-            )
-        }
+        Takes::Words(words) => Err(none_of(setting.name, words)),
         Takes::License if LICENSES.contains(&value) => Ok(value.to_owned()),
         Takes::License => refused(
             format!("a license that goes with the kernel's: {}", listed(LICENSES, "or")),

@@ -178,9 +178,10 @@ impl Checker<'_> {
             d = d.near(near.iter().map(|n| format!("--{n}")).collect::<Vec<_>>().join(", "));
         }
         let all: Vec<&str> = known.iter().map(String::as_str).collect();
-        d = match all.is_empty() {
-            true => d.note("no custom program options defined."),
-            false => d.note(format!("expected program options: {}", flags(&all))),
+        d = if all.is_empty() {
+            d.note("no custom program options defined.")
+        } else {
+            d.note(format!("expected program options: {}", flags(&all)))
         };
         self.report(d);
     }

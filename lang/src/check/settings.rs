@@ -30,7 +30,7 @@ const fn number(name: &'static str, default: &'static str, least: i128, most: i1
 }
 
 const fn row(name: &'static str, default: &'static str, takes: Takes) -> Setting {
-    Setting { name, default, takes }
+    Setting { name, takes, default }
 }
 
 /// Strings longer than this are not kept on the way to user space.

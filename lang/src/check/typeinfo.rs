@@ -87,8 +87,7 @@ fn base_type(ty: &Ty) -> &'static str {
             Agg::Stats { .. } => "stats_t",
             Agg::Hist { .. } => "hist_t",
             Agg::Lhist { .. } => "lhist_t",
-            #[allow(unreachable_patterns, reason = "more aggregations may come")]
-            _ => "tseries_t",
+            Agg::Series { .. } => "tseries_t",
         },
         _ => "none",
     }

@@ -226,28 +226,27 @@ impl Checker<'_> {
                     found
                 })
                 .collect()),
-            Answer::Found(lines) => {
-                let mut d = match &lines.file {
-                    Some(full) => Diagnostic::error("no-such-probe", p.span, format!("no code at {place} in {binary}"))
-                        .note(format!("the source file is {full}")),
-                    None => Diagnostic::error(
-                        "no-such-probe",
-                        p.segment_span(0),
-                        format!("no source file {file} in {binary}"),
-                    ),
-                };
-                if !lines.near.is_empty() {
-                    let near: Vec<String> = lines.near.iter().map(|n| format!("{file}:{n}")).collect();
-                    d = d.near(near.join(", "));
-                }
-                Err(missing(d))
-            }
+            Answer::Found(lines) => Err(missing(no_code(p, &binary, &file, line, &lines))),
             answer => Err(unanswered(answer, p.span, &place, |mut d| {
                 d.message = format!("no program or library {binary}");
                 d
             })),
         }
     }
+}
+
+/// A source line without code, or a source file that isn't there.
+fn no_code(p: &Point<'_>, binary: &str, file: &str, line: u32, lines: &crate::world::SourceLines) -> Diagnostic {
+    let d = match &lines.file {
+        Some(full) => Diagnostic::error("no-such-probe", p.span, format!("no code at {file}:{line} in {binary}"))
+            .note(format!("the source file is {full}")),
+        None => Diagnostic::error("no-such-probe", p.segment_span(0), format!("no source file {file} in {binary}")),
+    };
+    if lines.near.is_empty() {
+        return d;
+    }
+    let near: Vec<String> = lines.near.iter().map(|n| format!("{file}:{n}")).collect();
+    d.near(near.join(", "))
 }
 
 /// Whether the first part of an attach point is `BINARY@FILE`; a path may have an `@` in a directory's name.

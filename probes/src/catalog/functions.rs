@@ -71,17 +71,17 @@ impl KernelFunctions {
 
     /// (module, name), sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.items.iter().map(|item| (self.modules[item.2 as usize].as_str(), self.name(item)))
+        self.items.iter().map(|item| (self.modules[item.2 as usize].as_str(), self.name(*item)))
     }
 
-    fn name(&self, item: &(u32, u16, u16)) -> &str {
+    fn name(&self, item: (u32, u16, u16)) -> &str {
         &self.text[item.0 as usize..item.0 as usize + item.1 as usize]
     }
 
     /// Whether there is a function of this name, in a module if one is named.
     pub fn has(&self, module: Option<&str>, name: &str) -> bool {
-        let at = self.items.partition_point(|item| self.name(item) < name);
-        let same = self.items[at..].iter().take_while(|item| self.name(item) == name);
+        let at = self.items.partition_point(|item| self.name(*item) < name);
+        let same = self.items[at..].iter().take_while(|item| self.name(**item) == name);
         let mut modules = same.map(|item| self.modules[item.2 as usize].as_str());
         match module {
             None => modules.next().is_some(),
@@ -111,7 +111,7 @@ impl KernelFunctions {
 fn is_probeable(name: &str) -> bool {
     const PADDING: [&str; 4] = ["__pfx_", "__cfi_", "__ftrace_invalid_address", "."];
     !name.is_empty()
-        && name.len() <= usize::from(u16::MAX)
+        && u16::try_from(name.len()).is_ok()
         && !PADDING.iter().any(|prefix| name.starts_with(prefix))
         && !name.contains(".part.")
         && !name.contains(".cold")

@@ -45,7 +45,7 @@ fn all_btf<'h>(catalog: &Catalog<'h>, out: &mut Listing) -> Vec<&'h Arc<Btf>> {
     match catalog.host.btf() {
         Ok(btf) => std::iter::once(btf).chain(catalog.host.module_btf()).collect(),
         Err(e) => {
-            out.problem(e);
+            out.problem(e.to_string());
             Vec::new()
         }
     }
@@ -55,7 +55,7 @@ fn all_btf<'h>(catalog: &Catalog<'h>, out: &mut Listing) -> Vec<&'h Arc<Btf>> {
 pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
     let all = match catalog.host.functions() {
         Ok(all) => all,
-        Err(e) => return out.problem(e),
+        Err(e) => return out.problem(e.to_string()),
     };
     let (module, glob) = (wanted.target.map(Glob::new), wanted.name());
     let btfs = if catalog.verbose { all_btf(catalog, out) } else { Vec::new() };
@@ -137,18 +137,18 @@ pub(super) fn raw_tracepoints(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &
 pub(super) fn tracepoints(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
     let tracefs = match catalog.host.tracefs() {
         Ok(tracefs) => tracefs,
-        Err(e) => return out.problem(e),
+        Err(e) => return out.problem(e.to_string()),
     };
     let found = match tracefs.list(wanted.target.unwrap_or("*"), wanted.name) {
         Ok(found) => found,
-        Err(e) => return out.problem(e),
+        Err(e) => return out.problem(e.to_string()),
     };
     for name in found {
         out.line(wanted.provider, &name);
         let Some((category, event)) = name.split_once(':').filter(|_| catalog.verbose) else { continue };
         match tracefs.event(category, event) {
             Ok(event) => out.params(event.fields.iter().map(|f| declaration(&f.c_type, &f.name))),
-            Err(e) => out.problem(e),
+            Err(e) => out.problem(e.to_string()),
         }
     }
 }

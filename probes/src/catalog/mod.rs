@@ -35,8 +35,8 @@ impl Listing {
         }
     }
 
-    fn problem(&mut self, why: impl ToString) {
-        let why = why.to_string();
+    fn problem(&mut self, why: impl Into<String>) {
+        let why = why.into();
         if !self.problems.contains(&why) {
             self.problems.push(why);
         }
@@ -154,15 +154,16 @@ impl<'h> Catalog<'h> {
         }
         let wide = match row.group {
             Group::Kernel => true,
-            Group::User => self.world.pid().is_some() || target.is_some_and(|t| self.is_file(t)),
+            Group::User => self.world.pid().is_some() || target.is_some_and(is_file),
             Group::Named => false,
         };
         wide && Glob::new(provider).matches(row.name)
     }
+}
 
-    fn is_file(&self, target: &str) -> bool {
-        !is_glob(target) && Path::new(target).is_file()
-    }
+/// Whether this names one file, and it is there.
+fn is_file(target: &str) -> bool {
+    !is_glob(target) && Path::new(target).is_file()
 }
 
 impl Row {

@@ -42,7 +42,7 @@ fn parameters(catalog: &Catalog<'_>, wanted: &Wanted<'_>, symbol: &UserSymbol, o
 pub(super) fn markers(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
     // `usdt:FILE:NAME`, `usdt:FILE:NAMESPACE:NAME`; `usdt:NAME` with a process.
     let (file, namespace) = match wanted.target {
-        None if catalog.is_file(wanted.name) => return list_markers(catalog, wanted, (wanted.name, "*", "*"), out),
+        None if super::is_file(wanted.name) => return list_markers(catalog, wanted, (wanted.name, "*", "*"), out),
         None => ("*", "*"),
         Some(target) => match target.rsplit_once(':') {
             Some((file, namespace)) => (file, namespace),

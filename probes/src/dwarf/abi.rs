@@ -151,7 +151,7 @@ impl DebugInfo {
         let Some(entry) = node.entry() else { return true };
         match entry.tag() {
             c::DW_TAG_structure_type | c::DW_TAG_class_type | c::DW_TAG_union_type => {
-                self.children(&node).iter().all(|child| {
+                Self::children(&node).iter().all(|child| {
                     let Some(member) = child.entry() else { return true };
                     let part = matches!(member.tag(), c::DW_TAG_member | c::DW_TAG_inheritance);
                     if !part || member.attr(c::DW_AT_external).is_some() {

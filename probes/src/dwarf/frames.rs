@@ -42,7 +42,7 @@ impl Frames {
         let Ok(mut frames) = self.finish(context.find_frames(address)) else { return Vec::new() };
         let mut out = Vec::new();
         while let Ok(Some(frame)) = frames.next() {
-            let function = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(|n| n.into_owned()));
+            let function = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(std::borrow::Cow::into_owned));
             let place = frame.location;
             let file = place.as_ref().and_then(|l| l.file).map(str::to_owned);
             out.push(SourceFrame { function, file, line: place.and_then(|l| l.line) });

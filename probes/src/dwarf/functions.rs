@@ -25,7 +25,7 @@ impl DebugInfo {
         // The compiler left parameters out of copies with such names, and moved the others.
         let changed = [".isra.", ".constprop.", ".part."].iter().find(|mark| symbol.contains(*mark));
         let mut params = Vec::new();
-        for child in self.children(&node) {
+        for child in Self::children(&node) {
             if child.entry().is_none_or(|e| e.tag() != c::DW_TAG_formal_parameter) {
                 continue;
             }

@@ -22,7 +22,7 @@ impl DebugInfo {
         let entry = node.entry()?;
         let union = entry.tag() == c::DW_TAG_union_type;
         let size = number(&entry, c::DW_AT_byte_size).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-        let fields = self.children(&node).iter().filter_map(|child| self.field(child, size)).collect();
+        let fields = Self::children(&node).iter().filter_map(|child| self.field(child, size)).collect();
         Some(StructDef { name: self.qualified(bare), union, size, align: self.align(&node, 0), fields })
     }
 
@@ -80,7 +80,7 @@ impl DebugInfo {
                 continue;
             }
             let node = Node { part: part.clone(), offset: entry.offset() };
-            if scoped && self.scoped_name(&node).as_deref() != Some(name) {
+            if scoped && Self::scoped_name(&node).as_deref() != Some(name) {
                 continue;
             }
             if !named {
@@ -117,13 +117,12 @@ impl DebugInfo {
         };
         let bytes = number(&entry, c::DW_AT_byte_size).and_then(|n| u32::try_from(n).ok());
         let declared = bytes.or_else(|| self.size(target.as_ref())).unwrap_or(4).clamp(1, 8).next_power_of_two();
-        let bit = match number(&entry, c::DW_AT_data_bit_offset).and_then(|n| u32::try_from(n).ok()) {
-            Some(bit) => bit,
+        let bit = if let Some(bit) = number(&entry, c::DW_AT_data_bit_offset).and_then(|n| u32::try_from(n).ok()) {
+            bit
+        } else {
             // The older way: from the high end of the storage unit.
-            None => {
-                let high = number(&entry, c::DW_AT_bit_offset).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
-                (place(&entry)? * 8).checked_add((declared * 8).checked_sub(high.checked_add(width)?)?)?
-            }
+            let high = number(&entry, c::DW_AT_bit_offset).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
+            (place(&entry)? * 8).checked_add((declared * 8).checked_sub(high.checked_add(width)?)?)?
         };
         let (offset, bytes, first) = crate::kernel::btf::storage(bit, width, declared, owner);
         let ty = match ty {
@@ -145,7 +144,7 @@ impl DebugInfo {
             c::DW_TAG_array_type => target().map_or(1, |t| self.align(&t, nesting + 1)),
             c::DW_TAG_structure_type | c::DW_TAG_class_type | c::DW_TAG_union_type => {
                 let mut align = 1;
-                for child in self.children(&node) {
+                for child in Self::children(&node) {
                     let Some(member) = child.entry() else { continue };
                     let part = matches!(member.tag(), c::DW_TAG_member | c::DW_TAG_inheritance);
                     if !part || member.attr(c::DW_AT_bit_size).is_some() || member.attr(c::DW_AT_external).is_some() {

@@ -57,7 +57,7 @@ impl DebugInfo {
         for _ in 0..MAX_DEPTH {
             let entry = node.entry()?;
             match entry.tag() {
-                c::DW_TAG_typedef => typedef = typedef.or_else(|| self.scoped_name(&node)),
+                c::DW_TAG_typedef => typedef = typedef.or_else(|| Self::scoped_name(&node)),
                 c::DW_TAG_const_type
                 | c::DW_TAG_volatile_type
                 | c::DW_TAG_restrict_type
@@ -93,7 +93,7 @@ impl DebugInfo {
             }
             c::DW_TAG_array_type => {
                 let elem = self.size(self.target(&node, &entry, c::DW_AT_type).as_ref())?;
-                self.dimensions(&node).into_iter().try_fold(elem, u32::checked_mul)
+                Self::dimensions(&node).into_iter().try_fold(elem, u32::checked_mul)
             }
             c::DW_TAG_enumeration_type => self.size(self.target(&node, &entry, c::DW_AT_type).as_ref()),
             _ => None,
@@ -131,7 +131,7 @@ impl DebugInfo {
             }
             c::DW_TAG_enumeration_type => {
                 let (bits, signed) = self.enum_shape(&node, &entry);
-                match self.own_name(&node, typedef.as_deref()) {
+                match Self::own_name(&node, typedef.as_deref()) {
                     Some(name) => Ty::Enum { name: self.qualified(&name), bits, signed },
                     None => Ty::Int { bits, signed },
                 }
@@ -143,7 +143,7 @@ impl DebugInfo {
                     .and_then(|e| self.peel(e))
                     .and_then(|(e, _)| self.base(&e))
                     .is_some_and(|b| b.bytes == 1 && is_character(b.encoding));
-                for (i, len) in self.dimensions(&node).into_iter().rev().enumerate() {
+                for (i, len) in Self::dimensions(&node).into_iter().rev().enumerate() {
                     ty = if i == 0 && is_char && len > 0 {
                         Ty::Str { cap: len }
                     } else {
@@ -159,8 +159,8 @@ impl DebugInfo {
     }
 
     /// Lengths, outermost first; 0 where they aren't known at compile time.
-    fn dimensions(&self, node: &Node) -> Vec<u32> {
-        let lengths = self.children(node).into_iter().filter_map(|child| {
+    fn dimensions(node: &Node) -> Vec<u32> {
+        let lengths = Self::children(node).into_iter().filter_map(|child| {
             let entry = child.entry().filter(|e| e.tag() == c::DW_TAG_subrange_type)?;
             let count = number(&entry, c::DW_AT_count);
             let upper = number(&entry, c::DW_AT_upper_bound).and_then(|n| n.checked_add(1));
@@ -170,7 +170,7 @@ impl DebugInfo {
     }
 
     /// The direct children of a node.
-    pub(super) fn children(&self, node: &Node) -> Vec<Node> {
+    pub(super) fn children(node: &Node) -> Vec<Node> {
         let mut out = Vec::new();
         let Ok(mut tree) = node.part.unit.entries_tree(Some(node.offset)) else { return out };
         let Ok(root) = tree.root() else { return out };
@@ -186,13 +186,13 @@ impl DebugInfo {
         let bytes = self.size(Some(node)).unwrap_or(4).clamp(1, 8).next_power_of_two();
         let signed = match under {
             Some(base) => is_signed(base.encoding),
-            None => self.variants(node).iter().any(|(_, v)| *v < 0),
+            None => Self::variants(node).iter().any(|(_, v)| *v < 0),
         };
         ((bytes * 8) as u8, signed)
     }
 
-    fn variants(&self, node: &Node) -> Vec<(String, i64)> {
-        let each = self.children(node).into_iter().filter_map(|child| {
+    fn variants(node: &Node) -> Vec<(String, i64)> {
+        let each = Self::children(node).into_iter().filter_map(|child| {
             let entry = child.entry().filter(|e| e.tag() == c::DW_TAG_enumerator)?;
             let value = entry.attr(c::DW_AT_const_value)?;
             let value = value.sdata_value().or_else(|| value.udata_value().map(|v| v as i64))?;
@@ -204,18 +204,18 @@ impl DebugInfo {
     pub(super) fn enum_def(&self, node: &Node, name: &str) -> Option<EnumDef> {
         let entry = node.entry().filter(|e| e.tag() == c::DW_TAG_enumeration_type)?;
         let (bits, signed) = self.enum_shape(node, &entry);
-        Some(EnumDef { name: name.to_owned(), bits, signed, variants: self.variants(node) })
+        Some(EnumDef { name: name.to_owned(), bits, signed, variants: Self::variants(node) })
     }
 
     // Names.
 
     /// A struct's or enum's own name, or that of the typedef that names it.
-    fn own_name(&self, node: &Node, typedef: Option<&str>) -> Option<String> {
-        self.scoped_name(node).or_else(|| typedef.map(str::to_owned))
+    fn own_name(node: &Node, typedef: Option<&str>) -> Option<String> {
+        Self::scoped_name(node).or_else(|| typedef.map(str::to_owned))
     }
 
     /// `namespace::Class::Name`
-    pub(super) fn scoped_name(&self, node: &Node) -> Option<String> {
+    pub(super) fn scoped_name(node: &Node) -> Option<String> {
         let name = Self::own_text(node, &node.entry()?, c::DW_AT_name)?;
         let scopes = node.part.scopes.get_or_init(|| scopes(node));
         Some(match scopes.get(&node.offset.0) {
@@ -231,7 +231,7 @@ impl DebugInfo {
         if let Some(known) = self.names.borrow().by_node.get(&number) {
             return known.clone();
         }
-        let full = match self.own_name(node, typedef) {
+        let full = match Self::own_name(node, typedef) {
             None => self.qualified(&format!("anon#{}:{:x}", number.0, number.1)),
             Some(name) if is_declaration(node) => self.qualified(&name),
             Some(name) => {
@@ -261,7 +261,7 @@ impl DebugInfo {
         if let Some(entry) = node.entry() {
             number(&entry, c::DW_AT_byte_size).hash(&mut hash);
         }
-        for child in self.children(node) {
+        for child in Self::children(node) {
             let Some(entry) = child.entry() else { continue };
             if matches!(entry.tag(), c::DW_TAG_member | c::DW_TAG_inheritance) {
                 Self::own_text(&child, &entry, c::DW_AT_name).hash(&mut hash);
@@ -284,10 +284,10 @@ impl DebugInfo {
         };
         let inner = self.target(node, &entry, c::DW_AT_type);
         let to = || self.c_text_at(inner.as_ref(), depth - 1);
-        let tagged = |word: &str| format!("{word} {}", self.scoped_name(node).unwrap_or_else(|| "<anonymous>".into()));
+        let tagged = |word: &str| format!("{word} {}", Self::scoped_name(node).unwrap_or_else(|| "<anonymous>".into()));
         match entry.tag() {
             c::DW_TAG_base_type | c::DW_TAG_typedef | c::DW_TAG_unspecified_type => {
-                self.scoped_name(node).unwrap_or_else(|| "<unknown type>".into())
+                Self::scoped_name(node).unwrap_or_else(|| "<unknown type>".into())
             }
             c::DW_TAG_pointer_type => {
                 let function = inner.as_ref().and_then(Node::entry).filter(|e| e.tag() == c::DW_TAG_subroutine_type);
@@ -310,7 +310,7 @@ impl DebugInfo {
             c::DW_TAG_restrict_type => format!("{} restrict", to()),
             c::DW_TAG_atomic_type => format!("_Atomic {}", to()),
             c::DW_TAG_array_type => {
-                let lengths = self.dimensions(node).into_iter();
+                let lengths = Self::dimensions(node).into_iter();
                 to() + &lengths.map(|n| if n == 0 { "[]".into() } else { format!("[{n}]") }).collect::<String>()
             }
             c::DW_TAG_subroutine_type => format!("{} ({})", to(), self.parameters(node, depth)),
@@ -319,7 +319,7 @@ impl DebugInfo {
     }
 
     fn parameters(&self, function: &Node, depth: u32) -> String {
-        let each = self.children(function).into_iter().filter_map(|child| {
+        let each = Self::children(function).into_iter().filter_map(|child| {
             let entry = child.entry()?;
             match entry.tag() {
                 c::DW_TAG_formal_parameter => {

@@ -1,5 +1,10 @@
 //! The units of a file's debug information, and the ways from one to another: by address, by reference, to what was split off.
 
+#![expect(
+    clippy::arc_with_non_send_sync,
+    reason = "gimli and addr2line want an Arc; a file's information stays in one thread"
+)]
+
 use super::DwarfError;
 use super::sections::{Reader, Sections, is_debug};
 use gimli::{AttributeValue, DebugInfoOffset, DebugTypeSignature, Dwarf, DwarfPackage, UnitOffset, UnitType};
@@ -145,7 +150,7 @@ impl Units {
         }
         let found = self.split_unit(&skeleton, id);
         if found.is_none() {
-            *self.missing.borrow_mut() = self.split_name(&skeleton);
+            *self.missing.borrow_mut() = Some(Self::split_name(&skeleton));
         }
         self.split.borrow_mut().insert(index, found.clone());
         found
@@ -207,22 +212,22 @@ impl Units {
             }
         }
         let dwarf = self.package()?.find_tu(signature, &self.dwarf).ok()??;
-        let store = self.keep(Arc::new(dwarf));
+        let store = self.keep(&Arc::new(dwarf));
         let (index, offset) = store.signatures.get(&signature.0)?;
         Some(Node { part: store.parts.get(*index)?.clone(), offset: UnitOffset(*offset) })
     }
 
     /// Adds the units of a file.
-    fn keep(&self, dwarf: Arc<Dwarf<Reader>>) -> Rc<Store> {
+    fn keep(&self, dwarf: &Arc<Dwarf<Reader>>) -> Rc<Store> {
         let index = self.stores.borrow().len();
-        let store = Rc::new(store_of(&dwarf, index));
+        let store = Rc::new(store_of(dwarf, index));
         self.stores.borrow_mut().push(store.clone());
         store
     }
 
     fn split_unit(&self, skeleton: &Rc<Part>, id: gimli::DwoId) -> Option<Rc<Part>> {
-        let dwarf = self.split_dwarf(id, skeleton.unit.comp_dir.as_ref(), self.split_path(skeleton).as_deref())?;
-        let store = self.keep(dwarf);
+        let dwarf = self.split_dwarf(id, skeleton.unit.comp_dir.as_ref(), Self::split_path(skeleton).as_deref())?;
+        let store = self.keep(&dwarf);
         let same = |p: &&Rc<Part>| p.unit.dwo_id == Some(id);
         let part = store.parts.iter().find(same).or_else(|| store.parts.first().filter(|_| store.parts.len() == 1))?;
         // Its addresses are in the skeleton's tables.
@@ -244,7 +249,7 @@ impl Units {
             return Some(Arc::new(dwarf));
         }
         let name = name?;
-        let directory = directory.and_then(|d| text(d)).unwrap_or_default();
+        let directory = directory.and_then(text).unwrap_or_default();
         let beside = self.binary.parent().unwrap_or(Path::new(""));
         let places = [
             Path::new(&directory).join(name),
@@ -268,13 +273,13 @@ impl Units {
         })
     }
 
-    fn split_path(&self, skeleton: &Part) -> Option<String> {
+    fn split_path(skeleton: &Part) -> Option<String> {
         let name = skeleton.unit.dwo_name().ok()??;
         text(&skeleton.dwarf.attr_string(&skeleton.unit, name).ok()?)
     }
 
-    fn split_name(&self, skeleton: &Part) -> Option<String> {
-        Some(self.split_path(skeleton).unwrap_or_else(|| "its .dwo file".into()))
+    fn split_name(skeleton: &Part) -> String {
+        Self::split_path(skeleton).unwrap_or_else(|| "its .dwo file".into())
     }
 
     /// `BINARY.dwp`

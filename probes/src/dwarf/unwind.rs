@@ -72,6 +72,7 @@ impl StackCopy<'_> {
 
 /// What one step up gave.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart once per frame, never kept")]
 pub enum Step {
     /// The caller; whether the frame that was left is a signal's, so that its return address is that of an instruction.
     Caller(Registers, bool),

@@ -131,7 +131,7 @@ impl ProcessSymbols {
             return;
         }
         let (Ok(layout), Ok(meta)) = (elf::layout(Path::new(path)), std::fs::metadata(path)) else { return };
-        let identity = (libc::major(meta.dev()) as u64 * (1 << 32) | libc::minor(meta.dev()) as u64, meta.ino());
+        let identity = ((u64::from(libc::major(meta.dev())) << 32) | u64::from(libc::minor(meta.dev())), meta.ino());
         let regions = layout.segments.iter().filter(|s| s.executable).map(|s| Region {
             start: base + s.address,
             end: (base + s.address).saturating_add(s.size),
@@ -187,13 +187,13 @@ impl ProcessSymbols {
                     out.beyond = true;
                     return out;
                 }
-                Step::Unknown => match registers.by_frame_pointer(&stack) {
-                    Some(caller) => (caller, false),
-                    None => {
+                Step::Unknown => {
+                    let Some(caller) = registers.by_frame_pointer(&stack) else {
                         out.unknown = true;
                         return out;
-                    }
-                },
+                    };
+                    (caller, false)
+                }
             };
             // A stack that doesn't shrink has no end.
             if caller.sp() <= registers.sp() && out.frames.len() > 1 {

@@ -10,10 +10,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use weftrace_lang::world::{Answer, SourceLines, UserSymbol};
 
-/// Debug information of the files that were asked about, by path; `Err`: why it could not be read.
+/// None: the file has no debug information; `Err`: why it could not be read.
+type Opened = Result<Option<Rc<DebugInfo>>, String>;
+
+/// Debug information of the files that were asked about, by path.
 #[derive(Debug, Default)]
 pub(super) struct DebugFiles {
-    open: RefCell<HashMap<String, Result<Option<Rc<DebugInfo>>, String>>>,
+    open: RefCell<HashMap<String, Opened>>,
     /// `--debuginfo`
     pub(super) directories: Vec<String>,
 }
@@ -28,7 +31,7 @@ impl DebugFiles {
         }
     }
 
-    pub(super) fn info(&self, path: &str) -> Result<Option<Rc<DebugInfo>>, String> {
+    pub(super) fn info(&self, path: &str) -> Opened {
         if let Some(known) = self.open.borrow().get(path) {
             return known.clone();
         }

@@ -9,7 +9,7 @@ use crate::{
     sink::{Location, Message},
     style::Style,
 };
-use std::{io::Read, rc::Rc};
+use std::{cell::OnceCell, io::Read, rc::Rc};
 use weftrace_artifact::{
     abi::RecordHeader,
     action::{Action, ActionKind, LogLevel, Piece},
@@ -21,6 +21,7 @@ use weftrace_probes::kernel::{detach_all, printk::TracePipe};
 
 impl Core {
     /// Acts on a record of any kind but `emit`.
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per action")]
     pub(super) fn act(&mut self, header: RecordHeader, action: &Action, payload: &[u8]) {
         let is_output = !matches!(
             action.kind,
@@ -220,11 +221,10 @@ impl Core {
 
     /// A line for the kernel's trace pipe, where debugf() writes. Where it can't be written, it is only shown with -v.
     fn trace(&mut self, line: &[u8]) {
-        let pipe = self.trace_pipe.get_or_insert_with(|| TracePipe::open().ok());
-        if let Some(open) = pipe
+        if let Some(open) = self.trace_pipe.get_or_init(|| TracePipe::open().ok())
             && open.write(line).is_err()
         {
-            *pipe = None;
+            self.trace_pipe = OnceCell::from(None);
         }
     }
 

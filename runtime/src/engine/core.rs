@@ -8,7 +8,7 @@ use crate::{
     sink::{Location, Message, Sink},
     style::Style,
 };
-use std::{io, rc::Rc};
+use std::{cell::OnceCell, io, rc::Rc};
 use weftrace_artifact::{
     Artifact, Place,
     abi::{RECORD_HEADER_SIZE, RecordHeader},
@@ -59,7 +59,7 @@ pub(crate) struct Core {
     pub(super) pending: Option<PendingPrint>,
     pub(super) warned: Warned,
     /// Once debugf() asked for it; None within: it can't be written.
-    pub(super) trace_pipe: Option<Option<TracePipe>>,
+    pub(super) trace_pipe: OnceCell<Option<TracePipe>>,
     pub(super) captures: super::capture::CaptureFiles,
     /// By address, so that `unwatch()` finds them.
     pub(crate) watchpoints: Vec<(u64, Link)>,
@@ -109,7 +109,7 @@ impl Core {
             output: None,
             pending: None,
             warned: Warned::default(),
-            trace_pipe: None,
+            trace_pipe: OnceCell::new(),
             captures: super::capture::CaptureFiles::new(),
             watchpoints: Vec::new(),
             scratch: Vec::new(),

@@ -3,7 +3,7 @@
 
 mod hist;
 mod json;
-mod series;
+pub(crate) mod series;
 mod store;
 mod text;
 mod value;

@@ -53,16 +53,15 @@ impl CgroupPaths {
     fn in_hierarchy(&mut self, id: u64, root: &Path) -> Option<String> {
         let key = (id, root.to_owned());
         let known = self.found.get(&key).filter(|path| inode(path) == Some(id)).cloned();
-        let path = match known {
-            Some(path) => path,
-            None => {
-                let path = search(id, root)?;
-                if self.found.len() >= MAX_PATHS {
-                    self.found.clear();
-                }
-                self.found.insert(key, path.clone());
-                path
+        let path = if let Some(path) = known {
+            path
+        } else {
+            let path = search(id, root)?;
+            if self.found.len() >= MAX_PATHS {
+                self.found.clear();
             }
+            self.found.insert(key, path.clone());
+            path
         };
         let below = path.strip_prefix(root).ok()?;
         Some(format!("/{}", below.display()))

@@ -208,7 +208,7 @@ fn merged_bytes(value: &Merged, size: usize) -> Vec<u8> {
         Merged::Extreme(n) => vec![n.as_ref().map_or(0, |n| n.bits()), u64::from(n.is_some())],
         Merged::Mean { total, count } => vec![total.bits(), *count],
         Merged::Buckets(all) => all.clone(),
-        Merged::Series(slots) => slots.iter().flat_map(|s| s.words()).collect(),
+        Merged::Series(slots) => slots.iter().flat_map(crate::maps::series::Slot::words).collect(),
     };
     let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
     bytes.resize(size, 0);

@@ -1,7 +1,7 @@
 //! Loaded programs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
 };
 use weftrace_artifact::Artifact;
@@ -54,11 +54,14 @@ impl Programs {
         host: &Host,
     ) -> Option<BorrowedFd<'_>> {
         let image = artifact.programs.get(program as usize)?;
-        if !self.many.contains_key(&program) {
-            let sources = Sources { many: Some(what), ..Sources::of(host, artifact) };
-            self.many.insert(program, load(image, maps, &sources).ok()?);
-        }
-        self.many.get(&program).map(AsFd::as_fd)
+        let loaded: &OwnedFd = match self.many.entry(program) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let sources = Sources { many: Some(what), ..Sources::of(host, artifact) };
+                place.insert(load(image, maps, &sources).ok()?)
+            }
+        };
+        Some(loaded.as_fd())
     }
 
     pub(crate) fn get(&self, program: u32, target: Option<&TypedTarget>) -> Option<BorrowedFd<'_>> {

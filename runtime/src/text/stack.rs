@@ -78,12 +78,11 @@ pub(super) fn write_frames(
         }
         let frames = style.names.frames(pid, addr, i == 0);
         if frames.is_empty() {
-            match mode {
-                StackMode::Perf => drop(writeln!(out, "\t{addr:x} {addr:#x} ([unknown])")),
-                _ => {
-                    pad(out, style.indent);
-                    let _ = writeln!(out, "{addr:#x}");
-                }
+            if mode == StackMode::Perf {
+                let _ = writeln!(out, "\t{addr:x} {addr:#x} ([unknown])");
+            } else {
+                pad(out, style.indent);
+                let _ = writeln!(out, "{addr:#x}");
             }
         }
         for frame in &frames {

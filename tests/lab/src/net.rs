@@ -4,6 +4,7 @@
 //! copies only, so that each fault has a known size.
 
 use std::{
+    fmt::Write as _,
     io,
     path::PathBuf,
     process::{Command, Stdio},
@@ -106,14 +107,15 @@ impl Net {
             // SYNs travel from the client, the others to it.
             let port = if port == "dport" { "sport" } else { "dport" };
             for n in 1..=3 {
-                text += &format!("  set {name}{n} {{ type inet_service; size 4096; flags dynamic; }}\n");
+                let _ = writeln!(text, "  set {name}{n} {{ type inet_service; size 4096; flags dynamic; }}");
                 let next = if n > 1 { format!("add @{name}{} {{ tcp {port} }} ", n - 1) } else { String::new() };
-                chain += &format!(
-                    "    {matches} tcp {port} @{name}{n} {next}delete @{name}{n} {{ tcp {port} }} counter drop\n"
+                let _ = writeln!(
+                    chain,
+                    "    {matches} tcp {port} @{name}{n} {next}delete @{name}{n} {{ tcp {port} }} counter drop"
                 );
             }
         }
-        text += &format!("  chain forward {{\n    type filter hook forward priority 0;\n{chain}  }}\n}}\n");
+        let _ = writeln!(text, "  chain forward {{\n    type filter hook forward priority 0;\n{chain}  }}\n}}");
         self.nft(&text)
     }
 

@@ -79,6 +79,7 @@ impl Machine<'_> {
         Ok(1)
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per helper")]
     fn call_with_memory(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
         match helper {
             Helper::SocketCookie => {
@@ -195,20 +196,17 @@ impl Machine<'_> {
         let (dst, len, source) = (arg(args, 0)?, self.length(args, 1)?, arg(args, 2)?);
         // The context is kernel memory too.
         let context;
-        let (address, memory) = match self.get(source)? {
-            Val::Ptr(Object::Ctx, offset) => {
-                context = BTreeMap::from([(0, self.host.ctx.clone())]);
-                (offset as u64, &context)
-            }
-            _ => {
-                let address = self.int(source)?;
-                match self.peek_own(address, len) {
-                    Some(bytes) => {
-                        context = BTreeMap::from([(address, bytes)]);
-                        (address, &context)
-                    }
-                    None => (address, self.read_space(helper)?),
+        let (address, memory) = if let Val::Ptr(Object::Ctx, offset) = self.get(source)? {
+            context = BTreeMap::from([(0, self.host.ctx.clone())]);
+            (offset as u64, &context)
+        } else {
+            let address = self.int(source)?;
+            match self.peek_own(address, len) {
+                Some(bytes) => {
+                    context = BTreeMap::from([(address, bytes)]);
+                    (address, &context)
                 }
+                None => (address, self.read_space(helper)?),
             }
         };
         let is_str = matches!(helper, Helper::ReadKernelStr | Helper::ReadUserStr);

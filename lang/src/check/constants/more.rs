@@ -133,7 +133,7 @@ pub(super) static CONSTANTS: &[(&str, i64)] = &[
     ("UINT16_MAX", 0xffff),
     ("UINT32_MAX", 0xffff_ffff),
     ("INT_MAX", 0x7fff_ffff),
-    ("INT_MIN", -2147483648),
+    ("INT_MIN", -2_147_483_648),
     ("UINT_MAX", 0xffff_ffff),
     ("LONG_MAX", 9_223_372_036_854_775_807),
     ("PATH_MAX", 0x1000),

@@ -5,6 +5,7 @@ use crate::ast::{AttachPoint, Item, Join, JoinClause, JoinClauseKind, Leg, Macro
 use crate::syntax::literal::quote;
 
 impl Printer {
+    #[expect(clippy::too_many_lines, reason = "a table: one arm per item")]
     pub(super) fn item(&mut self, item: &Item) {
         match item {
             Item::Include(i) if i.system => self.text(&format!("#include <{}>", i.path)),

@@ -88,8 +88,8 @@ pub(super) fn resolve(image: &ProgramImage, from: &Sources<'_>) -> Result<Resolv
                 return Ok(Resolved::vmlinux(id));
             }
             let wanted = |m: &Btf| module.as_deref().is_none_or(|name| name == m.module_name());
-            let found = from.host.module_btf().iter().filter(|m| wanted(m));
-            let Some((module, id)) = found.filter_map(|m| Some((m.module_name(), m.function_id(name)?))).next() else {
+            let mut found = from.host.module_btf().iter().filter(|m| wanted(m));
+            let Some((module, id)) = found.find_map(|m| Some((m.module_name(), m.function_id(name)?))) else {
                 return Err(unsupported(format!("function {name} in its type information")));
             };
             let Some(fd) = module_btf(module).map_err(failed)? else {
