@@ -396,6 +396,20 @@ pub enum UnOp {
     Plus,
 }
 
+impl UnOp {
+    /// As it is written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Not => "!",
+            Self::BitNot => "~",
+            Self::Neg => "-",
+            Self::Deref => "*",
+            Self::AddrOf => "&",
+            Self::Plus => "+",
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinOp {
     Add,

@@ -1,6 +1,5 @@
 //! The typed program as text: for `weftrace dump --stage hir` and file tests. Every conversion is shown.
 
-use crate::ast::UnOp;
 use crate::check::{operator, type_name};
 use crate::hir::{
     Action, Block, Expr, ExprKind, Format, JoinDef, Keep, MapDef, Piece, ProbeDef, Program, Stmt, StmtKind,
@@ -243,7 +242,7 @@ impl Dump<'_> {
             ExprKind::MapGet { map, key } => self.element(map.index(), key.as_deref()),
             ExprKind::HasKey { map, key } => format!("has_key {}", self.element(map.index(), Some(key))),
             ExprKind::MapLen(m) => format!("len @{}", self.p.maps[m.index()].name),
-            ExprKind::Unary { op, expr } => format!("{}({})", unary(*op), self.expr(expr)),
+            ExprKind::Unary { op, expr } => format!("{}({})", op.symbol(), self.expr(expr)),
             ExprKind::Binary { op, left, right } => {
                 format!("({} {} {})", self.expr(left), operator(*op), self.expr(right))
             }
@@ -325,17 +324,6 @@ fn typed(e: &Expr) -> String {
 
 fn step(place: &str, delta: i64, prefix: bool) -> String {
     if prefix { format!("({place} += {delta})") } else { format!("({place} then += {delta})") }
-}
-
-fn unary(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Not => "!",
-        UnOp::BitNot => "~",
-        UnOp::Neg => "-",
-        UnOp::Deref => "*",
-        UnOp::AddrOf => "&",
-        UnOp::Plus => "+",
-    }
 }
 
 fn format_text(f: &Format) -> String {

@@ -196,9 +196,9 @@ impl<'a> Checker<'a> {
         let Some((bits, signed)) = int_shape(&v.e.ty) else {
             let what = show(&v.e.ty);
             let mut d =
-                Diagnostic::error("bad-operand", span, format!("{} wants a number, this is {what}", unary_name(op)));
+                Diagnostic::error("bad-operand", span, format!("{} wants a number, this is {what}", op.symbol()));
             if matches!(v.e.ty, Ty::Ptr { .. }) {
-                d = d.write(format!("{}(uint64)…", unary_name(op)));
+                d = d.write(format!("{}(uint64)…", op.symbol()));
             }
             self.report(d);
             return Val::error(span);
@@ -390,17 +390,6 @@ impl<'a> Checker<'a> {
             Ty::Ptr { space, .. } if *space != Space::Unknown => *space,
             _ => self.space_or_default(v.space),
         }
-    }
-}
-
-fn unary_name(op: UnOp) -> &'static str {
-    match op {
-        UnOp::Not => "!",
-        UnOp::BitNot => "~",
-        UnOp::Neg => "-",
-        UnOp::Deref => "*",
-        UnOp::AddrOf => "&",
-        UnOp::Plus => "+",
     }
 }
 

@@ -5,22 +5,7 @@ use super::value::Val;
 use crate::diag::Diagnostic;
 use crate::hir::{ParamDef, Ty};
 use crate::span::Span;
-
-/// Units of numbers on the command line: the same as in scripts.
-static UNITS: &[(&str, i128)] = &[
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-    ("KiB", 1 << 10),
-    ("MiB", 1 << 20),
-    ("GiB", 1 << 30),
-    ("TiB", 1 << 40),
-    ("B", 1),
-];
+use crate::syntax::{DURATIONS, SIZES};
 
 /// A number as scripts write it: `-5`, `0x1f`, `500ms`, `64MiB`, `1e6`. None: not a number.
 pub(crate) fn parse_number(text: &str) -> Option<i128> {
@@ -40,8 +25,8 @@ pub(crate) fn parse_number(text: &str) -> Option<i128> {
     if let Some(exponent) = unit.strip_prefix(['e', 'E']).and_then(|e| e.parse::<u32>().ok()) {
         return 10i128.checked_pow(exponent)?.checked_mul(i128::from(n)).filter(|v| u64::try_from(*v).is_ok());
     }
-    let (_, factor) = UNITS.iter().find(|(u, _)| *u == unit)?;
-    i128::from(n).checked_mul(*factor).filter(|v| u64::try_from(*v).is_ok())
+    let (_, factor) = DURATIONS.iter().chain(SIZES).find(|(u, _)| *u == unit)?;
+    i128::from(n).checked_mul(i128::from(*factor)).filter(|v| u64::try_from(*v).is_ok())
 }
 
 pub(crate) fn parse_bool(text: &str) -> Option<bool> {

@@ -3,7 +3,7 @@
 use crate::ast::ExprKind;
 
 /// Suffix and factor in nanoseconds. `m` is a minute, `d` a day.
-pub(super) const DURATIONS: &[(&str, u64)] = &[
+pub(crate) const DURATIONS: &[(&str, u64)] = &[
     ("ns", 1),
     ("us", 1_000),
     ("ms", 1_000_000),
@@ -14,7 +14,7 @@ pub(super) const DURATIONS: &[(&str, u64)] = &[
 ];
 
 /// Suffix and factor in bytes.
-pub(super) const SIZES: &[(&str, u64)] = &[
+pub(crate) const SIZES: &[(&str, u64)] = &[
     ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),

@@ -25,6 +25,7 @@ use scan::{ItemKind, RawItem, Source};
 
 pub use header::parse_header;
 pub use literal::string_bytes;
+pub(crate) use literal::{DURATIONS, SIZES};
 pub use preprocess::Defines;
 pub use print::{format, print, print_expr, print_type};
 

@@ -156,14 +156,7 @@ impl Printer {
     }
 
     fn unary(&mut self, op: UnOp, expr: &Expr) {
-        self.text(match op {
-            UnOp::Not => "!",
-            UnOp::BitNot => "~",
-            UnOp::Neg => "-",
-            UnOp::Deref => "*",
-            UnOp::AddrOf => "&",
-            UnOp::Plus => "+",
-        });
+        self.text(op.symbol());
         // `- -x` must not become `--x`, nor `&&`; brackets read better than a space.
         let same = match &expr.kind {
             ExprKind::Unary { op: inner, .. } => *inner == op && matches!(op, UnOp::Neg | UnOp::AddrOf | UnOp::Plus),
