@@ -45,9 +45,9 @@ impl StackSample {
     pub const USED: u32 = 4;
     pub const REGISTERS: u32 = 8;
     /// struct pt_regs of x86-64; struct user_pt_regs of aarch64.
-    pub const REGISTERS_SIZE: u32 = if cfg!(target_arch = "aarch64") { 264 } else { 168 };
+    pub const REGISTERS_SIZE: u32 = weftrace_arch::THIS.registers_size;
     /// Offset of the stack pointer in the sample.
-    pub const STACK_POINTER: u32 = Self::REGISTERS + if cfg!(target_arch = "aarch64") { 248 } else { 152 };
+    pub const STACK_POINTER: u32 = Self::REGISTERS + weftrace_arch::THIS.stack_pointer as u32;
     pub const STACK: u32 = Self::REGISTERS + Self::REGISTERS_SIZE;
     /// The stack is read in such pieces, until one can't be.
     pub const PIECE: u32 = 1024;

@@ -7,30 +7,13 @@ use super::{
     module::config,
 };
 use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
+use weftrace_arch::HOST;
 use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
 use weftrace_lang::{
     diag::Diagnostic,
     hir::{Clock, Expr, ExprKind as E, Func, Provider, StackMode, Ty},
     span::Span,
 };
-
-/// Offsets in the registers that kprobes and uprobes get (struct pt_regs; user_pt_regs on aarch64).
-pub(crate) struct Registers {
-    /// Integer arguments of the C calling convention.
-    pub(crate) args: &'static [i32],
-    pub(crate) result: i32,
-    /// The instruction pointer.
-    pub(crate) ip: i32,
-}
-
-/// System V x86-64 (rdi, rsi, rdx, rcx, r8, r9; rax), arch/x86/include/asm/ptrace.h.
-const X86_64: Registers = Registers { args: &[112, 104, 96, 88, 72, 64], result: 80, ip: 128 };
-/// AAPCS64 (x0 … x7; x0), arch/arm64/include/uapi/asm/ptrace.h.
-const AARCH64: Registers = Registers { args: &[0, 8, 16, 24, 32, 40, 48, 56], result: 0, ip: 256 };
-
-pub(crate) fn registers() -> &'static Registers {
-    if cfg!(target_arch = "aarch64") { &AARCH64 } else { &X86_64 }
-}
 
 /// User stack instead of the kernel's (BPF_F_USER_STACK).
 const BPF_F_USER_STACK: i64 = 1 << 8;
@@ -317,7 +300,7 @@ impl Cx<'_, '_> {
                 let offset = match self.target.map(|t| &t.provider) {
                     // u64 args[], then the value returned
                     Some(Provider::Fentry { slots, .. }) => *slots as i32 * 8,
-                    _ => registers().result,
+                    _ => HOST.result.into(),
                 };
                 let raw = self.register(offset, e.span)?;
                 Ok(self.normalise_int(raw, &e.ty))
@@ -359,8 +342,8 @@ impl Cx<'_, '_> {
             // struct bpf_raw_tracepoint_args, and what trampolines make: u64 args[]
             Some(Provider::RawTracepoint { .. } | Provider::Fentry { .. }) => self.register(n as i32 * 8, span),
             Some(Provider::Usdt { .. }) => self.marker_argument(n, span),
-            Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match registers().args.get(n as usize) {
-                Some(offset) => self.register(*offset, span),
+            Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match HOST.args.get(n as usize) {
+                Some(offset) => self.register((*offset).into(), span),
                 None => self.not_yet(span, "arguments that are passed on the stack"),
             },
             _ => self.elsewhere(span, "an argument"),

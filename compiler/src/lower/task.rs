@@ -12,12 +12,8 @@ use weftrace_lang::{
     span::Span,
 };
 
-/// `cs` in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h); a perf event's context begins with one.
-const CODE_SEGMENT: i32 = 136;
 /// Bytes of a task's name (include/linux/sched.h).
 const TASK_COMM_LEN: u32 = 16;
-/// The privilege level in a segment selector, and that of programs.
-const PRIVILEGE: i64 = 3;
 
 impl Cx<'_, '_> {
     /// The current process's or thread's number as weftrace's own pid namespace has it.
@@ -46,9 +42,11 @@ impl Cx<'_, '_> {
             ) => {}
             _ => return self.elsewhere(span, "usermode"),
         }
-        let cs = self.register(CODE_SEGMENT, span)?;
-        let level = self.b.binary_imm(BinaryOp::Band, cs, PRIVILEGE);
-        Ok(self.b.icmp_imm(Cond::Eq, level, PRIVILEGE))
+        // A perf event's context begins with the registers, too.
+        let Some(privilege) = weftrace_arch::HOST.privilege else { return self.elsewhere(span, "usermode") };
+        let register = self.register(privilege.register.into(), span)?;
+        let level = self.b.binary_imm(BinaryOp::Band, register, privilege.mask as i64);
+        Ok(self.b.icmp_imm(Cond::Eq, level, privilege.program as i64))
     }
 
     /// `signal(n)`: a number that is no signal, and a task that cannot be signalled, are told.

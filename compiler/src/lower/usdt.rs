@@ -1,7 +1,6 @@
 //! The traced program: arguments of static markers (constants, registers, memory of the process), addresses of its symbols.
 
 use super::{
-    builtins::registers,
     cx::{Cx, R},
     mem::Remote,
 };
@@ -66,7 +65,7 @@ impl Cx<'_, '_> {
             let ctx = self.b.ctx();
             self.b.call(Helper::FuncIp, &[ctx])
         } else {
-            self.register(registers().ip, span)?
+            self.register(weftrace_arch::HOST.instruction_pointer.into(), span)?
         };
         Ok(self.b.binary_imm(BinaryOp::Iadd, probe, symbol.address.wrapping_sub(here.address) as i64))
     }

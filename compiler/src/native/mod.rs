@@ -21,7 +21,7 @@ use cranelift_codegen::{CodegenError, Context};
 use weftrace_artifact::native::{Entry, NativeImage};
 
 /// The architecture that this program was built for, and so compiles handlers for.
-pub const HOST_ARCH: &str = if cfg!(target_arch = "aarch64") { "aarch64" } else { "x86_64" };
+pub const HOST_ARCH: &str = weftrace_arch::THIS.name;
 
 /// Entries start at multiples of this.
 const CODE_ALIGN: usize = 16;

@@ -114,9 +114,10 @@ pub(crate) fn watchpoint(p: &Point<'_>) -> Resolved {
             return Err(wrong(p, 2, format!("{c} twice in a watchpoint's mode")));
         }
     }
-    // x86's debug registers know no reading alone, and execution only alone.
+    // Debug registers know execution only alone, and x86's no reading alone.
     let Access { read, write, execute } = access;
-    if !(write || read || execute) || (execute && (read || write)) || (read && !write) {
+    let alone = read && !write && !weftrace_arch::HOST.watches_reads;
+    if !(write || read || execute) || (execute && (read || write)) || alone {
         let d = Diagnostic::error("bad-attach-point", p.segment_span(2), format!("no watchpoint mode {}", p.text(2)))
             .bpftrace(format!("invalid watchpoint mode: {}", p.text(2)));
         return Err(bad(d.write("w (written), rw (read or written), x (executed)")));

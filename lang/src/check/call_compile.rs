@@ -10,6 +10,7 @@ use crate::ast::{self, ExprKind as A, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{Expr, ExprKind, Func, Space, Ty};
 use crate::world::Answer;
+use weftrace_arch::HOST;
 
 pub(crate) fn pton<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let Some(e) = call.arg(0) else { return Val::error(call.span) };
@@ -82,35 +83,6 @@ pub(crate) fn percpu_kaddr<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     Val::new(ExprKind::Call { func: Func::PercpuAddress, args }, ty, call.span).with_space(Space::Kernel)
 }
 
-/// Registers by offset in x86-64's struct pt_regs (arch/x86/include/asm/ptrace.h).
-static REGISTERS: &[(&str, u32)] = &[
-    ("r15", 0),
-    ("r14", 8),
-    ("r13", 16),
-    ("r12", 24),
-    ("bp", 32),
-    ("bx", 40),
-    ("r11", 48),
-    ("r10", 56),
-    ("r9", 64),
-    ("r8", 72),
-    ("ax", 80),
-    ("cx", 88),
-    ("dx", 96),
-    ("si", 104),
-    ("di", 112),
-    ("orig_ax", 120),
-    ("ip", 128),
-    ("pc", 128),
-    ("cs", 136),
-    ("flags", 144),
-    ("sp", 152),
-    ("ss", 160),
-];
-
-/// Where the stack pointer is in the registers that uprobes get.
-pub(crate) const STACK_POINTER: u32 = if cfg!(target_arch = "aarch64") { 31 * 8 } else { 152 };
-
 pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     use super::providers::ProviderKind as P;
     let Some(e) = call.arg(0) else { return Val::error(call.span) };
@@ -120,13 +92,16 @@ pub(crate) fn reg<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
         c.error("wrong-place", call.span, format!("{place} has no registers: reg() is for kprobe and uprobe"));
         return Val::error(call.span);
     }
-    if let Some((_, offset)) = REGISTERS.iter().find(|(n, _)| *n == name) {
+    if let Some(offset) = HOST.register(&name) {
         let space = c.probe.space;
-        Val::new(ExprKind::Reg { offset: *offset }, Ty::U64, call.span).with_space(space)
+        Val::new(ExprKind::Reg { offset: offset.into() }, Ty::U64, call.span).with_space(space)
     } else {
-        let names: Vec<&str> = REGISTERS.iter().map(|r| r.0).collect();
-        let d = Diagnostic::error("bad-argument", e.span, format!("no register {name}"))
-            .note(format!("x86-64 has: {}", names.join(", ")));
+        let names: Vec<&str> = HOST.registers.iter().map(|r| r.0).collect();
+        let d = Diagnostic::error("bad-argument", e.span, format!("no register {name}")).note(format!(
+            "{} has: {}",
+            HOST.title,
+            names.join(", ")
+        ));
         c.report(d);
         Val::error(call.span)
     }

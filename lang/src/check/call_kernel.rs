@@ -154,7 +154,7 @@ pub(crate) fn write_user<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 
 /// `usermode`: from the code segment that the event interrupted.
 pub(crate) fn usermode<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    if cfg!(not(target_arch = "x86_64")) {
+    if weftrace_arch::HOST.privilege.is_none() {
         let d = Diagnostic::error("wrong-architecture", call.span, "usermode is known on x86-64 only")
             .bpftrace("'usermode' builtin is only supported on x86_64");
         c.report(d);

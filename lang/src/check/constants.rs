@@ -297,27 +297,6 @@ static CONSTANTS: &[(&str, i64)] = &[
     ("SCHED_IDLE", 5),
 ];
 
-/// What only x86-64 is sure of: arm64's kernels are built for pages of several sizes.
-#[cfg(target_arch = "x86_64")]
-static OF_MACHINE: &[(&str, i64)] = &[
-    ("PAGE_SHIFT", 12),
-    ("PAGE_SIZE", 4096),
-    ("PAGE_MASK", !4095),
-    ("O_DIRECT", 0o40_000),
-    ("O_DIRECTORY", 0o200_000),
-    ("O_NOFOLLOW", 0o400_000),
-    ("O_LARGEFILE", 0o100_000),
-    ("O_TMPFILE", 0o20_200_000),
-];
-#[cfg(not(target_arch = "x86_64"))]
-static OF_MACHINE: &[(&str, i64)] = &[
-    ("O_DIRECT", 0o200_000),
-    ("O_DIRECTORY", 0o40_000),
-    ("O_NOFOLLOW", 0o100_000),
-    ("O_LARGEFILE", 0o400_000),
-    ("O_TMPFILE", 0o20_040_000),
-];
-
 /// <errno.h>, from 1 on; `-` where there is none.
 static ERRORS: &str = "EPERM ENOENT ESRCH EINTR EIO ENXIO E2BIG ENOEXEC EBADF ECHILD EAGAIN ENOMEM EACCES EFAULT ENOTBLK EBUSY EEXIST \
     EXDEV ENODEV ENOTDIR EISDIR EINVAL ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC ESPIPE EROFS EMLINK EPIPE EDOM \
@@ -337,7 +316,12 @@ static SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 P
 
 /// The value of a well-known constant.
 pub(crate) fn find(name: &str) -> Option<i64> {
-    let known = CONSTANTS.iter().chain(more::CONSTANTS).chain(OF_MACHINE).find(|(n, _)| *n == name).map(|(_, v)| *v);
+    let known = CONSTANTS
+        .iter()
+        .chain(more::CONSTANTS)
+        .chain(weftrace_arch::HOST.constants)
+        .find(|(n, _)| *n == name)
+        .map(|(_, v)| *v);
     known.or_else(|| position(ERRORS, name)).or_else(|| position(SIGNALS, name.strip_prefix("SIG")?))
 }
 

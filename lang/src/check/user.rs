@@ -54,7 +54,11 @@ impl Checker<'_> {
             }
             ArgPlace::Address { register: n } => at(register(*n)),
             ArgPlace::Stack { offset } => {
-                let sp = Expr { kind: ExprKind::Reg { offset: super::call_compile::STACK_POINTER }, ty: Ty::U64, span };
+                let sp = Expr {
+                    kind: ExprKind::Reg { offset: weftrace_arch::HOST.stack_pointer.into() },
+                    ty: Ty::U64,
+                    span,
+                };
                 let above = Expr { kind: ExprKind::Int(i64::from(*offset)), ty: Ty::U64, span };
                 let kind = ExprKind::Binary { op: BinOp::Add, left: Box::new(sp), right: Box::new(above) };
                 at(Expr { kind, ty: Ty::U64, span })

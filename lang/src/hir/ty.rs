@@ -87,8 +87,8 @@ pub enum Ty {
     Error,
 }
 
-/// Bytes of a [`Ty::DwStack`].
-pub const DW_STACK_BYTES: u32 = if cfg!(target_arch = "aarch64") { 16656 } else { 16560 };
+/// Bytes of a [`Ty::DwStack`]: two numbers, the registers, a piece of the stack.
+pub const DW_STACK_BYTES: u32 = 8 + weftrace_arch::THIS.registers_size + (16 << 10);
 
 impl Ty {
     pub const U8: Self = Self::Int { bits: 8, signed: false };

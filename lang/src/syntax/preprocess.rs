@@ -48,8 +48,7 @@ pub struct Defines(HashMap<String, String>);
 impl Default for Defines {
     /// What C compilers for this machine define, and bpftrace where the kernel has BTF: we need BTF always.
     fn default() -> Self {
-        let arch = if cfg!(target_arch = "aarch64") { "__aarch64__" } else { "__x86_64__" };
-        let names = ["BPFTRACE_HAVE_BTF", "__linux__", "__KERNEL__", arch];
+        let names = ["BPFTRACE_HAVE_BTF", "__linux__", "__KERNEL__", weftrace_arch::HOST.define];
         Self(names.iter().map(|n| ((*n).to_owned(), "1".to_owned())).collect())
     }
 }

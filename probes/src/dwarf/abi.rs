@@ -8,16 +8,20 @@ use super::functions::by_reference;
 use super::types::number;
 use super::units::Node;
 use gimli::constants as c;
+use weftrace_arch::{Calls, HOST};
 use weftrace_lang::world::ArgPlace;
 
-/// Registers of integer arguments.
-const REGISTERS: u32 = if cfg!(target_arch = "aarch64") { 8 } else { 6 };
-/// Registers of floating-point arguments.
-const FLOATS: u32 = 8;
-/// From the stack pointer to the first argument at the entry: x86-64 has the return address there.
-const STACK: u32 = if cfg!(target_arch = "aarch64") { 0 } else { 8 };
 /// Nesting of structs by value.
 const MAX_NESTING: u32 = 24;
+
+fn calls() -> &'static Calls {
+    &HOST.calls
+}
+
+/// Registers of integer arguments.
+fn registers() -> u32 {
+    HOST.args.len() as u32
+}
 
 /// How a value is passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,29 +58,28 @@ pub(super) struct Arguments {
 impl Arguments {
     /// `hidden`: the caller passes the address of the result.
     pub(super) fn new(hidden: bool) -> Self {
-        // aarch64 has a register of its own for it.
-        let first = u32::from(hidden && cfg!(not(target_arch = "aarch64")));
-        Self { integers: first, floats: 0, stack: STACK }
+        let first = u32::from(hidden && calls().result_takes_a_register);
+        Self { integers: first, floats: 0, stack: calls().stack }
     }
 
     pub(super) fn next(&mut self, class: Class, size: u32) -> ArgPlace {
         let float = || ArgPlace::Nowhere("it is in a floating-point register, which probes don't see".into());
         match class {
             Class::Nothing => ArgPlace::Nowhere("it takes no space: an empty struct".into()),
-            Class::Integer(count) if self.integers + count <= REGISTERS => {
+            Class::Integer(count) if self.integers + count <= registers() => {
                 let first = self.integers;
                 self.integers += count;
                 ArgPlace::Registers { first, count }
             }
-            Class::Reference if self.integers < REGISTERS => {
+            Class::Reference if self.integers < registers() => {
                 self.integers += 1;
                 ArgPlace::Address { register: self.integers - 1 }
             }
-            Class::Float(count) if self.floats + count <= FLOATS => {
+            Class::Float(count) if self.floats + count <= calls().floats => {
                 self.floats += count;
                 float()
             }
-            Class::Mixed if self.integers < REGISTERS && self.floats < FLOATS => {
+            Class::Mixed if self.integers < registers() && self.floats < calls().floats => {
                 self.integers += 1;
                 self.floats += 1;
                 ArgPlace::Nowhere("a part of it is in a floating-point register, which probes don't see".into())
@@ -104,7 +107,7 @@ impl DebugInfo {
         match entry.tag() {
             c::DW_TAG_base_type => match self.base(&node) {
                 Some(base) if base.encoding == c::DW_ATE_float && size > 8 => {
-                    if cfg!(target_arch = "aarch64") {
+                    if calls().long_double_in_register {
                         Class::Float(1)
                     } else {
                         Class::Memory
@@ -131,7 +134,7 @@ impl DebugInfo {
             return Class::Nothing;
         }
         if size > 16 {
-            return if cfg!(target_arch = "aarch64") { Class::Reference } else { Class::Memory };
+            return if calls().large_by_reference { Class::Reference } else { Class::Memory };
         }
         let mut parts = [Eightbyte::None; 2];
         if !self.fill(node, 0, &mut parts, 0) {
@@ -196,8 +199,10 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_arch = "x86_64")]
     fn registers_run_out() {
+        if HOST.name != "x86_64" {
+            return;
+        }
         let mut a = Arguments::new(true);
         assert_eq!(a.next(Class::Integer(1), 4), ArgPlace::Registers { first: 1, count: 1 });
         assert!(matches!(a.next(Class::Float(1), 8), ArgPlace::Nowhere(_)));

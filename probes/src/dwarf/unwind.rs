@@ -7,14 +7,14 @@ use gimli::{
 };
 use std::cell::RefCell;
 use std::path::Path;
+use weftrace_arch::{Dwarf, THIS};
 
 /// Registers by DWARF's numbers, that of the program counter last.
-const REGISTERS: usize = if cfg!(target_arch = "aarch64") { 33 } else { 17 };
-const SP: usize = if cfg!(target_arch = "aarch64") { 31 } else { 7 };
-const FP: usize = if cfg!(target_arch = "aarch64") { 29 } else { 6 };
+const DWARF: Dwarf = THIS.dwarf;
+const REGISTERS: usize = DWARF.offsets.len();
+const SP: usize = DWARF.stack_pointer;
+const FP: usize = DWARF.frame_pointer;
 const PC: usize = REGISTERS - 1;
-/// x86-64: offsets in struct pt_regs of rax, rdx, rcx, rbx, rsi, rdi, rbp, rsp, r8 … r15, rip.
-const X86_64: [usize; 17] = [80, 96, 88, 40, 104, 112, 32, 152, 72, 64, 56, 48, 24, 16, 8, 0, 128];
 
 /// A process's registers, as far as they are known in a frame.
 #[derive(Clone, Debug)]
@@ -25,8 +25,8 @@ impl Registers {
     pub fn from_kernel(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| Some(u64::from_ne_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         let mut all = [None; REGISTERS];
-        for (i, register) in all.iter_mut().enumerate() {
-            *register = Some(if cfg!(target_arch = "aarch64") { word(i * 8)? } else { word(*X86_64.get(i)?)? });
+        for (register, offset) in all.iter_mut().zip(DWARF.offsets) {
+            *register = Some(word(usize::from(*offset))?);
         }
         Some(Self(all))
     }

@@ -35,16 +35,10 @@ pub enum FindError {
 }
 
 /// Where libraries are when ld.so.cache doesn't say (musl, containers without one).
-const LIBRARY_DIRS: [&str; 8] = [
-    "/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu",
-    "/lib/aarch64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/lib64",
-    "/usr/lib64",
-    "/lib",
-    "/usr/lib",
-];
+fn library_dirs() -> impl Iterator<Item = String> {
+    let debian = weftrace_arch::all().flat_map(|a| ["/lib/", "/usr/lib/"].map(|dir| format!("{dir}{}", a.multiarch)));
+    debian.chain(["/lib64", "/usr/lib64", "/lib", "/usr/lib"].map(str::to_owned))
+}
 
 /// Finds every file that `name` means: one, unless it has wildcards. `search` is the PATH to look in; with `pid`, names are
 /// those of that process's file system. `*`, or nothing with a process given, is every file that the process (or any) has mapped.
@@ -174,7 +168,7 @@ fn by_name(name: &str, root: &Path, search: &str) -> Vec<PathBuf> {
     let glob = is_glob(name);
     let mut out = Vec::new();
     for dir in search.split(':').filter(|d| d.starts_with('/')) {
-        let path = within(root, dir).join(name);
+        let path = within(root, &dir).join(name);
         out.extend(if glob { expand(&path) } else { vec![path] });
     }
     out.extend(libraries(name, root));
@@ -197,12 +191,12 @@ fn libraries(name: &str, root: &Path) -> Vec<PathBuf> {
     let mut out: Vec<PathBuf> = ldcache::paths(&cache, wanted).iter().map(|p| within(root, p)).collect();
     // The directories have more (libraries that nothing is linked with yet), but are long to read.
     let complete = !out.is_empty() && !is_glob(name);
-    for dir in LIBRARY_DIRS.iter().filter(|_| !complete) {
-        let Ok(entries) = std::fs::read_dir(within(root, dir)) else { continue };
+    for dir in library_dirs().filter(|_| !complete) {
+        let Ok(entries) = std::fs::read_dir(within(root, &dir)) else { continue };
         let mut names: Vec<String> = entries.flatten().filter_map(|e| e.file_name().into_string().ok()).collect();
         names.retain(|n| n.contains(".so") && wanted(n));
         names.sort_unstable();
-        out.extend(names.iter().map(|n| within(root, dir).join(n)));
+        out.extend(names.iter().map(|n| within(root, &dir).join(n)));
     }
     out
 }

@@ -14,8 +14,10 @@ pub struct HeaderPath {
 }
 
 /// Where systems have theirs.
-const SYSTEM: [&str; 4] =
-    ["/usr/local/include", "/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/include/aarch64-linux-gnu"];
+fn system_dirs() -> impl Iterator<Item = String> {
+    let debian = weftrace_arch::all().map(|a| format!("/usr/include/{}", a.multiarch));
+    ["/usr/local/include", "/usr/include"].map(str::to_owned).into_iter().chain(debian)
+}
 /// Longer files are no headers.
 const MAX_FILE: u64 = 4 << 20;
 
@@ -26,7 +28,7 @@ impl HeaderPath {
         }
         let beside = self.beside.iter().filter(|_| !system);
         let own = beside.chain(&self.directories).map(|dir| (dir.join(path), true));
-        let theirs = SYSTEM.iter().map(|dir| (Path::new(dir).join(path), false));
+        let theirs = system_dirs().map(|dir| (Path::new(&dir).join(path), false));
         let mut refused = Answer::NotThere;
         for (place, own) in own.chain(theirs) {
             match read(&place, own) {

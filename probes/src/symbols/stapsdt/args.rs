@@ -4,6 +4,7 @@
 //! offset in struct pt_regs of the *kernel's* word size: 32-bit programs' registers are the lower halves.
 
 use object::elf::{EM_386, EM_AARCH64, EM_X86_64};
+use weftrace_arch::{AARCH64, X86_64};
 use weftrace_lang::world::{UsdtArg, UsdtPlace};
 
 /// Arguments kept of a marker: <sys/sdt.h> makes at most 12.
@@ -59,7 +60,7 @@ impl Parser<'_> {
             return self.sum(constant).map(UsdtPlace::Constant);
         }
         if let Some(name) = operand.strip_prefix('%').filter(|name| !name.contains([':', '('])) {
-            let (register, shift) = x86_register(name)?;
+            let (register, shift) = (X86_64.assembler)(name)?;
             return Some(UsdtPlace::Register { register, shift });
         }
         // What a segment register points to is not among the registers.
@@ -72,14 +73,16 @@ impl Parser<'_> {
         };
         let offset = if offset.is_empty() { 0 } else { self.sum(offset)? };
         let mut parts = parts.split(',').map(str::trim);
-        let whole = |name: &str| match name.strip_prefix('%').and_then(x86_register) {
+        let whole = |name: &str| match name.strip_prefix('%').and_then(X86_64.assembler) {
             Some((register, 0)) => Some(register),
             _ => None,
         };
         let base = match parts.next()? {
             "" => None,
             // An address of the file, relative to the instruction: the program sees where that is now.
-            "%rip" | "%eip" => return Some(memory(Some(X86_IP), offset.wrapping_sub(location as i64))),
+            "%rip" | "%eip" => {
+                return Some(memory(Some(X86_64.instruction_pointer), offset.wrapping_sub(location as i64)));
+            }
             name => Some(whole(name)?),
         };
         let index = match parts.next() {
@@ -96,16 +99,16 @@ impl Parser<'_> {
     /// `x0`, `w1`, `sp`, `5`, `[x0]`, `[sp, 12]`, `[x1, x2]`, `[x1, x2, lsl 3]`.
     fn aarch64(&self, operand: &str) -> Option<UsdtPlace> {
         let Some(inside) = operand.strip_prefix('[').and_then(|o| o.strip_suffix(']')) else {
-            return match aarch64_register(operand) {
+            return match aarch64(operand) {
                 Some(register) => Some(UsdtPlace::Register { register, shift: 0 }),
                 None => self.sum(operand.trim_start_matches('#')).map(UsdtPlace::Constant),
             };
         };
         let mut parts = inside.split(',').map(str::trim);
-        let base = Some(aarch64_register(parts.next()?)?);
+        let base = Some(aarch64(parts.next()?)?);
         let (mut index, mut offset, mut scale) = (None, 0, 1);
         if let Some(second) = parts.next() {
-            match aarch64_register(second) {
+            match aarch64(second) {
                 Some(register) => index = Some(register),
                 None => offset = self.sum(second.trim_start_matches('#'))?,
             }
@@ -137,6 +140,10 @@ impl Parser<'_> {
     }
 }
 
+fn aarch64(name: &str) -> Option<u16> {
+    (AARCH64.assembler)(name).map(|r| r.0)
+}
+
 fn memory(base: Option<u16>, offset: i64) -> UsdtPlace {
     UsdtPlace::Memory { base, index: None, scale: 1, offset }
 }
@@ -166,47 +173,4 @@ fn split(text: &str) -> Vec<&str> {
     out.push(&text[start..]);
     out.retain(|arg| !arg.is_empty());
     out
-}
-
-/// Offset of the instruction pointer in x86-64's struct pt_regs.
-const X86_IP: u16 = 128;
-
-/// Registers with names of their own for their parts: (offset, name of 64 bits, 32, 16, 8, second byte).
-const X86_NAMED: &[(u16, [&str; 5])] = &[
-    (32, ["rbp", "ebp", "bp", "bpl", ""]),
-    (40, ["rbx", "ebx", "bx", "bl", "bh"]),
-    (80, ["rax", "eax", "ax", "al", "ah"]),
-    (88, ["rcx", "ecx", "cx", "cl", "ch"]),
-    (96, ["rdx", "edx", "dx", "dl", "dh"]),
-    (104, ["rsi", "esi", "si", "sil", ""]),
-    (112, ["rdi", "edi", "di", "dil", ""]),
-    (X86_IP, ["rip", "eip", "ip", "", ""]),
-    (152, ["rsp", "esp", "sp", "spl", ""]),
-];
-
-/// (offset in struct pt_regs, bits to shift by) of `rax`, `eax`, `ah`, `r10d` …
-fn x86_register(name: &str) -> Option<(u16, u8)> {
-    if let Some((offset, names)) = X86_NAMED.iter().find(|(_, names)| names.contains(&name) && !name.is_empty()) {
-        return Some((*offset, if names[4] == name { 8 } else { 0 }));
-    }
-    // r8 … r15, with d, w or b after it for a part: r15 comes first.
-    let number: u16 = name.strip_prefix('r')?.trim_end_matches(['d', 'w', 'b']).parse().ok()?;
-    match number {
-        8..=11 => Some((72 - (number - 8) * 8, 0)),
-        12..=15 => Some((24 - (number - 12) * 8, 0)),
-        _ => None,
-    }
-}
-
-/// Offset in struct user_pt_regs of `x0` … `x30`, `w0` …, `sp`.
-fn aarch64_register(name: &str) -> Option<u16> {
-    match name {
-        "sp" | "wsp" => Some(31 * 8),
-        "fp" => Some(29 * 8),
-        "lr" => Some(30 * 8),
-        _ => {
-            let number: u16 = name.strip_prefix(['x', 'w'])?.parse().ok()?;
-            (number <= 30).then_some(number * 8)
-        }
-    }
 }

@@ -1,0 +1,118 @@
+//! weftrace-arch: what differs from one processor architecture to the next, and nothing else does: registers, calling
+//! convention, system calls, constants of headers. Data only.
+//!
+//! Tables of every architecture are compiled on every machine, so that tests hold all of them; [`HOST`] is the one this program
+//! was compiled for. A program for another machine (a 32-bit or foreign ELF file) is looked up by [`by_machine`].
+//!
+//! x86-64 is what the tests run on. aarch64 is compiled, and its tables are tested.
+
+mod aarch64;
+mod syscalls;
+mod x86_64;
+
+#[cfg(test)]
+mod tests;
+
+pub use aarch64::AARCH64;
+pub use x86_64::X86_64;
+
+/// One architecture. Offsets of registers are those in what kprobe and uprobe programs get: the kernel's `struct pt_regs`
+/// (x86-64) or `struct user_pt_regs` (aarch64).
+#[derive(Debug)]
+pub struct Arch {
+    /// As Rust, Cranelift and `uname -m` name it.
+    pub name: &'static str,
+    /// As the manual names it.
+    pub title: &'static str,
+    /// What C compilers define.
+    pub define: &'static str,
+    /// Debian's folder of libraries and headers.
+    pub multiarch: &'static str,
+    /// e_machine of its programs.
+    pub elf: u16,
+    /// Bytes of the registers.
+    pub registers_size: u32,
+    /// Where the integer arguments of the C calling convention are.
+    pub args: &'static [u16],
+    /// Where a function's result is.
+    pub result: u16,
+    pub instruction_pointer: u16,
+    pub stack_pointer: u16,
+    /// How the interrupted code's privilege is told; None: not from the registers.
+    pub privilege: Option<Privilege>,
+    /// `reg("name")`: (name, offset).
+    pub registers: &'static [(&'static str, u16)],
+    /// (offset, bits to shift by) of a register, or a part of one, as the assembler writes it.
+    pub assembler: fn(&str) -> Option<(u16, u8)>,
+    pub dwarf: Dwarf,
+    pub calls: Calls,
+    /// Runs of system calls: (first number, names with blanks between).
+    pub syscalls: &'static [(u32, &'static str)],
+    /// Constants of headers that not all architectures share.
+    pub constants: &'static [(&'static str, i64)],
+    /// Whether a watchpoint can see reads without writes.
+    pub watches_reads: bool,
+}
+
+/// `register & mask == program`: the code was a program's, not the kernel's.
+#[derive(Clone, Copy, Debug)]
+pub struct Privilege {
+    pub register: u16,
+    pub mask: u64,
+    pub program: u64,
+}
+
+/// Registers by DWARF's numbers.
+#[derive(Debug)]
+pub struct Dwarf {
+    /// Where each is. The last is the instruction pointer, whether DWARF numbers it or not.
+    pub offsets: &'static [u16],
+    pub stack_pointer: usize,
+    pub frame_pointer: usize,
+}
+
+/// The C calling convention beyond [`Arch::args`].
+#[derive(Debug)]
+pub struct Calls {
+    /// Registers of floating-point arguments.
+    pub floats: u32,
+    /// From the stack pointer to the first argument in memory at a function's entry.
+    pub stack: u32,
+    /// The address of a result in memory takes the first integer register.
+    pub result_takes_a_register: bool,
+    /// Structs larger than two words are passed by their address (otherwise: copied to the stack).
+    pub large_by_reference: bool,
+    /// `long double` is in a floating-point register (otherwise: in memory).
+    pub long_double_in_register: bool,
+}
+
+/// The architecture this program was compiled for.
+pub static HOST: &Arch = &THIS;
+/// The same, for constants.
+pub const THIS: Arch = if cfg!(target_arch = "aarch64") { aarch64::TABLE } else { x86_64::TABLE };
+
+static ALL: [&Arch; 2] = [&X86_64, &AARCH64];
+
+/// The architecture of an ELF file. 32-bit x86 programs have x86-64's registers, of which they use the lower halves.
+pub fn by_machine(machine: u16) -> Option<&'static Arch> {
+    const EM_386: u16 = 3;
+    let machine = if machine == EM_386 { X86_64.elf } else { machine };
+    ALL.into_iter().find(|a| a.elf == machine)
+}
+
+/// All architectures.
+pub fn all() -> impl Iterator<Item = &'static Arch> {
+    ALL.into_iter()
+}
+
+impl Arch {
+    /// System calls: (number, name), in the order of numbers.
+    pub fn syscalls(&self) -> impl Iterator<Item = (u32, &'static str)> {
+        self.syscalls.iter().flat_map(|(first, run)| (*first..).zip(run.split(' ')))
+    }
+
+    /// Offset of `reg("name")`.
+    pub fn register(&self, name: &str) -> Option<u16> {
+        self.registers.iter().find(|(n, _)| *n == name).map(|(_, offset)| *offset)
+    }
+}
