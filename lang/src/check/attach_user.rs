@@ -4,8 +4,10 @@ use super::attach::{Fault, Found, Point, Resolved, bad, is_glob, unanswered};
 use super::cx::Checker;
 use super::hints;
 use super::providers::ProviderKind;
+use crate::ast::Segment;
 use crate::diag::Diagnostic;
 use crate::hir::Provider;
+use crate::span::Span;
 use crate::world::{Answer, UserPlace, UserSymbol};
 
 /// What stands behind the file in `uprobe:FILE:…`.
@@ -31,6 +33,23 @@ impl Function {
     }
 }
 
+/// A name with `::` in it that was written without quotes is one segment again. None: there is none.
+fn rejoined<'p>(p: &Point<'p>) -> Option<Point<'p>> {
+    let inner = 1..p.segments.len().saturating_sub(1);
+    let colons = inner.into_iter().find(|i| p.text(*i).is_empty() && !p.segments[*i].quoted)?;
+    // With -p the name may stand alone; a file's path is not a part of it.
+    let first = colons - 1;
+    if first == 0 && p.text(0).contains('/') {
+        return None;
+    }
+    let parts = p.segments.get(first..)?;
+    let text = parts.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
+    let span = Span { end: parts.last()?.span.end, ..parts.first()?.span };
+    let mut segments = p.segments[..first].to_vec();
+    segments.push(Segment { text, quoted: false, span });
+    Some(Point { row: p.row, segments, span: p.span, uses: p.uses })
+}
+
 impl Checker<'_> {
     /// The process that probes are limited to.
     pub(super) fn traced_pid(&self) -> Option<u32> {
@@ -38,8 +57,13 @@ impl Checker<'_> {
     }
 
     pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
+        let rejoined = rejoined(p);
+        let p = rejoined.as_ref().unwrap_or(p);
         if super::user::is_source_line(p.text(0)) {
             return self.source_line(p);
+        }
+        if let Some(line) = super::user::quoted_source_line(p) {
+            return self.source_line(&line);
         }
         let cpp = p.segments.len() > 1 && p.text(p.segments.len() - 2) == "cpp";
         let parts = p.segments.len() - usize::from(cpp);
@@ -98,8 +122,10 @@ impl Checker<'_> {
             all.retain(|s| f.is(s));
         }
         let wildcard = glob || is_glob(binary);
-        if !wildcard && !f.cpp {
-            // One name is one function, the first of several (of static ones, of versions).
+        if !wildcard && all.iter().any(|s| s.demangled.is_none()) && !f.cpp {
+            // One symbol is one function, the first of several (of static ones, of versions). A C++ name is all that have it:
+            // overloads; a Rust name too: copies for several types.
+            all.retain(|s| s.demangled.is_none());
             all.truncate(1);
         }
         let mut found: Vec<Found> = Vec::with_capacity(all.len());
@@ -107,9 +133,9 @@ impl Checker<'_> {
             if !wildcard {
                 self.bounds(p, &s, f.offset)?;
             }
-            // One function under several names fires once.
+            // One function under several names fires once: aliases, a constructor's several symbols.
             let same = |t: &Found| matches!(&t.target.provider, Provider::Uprobe { path, offset, .. } if *path == s.path && *offset == s.file_offset + f.offset);
-            if glob && found.last().is_some_and(same) {
+            if found.last().is_some_and(same) {
                 continue;
             }
             found.push(self.uprobe_target(p, &s, f.offset, wildcard));
@@ -121,6 +147,7 @@ impl Checker<'_> {
     pub(crate) fn uprobe_target(&self, p: &Point<'_>, s: &UserSymbol, offset: u64, wildcard: bool) -> Found {
         let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
         let name = match &s.demangled {
+            Some(name) if s.rust => p.named(&[s.file(), &format!("\"{name}\"{plus}")]),
             Some(name) => p.named(&[s.file(), "cpp", &format!("\"{name}\"{plus}")]),
             None => p.named(&[s.file(), &format!("{}{plus}", s.name)]),
         };
@@ -308,15 +335,37 @@ impl Checker<'_> {
             d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
         }
         d = hints::for_point(d, p.row.name, &p.as_written());
-        if symbol.contains("::") {
-            let cpp = self.world.user_functions(binary, "cpp:*").found().unwrap_or_default();
-            let names = cpp.iter().filter_map(|s| s.demangled.as_deref());
-            let near = crate::suggest::nearest(symbol, names, 4);
-            if !near.is_empty() {
-                return d.near(near.join(", "));
-            }
+        // C++ names, then Rust's.
+        let patterns = ["cpp:*", "*::*"];
+        let named = patterns.iter().flat_map(|p| self.world.user_functions(binary, p).found().unwrap_or_default());
+        let near = near_in_languages(symbol, &named.collect::<Vec<_>>());
+        if !near.is_empty() {
+            return d.near(near.join(", "));
         }
         let near = crate::suggest::nearest(symbol, all.iter().map(|s| s.name.as_str()), 4);
         if near.is_empty() { d } else { d.near(near.join(", ")) }
     }
+}
+
+/// C++ and Rust functions that may have been meant, as an attach point writes them: of this very name (without namespace or
+/// parameters), else of one that is near.
+fn near_in_languages(symbol: &str, all: &[UserSymbol]) -> Vec<String> {
+    const MOST: usize = 4;
+    let base = |name: &str| name.split('(').next().unwrap_or(name).to_owned();
+    let last = |name: &str| name.rsplit("::").next().unwrap_or(name).to_owned();
+    let written = |s: &UserSymbol, name: &str| if s.rust { format!("\"{name}\"") } else { format!("cpp:\"{name}\"") };
+    let named: Vec<(&UserSymbol, &str, String)> =
+        all.iter().filter_map(|s| Some((s, s.demangled.as_deref()?, base(s.demangled.as_deref()?)))).collect();
+    let wanted = base(symbol);
+    let mut out: Vec<String> =
+        named.iter().filter(|(_, _, bare)| last(bare) == last(&wanted)).map(|(s, name, _)| written(s, name)).collect();
+    if out.is_empty() && symbol.contains("::") {
+        let near = crate::suggest::nearest(&wanted, named.iter().map(|(_, _, bare)| bare.as_str()), MOST);
+        let found = near.iter().flat_map(|near| named.iter().filter(move |(_, _, bare)| bare == near));
+        out = found.map(|(s, name, _)| written(s, name)).collect();
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    out.retain(|name| seen.insert(name.clone()));
+    out.truncate(MOST);
+    out
 }

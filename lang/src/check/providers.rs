@@ -168,8 +168,9 @@ pub static PROVIDERS: &[ProviderRow] = &[
         name: "uprobe",
         aliases: &["u"],
         kind: ProviderKind::Uprobe,
-        shape: "uprobe:BINARY:[cpp:]FUNCTION[+OFFSET], uprobe:BINARY:ADDRESS",
-        segments: (1, 3),
+        shape: "uprobe:BINARY:[cpp:]FUNCTION[+OFFSET], uprobe:BINARY:ADDRESS, uprobe:BINARY:\"FILE.c:LINE\"",
+        // C++ names have `::` in them.
+        segments: (1, usize::MAX),
         class: class::USER,
         space: Space::User,
         argn: 6,
@@ -181,7 +182,8 @@ pub static PROVIDERS: &[ProviderRow] = &[
         aliases: &["ur"],
         kind: ProviderKind::Uretprobe,
         shape: "uretprobe:BINARY:[cpp:]FUNCTION",
-        segments: (1, 3),
+        // C++ names have `::` in them.
+        segments: (1, usize::MAX),
         class: class::USER,
         space: Space::User,
         retval: true,

@@ -3,6 +3,7 @@
 use super::attach::{Point, Resolved, bad, missing, unanswered};
 use super::cx::{ArgsCx, Checker};
 use super::value::Val;
+use crate::ast::Segment;
 use crate::diag::Diagnostic;
 use crate::hir::{BinOp, EnumDef, Expr, ExprKind, Provider, Space, StructDef, Ty};
 use crate::span::Span;
@@ -253,11 +254,32 @@ fn no_code(p: &Point<'_>, binary: &str, file: &str, line: u32, lines: &crate::wo
     d.near(near.join(", "))
 }
 
+/// How names of source files end.
+const SOURCES: &[&str] = &[
+    ".c", ".cc", ".cpp", ".cxx", ".c++", ".C", ".h", ".hh", ".hpp", ".hxx", ".inc", ".ipp", ".m", ".mm", ".rs", ".go",
+    ".S", ".s", ".f90", ".zig", ".d", ".swift",
+];
+
 /// Whether the first part of an attach point is `BINARY@FILE`; a path may have an `@` in a directory's name.
 pub(crate) fn is_source_line(text: &str) -> bool {
-    const ENDS: &[&str] = &[".c", ".cc", ".cpp", ".cxx", ".h", ".hh", ".hpp", ".rs", ".go", ".S", ".s"];
     text.rsplit('/').next().is_some_and(|name| name.contains('@'))
-        || (text.contains('@') && ENDS.iter().any(|end| text.ends_with(end)))
+        || (text.contains('@') && SOURCES.iter().any(|end| text.ends_with(end)))
+}
+
+/// `BINARY:FILE:LINE[:COLUMN]`, the last part in quotes or not, as `BINARY@FILE:LINE[:COLUMN]`.
+pub(crate) fn quoted_source_line<'p>(p: &Point<'p>) -> Option<Point<'p>> {
+    let parts: Vec<&str> = p.segments.iter().skip(1).flat_map(|s| s.text.split(':')).collect();
+    let (file, numbers) = parts.split_first()?;
+    let is_source = SOURCES.iter().any(|end| file.strip_suffix(end).is_some_and(|stem| !stem.is_empty()));
+    let numeric = |n: &&str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    if !is_source || !matches!(numbers.len(), 1 | 2) || !numbers.iter().all(numeric) {
+        return None;
+    }
+    let segment = |text: String, i: usize| Segment { text, quoted: false, span: p.segment_span(i) };
+    let mut segments = vec![segment(format!("{}@{file}", p.text(0)), 0)];
+    let last = p.segments.len() - 1;
+    segments.extend(numbers.iter().map(|n| segment((*n).to_owned(), last)));
+    Some(Point { row: p.row, segments, span: p.span, uses: p.uses })
 }
 
 /// `uprobe:main(int argc, char** argv)`

@@ -11,9 +11,12 @@ pub struct UserSymbol {
     #[serde(default)]
     pub shown: String,
     pub name: String,
-    /// Where the name was asked for as C++ has it.
+    /// Where the name was asked for as C++ or Rust has it.
     #[serde(default)]
     pub demangled: Option<String>,
+    /// That name is Rust's.
+    #[serde(default)]
+    pub rust: bool,
     /// As the file gives it; of a position-independent one, relative to where it is loaded.
     #[serde(default)]
     pub address: u64,

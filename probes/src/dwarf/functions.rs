@@ -46,6 +46,60 @@ impl DebugInfo {
     }
 }
 
+impl DebugInfo {
+    /// The function or inlined call that a line's code at an address is of: what makes two places of one source line different. Of
+    /// those around the address the one that is declared last before the line, in a file that `is_file` takes: a call that was
+    /// inlined into the line is not a place of its own.
+    pub(super) fn scope_at(&self, part: &Rc<Part>, address: u64, line: u32, is_file: &FileTest<'_>) -> Option<usize> {
+        let mut best: Option<(u32, usize)> = None;
+        let mut entries = part.unit.entries();
+        while let Ok(Some(entry)) = entries.next_dfs() {
+            if !matches!(entry.tag(), c::DW_TAG_inlined_subroutine | c::DW_TAG_subprogram) {
+                continue;
+            }
+            let Ok(mut ranges) = part.dwarf.die_ranges(&part.unit, entry) else { continue };
+            let mut around = false;
+            while let Ok(Some(range)) = ranges.next() {
+                around |= (range.begin..range.end).contains(&address);
+            }
+            if !around {
+                continue;
+            }
+            let node = Node { part: part.clone(), offset: entry.offset() };
+            let declared = self.declared(node).filter(|(part, file, _)| is_file(part, *file)).map_or(0, |(.., n)| n);
+            let rank = if declared <= line { declared } else { 0 };
+            // What is inside comes after what is around.
+            if best.is_none_or(|(most, _)| rank >= most && rank > 0) {
+                best = Some((rank, entry.offset().0));
+            }
+        }
+        best.map(|(_, offset)| offset)
+    }
+
+    /// Where a function is declared: its unit, the number of the file there, the line.
+    fn declared(&self, mut node: Node) -> Option<(Rc<Part>, u64, u32)> {
+        /// From an inlined call to its function, from that to its declaration.
+        const MOST_STEPS: usize = 8;
+        for _ in 0..MOST_STEPS {
+            let entry = node.entry()?;
+            if let Some(line) = super::types::number(&entry, c::DW_AT_decl_line) {
+                // An entry of an index, which `udata_value` doesn't give.
+                let file = match entry.attr_value(c::DW_AT_decl_file) {
+                    Some(Value::FileIndex(file)) => file,
+                    _ => super::types::number(&entry, c::DW_AT_decl_file).unwrap_or(0),
+                };
+                return Some((node.part.clone(), file, u32::try_from(line).ok()?));
+            }
+            let next = entry.attr_value(c::DW_AT_abstract_origin).or(entry.attr_value(c::DW_AT_specification))?;
+            node = self.units.follow(&node.part, &next)?;
+        }
+        None
+    }
+}
+
+/// Whether the file of this number, in this unit, is the one that is asked for.
+pub(super) type FileTest<'a> = dyn Fn(&Part, u64) -> bool + 'a;
+
 /// The function that begins at an address.
 fn function_at(part: &Rc<Part>, address: u64) -> Option<Node> {
     let mut entries = part.unit.entries();
@@ -68,26 +122,6 @@ fn function_at(part: &Rc<Part>, address: u64) -> Option<Node> {
         }
     }
     None
-}
-
-/// The innermost function or inlined call around an address: what makes two places of one source line different.
-pub(super) fn scope_at(part: &Rc<Part>, address: u64) -> Option<usize> {
-    let mut best = None;
-    let mut entries = part.unit.entries();
-    while let Ok(Some(entry)) = entries.next_dfs() {
-        let inlined = entry.tag() == c::DW_TAG_inlined_subroutine;
-        if !inlined && entry.tag() != c::DW_TAG_subprogram {
-            continue;
-        }
-        let Ok(mut ranges) = part.dwarf.die_ranges(&part.unit, entry) else { continue };
-        while let Ok(Some(range)) = ranges.next() {
-            // What is inside comes after what is around.
-            if (range.begin..range.end).contains(&address) {
-                best = Some(entry.offset().0);
-            }
-        }
-    }
-    best
 }
 
 /// Whether a class is passed by reference whatever its size.

@@ -1,7 +1,6 @@
 //! Source lines → addresses.
 
 use super::DebugInfo;
-use super::functions::scope_at;
 use super::sections::Reader;
 use super::units::{Part, text};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,8 +37,12 @@ impl DebugInfo {
                 continue;
             }
             let full = self.units.full(index).unwrap_or(part);
+            let is_file = |part: &Part, number: u64| {
+                let Some(program) = &part.unit.line_program else { return true };
+                path_of(part, program.header(), number).is_none_or(|path| ends_with(&path, Path::new(file)))
+            };
             for address in here {
-                let scope = scope_at(&full, address).unwrap_or(0);
+                let scope = self.scope_at(&full, address, line, &is_file).unwrap_or(0);
                 let lowest = first.entry((index, scope)).or_insert(address);
                 *lowest = address.min(*lowest);
             }

@@ -34,8 +34,10 @@ pub struct Function {
     pub file_offset: u64,
     /// As in the symbol table (mangled), without a `@VERSION`.
     pub name: String,
-    /// Where it was wanted by its C++ name.
+    /// As its language writes it, where it was wanted by that.
     pub demangled: Option<String>,
+    /// The language is Rust; else C++.
+    pub rust: bool,
 }
 
 /// A loadable piece of the file.
@@ -272,17 +274,19 @@ fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
 
 /// All functions that are wanted; sorted by address, aliases kept, doubles removed.
 pub fn functions(path: &Path, root: &Path, wanted: &Wanted) -> Result<Vec<Function>, ElfError> {
-    let mut found: Vec<(u64, u64, String, Option<String>)> = Vec::new();
+    let mut found: Vec<(u64, u64, String, By)> = Vec::new();
     let layout = visit(path, root, &mut |address, size, name| {
         if let Some(by) = wanted.matches(name) {
-            let demangled = if let By::Cpp(shown) = by { Some(shown) } else { None };
-            found.push((address, size, String::from_utf8_lossy(name).into_owned(), demangled));
+            found.push((address, size, String::from_utf8_lossy(name).into_owned(), by));
         }
     })?;
     let mut out: Vec<Function> = found
         .into_iter()
-        .filter_map(|(address, size, name, demangled)| {
-            Some(Function { address, size, file_offset: layout.to_offset(address)?, name, demangled })
+        .filter_map(|(address, size, name, by)| {
+            let file_offset = layout.to_offset(address)?;
+            let rust = matches!(by, By::Rust(_));
+            let demangled = if let By::Cpp(shown) | By::Rust(shown) = by { Some(shown) } else { None };
+            Some(Function { address, size, file_offset, name, demangled, rust })
         })
         .collect();
     out.sort_unstable();

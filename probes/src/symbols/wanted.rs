@@ -1,6 +1,5 @@
 //! Which functions a script's name or pattern means.
 
-use super::demangle;
 use super::glob::Glob;
 use cpp_demangle::{DemangleOptions, Symbol};
 
@@ -14,15 +13,19 @@ pub struct Wanted {
     like_cpp: bool,
     /// The pattern has parameters: they count.
     parameters: bool,
+    /// The pattern has template arguments: they count.
+    arguments: bool,
 }
 
 /// By which name a symbol is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// The symbol table's, or a Rust name.
+    /// The symbol table's.
     Symbol,
     /// This C++ name.
     Cpp(String),
+    /// This Rust name.
+    Rust(String),
 }
 
 impl Wanted {
@@ -38,6 +41,7 @@ impl Wanted {
             like_cpp: pattern.contains([':', '(', '<', ' ']),
             // `operator()` has none yet.
             parameters: pattern.replace("operator()", "").contains('('),
+            arguments: without_arguments(pattern) != pattern,
         }
     }
 
@@ -54,8 +58,11 @@ impl Wanted {
         if self.cpp {
             return self.cpp_name(name).map(By::Cpp);
         }
-        if self.glob.matches(&demangle(name)) {
-            return Some(By::Symbol);
+        if let Ok(rust) = rustc_demangle::try_demangle(name) {
+            // With the hash that old names end in, and without.
+            let shown = format!("{rust:#}");
+            let wanted = self.glob.matches(&shown) || self.glob.matches(&rust.to_string());
+            return wanted.then_some(By::Rust(shown));
         }
         if self.like_cpp { self.cpp_name(name).map(By::Cpp) } else { None }
     }
@@ -67,12 +74,49 @@ impl Wanted {
         if self.glob.matches(&whole) {
             return Some(whole);
         }
+        // Functions that templates make have their result's type in front.
+        let options = DemangleOptions::new().no_return_type();
         if self.parameters {
-            return None;
+            let typed = symbol.demangle_with_options(&options).ok()?;
+            return self.glob.matches(&typed).then_some(whole);
         }
-        let bare = symbol.demangle_with_options(&DemangleOptions::new().no_params()).ok()?;
-        self.glob.matches(&bare).then_some(whole)
+        let bare = symbol.demangle_with_options(&options.no_params()).ok()?;
+        let wanted = self.glob.matches(&bare) || (!self.arguments && self.glob.matches(&without_arguments(&bare)));
+        wanted.then_some(whole)
     }
+}
+
+/// A C++ name without the arguments of its templates: `f` for `f<int>`. Operators keep what looks like such.
+fn without_arguments(name: &str) -> std::borrow::Cow<'_, str> {
+    if !name.contains('<') {
+        return name.into();
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut depth = 0usize;
+    let mut rest = name;
+    while let Some(c) = rest.chars().next() {
+        let operator = rest.strip_prefix("operator").filter(|_| depth == 0 && !out.ends_with(is_word));
+        if let Some(after) = operator.filter(|after| !after.starts_with(is_word)) {
+            let sign = after.len() - after.trim_start_matches(['<', '>', '=', '-']).len();
+            // `operator<<<int>` has arguments after its sign.
+            let sign = sign - usize::from(sign > 1 && after[sign..].starts_with(is_word));
+            out.push_str(&rest[.."operator".len() + sign]);
+            rest = &after[sign..];
+            continue;
+        }
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => out.push(c),
+            _ => {}
+        }
+        rest = &rest[c.len_utf8()..];
+    }
+    out.into()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 #[cfg(test)]
@@ -95,7 +139,27 @@ mod tests {
         let call = "_ZN2ns1AclEi";
         assert!(wanted("cpp:ns::A::operator()", call) && wanted("cpp:ns::A::operator()(int)", call));
         assert_eq!(Wanted::new("cpp:ns::*").matches(add.as_bytes()), Some(By::Cpp("ns::add(int, int)".into())));
+        // int ns::A::tmpl<int>(int) const
+        let made = "_ZNK2ns1A4tmplIiEET_S2_";
+        for pattern in [
+            "ns::A::tmpl<int>",
+            "ns::A::tmpl",
+            "ns::A::tmpl<int>(int) const",
+            "int ns::A::tmpl<int>(int) const",
+            "ns::A::t*",
+        ] {
+            assert!(wanted(&format!("cpp:{pattern}"), made), "{pattern}");
+        }
+        assert!(!wanted("cpp:ns::A::tmpl<long>", made) && !wanted("cpp:ns::A::tm", made));
+        // std::vector<int, std::allocator<int> >::push_back(int&&)
+        let member = "_ZNSt6vectorIiSaIiEE9push_backEOi";
+        assert!(wanted("cpp:std::vector::push_back", member) && wanted("cpp:std::vector<int*>::push_back", member));
+        assert_eq!(without_arguments("ns::operator<<<char>"), "ns::operator<<");
+        assert_eq!(without_arguments("A<int>::operator->"), "A::operator->");
+        assert_eq!(without_arguments("A<B<int> >::operator<"), "A::operator<");
+        assert_eq!(without_arguments("my_operator<int>"), "my_operator");
         // Rust, version 0 and legacy.
         assert!(wanted("a::b", "_RNvCs1234_1a1b") && wanted("hello::fun*", "_ZN5hello4fun117h0123456789abcdefE"));
+        assert!(wanted("hello::fun1::h0123456789abcdef", "_ZN5hello4fun117h0123456789abcdefE"));
     }
 }

@@ -91,7 +91,8 @@ impl HostWorld {
                 let (name, size) = symbol.map_or((String::new(), 0), |(_, size, name)| (name.to_string(), *size));
                 let shown = if binary.contains('/') && files.len() == 1 { binary.to_owned() } else { String::new() };
                 let path = path.clone();
-                out.found.push(UserSymbol { path, shown, name, address, file_offset, size, demangled: None });
+                let rest = UserSymbol::default();
+                out.found.push(UserSymbol { path, shown, name, address, file_offset, size, ..rest });
             }
         }
         if informed { Answer::Found(out) } else { Answer::CouldNotTell(format!("{binary} has no debug information")) }
