@@ -5,6 +5,7 @@
 //! `place` decides where each probe's body runs, `lower` turns it into IR, `opt` improves that, `ebpf` and `native` generate code.
 //! `ir::interp` defines what the IR means: both back ends must agree with it.
 
+mod attach;
 pub mod driver;
 pub mod ebpf;
 #[doc(hidden)]

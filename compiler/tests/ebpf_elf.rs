@@ -9,7 +9,7 @@ use std::process::Command;
 use support::ebpf_env::spec;
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::map::{Kind, MapId, MapSpec, Role};
-use weftrace_artifact::plan::{ProbePlan, Unit, Way};
+use weftrace_artifact::plan::{Attach, ProbePlan, Unit, Way};
 use weftrace_artifact::program::{FieldPath, ProgType};
 use weftrace_artifact::{Artifact, Place};
 use weftrace_compiler::ebpf::{self, Env, Features, ProbeId, elf};
@@ -92,9 +92,10 @@ fn artifact() -> Artifact {
         artifact.programs.push(image);
         artifact.probes.push(ProbePlan {
             name: name.into(),
-            unit: Unit::Kernel(index as u32),
             reason: String::new(),
-            ways: vec![way],
+            best: Attach::new(way, Unit::Kernel(index as u32)),
+            fallbacks: vec![],
+            passed: vec![],
             place: Place::default(),
             wildcard: false,
             further: false,

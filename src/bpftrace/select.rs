@@ -18,14 +18,14 @@ pub(super) fn by_hand(mode: &str) -> Option<ByHand> {
 pub(super) fn left_out(artifact: &Artifact, filter: Option<&str>) -> Result<BTreeSet<u32>, String> {
     let Some(filter) = filter.filter(|f| !f.is_empty()) else { return Ok(BTreeSet::new()) };
     let filter = Regex::new(filter).map_err(|e| format!("Invalid --probe-filter regex '{filter}': {e}"))?;
-    let always = |way: Option<&Way>| matches!(way, Some(Way::Begin | Way::End | Way::Signal { .. }));
+    let always = |way: &Way| matches!(way, Way::Begin | Way::End | Way::Signal { .. });
     let probes = artifact.probes.iter().enumerate();
-    Ok(probes.filter(|(_, p)| !always(p.ways.first()) && !filter.is_match(&p.name)).map(|(i, _)| i as u32).collect())
+    Ok(probes.filter(|(_, p)| !always(&p.best.way) && !filter.is_match(&p.name)).map(|(i, _)| i as u32).collect())
 }
 
 /// Why nothing of a script runs without another option.
 pub(super) fn idle(artifact: &Artifact) -> Option<&'static str> {
-    let any = |of: fn(&Way) -> bool| artifact.probes.iter().any(|p| p.ways.first().is_some_and(of));
+    let any = |of: fn(&Way) -> bool| artifact.probes.iter().any(|p| of(&p.best.way));
     if any(|w| matches!(w, Way::Test { .. })) {
         Some("No probes attached; use --test to run test probes.")
     } else if any(|w| matches!(w, Way::Bench { .. })) {

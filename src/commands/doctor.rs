@@ -67,15 +67,14 @@ pub(super) fn script_needs(artifact: &weftrace_artifact::Artifact) -> Vec<(Strin
 /// Capabilities of a probe: its program's and its attachment's.
 fn needs(probe: &ProbePlan, artifact: &weftrace_artifact::Artifact) -> Vec<Capability> {
     let mut needed: Vec<Capability> = Vec::new();
-    if let Unit::Kernel(program) = probe.unit
+    if let Unit::Kernel(program) = probe.best.unit
         && let Some(image) = artifact.programs.get(program as usize)
     {
         needed.extend(caps::for_program(image.prog_type));
     }
     // What runs in user space asks the kernel for nothing, but for packets.
-    if let Some(way) = probe.ways.first()
-        && (matches!(probe.unit, Unit::Kernel(_)) || matches!(way, Way::Pcap { .. }))
-    {
+    let way = &probe.best.way;
+    if matches!(probe.best.unit, Unit::Kernel(_)) || matches!(way, Way::Pcap { .. }) {
         needed.extend(caps::for_way(way));
     }
     needed.sort_unstable();

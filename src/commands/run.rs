@@ -163,6 +163,9 @@ fn execute(
         session = session.adopt(child);
     }
     let running = session.start(sink)?;
+    if args.verbose > 0 || args.dry_run {
+        running.told_ways().iter().for_each(|line| printer::err_line(line));
+    }
     if args.dry_run {
         printer::err_line("attached, and ended: --dry-run");
         return Ok(None);
@@ -179,9 +182,9 @@ fn execute(
 /// `tcp/retransmit: 2 probes, since 09:14:02Z. Ctrl-C ends.`
 fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
     // BEGIN and END are not what the reader asks about.
-    let waits = |p: &&ProbePlan| !p.ways.iter().any(|w| matches!(w, Way::Begin | Way::End));
-    let kernel = artifact.probes.iter().filter(waits).filter(|p| matches!(p.unit, Unit::Kernel(_))).count();
-    let packets = artifact.probes.iter().filter(|p| p.ways.iter().any(|w| matches!(w, Way::Pcap { .. }))).count();
+    let waits = |p: &&ProbePlan| !matches!(p.best.way, Way::Begin | Way::End);
+    let kernel = artifact.probes.iter().filter(waits).filter(|p| matches!(p.best.unit, Unit::Kernel(_))).count();
+    let packets = artifact.probes.iter().filter(|p| matches!(p.best.way, Way::Pcap { .. })).count();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut parts = Vec::new();
     if kernel > 0 {

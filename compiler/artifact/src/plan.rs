@@ -1,5 +1,9 @@
 //! The attach plan: which code runs at which event, and how to get there.
 
+mod describe;
+
+pub use describe::duration;
+
 use crate::Place;
 use serde::{Deserialize, Serialize};
 
@@ -7,11 +11,16 @@ use serde::{Deserialize, Serialize};
 pub struct ProbePlan {
     /// Full name, as `probe` prints it: `tracepoint:tcp:tcp_retransmit_skb`.
     pub name: String,
-    pub unit: Unit,
     /// Why it runs there, for `dump --stage plan`.
     pub reason: String,
-    /// Ways to attach, best first.
-    pub ways: Vec<Way>,
+    /// How it is attached.
+    pub best: Attach,
+    /// What is tried, in order, where that fails.
+    #[serde(default)]
+    pub fallbacks: Vec<Attach>,
+    /// Ways that were not taken.
+    #[serde(default)]
+    pub passed: Vec<Passed>,
     pub place: Place,
     /// The attach point came from a wildcard: failing to attach is a warning.
     pub wildcard: bool,
@@ -25,6 +34,42 @@ pub struct ProbePlan {
     /// Streams its block emits to: without it a join's legs on them are unknown, not none.
     #[serde(default)]
     pub emits: Vec<crate::action::StreamId>,
+}
+
+impl ProbePlan {
+    /// Ways to attach, best first: the first that works is taken.
+    pub fn ways(&self) -> impl Iterator<Item = &Attach> {
+        std::iter::once(&self.best).chain(&self.fallbacks)
+    }
+
+    /// Whether a program is one of its: each way may have its own.
+    pub fn runs(&self, unit: Unit) -> bool {
+        self.ways().any(|a| a.unit == unit)
+    }
+}
+
+/// One way to attach a probe. Its context, and so its code, may differ from other ways'.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    pub way: Way,
+    pub unit: Unit,
+    /// Why it, where it isn't what the script says; empty: it is.
+    #[serde(default)]
+    pub why: String,
+}
+
+impl Attach {
+    /// As the script says.
+    pub fn new(way: Way, unit: Unit) -> Self {
+        Self { way, unit, why: String::new() }
+    }
+}
+
+/// A way that was not taken, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passed {
+    pub way: String,
+    pub why: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! `dump --stage plan`: what runs where, and why.
 
-use super::{units::LeftOut, ways};
+use super::units::LeftOut;
 use std::{collections::BTreeSet, fmt::Write};
 use weftrace_artifact::{
     Artifact,
     map::{Home, Role},
-    plan::{ProbePlan, Unit, Way},
+    plan::{Passed, ProbePlan, Unit, Way},
 };
 
 /// Rows of probes with their side, way and reason; maps with their homes; capabilities.
@@ -14,8 +14,11 @@ pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut], read_file: bool) -
     let rows: Vec<[String; 4]> = artifact.probes.iter().map(|p| row(artifact, p)).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
     let (name, way) = (width(1), width(2));
-    for [side, probe, how, why] in &rows {
+    for ([side, probe, how, why], plan) in rows.iter().zip(&artifact.probes) {
         let _ = writeln!(out, "{side:<6}  {probe:<name$}  {how:<way$}  {why}");
+        for Passed { way: how, why } in &plan.passed {
+            let _ = writeln!(out, "{:<6}  {:<name$}  not {how}: {why}", "", "");
+        }
     }
     for LeftOut { name, reason, .. } in left_out {
         let _ = writeln!(out, "off     {name}  {reason}");
@@ -31,12 +34,15 @@ pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut], read_file: bool) -
 }
 
 fn row(artifact: &Artifact, probe: &ProbePlan) -> [String; 4] {
-    let side = match probe.unit {
+    let side = match probe.best.unit {
         Unit::Kernel(_) => "kernel",
         Unit::Native(_) => "user",
     };
-    let how = probe.ways.iter().map(ways::describe).collect::<Vec<_>>().join(", else ");
+    let how = probe.ways().map(|a| a.way.describe()).collect::<Vec<_>>().join(", else ");
     let mut why = probe.reason.clone();
+    if !probe.best.why.is_empty() {
+        let _ = write!(why, "; {}", probe.best.why);
+    }
     let emits: Vec<&str> =
         probe.emits.iter().filter_map(|s| artifact.streams.get(s.0 as usize)).map(|s| s.name.as_str()).collect();
     if !emits.is_empty() {
@@ -69,8 +75,8 @@ fn capabilities(artifact: &Artifact) -> Vec<&'static str> {
     if !artifact.programs.is_empty() {
         caps.extend(["CAP_BPF", "CAP_PERFMON"]);
     }
-    for way in artifact.probes.iter().flat_map(|p| &p.ways) {
-        match way {
+    for attach in artifact.probes.iter().flat_map(ProbePlan::ways) {
+        match attach.way {
             Way::Pcap { .. } => {
                 caps.insert("CAP_NET_RAW");
             }

@@ -2,6 +2,7 @@
 
 use super::ways;
 use crate::{
+    attach::{self, Ask, Chain, Form, Layout},
     ir::Function,
     lower::{Module, Spot, lower_probe_at, place},
     place::{
@@ -12,7 +13,7 @@ use crate::{
 use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamId,
-    plan::{ProbePlan, Unit, Way},
+    plan::{Attach, ProbePlan, Unit, Way},
 };
 use weftrace_lang::{
     diag::Diagnostic,
@@ -75,38 +76,63 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
             continue;
         }
         let sharing = sharing(module, probe, placed);
-        // Programs that any target with the same arguments can use.
-        let mut shared: Vec<(Vec<Option<&UsdtArg>>, Unit)> = Vec::new();
+        let mut shared = Shared::default();
         let before = std::mem::take(&mut module.packet_needs);
         let mut needs = 0;
         'targets: for target in &probe.targets {
+            let chain = chain(module, placed, target);
             for (at, variant) in variants(target, placed).into_iter().enumerate() {
-                let known = shared.iter().find(|(args, _)| *args == variant.args).filter(|_| sharing != Sharing::Not);
-                let spot = Spot { target, site: variant.site, many: sharing == Sharing::ByIndex };
-                let unit = match known {
-                    Some((_, unit)) => *unit,
-                    None => match lower_target(module, units, probe, spot, placed) {
-                        Ok(unit) => {
-                            needs = module.packet_needs;
-                            unit
-                        }
+                let mut ways = Vec::with_capacity(chain.forms.len());
+                for form in &chain.forms {
+                    let spot = Spot {
+                        target: &form.target,
+                        site: variant.site,
+                        many: sharing == Sharing::ByIndex,
+                        words: form.words.as_deref(),
+                    };
+                    let known = if sharing == Sharing::Not { None } else { shared.find(form, &variant) };
+                    let side = form.side(placed.side);
+                    let unit = match known.map_or_else(|| lower_target(module, units, probe, spot, side), Ok) {
+                        Ok(unit) => unit,
                         Err(d) => {
                             units.diagnostics.push(*d);
                             break 'targets;
                         }
-                    },
-                };
+                    };
+                    needs |= module.packet_needs;
+                    shared.0.push((variant.args.clone(), form.layout(), unit));
+                    let way = ways::way(&form.target.provider, side);
+                    ways.push(Attach { way, unit, why: form.why.clone() });
+                }
                 let about = About { packet_needs: needs, emits: streams(probe) };
-                let mut plan = plan(target, unit, placed, about);
+                let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
                 plan.further = at > 0;
-                if let Some(Way::Usdt { sites, .. }) = plan.ways.first_mut() {
+                if let Way::Usdt { sites, .. } = &mut plan.best.way {
                     sites.retain(|s| variant.offsets.contains(&s.offset));
                 }
                 units.probes.push(plan);
-                shared.push((variant.args, unit));
             }
         }
         module.packet_needs |= before;
+    }
+}
+
+/// The ways to attach a target; what doesn't run in the kernel has one.
+fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target) -> Chain<'a> {
+    match placed.side {
+        Side::Kernel(_) => attach::chain(&Ask { world: module.world, uses: &placed.uses, target }),
+        Side::Native | Side::Not | Side::Unread => Chain::only(target),
+    }
+}
+
+/// Programs of a probe that further targets can use: those whose arguments are in the same places.
+#[derive(Default)]
+struct Shared<'a>(Vec<(Vec<Option<&'a UsdtArg>>, Layout, Unit)>);
+
+impl Shared<'_> {
+    fn find(&self, form: &Form<'_>, variant: &Variant<'_>) -> Option<Unit> {
+        let layout = form.layout();
+        self.0.iter().find(|(args, its, _)| *args == variant.args && *its == layout).map(|(.., unit)| *unit)
     }
 }
 
@@ -192,13 +218,13 @@ fn lower_target<'a>(
     module: &mut Module<'a>,
     units: &mut Units,
     probe: &'a ProbeDef,
-    spot: Spot<'a>,
-    placed: &Placed,
+    spot: Spot<'_>,
+    side: Side,
 ) -> Result<Unit, Box<Diagnostic>> {
     let index = units.probes.len();
     let name = function_name(index, &spot.target.name);
-    let function = lower_probe_at(module, probe, spot, placed.side, &name)?;
-    Ok(if let Side::Kernel(_) = placed.side {
+    let function = lower_probe_at(module, probe, spot, side, &name)?;
+    Ok(if let Side::Kernel(_) = side {
         units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {
@@ -231,16 +257,19 @@ fn function_name(index: usize, target: &str) -> String {
     format!("p{index}_{clean}")
 }
 
-fn plan(target: &Target, unit: Unit, placed: &Placed, about: About) -> ProbePlan {
-    ProbePlan {
+/// None: it has no way to attach, which no chain is.
+fn plan(target: &Target, ways: Vec<Attach>, chain: &Chain<'_>, placed: &Placed, about: About) -> Option<ProbePlan> {
+    let mut ways = ways.into_iter();
+    Some(ProbePlan {
         name: target.name.clone(),
-        unit,
         reason: placed.reason.clone(),
-        ways: ways::ways(&target.provider, placed.side),
+        best: ways.next()?,
+        fallbacks: ways.collect(),
+        passed: chain.passed.clone(),
         place: place(target.span),
         wildcard: target.wildcard,
         further: false,
         packet_needs: about.packet_needs,
         emits: about.emits,
-    }
+    })
 }

@@ -1,4 +1,4 @@
-//! From attach points to the plan's ways to attach.
+//! From attach points to the plan's words for how they are attached.
 
 use crate::lower::place;
 use weftrace_artifact::{
@@ -9,9 +9,9 @@ use weftrace_lang::hir::{self, Access, Provider};
 
 use crate::place::Side;
 
-/// The ways to attach a target, best first.
-pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
-    vec![match provider {
+/// How a target is attached with a program of that kind.
+pub(super) fn way(provider: &Provider, side: Side) -> Way {
+    match provider {
         Provider::Begin => Way::Begin,
         Provider::End => Way::End,
         Provider::Interval { ns } => Way::Interval { ns: *ns },
@@ -57,7 +57,7 @@ pub(super) fn ways(provider: &Provider, side: Side) -> Vec<Way> {
         },
         Provider::Join { join, on } => Way::Join { join: join.0, on: convert_event(*on) },
         Provider::Signal { number, .. } => Way::Signal { number: *number },
-    }]
+    }
 }
 
 fn convert_rate(rate: hir::Rate) -> Rate {
@@ -80,46 +80,4 @@ fn convert_event(event: hir::JoinEvent) -> JoinEvent {
         hir::JoinEvent::Orphan(leg) => JoinEvent::Orphan(leg),
         hir::JoinEvent::Late => JoinEvent::Late,
     }
-}
-
-/// How a way reads in the plan.
-pub(super) fn describe(way: &Way) -> String {
-    match way {
-        Way::Begin => "before anything is attached".into(),
-        Way::End => "after everything is detached".into(),
-        Way::Interval { ns } => format!("timer, every {}", duration(*ns)),
-        Way::Profile { rate: Rate::Hz(hz) } => format!("cpu-clock on every CPU, {hz} Hz"),
-        Way::Profile { rate: Rate::PeriodNs(ns) } => format!("cpu-clock on every CPU, every {}", duration(*ns)),
-        Way::Tracepoint { .. } => "perf tracepoint".into(),
-        Way::RawTracepoint { .. } => "raw tracepoint".into(),
-        Way::TracepointBtf { .. } => "tp_btf".into(),
-        Way::Kprobe { ret: false, .. } => "kprobe".into(),
-        Way::Kprobe { ret: true, .. } => "kretprobe".into(),
-        Way::Uprobe { ret: false, .. } => "uprobe".into(),
-        Way::Uprobe { ret: true, .. } => "uretprobe".into(),
-        Way::Counter { period: 1, .. } => "perf counter, every event".into(),
-        Way::Counter { period, .. } => format!("perf counter, every {period} events"),
-        Way::Watchpoint { .. } => "debug register".into(),
-        Way::Fentry { ret: false, .. } => "fentry".into(),
-        Way::Fentry { ret: true, .. } => "fexit".into(),
-        Way::Iter { .. } => "iterator".into(),
-        Way::Test { .. } => "run by --test".into(),
-        Way::Bench { .. } => "run by --bench".into(),
-        Way::Usdt { sites, .. } if sites.len() == 1 => "uprobe at the marker".into(),
-        Way::Usdt { sites, .. } => format!("uprobes at the marker's {} places", sites.len()),
-        Way::Pcap { filter: Some((f, _)), .. } => format!("packets, \"{f}\""),
-        Way::Pcap { filter: None, .. } => "packets".into(),
-        Way::Join { .. } => "join".into(),
-        Way::Signal { number } => format!("signal {number}"),
-    }
-}
-
-/// Nanoseconds in the largest unit that divides them.
-pub(super) fn duration(ns: u64) -> String {
-    for (unit, size) in [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)] {
-        if ns > 0 && ns.is_multiple_of(size) {
-            return format!("{} {unit}", ns / size);
-        }
-    }
-    format!("{ns} ns")
 }

@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use weftrace_artifact::{
     Artifact,
     map::{Kind, MapSpec},
-    plan::{Unit, Way},
+    plan::{ProbePlan, Unit, Way},
     program::{ProgType, ProgramImage},
 };
 
@@ -90,8 +90,9 @@ fn unique(names: &mut HashSet<String>, name: &str) -> String {
 fn sections(artifact: &Artifact) -> Vec<(String, Vec<usize>)> {
     let mut out: Vec<(String, Vec<usize>)> = Vec::new();
     for (index, image) in artifact.programs.iter().enumerate() {
-        let probe = artifact.probes.iter().find(|p| p.unit == Unit::Kernel(index as u32));
-        let way = probe.and_then(|p| p.ways.iter().find_map(|w| section_of(w, image.prog_type)));
+        let mut attached =
+            artifact.probes.iter().flat_map(ProbePlan::ways).filter(|a| a.unit == Unit::Kernel(index as u32));
+        let way = attached.find_map(|a| section_of(&a.way, image.prog_type));
         let name = way.unwrap_or_else(|| default_section(image.prog_type).to_owned());
         match out.iter_mut().find(|(n, _)| *n == name) {
             Some((_, programs)) => programs.push(index),

@@ -6,6 +6,7 @@ use super::{
     mem::{Mem, Remote},
     module::config,
 };
+use crate::attach::Word;
 use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
 use weftrace_arch::HOST;
 use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
@@ -293,7 +294,10 @@ impl Cx<'_, '_> {
                 self.trace_load(e, *offset, bytes, signed)
             }
             E::Arg(n) => {
-                let raw = self.argument(*n, e.span)?;
+                let raw = match self.words {
+                    Some(words) => self.moved_argument(words.get(*n as usize).copied().flatten(), e.span)?,
+                    None => self.argument(*n, e.span)?,
+                };
                 Ok(self.normalise_int(raw, &e.ty))
             }
             E::Retval => {
@@ -348,6 +352,18 @@ impl Cx<'_, '_> {
             },
             _ => self.elsewhere(span, "an argument"),
         }
+    }
+
+    /// An argument that this context has elsewhere than the script's provider.
+    fn moved_argument(&mut self, word: Option<Word>, span: Span) -> R<Value> {
+        let Some(Word { at, bits, signed }) = word else { return self.not_yet(span, "this argument here") };
+        let raw = self.argument(at, span)?;
+        if bits >= 64 {
+            return Ok(raw);
+        }
+        let narrow = self.normalise(raw, &Ty::Int { bits: bits as u8, signed });
+        // As a register has it: a negative number of 8 or 16 bits is one of 32.
+        Ok(if signed { self.b.unary(UnaryOp::Zext32, narrow) } else { narrow })
     }
 
     pub(crate) fn register(&mut self, offset: i32, span: Span) -> R<Value> {

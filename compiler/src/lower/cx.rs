@@ -6,6 +6,7 @@ use super::{
     module::{Module, not_yet, place},
     ssa::{Ssa, Variable},
 };
+use crate::attach::Word;
 use crate::ir::{
     BinaryOp, Block, Cond, Function, Helper, Slot, Space, Target, Term, Ty as IrTy, UnaryOp, Value,
     builder::FunctionBuilder,
@@ -49,11 +50,13 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) subject: Subject<'a>,
     pub(crate) probe: Option<&'a ProbeDef>,
     /// The attach point that `args`, `probe` and `func` are about.
-    pub(crate) target: Option<&'a hir::Target>,
+    pub(crate) target: Option<&'m hir::Target>,
     /// Of a static marker: the place that this function is for.
-    pub(crate) site: Option<&'a UsdtSite>,
+    pub(crate) site: Option<&'m UsdtSite>,
     /// The function serves many targets: names are looked up.
     pub(crate) many: bool,
+    /// Where numbered arguments are, if not where the script's provider has them.
+    pub(crate) words: Option<&'m [Option<Word>]>,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -86,6 +89,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             target: None,
             site: None,
             many: false,
+            words: None,
             vars: vec![],
             loops: vec![],
             scopes: vec![],

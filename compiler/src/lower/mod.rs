@@ -51,6 +51,7 @@ pub(crate) use layout::stack_mode;
 pub use module::{Module, config, not_yet, place};
 
 use crate::{
+    attach::Word,
     ir::{Function, Target},
     place::{
         Side,
@@ -79,7 +80,7 @@ pub fn lower_probe<'a>(
         Provider::Usdt { sites, .. } => sites.first(),
         _ => None,
     };
-    lower_probe_at(module, probe, Spot { target, site, many: false }, side, name)
+    lower_probe_at(module, probe, Spot { target, site, many: false, words: None }, side, name)
 }
 
 /// What a probe's function is for.
@@ -90,13 +91,15 @@ pub(crate) struct Spot<'a> {
     pub(crate) site: Option<&'a UsdtSite>,
     /// One function for many targets: which one fired is known when it runs.
     pub(crate) many: bool,
+    /// Where the body's numbered arguments are, if not where the script's provider has them.
+    pub(crate) words: Option<&'a [Option<Word>]>,
 }
 
 /// The same, for one spot.
-pub(crate) fn lower_probe_at<'a>(
-    module: &mut Module<'a>,
+pub(crate) fn lower_probe_at<'a, 's>(
+    module: &'s mut Module<'a>,
     probe: &'a ProbeDef,
-    Spot { target, site, many }: Spot<'a>,
+    Spot { target, site, many, words }: Spot<'s>,
     side: Side,
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
@@ -114,6 +117,7 @@ pub(crate) fn lower_probe_at<'a>(
     cx.target = Some(target);
     cx.site = site;
     cx.many = many;
+    cx.words = words;
     declare_vars(&mut cx, probe);
     if let Provider::Iter { .. } = target.provider {
         leave_after_last(&mut cx);

@@ -5,10 +5,7 @@ use super::{
     layout::in_register,
     mem::{Mem, Place, Remote},
 };
-use crate::{
-    ir::{BinaryOp, Block, Cond, Helper, Value},
-    place::Side,
-};
+use crate::ir::{BinaryOp, Block, Cond, Helper, Target, Value};
 use weftrace_artifact::packet;
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Ty},
@@ -178,18 +175,10 @@ impl Cx<'_, '_> {
 
     /// bpf_get_socket_cookie makes the cookie if there is none; it takes BTF-typed pointers only.
     pub(crate) fn socket_cookie(&mut self, sk: Value, span: Span) -> R<Value> {
-        let index = self.probe_index();
-        let btf = index
-            .and_then(|i| self.m.placement.units.get(i))
-            .is_some_and(|u| matches!(u.side, Side::Kernel(ty) if ty.is_typed()));
-        if !btf {
+        let typed = matches!(self.b.func().target, Target::Kernel(prog) if prog.is_typed());
+        if !typed {
             return self.not_yet(span, "sock_cookie() outside of rawtracepoint, fentry and fexit probes");
         }
         Ok(self.b.call(Helper::SocketCookie, &[sk]))
-    }
-
-    fn probe_index(&self) -> Option<usize> {
-        let probe = self.probe?;
-        self.m.program.probes.iter().position(|p| std::ptr::eq(p, probe))
     }
 }

@@ -41,6 +41,13 @@ pub(crate) struct Uses {
     pub(crate) names: bool,
     /// `uaddr()`: differs by the traced program and the place in it.
     pub(crate) addresses: bool,
+    /// What reads the registers that a kprobe or uprobe gets.
+    pub(crate) registers: Option<&'static str>,
+    /// `kstack` and its like.
+    pub(crate) kernel_stack: bool,
+    /// A function that takes pointers whose types the verifier knows.
+    pub(crate) typed_pointer: Option<&'static str>,
+    pub(crate) retval: bool,
     /// `argN` by number: of a static marker each place may have its own.
     pub(crate) args: BTreeSet<u32>,
 }
@@ -105,15 +112,32 @@ impl Uses {
             E::Arg(n) => {
                 self.args.insert(*n);
             }
+            E::Retval => self.retval = true,
+            E::Reg { .. } => self.registers = Some("reg()"),
             E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
             E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
             E::Call { func, .. } => {
                 self.names |= matches!(func, Func::ProbeName | Func::FuncName);
                 self.addresses |= *func == Func::Uaddr;
+                self.kernel_stack |= matches!(func, Func::KStack);
+                self.context(*func);
                 if let Some(name) = kernel_only(*func) {
                     self.kernel(name);
                 }
             }
+            _ => {}
+        }
+    }
+
+    /// What a function asks of the program's context.
+    fn context(&mut self, func: Func) {
+        match func {
+            Func::Ctx => self.registers = Some("ctx"),
+            Func::UserMode => self.registers = Some("usermode"),
+            Func::Override => self.registers = Some("override()"),
+            Func::SockCookie => self.typed_pointer = Some("sock_cookie()"),
+            Func::Path => self.typed_pointer = Some("path()"),
+            Func::SkbOutput => self.typed_pointer = Some("skboutput()"),
             _ => {}
         }
     }

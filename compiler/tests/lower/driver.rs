@@ -60,7 +60,7 @@ fn the_license_that_is_set_reaches_the_artifact() {
 #[test]
 fn one_program_for_many_targets_unless_their_name_is_asked_for() {
     let (artifact, _) = compile(&mixed(), Options::default());
-    let units: Vec<Unit> = artifact.probes.iter().map(|p| p.unit).collect();
+    let units: Vec<Unit> = artifact.probes.iter().map(|p| p.best.unit).collect();
     let want = [
         Unit::Kernel(0),
         Unit::Kernel(1),
@@ -77,7 +77,7 @@ fn one_program_for_many_targets_unless_their_name_is_asked_for() {
     let losses = artifact.maps.iter().find(|m| m.role == Role::Losses).expect("kernel programs count losses");
     assert_eq!(losses.max_entries, 16);
     assert_eq!((artifact.maps[0].home, artifact.maps[1].home), (Home::Kernel, Home::User));
-    assert!(matches!(artifact.probes[4].ways[..], [Way::Interval { ns: 2_000_000_000 }]));
+    assert!(matches!(artifact.probes[4].best.way, Way::Interval { ns: 2_000_000_000 }));
 }
 
 #[test]

@@ -261,7 +261,7 @@ impl Core {
     /// Detaches the watchpoints at an address. Events that were on their way may ask for it again: that is no error.
     fn unwatch(&mut self, address: u64, action: &Action) {
         let here = |way: &Way| matches!(way, Way::Watchpoint { address: its, .. } if *its == address);
-        if !self.artifact.probes.iter().any(|plan| plan.ways.iter().any(here)) {
+        if !self.artifact.probes.iter().any(|plan| here(&plan.best.way)) {
             return self.complain(action, &format!("unwatch: the script has no watchpoint at {address:#x}"));
         }
         let found: Vec<_> = self.watchpoints.extract_if(.., |(its, _)| *its == address).map(|(_, link)| link).collect();

@@ -51,10 +51,8 @@ impl Joins {
         let engines = artifact.joins.iter().map(|spec| join::Engine::new(spec.clone(), &artifact.streams)).collect();
         let mut blocks = Vec::new();
         for (probe, plan) in artifact.probes.iter().enumerate() {
-            for way in &plan.ways {
-                if let (Way::Join { join, on }, Unit::Native(entry)) = (way, plan.unit) {
-                    blocks.push(Block { join: *join, on: *on, entry, probe: probe as u32 });
-                }
+            if let (Way::Join { join, on }, Unit::Native(entry)) = (&plan.best.way, plan.best.unit) {
+                blocks.push(Block { join: *join, on: *on, entry, probe: probe as u32 });
             }
         }
         let streams = (0..artifact.streams.len() as u32).map(StreamId).collect();

@@ -107,10 +107,10 @@ fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
 fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
     let artifact = Rc::clone(&core.artifact);
     for (probe, plan) in artifact.probes.iter().enumerate() {
-        if !plan.ways.contains(&Way::End) {
+        if plan.best.way != Way::End {
             continue;
         }
-        match plan.unit {
+        match plan.best.unit {
             Unit::Native(entry) => core.run(entry, probe as u32, time),
             Unit::Kernel(program) => {
                 if let Some(fd) = sources.programs.get(program, None)
@@ -164,7 +164,7 @@ pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources) -> u64 {
 
 /// The probe of a program; of several probes the first.
 fn source_name(artifact: &weftrace_artifact::Artifact, program: u32) -> Option<&str> {
-    artifact.probes.iter().find(|p| p.unit == Unit::Kernel(program)).map(|p| p.name.as_str())
+    artifact.probes.iter().find(|p| p.runs(Unit::Kernel(program))).map(|p| p.name.as_str())
 }
 
 /// Runs and times by probe, if statistics were on.

@@ -4,7 +4,7 @@ use super::Programs;
 use std::{cell::RefCell, collections::BTreeSet, os::fd::RawFd};
 use weftrace_artifact::{
     Artifact, Place,
-    plan::{ProbePlan, Unit, Way},
+    plan::{Attach, ProbePlan, Unit, Way},
 };
 use weftrace_probes::kernel::{
     AttachError, AttachOptions, Host, Kprobes, Link, LoadError, Uprobes, attach, kprobes,
@@ -43,6 +43,32 @@ impl AttachFailure {
             not_permitted: false,
         }
     }
+
+    /// Of every way that was tried: what each said, and the remedy of the last, which is the most general.
+    fn of_all(plan: &ProbePlan, mut failures: Vec<Self>) -> Option<Self> {
+        let mut last = failures.pop()?;
+        last.bug |= failures.iter().any(|f| f.bug);
+        last.not_permitted |= failures.iter().any(|f| f.not_permitted);
+        let passed = plan.passed.iter().map(|p| format!("{}: {}", p.way, p.why));
+        let tried = failures.iter().map(|f| f.why.clone());
+        let others: Vec<String> = passed.chain(tried).filter(|why| !last.why.contains(why.as_str())).collect();
+        if !others.is_empty() {
+            last.why = format!("{} (and not otherwise: {})", last.why, others.join("; "));
+        }
+        Some(last)
+    }
+}
+
+/// What runs in user space has other sources than the kernel's.
+pub(super) const NO_SOURCE: &str = "it has no source of events";
+
+/// The way that worked.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    /// Its place in the chain.
+    pub(super) at: usize,
+    /// Why those before it didn't.
+    pub(super) instead_of: Vec<String>,
 }
 
 /// What probes of one link have in common.
@@ -71,8 +97,8 @@ enum Group<'a> {
 
 impl<'a> Shared<'a> {
     fn of(plan: &'a ProbePlan) -> Option<(Self, Own<'a>)> {
-        let (Unit::Kernel(program), [way]) = (plan.unit, &plan.ways[..]) else { return None };
-        Some(match way {
+        let (Unit::Kernel(program), []) = (plan.best.unit, &plan.fallbacks[..]) else { return None };
+        Some(match &plan.best.way {
             Way::Uprobe { path, offset, ret, pid, semaphore: 0, .. } => {
                 let of = Common::File { path, ret: *ret, pid: *pid };
                 (Self { program, of }, Own { offset: *offset, function: "" })
@@ -102,8 +128,8 @@ pub(super) struct Attacher<'a> {
 impl<'a> Attacher<'a> {
     pub(super) fn new(artifact: &'a Artifact, host: &'a Host, maps: &'a [RawFd], pid: Option<u32>) -> Self {
         let mut users = vec![0; artifact.programs.len()];
-        for plan in &artifact.probes {
-            if let Unit::Kernel(program) = plan.unit
+        for attach in artifact.probes.iter().flat_map(ProbePlan::ways) {
+            if let Unit::Kernel(program) = attach.unit
                 && let Some(n) = users.get_mut(program as usize)
             {
                 *n += 1;
@@ -157,39 +183,48 @@ impl<'a> Attacher<'a> {
         Some((common.program, group))
     }
 
-    /// Tries the ways in order; the first that works counts. On failure the last way's error is told: it is the most general.
+    /// Tries the ways in order: the first that works counts. The failure tells of all of them.
     pub(super) fn attach(
         &self,
         index: u32,
         plan: &ProbePlan,
-        program: u32,
         programs: &mut Programs,
-    ) -> Result<Link, AttachFailure> {
-        let mut failure = AttachFailure::new(index, plan, &"the plan has no way to attach it");
-        for way in &plan.ways {
-            let target = TypedTarget::of(way);
-            let fd = match programs.load(self.artifact, program, target.as_ref(), self.maps, self.host) {
-                Ok(fd) => fd,
-                Err(error) => {
-                    failure = load_failure(index, plan, &error);
-                    continue;
+    ) -> Result<(Link, Taken), AttachFailure> {
+        let mut failures = Vec::new();
+        for (at, one) in plan.ways().enumerate() {
+            match self.attach_one(index, plan, one, programs) {
+                Ok(link) => {
+                    return Ok((
+                        link,
+                        Taken { at, instead_of: failures.into_iter().map(|f: AttachFailure| f.why).collect() },
+                    ));
                 }
-            };
-            let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-            let cookie = if shared { u64::from(index) } else { 0 };
-            let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
-            match attach(fd, way, &options) {
-                Ok(link) => return Ok(link),
-                Err(error) => {
-                    failure = AttachFailure {
-                        remedy: error.remedy(),
-                        not_permitted: matches!(error, AttachError::NotPermitted { .. }),
-                        ..AttachFailure::new(index, plan, &error)
-                    };
-                }
+                Err(failure) => failures.push(failure),
             }
         }
-        Err(failure)
+        Err(AttachFailure::of_all(plan, failures).unwrap_or_else(|| AttachFailure::new(index, plan, &NO_SOURCE)))
+    }
+
+    fn attach_one(
+        &self,
+        index: u32,
+        plan: &ProbePlan,
+        one: &Attach,
+        programs: &mut Programs,
+    ) -> Result<Link, AttachFailure> {
+        let Unit::Kernel(program) = one.unit else { return Err(AttachFailure::new(index, plan, &NO_SOURCE)) };
+        let target = TypedTarget::of(&one.way);
+        let fd = programs
+            .load(self.artifact, program, target.as_ref(), self.maps, self.host)
+            .map_err(|error| load_failure(index, plan, &error))?;
+        let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
+        let cookie = if shared { u64::from(index) } else { 0 };
+        let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
+        attach(fd, &one.way, &options).map_err(|error| AttachFailure {
+            remedy: error.remedy(),
+            not_permitted: matches!(error, AttachError::NotPermitted { .. }),
+            ..AttachFailure::new(index, plan, &error)
+        })
     }
 }
 

@@ -210,14 +210,14 @@ fn more_runs(total: u64, runs: u32) -> u32 {
 }
 
 fn name(plan: &ProbePlan, what: ByHand) -> Option<&str> {
-    match (plan.ways.first()?, what) {
+    match (&plan.best.way, what) {
         (Way::Test { name }, ByHand::Tests) | (Way::Bench { name }, ByHand::Benchmarks) => Some(name),
         _ => None,
     }
 }
 
 fn program(plan: &ProbePlan) -> Option<u32> {
-    match plan.unit {
+    match plan.best.unit {
         Unit::Kernel(program) => Some(program),
         Unit::Native(_) => None,
     }

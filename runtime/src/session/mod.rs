@@ -140,7 +140,7 @@ fn write_probes(core: &mut Core) -> Result<(), Error> {
     for (index, plan) in (0u32..).zip(&artifact.probes) {
         let mut entry = vec![0; size];
         let (name, func) = entry.split_at_mut(name_cap.min(size));
-        let function = plan.ways.first().map_or("", |way| way.function());
+        let function = plan.best.way.function();
         for (to, text) in [(name, plan.name.as_bytes()), (func, function.as_bytes())] {
             // Always with a NUL.
             let len = text.len().min(to.len().saturating_sub(1));
@@ -209,7 +209,7 @@ fn build_ids(map: &MapFd) -> Result<OneReader, Error> {
 
 /// What the script says about names, and where its user probes are.
 fn name_settings(artifact: &Artifact) -> Settings {
-    let places = artifact.probes.iter().flat_map(|p| &p.ways).filter_map(|way| match way {
+    let places = artifact.probes.iter().filter_map(|p| match &p.best.way {
         Way::Uprobe { path, offset, .. } => {
             let layout = elf::layout(Path::new(path)).ok()?;
             Some((path.clone(), layout.to_address(*offset)?))

@@ -2,7 +2,7 @@
 
 use super::{
     AttachFailure, ByHand, Running, SessionOptions,
-    attach::{Attacher, load_failure},
+    attach::{Attacher, NO_SOURCE, load_failure},
 };
 use crate::{
     engine::{BlockSpec, now, open_feeds},
@@ -22,11 +22,11 @@ use weftrace_probes::kernel::{Host, program::run_once};
 const NOT_WITH_FILES: &str = "not run: packets are read from files";
 
 /// Whether a probe is for this run: `--test` and `--bench` run theirs by hand, with BEGIN and END, and nothing else.
-fn wanted(options: &SessionOptions, index: u32, way: Option<&Way>) -> bool {
+fn wanted(options: &SessionOptions, index: u32, way: &Way) -> bool {
     let by_hand = match way {
-        Some(Way::Begin | Way::End) => return true,
-        Some(Way::Test { .. }) => Some(ByHand::Tests),
-        Some(Way::Bench { .. }) => Some(ByHand::Benchmarks),
+        Way::Begin | Way::End => return true,
+        Way::Test { .. } => Some(ByHand::Tests),
+        Way::Bench { .. } => Some(ByHand::Benchmarks),
         _ => None,
     };
     by_hand == options.by_hand && !options.left_out.contains(&index)
@@ -37,8 +37,8 @@ fn wanted(options: &SessionOptions, index: u32, way: Option<&Way>) -> bool {
 fn attach_order(artifact: &Artifact) -> Vec<u32> {
     let backwards = |index: &u32| {
         matches!(
-            artifact.probes[*index as usize].ways.first(),
-            Some(Way::Kprobe { ret: false, .. } | Way::Uprobe { .. } | Way::Usdt { .. } | Way::Fentry { .. })
+            artifact.probes[*index as usize].best.way,
+            Way::Kprobe { ret: false, .. } | Way::Uprobe { .. } | Way::Usdt { .. } | Way::Fentry { .. }
         )
     };
     let all = 0..artifact.probes.len() as u32;
@@ -49,13 +49,13 @@ impl Running {
     pub(super) fn run_begin(&mut self, options: &SessionOptions, host: &Host, start: u64) {
         let artifact = Rc::clone(&self.core.artifact);
         let maps = self.core.native.store().descriptors();
-        for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.ways.contains(&Way::Begin)) {
+        for (index, plan) in artifact.probes.iter().enumerate().filter(|(_, p)| p.best.way == Way::Begin) {
             let index = index as u32;
             if options.dry_run {
                 self.attached += 1;
                 continue;
             }
-            match plan.unit {
+            match plan.best.unit {
                 Unit::Native(entry) => {
                     // The clock of recorded packets has not moved on yet.
                     let time = if options.read.is_empty() { now() } else { start };
@@ -87,7 +87,7 @@ impl Running {
         let attacher = Attacher::new(&artifact, host, &maps, pid);
         let mut blocks: Vec<BlockSpec> = Vec::new();
         let mut order = attach_order(&artifact);
-        order.retain(|i| wanted(options, *i, artifact.probes[*i as usize].ways.first()));
+        order.retain(|i| wanted(options, *i, &artifact.probes[*i as usize].best.way));
         let mut at = 0;
         while let Some(&index) = order.get(at) {
             if options.read.is_empty()
@@ -100,18 +100,18 @@ impl Running {
             }
             at += 1;
             let plan = &artifact.probes[index as usize];
-            match (plan.unit, plan.ways.first()) {
-                (_, Some(Way::Begin)) => {}
-                (Unit::Native(_), Some(Way::End | Way::Signal { .. } | Way::Join { .. })) => self.attached += 1,
-                (Unit::Native(entry), Some(Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) })) => {
+            match (plan.best.unit, &plan.best.way) {
+                (_, Way::Begin) => {}
+                (Unit::Native(_), Way::End | Way::Signal { .. } | Way::Join { .. }) => self.attached += 1,
+                (Unit::Native(entry), Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) }) => {
                     self.timers.add(*ns, entry, index);
                     self.attached += 1;
                 }
-                (Unit::Native(entry), Some(Way::Profile { rate: Rate::Hz(hz) })) => {
+                (Unit::Native(entry), Way::Profile { rate: Rate::Hz(hz) }) => {
                     self.timers.add(1_000_000_000 / (*hz).max(1), entry, index);
                     self.attached += 1;
                 }
-                (Unit::Native(entry), Some(Way::Pcap { interface, filter })) => blocks.push(BlockSpec {
+                (Unit::Native(entry), Way::Pcap { interface, filter }) => blocks.push(BlockSpec {
                     entry,
                     probe: index,
                     interface: interface.clone(),
@@ -119,22 +119,23 @@ impl Running {
                     parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
                 }),
                 (Unit::Native(_), _) => {
-                    self.failures.push(AttachFailure::new(index, plan, &"it has no source of events"));
+                    self.failures.push(AttachFailure::new(index, plan, &NO_SOURCE));
                 }
                 (Unit::Kernel(_), _) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
-                (Unit::Kernel(program), Some(Way::End | Way::Signal { .. } | Way::Test { .. } | Way::Bench { .. })) => {
+                (Unit::Kernel(program), Way::End | Way::Signal { .. } | Way::Test { .. } | Way::Bench { .. }) => {
                     match self.sources.programs.load(&artifact, program, None, &maps, host) {
                         Ok(_) => self.attached += 1,
                         Err(e) => self.failures.push(load_failure(index, plan, &e)),
                     }
                 }
-                (Unit::Kernel(program), _) => match attacher.attach(index, plan, program, &mut self.sources.programs) {
-                    Ok(link) => {
-                        match plan.ways.first() {
-                            Some(Way::Iter { .. }) => self.walks.push(link),
-                            Some(Way::Watchpoint { address, .. }) => self.core.watchpoints.push((*address, link)),
+                (Unit::Kernel(_), _) => match attacher.attach(index, plan, &mut self.sources.programs) {
+                    Ok((link, taken)) => {
+                        self.taken.push((index, taken));
+                        match &plan.best.way {
+                            Way::Iter { .. } => self.walks.push(link),
+                            Way::Watchpoint { address, .. } => self.core.watchpoints.push((*address, link)),
                             _ => self.sources.links.push(link),
                         }
                         self.attached += usize::from(!plan.further);
@@ -144,6 +145,22 @@ impl Running {
             }
         }
         self.open_packets(options, &blocks);
+    }
+
+    /// Of the probes that could be attached in several ways, how they were.
+    pub fn told_ways(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (index, taken) in &self.taken {
+            let plan = &self.core.artifact.probes[*index as usize];
+            let Some(way) = plan.ways().nth(taken.at).filter(|_| !plan.fallbacks.is_empty()) else { continue };
+            let mut line = format!("{}: attached by {}", plan.name, way.way.describe());
+            for why in &taken.instead_of {
+                line += "; ";
+                line += why;
+            }
+            lines.push(line);
+        }
+        lines
     }
 
     fn open_packets(&mut self, options: &SessionOptions, blocks: &[BlockSpec]) {

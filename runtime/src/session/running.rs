@@ -1,6 +1,9 @@
 //! The run: attach, loop, end.
 
-use super::{AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, write_names, write_probes, write_start};
+use super::{
+    AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, attach::Taken, write_names, write_probes,
+    write_start,
+};
 use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
     error::Error,
@@ -79,6 +82,8 @@ pub struct Running {
     pub(super) waits: Waits,
     pub(super) child: Option<Child>,
     pub(super) failures: Vec<AttachFailure>,
+    /// By which way a probe was attached, for each that attached by itself.
+    pub(super) taken: Vec<(u32, Taken)>,
     pub(super) attached: usize,
     /// Iterators that attached, not walked yet.
     pub(super) walks: Vec<Link>,
@@ -115,8 +120,8 @@ impl Running {
             losses_since: now(),
         };
         let artifact = Rc::clone(&core.artifact);
-        let signals = artifact.probes.iter().enumerate().filter_map(|(i, p)| match (&p.ways[..], p.unit) {
-            ([Way::Signal { number }, ..], unit) => Some((*number, unit, i as u32)),
+        let signals = artifact.probes.iter().enumerate().filter_map(|(i, p)| match (&p.best.way, p.best.unit) {
+            (Way::Signal { number }, unit) => Some((*number, unit, i as u32)),
             _ => None,
         });
         let signals: Vec<_> = signals.collect();
@@ -130,6 +135,7 @@ impl Running {
             waits,
             child,
             failures: Vec::new(),
+            taken: Vec::new(),
             attached: 0,
             walks: Vec::new(),
             signals,

@@ -13,7 +13,7 @@ use weftrace_artifact::{
     action::{Action, ActionKind, Conv, Piece, Spec},
     map::{Home, Kind, MapId, MapSpec, Role, Value},
     native::{Entry, NativeImage},
-    plan::{ProbePlan, Unit, Way},
+    plan::{Attach, ProbePlan, Unit, Way},
     program::{MapReloc, ProgType, ProgramImage},
     ty::{Field, Type},
 };
@@ -72,9 +72,10 @@ pub fn map(name: &str, role: Role, kind: Kind, value_size: u32, max_entries: u32
 pub fn probe(name: &str, unit: Unit, way: Way) -> ProbePlan {
     ProbePlan {
         name: name.into(),
-        unit,
         reason: String::new(),
-        ways: vec![way],
+        best: Attach::new(way, unit),
+        fallbacks: vec![],
+        passed: vec![],
         place: Place::default(),
         wildcard: false,
         further: false,

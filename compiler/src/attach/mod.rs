@@ -1,0 +1,134 @@
+//! The ways to attach a probe, best first: as the script says, and what brings the same records at less cost or on a kernel that can't
+//! attach what the script says.
+//!
+//! [`table`] has a row for each substitution with what it asks of the body, the target and the kernel. The first way of a chain that
+//! works when the script starts is taken: the kernel has the last word, since it may refuse what it seemed able to do.
+
+mod abi;
+mod kernel_fn;
+mod own;
+mod table;
+
+use crate::place::{Side, Uses};
+use std::borrow::Cow;
+use table::{Rank, Stand, Substitute};
+pub(crate) use table::{Word, Words};
+use weftrace_artifact::{plan::Passed, program::ProgType};
+use weftrace_lang::{
+    hir::{Provider, Target},
+    world::World,
+};
+
+/// A target, and what the chain depends on besides.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) world: &'a dyn World,
+    pub(crate) uses: &'a Uses,
+    pub(crate) target: &'a Target,
+}
+
+/// A target as one way gives it.
+#[derive(Clone, Debug)]
+pub(crate) struct Form<'a> {
+    /// The script's, but for the provider: that says what the program's context holds.
+    pub(crate) target: Cow<'a, Target>,
+    /// None: as it was placed.
+    prog: Option<ProgType>,
+    /// Empty: as the script says.
+    pub(crate) why: String,
+    /// Where the numbered arguments of the body are; None: where the script's provider has them.
+    pub(crate) words: Option<Words>,
+}
+
+/// What a program depends on besides the arguments that its body asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    prog: Option<ProgType>,
+    /// Where a returned value is, in words of the context.
+    returned: u32,
+    words: Option<Words>,
+}
+
+impl<'a> Form<'a> {
+    /// As the script says.
+    fn own(target: &'a Target) -> Self {
+        Self { target: Cow::Borrowed(target), prog: None, why: String::new(), words: None }
+    }
+
+    /// Where its program runs.
+    pub(crate) fn side(&self, placed: Side) -> Side {
+        self.prog.map_or(placed, Side::Kernel)
+    }
+
+    pub(crate) fn layout(&self) -> Layout {
+        let returned = match self.target.provider {
+            Provider::Fentry { slots, .. } => slots,
+            _ => 0,
+        };
+        Layout { prog: self.prog, returned, words: self.words.clone() }
+    }
+}
+
+/// Never empty: where nothing works, attaching as the script says tells why.
+pub(crate) struct Chain<'a> {
+    pub(crate) forms: Vec<Form<'a>>,
+    pub(crate) passed: Vec<Passed>,
+}
+
+/// The chain of a target.
+pub(crate) fn chain<'a>(ask: &Ask<'a>) -> Chain<'a> {
+    from_rows(ask, table::ROWS)
+}
+
+fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
+    let rows: Vec<_> = rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect();
+    if rows.is_empty() {
+        return Chain::only(ask.target);
+    }
+    let mut made = Chain { forms: Vec::new(), passed: Vec::new() };
+    for (row, stand) in &rows {
+        if let Rank::Cheaper(gain) = row.rank {
+            made.consider(ask, row, stand, gain);
+        }
+    }
+    match own::works(ask) {
+        Ok(()) => made.forms.push(Form::own(ask.target)),
+        Err(why) => {
+            made.passed.push(Passed { way: own::name(&ask.target.provider).to_owned(), why: why.clone() });
+            for (row, stand) in &rows {
+                if matches!(row.rank, Rank::Instead) {
+                    made.consider(ask, row, stand, &why);
+                }
+            }
+        }
+    }
+    if made.forms.is_empty() {
+        // It says itself what it lacks.
+        made.passed.retain(|p| p.way != own::name(&ask.target.provider));
+        made.forms.push(Form::own(ask.target));
+    }
+    made
+}
+
+impl<'a> Chain<'a> {
+    /// Of a target that has one way only.
+    pub(crate) fn only(target: &'a Target) -> Self {
+        Self { forms: vec![Form::own(target)], passed: Vec::new() }
+    }
+
+    /// Takes a substitute, or says why not.
+    fn consider(&mut self, ask: &Ask<'_>, row: &Substitute, stand: &Stand, why: &str) {
+        match row.needs.iter().find_map(|need| need(ask, stand)) {
+            Some(why) => self.passed.push(Passed { way: row.way.to_owned(), why }),
+            None => {
+                let target = Target { provider: stand.provider.clone(), ..ask.target.clone() };
+                self.forms.push(Form {
+                    target: Cow::Owned(target),
+                    prog: Some(stand.prog),
+                    why: why.to_owned(),
+                    words: stand.words.clone(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! What can stand in for what, and what that asks.
+
+use super::{Ask, kernel_fn as f, own};
+use weftrace_artifact::program::ProgType;
+use weftrace_lang::{hir::Provider, world::Feature};
+
+/// A way that brings the same records as another.
+pub(super) struct Substitute {
+    /// As the plan and messages name it.
+    pub(super) way: &'static str,
+    pub(super) rank: Rank,
+    /// None: it is not about this kind of target.
+    pub(super) stand: fn(&Ask<'_>) -> Option<Stand>,
+    /// All must hold; the first that doesn't is told. The kernel is asked last: that costs most.
+    pub(super) needs: &'static [Need],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// Tried before what the script says: why.
+    Cheaper(&'static str),
+    /// Only where what the script says can't be attached.
+    Instead,
+}
+
+/// What a target becomes.
+pub(super) struct Stand {
+    pub(super) provider: Provider,
+    pub(super) prog: ProgType,
+    /// Where the numbered arguments of the body are now; None: where they were.
+    pub(super) words: Option<Words>,
+}
+
+/// By number as the body has it.
+pub(crate) type Words = Vec<Option<Word>>;
+
+/// Where an argument is in another context, and how much of it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Word {
+    /// Its number there.
+    pub(crate) at: u32,
+    /// The argument's own width: above it the context may hold anything.
+    pub(crate) bits: u32,
+    pub(crate) signed: bool,
+}
+
+/// A precondition: why it isn't met.
+pub(super) type Need = fn(&Ask<'_>, &Stand) -> Option<String>;
+
+const BY_TYPE: &[Need] =
+    &[f::is_one_function, f::asks_no_registers, f::asks_no_kernel_stack, f::has_types, f::has_its_arguments, fentry];
+
+/// | instead of | rank | the body |
+pub(super) const ROWS: &[Substitute] = &[
+    Substitute {
+        way: "fentry",
+        rank: Rank::Cheaper("cheaper than a kprobe"),
+        stand: f::fentry_for_kprobe,
+        needs: BY_TYPE,
+    },
+    Substitute {
+        way: "fexit",
+        rank: Rank::Cheaper("cheaper than a kretprobe"),
+        stand: f::fexit_for_kretprobe,
+        needs: &[
+            f::is_one_function,
+            f::asks_no_registers,
+            f::asks_no_kernel_stack,
+            f::has_types,
+            f::returns_a_number,
+            fentry,
+        ],
+    },
+    Substitute {
+        way: "kprobe",
+        rank: Rank::Instead,
+        stand: f::kprobe_for_fentry,
+        needs: &[f::asks_no_kernel_stack, f::asks_no_typed_pointer, f::has_its_arguments, kprobe],
+    },
+    Substitute {
+        way: "kretprobe",
+        rank: Rank::Instead,
+        stand: f::kretprobe_for_fexit,
+        needs: &[f::asks_no_kernel_stack, f::asks_no_typed_pointer, f::asks_no_arguments, kprobe],
+    },
+];
+
+fn fentry(ask: &Ask<'_>, _: &Stand) -> Option<String> {
+    own::has(ask, Feature::Fentry).err()
+}
+
+fn kprobe(ask: &Ask<'_>, _: &Stand) -> Option<String> {
+    own::has(ask, Feature::Kprobe).err()
+}
