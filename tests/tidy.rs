@@ -71,7 +71,7 @@ fn lang_and_compiler_do_no_io() {
         "Instant",
         "SystemTime",
     ];
-    let found = offenders(&["arch/src", "lang/src", "compiler/src", "compiler/artifact/src"], &io);
+    let found = offenders(&["lang/src", "compiler/arch/src", "compiler/src", "compiler/artifact/src"], &io);
     assert!(found.is_empty(), "invariant 1:\n{}", found.join("\n"));
 }
 
@@ -129,7 +129,7 @@ fn runtime_and_probes_know_no_compiler() {
 #[test]
 fn only_the_binary_prints() {
     let found = offenders(
-        &["arch/src", "lang/src", "compiler/src", "compiler/artifact/src", "probes/src", "runtime/src"],
+        &["lang/src", "compiler/arch/src", "compiler/src", "compiler/artifact/src", "probes/src", "runtime/src"],
         &["println!", "eprintln!", "print!(", "eprint!(", "io::stdout", "io::stderr", "process::exit"],
     );
     assert!(found.is_empty(), "invariant 3:\n{}", found.join("\n"));
@@ -148,7 +148,7 @@ const UNSAFE: &[&str] = &[
 #[test]
 fn unsafe_lives_in_named_files_and_says_why() {
     for folder in [
-        "arch/src",
+        "compiler/arch/src",
         "lang/src",
         "compiler/src",
         "compiler/artifact/src",
@@ -182,7 +182,7 @@ fn unsafe_lives_in_named_files_and_says_why() {
 #[test]
 fn nothing_is_left_open() {
     let words = ["todo!(", "unimplemented!(", "#[ignore", "FIXME", "XXX"];
-    let found = offenders(&["arch", "lang", "compiler", "probes", "runtime", "src"], &words);
+    let found = offenders(&["lang", "compiler", "probes", "runtime", "src"], &words);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
@@ -192,7 +192,7 @@ const MAX_LINES: usize = 450;
 #[test]
 fn files_are_short() {
     let mut long = Vec::new();
-    for folder in ["arch", "lang", "compiler", "probes", "runtime", "src", "tests"] {
+    for folder in ["lang", "compiler", "probes", "runtime", "src", "tests"] {
         for (path, text) in sources(folder) {
             let lines = text.lines().count();
             // Tables are data.
