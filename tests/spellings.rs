@@ -62,6 +62,22 @@ fn names_of_rust() {
 }
 
 #[test]
+fn parameters_of_rust() {
+    let script = "uprobe:BIN:names::inner::whole { print((args.s.length, args.n, args.p.a, args.p.b)); }
+        uprobe:BIN:names::inner::work { print(args.x); }";
+    let Some(path) = build("rust-O0", "names.rs", &["-g", "-Copt-level=0"]).filter(|_| can_trace()) else { return };
+    let (lines, said) = traced(script, &path);
+    assert_eq!(lines[1..], ["3", "(5, 9, 7, 8)"].map(str::to_owned), "{lines:?} {said}");
+    // Of small enums only the compiler knows where they are; nor of what follows them.
+    let said = checked("uprobe:BIN:names::inner::perhaps { print(args.n); }", &path);
+    assert!(said.contains("args.n cannot be read") && said.contains("Rust passes"), "{said}");
+    let Some(path) = build("rust-O1", "names.rs", &["-g", "-Copt-level=1"]) else { return };
+    // Only the lengths were kept, in the registers where the convention has other things.
+    let said = checked("uprobe:BIN:names::inner::texts { print(args.s); }", &path);
+    assert!(said.contains("args.s cannot be read"), "{said}");
+}
+
+#[test]
 fn lines_of_source() {
     let Some(path) = build("names-lines", "names.cpp", &["-g", "-O1"]).filter(|_| can_trace()) else { return };
     let source = include_str!("programs/names.cpp");

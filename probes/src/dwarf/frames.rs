@@ -31,7 +31,9 @@ impl std::fmt::Debug for Frames {
 impl Frames {
     /// None: the file has no debug information.
     pub fn open(path: &Path, root: &Path, extra: &[String]) -> Result<Option<Self>, DwarfError> {
-        let Some((file, sections)) = locate::locate(path, root, extra)? else { return Ok(None) };
+        let Some((file, sections)) = locate::locate(path, root, extra, super::sections::is_debug)? else {
+            return Ok(None);
+        };
         Ok(Some(Self { units: Units::new(&sections, &file, path), context: OnceCell::new() }))
     }
 

@@ -1,12 +1,12 @@
 //! Functions by their address: parameters with their types and places, results.
 
-use super::abi::{Arguments, Class};
+use super::abi::Class;
 use super::units::{Node, Part, Value};
 use super::{DebugInfo, DwarfError};
 use gimli::constants as c;
 use std::rc::Rc;
 use weftrace_lang::hir::Ty;
-use weftrace_lang::world::{ArgPlace, UserParam, UserProto};
+use weftrace_lang::world::{UserParam, UserProto};
 
 impl DebugInfo {
     /// The function whose code begins at an address. `symbol`: its name in the symbol table.
@@ -21,22 +21,14 @@ impl DebugInfo {
         let name = self.name(&node).unwrap_or_else(|| symbol.to_owned());
         let ret = self.type_of(&node);
         let result = self.classify(ret.as_ref());
-        let mut arguments = Arguments::new(matches!(result, Class::Memory));
-        // The compiler left parameters out of copies with such names, and moved the others.
-        let changed = [".isra.", ".constprop.", ".part."].iter().find(|mark| symbol.contains(*mark));
+        let mut finder = self.finder(&node, address, symbol, result);
         let mut params = Vec::new();
         for child in Self::children(&node) {
             if child.entry().is_none_or(|e| e.tag() != c::DW_TAG_formal_parameter) {
                 continue;
             }
             let ty = self.type_of(&child);
-            let place = match changed {
-                Some(mark) => ArgPlace::Nowhere(format!(
-                    "this is a copy of the function that the compiler specialised ({}): its parameters are not where they were",
-                    mark.trim_matches('.')
-                )),
-                None => arguments.next(self.classify(ty.as_ref()), self.size(ty.as_ref()).unwrap_or(8)),
-            };
+            let place = self.place(&mut finder, &child, ty.as_ref());
             let name = self.name(&child).unwrap_or_default();
             params.push(UserParam { name, ty: self.ty(ty.as_ref()), c_type: self.c_text(ty.as_ref()), place });
         }

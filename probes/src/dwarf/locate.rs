@@ -1,21 +1,26 @@
 //! Where a program's debug information is: in itself, or in a file of its own.
 
 use super::DwarfError;
-use super::sections::{Sections, is_debug};
+use super::sections::Sections;
 use crate::symbols::elf::{self, Layout};
 use std::path::{Path, PathBuf};
 
 /// The sections with debug information of a binary, and the file they are in. `root` is prefixed to absolute paths; `extra` are
-/// the directories of `--debuginfo`. None: there is none.
-pub(super) fn locate(path: &Path, root: &Path, extra: &[String]) -> Result<Option<(PathBuf, Sections)>, DwarfError> {
-    let own = Sections::read(path, is_debug)?;
+/// the directories of `--debuginfo`; `wanted` names the sections. None: there is none.
+pub(super) fn locate(
+    path: &Path,
+    root: &Path,
+    extra: &[String],
+    wanted: fn(&str) -> bool,
+) -> Result<Option<(PathBuf, Sections)>, DwarfError> {
+    let own = Sections::read(path, wanted)?;
     if own.has(".debug_info") {
         return Ok(Some((path.to_owned(), own)));
     }
     let layout = elf::layout(path).map_err(|e| DwarfError::Malformed(path.display().to_string(), e.to_string()))?;
     for candidate in candidates(path, root, &layout, extra) {
         // A broken or foreign file is passed over, as debuggers do.
-        let Ok(found) = Sections::read(&candidate.path, is_debug) else { continue };
+        let Ok(found) = Sections::read(&candidate.path, wanted) else { continue };
         if found.has(".debug_info") && belongs(&own, &found, &candidate) {
             return Ok(Some((candidate.path, found)));
         }

@@ -9,6 +9,7 @@ mod frames;
 mod functions;
 mod lines;
 mod locate;
+mod location;
 mod sections;
 mod structs;
 mod types;
@@ -17,6 +18,7 @@ pub mod unwind;
 
 pub use frames::{Frames, SourceFrame};
 
+use sections::is_parameter_debug;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -67,7 +69,7 @@ impl DebugInfo {
     /// Opens a file's debug information; None: it has none. `root` is prefixed to absolute paths (`/proc/PID/root`, or empty);
     /// `extra` are `--debuginfo`'s directories.
     pub fn open(path: &Path, root: &Path, extra: &[String]) -> Result<Option<Self>, DwarfError> {
-        let Some((file, sections)) = locate::locate(path, root, extra)? else { return Ok(None) };
+        let Some((file, sections)) = locate::locate(path, root, extra, is_parameter_debug)? else { return Ok(None) };
         Ok(Some(Self {
             path: path.display().to_string(),
             units: Units::new(&sections, &file, path),

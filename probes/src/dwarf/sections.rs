@@ -94,6 +94,11 @@ impl Sections {
     }
 }
 
+/// What types, functions and the places of parameters are read from.
+pub(crate) fn is_parameter_debug(name: &str) -> bool {
+    is_debug(name) || matches!(name.trim_end_matches(".dwo"), ".debug_loc" | ".debug_loclists")
+}
+
 /// What types, functions, lines and inlining are read from.
 pub(crate) fn is_debug(name: &str) -> bool {
     const UNUSED: &[&str] = &[

@@ -6,7 +6,7 @@
 )]
 
 use super::DwarfError;
-use super::sections::{Reader, Sections, is_debug};
+use super::sections::{Reader, Sections, is_debug, is_parameter_debug};
 use gimli::{AttributeValue, DebugInfoOffset, DebugTypeSignature, Dwarf, DwarfPackage, UnitOffset, UnitType};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -257,7 +257,7 @@ impl Units {
             beside.join(Path::new(name).file_name().unwrap_or_default()),
         ];
         places.iter().filter(|p| p.is_file()).find_map(|path| {
-            let sections = Sections::read(path, is_debug).ok()?;
+            let sections = Sections::read(path, is_parameter_debug).ok()?;
             let loaded: Result<Dwarf<Reader>, std::convert::Infallible> =
                 Dwarf::load(|id| Ok(sections.reader(id.dwo_name().unwrap_or(""))));
             let mut dwarf = loaded.ok()?;
