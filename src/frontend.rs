@@ -11,7 +11,7 @@ use weftrace_compiler::driver;
 use weftrace_lang::{
     ast::{Include, Item, Script},
     check,
-    diag::{Diagnostic, Severity},
+    diag::{Diagnostic, Note, Severity},
     hir::Program,
     span::{FileId, SourceMap, Span},
     syntax,
@@ -314,6 +314,19 @@ impl Loaded {
         errors.peek().is_some() && errors.all(|d| matches!(d.code, "no-permission" | "could-not-tell"))
     }
 
+    /// All that the findings say.
+    pub fn said(&self) -> String {
+        let mut out = String::new();
+        for d in &self.diagnostics {
+            let notes = d.notes.iter().map(|(Note::Write(t) | Note::Note(t) | Note::Near(t))| t.as_str());
+            for text in std::iter::once(d.message.as_str()).chain(notes) {
+                out += text;
+                out.push('\n');
+            }
+        }
+        out
+    }
+
     pub fn compile(&mut self, program: &Program) -> Artifact {
         let options = driver::Options { read_file: self.options.reading_file, ..driver::Options::default() };
         let (artifact, found) = driver::compile(program, &self.sources, &self.world, &options);
@@ -348,13 +361,6 @@ fn version_code(release: &str) -> Option<u64> {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse::<u64>().unwrap_or(0));
     let mut next = || numbers.next().unwrap_or(0);
     Some((next() << 16) + (next() << 8) + next().min(255))
-}
-
-/// The command that gives this binary capabilities.
-pub fn how_to_permit(capabilities: &str) -> String {
-    let binary =
-        std::env::current_exe().map_or_else(|_| "$(which weftrace)".to_owned(), |path| path.display().to_string());
-    format!("  = run it as root, or once: sudo setcap {capabilities}+ep {binary}")
 }
 
 /// One line for each reason: `note: not running (--read has no kernel events): a, b`.

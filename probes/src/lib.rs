@@ -4,6 +4,7 @@
 //! - [`dwarf`]: types, parameters and source lines of programs, by their debug information.
 //! - [`kernel`]: what the kernel offers, loading programs, attaching them.
 //! - `packet`: captures, live and from files.
+//! - [`privilege`]: what of the privileges is needed, giving up the rest, and the helper process.
 //! - [`symbols`]: names for addresses, addresses for names.
 //! - [`world`]: the facts of this host, as the checker and the compiler ask for them.
 //!
@@ -12,6 +13,7 @@
 pub mod catalog;
 pub mod dwarf;
 pub mod kernel;
+pub mod privilege;
 pub mod symbols;
 pub mod world;
 

@@ -28,4 +28,4 @@ pub mod text;
 
 pub use engine::{StopHandle, StreamConsumer};
 pub use error::Error;
-pub use session::{AttachFailure, ByHand, Ended, Outcome, Running, Session, SessionOptions};
+pub use session::{AttachFailure, ByHand, Ended, Outcome, Privileges, Running, Session, SessionOptions};

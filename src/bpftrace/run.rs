@@ -152,7 +152,7 @@ fn execute(
     sink: Box<dyn Sink>,
 ) -> Result<i32, Error> {
     let dry_run = options.dry_run;
-    let mut session = Session::new(artifact, options)?;
+    let mut session = Session::new(artifact, SessionOptions { shed_privileges: true, ..options })?;
     if let Some(child) = child {
         session = session.adopt(child);
     }

@@ -1,5 +1,6 @@
 //! `weftrace dump`: what a script becomes, stage by stage.
 
+use super::needs;
 use crate::{
     args::{Dump, Stage},
     exit::ExitStatus,
@@ -8,6 +9,10 @@ use crate::{
 };
 use weftrace_compiler::{driver, ebpf};
 use weftrace_lang::{hir::Program, hir_dump};
+use weftrace_probes::kernel::{
+    Host,
+    caps::{self, PlanNeeds},
+};
 
 pub fn run(args: &Dump) -> ExitStatus {
     let setting = Setting { reading_file: args.read, unsafe_ok: true, ..Setting::default() };
@@ -71,7 +76,15 @@ fn text(loaded: &mut Loaded, stage: Stage) -> Option<Vec<u8>> {
             driver::Stage::Ir | driver::Stage::Plan => "note: nothing of it runs",
         });
     }
-    Some(text.into_bytes())
+    let needs = match stage {
+        driver::Stage::Plan if !text.is_empty() && !loaded.options.reading_file => {
+            let artifact = loaded.compile(&program);
+            let setting = caps::Setting { commands_run: true, ..caps::Setting::default() };
+            needs::plan_lines(&PlanNeeds::of(&artifact, &Host::new(), setting))
+        }
+        _ => String::new(),
+    };
+    Some((text + &needs).into_bytes())
 }
 
 /// A stage's text; findings are added to the script's.

@@ -5,6 +5,7 @@ mod doctor;
 mod dump;
 mod fmt;
 mod list;
+mod needs;
 mod run;
 
 use crate::{args::Command, exit::ExitStatus};

@@ -1,13 +1,12 @@
 //! `weftrace run`.
 
-use super::{doctor, dump};
+use super::{dump, needs};
 use crate::{
     args::{Format, Run},
     exit::ExitStatus,
     frontend::{self, Setting},
     printer,
 };
-use std::collections::BTreeSet;
 use std::{
     ffi::OsString,
     fs::File,
@@ -18,7 +17,10 @@ use weftrace_artifact::{
     plan::{ProbePlan, Unit, Way},
 };
 use weftrace_compiler::driver;
-use weftrace_probes::kernel::caps::{CapSet, Capability};
+use weftrace_probes::kernel::{
+    Host,
+    caps::{self, Need, PlanNeeds},
+};
 use weftrace_runtime::{
     Error, Outcome, Session, SessionOptions,
     sink::{JsonSink, Sink, TextSink},
@@ -49,9 +51,10 @@ pub fn run(args: &Run) -> ExitStatus {
     let program = loaded.check();
     let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
     let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
+    let said = loaded.said();
     loaded.report(args.quiet, frontend::text_style());
     if not_permitted {
-        printer::err_line(&frontend::how_to_permit("cap_bpf,cap_perfmon,cap_dac_read_search"));
+        printer::err(&needs::how_to_permit(needs::to_check(&said)));
         return ExitStatus::Attach;
     }
     if failed {
@@ -60,8 +63,13 @@ pub fn run(args: &Run) -> ExitStatus {
     if artifact.probes.is_empty() {
         return nothing_to_run(!program.probes.is_empty());
     }
+    let host = Host::new();
+    let needs = PlanNeeds::of(&artifact, &host, setting_of(args));
     if args.verbose > 0 || args.dry_run {
         printer::err(&dump::stage(&mut loaded, &program, driver::Stage::Plan));
+        if args.read.is_empty() {
+            printer::err(&needs::plan_lines(&needs));
+        }
     }
     let name = loaded.name.clone();
     drop((program, loaded));
@@ -72,7 +80,9 @@ pub fn run(args: &Run) -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
-    let needs = doctor::script_needs(&artifact);
+    if lacks_permission(&artifact, &needs, args) {
+        return ExitStatus::Attach;
+    }
     match execute(&name, artifact, child, sink, args) {
         Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
@@ -80,14 +90,24 @@ pub fn run(args: &Run) -> ExitStatus {
     }
 }
 
+/// What the command line adds to what the plan needs.
+fn setting_of(args: &Run) -> caps::Setting {
+    caps::Setting {
+        namespace: args.netns.is_some() || args.pid.is_some(),
+        command: args.command.is_some(),
+        commands_run: args.r#unsafe,
+    }
+}
+
 /// Says why a run did not start or ended early, and what helps.
-fn failed_to_run(error: &Error, needs: &[(String, Vec<Capability>)], args: &Run) -> ExitStatus {
+fn failed_to_run(error: &Error, needs: &PlanNeeds, args: &Run) -> ExitStatus {
     printer::err_line(&format!("error: {}", told_once(error)));
     if let Error::Attach { remedy: Some(remedy), .. } = error {
         printer::err_line(&format!("  = {remedy}"));
     }
-    if args.read.is_empty() {
-        tell_missing(needs);
+    if args.read.is_empty() && !needs.attach.missing.is_empty() {
+        printer::err(&needs::reasons(&needs.attach.missing));
+        printer::err(&needs::how_to_permit(needs.everything()));
     }
     match error {
         Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
@@ -120,21 +140,22 @@ fn told_once(error: &Error) -> String {
     }
 }
 
-/// Which probes need capabilities that we don't have, and how to get them.
-fn tell_missing(needs: &[(String, Vec<Capability>)]) {
-    let have = CapSet::effective();
-    let mut missing = BTreeSet::new();
-    for (probe, capabilities) in needs {
-        let lacking: Vec<&str> = capabilities.iter().filter(|c| !have.has(**c)).map(|c| c.name()).collect();
-        if !lacking.is_empty() {
-            printer::err_line(&format!("  = {probe} needs {}", lacking.join(" ")));
+/// What the plan needs and this process lacks, before anything is loaded: an error for each probe. With --partial what can run runs.
+fn lacks_permission(artifact: &Artifact, needs: &PlanNeeds, args: &Run) -> bool {
+    if args.partial || !args.read.is_empty() || needs.attach.missing.is_empty() {
+        return false;
+    }
+    let mut told: Vec<&[Need]> = Vec::new();
+    for (probe, its) in artifact.probes.iter().zip(&needs.probes).filter(|(_, n)| !n.missing.is_empty()) {
+        let names: Vec<&str> = its.missing.iter().map(|(c, _)| c.name()).collect();
+        printer::err_line(&format!("error: {}: not permitted: it needs {}", probe.name, names.join(" ")));
+        if !told.contains(&&its.missing[..]) {
+            printer::err(&needs::reasons(&its.missing));
+            told.push(&its.missing);
         }
-        missing.extend(lacking);
     }
-    if !missing.is_empty() {
-        let all: Vec<String> = missing.iter().map(|c| c.to_lowercase()).collect();
-        printer::err_line(&frontend::how_to_permit(&all.join(",")));
-    }
+    printer::err(&needs::how_to_permit(needs.everything()));
+    true
 }
 
 /// None: a dry run, which attached and ended.
@@ -155,6 +176,7 @@ fn execute(
         allow_unsafe: args.r#unsafe,
         terminal: args.output.is_none() && io::stdout().is_terminal(),
         dry_run: args.dry_run,
+        shed_privileges: true,
         ..SessionOptions::default()
     };
     let opening = opening(name, &artifact, args);
@@ -172,6 +194,9 @@ fn execute(
     }
     if !args.quiet {
         printer::err_line(&opening);
+    }
+    if args.verbose > 0 {
+        printer::err(&needs::told(running.privileges()));
     }
     if std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some() {
         printer::err_line("__BPFTRACE_NOTIFY_PROBES_ATTACHED");

@@ -79,7 +79,7 @@ pub fn dump(
     let left_out = [units.left_out.clone(), units.unread.clone()].concat();
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
     let text = if stage == Stage::Plan {
-        plan::text(&artifact, &left_out, options.read_file)
+        plan::text(&artifact, &left_out)
     } else {
         let listing = |p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources);
         artifact.programs.iter().map(listing).collect::<Vec<_>>().join("\n")

@@ -1,15 +1,15 @@
 //! `dump --stage plan`: what runs where, and why.
 
 use super::units::LeftOut;
-use std::{collections::BTreeSet, fmt::Write};
+use std::fmt::Write;
 use weftrace_artifact::{
     Artifact,
     map::{Home, Role},
-    plan::{Passed, ProbePlan, Unit, Way},
+    plan::{Passed, ProbePlan, Unit},
 };
 
-/// Rows of probes with their side, way and reason; maps with their homes; capabilities.
-pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut], read_file: bool) -> String {
+/// Rows of probes with their side, way and reason; maps with their homes.
+pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut]) -> String {
     let mut out = String::new();
     let rows: Vec<[String; 4]> = artifact.probes.iter().map(|p| row(artifact, p)).collect();
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).max().unwrap_or(0);
@@ -27,9 +27,6 @@ pub(super) fn text(artifact: &Artifact, left_out: &[LeftOut], read_file: bool) -
     if !maps.is_empty() {
         let _ = writeln!(out, "maps    {}", maps.join("  ·  "));
     }
-    // Capture files are read by anyone who may.
-    let caps = if read_file { Vec::new() } else { capabilities(artifact) };
-    let _ = writeln!(out, "needs   {}", if caps.is_empty() { "nothing".to_owned() } else { caps.join(" ") });
     out
 }
 
@@ -68,24 +65,4 @@ fn maps(artifact: &Artifact) -> Vec<String> {
             }
         })
         .collect()
-}
-
-fn capabilities(artifact: &Artifact) -> Vec<&'static str> {
-    let mut caps = BTreeSet::new();
-    if !artifact.programs.is_empty() {
-        caps.extend(["CAP_BPF", "CAP_PERFMON"]);
-    }
-    for attach in artifact.probes.iter().flat_map(ProbePlan::ways) {
-        match attach.way {
-            Way::Pcap { .. } => {
-                caps.insert("CAP_NET_RAW");
-            }
-            // Their ids are files of tracefs.
-            Way::Tracepoint { .. } => {
-                caps.insert("CAP_DAC_READ_SEARCH");
-            }
-            _ => {}
-        }
-    }
-    caps.into_iter().collect()
 }

@@ -95,7 +95,6 @@ user    interval:2s         timer, every 2 s               needs nothing of the 
 user    pcap:any            packets                        packets are analysed in user space
 kernel  a:probe             cpu-clock on every CPU, 99 Hz  kernel event
 maps    @pids kernel, 4 entries  ·  @n user
-needs   CAP_BPF CAP_DAC_READ_SEARCH CAP_NET_RAW CAP_PERFMON
 "
     );
 }

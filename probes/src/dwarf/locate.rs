@@ -3,6 +3,7 @@
 use super::DwarfError;
 use super::sections::Sections;
 use crate::symbols::elf::{self, Layout};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The sections with debug information of a binary, and the file they are in. `root` is prefixed to absolute paths; `extra` are
@@ -42,7 +43,9 @@ fn belongs(own: &Sections, found: &Sections, candidate: &Candidate) -> bool {
     }
     match &own.debug_link {
         Some((_, crc)) if candidate.checksum || !by_id => {
-            std::fs::read(&candidate.path).is_ok_and(|bytes| crc32(&bytes) == *crc)
+            let mut bytes = Vec::new();
+            let read = crate::privilege::open(&candidate.path).and_then(|mut file| file.read_to_end(&mut bytes));
+            read.is_ok() && crc32(&bytes) == *crc
         }
         _ => by_id,
     }
@@ -75,7 +78,7 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
         }
     }
     out.extend(elf::debug_candidates(path, root, layout).into_iter().map(|path| Candidate { path, checksum: false }));
-    out.retain(|c| c.path != path && c.path.is_file());
+    out.retain(|c| c.path != path && crate::privilege::is_file(&c.path));
     out
 }
 

@@ -5,7 +5,6 @@ use gimli::{EndianReader, RunTimeEndian};
 use object::read::ReadCache;
 use object::{CompressionFormat, Object, ObjectSection};
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 use std::rc::Rc;
 
@@ -32,7 +31,7 @@ impl Sections {
     pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, DwarfError> {
         let shown = || path.display().to_string();
         let io = |e: std::io::Error| DwarfError::Io(shown(), e);
-        let handle = File::open(path).map_err(io)?;
+        let handle = crate::privilege::open(path).map_err(io)?;
         if !handle.metadata().map_err(io)?.is_file() {
             return Err(DwarfError::Malformed(shown(), "no file".into()));
         }

@@ -152,6 +152,11 @@ fn done<T>(result: Result<T, Readiness>) -> Readiness {
     result.map_or_else(|not| not, |_| Readiness::Ready)
 }
 
+/// Whether tracing programs load at all.
+pub(super) fn can_load_tracing(host: &Host) -> bool {
+    program(host, KPROBE, &NOTHING) == Readiness::Ready
+}
+
 fn program(host: &Host, prog_type: bpf_prog_type, insns: &[u64]) -> Readiness {
     done(loaded(&ProgParams::new(prog_type, "try", insns), host))
 }

@@ -3,11 +3,13 @@
 use super::btf::{Btf, BtfError};
 use super::caps::CapSet;
 use super::cpus;
-use super::tracefs::{Tracefs, TracefsError};
+use super::feature::{self, Readiness};
+use super::tracefs::{Access, Tracefs, TracefsError};
 use crate::catalog::KernelFunctions;
 use crate::symbols::kallsyms::KallsymsError;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use weftrace_lang::world::Feature;
 
 /// Shared by threads that attach in parallel.
 #[derive(Debug, Default)]
@@ -19,6 +21,8 @@ pub struct Host {
     uprobe_pmu: OnceLock<Option<u32>>,
     online: OnceLock<Vec<u32>>,
     caps: OnceLock<CapSet>,
+    tracefs_access: OnceLock<Access>,
+    uprobe_multi: OnceLock<bool>,
     traceable: OnceLock<Option<KernelFunctions>>,
     /// The user's list of traceable functions.
     traceable_file: OnceLock<PathBuf>,
@@ -39,6 +43,23 @@ impl Host {
 
     pub fn tracefs(&self) -> Result<&Tracefs, TracefsError> {
         self.tracefs.get_or_init(Tracefs::find).as_ref().map_err(Clone::clone)
+    }
+
+    /// Who may read the mounted tracefs.
+    pub fn tracefs_access(&self) -> Access {
+        *self.tracefs_access.get_or_init(Access::now)
+    }
+
+    /// Whether one link can tie uprobes, for which CAP_PERFMON is enough. Where we may not try: whether the kernel's types say so.
+    pub fn has_uprobe_multi(&self) -> bool {
+        let try_it = || match feature::try_feature(Feature::UprobeMulti, self) {
+            Readiness::Ready => true,
+            Readiness::Unsupported(_) => false,
+            Readiness::NotPermitted { .. } | Readiness::CouldNotTell(_) => {
+                self.btf().is_ok_and(|btf| btf.enumerator("BPF_TRACE_UPROBE_MULTI").is_some())
+            }
+        };
+        *self.uprobe_multi.get_or_init(try_it)
     }
 
     /// vmlinux's types.

@@ -139,7 +139,7 @@ fn not_permitted(image: &ProgramImage, host: &Host) -> LoadError {
     LoadError::NotPermitted {
         program: image.name.clone(),
         prog_type: image.prog_type,
-        capability: host.caps().lacks(caps::for_program(image.prog_type)),
+        capability: host.caps().lacks(&caps::for_program(image.prog_type)),
     }
 }
 

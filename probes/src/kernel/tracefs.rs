@@ -8,6 +8,7 @@ use super::sys;
 use crate::symbols::glob::{Glob, is_glob};
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use weftrace_lang::world::TraceEvent;
 
@@ -43,6 +44,41 @@ pub struct Tracefs {
     root: PathBuf,
     /// An instance that only this process sees; `root` names it by number.
     _private: Option<OwnedFd>,
+}
+
+/// Who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// This user may, without a capability.
+    Open,
+    /// Only its owner.
+    Closed,
+    NotMounted,
+}
+
+impl Access {
+    /// As it is mounted now.
+    pub fn now() -> Self {
+        let mut access = Self::NotMounted;
+        for mount in MOUNTS {
+            match std::fs::metadata(Path::new(mount).join("events")) {
+                // User 0 owns it; another may by its mode, or, with a group of its own, by that.
+                Ok(events) => {
+                    let open = [Path::new(mount).metadata().ok(), Some(events)]
+                        .iter()
+                        .all(|m| m.as_ref().is_some_and(|m| m.mode() & 0o5 == 0o5));
+                    return if open { Self::Open } else { Self::Closed };
+                }
+                Err(e) if e.kind() == ErrorKind::PermissionDenied && *mount == *MOUNTS[0] => return Self::Closed,
+                Err(_) => {}
+            }
+        }
+        // Below a closed debugfs it can't be seen.
+        if std::fs::metadata(MOUNTS[1]).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied) {
+            access = Self::Closed;
+        }
+        access
+    }
 }
 
 /// Where it is mounted: itself, or within debugfs.

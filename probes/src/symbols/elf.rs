@@ -104,7 +104,7 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ElfError + '_ {
 fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -> Result<T, ElfError> {
     let shown = || path.display().to_string();
     let member = archive::split(path);
-    let file = File::open(member.as_ref().map_or(path, |(archive, _)| archive)).map_err(io(path))?;
+    let file = crate::privilege::open(member.as_ref().map_or(path, |(archive, _)| archive)).map_err(io(path))?;
     let meta = file.metadata().map_err(io(path))?;
     if !meta.is_file() {
         return Err(ElfError::NotElf { path: shown() });

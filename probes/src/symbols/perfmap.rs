@@ -1,6 +1,7 @@
 //! `/tmp/perf-PID.map`: symbols of code that a program compiled at run time, as Linux perf reads them. A line is
 //! `START SIZE name`, in hexadecimal; the file grows while the program runs.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Bytes of such a file that are read; what is beyond has no names.
@@ -48,12 +49,16 @@ impl PerfMap {
 
     /// Reads the file if it has grown.
     fn refresh(&mut self) {
-        let Ok(length) = std::fs::metadata(&self.path).map(|m| m.len()) else { return };
+        let Ok(mut file) = crate::privilege::open(&self.path) else { return };
+        let Ok(length) = file.metadata().map(|m| m.len()) else { return };
         if self.read == Some(length) || length > MAX_FILE {
             return;
         }
         self.read = Some(length);
-        let Ok(bytes) = std::fs::read(&self.path) else { return };
+        let mut bytes = Vec::new();
+        if file.read_to_end(&mut bytes).is_err() {
+            return;
+        }
         self.table = parse(&String::from_utf8_lossy(&bytes));
     }
 }

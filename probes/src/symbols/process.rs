@@ -6,6 +6,7 @@ use crate::dwarf::Frames;
 use crate::dwarf::unwind::{Registers, StackCopy, Step, UnwindInfo};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -83,6 +84,8 @@ pub struct ProcessSymbols {
     clock: u64,
     /// C++ names are shown as C++ writes them.
     cpp: bool,
+    /// Some process's map may not be read.
+    unreadable: bool,
 }
 
 #[derive(Debug)]
@@ -109,6 +112,11 @@ impl ProcessSymbols {
     pub fn with_cpp(mut self, cpp: bool) -> Self {
         self.cpp = cpp;
         self
+    }
+
+    /// Whether names were missing because a process is another user's and we may not look into it.
+    pub fn unreadable(&self) -> bool {
+        self.unreadable
     }
 
     fn shown(&self, name: &str) -> String {
@@ -270,7 +278,15 @@ impl ProcessSymbols {
     }
 
     fn read_maps(&mut self, pid: u32, started: Option<u64>) {
-        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
+        let mut text = String::new();
+        let maps = crate::privilege::open(Path::new(&format!("/proc/{pid}/maps")));
+        match maps.and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => {}
+            Err(e) => {
+                self.unreadable |= e.kind() == std::io::ErrorKind::PermissionDenied;
+                return;
+            }
+        }
         let mut regions: Vec<Region> = text.lines().filter_map(parse_region).take(MAX_REGIONS).collect();
         // A process on its way out has an empty map: what was read before is better.
         if regions.is_empty() {

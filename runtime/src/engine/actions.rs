@@ -219,6 +219,11 @@ impl Core {
         self.say(&Message::Warning { text, helper: None, at: &at, times: 1 });
     }
 
+    /// Now, since it may not be allowed later.
+    pub(crate) fn open_trace_pipe(&mut self) {
+        self.trace_pipe = TracePipe::open().ok().into();
+    }
+
     /// A line for the kernel's trace pipe, where debugf() writes. Where it can't be written, it is only shown with -v.
     fn trace(&mut self, line: &[u8]) {
         if let Some(open) = self.trace_pipe.get_or_init(|| TracePipe::open().ok())
@@ -232,7 +237,8 @@ impl Core {
         let path = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
         self.slow = true;
         let mut text = Vec::new();
-        let read = std::fs::File::open(&path).and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
+        let opened = weftrace_probes::privilege::open_text(std::path::Path::new(&path));
+        let read = opened.and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
         match read {
             Ok(_) => self.say(&Message::Cat(&text)),
             Err(e) => {

@@ -168,6 +168,14 @@ impl Core {
             let text = "No DWARF unwind data available for this process";
             self.say(&Message::Warning { text, helper: None, at: &at, times: 1 });
         }
+        self.tell_unnamed();
+    }
+
+    /// Why addresses have no names, once for each cause.
+    pub(super) fn tell_unnamed(&mut self) {
+        while let Some(text) = self.names.take_unnamed() {
+            self.say(&Message::Warning { text, helper: None, at: &Location::default(), times: 1 });
+        }
     }
 
     fn count_malformed(&mut self) {

@@ -49,6 +49,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     if core.artifact.options.print_maps_on_exit && sources.print_maps {
         core.print_maps();
     }
+    core.tell_unnamed();
     if !core.benchmarks {
         let rows = core.losses.rows();
         core.say(&Message::Losses(&rows));

@@ -72,6 +72,11 @@ impl Store {
         self.home(self.by_role(role)?)?.kernel.as_ref()
     }
 
+    /// Any map with keys that is in the kernel.
+    pub fn first_kernel_map(&self) -> Option<&MapFd> {
+        self.homes.iter().filter_map(|h| h.kernel.as_ref()).find(|map| map.key_size() > 0)
+    }
+
     /// Descriptors in the artifact's order, -1 for maps that are not in the kernel.
     pub fn descriptors(&self) -> Vec<RawFd> {
         self.homes.iter().map(|h| h.kernel.as_ref().map_or(-1, |fd| fd.as_fd().as_raw_fd())).collect()

@@ -1,6 +1,6 @@
 //! The host's own names.
 
-use super::{Frame, KernelSymbols, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths};
+use super::{Frame, KernelNames, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 use weftrace_probes::{
@@ -27,7 +27,7 @@ pub struct Settings {
 /// Names of this host, each table loaded when first asked.
 pub struct HostNames {
     clock: Clock,
-    kernel: Option<KernelSymbols>,
+    kernel: KernelNames,
     processes: ProcessSymbols,
     /// Processes whose stacks were not unwound, and whether that was told.
     refused: BTreeMap<u32, bool>,
@@ -37,13 +37,14 @@ pub struct HostNames {
     users: Option<BTreeMap<u32, String>>,
     stacks: Option<StackReader>,
     cgroups: CgroupPaths,
+    told: Unnamed,
 }
 
 impl HostNames {
-    pub fn new(clock: Clock, stacks: Option<StackReader>, settings: Settings) -> Self {
+    pub fn new(clock: Clock, stacks: Option<StackReader>, settings: Settings, kernel: KernelNames) -> Self {
         Self {
             clock,
-            kernel: None,
+            kernel,
             processes: ProcessSymbols::new().with_cpp(settings.cpp),
             refused: BTreeMap::new(),
             last: None,
@@ -51,6 +52,7 @@ impl HostNames {
             users: None,
             stacks,
             cgroups: CgroupPaths::default(),
+            told: Unnamed::default(),
         }
     }
 }
@@ -61,6 +63,32 @@ impl HostNames {
         let new = self.refused.values().any(|told| !told);
         self.refused.values_mut().for_each(|told| *told = true);
         new
+    }
+}
+
+/// What could not be named for want of a privilege.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unnamed {
+    kernel: bool,
+    processes: bool,
+}
+
+const HIDDEN: &str = "addresses of the kernel have no names here: the kernel hides them (CAP_SYSLOG is missing, or kernel.kptr_restrict is 2)";
+const FOREIGN: &str =
+    "addresses of some processes have no names: other users' may not be looked into (CAP_SYS_PTRACE is missing)";
+
+impl HostNames {
+    /// Names that are missing for want of a privilege, each cause said once.
+    pub fn take_unnamed(&mut self) -> Option<&'static str> {
+        if !self.told.kernel && self.kernel.asked_in_vain() {
+            self.told.kernel = true;
+            return Some(HIDDEN);
+        }
+        if !self.told.processes && self.processes.unreadable() {
+            self.told.processes = true;
+            return Some(FOREIGN);
+        }
+        None
     }
 }
 
@@ -76,7 +104,7 @@ impl HostNames {
 
 impl Names for HostNames {
     fn kernel(&mut self, addr: u64) -> Option<Symbol<'_>> {
-        self.kernel.get_or_insert_with(KernelSymbols::load).find(addr)
+        self.kernel.symbols().find(addr)
     }
 
     fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>> {

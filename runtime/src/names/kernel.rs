@@ -1,7 +1,42 @@
 //! Kernel symbols from /proc/kallsyms.
 
 use super::Symbol;
-use std::io::BufRead;
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+};
+
+/// The kernel's symbols, read when first asked for.
+#[derive(Debug, Default)]
+pub struct KernelNames {
+    /// What its reader sees is what its opener might see.
+    opened: Option<File>,
+    table: Option<KernelSymbols>,
+}
+
+impl KernelNames {
+    /// Opens the list with the privileges that there are now.
+    pub fn open() -> Self {
+        Self { opened: File::open("/proc/kallsyms").ok(), table: None }
+    }
+
+    /// Whether the kernel told no addresses (no CAP_SYSLOG, or kernel.kptr_restrict) when it was asked.
+    pub fn asked_in_vain(&self) -> bool {
+        self.table.as_ref().is_some_and(|t| t.table.is_empty())
+    }
+
+    pub fn symbols(&mut self) -> &KernelSymbols {
+        let opened = &mut self.opened;
+        self.table.get_or_insert_with(|| match opened.take() {
+            Some(file) => KernelSymbols::parse(buffered(file)),
+            None => KernelSymbols::load(),
+        })
+    }
+}
+
+fn buffered(file: File) -> BufReader<File> {
+    BufReader::with_capacity(64 * 1024, file)
+}
 
 /// Text symbols sorted by address, names in one buffer.
 #[derive(Debug, Default)]
@@ -14,10 +49,7 @@ pub struct KernelSymbols {
 impl KernelSymbols {
     /// Reads the running kernel's symbols. Without CAP_SYSLOG all addresses are 0: the table is then empty.
     pub fn load() -> Self {
-        match std::fs::File::open("/proc/kallsyms") {
-            Ok(file) => Self::parse(std::io::BufReader::with_capacity(64 * 1024, file)),
-            Err(_) => Self::default(),
-        }
+        File::open("/proc/kallsyms").map(|file| Self::parse(buffered(file))).unwrap_or_default()
     }
 
     /// Lines of `address type name [module]`; only code symbols are kept.

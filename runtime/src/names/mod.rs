@@ -7,7 +7,7 @@ mod host;
 mod kernel;
 
 pub use host::{HostNames, Settings, StackReader};
-pub use kernel::KernelSymbols;
+pub use kernel::{KernelNames, KernelSymbols};
 
 pub use weftrace_probes::symbols::Unwound;
 

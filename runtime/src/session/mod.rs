@@ -5,11 +5,13 @@ mod by_hand;
 mod event_loop;
 mod options;
 mod prepare;
+mod privileges;
 mod programs;
 mod running;
 
 pub use attach::AttachFailure;
 pub use options::{ByHand, SessionOptions};
+pub use privileges::Privileges;
 pub(crate) use programs::Programs;
 pub(crate) use running::Sources;
 pub use running::{Ended, Outcome, Running};
@@ -45,6 +47,7 @@ pub struct Session {
     ring: Option<Ring>,
     child: Option<Child>,
     consumer: Option<Box<dyn StreamConsumer>>,
+    privileges: Privileges,
 }
 
 impl Session {
@@ -56,6 +59,7 @@ impl Session {
     /// With a host whose facts were read already (by the compiler's questions).
     pub fn with_host(artifact: Artifact, options: SessionOptions, host: Host) -> Result<Self, Error> {
         let child = if options.command.is_empty() { None } else { Some(Child::prepare(&options.command)?) };
+        let privileges = Privileges::prepare(&artifact, &options);
         let kernel = options.read.is_empty() && !artifact.programs.is_empty();
         let store = Store::create(&artifact.maps, kernel.then_some(&host))?;
         let ring = match store.kernel_by_role(Role::Events) {
@@ -63,7 +67,7 @@ impl Session {
             None => None,
         };
         let native = Native::new(&artifact, store, options.cost)?;
-        Ok(Self { artifact: Rc::new(artifact), options, host, native, ring, child, consumer: None })
+        Ok(Self { artifact: Rc::new(artifact), options, host, native, ring, child, consumer: None, privileges })
     }
 
     /// Also hands every emitted record to this.
@@ -97,10 +101,14 @@ impl Session {
             count: self.options.count,
             max_cat_bytes: self.artifact.options.max_cat_bytes.into(),
         };
-        let names = HostNames::new(clock, stacks, name_settings(&self.artifact));
+        let names = HostNames::new(clock, stacks, name_settings(&self.artifact), self.privileges.kernel_names());
         let mut core = Core::new(self.artifact, self.native, names, sink, options);
         core.consumer = self.consumer;
-        Ok((core, Parts { options: self.options, host: self.host, ring: self.ring, child: self.child }))
+        if self.privileges.later.trace_pipe {
+            core.open_trace_pipe();
+        }
+        let Self { options, host, ring, child, privileges, .. } = self;
+        Ok((core, Parts { options, host, ring, child, privileges }))
     }
 }
 
@@ -110,6 +118,7 @@ struct Parts {
     host: Host,
     ring: Option<Ring>,
     child: Option<Child>,
+    privileges: Privileges,
 }
 
 /// Fills the arrays of names that the script's programs look up.

@@ -40,6 +40,8 @@ pub struct SessionOptions {
     pub left_out: BTreeSet<u32>,
     /// `--dry-run`: attach, but BEGIN does not run.
     pub dry_run: bool,
+    /// Capabilities that nothing needs once everything is attached are given up, by this thread for good.
+    pub shed_privileges: bool,
 }
 
 impl Default for SessionOptions {
@@ -59,6 +61,7 @@ impl Default for SessionOptions {
             by_hand: None,
             left_out: BTreeSet::new(),
             dry_run: false,
+            shed_privileges: false,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The run: attach, loop, end.
 
 use super::{
-    AttachFailure, ByHand, Parts, Programs, Session, SessionOptions, attach::Taken, write_names, write_probes,
-    write_start,
+    AttachFailure, ByHand, Parts, Privileges, Programs, Session, SessionOptions, attach::Taken, write_names,
+    write_probes, write_start,
 };
 use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
@@ -97,6 +97,7 @@ pub struct Running {
     pub(super) told_losses: Instant,
     /// Known to the joins, not yet said.
     pub(super) untold_losses: u64,
+    pub(super) privileges: Privileges,
     pub(super) next_tick: Instant,
     // Last: descriptors that are registered with it go first.
     pub(super) runtime: Option<Runtime>,
@@ -108,7 +109,7 @@ impl Running {
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Loop)?;
         let inside = runtime.enter();
         let (core, parts) = session.into_core(sink)?;
-        let Parts { options, host, ring, child } = parts;
+        let Parts { options, host, ring, child, privileges } = parts;
         let stats = if options.cost { enable_stats().ok() } else { None };
         let sources = Sources {
             links: Vec::new(),
@@ -144,6 +145,7 @@ impl Running {
             _stats: stats,
             told_losses: Instant::now(),
             untold_losses: 0,
+            privileges,
             next_tick: Instant::now(),
             runtime: Some(runtime),
         };
@@ -173,12 +175,18 @@ impl Running {
         if options.read.is_empty() {
             self.timers.start(now());
         }
+        self.privileges.give_up(self.core.native.store(), self.child.is_some());
         Ok(())
     }
 
     /// Probes that did not attach.
     pub fn failures(&self) -> &[AttachFailure] {
         &self.failures
+    }
+
+    /// What became of the privileges that it started with.
+    pub fn privileges(&self) -> &Privileges {
+        &self.privileges
     }
 
     /// Probes that run.

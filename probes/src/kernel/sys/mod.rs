@@ -1,9 +1,12 @@
-//! The one door to the kernel: bpf(2), perf_event_open(2), ioctl(2), mmap(2), setns(2) and the mount calls.
+//! The one door to the kernel: bpf(2), perf_event_open(2), ioctl(2), mmap(2), setns(2), the mount calls,
+//! capabilities and the helper process.
 //!
 //! Every function returns owned descriptors (close-on-exec) or a [`SyscallError`]. Nothing here knows scripts, plans or maps'
 //! meanings. The files of this folder are the only ones of `kernel` with `unsafe`.
 
 mod attr;
+mod capability;
+mod helper;
 mod host;
 mod link;
 mod map;
@@ -11,6 +14,10 @@ mod object;
 mod perf;
 mod prog;
 
+pub use capability::{
+    CapSets, clear_ambient_set, drop_from_bounding_set, knows_capability, no_new_privileges, root_is_nobody,
+};
+pub use helper::{Forked, end_child, exit_now, fork_with_channel, place_in_root, receive, send};
 pub use host::{
     Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs,
 };
