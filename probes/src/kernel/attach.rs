@@ -124,6 +124,8 @@ pub struct Uprobes<'a> {
     pub pid: Option<u32>,
     /// (offset in the file, cookie)
     pub sites: Vec<(u64, u64)>,
+    /// A site's counter in the file, 0: none; empty: none has one.
+    pub semaphores: Vec<u64>,
 }
 
 /// Attaches a program that was loaded for many uprobes ([`super::program::Many::Uprobes`]).
@@ -135,6 +137,7 @@ pub fn uprobes(program: BorrowedFd<'_>, all: &Uprobes<'_>, host: &Host) -> Resul
         path: &path,
         offsets: &offsets,
         cookies: &cookies,
+        semaphores: &all.semaphores,
         ret: all.ret,
         pid: all.pid.unwrap_or(0),
     };

@@ -314,6 +314,7 @@ fn uprobe_multi(host: &Host) -> Readiness {
             path: &path,
             offsets: &[offset],
             cookies: &[],
+            semaphores: &[],
             ret: false,
             pid: std::process::id(),
         };

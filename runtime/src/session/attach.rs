@@ -4,10 +4,12 @@ use super::Programs;
 use std::{cell::RefCell, collections::BTreeSet, os::fd::RawFd};
 use weftrace_artifact::{
     Artifact, Place,
-    plan::{Attach, ProbePlan, Unit, Way},
+    plan::{Attach, ProbePlan, Site, Unit, Way},
 };
 use weftrace_probes::kernel::{
-    AttachError, AttachOptions, Host, Kprobes, Link, LoadError, Uprobes, attach, kprobes,
+    AttachError, AttachOptions, Host, Kprobes, Link, LoadError, Uprobes, attach,
+    caps::Capability,
+    kprobes,
     program::{Many, TypedTarget},
     uprobes,
 };
@@ -173,7 +175,7 @@ impl<'a> Attacher<'a> {
         let group = match common.of {
             Common::File { path, ret, pid } => {
                 let sites = alike.map(|(site, cookie)| (site.offset, cookie)).collect();
-                Group::Uprobes(Uprobes { path, ret, pid, sites })
+                Group::Uprobes(Uprobes { path, ret, pid, sites, semaphores: Vec::new() })
             }
             Common::Kernel { ret } => {
                 let functions = alike.map(|(site, cookie)| (site.function, cookie)).collect();
@@ -205,6 +207,23 @@ impl<'a> Attacher<'a> {
         Err(AttachFailure::of_all(plan, failures).unwrap_or_else(|| AttachFailure::new(index, plan, &NO_SOURCE)))
     }
 
+    /// A uprobe by a link of its own: for perf events the kernel wants CAP_SYS_ADMIN, for links CAP_PERFMON is enough.
+    fn without_perf_event(&self, index: u32, program: u32, way: &Way, programs: &mut Programs) -> Option<Link> {
+        if self.host.caps().has(Capability::SysAdmin) {
+            return None;
+        }
+        let one = |offset, semaphore| vec![Site { offset, semaphore }];
+        let (path, ret, pid, sites) = match way {
+            Way::Uprobe { path, offset, ret, pid, semaphore, .. } => (path, *ret, *pid, one(*offset, *semaphore)),
+            Way::Usdt { path, sites, pid, .. } => (path, false, *pid, sites.clone()),
+            _ => return None,
+        };
+        let semaphores = sites.iter().map(|s| s.semaphore).collect();
+        let sites = sites.iter().map(|s| (s.offset, u64::from(index))).collect();
+        let fd = programs.load_for_many(self.artifact, program, Many::Uprobes, self.maps, self.host)?;
+        uprobes(fd, &Uprobes { path, ret, pid, sites, semaphores }, self.host).ok()
+    }
+
     fn attach_one(
         &self,
         index: u32,
@@ -213,6 +232,9 @@ impl<'a> Attacher<'a> {
         programs: &mut Programs,
     ) -> Result<Link, AttachFailure> {
         let Unit::Kernel(program) = one.unit else { return Err(AttachFailure::new(index, plan, &NO_SOURCE)) };
+        if let Some(link) = self.without_perf_event(index, program, &one.way, programs) {
+            return Ok(link);
+        }
         let target = TypedTarget::of(&one.way);
         let fd = programs
             .load(self.artifact, program, target.as_ref(), self.maps, self.host)

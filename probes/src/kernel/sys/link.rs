@@ -24,8 +24,9 @@ pub enum LinkTarget<'a> {
     Iter { pid: Option<u32> },
     /// kprobe_multi by names: pointers to NUL-terminated strings; with a cookie for each (or none); `ret`: where they return.
     KprobeMulti { names: &'a [*const libc::c_char], cookies: &'a [u64], ret: bool },
-    /// uprobe_multi: file offsets in one file, with a cookie for each (or none); `ret`: where functions return; pid 0: every process.
-    UprobeMulti { path: &'a CStr, offsets: &'a [u64], cookies: &'a [u64], ret: bool, pid: u32 },
+    /// uprobe_multi: file offsets in one file, with a cookie for each (or none) and the offset of a counter (or none: 0) that the kernel
+    /// raises while it is probed; `ret`: where functions return; pid 0: every process.
+    UprobeMulti { path: &'a CStr, offsets: &'a [u64], cookies: &'a [u64], semaphores: &'a [u64], ret: bool, pid: u32 },
 }
 
 /// BPF_LINK_CREATE. The link lives as long as the descriptor.
@@ -60,10 +61,13 @@ pub fn link_create(
             attr.link_create.__bindgen_anon_3.kprobe_multi.cnt = names.len() as u32;
             attr.link_create.__bindgen_anon_3.kprobe_multi.syms = names.as_ptr() as u64;
         }
-        LinkTarget::UprobeMulti { path, offsets, cookies, ret, pid } => {
+        LinkTarget::UprobeMulti { path, offsets, cookies, semaphores, ret, pid } => {
             debug_assert!(cookies.is_empty() || cookies.len() == offsets.len());
             if cookies.len() == offsets.len() {
                 attr.link_create.__bindgen_anon_3.uprobe_multi.cookies = cookies.as_ptr() as u64;
+            }
+            if semaphores.len() == offsets.len() {
+                attr.link_create.__bindgen_anon_3.uprobe_multi.ref_ctr_offsets = semaphores.as_ptr() as u64;
             }
             attr.link_create.__bindgen_anon_3.uprobe_multi.flags = if ret { BPF_F_UPROBE_MULTI_RETURN } else { 0 };
             attr.link_create.__bindgen_anon_3.uprobe_multi.path = path.as_ptr() as u64;
