@@ -12,13 +12,13 @@
 //!
 //! The IR itself keeps its loops: the interpreter and native code run them as they are.
 
-mod edit;
+pub(super) mod edit;
 mod liveness;
 mod loops;
 mod piece;
 mod split;
 
-use super::{Error, ErrorKind, FRAME_LIMIT, Features};
+use super::{Error, ErrorKind, Features};
 use crate::ir::{Function, Inst, Slot, SpanId, Value};
 use std::collections::{BTreeSet, HashMap};
 use weftrace_artifact::map::{MapId, MapSpec};
@@ -27,6 +27,9 @@ use weftrace_artifact::map::{MapId, MapSpec};
 pub(super) const MAX_ROUNDS: i64 = 1 << 23;
 /// Functions that may call each other, the program among them (MAX_CALL_FRAMES).
 pub(super) const MAX_DEPTH: u32 = 8;
+
+/// Instructions that the verifier may walk in loops that stay where they are: a good part of its million.
+const SCANS: i64 = 200_000;
 
 /// The link area's first words.
 pub(super) const LINK_CTX: u32 = 0;
@@ -103,6 +106,8 @@ struct State<'a> {
     links: HashMap<Value, u32>,
     /// A loop within more loops than functions may call each other.
     too_deep: Option<SpanId>,
+    /// Instructions that the verifier may yet walk in loops that stay where they are.
+    scans_left: i64,
 }
 
 impl State<'_> {
@@ -146,6 +151,7 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
         homes: HashMap::new(),
         links: HashMap::new(),
         too_deep: None,
+        scans_left: SCANS,
     };
     if !features.rbpf {
         let mut next = 0;
@@ -166,14 +172,31 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
     Ok(Outlined { units, links, first_home, shared })
 }
 
-/// Bytes of stack that the deepest chain of calls takes, given each unit's own frame: the kernel rounds each up.
-pub(super) fn stack(units: &[Unit], frames: &[u32], from: usize) -> u32 {
-    let below = units[from].calls.values().map(|c| stack(units, frames, c.unit)).max().unwrap_or(0);
-    frames[from].max(1).next_multiple_of(32) + below
+/// Which blocks are in a loop.
+pub(super) fn in_loops(func: &Function) -> Vec<bool> {
+    let mut found = vec![false; func.blocks.len()];
+    for l in loops::find(func, &crate::ir::cfg::Cfg::new(func)) {
+        l.blocks.iter().for_each(|b| found[b.index()] = true);
+    }
+    found
 }
 
-/// What is left of the frame for the program itself.
-pub(super) fn program_limit(units: &[Unit], frames: &[u32]) -> u32 {
-    let below = units[0].calls.values().map(|c| stack(units, frames, c.unit)).max().unwrap_or(0);
-    FRAME_LIMIT.saturating_sub(below)
+/// How often the verifier walks through each block because it is in a loop.
+pub(super) fn rounds(func: &Function, cfg: &crate::ir::cfg::Cfg) -> Vec<u64> {
+    let mut found = vec![1; func.blocks.len()];
+    let all = loops::find(func, cfg);
+    for l in &all {
+        let rounds = loops::short_scan(func, l, &all).map_or(1, |(rounds, _)| rounds.max(1) as u64);
+        l.blocks.iter().for_each(|b| found[b.index()] = rounds);
+    }
+    found
+}
+
+/// Bytes of stack that the deepest chain of calls takes, given each unit's own frame, and the units in it: the kernel rounds each
+/// up.
+pub(super) fn stack(units: &[Unit], frames: &[u32], from: usize) -> (u32, Vec<usize>) {
+    let below = units[from].calls.values().map(|c| stack(units, frames, c.unit)).max_by_key(|(size, _)| *size);
+    let (size, mut chain) = below.unwrap_or_default();
+    chain.push(from);
+    (frames[from].max(1).next_multiple_of(32) + size, chain)
 }

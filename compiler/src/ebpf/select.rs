@@ -11,6 +11,7 @@ mod address;
 mod alu;
 mod call;
 mod facts;
+mod forget;
 mod mem;
 mod record;
 mod term;
@@ -64,6 +65,9 @@ pub(super) struct Selector<'a> {
     boot_time: Vec<(Block, VReg)>,
     key_slot_used: bool,
     read_slot_used: bool,
+    /// What decides a branch is hidden from the verifier, but in what loops there are.
+    forgets: bool,
+    in_loop: Vec<bool>,
 }
 
 /// Selects instructions for the whole function.
@@ -72,6 +76,7 @@ pub(super) fn select(
     env: &Env<'_>,
     placement: &Placement,
     prog_type: ProgType,
+    forgets: bool,
 ) -> Result<MFunction, Error> {
     let func = &unit.func;
     let cfg = &Cfg::new(func);
@@ -104,6 +109,8 @@ pub(super) fn select(
         boot_time: vec![],
         key_slot_used: false,
         read_slot_used: false,
+        forgets,
+        in_loop: outline::in_loops(func),
     };
     s.define_params(&arguments);
     s.run()?;

@@ -1,5 +1,6 @@
 //! What was generated and run.
 
+use super::support::kernel_exec;
 use std::collections::BTreeMap;
 use std::fmt;
 use weftrace_compiler::ir::{Function, Op};
@@ -11,6 +12,8 @@ pub struct Coverage {
     pub refused: u64,
     /// Left out: too many steps for a comparison.
     pub long: u64,
+    /// Records that a full ring refused, in all runs.
+    pub dropped: u64,
     /// Runs by each way.
     pub runs: BTreeMap<&'static str, u64>,
     /// IR operations in what ran.
@@ -48,6 +51,9 @@ fn name(op: &Op) -> String {
 impl fmt::Display for Coverage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} scripts, {} refused by the checker, {} too long", self.accepted, self.refused, self.long)?;
+        write!(f, ", {} records dropped by full rings", self.dropped)?;
+        let (walked, ratio) = kernel_exec::most_walked();
+        write!(f, ", the verifier walked at most {walked} instructions, {ratio} for each of a program")?;
         for (way, n) in &self.runs {
             write!(f, ", {way} {n}")?;
         }

@@ -25,6 +25,19 @@ impl Ty {
         !matches!(self, Self::Text | Self::Pair)
     }
 
+    /// As a parameter's or result's type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int => "int64",
+            Self::Byte => "uint8",
+            Self::Short => "int16",
+            Self::Word => "uint32",
+            Self::Signed => "int32",
+            Self::Text => "string",
+            Self::Pair => "(int64, string[18], (uint8, int64))",
+        }
+    }
+
     fn cast(self) -> &'static str {
         match self {
             Self::Byte => "(uint8)",
@@ -102,7 +115,11 @@ impl Script {
     fn text(&mut self, depth: usize) -> String {
         if depth > 0 {
             match self.random.below(7) {
-                6 if self.calls => return format!("text({})", self.expr(Ty::Byte, depth - 1)),
+                6 => {
+                    if let Some(call) = self.call(Ty::Text, depth - 1) {
+                        return call;
+                    }
+                }
                 0 => {
                     let (cond, a, b) = (self.condition(depth - 1), self.text(0), self.text(0));
                     return format!("(({cond}) ? {a} : {b})");
@@ -127,6 +144,12 @@ impl Script {
     }
 
     fn pair(&mut self, depth: usize) -> String {
+        if depth > 0
+            && self.random.one_in(5)
+            && let Some(call) = self.call(Ty::Pair, depth - 1)
+        {
+            return call;
+        }
         match self.random.below(4) {
             0 => "@t".into(),
             1 if depth > 0 => {
@@ -157,7 +180,10 @@ impl Script {
         }
         let d = depth - 1;
         match self.random.below(24) {
-            22 | 23 if self.calls => format!("number({}, {})", self.int(d), self.text(0)),
+            22 | 23 => match self.call(Ty::Int, d) {
+                Some(call) => call,
+                None => self.int(0),
+            },
             0..=7 => {
                 let op = *self.random.pick(&["+", "-", "*", "&", "|", "^", "+", "-"]);
                 format!("({} {op} {})", self.int(d), self.int(d))

@@ -50,8 +50,10 @@ pub struct Script {
     /// Statements left.
     budget: i32,
     names: usize,
-    /// Whether the script's functions may be called here.
-    pub calls: bool,
+    /// How many of [`FUNCTIONS`] may be called here.
+    pub calls: usize,
+    /// In a function: calls that it may yet make, since each is a copy of what is called.
+    pub calls_left: usize,
     /// In a function: what it returns.
     returns: Option<Ty>,
 }
@@ -81,6 +83,15 @@ const AGGREGATES: [(&str, &[Ty], &str); 10] = [
     ("@lhist", &[Ty::Int], "lhist(#, -10, 100, 7)"),
 ];
 
+/// The functions of every script: name, parameters, result.
+const FUNCTIONS: [(&str, &[(&str, Ty)], Ty); 5] = [
+    ("number", &[("$a", Ty::Int), ("$s", Ty::Text)], Ty::Int),
+    ("text", &[("$n", Ty::Byte)], Ty::Text),
+    ("weigh", &[("$p", Ty::Pair), ("$n", Ty::Byte)], Ty::Int),
+    ("twist", &[("$p", Ty::Pair), ("$a", Ty::Int)], Ty::Pair),
+    ("choose", &[("$a", Ty::Int), ("$n", Ty::Byte), ("$s", Ty::Text)], Ty::Int),
+];
+
 pub fn script(seed: u64) -> String {
     let mut s = Script {
         random: Random::new(seed),
@@ -90,7 +101,8 @@ pub fn script(seed: u64) -> String {
         loops: 0,
         budget: 0,
         names: 0,
-        calls: false,
+        calls: 0,
+        calls_left: 0,
         returns: None,
     };
     for _ in 0..4 {
@@ -105,6 +117,9 @@ pub fn script(seed: u64) -> String {
     for _ in 0..3 + s.random.below(6) {
         let ty = *s.random.pick(&types);
         s.declare(ty);
+    }
+    if s.random.one_in(16) {
+        s.crowd();
     }
     while s.budget > 0 {
         s.statement();
@@ -122,33 +137,84 @@ pub fn script(seed: u64) -> String {
 }
 
 impl Script {
-    /// `number` and `text`: what the script's functions do, without calls of each other.
+    /// What the script's functions do: each may call those before it.
     fn functions(&mut self) {
-        for (head, ty) in
-            [("fn number($a: int64, $s: string): int64", Ty::Int), ("fn text($n: uint8): string", Ty::Text)]
-        {
-            self.line(&format!("{head} {{"));
+        for (index, (name, params, ty)) in FUNCTIONS.iter().enumerate() {
+            let typed: Vec<String> = params.iter().map(|(n, ty)| format!("{n}: {}", ty.name())).collect();
+            self.line(&format!("fn {name}({}): {} {{", typed.join(", "), ty.name()));
+            self.calls_left = 2;
             self.block(|s| {
                 s.budget = 3 + s.random.below(6) as i32;
-                if ty == Ty::Int {
-                    s.vars.push(Var { name: "$a".into(), ty: Ty::Int, fixed: false });
-                    s.vars.push(Var { name: "$s".into(), ty: Ty::Text, fixed: true });
-                } else {
+                if *ty == Ty::Text {
                     // The longest text first: it says how long the result is.
                     s.line("if ($n == 200) { return \"xyzzy xyzzy xyzzy\"; }");
-                    s.vars.push(Var { name: "$n".into(), ty: Ty::Byte, fixed: false });
                 }
-                s.returns = Some(ty);
+                for (name, ty) in *params {
+                    let fixed = !matches!(ty, Ty::Int | Ty::Byte);
+                    s.vars.push(Var { name: (*name).into(), ty: *ty, fixed });
+                }
+                s.returns = Some(*ty);
+                if s.random.one_in(2) {
+                    s.cases(*ty);
+                }
                 while s.budget > 0 {
                     s.statement();
                 }
-                let value = s.expr(ty, 1);
+                let value = s.expr(*ty, 1);
                 s.line(&format!("return {value};"));
                 s.returns = None;
             });
             self.line("}");
+            self.calls = index + 1;
         }
-        self.calls = true;
+        self.calls_left = usize::MAX;
+    }
+
+    /// More variables than registers and frame hold.
+    fn crowd(&mut self) {
+        let first = self.vars.len();
+        for _ in 0..40 + self.random.below(60) {
+            self.declare(Ty::Int);
+        }
+        let names: Vec<String> = self.vars[first..].iter().map(|v| v.name.clone()).collect();
+        let looped = self.random.one_in(2);
+        self.line(if looped { "for ($crowd : 0..3) {" } else { "if (@n > 0) {" });
+        for (n, name) in names.iter().enumerate() {
+            let other = &names[(n * 7 + 1) % names.len()];
+            self.line(&format!("  {name} = {name} * 3 + {other};"));
+        }
+        self.line("}");
+    }
+
+    /// A chain of cases, some of which return.
+    fn cases(&mut self, ty: Ty) {
+        let of = self.int(1);
+        let subject = self.fresh("of");
+        self.line(&format!("{subject} = {of};"));
+        for case in 0..2 + self.random.below(6) {
+            let otherwise = if case > 0 && self.random.one_in(2) { "else " } else { "" };
+            self.line(&format!("{otherwise}if ({subject} == {case}) {{"));
+            self.block(|s| {
+                s.statement();
+                if s.random.one_in(2) {
+                    let value = s.expr(ty, 1);
+                    s.line(&format!("return {value};"));
+                }
+            });
+            self.line("}");
+        }
+    }
+
+    /// A call of a function that gives this type, if there is one here.
+    pub fn call(&mut self, ty: Ty, depth: usize) -> Option<String> {
+        let fit: Vec<usize> = (0..self.calls).filter(|i| FUNCTIONS[*i].2 == ty).collect();
+        if fit.is_empty() || self.calls_left == 0 {
+            return None;
+        }
+        self.calls_left -= 1;
+        let (name, params, _) = FUNCTIONS[*self.random.pick(&fit)];
+        let args: Vec<String> = params.iter().map(|(_, ty)| self.expr(*ty, depth.min(1))).collect();
+        Some(format!("{name}({})", args.join(", ")))
     }
 
     /// Every map gets its types by an element that is there from the start, now and then one that is deleted again.

@@ -51,6 +51,7 @@ const MAP_UPDATE: i32 = 2;
 const MAP_NEXT_KEY: i32 = 4;
 const PROG_LOAD: i32 = 5;
 const PROG_TEST_RUN: i32 = 10;
+const OBJ_GET_INFO_BY_FD: i32 = 15;
 const BTF_LOAD: i32 = 18;
 
 /// Whether this process may load programs here.
@@ -209,6 +210,13 @@ fn load_btf(btf: &[u8]) -> Result<OwnedFd, String> {
 }
 
 impl Program {
+    /// Instructions that the verifier walked (struct bpf_prog_info).
+    pub fn walked(&self) -> u64 {
+        let mut info = [0u8; 232];
+        let mut attr = Attr::new().fd(0, &self.0).u32(4, info.len() as u32).u64(8, info.as_mut_ptr() as u64);
+        attr.call(OBJ_GET_INFO_BY_FD).map_or(0, |_| u32::from_le_bytes(info[216..220].try_into().unwrap()).into())
+    }
+
     /// Runs a raw tracepoint's program once on CPU 0 with these arguments; the low 32 bits of its result.
     pub fn test_run(&self, args: &[u8]) -> io::Result<u32> {
         let mut attr = Attr::new().fd(0, &self.0).u32(40, args.len() as u32).ptr(48, args).u32(64, 1).u32(68, 0);

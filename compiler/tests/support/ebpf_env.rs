@@ -15,6 +15,9 @@ pub const PROGRAM: u32 = 3;
 /// The case's maps, then those that the back end itself uses, in this order.
 pub const OWN: [Role; 3] = [Role::Events, Role::Losses, Role::Scratch];
 
+/// Bytes of the event ring: more than any case's records.
+pub const RING: u32 = 1 << 18;
+
 /// Bytes of the scratch entry that tests get.
 pub const SCRATCH: u32 = 32 * 1024;
 
@@ -42,7 +45,7 @@ pub fn specs(case: &Case) -> Vec<MapSpec> {
         spec(Role::Script, s.kind, s.key_size, s.value_size, s.max_entries)
     });
     let own = OWN.map(|role| match role {
-        Role::Events => spec(role, Kind::Ringbuf, 0, 0, 1 << 16),
+        Role::Events => spec(role, Kind::Ringbuf, 0, 0, RING),
         Role::Losses => spec(role, Kind::PercpuArray, 4, 8, 4 * (PROGRAM + 1)),
         _ => spec(role, Kind::PercpuArray, 4, SCRATCH, PROGRAM + 1),
     });

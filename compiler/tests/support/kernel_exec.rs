@@ -2,10 +2,10 @@
 
 use super::bpf_door::{self, Map};
 use super::case::Case;
-use super::ebpf_env::{OWN, PROBE, PROGRAM, env, spec, specs};
+use super::ebpf_env::{OWN, PROBE, PROGRAM, RING, env, spec, specs};
 use super::rbpf_exec::{Actions, kernel_function, parse_record, with_own_actions};
 use super::{Executor, FUEL, Outcome};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::map::{Kind, MapId, Role};
 use weftrace_compiler::ebpf::{self, Features, dump};
@@ -86,6 +86,7 @@ fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, Stri
     }
     let program = bpf_door::load_quietly(&image, &maps)
         .map_err(|e| format!("{e}\n{func}\n{}", dump::disassemble(&image, &specs, &[])))?;
+    note_walked(image.insns.len() as u64, program.walked());
     let mut ctx = host.ctx.clone();
     ctx.resize(MAX_CTX, 0);
     let low = program.test_run(&ctx).map_err(|e| e.to_string())?;
@@ -93,6 +94,18 @@ fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, Stri
         return Err(format!("the program gave {low}, not 0: a look-up failed"));
     }
     collect(&actions, &mut host, &maps, result_map as usize)
+}
+
+/// The most instructions that the verifier walked for a program, and for each of the program's own.
+static WALKED: Mutex<(u64, u64)> = Mutex::new((0, 0));
+
+fn note_walked(len: u64, walked: u64) {
+    let mut most = WALKED.lock().unwrap();
+    *most = (most.0.max(walked), most.1.max(walked / len.max(1)));
+}
+
+pub fn most_walked() -> (u64, u64) {
+    *WALKED.lock().unwrap()
 }
 
 pub fn available() -> bool {
@@ -118,7 +131,7 @@ fn collect(actions: &Actions, host: &mut Host, maps: &[Map], result_map: usize) 
     }
     let own = |role: Role| &maps[host.maps.len() + OWN.iter().position(|&r| r == role).unwrap()];
     let mut records = vec![];
-    for record in bpf_door::drain(own(Role::Events), 1 << 16) {
+    for record in bpf_door::drain(own(Role::Events), RING as usize) {
         let (action, probe, time, payload) = parse_record(&record, actions)?;
         if probe != PROBE || time == 0 {
             return Err(format!("wrong header: probe {probe}, time {time}"));

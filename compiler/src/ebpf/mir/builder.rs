@@ -77,6 +77,14 @@ impl Builder {
         regs
     }
 
+    /// 0, which the verifier takes for any number: the difference of two pointers is unknown to it.
+    pub(in crate::ebpf) fn unknown_zero(&mut self) -> VReg {
+        let v = self.vreg();
+        let fields = Fields { dst: Some(0), src: None };
+        self.push(Kind::Plain(Insn::mov(UNSET, Reg::FRAME), fields), &[Operand::reg_def(v)], None);
+        self.in_place(Insn::alu(AluOp::Sub, UNSET, Reg::FRAME), v)
+    }
+
     /// The address of another function of the program.
     pub(in crate::ebpf) fn func(&mut self, unit: usize) -> VReg {
         let v = self.vreg();

@@ -22,7 +22,7 @@ pub(super) fn placeholder() -> Function {
     }
 }
 
-pub(super) fn push_block(func: &mut Function) -> Block {
+pub(in crate::ebpf) fn push_block(func: &mut Function) -> Block {
     func.blocks.push(empty());
     Block(func.blocks.len() as u32 - 1)
 }
@@ -36,7 +36,7 @@ pub(super) fn param(func: &mut Function, ty: Ty) -> Value {
     value
 }
 
-pub(super) fn new_inst(func: &mut Function, op: Op, result: Option<Value>, span: SpanId) -> Inst {
+pub(in crate::ebpf) fn new_inst(func: &mut Function, op: Op, result: Option<Value>, span: SpanId) -> Inst {
     func.insts.push(InstData { op, result, span });
     Inst(func.insts.len() as u32 - 1)
 }
@@ -54,6 +54,15 @@ pub(super) fn new_value(func: &mut Function, block: Block, op: Op, span: SpanId)
     let value = Value(func.values.len() as u32 - 1);
     push(func, block, op, Some(value), span);
     value
+}
+
+/// An instruction with a result, in no block yet.
+pub(in crate::ebpf) fn detached(func: &mut Function, op: Op, span: SpanId) -> (Inst, Value) {
+    let ty = op.result_type(func).unwrap_or(Ty::I64);
+    let inst = Inst(func.insts.len() as u32);
+    func.values.push(ValueData { ty, def: ValueDef::Inst(inst) });
+    let value = Value(func.values.len() as u32 - 1);
+    (new_inst(func, op, Some(value), span), value)
 }
 
 /// Loads a home, as a new value or as one that was defined elsewhere.

@@ -47,26 +47,29 @@ pub(super) fn find(func: &Function, cfg: &Cfg) -> Vec<Loop> {
     all
 }
 
-/// Whether the verifier can walk through it as it is: one counter up to a constant, and nothing but looking.
-pub(super) fn is_short_scan(func: &Function, l: &Loop, all: &[Loop]) -> bool {
+/// Rounds and instructions of a loop that the verifier can walk through as it is: one counter up to a constant, and nothing but
+/// looking.
+pub(super) fn short_scan(func: &Function, l: &Loop, all: &[Loop]) -> Option<(i64, i64)> {
     let header = &func.blocks[l.header.index()];
     let nested = all.iter().any(|o| o.header != l.header && l.blocks.contains(&o.header));
-    let [counter] = header.params[..] else { return false };
+    let [counter] = header.params[..] else { return None };
     if nested {
-        return false;
+        return None;
     }
     let mut length = 0;
     for block in &l.blocks {
         let data = &func.blocks[block.index()];
         if !matches!(data.term, Term::Jump(_) | Term::Brif { .. }) {
-            return false;
+            return None;
         }
         if data.insts.iter().any(|i| func.insts[i.index()].op.has_effect()) {
-            return false;
+            return None;
         }
         length += data.insts.len() as i64 + 1;
     }
-    bound(func, &header.term, counter).is_some_and(|n| n.saturating_mul(length) <= SCAN_LIMIT)
+    let rounds = bound(func, &header.term, counter)?;
+    let all = rounds.saturating_mul(length);
+    (all <= SCAN_LIMIT).then_some((rounds, all))
 }
 
 /// The constant that the header compares the counter with.

@@ -18,16 +18,25 @@ use weftrace_artifact::map::MapId;
 pub(super) fn unit(state: &mut State<'_>, index: usize) {
     lengths(state, index);
     let mut refused = BTreeSet::new();
+    // Scans that stay, and what they may take yet.
+    let mut scans = BTreeSet::new();
     loop {
         let func = &state.units[index].func;
         let cfg = Cfg::new(func);
         let all = loops::find(func, &cfg);
-        let wanted = |l: &&Loop| {
-            !refused.contains(&l.header)
-                && (loops::elements(func, l).is_some()
-                    || state.features.bpf_loop && !loops::is_short_scan(func, l, &all))
+        let left = &mut state.scans_left;
+        let mut stays = |l: &Loop| match loops::short_scan(func, l, &all) {
+            Some(_) if scans.contains(&l.header) => true,
+            Some((_, length)) if length <= *left => {
+                *left -= length;
+                scans.insert(l.header)
+            }
+            _ => false,
         };
-        let Some(l) = all.iter().find(wanted).cloned() else { return };
+        let mut wanted = |l: &&Loop| {
+            !refused.contains(&l.header) && (loops::elements(func, l).is_some() || state.features.bpf_loop && !stays(l))
+        };
+        let Some(l) = all.iter().find(|l| wanted(l)).cloned() else { return };
         if !take(state, index, l.clone(), &cfg) {
             refused.insert(l.header);
         }

@@ -179,15 +179,18 @@ impl Selector<'_> {
         let cond = jump_cond(cond);
         if self.imm_of(a).is_some() && self.imm_of(b).is_none() {
             let lhs = self.reg(b)?;
+            let lhs = self.unknown(b, lhs);
             return Ok(VCmp { cond: cond.swapped(), lhs, rhs: self.comparand(a)? });
         }
         let lhs = self.reg(a)?;
+        let lhs = self.unknown(a, lhs);
         Ok(VCmp { cond, lhs, rhs: self.comparand(b)? })
     }
 
     fn comparand(&mut self, value: Value) -> Result<VSrc, Error> {
         match self.held(value)? {
             VSrc::Imm(imm) if imm < 0 && self.env.features.rbpf => Ok(VSrc::Reg(self.m.number(i64::from(imm)))),
+            VSrc::Reg(reg) if self.const_of(value).is_none() => Ok(VSrc::Reg(self.unknown(value, reg))),
             src => Ok(src),
         }
     }
@@ -196,7 +199,10 @@ impl Selector<'_> {
     pub(super) fn condition(&mut self, cond: Value) -> Result<VCmp, Error> {
         match self.def(cond) {
             Some(&Op::Icmp { cond, a, b }) => self.compare(cond, a, b),
-            _ => Ok(VCmp { cond: JumpCond::Ne, lhs: self.reg(cond)?, rhs: VSrc::Imm(0) }),
+            _ => {
+                let lhs = self.reg(cond)?;
+                Ok(VCmp { cond: JumpCond::Ne, lhs: self.unknown(cond, lhs), rhs: VSrc::Imm(0) })
+            }
         }
     }
 

@@ -73,6 +73,8 @@ impl Selector<'_> {
         };
         let mut regs = Vec::with_capacity(5);
         let mut values = args.iter();
+        let lengths: Vec<(Value, Value)> =
+            helper.buffers().into_iter().filter_map(|(at, _, len)| Some((*args.get(len?)?, *args.get(at)?))).collect();
         for arg in row.args {
             if *arg == Arg::Map {
                 let Some(map) = map else { return Err(self.error(ErrorKind::Malformed("call without its map"))) };
@@ -84,7 +86,10 @@ impl Selector<'_> {
             };
             regs.push(match self.typed[value.index()] {
                 Some(typed) if helper == Helper::SocketCookie => typed,
-                _ => self.exact(value)?,
+                _ => match lengths.iter().find(|(len, _)| *arg == Arg::Int && *len == value) {
+                    Some(&(_, buffer)) => self.length(value, buffer)?,
+                    None => self.exact(value)?,
+                },
             });
         }
         let wanted = result.is_some_and(|r| self.facts.needs_register(r));

@@ -7,12 +7,18 @@ pub(super) struct Facts {
     register: Vec<bool>,
     /// Passed to a helper that wants the pointer as the verifier types it.
     typed: Vec<bool>,
+    /// How often each value is an operand.
+    uses: Vec<u32>,
 }
 
 impl Facts {
     pub(super) fn new(func: &Function) -> Self {
-        let mut facts = Self { register: vec![false; func.values.len()], typed: vec![false; func.values.len()] };
+        let none = || vec![false; func.values.len()];
+        let mut facts = Self { register: none(), typed: none(), uses: vec![0; func.values.len()] };
         for block in &func.blocks {
+            let mut count = |v: Value| facts.uses[v.index()] += 1;
+            block.insts.iter().for_each(|i| func.insts[i.index()].op.for_each_use(&mut count));
+            block.term.for_each_use(&mut count);
             for inst in &block.insts {
                 facts.uses_of(func, &func.insts[inst.index()].op);
             }
@@ -78,6 +84,10 @@ impl Facts {
     /// Some use takes the plain number.
     pub(super) fn used_as_number(&self, value: Value) -> bool {
         self.register[value.index()]
+    }
+
+    pub(super) fn uses(&self, value: Value) -> u32 {
+        self.uses[value.index()]
     }
 
     pub(super) fn used_as_typed(&self, value: Value) -> bool {

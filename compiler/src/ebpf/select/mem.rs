@@ -247,8 +247,9 @@ impl Selector<'_> {
             return Ok(self.address_reg(address, 0));
         }
         let base = self.reg(ptr)?;
-        let bounded = known_max(self.func, index).is_some_and(|m| m <= u64::from(max));
-        let index = self.exact(index)?;
+        let bounded = !self.forgets && known_max(self.func, index).is_some_and(|m| m <= u64::from(max));
+        let (value, index) = (index, self.exact(index)?);
+        let index = self.unknown(value, index);
         Ok(if bounded {
             self.m.alu(Width::W64, AluOp::Add, base, VSrc::Reg(index))
         } else {

@@ -1,0 +1,189 @@
+//! More numbers in use at once than registers and frame hold: some move to the scratch map for good.
+
+use super::outline::{Outlined, edit};
+use crate::ir::{
+    Block, Dest, Function, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
+    cfg::{Cfg, Positions},
+};
+
+/// Numbers moved beyond those that do not fit: stores and loads want registers too.
+const SPARE: usize = 16;
+/// Parameters of a block that are many.
+const CROWD: usize = 20;
+
+/// Gives numbers of a unit a home in the scratch map, those that are longest in use first; whether there were any.
+pub(super) fn demote(outlined: &mut Outlined, unit: usize, bytes: u32) -> bool {
+    let func = &outlined.units[unit].func;
+    // What many ways bring together is in use all at once where they meet.
+    let mut chosen = crowds(func);
+    if chosen.is_empty() {
+        chosen = longest(func, (bytes / 8) as usize + SPARE);
+    }
+    for &value in &chosen {
+        let slot = Slot(outlined.units[unit].func.slots.len() as u32);
+        for unit in &mut outlined.units {
+            unit.func.slots.push(SlotData { size: 8, align: 8 });
+        }
+        move_home(&mut outlined.units[unit].func, value, slot);
+    }
+    !chosen.is_empty()
+}
+
+/// The parameters of blocks that have more than registers and frame could well hold.
+fn crowds(func: &Function) -> Vec<Value> {
+    let cfg = Cfg::new(func);
+    let crowded = cfg.reverse_postorder().iter().map(|b| &func.blocks[b.index()].params).filter(|p| p.len() > CROWD);
+    crowded.flatten().copied().filter(|p| func.value_type(*p) == Ty::I64 && movable(func, &cfg, *p)).collect()
+}
+
+/// The numbers with the most instructions between their definition and their last use.
+fn longest(func: &Function, most: usize) -> Vec<Value> {
+    let cfg = Cfg::new(func);
+    let positions = Positions::new(func);
+    // Where each block starts, were the code laid out in order.
+    let mut starts = vec![0u32; func.blocks.len()];
+    let mut at = 0;
+    for &block in cfg.reverse_postorder() {
+        starts[block.index()] = at;
+        at += func.blocks[block.index()].insts.len() as u32 + 1;
+    }
+    let mut last = vec![0u32; func.values.len()];
+    for &block in cfg.reverse_postorder() {
+        let data = &func.blocks[block.index()];
+        let mut at = starts[block.index()];
+        for inst in &data.insts {
+            func.insts[inst.index()].op.for_each_use(|v| last[v.index()] = last[v.index()].max(at));
+            at += 1;
+        }
+        data.term.for_each_use(|v| last[v.index()] = last[v.index()].max(at));
+    }
+    let length = |value: Value| {
+        let (block, at) = positions.of_value(func, value)?;
+        let fits = func.value_type(value) == Ty::I64 && cfg.is_reachable(block) && movable(func, &cfg, value);
+        let length = last[value.index()].checked_sub(starts[block.index()] + at)?;
+        (fits && length > 2).then_some((length, value))
+    };
+    let mut found: Vec<(u32, Value)> = (0..func.values.len() as u32).filter_map(|v| length(Value(v))).collect();
+    found.sort_unstable_by_key(|(length, value)| (std::cmp::Reverse(*length), *value));
+    found.into_iter().take(most).map(|(_, value)| value).collect()
+}
+
+fn movable(func: &Function, cfg: &Cfg, value: Value) -> bool {
+    match func.values[value.index()].def {
+        // Made where they are used.
+        ValueDef::Inst(inst) => !matches!(func.insts[inst.index()].op, Op::Iconst(_) | Op::Icmp { .. }),
+        // Not the entry's; and a loop's are stored while they are still in use.
+        ValueDef::Param(block, _) => {
+            let simple = |p: &Block| {
+                let mut targets = func.blocks[p.index()].term.targets().into_iter();
+                !cfg.dominates(block, *p) && targets.all(|(dest, own)| dest.block != block || own == 0)
+            };
+            block != Block(0) && cfg.preds(block).iter().all(simple)
+        }
+    }
+}
+
+fn move_home(func: &mut Function, value: Value, slot: Slot) {
+    // Uses first: what is stored is the value itself.
+    for block in 0..func.blocks.len() {
+        load_uses(func, Block(block as u32), value, slot);
+    }
+    match func.values[value.index()].def {
+        ValueDef::Inst(def) => {
+            let at = func.blocks.iter().position(|b| b.insts.contains(&def));
+            if let Some(block) = at {
+                let after = func.blocks[block].insts.iter().position(|i| *i == def).map_or(0, |i| i + 1);
+                let stores = store(func, value, slot, func.insts[def.index()].span);
+                func.blocks[block].insts.splice(after..after, stores);
+            }
+        }
+        ValueDef::Param(block, _) => store_arguments(func, block, value, slot),
+    }
+}
+
+/// The parameter goes; what it was given is stored before the jump.
+fn store_arguments(func: &mut Function, block: Block, value: Value, slot: Slot) {
+    let Some(number) = func.blocks[block.index()].params.iter().position(|p| *p == value) else { return };
+    for from in 0..func.blocks.len() {
+        if func.blocks[from].term.targets().len() > 1 {
+            split(func, from, block);
+        }
+    }
+    for from in 0..func.blocks.len() {
+        let span = func.blocks[from].term_span;
+        let Term::Jump(dest) = &mut func.blocks[from].term else { continue };
+        if dest.block == block {
+            let arg = dest.args.remove(number);
+            let stores = store(func, arg, slot, span);
+            // As early as can be, so that what is given is no longer in use than it must.
+            let insts = &mut func.blocks[from].insts;
+            let at = match func.values[arg.index()].def {
+                ValueDef::Inst(def) => insts.iter().position(|i| *i == def).map_or(0, |at| at + 1),
+                ValueDef::Param(..) => 0,
+            };
+            insts.splice(at..at, stores);
+        }
+    }
+    func.blocks[block.index()].params.remove(number);
+    for (i, p) in func.blocks[block.index()].params.clone().into_iter().enumerate() {
+        func.values[p.index()].def = ValueDef::Param(block, i as u32);
+    }
+}
+
+/// Gives edges of a branch to `block` blocks of their own.
+fn split(func: &mut Function, from: usize, block: Block) {
+    let span = func.blocks[from].term_span;
+    let edges = func.blocks[from].term.targets().len();
+    for edge in 0..edges {
+        if func.blocks[from].term.targets()[edge].0.block != block {
+            continue;
+        }
+        let between = edit::push_block(func);
+        let mut targets = func.blocks[from].term.targets_mut();
+        let dest = std::mem::replace(targets[edge], Dest { block: between, args: vec![] });
+        func.blocks[between.index()].term = Term::Jump(dest);
+        func.blocks[between.index()].term_span = span;
+    }
+}
+
+fn store(func: &mut Function, value: Value, slot: Slot, span: SpanId) -> Vec<Inst> {
+    let (address, ptr) = edit::detached(func, Op::SlotAddr { slot, offset: 0 }, span);
+    let op = Op::Store { size: Size::B8, value, ptr, offset: 0 };
+    vec![address, edit::new_inst(func, op, None, span)]
+}
+
+/// Each instruction and terminator that uses the value gets it from its home.
+fn load_uses(func: &mut Function, block: Block, value: Value, slot: Slot) {
+    let mut insts = Vec::with_capacity(func.blocks[block.index()].insts.len());
+    for inst in std::mem::take(&mut func.blocks[block.index()].insts) {
+        let mut used = false;
+        func.insts[inst.index()].op.for_each_use(|v| used |= v == value);
+        if used {
+            let span = func.insts[inst.index()].span;
+            let (loads, again) = load(func, slot, span);
+            insts.extend(loads);
+            func.insts[inst.index()].op.for_each_use_mut(|v| replace(v, value, again));
+        }
+        insts.push(inst);
+    }
+    let mut used = false;
+    func.blocks[block.index()].term.for_each_use(|v| used |= v == value);
+    if used {
+        let (loads, again) = load(func, slot, func.blocks[block.index()].term_span);
+        insts.extend(loads);
+        func.blocks[block.index()].term.for_each_use_mut(|v| replace(v, value, again));
+    }
+    func.blocks[block.index()].insts = insts;
+}
+
+fn replace(v: &mut Value, old: Value, new: Value) {
+    if *v == old {
+        *v = new;
+    }
+}
+
+fn load(func: &mut Function, slot: Slot, span: SpanId) -> ([Inst; 2], Value) {
+    let (address, ptr) = edit::detached(func, Op::SlotAddr { slot, offset: 0 }, span);
+    let (inst, value) = edit::detached(func, Op::Load { mem: Mem::U64, ptr, offset: 0, path: None }, span);
+    ([address, inst], value)
+}
