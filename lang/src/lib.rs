@@ -4,6 +4,7 @@
 //! [`world::World`]. Parsing and checking never fail: they return `(T, Vec<Diagnostic>)`.
 //! pest's types stay inside `syntax/`.
 
+pub mod abi;
 pub mod ast;
 pub mod builtins;
 pub mod check;

@@ -1,12 +1,13 @@
 //! Functions of the kernel: at a breakpoint or a call of ftrace (kprobe), or by a trampoline made from type information (fentry).
 
 use super::{
-    Ask, abi,
+    Ask,
     table::{Stand, Word, Words},
 };
 use weftrace_arch::HOST;
 use weftrace_artifact::program::ProgType;
 use weftrace_lang::{
+    abi,
     hir::{Provider, Ty},
     world::FnProto,
 };
@@ -27,14 +28,11 @@ fn by_type(ask: &Ask<'_>, at_return: bool) -> Option<Stand> {
     let proto = proto(ask);
     let sizes = proto.as_ref().map(|p| abi::sizes(ask.world, p)).unwrap_or_default();
     let slots = abi::slots(&sizes);
-    let words = abi::registers(&HOST, &sizes)
-        .iter()
-        .map(|register| {
-            let (param, part) = (*register)?;
-            let ty = &proto.as_ref()?.params.get(param)?.ty;
-            Some(word(slots[param] + part, ty))
-        })
-        .collect::<Words>();
+    let at = |param: usize, part: u32| Some(word(slots[param] + part, &proto.as_ref()?.params.get(param)?.ty));
+    let registers = abi::registers(HOST, &sizes);
+    // By register, and those that are in none by their places in the prototype.
+    let in_registers = registers.iter().map(|register| register.and_then(|(param, part)| at(param, part)));
+    let words: Words = in_registers.chain((0..sizes.len()).map(|param| at(param, 0))).collect();
     Some(Stand {
         provider: Provider::Fentry {
             function: function.clone(),
@@ -63,7 +61,7 @@ fn by_breakpoint(ask: &Ask<'_>, at_return: bool) -> Option<Stand> {
     }
     let proto = proto(ask)?;
     let sizes = abi::sizes(ask.world, &proto);
-    let registers = abi::registers(&HOST, &sizes);
+    let registers = abi::registers(HOST, &sizes);
     let mut words = Words::new();
     for (param, size) in sizes.iter().enumerate() {
         for part in 0..abi::words(*size) {

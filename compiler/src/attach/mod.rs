@@ -4,7 +4,6 @@
 //! [`table`] has a row for each substitution with what it asks of the body, the target and the kernel. The first way of a chain that
 //! works when the script starts is taken: the kernel has the last word, since it may refuse what it seemed able to do.
 
-mod abi;
 mod kernel_fn;
 mod own;
 mod table;
@@ -15,7 +14,7 @@ use table::{Rank, Stand, Substitute};
 pub(crate) use table::{Word, Words};
 use weftrace_artifact::{plan::Passed, program::ProgType};
 use weftrace_lang::{
-    hir::{Provider, Target},
+    hir::{Program, Provider, Target},
     world::World,
 };
 
@@ -25,6 +24,28 @@ pub(crate) struct Ask<'a> {
     pub(crate) world: &'a dyn World,
     pub(crate) uses: &'a Uses,
     pub(crate) target: &'a Target,
+    pub(crate) policy: Policy,
+}
+
+/// What the script's setting `attach` says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Policy {
+    #[default]
+    Best,
+    /// As the script says, and not otherwise.
+    Written,
+    /// Otherwise, wherever that is possible.
+    Other,
+}
+
+impl Policy {
+    pub(crate) fn of(program: &Program) -> Self {
+        match program.config.entry("attach") {
+            Some("written") => Self::Written,
+            Some("other") => Self::Other,
+            _ => Self::Best,
+        }
+    }
 }
 
 /// A target as one way gives it.
@@ -81,7 +102,10 @@ pub(crate) fn chain<'a>(ask: &Ask<'a>) -> Chain<'a> {
 }
 
 fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
-    let rows: Vec<_> = rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect();
+    let rows: Vec<_> = match ask.policy {
+        Policy::Written => Vec::new(),
+        Policy::Best | Policy::Other => rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect(),
+    };
     if rows.is_empty() {
         return Chain::only(ask.target);
     }
@@ -91,7 +115,16 @@ fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
             made.consider(ask, row, stand, gain);
         }
     }
-    match own::works(ask) {
+    let own = if ask.policy == Policy::Other {
+        if made.forms.is_empty() {
+            Err("the script's setting attach asks for another way".to_owned())
+        } else {
+            return made;
+        }
+    } else {
+        own::works(ask)
+    };
+    match own {
         Ok(()) => made.forms.push(Form::own(ask.target)),
         Err(why) => {
             made.passed.push(Passed { way: own::name(&ask.target.provider).to_owned(), why: why.clone() });

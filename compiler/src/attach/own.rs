@@ -1,6 +1,7 @@
 //! Whether a probe can be attached as the script says. Asked only where something could stand in for it.
 
 use super::Ask;
+use weftrace_arch::HOST;
 use weftrace_lang::{
     hir::Provider,
     world::{Answer, Feature},
@@ -30,6 +31,10 @@ pub(super) fn name(provider: &Provider) -> &'static str {
 
 /// Why not. What the kernel wouldn't tell is tried when the script starts.
 pub(super) fn works(ask: &Ask<'_>) -> Result<(), String> {
+    let stacked = |n: &u32| *n as usize >= HOST.args.len();
+    if matches!(ask.target.provider, Provider::Kprobe { .. }) && ask.uses.args.iter().any(stacked) {
+        return Err("an argument that the body asks for is not in a register".into());
+    }
     feature(&ask.target.provider).map_or(Ok(()), |feature| has(ask, feature))
 }
 

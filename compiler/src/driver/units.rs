@@ -2,7 +2,7 @@
 
 use super::ways;
 use crate::{
-    attach::{self, Ask, Chain, Form, Layout},
+    attach::{self, Ask, Chain, Form, Layout, Policy},
     ir::Function,
     lower::{Module, Spot, lower_probe_at, place},
     place::{
@@ -120,7 +120,9 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
 /// The ways to attach a target; what doesn't run in the kernel has one.
 fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target) -> Chain<'a> {
     match placed.side {
-        Side::Kernel(_) => attach::chain(&Ask { world: module.world, uses: &placed.uses, target }),
+        Side::Kernel(_) => {
+            attach::chain(&Ask { world: module.world, uses: &placed.uses, target, policy: Policy::of(module.program) })
+        }
         Side::Native | Side::Not | Side::Unread => Chain::only(target),
     }
 }

@@ -5,11 +5,13 @@ use super::places::in_space;
 use super::providers::ProviderKind;
 use super::types::{is_char, show};
 use super::value::Val;
+use crate::abi;
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, JoinPart, Provider, Space, Ty};
 use crate::span::Span;
 use crate::world::{FnProto, TraceField, UsdtArg, UsdtPlace};
+use weftrace_arch::HOST;
 
 impl<'a> Checker<'a> {
     /// `args.name`
@@ -108,6 +110,12 @@ impl<'a> Checker<'a> {
         let word = match self.probe.kind() {
             ProviderKind::Fentry | ProviderKind::Fexit => {
                 proto.params[..i].iter().map(|p| self.argument_words(&p.ty)).sum()
+            }
+            ProviderKind::Kprobe => {
+                let registers = abi::registers(HOST, &abi::sizes(self.world, proto));
+                let register = registers.iter().position(|r| *r == Some((i, 0)));
+                // Those that are not in registers are numbered after them, by their places in the prototype.
+                register.unwrap_or(registers.len() + i) as u32
             }
             _ => i as u32,
         };

@@ -52,6 +52,8 @@ pub(crate) struct Point<'p> {
     pub(crate) segments: Vec<Segment>,
     pub(crate) span: Span,
     pub(crate) uses: &'p ArgsUse,
+    /// The script says what happens where it can't be attached: `else`, or `missing_probes`.
+    pub(crate) optional: bool,
 }
 
 impl Point<'_> {
@@ -108,7 +110,7 @@ impl<'a> Checker<'a> {
         let mut found = Vec::new();
         let mut faults = Vec::new();
         for point in &probe.points {
-            match self.resolve_point(point, &uses) {
+            match self.resolve_point(point, &uses, probe.otherwise.is_some()) {
                 Ok(targets) => found.extend(targets),
                 Err(Fault::Missing(d)) => faults.push(Fault::Missing(Box::new(self.as_missing(*d, point)))),
                 Err(fault) => faults.push(fault),
@@ -161,7 +163,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse) -> Resolved {
+    fn resolve_point(&mut self, point: &'a AttachPoint, uses: &ArgsUse, has_else: bool) -> Resolved {
         let (provider, segments) = self.written(point);
         let name = &Ident { text: provider, span: point.provider.span };
         let Some(row) = providers::find(&name.text) else { return Err(unknown_provider(name)) };
@@ -169,7 +171,8 @@ impl<'a> Checker<'a> {
             let d = Diagnostic::error("not-supported-yet", label.span, "names for probes are not supported yet");
             return Err(bad(d));
         }
-        let p = Point { row, segments, span: point.span, uses };
+        let optional = has_else || self.config.missing_probes != Missing::Error;
+        let p = Point { row, segments, span: point.span, uses, optional };
         if row.kind == ProviderKind::NotYet {
             let mut d = Diagnostic::error(
                 "not-supported-yet",

@@ -6,8 +6,7 @@ use super::hints;
 use super::providers::ProviderKind;
 use crate::diag::Diagnostic;
 use crate::hir::{Provider, Space};
-use crate::span::Span;
-use crate::world::{Answer, Feature};
+use crate::world::Answer;
 
 /// The kernel proper, where a module is named.
 const VMLINUX: &str = "vmlinux";
@@ -171,7 +170,7 @@ impl Checker<'_> {
         let mut f = kprobe_target(p, module.as_deref(), &function, offset, ret, false);
         match self.world.kernel_function(&full) {
             Answer::Found(proto) => {
-                self.kprobe_support(p);
+                self.function_support(p, &function)?;
                 f.args = match proto {
                     _ if ret || offset != 0 => ArgsCx::None,
                     Some(proto) => ArgsCx::Fn(proto),
@@ -264,23 +263,6 @@ impl Checker<'_> {
         let all = self.world.kernel_functions(&format!("{begin}*")).found().unwrap_or_default();
         let near = crate::suggest::nearest(function, all.iter().map(String::as_str), 4);
         if near.is_empty() { d } else { d.near(near.join(", ")) }
-    }
-
-    /// Says what this kernel can do for kprobes, where it can't do the usual.
-    fn kprobe_support(&mut self, p: &Point<'_>) {
-        if self.world.feature(Feature::Kprobe) != Answer::NotThere {
-            return;
-        }
-        let d = Diagnostic::warning("unsupported-here", p.span, "this kernel has no kprobes");
-        let d = match self.world.feature(Feature::Fentry) {
-            Answer::Found(()) => d.note("attached by fentry instead"),
-            Answer::NotPermitted(why) => {
-                d.note(format!("would attach by fentry, but this kernel refuses it ({why}): see `weftrace doctor`"))
-            }
-            Answer::NotThere => d.note("nor fentry: this probe cannot attach here"),
-            Answer::CouldNotTell(why) => d.note(format!("whether fentry works here is not known ({why})")),
-        };
-        self.report_once(Span::default(), d);
     }
 }
 

@@ -32,7 +32,10 @@ impl Checker<'_> {
             return self.fentry_glob(p, &written);
         }
         match self.world.kernel_function(&written) {
-            Answer::Found(Some(proto)) => Ok(vec![self.fentry_target(p, module, function, proto, false)]),
+            Answer::Found(Some(proto)) => {
+                self.function_support(p, &function)?;
+                Ok(vec![self.fentry_target(p, module, function, proto, false)])
+            }
             Answer::Found(None) => {
                 let d = Diagnostic::error("no-such-probe", p.span, format!("{written} has no type information"));
                 Err(missing(d.write(format!("kprobe:{written} (arguments as arg0, arg1 …)"))))

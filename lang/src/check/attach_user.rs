@@ -47,7 +47,7 @@ fn rejoined<'p>(p: &Point<'p>) -> Option<Point<'p>> {
     let span = Span { end: parts.last()?.span.end, ..parts.first()?.span };
     let mut segments = p.segments[..first].to_vec();
     segments.push(Segment { text, quoted: false, span });
-    Some(Point { row: p.row, segments, span: p.span, uses: p.uses })
+    Some(Point { row: p.row, segments, span: p.span, uses: p.uses, optional: p.optional })
 }
 
 impl Checker<'_> {

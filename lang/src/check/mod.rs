@@ -12,6 +12,7 @@ mod attach_kernel;
 mod attach_missing;
 mod attach_other;
 mod attach_params;
+mod attach_support;
 mod attach_typed;
 mod attach_user;
 mod binary;

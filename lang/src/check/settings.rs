@@ -39,6 +39,8 @@ const LONGEST_STRING: i128 = 64 * 1024;
 const ANY: i128 = u64::MAX as i128;
 
 pub(crate) static SETTINGS: &[Setting] = &[
+    // best: the cheapest way that brings the same records; written: as the script says; other: another way wherever there is one.
+    row("attach", "best", Takes::Words(&["best", "written", "other"])),
     row("cache_user_symbols", "per_pid", Takes::Words(&["per_pid", "per_program", "none", "0", "1"])),
     row("cpp_demangle", "true", Takes::Flag),
     // Tests: the scalar map that tseries() takes its time from.

@@ -279,7 +279,7 @@ pub(crate) fn quoted_source_line<'p>(p: &Point<'p>) -> Option<Point<'p>> {
     let mut segments = vec![segment(format!("{}@{file}", p.text(0)), 0)];
     let last = p.segments.len() - 1;
     segments.extend(numbers.iter().map(|n| segment((*n).to_owned(), last)));
-    Some(Point { row: p.row, segments, span: p.span, uses: p.uses })
+    Some(Point { row: p.row, segments, span: p.span, uses: p.uses, optional: p.optional })
 }
 
 /// `uprobe:main(int argc, char** argv)`

@@ -1,16 +1,16 @@
 //! Where arguments of kernel functions are: in registers by the calling convention, in words of a trampoline's context by type.
 
-use weftrace_arch::Arch;
-use weftrace_lang::{
+use crate::{
     hir::Ty,
     world::{FnProto, World},
 };
+use weftrace_arch::Arch;
 
 /// A struct of more is passed in memory.
 const MOST_IN_REGISTERS: u32 = 16;
 
 /// Bytes of each argument.
-pub(super) fn sizes(world: &dyn World, proto: &FnProto) -> Vec<u32> {
+pub fn sizes(world: &dyn World, proto: &FnProto) -> Vec<u32> {
     let size = |ty: &Ty| match ty {
         Ty::Struct(name) => world.kernel_struct(name).found().map_or(MOST_IN_REGISTERS + 1, |s| s.size),
         _ => 8,
@@ -19,17 +19,17 @@ pub(super) fn sizes(world: &dyn World, proto: &FnProto) -> Vec<u32> {
 }
 
 /// Words that an argument takes.
-pub(super) fn words(size: u32) -> u32 {
+pub fn words(size: u32) -> u32 {
     size.div_ceil(8).max(1)
 }
 
 /// All words of the arguments.
-pub(super) fn total(sizes: &[u32]) -> u32 {
+pub fn total(sizes: &[u32]) -> u32 {
     sizes.iter().map(|s| words(*s)).sum()
 }
 
 /// The first word of each argument in a trampoline's context.
-pub(super) fn slots(sizes: &[u32]) -> Vec<u32> {
+pub fn slots(sizes: &[u32]) -> Vec<u32> {
     let mut next = 0;
     sizes
         .iter()
@@ -42,7 +42,7 @@ pub(super) fn slots(sizes: &[u32]) -> Vec<u32> {
 }
 
 /// What each argument register holds: (argument, which word of it).
-pub(super) fn registers(arch: &Arch, sizes: &[u32]) -> Vec<Option<(usize, u32)>> {
+pub fn registers(arch: &Arch, sizes: &[u32]) -> Vec<Option<(usize, u32)>> {
     let mut all = vec![None; arch.args.len()];
     let mut next = 0;
     for (param, size) in sizes.iter().enumerate() {
