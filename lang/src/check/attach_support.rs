@@ -91,7 +91,8 @@ impl Checker<'_> {
             Answer::NotThere => d.note("nor fentry: this probe cannot attach here"),
             Answer::CouldNotTell(why) => d.note(format!("whether fentry works here is not known ({why})")),
         };
-        let event = self.same_fact(function);
+        let returns = matches!(p.row.kind, ProviderKind::Kretprobe | ProviderKind::Fexit);
+        let event = self.same_fact(function, returns);
         let area = if event.is_some() { p.span } else { Span::default() };
         let d = match event {
             Some(event) => d.note("a tracepoint of this kernel tells the same").write(event),
@@ -105,12 +106,13 @@ impl Checker<'_> {
     }
 
     /// The tracepoint of this kernel that tells the same.
-    fn same_fact(&self, function: &str) -> Option<String> {
+    fn same_fact(&self, function: &str, returns: bool) -> Option<String> {
         let mut rows = SAME_FACT.iter().filter(|(pattern, ..)| super::glob::matches(pattern, function));
         let (_, event, filter) = rows.find(|(_, event, _)| {
             let (category, name) = event.split_once(':').unwrap_or_default();
             self.world.tracepoint(category, name).is_found()
         })?;
+        let event = if returns { event.replace("sys_enter_", "sys_exit_") } else { (*event).to_owned() };
         Some(format!("tracepoint:{event} {filter}").trim_end().to_owned())
     }
 }

@@ -51,11 +51,11 @@ impl AttachFailure {
         let mut last = failures.pop()?;
         last.bug |= failures.iter().any(|f| f.bug);
         last.not_permitted |= failures.iter().any(|f| f.not_permitted);
-        let passed = plan.passed.iter().map(|p| format!("{}: {}", p.way, p.why));
-        let tried = failures.iter().map(|f| f.why.clone());
-        let others: Vec<String> = passed.chain(tried).filter(|why| !last.why.contains(why.as_str())).collect();
+        let passed = plan.passed.iter().map(|p| format!("nor by {}: {}", p.way, p.why));
+        let tried = failures.iter().map(|f| format!("nor otherwise: {}", f.why));
+        let others: Vec<String> = passed.chain(tried).collect();
         if !others.is_empty() {
-            last.why = format!("{} (and not otherwise: {})", last.why, others.join("; "));
+            last.why = format!("{} ({})", last.why, others.join("; "));
         }
         Some(last)
     }
