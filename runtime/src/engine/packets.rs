@@ -1,5 +1,7 @@
 //! Packets into `pcap` blocks.
 
+#[cfg(feature = "live")]
+use super::core::now;
 use super::{core::Core, timers::Timers};
 use crate::{
     error::Error,
@@ -8,6 +10,8 @@ use crate::{
     sink::{Location, Message},
 };
 use std::path::PathBuf;
+#[cfg(feature = "live")]
+use std::time::{Duration, Instant};
 use weftrace_artifact::{action::LogLevel, packet::PacketView};
 use weftrace_probes::packet::{
     Options, Pipeline, RawPacket,
@@ -294,23 +298,26 @@ impl LiveFeed {
 
     /// Handles what has arrived, at most a batch; true: there may be more.
     pub(crate) fn step(&mut self, core: &mut Core) -> bool {
-        for _ in 0..BATCH {
-            match self.source.next_packet() {
-                Ok(Some(raw)) => {
-                    let raw = RawPacket { boot_ns: Some(self.clock.boot(raw.time_ns)), ..raw };
-                    self.blocks.packet(&raw, core);
-                }
-                Ok(None) => return false,
-                Err(error) => {
-                    warn(core, &error);
+        (0..BATCH).all(|_| self.one(core, u64::MAX) && !core.should_stop()) || core.should_stop()
+    }
+
+    /// Handles the next packet; false: none is there that arrived before `end`.
+    fn one(&mut self, core: &mut Core, end: u64) -> bool {
+        match self.source.next_packet() {
+            Ok(Some(raw)) => {
+                let boot = self.clock.boot(raw.time_ns);
+                if boot > end {
                     return false;
                 }
+                self.blocks.packet(&RawPacket { boot_ns: Some(boot), ..raw }, core);
+                true
             }
-            if core.should_stop() {
-                return true;
+            Ok(None) => false,
+            Err(error) => {
+                warn(core, &error);
+                false
             }
         }
-        true
     }
 
     /// Packets the kernel dropped so far go into the table.
@@ -321,13 +328,17 @@ impl LiveFeed {
         self.blocks.count_losses(&self.name, core);
     }
 
-    /// What is left, then the exchanges still open.
+    /// What arrived until now, then the exchanges still open. The kernel keeps the last packets until their block is due. After
+    /// exit() nothing more is looked at.
     pub(crate) fn finish(&mut self, core: &mut Core) {
-        // Bounded: packets keep arriving while we read.
-        for _ in 0..64 {
-            if !self.step(core) {
+        let end = now();
+        let due = Instant::now() + 2 * Duration::from_millis(BLOCK_MS.into());
+        while core.exit.is_none() {
+            while self.one(core, end) && core.exit.is_none() {}
+            if Instant::now() > due {
                 break;
             }
+            std::thread::sleep(Duration::from_millis(2));
         }
         self.blocks.finish(core);
     }
