@@ -131,6 +131,10 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
     match sys::prog_load(&params, None) {
         Ok(fd) => Ok(fd),
         Err(first) if first.errno == libc::EPERM => Err(not_permitted(image, from.host)),
+        // Not the verifier, though it had its say before.
+        Err(first) if [libc::EMFILE, libc::ENFILE].contains(&first.errno) => {
+            Err(LoadError::Failed { program: image.name.clone(), source: first })
+        }
         Err(first) => with_log(image, &params, first, from),
     }
 }

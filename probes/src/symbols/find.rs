@@ -168,7 +168,7 @@ fn by_name(name: &str, root: &Path, search: &str) -> Vec<PathBuf> {
     let glob = is_glob(name);
     let mut out = Vec::new();
     for dir in search.split(':').filter(|d| d.starts_with('/')) {
-        let path = within(root, &dir).join(name);
+        let path = within(root, dir).join(name);
         out.extend(if glob { expand(&path) } else { vec![path] });
     }
     out.extend(libraries(name, root));

@@ -16,7 +16,7 @@ use weftrace_artifact::{
     Artifact, Place,
     plan::{Rate, Unit, Way},
 };
-use weftrace_probes::kernel::{Host, program::run_once};
+use weftrace_probes::kernel::{Host, program::run_once, sys::want_descriptors};
 
 /// Why a kernel program doesn't run beside capture files.
 const NOT_WITH_FILES: &str = "not run: packets are read from files";
@@ -43,6 +43,19 @@ fn attach_order(artifact: &Artifact) -> Vec<u32> {
     };
     let all = 0..artifact.probes.len() as u32;
     all.clone().filter(|i| !backwards(i)).chain(all.rev().filter(backwards)).collect()
+}
+
+/// Descriptors that are no probe's: maps, output, what the host's files take for a moment.
+const OTHERS: u64 = 256;
+
+/// Lets the process hold what these probes take at most: a program, and a perf event and a link, on each CPU or once.
+fn make_room(artifact: &Artifact, order: &[u32], host: &Host) {
+    let cpus = host.online().len() as u64;
+    let probes = order.iter().map(|i| match artifact.probes[*i as usize].best.way {
+        Way::Profile { .. } | Way::Counter { .. } | Way::Watchpoint { .. } => 1 + 2 * cpus,
+        _ => 3,
+    });
+    want_descriptors(probes.sum::<u64>() + OTHERS);
 }
 
 impl Running {
@@ -88,6 +101,7 @@ impl Running {
         let mut blocks: Vec<BlockSpec> = Vec::new();
         let mut order = attach_order(&artifact);
         order.retain(|i| wanted(options, *i, &artifact.probes[*i as usize].best.way));
+        make_room(&artifact, &order, host);
         let mut at = 0;
         while let Some(&index) = order.get(at) {
             if options.read.is_empty()

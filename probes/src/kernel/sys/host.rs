@@ -89,6 +89,23 @@ pub fn packet_socket() -> Result<OwnedFd, SyscallError> {
     }
 }
 
+/// Lets this process have so many descriptors, or as many as it may: the soft limit is often 1024, a third of which are probes.
+pub fn want_descriptors(count: u64) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a live struct of the type that both calls expect.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && limit.rlim_cur < count {
+            limit.rlim_cur = count;
+            // Above the hard limit only root may go.
+            let all = libc::rlimit { rlim_cur: count, rlim_max: limit.rlim_max.max(count) };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const all) != 0 {
+                limit.rlim_cur = count.min(limit.rlim_max);
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            }
+        }
+    }
+}
+
 /// CLOCK_BOOTTIME in ns: the clock of `nsecs`.
 pub fn clock_boottime() -> u64 {
     clock(libc::CLOCK_BOOTTIME)

@@ -20,6 +20,7 @@ pub use capability::{
 pub use helper::{Forked, end_child, exit_now, fork_with_channel, place_in_root, receive, send};
 pub use host::{
     Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs,
+    want_descriptors,
 };
 pub use link::{AttachType, LinkTarget, iter_create, link_create, perf_set_bpf, raw_tracepoint_open};
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
