@@ -28,7 +28,10 @@ pub enum Command {
     Fmt(Fmt),
     /// List probes, packet fields, builtins and bundled scripts
     List(List),
-    /// Say what this machine can do, and what a script needs
+    /// Say what this machine can do, or what a script needs here and what is missing
+    #[command(
+        after_help = "Exit codes: 0 all that the script needs is here (without a script: always), 1 script error, 2 usage,\n3 a probe can't be attached here or a capability is missing."
+    )]
     Doctor(Doctor),
 }
 
@@ -177,6 +180,9 @@ pub struct List {
 pub struct Doctor {
     #[command(flatten)]
     pub source: Source,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Help that was asked for, or a usage error.

@@ -222,6 +222,13 @@ fn environment() -> Vec<(String, String)> {
     found
 }
 
+/// A place of the script whose facts this user may not look at.
+pub struct Refusal {
+    pub source: String,
+    pub not_permitted: bool,
+    pub why: String,
+}
+
 impl Loaded {
     /// A script's text, parsed; imports are looked for in `directory` too.
     pub fn parse(name: String, text: String, directory: Option<PathBuf>, setting: &Setting) -> Self {
@@ -325,6 +332,17 @@ impl Loaded {
             }
         }
         out
+    }
+
+    /// Takes the findings that say what could not be looked at.
+    pub fn take_refusals(&mut self) -> Vec<Refusal> {
+        let found = std::mem::take(&mut self.diagnostics);
+        let refusals = found.into_iter().filter(|d| d.severity == Severity::Error).map(|d| {
+            let notes = d.notes.iter().map(|(Note::Write(t) | Note::Note(t) | Note::Near(t))| t.as_str());
+            let why = std::iter::once(d.message.as_str()).chain(notes).collect::<Vec<_>>().join(": ");
+            Refusal { source: self.sources.snippet(d.span).to_owned(), not_permitted: d.code == "no-permission", why }
+        });
+        refusals.collect()
     }
 
     pub fn compile(&mut self, program: &Program) -> Artifact {

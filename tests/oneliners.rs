@@ -35,13 +35,13 @@ fn refused(program: &str) -> Option<String> {
 fn the_verifier_takes_what_check_accepts() {
     let doctor = weftrace(&["doctor"]);
     let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    if !ready(&doctor, "Tracepoint") || !ready(&doctor, "Uprobe") {
+    if !ready(&doctor, "tracepoint") || !ready(&doctor, "uprobe") {
         println!("SKIP root");
         return;
     }
     let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/oneliners.txt"))
         .expect("the list");
-    let kprobes = ready(&doctor, "Kprobe");
+    let kprobes = ready(&doctor, "kprobe");
     let nginx = Command::new("nginx").arg("-v").output().is_ok();
     let needs = |program: &str| {
         let there = [("kprobe:", kprobes), ("kretprobe:", kprobes), ("nginx:", nginx)];
@@ -77,7 +77,7 @@ fn the_verifier_takes_what_check_accepts() {
 /// Where the promise is broken, it is known, told in the script's words with its place, and seen when it is mended.
 #[test]
 fn known_refusals_are_told_with_their_place() {
-    if !ready(&String::from_utf8_lossy(&weftrace(&["doctor"]).stdout), "Tracepoint") {
+    if !ready(&String::from_utf8_lossy(&weftrace(&["doctor"]).stdout), "tracepoint") {
         println!("SKIP root");
         return;
     }

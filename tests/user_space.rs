@@ -32,7 +32,7 @@ fn can_trace() -> bool {
     let there = bpftrace(&["-e", "uprobe:/bin/sh:0x0 { }", "--unsafe", "--dry-run"]);
     let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
     let ready =
-        String::from_utf8_lossy(&doctor.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["Uprobe", "ready"]));
+        String::from_utf8_lossy(&doctor.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
     if !ready {
         println!("SKIP uprobes ({})", there.status);
     }

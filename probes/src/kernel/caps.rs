@@ -24,6 +24,51 @@ pub enum Capability {
     CheckpointRestore = 40,
 }
 
+/// All that there are, by number.
+const NAMES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
+
 impl Capability {
     /// As they are listed: the usual ones first, the widest last.
     const ALL: [Self; 11] = [
@@ -46,19 +91,7 @@ impl Capability {
     }
 
     pub fn name(self) -> &'static str {
-        match self {
-            Self::DacOverride => "CAP_DAC_OVERRIDE",
-            Self::DacReadSearch => "CAP_DAC_READ_SEARCH",
-            Self::Kill => "CAP_KILL",
-            Self::NetAdmin => "CAP_NET_ADMIN",
-            Self::NetRaw => "CAP_NET_RAW",
-            Self::SysPtrace => "CAP_SYS_PTRACE",
-            Self::SysAdmin => "CAP_SYS_ADMIN",
-            Self::Syslog => "CAP_SYSLOG",
-            Self::Perfmon => "CAP_PERFMON",
-            Self::Bpf => "CAP_BPF",
-            Self::CheckpointRestore => "CAP_CHECKPOINT_RESTORE",
-        }
+        NAMES[self as usize]
     }
 
     /// What stands for it on this kernel: before Linux 5.8 (5.9) CAP_SYS_ADMIN was what is several capabilities since.
@@ -114,20 +147,30 @@ impl CapSet {
         needed.iter().copied().find(|c| !self.has(*c))
     }
 
+    /// All of `needed` that aren't here.
+    pub fn lacks_all(self, needed: &[Capability]) -> Vec<Capability> {
+        needed.iter().copied().filter(|c| !self.has(*c)).collect()
+    }
+
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Names of those that plans may need, as they are listed; of others how many.
-    pub fn names(self) -> Vec<String> {
-        let mut names: Vec<String> =
-            Capability::ALL.iter().filter(|c| self.0 & (1 << **c as u32) != 0).map(ToString::to_string).collect();
-        let others = self.0 & !Self::of(&Capability::ALL).0;
-        if others != 0 {
-            names.push(format!("and {} more", others.count_ones()));
-        }
-        names
+    /// Their names: those that plans may need as they are listed, then the others by number.
+    pub fn names(self) -> Vec<&'static str> {
+        let has = |number: usize| self.0 & 1 << number != 0;
+        let listed = Capability::ALL.iter().filter(|c| has(**c as usize)).map(|c| c.name());
+        let others = Self(self.0 & !Self::of(&Capability::ALL).0);
+        let others = NAMES.iter().enumerate().filter(|(number, _)| others.0 & 1 << number != 0).map(|(_, name)| *name);
+        listed.chain(others).collect()
     }
+}
+
+/// The user that counts for permissions.
+pub fn user_id() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("Uid:"));
+    line.and_then(|l| l.split_whitespace().nth(1)?.parse().ok()).unwrap_or(u32::MAX)
 }
 
 /// Whether capabilities are those of a user namespace: the kernel gives no tracing for them.

@@ -1,10 +1,15 @@
 //! What this kernel can do, found by trying: the smallest program, event or link of each kind, closed again at once.
 
+mod checks;
+mod more;
 mod report;
+mod settings;
 
+pub use checks::{CHECKS, Check, Group, all, is_ready};
 pub use report::{Report, report};
+pub use settings::{Setting, settings};
 
-use super::caps::{CapSet, Capability};
+use super::caps::Capability;
 use super::host::{Host, Pmu};
 use super::sys::{
     self, AttachType, LinkTarget, MapFd, MapParams, PerfEvent, Period, ProgParams, SyscallError, bpf_map_type,
@@ -21,36 +26,12 @@ pub enum Readiness {
     Ready,
     /// The kernel hasn't got it, and why we think so.
     Unsupported(String),
-    /// The kernel would not let us. `capability` None: we have what is needed, and it refuses all the same.
+    /// The kernel would not let us. `lacks` empty: we have what is needed, and it refuses all the same.
     NotPermitted {
-        capability: Option<Capability>,
+        lacks: Vec<Capability>,
         why: String,
     },
     CouldNotTell(String),
-}
-
-/// Every feature, in the order in which `doctor` lists them.
-pub const FEATURES: [Feature; 15] = [
-    Feature::Tracepoint,
-    Feature::RawTracepoint,
-    Feature::TracepointBtf,
-    Feature::Kprobe,
-    Feature::KprobeMulti,
-    Feature::Fentry,
-    Feature::Uprobe,
-    Feature::UprobeMulti,
-    Feature::PerfEvent,
-    Feature::PacketSocket,
-    Feature::Ringbuf,
-    Feature::BpfLoop,
-    Feature::AttachCookie,
-    Feature::SocketCookie,
-    Feature::SignedDiv,
-];
-
-/// All of [`FEATURES`], tried now.
-pub fn doctor(host: &Host) -> Vec<(Feature, Readiness)> {
-    FEATURES.iter().map(|f| (*f, try_feature(*f, host))).collect()
 }
 
 /// Tries one.
@@ -115,7 +96,7 @@ fn first_cpu(host: &Host) -> i32 {
 fn refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness {
     match error.errno {
         libc::EPERM | libc::EACCES => {
-            Readiness::NotPermitted { capability: lacks(host.caps(), needed), why: error.to_string() }
+            Readiness::NotPermitted { lacks: host.caps().lacks_all(needed), why: error.to_string() }
         }
         libc::EINVAL
         | libc::ENOSYS
@@ -127,10 +108,6 @@ fn refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness
         | 524 => Readiness::Unsupported(error.to_string()),
         _ => Readiness::CouldNotTell(error.to_string()),
     }
-}
-
-fn lacks(have: CapSet, needed: &[Capability]) -> Option<Capability> {
-    have.lacks(needed)
 }
 
 fn judge<T>(result: &Result<T, SyscallError>, host: &Host, needed: &[Capability]) -> Readiness {
@@ -173,7 +150,7 @@ fn helper(host: &Host, number: i32) -> Readiness {
 fn tracepoint(host: &Host) -> Readiness {
     let id = match host.tracefs().and_then(|fs| fs.id("sched", EVENT)) {
         Ok(id) => id,
-        Err(e) => return from_tracefs(&e),
+        Err(e) => return from_tracefs(&e, host),
     };
     let event = match sys::perf_event_open(&PerfEvent::Tracepoint { id }, -1, first_cpu(host)) {
         Ok(event) => event,
@@ -187,12 +164,17 @@ fn tracepoint(host: &Host) -> Readiness {
     }))
 }
 
-fn from_tracefs(error: &super::tracefs::TracefsError) -> Readiness {
+fn from_tracefs(error: &super::tracefs::TracefsError, host: &Host) -> Readiness {
     use super::tracefs::TracefsError as E;
     match error {
         E::NotPermitted(_) => {
-            Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() }
+            Readiness::NotPermitted { lacks: vec![Capability::DacReadSearch], why: error.to_string() }
         }
+        // Then each run makes one of its own, if it may.
+        E::NotMounted if !host.caps().has(Capability::SysAdmin) => Readiness::NotPermitted {
+            lacks: vec![Capability::SysAdmin, Capability::DacReadSearch],
+            why: "tracefs is not mounted; as root: mount -t tracefs tracefs /sys/kernel/tracing".into(),
+        },
         E::NoSuchEvent(_) => Readiness::Unsupported(error.to_string()),
         E::NotMounted | E::Io(..) | E::Format(..) => Readiness::CouldNotTell(error.to_string()),
     }
@@ -224,7 +206,7 @@ fn from_btf(error: &super::btf::BtfError) -> Readiness {
     match error {
         E::Missing(_) => Readiness::Unsupported(error.to_string()),
         E::NotPermitted(_) => {
-            Readiness::NotPermitted { capability: Some(Capability::DacReadSearch), why: error.to_string() }
+            Readiness::NotPermitted { lacks: vec![Capability::DacReadSearch], why: error.to_string() }
         }
         E::Io(..) | E::Malformed(_) => Readiness::CouldNotTell(error.to_string()),
     }

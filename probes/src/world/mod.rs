@@ -333,10 +333,10 @@ impl World for HostWorld {
         self.features.get(&feature, || match try_feature(feature, &self.host) {
             Readiness::Ready => Answer::Found(()),
             Readiness::Unsupported(_) => Answer::NotThere,
-            Readiness::NotPermitted { capability: Some(capability), why } => {
-                Answer::NotPermitted(format!("{why} (it needs {capability})"))
-            }
-            Readiness::NotPermitted { capability: None, why } => Answer::NotPermitted(why),
+            Readiness::NotPermitted { lacks, why } => match lacks.first() {
+                Some(capability) => Answer::NotPermitted(format!("{why} (it needs {capability})")),
+                None => Answer::NotPermitted(why),
+            },
             Readiness::CouldNotTell(why) => Answer::CouldNotTell(why),
         })
     }

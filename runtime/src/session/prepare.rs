@@ -161,6 +161,13 @@ impl Running {
         self.open_packets(options, &blocks);
     }
 
+    /// How a probe was attached, and why not in the ways before that one; None: by a link together with others, or not at all.
+    pub fn taken(&self, probe: u32) -> Option<(&Way, &[String])> {
+        let (_, taken) = self.taken.iter().find(|(index, _)| *index == probe)?;
+        let plan = self.core.artifact.probes.get(probe as usize)?;
+        Some((&plan.ways().nth(taken.at)?.way, &taken.instead_of))
+    }
+
     /// Of the probes that could be attached in several ways, how they were.
     pub fn told_ways(&self) -> Vec<String> {
         let mut lines = Vec::new();

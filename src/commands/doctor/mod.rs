@@ -1,42 +1,49 @@
 //! `weftrace doctor`: what this machine can do, asked by trying, and what a script needs.
 
+mod machine;
 mod script;
+mod trial;
 
-use crate::{args::Doctor, exit::ExitStatus, printer};
-use std::fmt::Write;
+use super::needs;
+use crate::{args::Doctor, exit::ExitStatus};
+use serde_json::{Value, json};
 use weftrace_lang::world::World;
 use weftrace_probes::{
-    kernel::{
-        Host,
-        feature::{self, Readiness},
-    },
+    kernel::caps::{self, CapSet},
     world::HostWorld,
 };
 
 pub fn run(args: &Doctor) -> ExitStatus {
-    let world = HostWorld::new();
-    printer::out(&format!("{}\n", world.kernel_release()));
+    let head = Head::now();
     if args.source.program.is_none() && args.source.script.is_empty() {
-        printer::out(&machine(&Host::new()));
+        machine::print(&head, args.format);
         return ExitStatus::Ok;
     }
-    script::run(args)
+    script::run(&head, args)
 }
 
-/// Every feature, tried.
-fn machine(host: &Host) -> String {
-    let mut out = String::new();
-    for (feature, readiness) in feature::doctor(host) {
-        let (state, why) = match readiness {
-            Readiness::Ready => ("ready", String::new()),
-            Readiness::Unsupported(why) => ("unsupported", why),
-            Readiness::NotPermitted { capability, why } => {
-                ("not permitted", capability.map_or(why, |c| format!("needs {}", c.name())))
-            }
-            Readiness::CouldNotTell(why) => ("could not tell", why),
-        };
-        let line = format!("  {:<18} {state:<15} {why}", format!("{feature:?}"));
-        let _ = writeln!(out, "{}", line.trim_end());
+/// Whom and what it is about.
+struct Head {
+    kernel: String,
+    uid: u32,
+    capabilities: CapSet,
+}
+
+impl Head {
+    fn now() -> Self {
+        Self { kernel: HostWorld::new().kernel_release(), uid: caps::user_id(), capabilities: CapSet::effective() }
     }
-    out
+
+    fn text(&self) -> String {
+        let capabilities = match self.capabilities.0.count_ones() {
+            0 => "no capabilities".to_owned(),
+            1..=10 => needs::list(self.capabilities),
+            n => format!("{n} capabilities"),
+        };
+        format!("{}, user {}, {capabilities}\n", self.kernel, self.uid)
+    }
+
+    fn json(&self) -> Value {
+        json!({ "kernel": self.kernel, "uid": self.uid, "capabilities": self.capabilities.names() })
+    }
 }

@@ -116,6 +116,17 @@ pub fn clock_thread_cpu() -> u64 {
     clock(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Lets a program of BPF_PROG_TYPE_SOCKET_FILTER choose what a socket receives.
+pub fn packet_filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let program: i32 = program.as_raw_fd();
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: a live descriptor and integer of the length that is told.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_BPF, (&raw const program).cast(), len)
+    };
+    if set < 0 { Err(SyscallError::last("setsockopt(SO_ATTACH_BPF)")) } else { Ok(()) }
+}
+
 fn clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a live timespec; the clocks asked for exist since Linux 2.6.39.

@@ -29,6 +29,9 @@ pub enum LinkTarget<'a> {
     UprobeMulti { path: &'a CStr, offsets: &'a [u64], cookies: &'a [u64], semaphores: &'a [u64], ret: bool, pid: u32 },
 }
 
+/// Attach types of entry and return in one: of kprobes (Linux 6.10) and uprobes (6.13).
+pub const SESSION: (u32, u32) = (56, 57);
+
 /// BPF_LINK_CREATE. The link lives as long as the descriptor.
 pub fn link_create(
     prog: BorrowedFd<'_>,
@@ -36,9 +39,19 @@ pub fn link_create(
     attach_type: bpf_attach_type,
     cookie: u64,
 ) -> Result<OwnedFd, SyscallError> {
+    link_create_as(prog, target, attach_type as u32, cookie)
+}
+
+/// The same by the number of the attach type.
+pub fn link_create_as(
+    prog: BorrowedFd<'_>,
+    target: LinkTarget<'_>,
+    attach_type: u32,
+    cookie: u64,
+) -> Result<OwnedFd, SyscallError> {
     let mut attr = zeroed();
     attr.link_create.__bindgen_anon_1.prog_fd = prog.as_raw_fd() as u32;
-    attr.link_create.attach_type = attach_type as u32;
+    attr.link_create.attach_type = attach_type;
     // union bpf_iter_link_info: u32 tid, pid, pid_fd for tasks
     let mut tasks = [0u32; 4];
     match target {

@@ -19,10 +19,12 @@ pub use capability::{
 };
 pub use helper::{Forked, end_child, exit_now, fork_with_channel, place_in_root, receive, send};
 pub use host::{
-    Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_socket, private_tracefs,
-    want_descriptors,
+    Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_filter, packet_socket,
+    private_tracefs, want_descriptors,
 };
-pub use link::{AttachType, LinkTarget, iter_create, link_create, perf_set_bpf, raw_tracepoint_open};
+pub use link::{
+    AttachType, LinkTarget, SESSION, iter_create, link_create, link_create_as, perf_set_bpf, raw_tracepoint_open,
+};
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
 pub use object::{BtfInfo, ObjectKind, btf_by_id, btf_info, object_ids, program_by_id};
 pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Period, perf_enable, perf_event_open};

@@ -23,6 +23,8 @@ pub enum AttachObject<'a> {
 pub struct ProgParams<'a> {
     pub prog_type: bpf_prog_type,
     pub expected_attach_type: Option<bpf_attach_type>,
+    /// One that is newer than the names of [`super::AttachType`], by number ([`super::SESSION`]); 0: the named one.
+    pub newer_attach_type: u32,
     pub name: &'a str,
     /// Tracing helpers are for programs whose license goes with the kernel's only.
     pub license: &'a CStr,
@@ -42,6 +44,7 @@ impl<'a> ProgParams<'a> {
         Self {
             prog_type,
             expected_attach_type: None,
+            newer_attach_type: 0,
             name,
             license: c"GPL",
             insns,
@@ -63,7 +66,8 @@ const LINE_INFO_SIZE: u32 = 16;
 pub fn prog_load(params: &ProgParams<'_>, log: Option<&mut [u8]>) -> Result<OwnedFd, SyscallError> {
     let mut attr = zeroed();
     attr.__bindgen_anon_3.prog_type = params.prog_type as u32;
-    attr.__bindgen_anon_3.expected_attach_type = params.expected_attach_type.map_or(0, |t| t as u32);
+    attr.__bindgen_anon_3.expected_attach_type =
+        params.expected_attach_type.map_or(params.newer_attach_type, |t| t as u32);
     attr.__bindgen_anon_3.insn_cnt = params.insns.len() as u32;
     attr.__bindgen_anon_3.insns = params.insns.as_ptr() as u64;
     attr.__bindgen_anon_3.license = params.license.as_ptr() as u64;
