@@ -5,8 +5,8 @@
 
 use crate::hir::{EnumDef, StructDef, Ty};
 use crate::world::{
-    Answer, Feature, FnProto, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace, UserProto,
-    UserSymbol, World,
+    Answer, Feature, FnProto, GoFunction, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace,
+    UserProto, UserSymbol, World,
 };
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
@@ -33,6 +33,8 @@ pub struct WorldLog {
     pub user_symbol: BTreeMap<String, Answer<UserSymbol>>,
     pub usdt_probes: BTreeMap<String, Answer<Vec<UsdtProbe>>>,
     pub user_proto: BTreeMap<String, Answer<UserProto>>,
+    pub go_function: BTreeMap<String, Answer<GoFunction>>,
+    pub go_types: BTreeMap<String, Answer<i64>>,
     pub user_struct: BTreeMap<String, Answer<StructDef>>,
     pub user_enum: BTreeMap<String, Answer<EnumDef>>,
     pub user_typedef: BTreeMap<String, Answer<Ty>>,
@@ -131,6 +133,12 @@ impl World for Recorder<'_> {
     }
     fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
         noted!(self, user_proto, format!("{path}:{file_offset}"), self.world.user_proto(path, file_offset))
+    }
+    fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
+        noted!(self, go_function, format!("{path}:{file_offset}"), self.world.go_function(path, file_offset))
+    }
+    fn go_types(&self, path: &str) -> Answer<i64> {
+        noted!(self, go_types, path.to_owned(), self.world.go_types(path))
     }
     fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {
         noted!(self, user_struct, pair(path, name), self.world.user_struct(path, name))
@@ -308,6 +316,12 @@ impl World for RecordedWorld {
     // Programs without debug information are the rule: what was not asked has none.
     fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
         self.log.user_proto.get(&format!("{path}:{file_offset}")).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
+        self.log.go_function.get(&format!("{path}:{file_offset}")).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn go_types(&self, path: &str) -> Answer<i64> {
+        self.log.go_types.get(path).cloned().unwrap_or(Answer::NotThere)
     }
     fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {
         let key = pair(path, name.split_once('@').map_or(name, |(bare, _)| bare));

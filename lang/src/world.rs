@@ -4,10 +4,12 @@
 //! (`recorded::RecordedWorld`), so that a script is checked for another host and tests are deterministic.
 
 mod debug;
+mod golang;
 mod user;
 
 use crate::hir::{EnumDef, StructDef, Ty};
-pub use debug::{ArgPlace, SourceLines, UserParam, UserProto};
+pub use debug::{ArgPiece, ArgPlace, SourceLines, UserParam, UserProto};
+pub use golang::{GoAbi, GoFunction, GoRecovery, GoRuntime};
 use serde::{Deserialize, Serialize};
 pub use user::{UsdtArg, UsdtPlace, UsdtProbe, UsdtSite, UserAddress, UserPlace, UserSymbol};
 
@@ -149,6 +151,14 @@ pub trait World {
     }
     /// Static markers whose file, namespace and name match: `binary` as in [`World::user_functions`].
     fn usdt_probes(&self, _binary: &str, _namespace: &str, _name: &str) -> Answer<Vec<UsdtProbe>> {
+        Answer::NotThere
+    }
+    /// The function that an offset in a file lies in, if that is a Go program's own code.
+    fn go_function(&self, _path: &str, _file_offset: u64) -> Answer<GoFunction> {
+        Answer::NotThere
+    }
+    /// Where a Go program's types begin: bytes from where the process's first code begins.
+    fn go_types(&self, _path: &str) -> Answer<i64> {
         Answer::NotThere
     }
     /// The function whose code begins at an offset in a file, by the file's debug information (DWARF).

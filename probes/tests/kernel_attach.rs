@@ -80,6 +80,7 @@ fn uprobe_way(ret: bool, pid: Option<u32>) -> Way {
         ret,
         pid,
         semaphore: 0,
+        more: Vec::new(),
     }
 }
 
@@ -301,8 +302,15 @@ fn what_does_not_exist_is_told() {
     assert!(matches!(error, AttachError::NoSuchEvent { .. }), "{error:?}");
 
     let (probe, _cell) = load_counter(&host, ProgType::Kprobe, 0, None);
-    let gone =
-        Way::Uprobe { path: "/no/such".into(), offset: 0, symbol: "f".into(), ret: false, pid: None, semaphore: 0 };
+    let gone = Way::Uprobe {
+        path: "/no/such".into(),
+        offset: 0,
+        symbol: "f".into(),
+        ret: false,
+        pid: None,
+        semaphore: 0,
+        more: Vec::new(),
+    };
     let error = attach(probe.as_fd(), &gone, &options).expect_err("no such file");
     assert!(matches!(error, AttachError::NoSuchEvent { .. }), "{error:?}");
     let error = attach(probe.as_fd(), &uprobe_way(false, Some(0x3fff_ffff)), &options).expect_err("no such process");

@@ -1,6 +1,6 @@
 //! aarch64: `struct user_pt_regs` of arch/arm64/include/uapi/asm/ptrace.h, AAPCS64 (6.8), DWARF for AAPCS64 (4.1).
 
-use crate::{Arch, Calls, Dwarf, syscalls};
+use crate::{Arch, Calls, Dwarf, GoCalls, syscalls};
 
 /// aarch64.
 pub static AARCH64: Arch = TABLE;
@@ -66,6 +66,14 @@ pub(crate) const TABLE: Arch = Arch {
     ],
     assembler,
     dwarf: Dwarf { offsets: &DWARF, stack_pointer: 31, frame_pointer: 29 },
+    go: GoCalls {
+        since: 18,
+        words: &[x(0), x(1), x(2), x(3), x(4), x(5), x(6), x(7), x(8), x(9), x(10), x(11), x(12), x(13), x(14), x(15)],
+        floats: 16,
+        goroutine: x(28),
+        stack: 8,
+        frame: 0,
+    },
     calls: Calls {
         floats: 8,
         stack: 0,

@@ -46,6 +46,7 @@ pub struct Arch {
     pub assembler: fn(&str) -> Option<(u16, u8)>,
     pub dwarf: Dwarf,
     pub calls: Calls,
+    pub go: GoCalls,
     /// Runs of system calls: (first number, names with blanks between).
     pub syscalls: &'static [(u32, &'static str)],
     /// Constants of headers that not all architectures share.
@@ -84,6 +85,23 @@ pub struct Calls {
     pub large_by_reference: bool,
     /// `long double` is in a floating-point register (otherwise: in memory).
     pub long_double_in_register: bool,
+}
+
+/// Go's calling convention (ABIInternal, Go's abi-internal.md).
+#[derive(Debug)]
+pub struct GoCalls {
+    /// The first minor version that has it.
+    pub since: u32,
+    /// Where the words of arguments, and of results, are.
+    pub words: &'static [u16],
+    /// Floating-point registers of arguments.
+    pub floats: u32,
+    /// The current goroutine.
+    pub goroutine: u16,
+    /// From the stack pointer to the first word in memory, at a function's entry and at its return.
+    pub stack: u32,
+    /// From the stack pointer to DWARF's canonical frame address at a function's entry.
+    pub frame: u32,
 }
 
 /// The architecture this program was compiled for.

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 fn offsets(arch: &Arch) -> Vec<u16> {
     let named = arch.registers.iter().map(|r| r.1);
     let mut all: Vec<u16> = named.chain(arch.args.iter().copied()).chain(arch.dwarf.offsets.iter().copied()).collect();
-    all.extend([arch.result, arch.instruction_pointer, arch.stack_pointer]);
+    all.extend([arch.result, arch.instruction_pointer, arch.stack_pointer, arch.go.goroutine]);
+    all.extend(arch.go.words);
     all.extend(arch.privilege.map(|p| p.register));
     all
 }

@@ -1,6 +1,6 @@
 //! x86-64: `struct pt_regs` of arch/x86/include/asm/ptrace.h, the System V calling convention (1.0, 3.2.3), DWARF's numbers (3.6.2).
 
-use crate::{Arch, Calls, Dwarf, Privilege, syscalls};
+use crate::{Arch, Calls, Dwarf, GoCalls, Privilege, syscalls};
 
 /// x86-64.
 pub static X86_64: Arch = TABLE;
@@ -66,6 +66,14 @@ pub(crate) const TABLE: Arch = Arch {
         offsets: &[AX, DX, CX, BX, SI, DI, BP, SP, R8, R9, R10, R11, R12, R13, R14, R15, IP],
         stack_pointer: 7,
         frame_pointer: 6,
+    },
+    go: GoCalls {
+        since: 17,
+        words: &[AX, BX, CX, DI, SI, R8, R9, R10, R11],
+        floats: 15,
+        goroutine: R14,
+        stack: 8,
+        frame: 8,
     },
     calls: Calls {
         floats: 8,

@@ -118,6 +118,9 @@ pub enum Way {
         ret: bool,
         pid: Option<u32>,
         semaphore: u64,
+        /// Further offsets of the same probe: where a Go function returns.
+        #[serde(default)]
+        more: Vec<u64>,
     },
     /// One firing per `period` occurrences, on every CPU or in one process.
     Counter {

@@ -106,7 +106,7 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
                 }
                 let about = About { packet_needs: needs, emits: streams(probe) };
                 let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
-                plan.further = at > 0;
+                plan.further = at > 0 || probe.hidden;
                 if let Way::Usdt { sites, .. } = &mut plan.best.way {
                     sites.retain(|s| variant.offsets.contains(&s.offset));
                 }

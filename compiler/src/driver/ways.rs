@@ -5,7 +5,7 @@ use weftrace_artifact::{
     plan::{self, JoinEvent, Rate, Site, Way},
     program::ProgType,
 };
-use weftrace_lang::hir::{self, Access, Provider};
+use weftrace_lang::hir::{self, Access, GoPlaces, Provider};
 
 use crate::place::Side;
 
@@ -26,9 +26,20 @@ pub(super) fn way(provider: &Provider, side: Side) -> Way {
         Provider::Kprobe { function, module, offset, ret } => {
             Way::Kprobe { function: function.clone(), module: module.clone(), offset: *offset, ret: *ret }
         }
-        Provider::Uprobe { path, symbol, offset, ret, pid } => Way::Uprobe {
+        // At the instructions that return: the kernel's own return probes break Go's stacks.
+        Provider::Uprobe { path, symbol, pid, go: Some(GoPlaces { places, .. }), offset, .. } => Way::Uprobe {
+            path: path.clone(),
+            offset: places.first().copied().unwrap_or(*offset),
+            more: places.iter().skip(1).copied().collect(),
+            symbol: symbol.clone(),
+            ret: false,
+            pid: *pid,
+            semaphore: 0,
+        },
+        Provider::Uprobe { path, symbol, offset, ret, pid, go: None } => Way::Uprobe {
             path: path.clone(),
             offset: *offset,
+            more: Vec::new(),
             symbol: symbol.clone(),
             ret: *ret,
             pid: *pid,

@@ -58,6 +58,7 @@ impl Cx<'_, '_> {
             Func::Curtask => self.kernel_call(Helper::CurrentTask, "curtask", e.span)?,
             Func::Cgroup => self.kernel_call(Helper::CgroupId, "cgroup", e.span)?,
             Func::Uaddr => self.user_address(args, e.span)?,
+            Func::Goid => return self.with_temps(|cx| cx.goid(e.span)),
             Func::Ppid => self.ppid(e.span)?,
             Func::KStack => self.stack(0, &e.ty, e.span)?,
             Func::StackLen => self.stack_len(args, e)?,
@@ -104,6 +105,9 @@ impl Cx<'_, '_> {
             | Func::CommOf
             | Func::Path
             | Func::NameOf(_)
+            | Func::GoText
+            | Func::GoBytes
+            | Func::GoTypeName
             | Func::StrConcat
             | Func::Ntop
             | Func::Macaddr
@@ -346,6 +350,7 @@ impl Cx<'_, '_> {
             // struct bpf_raw_tracepoint_args, and what trampolines make: u64 args[]
             Some(Provider::RawTracepoint { .. } | Provider::Fentry { .. }) => self.register(n as i32 * 8, span),
             Some(Provider::Usdt { .. }) => self.marker_argument(n, span),
+            Some(Provider::Uprobe { go: Some(go), .. }) => self.go_argument(n, go.abi, span),
             Some(Provider::Kprobe { .. } | Provider::Uprobe { .. }) => match HOST.args.get(n as usize) {
                 Some(offset) => self.register((*offset).into(), span),
                 None => self.not_yet(span, "arguments that are passed on the stack"),

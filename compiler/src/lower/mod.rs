@@ -11,7 +11,7 @@
 //! | `maps`, `aggregates` | maps of plain values, aggregations |
 //! | `strings`, `compare`, `search` | text and bytes |
 //! | `net`, `conn` | addresses, connections |
-//! | `builtins`, `usdt`, `packet`, `join` | what probes, packets and join results offer |
+//! | `builtins`, `usdt`, `golang`, `packet`, `join` | what probes, packets and join results offer |
 //! | `actions` | records for user space |
 //! | `warn` | what goes wrong at run time |
 //! | `cx`, `ssa` | the function under construction |
@@ -26,6 +26,7 @@ mod control;
 mod cx;
 mod elements;
 mod expr;
+mod golang;
 mod into;
 mod join;
 mod layout;

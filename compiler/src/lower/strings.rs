@@ -84,6 +84,8 @@ impl Cx<'_, '_> {
             Func::CommOf => self.with_temps(|cx| cx.comm_of(args, e, dst, cap, zeroed)),
             Func::Path => self.with_temps(|cx| cx.path_of(args, e, dst, cap, zeroed)),
             Func::NameOf(names) => self.number_name(names, args, e, dst, cap, zeroed),
+            Func::GoText => self.with_temps(|cx| cx.go_text(args, e, dst, cap, zeroed)),
+            Func::GoTypeName => self.with_temps(|cx| cx.go_type_name(args, e, dst, cap, zeroed)),
             Func::StrConcat => self.with_temps(|cx| cx.str_concat(args, e, dst, cap)),
             Func::ProbeName | Func::FuncName if self.many => {
                 self.name_by_index(func, dst, cap, zeroed);
@@ -246,6 +248,9 @@ impl Cx<'_, '_> {
             && matches!(inner.ty, Ty::Buf { .. })
         {
             return self.buf_into(inner, dst, cap, zeroed);
+        }
+        if let E::Call { func: Func::GoBytes, args } = &e.kind {
+            return self.with_temps(|cx| cx.go_bytes(args, e, dst, cap, zeroed));
         }
         let E::Call { func: Func::Buf, args } = &e.kind else {
             return self.copy_converted(e, dst, &Ty::Buf { cap }, zeroed);

@@ -161,6 +161,8 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::StackLen => "len() of a stack",
         Func::Curtask => "curtask",
         Func::Uaddr => "uaddr()",
+        Func::Goid => "goid",
+        Func::GoText | Func::GoBytes | Func::GoTypeName => "a Go value",
         Func::Cgroup => "cgroup",
         Func::Ppid => "ppid",
         Func::Str => "str()",

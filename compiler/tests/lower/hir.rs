@@ -133,7 +133,14 @@ pub fn pcap() -> Provider {
 /// A probe on one provider with variables of these types.
 pub fn probe(provider: Provider, vars: Vec<Ty>, stmts: Vec<Stmt>) -> ProbeDef {
     let vars = vars.into_iter().enumerate().map(|(i, ty)| VarDef { name: format!("v{i}"), ty, span: SP }).collect();
-    ProbeDef { targets: vec![target("a:probe", provider)], predicate: None, body: block(stmts), vars, span: SP }
+    ProbeDef {
+        hidden: false,
+        targets: vec![target("a:probe", provider)],
+        predicate: None,
+        body: block(stmts),
+        vars,
+        span: SP,
+    }
 }
 
 pub fn program(maps: Vec<MapDef>, probes: Vec<ProbeDef>) -> Program {

@@ -10,7 +10,7 @@ fn field(name: &str, ty: Ty, offset: u32) -> StructField {
 }
 
 fn structure(name: &str, size: u32, fields: Vec<StructField>) -> StructDef {
-    StructDef { name: name.into(), union: false, size, align: 8, fields }
+    StructDef { name: name.into(), union: false, size, align: 8, fields, go: None }
 }
 
 fn member(base: Expr, name: &str, offset: u32, ty: Ty) -> Expr {

@@ -141,6 +141,7 @@ fn names_of_other_tasks() {
                 offset: 32,
                 bits: None,
             }],
+            go: None,
         }]
         .into_iter()
         .map(|s| (s.name.clone(), s))
@@ -182,7 +183,7 @@ fn path_probe(pointer: Expr) -> Lowered {
 
 fn file_world() -> TestWorld {
     let f_path = StructField { name: "f_path".into(), ty: Ty::Struct("path".into()), offset: 64, bits: None };
-    let file = StructDef { name: "file".into(), union: false, size: 128, align: 8, fields: vec![f_path] };
+    let file = StructDef { name: "file".into(), union: false, size: 128, align: 8, fields: vec![f_path], go: None };
     TestWorld { structs: [("file".to_owned(), file)].into(), ..TestWorld::default() }
 }
 

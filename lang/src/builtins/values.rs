@@ -4,7 +4,7 @@ use super::{
     Row,
     class::{ANY, KERNEL, PROGRAM, USER},
 };
-use crate::check::{call_kernel as k, call_value as c};
+use crate::check::{call_kernel as k, call_value as c, golang_value as g};
 use crate::hir::{Clock, Func, Ty};
 
 pub(super) static ROWS: &[Row] = &[
@@ -105,7 +105,14 @@ pub(super) static ROWS: &[Row] = &[
         "Capacity of str() without a length.",
     ),
     Row::special("config", "config, config.NAME", 0, ANY, c::config, "The settings that hold, as a record."),
-    Row::not_yet("goid", true, ""),
+    Row::special(
+        "goid",
+        "goid",
+        0,
+        ANY,
+        g::goid,
+        "Number of the current goroutine, in probes of a Go program's functions.",
+    ),
 ];
 
 /// The clock named by `nsecs(NAME)`.

@@ -99,7 +99,7 @@ impl<'a> Checker<'a> {
                 return Val::error(span);
             }
         };
-        let fields: Vec<(String, Val)> = fields.into_iter().map(|(n, v)| (n, decay(v))).collect();
+        let fields: Vec<(String, Val)> = fields.into_iter().map(|(n, v)| (n, self.go_value(decay(v)))).collect();
         let ty = Ty::Record(fields.iter().map(|(n, v)| (n.clone(), v.e.ty.clone())).collect());
         Val::new(ExprKind::Record(fields.into_iter().map(|(n, v)| (n, v.e)).collect()), ty, span)
     }
@@ -150,7 +150,8 @@ impl<'a> Checker<'a> {
     /// `arg0`, `arg1` …
     pub(crate) fn arg_n(&mut self, n: u32, span: Span) -> Val {
         let row = self.probe.row;
-        if n >= row.argn {
+        let most = if self.go().is_some() && row.argn > 0 { super::golang::MOST_WORDS } else { row.argn };
+        if n >= most {
             let d = Diagnostic::error("no-args", span, format!("{} has no arg{n}", self.probe.name()));
             let d = match (&self.probe.args, row.argn) {
                 (ArgsCx::Trace(event), _) => {
@@ -172,6 +173,9 @@ impl<'a> Checker<'a> {
                 (_, most) => d.note(format!("arguments in registers: arg0 to arg{}", most - 1)),
             };
             self.report(d);
+            return Val::error(span);
+        }
+        if !self.go_arg_n(n, span) {
             return Val::error(span);
         }
         let space = self.probe.space;
@@ -221,6 +225,9 @@ impl<'a> Checker<'a> {
             };
             self.report(d);
             return Val::error(span);
+        }
+        if self.at_go_return() {
+            return self.go_retval(span);
         }
         let space = self.probe.space;
         let ty = match (self.probe.kind(), &self.probe.args) {

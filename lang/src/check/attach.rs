@@ -326,7 +326,12 @@ fn ghost(probe: &ast::Probe) -> Instance<'_> {
 fn group(found: Vec<Found>, uses: &ArgsUse) -> Vec<Vec<Found>> {
     let mut groups: Vec<(String, Vec<Found>)> = Vec::new();
     for f in found {
-        let key = format!("{:?} {:?} {}", f.row.kind, f.space, signature(&f, uses));
+        // What Go's runtime keeps where decides what `goid` and `argN` read.
+        let go = match &f.target.provider {
+            Provider::Uprobe { go: Some(go), .. } => Some((go.abi, go.tails, &go.runtime)),
+            _ => None,
+        };
+        let key = format!("{:?} {:?} {go:?} {}", f.row.kind, f.space, signature(&f, uses));
         match groups.iter_mut().find(|(k, _)| *k == key) {
             Some((_, group)) => group.push(f),
             None => groups.push((key, vec![f])),

@@ -115,7 +115,7 @@ impl Checker<'_> {
         Ok(Function { cpp, name: name.to_owned(), offset, quoted })
     }
 
-    fn uprobe_targets(&self, p: &Point<'_>, binary: &str, f: &Function, mut all: Vec<UserSymbol>) -> Resolved {
+    fn uprobe_targets(&mut self, p: &Point<'_>, binary: &str, f: &Function, mut all: Vec<UserSymbol>) -> Resolved {
         // `(*conn).serve` is the whole name of a Go method.
         let glob = is_glob(&f.name) && !all.iter().any(|s| f.is(s));
         if !glob && is_glob(&f.name) {
@@ -138,29 +138,36 @@ impl Checker<'_> {
             if found.last().is_some_and(same) {
                 continue;
             }
-            found.push(self.uprobe_target(p, &s, f.offset, wildcard));
+            match self.uprobe_target(p, &s, f.offset, wildcard) {
+                Ok(target) => found.push(target),
+                // What can't be meant is not meant.
+                Err(_) if wildcard => {}
+                Err(fault) => return Err(fault),
+            }
         }
         Ok(found)
     }
 
     /// Entry of (or an offset in) a function that was found.
-    pub(crate) fn uprobe_target(&self, p: &Point<'_>, s: &UserSymbol, offset: u64, wildcard: bool) -> Found {
+    fn uprobe_target(&mut self, p: &Point<'_>, s: &UserSymbol, offset: u64, wildcard: bool) -> Result<Found, Fault> {
         let plus = if offset == 0 { String::new() } else { format!("+{offset}") };
         let name = match &s.demangled {
             Some(name) if s.rust => p.named(&[s.file(), &format!("\"{name}\"{plus}")]),
             Some(name) => p.named(&[s.file(), "cpp", &format!("\"{name}\"{plus}")]),
             None => p.named(&[s.file(), &format!("{}{plus}", s.name)]),
         };
+        let at = s.file_offset.saturating_add(offset);
         let provider = Provider::Uprobe {
             path: s.path.clone(),
             symbol: s.demangled.clone().unwrap_or_else(|| s.name.clone()),
-            offset: s.file_offset.saturating_add(offset),
+            offset: at,
             ret: p.row.kind == ProviderKind::Uretprobe,
             pid: self.traced_pid(),
+            go: self.go_places(p, &s.path, at, wildcard)?,
         };
         let mut found = p.found(name, provider, wildcard);
-        found.args = self.user_args(p, &s.path, s.file_offset.saturating_add(offset));
-        found
+        found.args = self.user_args(p, &s.path, at);
+        Ok(found)
     }
 
     /// A probe beyond a function's end is in another one, or in the middle of an instruction.
@@ -212,8 +219,9 @@ impl Checker<'_> {
         let shown = if place.shown.is_empty() { &place.path } else { &place.shown };
         let name = p.named(&[shown, p.text(p.segments.len() - 1)]);
         let args = self.user_args(p, &place.path, place.file_offset);
-        let provider =
-            Provider::Uprobe { path: place.path, symbol, offset: place.file_offset, ret, pid: self.traced_pid() };
+        let (offset, pid) = (place.file_offset, self.traced_pid());
+        let go = self.go_places(p, &place.path, offset, false)?;
+        let provider = Provider::Uprobe { path: place.path, symbol, offset, ret, pid, go };
         let mut found = p.found(name, provider, false);
         found.args = args;
         Ok(vec![found])

@@ -74,9 +74,14 @@ pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if let Some(v) = positional_text(c, first) {
         return v;
     }
-    let v = c.arg(call, 0);
     let most = c.config.max_strlen;
     let (mut cap, mut len) = (most, None);
+    let go = c.go().is_some().then(|| c.quietly(|c| c.place(first)));
+    let go = go.and_then(|v| c.go_bytes(&v, Func::GoText, Ty::Str { cap }, None));
+    let v = match go {
+        Some(v) => v,
+        None => c.arg(call, 0),
+    };
     if let Some(e) = call.arg(1) {
         let n = c.number(e, "the length");
         match n.int() {
@@ -161,6 +166,13 @@ pub(crate) fn buf<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let v = c.place(first);
     let most = c.config.max_strlen.max(5) - 4;
     let length = call.arg(1).map(|e| c.number(e, "the length"));
+    if length.as_ref().is_none_or(|n| !n.is_error()) {
+        let cap = length.as_ref().and_then(Val::int).map_or(most, |n| n.clamp(0, i128::from(most)) as u32);
+        let len = length.as_ref().map(|n| coerce(n.e.clone(), &Ty::U64));
+        if let Some(v) = c.go_bytes(&v, Func::GoBytes, Ty::Buf { cap }, len) {
+            return v;
+        }
+    }
     match (&v.e.ty, length) {
         (Ty::Array { .. } | Ty::Str { .. }, None) => {
             let cap = c.size_of(&v.e.ty).unwrap_or(0).min(most);

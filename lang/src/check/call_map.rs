@@ -236,6 +236,12 @@ pub(crate) fn len<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let Some(e) = call.arg(0) else { return Val::error(call.span) };
     let (written, frame) = c.peeled(e);
     if !matches!(written.kind, ast::ExprKind::Map { .. }) {
+        if c.go().is_some() {
+            let v = c.quietly(|c| c.in_frame(frame, |c| c.place(written)));
+            if let Some(v) = c.go_len(&v, call.span) {
+                return v;
+            }
+        }
         let ty = c.in_frame(frame, |c| c.type_of(written));
         match ty {
             Ty::KStack { .. } | Ty::UStack { .. } => {

@@ -2,6 +2,7 @@
 
 use super::ctypes::decayed;
 use super::cx::Checker;
+use super::golang::Which;
 use super::types::{Flex, Open, int_shape, join, show};
 use super::value::{Val, cast, coerce};
 use crate::ast::{self, ExprKind as A, UnOp};
@@ -23,7 +24,7 @@ impl<'a> Checker<'a> {
         {
             v.e.ty = text;
         }
-        v
+        if let Ty::Struct(_) = v.e.ty { self.go_value(v) } else { v }
     }
 
     /// An expression without the step from character array to string: what `[]`, `sizeof` and `&` look at.
@@ -58,6 +59,11 @@ impl<'a> Checker<'a> {
             A::Ternary { cond, then, otherwise } => self.ternary(cond, then.as_deref(), otherwise, span),
             A::Field { .. } => self.field_expr(e),
             A::TupleField { base, index } => {
+                if matches!(&base.kind, A::Ident(name) if name == "retval")
+                    && let Some(v) = self.go_result(&Which::Number(i128::from(*index)), span)
+                {
+                    return v;
+                }
                 let base = self.place(base);
                 self.tuple_field(base, i128::from(*index), span)
             }

@@ -1,6 +1,7 @@
 //! Bare words and dotted paths: builtins, parameters, constants, packet fields, what joins name.
 
 use super::cx::Checker;
+use super::golang::Which;
 use super::providers::ProviderKind;
 use super::value::Val;
 use crate::ast::{self, ExprKind as A, Ident};
@@ -99,6 +100,10 @@ impl<'a> Checker<'a> {
         }
         if root.text == "args" && path.len() > 1 && self.find_macro("args", &[]).is_none() {
             let v = self.args_field(path[1].ident?, path[1].span);
+            return Some(self.rest_of(v, &path[2..], e.span));
+        }
+        if root.text == "retval" && path.len() > 1 && self.at_go_return() {
+            let v = self.go_result(&Which::Name(path[1].ident?), path[1].span)?;
             return Some(self.rest_of(v, &path[2..], e.span));
         }
         if self.probe.kind() == ProviderKind::Pcap {

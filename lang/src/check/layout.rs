@@ -84,5 +84,5 @@ pub(crate) fn lay_out(name: &str, union: bool, members: Vec<Input>, attributes: 
         most = most.max(n);
     }
     let size = (end.div_ceil(8)).next_multiple_of(u64::from(most)) as u32;
-    StructDef { name: name.to_owned(), union, size, align: most, fields }
+    StructDef { name: name.to_owned(), union, size, align: most, fields, go: None }
 }

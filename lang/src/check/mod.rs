@@ -37,6 +37,8 @@ mod expansion;
 mod expr;
 mod functions;
 mod glob;
+mod golang;
+pub(crate) mod golang_value;
 mod headers;
 mod hints;
 mod ident;
@@ -72,7 +74,7 @@ pub use attach_events::{HARDWARE, SOFTWARE, counter_names};
 use crate::ast::Script;
 use crate::diag::Diagnostic;
 use crate::hir::Program;
-use crate::span::SourceMap;
+use crate::span::{FileId, SourceMap};
 use crate::world::World;
 
 pub(crate) use config::MAX_CAT_BYTES;
@@ -101,6 +103,8 @@ pub struct Options {
     pub pid: Option<u32>,
     /// Process started by `-c`.
     pub child_pid: Option<u32>,
+    /// Texts that were added to the script: their probes count for the script's own.
+    pub hidden: Vec<FileId>,
     /// Processes whose stacks `dw_ustack` unwinds; None: any.
     pub unwound: Option<Vec<u32>>,
 }

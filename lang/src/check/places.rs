@@ -74,6 +74,9 @@ impl<'a> Checker<'a> {
 
     fn struct_field(&mut self, base: Val, owner: &str, name: &'a Ident, span: Span) -> Val {
         let Some(m) = self.member(owner, &name.text) else {
+            if let Some(v) = self.go_promoted(&base, &name.text, span) {
+                return v;
+            }
             if self.known_struct(owner, base.e.span) {
                 self.unknown_member(owner, name);
             }
@@ -188,6 +191,11 @@ impl<'a> Checker<'a> {
         if int_shape(&i.e.ty).is_none() {
             self.error("type-mismatch", index.span, format!("an index is a number, this is {}", show(&i.e.ty)));
             return Val::error(span);
+        }
+        if let Ty::Struct(_) = base.e.ty
+            && let Some(v) = self.go_index(&base, &i, span)
+        {
+            return v;
         }
         let space = base.space;
         match &base.e.ty {

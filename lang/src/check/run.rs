@@ -217,7 +217,9 @@ impl<'a> Checker<'a> {
         self.newstate = probe.predicate.as_ref().and_then(rules::fixed_newstate);
         let body = self.block(&probe.body);
         self.newstate = None;
-        ProbeDef { targets: instance.cx.targets.clone(), predicate, body, vars: self.var_defs(), span: probe.span }
+        let hidden = self.opts.hidden.contains(&probe.span.file);
+        let targets = instance.cx.targets.clone();
+        ProbeDef { hidden, targets, predicate, body, vars: self.var_defs(), span: probe.span }
     }
 
     /// With `-p PID`: events that cannot be asked of one process are filtered.

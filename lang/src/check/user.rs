@@ -54,19 +54,21 @@ impl Checker<'_> {
                 ExprKind::Cast(Box::new(Expr { kind: ExprKind::Tuple(parts), ty: whole, span }))
             }
             ArgPlace::Address { register: n } => at(register(*n)),
-            ArgPlace::Stack { offset } => {
-                let sp = Expr {
-                    kind: ExprKind::Reg { offset: weftrace_arch::HOST.stack_pointer.into() },
-                    ty: Ty::U64,
-                    span,
-                };
-                let above = Expr { kind: ExprKind::Int(i64::from(*offset)), ty: Ty::U64, span };
-                let kind = ExprKind::Binary { op: BinOp::Add, left: Box::new(sp), right: Box::new(above) };
-                at(Expr { kind, ty: Ty::U64, span })
+            ArgPlace::Stack { offset } => at(above_sp(*offset, span)),
+            ArgPlace::Pieces(pieces) => {
+                let whole = super::golang_value::whole(pieces, self.size_of(&ty).unwrap_or(0), span);
+                // One piece that fills the type.
+                match whole.kind {
+                    ExprKind::Tuple(mut items) if items.len() == 1 && ty.is_scalar() => {
+                        ExprKind::Cast(Box::new(items.swap_remove(0)))
+                    }
+                    _ => ExprKind::Cast(Box::new(whole)),
+                }
             }
             ArgPlace::Nowhere(why) => {
+                let of = if self.at_go_return() { "retval" } else { "args" };
                 let d =
-                    Diagnostic::error("no-args", span, format!("args.{} cannot be read", param.name)).note(why.clone());
+                    Diagnostic::error("no-args", span, format!("{of}.{} cannot be read", param.name)).note(why.clone());
                 self.report(d);
                 return Val::error(span);
             }
@@ -220,6 +222,7 @@ impl Checker<'_> {
                     let name = if column > 0 { format!("{name}:{column}") } else { name };
                     let args = self.user_args(p, &s.path, s.file_offset);
                     let provider = Provider::Uprobe {
+                        go: self.go_line(&s.path, s.file_offset),
                         path: s.path,
                         symbol: s.name,
                         offset: s.file_offset,
@@ -260,6 +263,14 @@ const SOURCES: &[&str] = &[
     ".S", ".s", ".f90", ".zig", ".d", ".swift",
 ];
 
+/// The stack pointer plus so many bytes.
+pub(crate) fn above_sp(offset: u32, span: Span) -> Expr {
+    let sp = Expr { kind: ExprKind::Reg { offset: weftrace_arch::HOST.stack_pointer.into() }, ty: Ty::U64, span };
+    let above = Expr { kind: ExprKind::Int(i64::from(offset)), ty: Ty::U64, span };
+    let kind = ExprKind::Binary { op: BinOp::Add, left: Box::new(sp), right: Box::new(above) };
+    Expr { kind, ty: Ty::U64, span }
+}
+
 /// Whether the first part of an attach point is `BINARY@FILE`; a path may have an `@` in a directory's name.
 pub(crate) fn is_source_line(text: &str) -> bool {
     text.rsplit('/').next().is_some_and(|name| name.contains('@'))
@@ -284,6 +295,9 @@ pub(crate) fn quoted_source_line<'p>(p: &Point<'p>) -> Option<Point<'p>> {
 
 /// `uprobe:main(int argc, char** argv)`
 pub(crate) fn signature(proto: &UserProto, provider: &str) -> String {
-    let params: Vec<String> = proto.params.iter().map(|p| format!("{} {}", p.c_type, p.name)).collect();
+    let one = |p: &UserParam| {
+        if proto.go { format!("{} {}", p.name, p.c_type) } else { format!("{} {}", p.c_type, p.name) }
+    };
+    let params: Vec<String> = proto.params.iter().map(one).collect();
     format!("{provider}:{}({})", proto.name, params.join(", "))
 }

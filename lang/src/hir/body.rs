@@ -404,6 +404,15 @@ pub enum Func {
     PercpuAddress,
     /// `cgroup_path(id)`: the path is looked up when it is printed
     CgroupPath,
+    /// `goid`
+    Goid,
+    /// A Go string, or slice of bytes, as text: [the struct]
+    GoText,
+    /// The same as bytes: [the struct, at most so many]
+    GoBytes,
+    /// Name of the type that a Go interface holds: [the struct, whether it has no methods, distance of the types from the first code, offset
+    /// of `mm` in task_struct, of `start_code` in mm_struct]
+    GoTypeName,
 }
 
 /// What numbers have names for: `weftrace_artifact::names`.

@@ -2,7 +2,7 @@
 
 use super::{Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
 use crate::span::Span;
-use crate::world::UsdtSite;
+use crate::world::{GoAbi, GoRuntime, UsdtSite};
 
 /// A checked program.
 #[derive(Clone, Debug, Default)]
@@ -146,6 +146,8 @@ pub struct StreamDef {
 /// One program: a body typed for one kind of attach point.
 #[derive(Clone, Debug)]
 pub struct ProbeDef {
+    /// Not the script's own: it counts for another of its probes.
+    pub hidden: bool,
     /// Every place it attaches; all give the same types to `args` etc.
     pub targets: Vec<Target>,
     /// Predicate, as written in `/…/`.
@@ -204,6 +206,7 @@ pub enum Provider {
         offset: u64,
         ret: bool,
         pid: Option<u32>,
+        go: Option<GoPlaces>,
     },
     /// One firing per `period` occurrences of a counted event, on every CPU.
     Counter {
@@ -257,6 +260,17 @@ pub enum Provider {
         number: i32,
         name: String,
     },
+}
+
+/// Where the probes of a Go function are, and how its values are found there.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GoPlaces {
+    /// Offsets in the file, at least one: the instruction after the stack check, or those that return.
+    pub places: Vec<u64>,
+    /// Some of them jump to another function: results are not there yet.
+    pub tails: bool,
+    pub abi: GoAbi,
+    pub runtime: GoRuntime,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -181,6 +181,26 @@ pub struct StructDef {
     pub size: u32,
     pub align: u32,
     pub fields: Vec<StructField>,
+    /// Of a Go program.
+    #[serde(default)]
+    pub go: Option<GoType>,
+}
+
+/// What a struct in a Go program's debug information stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GoType {
+    /// `string`: `str`, `len`
+    String,
+    /// `[]T`: `array`, `len`, `cap`
+    Slice,
+    /// `any`: `_type`, `data`
+    Any,
+    /// An interface with methods, as `error`: `tab`, `data`
+    Interface,
+    /// What a map or channel points to; this member counts its elements.
+    Counted(String),
+    /// A struct; these members are embedded, their own members are found through them.
+    Struct { embedded: Vec<String> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,8 +13,21 @@ pub enum ArgPlace {
     Address { register: u32 },
     /// Bytes above the stack pointer.
     Stack { offset: u32 },
+    /// In pieces, in the order of their offsets in the value: Go's structs, strings and slices.
+    Pieces(Vec<ArgPiece>),
     /// Where no probe can read it, and why: a floating-point register.
     Nowhere(String),
+}
+
+/// A part of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ArgPiece {
+    /// In the value.
+    pub offset: u32,
+    /// Bytes: 1, 2, 4 or 8.
+    pub size: u32,
+    /// [`ArgPlace::Registers`] of one register, or [`ArgPlace::Stack`].
+    pub place: ArgPlace,
 }
 
 /// A named parameter of a user function.
@@ -33,10 +46,16 @@ pub struct UserProto {
     pub name: String,
     pub params: Vec<UserParam>,
     pub ret: Ty,
-    /// As C writes it.
+    /// As C writes it; empty for Go.
     pub ret_c_type: String,
     /// Whether the result's register holds all of it.
     pub ret_in_register: bool,
+    /// Written in Go.
+    #[serde(default)]
+    pub go: bool,
+    /// Of Go: in order; those without a name have an empty one.
+    #[serde(default)]
+    pub results: Vec<UserParam>,
 }
 
 /// Code of a source line.

@@ -2,7 +2,7 @@
 
 use super::{Catalog, Listing, Wanted};
 use std::collections::{BTreeMap, BTreeSet};
-use weftrace_lang::world::{Answer, UserSymbol, World};
+use weftrace_lang::world::{Answer, UserParam, UserSymbol, World};
 
 /// uprobe, uretprobe
 pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Listing) {
@@ -27,6 +27,16 @@ pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Li
 /// A function's parameters, or its result, where its debug information says them.
 fn parameters(catalog: &Catalog<'_>, wanted: &Wanted<'_>, symbol: &UserSymbol, out: &mut Listing) {
     match catalog.world.user_proto(&symbol.path, symbol.file_offset) {
+        Answer::Found(proto) if proto.go => {
+            let those = if wanted.is_return() { &proto.results } else { &proto.params };
+            let of = |(i, p): (usize, &UserParam)| match (p.name.as_str(), wanted.is_return()) {
+                ("", true) if those.len() == 1 => format!("retval {}", p.c_type),
+                ("", true) => format!("retval.{i} {}", p.c_type),
+                (name, true) => format!("retval.{name} {}", p.c_type),
+                (name, false) => format!("{name} {}", p.c_type),
+            };
+            out.params(those.iter().enumerate().map(of));
+        }
         Answer::Found(proto) if wanted.is_return() => {
             out.params((proto.ret_c_type != "void").then(|| format!("{} retval", proto.ret_c_type)));
         }

@@ -11,13 +11,7 @@ use weftrace_lang::world::{UserParam, UserProto};
 impl DebugInfo {
     /// The function whose code begins at an address. `symbol`: its name in the symbol table.
     pub fn proto(&self, address: u64, symbol: &str) -> Result<Option<UserProto>, DwarfError> {
-        let Some(index) = self.units.at(address) else { return Ok(None) };
-        let Some(part) = self.units.full(index) else {
-            let missing = self.units.missing.borrow().clone().unwrap_or_default();
-            return Err(DwarfError::SplitMissing(missing));
-        };
-        *self.near.borrow_mut() = Some(part.clone());
-        let Some(node) = function_at(&part, address) else { return Ok(None) };
+        let Some(node) = self.function(address)? else { return Ok(None) };
         let name = self.name(&node).unwrap_or_else(|| symbol.to_owned());
         let ret = self.type_of(&node);
         let result = self.classify(ret.as_ref());
@@ -34,7 +28,26 @@ impl DebugInfo {
         }
         let ret_in_register = matches!(result, Class::Integer(1)) && !matches!(self.ty(ret.as_ref()), Ty::Struct(_));
         let ret_c_type = self.c_text(ret.as_ref());
-        Ok(Some(UserProto { name, params, ret: self.ty(ret.as_ref()), ret_c_type, ret_in_register }))
+        Ok(Some(UserProto {
+            name,
+            params,
+            ret: self.ty(ret.as_ref()),
+            ret_c_type,
+            ret_in_register,
+            go: false,
+            results: Vec::new(),
+        }))
+    }
+
+    /// The entry of the function whose code begins at an address.
+    pub(super) fn function(&self, address: u64) -> Result<Option<Node>, DwarfError> {
+        let Some(index) = self.units.at(address) else { return Ok(None) };
+        let Some(part) = self.units.full(index) else {
+            let missing = self.units.missing.borrow().clone().unwrap_or_default();
+            return Err(DwarfError::SplitMissing(missing));
+        };
+        *self.near.borrow_mut() = Some(part.clone());
+        Ok(function_at(&part, address))
     }
 }
 

@@ -7,6 +7,8 @@
 mod abi;
 mod frames;
 mod functions;
+mod golang;
+mod golang_abi;
 mod lines;
 mod locate;
 mod location;

@@ -43,6 +43,9 @@ impl Sections {
         let mut by_name = BTreeMap::new();
         for section in file.sections() {
             let Ok(name) = section.name() else { continue };
+            // As Go's linker named compressed sections until 1.18.
+            let plain = name.strip_prefix(".z").filter(|rest| rest.starts_with("debug_"));
+            let name = &plain.map_or_else(|| name.to_owned(), |rest| format!(".{rest}"));
             if !wanted(name) {
                 continue;
             }
@@ -65,7 +68,7 @@ impl Sections {
                     return Err(DwarfError::Malformed(shown(), why));
                 }
             };
-            by_name.insert(name.to_owned(), (section.address(), bytes));
+            by_name.insert(name.clone(), (section.address(), bytes));
         }
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         Ok(Self {

@@ -23,7 +23,8 @@ impl DebugInfo {
         let union = entry.tag() == c::DW_TAG_union_type;
         let size = number(&entry, c::DW_AT_byte_size).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
         let fields = Self::children(&node).iter().filter_map(|child| self.field(child, size)).collect();
-        Some(StructDef { name: self.qualified(bare), union, size, align: self.align(&node, 0), fields })
+        let go = self.go_type(&node, bare);
+        Some(StructDef { name: self.qualified(bare), union, size, align: self.align(&node, 0), fields, go })
     }
 
     /// An enum by the name that [`Ty::Enum`] has, or by its own.

@@ -5,6 +5,7 @@
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
 use super::archive;
+use super::golang::{GoFile, Parts};
 use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
 use object::elf::{self, FileHeader32, FileHeader64};
@@ -132,12 +133,14 @@ fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -
 /// A parsed header of either word size.
 trait Reader {
     fn layout(&self) -> object::Result<Layout>;
-    /// Every function.
-    fn visit(&self, see: See<'_>) -> object::Result<()>;
+    /// Every function; whether there is a whole symbol table, not only what is loaded.
+    fn visit(&self, see: See<'_>) -> object::Result<bool>;
     /// A function or variable by its name: (address, size).
     fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>>;
     /// Notes of static markers.
     fn markers(&self) -> object::Result<Notes>;
+    /// What concerns Go, if Go made it.
+    fn go(&self) -> object::Result<Option<Parts>>;
 }
 
 struct File32or64<'d, H> {
@@ -179,9 +182,10 @@ impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
         Ok(layout)
     }
 
-    fn visit(&self, see: See<'_>) -> object::Result<()> {
+    fn visit(&self, see: See<'_>) -> object::Result<bool> {
         let endian = self.header.endian()?;
         let sections = self.header.sections(endian, self.data)?;
+        let whole = sections.iter().any(|s| s.sh_type(endian) == elf::SHT_SYMTAB);
         for section in sections.iter() {
             if !matches!(section.sh_type(endian), elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
                 continue;
@@ -200,7 +204,7 @@ impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
                 see(symbol.st_value(endian).into(), symbol.st_size(endian).into(), name);
             }
         }
-        Ok(())
+        Ok(whole)
     }
 
     fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>> {
@@ -222,6 +226,10 @@ impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
             }
         }
         Ok(None)
+    }
+
+    fn go(&self) -> object::Result<Option<Parts>> {
+        Parts::of(self.header, self.data)
     }
 
     fn markers(&self) -> object::Result<Notes> {
@@ -261,13 +269,15 @@ pub fn entry_offset(path: &Path) -> Result<u64, ElfError> {
 /// Visits every function symbol of the file, and of its debug file if there is one; `root` is prefixed to absolute paths
 /// (`/proc/PID/root`, or empty). The same function may come more than once.
 fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
-    let layout = open(path, |file| {
-        file.visit(see)?;
-        file.layout()
-    })?;
+    let (whole, layout) = open(path, |file| Ok((file.visit(see)?, file.layout()?)))?;
     if let Some(debug) = debug_file(path, root, &layout) {
         // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
         let _ = open(&debug, |file| file.visit(see));
+    } else if !whole && let Ok(Some(go)) = GoFile::open(path) {
+        // Go's own table stays when a program is stripped.
+        for f in go.entries() {
+            see(f.address, f.size, f.name.as_bytes());
+        }
     }
     Ok(layout)
 }
@@ -314,6 +324,14 @@ pub fn symbol(path: &Path, root: &Path, name: &str) -> Result<Option<(u64, u64)>
 /// What a file says of its static markers, and where its segments are.
 pub(super) fn markers(path: &Path) -> Result<(Notes, Layout), ElfError> {
     open(path, |file| Ok((file.markers()?, file.layout()?)))
+}
+
+/// What of a file concerns Go, and where its segments are; None: Go did not make it.
+pub(crate) fn go_parts(path: &Path) -> Result<Option<(Parts, Layout)>, ElfError> {
+    open(path, |file| match file.go()? {
+        Some(parts) => Ok(Some((parts, file.layout()?))),
+        None => Ok(None),
+    })
 }
 
 /// (address, size, name)

@@ -4,6 +4,7 @@ mod archive;
 pub mod elf;
 pub mod find;
 pub mod glob;
+pub mod golang;
 pub mod kallsyms;
 mod ldcache;
 mod mapped;

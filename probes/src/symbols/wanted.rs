@@ -15,6 +15,8 @@ pub struct Wanted {
     parameters: bool,
     /// The pattern has template arguments: they count.
     arguments: bool,
+    /// As written: `Map[go.shape.int]` and `(*conn).serve` are whole names of Go functions.
+    literal: Box<str>,
 }
 
 /// By which name a symbol is wanted.
@@ -42,12 +44,13 @@ impl Wanted {
             // `operator()` has none yet.
             parameters: pattern.replace("operator()", "").contains('('),
             arguments: without_arguments(pattern) != pattern,
+            literal: pattern.into(),
         }
     }
 
     /// Whether a symbol is wanted, and by which name.
     pub(super) fn matches(&self, name: &[u8]) -> Option<By> {
-        if !self.cpp && self.glob.matches_bytes(name) {
+        if !self.cpp && (self.glob.matches_bytes(name) || *self.literal.as_bytes() == *name) {
             return Some(By::Symbol);
         }
         if !name.starts_with(b"_Z") && !name.starts_with(b"_R") {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod debug;
+mod golang;
 mod headers;
 mod memo;
 mod modules;
@@ -26,8 +27,8 @@ use std::sync::Arc;
 use user::Files;
 use weftrace_lang::hir::{EnumDef, StructDef, Ty};
 use weftrace_lang::world::{
-    Answer, Feature, FnProto, Header, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress, UserPlace,
-    UserProto, UserSymbol, World,
+    Answer, Feature, FnProto, GoFunction, Header, PacketFieldInfo, SourceLines, TraceEvent, UsdtProbe, UserAddress,
+    UserPlace, UserProto, UserSymbol, World,
 };
 
 /// The running kernel, this process's view of files, and the script library it is given.
@@ -55,6 +56,9 @@ pub struct HostWorld {
     addresses: Memo<String, u64>,
     features: Memo<Feature, ()>,
     debug: debug::DebugFiles,
+    go: golang::GoFiles,
+    go_functions: Memo<(String, u64), GoFunction>,
+    protos: Memo<(String, u64), UserProto>,
 }
 
 /// PATH where none is given.
@@ -142,6 +146,27 @@ impl HostWorld {
     fn symbol_at(&self, path: &str, file_offset: u64) -> String {
         let of = |s: &UserSymbol| s.path == path && s.file_offset == file_offset;
         self.user.find(|symbols| symbols.iter().find(|s| of(s)).map(|s| s.name.clone())).unwrap_or_default()
+    }
+
+    fn find_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
+        let Ok(layout) = symbols::elf::layout(Path::new(path)) else { return Answer::NotThere };
+        let Some(address) = layout.to_address(file_offset) else { return Answer::NotThere };
+        let info = match self.debug.info(path) {
+            Ok(Some(info)) => info,
+            Ok(None) => return Answer::NotThere,
+            Err(why) => return Answer::CouldNotTell(why),
+        };
+        let found = match self.go_function(path, file_offset) {
+            Answer::Found(go) => {
+                let pc = layout.to_address(go.entry).unwrap_or(address);
+                info.go_proto(address, pc, go.abi)
+            }
+            _ => info.proto(address, &self.symbol_at(path, file_offset)),
+        };
+        match found {
+            Ok(found) => found.map_or(Answer::NotThere, Answer::Found),
+            Err(e) => Answer::CouldNotTell(e.to_string()),
+        }
     }
 
     fn find_function(&self, name: &str) -> Answer<Option<FnProto>> {
@@ -251,19 +276,17 @@ impl World for HostWorld {
         self.markers.get(&key, || self.files().markers(binary, namespace, name))
     }
 
+    fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
+        let key = (path.to_owned(), file_offset);
+        self.go_functions.get(&key, || self.go.function(path, file_offset, &self.symbol_at(path, file_offset)))
+    }
+
+    fn go_types(&self, path: &str) -> Answer<i64> {
+        self.go.types(path)
+    }
+
     fn user_proto(&self, path: &str, file_offset: u64) -> Answer<UserProto> {
-        let Ok(layout) = symbols::elf::layout(Path::new(path)) else { return Answer::NotThere };
-        let Some(address) = layout.to_address(file_offset) else { return Answer::NotThere };
-        let symbol = self.symbol_at(path, file_offset);
-        let info = match self.debug.info(path) {
-            Ok(Some(info)) => info,
-            Ok(None) => return Answer::NotThere,
-            Err(why) => return Answer::CouldNotTell(why),
-        };
-        match info.proto(address, &symbol) {
-            Ok(found) => found.map_or(Answer::NotThere, Answer::Found),
-            Err(e) => Answer::CouldNotTell(e.to_string()),
-        }
+        self.protos.get(&(path.to_owned(), file_offset), || self.find_proto(path, file_offset))
     }
 
     fn user_struct(&self, path: &str, name: &str) -> Answer<StructDef> {

@@ -88,7 +88,7 @@ enum Common<'a> {
 
 /// And what they haven't.
 struct Own<'a> {
-    offset: u64,
+    offsets: Vec<u64>,
     function: &'a str,
 }
 
@@ -101,13 +101,14 @@ impl<'a> Shared<'a> {
     fn of(plan: &'a ProbePlan) -> Option<(Self, Own<'a>)> {
         let (Unit::Kernel(program), []) = (plan.best.unit, &plan.fallbacks[..]) else { return None };
         Some(match &plan.best.way {
-            Way::Uprobe { path, offset, ret, pid, semaphore: 0, .. } => {
+            Way::Uprobe { path, offset, more, ret, pid, semaphore: 0, .. } => {
                 let of = Common::File { path, ret: *ret, pid: *pid };
-                (Self { program, of }, Own { offset: *offset, function: "" })
+                let offsets = std::iter::once(offset).chain(more).copied().collect();
+                (Self { program, of }, Own { offsets, function: "" })
             }
             // By name: a link takes no modules, and no offsets.
             Way::Kprobe { function, module, offset: 0, ret } if module.as_deref().is_none_or(|m| m == "vmlinux") => {
-                (Self { program, of: Common::Kernel { ret: *ret } }, Own { offset: 0, function })
+                (Self { program, of: Common::Kernel { ret: *ret } }, Own { offsets: Vec::new(), function })
             }
             _ => return None,
         })
@@ -143,12 +144,12 @@ impl<'a> Attacher<'a> {
     /// Attaches the first of these probes that one link can hold together: thousands take as long as one. The link, and how many;
     /// None: one by one.
     pub(super) fn attach_many(&self, order: &[u32], programs: &mut Programs) -> Option<(Link, usize)> {
-        let (program, group) = self.together(order)?;
-        let (what, count) = match &group {
+        let (program, count, group) = self.together(order)?;
+        let (what, places) = match &group {
             Group::Uprobes(all) => (Many::Uprobes, all.sites.len()),
             Group::Kprobes(all) => (Many::Kprobes, all.functions.len()),
         };
-        if count < 2 || self.one_by_one.borrow().contains(&what) {
+        if places < 2 || self.one_by_one.borrow().contains(&what) {
             return None;
         }
         let fd = programs.load_for_many(self.artifact, program, what, self.maps, self.host);
@@ -164,17 +165,24 @@ impl<'a> Attacher<'a> {
     }
 
     /// As many probes from the first one on as are of the same program, and functions of one file and process or of the kernel.
-    fn together(&self, order: &[u32]) -> Option<(u32, Group<'a>)> {
+    fn together(&self, order: &[u32]) -> Option<(u32, usize, Group<'a>)> {
         let artifact: &'a Artifact = self.artifact;
         let place = |index: u32| Shared::of(&artifact.probes[index as usize]);
         let (common, _) = place(*order.first()?)?;
-        let alike = order.iter().map_while(|&index| {
-            let (its, site) = place(index)?;
-            (its == common).then_some((site, u64::from(index)))
-        });
+        let alike: Vec<(Own<'a>, u64)> = order
+            .iter()
+            .map_while(|&index| {
+                let (its, site) = place(index)?;
+                (its == common).then_some((site, u64::from(index)))
+            })
+            .collect();
+        let count = alike.len();
+        let alike = alike.into_iter();
         let group = match common.of {
             Common::File { path, ret, pid } => {
-                let sites = alike.map(|(site, cookie)| (site.offset, cookie)).collect();
+                let each =
+                    |(site, cookie): (Own<'_>, u64)| site.offsets.into_iter().map(move |offset| (offset, cookie));
+                let sites = alike.flat_map(each).collect();
                 Group::Uprobes(Uprobes { path, ret, pid, sites, semaphores: Vec::new() })
             }
             Common::Kernel { ret } => {
@@ -182,7 +190,7 @@ impl<'a> Attacher<'a> {
                 Group::Kprobes(Kprobes { ret, functions })
             }
         };
-        Some((common.program, group))
+        Some((common.program, count, group))
     }
 
     /// Tries the ways in order: the first that works counts. The failure tells of all of them.
@@ -212,9 +220,11 @@ impl<'a> Attacher<'a> {
         if self.host.caps().has(Capability::SysAdmin) {
             return None;
         }
-        let one = |offset, semaphore| vec![Site { offset, semaphore }];
         let (path, ret, pid, sites) = match way {
-            Way::Uprobe { path, offset, ret, pid, semaphore, .. } => (path, *ret, *pid, one(*offset, *semaphore)),
+            Way::Uprobe { path, offset, more, ret, pid, semaphore, .. } => {
+                let site = |offset: &u64| Site { offset: *offset, semaphore: *semaphore };
+                (path, *ret, *pid, std::iter::once(offset).chain(more).map(site).collect())
+            }
             Way::Usdt { path, sites, pid, .. } => (path, false, *pid, sites.clone()),
             _ => return None,
         };

@@ -108,7 +108,8 @@ impl Running {
                 && let Some((link, count)) = attacher.attach_many(&order[at..], &mut self.sources.programs)
             {
                 self.sources.links.push(link);
-                self.attached += count;
+                let further = |i: &&u32| artifact.probes[**i as usize].further;
+                self.attached += count - order[at..at + count].iter().filter(further).count();
                 at += count;
                 continue;
             }

@@ -73,13 +73,16 @@ fn kprobe_at(
 }
 
 pub(super) fn uprobe(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
-    let Way::Uprobe { path, offset, symbol, ret, pid, semaphore } = way else {
+    let Way::Uprobe { path, offset, symbol, ret, pid, semaphore, more } = way else {
         return Err(AttachError::NotKernel { what: format!("{way:?}") });
     };
     let what = format!("{}:{path}:{symbol}", if *ret { "uretprobe" } else { "uprobe" });
-    let site = Site { offset: *offset, semaphore: *semaphore };
-    let fd = open_uprobe(path, site, *ret, *pid, &what, options)?;
-    tie(program, vec![fd], &what, options)
+    let open = |offset: &u64| {
+        let site = Site { offset: *offset, semaphore: *semaphore };
+        open_uprobe(path, site, *ret, *pid, &what, options)
+    };
+    let events: Result<Vec<_>, _> = std::iter::once(offset).chain(more).map(open).collect();
+    tie(program, events?, &what, options)
 }
 
 /// A static marker: a uprobe at each of its places. Its counter, if it has one, is raised by the kernel while they are there.

@@ -32,6 +32,7 @@ impl Btf {
             size: record.word,
             align: self.align(record.id, 0),
             fields,
+            go: None,
         })
     }
 
