@@ -14,9 +14,14 @@ pub const SCRIPTS: &[Script] = bundled![
     "http/slow_requests",
     "std/http",
     "std/tcp",
+    "tcp/accept",
+    "tcp/connect",
     "tcp/connect_latency",
+    "tcp/drops",
+    "tcp/life",
     "tcp/retransmit",
     "tcp/sack",
+    "tcp/syn_backlog",
     "tcp/zero_window",
 ];
 
