@@ -163,7 +163,11 @@ fn as_nobody(args: &[&str]) -> Option<Output> {
 fn without_privileges_the_probe_and_the_capability_are_named() {
     let scripts = [
         ("pcap:any { @ = count(); }", "pcap:any", "cap_net_raw"),
-        ("tracepoint:tcp:tcp_retransmit_skb { @ = count(); }", "tracepoint:tcp:tcp_retransmit_skb", "cap_perfmon"),
+        (
+            "tracepoint:tcp:tcp_retransmit_skb { @ = count(); }",
+            "tracepoint:tcp:tcp_retransmit_skb",
+            "cap_dac_read_search",
+        ),
         // With the module that it is of.
         ("rawtracepoint:tcp_retransmit_skb { @ = count(); }", "rawtracepoint:vmlinux:tcp_retransmit_skb", "cap_bpf"),
     ];

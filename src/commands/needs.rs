@@ -74,7 +74,15 @@ pub(super) fn how_to_permit(set: CapSet) -> String {
     out
 }
 
-/// What is missing when a script can't even be checked, by what was said about it.
+/// The same for a script that can't even be checked.
+pub(super) fn permit_to_check(said: &str) -> String {
+    let set = to_check(said);
+    let missing = set.lacking_in(CapSet::effective());
+    let what = if missing.is_empty() { String::new() } else { format!("  = missing: {}\n", list(missing)) };
+    what + &how_to_permit(set)
+}
+
+/// What is needed when a script can't even be checked, by what was said about it.
 pub(super) fn to_check(said: &str) -> CapSet {
     let mut set = CapSet::of(&[Capability::Bpf, Capability::Perfmon]);
     let mut add = |more: &[Capability]| set = CapSet(set.0 | CapSet::of(more).0);
@@ -87,10 +95,10 @@ pub(super) fn to_check(said: &str) -> CapSet {
     if said.contains("kernel addresses") {
         add(&[Capability::Syslog]);
     }
-    if said.contains("/proc/") {
+    if said.split("/proc/").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
         add(&[Capability::SysPtrace]);
     }
-    set
+    set.least()
 }
 
 /// What became of the privileges, for `-v`.

@@ -54,7 +54,7 @@ pub fn run(args: &Run) -> ExitStatus {
     let said = loaded.said();
     loaded.report(args.quiet, frontend::text_style());
     if not_permitted {
-        printer::err(&needs::how_to_permit(needs::to_check(&said)));
+        printer::err(&needs::permit_to_check(&said));
         return ExitStatus::Attach;
     }
     if failed {

@@ -94,6 +94,15 @@ impl Capability {
         NAMES[self as usize]
     }
 
+    /// The one that includes it.
+    pub fn wider(self) -> Option<Self> {
+        match self {
+            Self::Bpf | Self::Perfmon | Self::Syslog | Self::CheckpointRestore => Some(Self::SysAdmin),
+            Self::DacReadSearch => Some(Self::DacOverride),
+            _ => None,
+        }
+    }
+
     /// What stands for it on this kernel: before Linux 5.8 (5.9) CAP_SYS_ADMIN was what is several capabilities since.
     pub fn here(self) -> Self {
         match self {
@@ -132,14 +141,23 @@ impl CapSet {
     /// CAP_SYS_ADMIN includes what was split off it, CAP_DAC_OVERRIDE reading.
     pub fn has(self, capability: Capability) -> bool {
         let bit = |c: Capability| self.0 & (1 << c as u32) != 0;
-        let wider = match capability {
-            Capability::Bpf | Capability::Perfmon | Capability::Syslog | Capability::CheckpointRestore => {
-                Some(Capability::SysAdmin)
-            }
-            Capability::DacReadSearch => Some(Capability::DacOverride),
-            _ => None,
-        };
-        bit(capability) || wider.is_some_and(bit)
+        bit(capability) || capability.wider().is_some_and(bit)
+    }
+
+    /// Without those that others of it include.
+    pub fn least(self) -> Self {
+        let needless = Capability::ALL.iter().filter(|c| c.wider().is_some_and(|w| self.0 & (1 << w as u32) != 0));
+        Self(needless.fold(self.0, |set, c| set & !(1 << *c as u32)))
+    }
+
+    fn has_itself(self, capability: Capability) -> bool {
+        self.0 & (1 << capability as u32) != 0
+    }
+
+    /// Those of it that another set lacks.
+    pub fn lacking_in(self, have: Self) -> Self {
+        let has = |c: &&Capability| have.has(**c);
+        Self(Capability::ALL.iter().filter(has).fold(self.0, |set, c| set & !(1 << *c as u32)))
     }
 
     /// The first of `needed` that isn't here.

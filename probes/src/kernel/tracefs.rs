@@ -43,7 +43,7 @@ impl TracefsError {
 pub struct Tracefs {
     root: PathBuf,
     /// An instance that only this process sees; `root` names it by number.
-    _private: Option<OwnedFd>,
+    private: Option<OwnedFd>,
 }
 
 /// Who may read it.
@@ -90,20 +90,20 @@ impl Tracefs {
         let mut denied = None;
         for mount in MOUNTS {
             match std::fs::metadata(Path::new(mount).join("events")) {
-                Ok(_) => return Ok(Self { root: mount.into(), _private: None }),
+                Ok(_) => return Ok(Self { root: mount.into(), private: None }),
                 Err(e) if e.kind() == ErrorKind::PermissionDenied => denied = denied.or(Some(mount)),
                 Err(_) => {}
             }
         }
         if let Ok(fd) = sys::private_tracefs() {
-            return Ok(Self { root: format!("/proc/self/fd/{}", fd.as_raw_fd()).into(), _private: Some(fd) });
+            return Ok(Self { root: format!("/proc/self/fd/{}", fd.as_raw_fd()).into(), private: Some(fd) });
         }
         Err(denied.map_or(TracefsError::NotMounted, |mount| TracefsError::NotPermitted(mount.into())))
     }
 
     /// An instance at another place: a container's, or a copy for tests.
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), _private: None }
+        Self { root: root.into(), private: None }
     }
 
     fn read(&self, category: &str, event: &str, file: &str) -> Result<String, TracefsError> {
@@ -114,9 +114,17 @@ impl Tracefs {
         let path = self.root.join("events").join(category).join(event).join(file);
         std::fs::read_to_string(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => TracefsError::NoSuchEvent(name),
-            ErrorKind::PermissionDenied => TracefsError::NotPermitted(path.display().to_string()),
-            _ => TracefsError::Io(path.display().to_string(), e.to_string()),
+            ErrorKind::PermissionDenied => TracefsError::NotPermitted(self.shown(&path)),
+            _ => TracefsError::Io(self.shown(&path), e.to_string()),
         })
+    }
+
+    /// A path for messages: one that only this process sees has no name elsewhere.
+    fn shown(&self, path: &Path) -> String {
+        match (&self.private, path.strip_prefix(&self.root)) {
+            (Some(_), Ok(below)) => format!("{} of tracefs", below.display()),
+            _ => path.display().to_string(),
+        }
     }
 
     /// The number that perf_event_open takes.
@@ -135,8 +143,8 @@ impl Tracefs {
     pub fn traceable_functions(&self) -> Result<String, TracefsError> {
         let path = self.root.join("available_filter_functions");
         std::fs::read_to_string(&path).map_err(|e| match e.kind() {
-            ErrorKind::PermissionDenied => TracefsError::NotPermitted(path.display().to_string()),
-            _ => TracefsError::Io(path.display().to_string(), e.to_string()),
+            ErrorKind::PermissionDenied => TracefsError::NotPermitted(self.shown(&path)),
+            _ => TracefsError::Io(self.shown(&path), e.to_string()),
         })
     }
 

@@ -77,7 +77,7 @@ fn unchecked(loaded: &mut Loaded) -> Findings {
         needs: set,
     });
     let rows = rows.collect();
-    let missing = CapSet(set.0 & !CapSet::effective().0);
+    let missing = set.lacking_in(CapSet::effective());
     Findings { rows, plan: None, missing, set, notes: Vec::new() }
 }
 

@@ -33,9 +33,11 @@ impl Needs {
         found
     }
 
-    /// As they are listed, each once.
+    /// As they are listed, each once; not what others of them include.
     fn tidy(&mut self) {
         for needs in [&mut self.all, &mut self.missing] {
+            let least = set(needs).least();
+            needs.retain(|(c, _)| least.has_itself(*c));
             needs.sort_by_key(|(c, _)| c.rank());
             needs.dedup_by_key(|(c, _)| *c);
         }
@@ -121,7 +123,7 @@ impl PlanNeeds {
 
     /// Everything, with what the script could do without.
     pub fn everything(&self) -> CapSet {
-        self.optional.iter().fold(self.attach.set(), |all, o| CapSet(all.0 | o.needs.set().0))
+        self.optional.iter().fold(self.attach.set(), |all, o| CapSet(all.0 | o.needs.set().0)).least()
     }
 }
 

@@ -1,0 +1,376 @@
+//! Capabilities instead of root: scripts run as nobody with exactly what `weftrace doctor` says, fail as predicted with each one taken away,
+//! and keep nothing once they are attached.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
+
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+/// Beside the build, or, where nobody can't go there, in the system's temporary directory.
+fn reachable() -> PathBuf {
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let there = Command::new("setpriv")
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set", "-all", "test", "-x"])
+        .arg(built)
+        .status();
+    let name = "privileges";
+    if there.is_ok_and(|s| s.success()) {
+        built.join(name)
+    } else {
+        std::env::temp_dir().join(format!("weftrace-{name}"))
+    }
+}
+
+/// A directory that nobody can reach, with the binary in it (the build's own may be below a closed home). None: no test here can run.
+fn place() -> Option<&'static Path> {
+    static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let made = PLACE.get_or_init(|| {
+        let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t0\t");
+        let setpriv = Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success());
+        let bpf = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("runs");
+        let ready = text(&bpf.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["rawtracepoint", "ready"]));
+        if !(root && setpriv && ready) {
+            println!("SKIP root");
+            return None;
+        }
+        let dir = reachable();
+        fs::create_dir_all(&dir).expect("writable");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("ours");
+        let _ = fs::remove_file(dir.join("weftrace"));
+        fs::hard_link(env!("CARGO_BIN_EXE_weftrace"), dir.join("weftrace"))
+            .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_weftrace"), dir.join("weftrace")).map(drop))
+            .expect("copied");
+        fs::set_permissions(dir.join("weftrace"), fs::Permissions::from_mode(0o755)).expect("ours");
+        Some(dir)
+    });
+    made.as_deref()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The binary as nobody with these capabilities. `mounted`: where tracefs is mounted, by a mount that only it sees.
+fn nobody(set: &[String], mounted: bool) -> Command {
+    let plus: Vec<String> = set.iter().map(|c| format!("+{}", c.to_lowercase().trim_start_matches("cap_"))).collect();
+    let plus = if plus.is_empty() { "-all".to_owned() } else { plus.join(",") };
+    let bound = if set.is_empty() { plus.clone() } else { format!("-all,{plus}") };
+    let mut command = if mounted {
+        let mut command = Command::new("unshare");
+        let script = "mount -t tracefs tracefs /sys/kernel/tracing && exec \"$@\"";
+        command.args(["-m", "sh", "-c", script, "sh", "setpriv"]);
+        command
+    } else {
+        Command::new("setpriv")
+    };
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.args(["--inh-caps", &plus, "--ambient-caps", &plus, "--bounding-set", &bound]);
+    command.arg(place().expect("asked before").join("weftrace"));
+    command
+}
+
+/// One script, and how one sees that it worked.
+struct Case {
+    script: String,
+    more: Vec<String>,
+    mounted: bool,
+    /// In its output when it has all that it wants.
+    shows: &'static str,
+}
+
+impl Case {
+    fn new(script: impl Into<String>, shows: &'static str) -> Self {
+        Self { script: script.into(), more: Vec::new(), mounted: false, shows }
+    }
+
+    fn with(mut self, more: &[&str]) -> Self {
+        self.more.extend(more.iter().map(|m| (*m).to_owned()));
+        self
+    }
+
+    fn run(&self, set: &[String]) -> Output {
+        let mut command = nobody(set, self.mounted);
+        command.args(&self.more).args(["-e", &self.script]).output().expect("setpriv runs")
+    }
+
+    fn doctor(&self, set: &[String]) -> Value {
+        let out = nobody(set, self.mounted).args(["doctor", "-f", "json", "-e", &self.script]).output();
+        let out = out.expect("setpriv runs");
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{}\n{}", self.script, text(&out.stderr)))
+    }
+}
+
+fn names(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()
+}
+
+fn without(set: &[String], one: &str) -> Vec<String> {
+    set.iter().filter(|c| *c != one).cloned().collect()
+}
+
+/// What doctor says is enough, is needed, and nothing else is.
+fn as_predicted(case: &Case) {
+    let everything: Vec<String> = ["BPF", "PERFMON", "NET_RAW", "SYSLOG", "SYS_PTRACE", "DAC_READ_SEARCH", "SYS_ADMIN"]
+        .iter()
+        .map(|c| format!("CAP_{c}"))
+        .collect();
+    let said = case.doctor(&everything);
+    let (set, needs) = (names(&said["set"]), names(&said["needs"]));
+    assert!(names(&said["missing"]).is_empty(), "{}: {said}", case.script);
+    let out = case.run(&set);
+    let (shown, told) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(0), "{} with {set:?}\n{shown}{told}", case.script);
+    assert!(shown.contains(case.shows), "{} with {set:?}\n{shown}{told}", case.script);
+    for one in &needs {
+        let rest = without(&set, one);
+        let predicted = case.doctor(&rest);
+        assert_eq!(names(&predicted["missing"]), [one.as_str()], "{} without {one}: {predicted}", case.script);
+        let out = case.run(&rest);
+        let told = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(3), "{} without {one}\n{told}", case.script);
+        assert!(told.contains(one.as_str()) && told.contains("setcap"), "{} without {one}\n{told}", case.script);
+        assert!(!told.contains("Operation not permitted"), "{} without {one}\n{told}", case.script);
+    }
+    for one in set.iter().filter(|c| !needs.contains(c)) {
+        let rest = without(&set, one);
+        let predicted = case.doctor(&rest);
+        assert!(names(&predicted["missing"]).is_empty(), "{} without {one}: {predicted}", case.script);
+        let out = case.run(&rest);
+        assert_eq!(out.status.code(), Some(0), "{} without {one}\n{}", case.script, text(&out.stderr));
+        assert!(!text(&out.stdout).contains(case.shows), "{} without {one}\n{}", case.script, text(&out.stdout));
+    }
+}
+
+#[test]
+fn kernel_probes() {
+    if place().is_none() {
+        return;
+    }
+    for case in [
+        Case::new("interval:ms:10 { printf(\"tick\\n\"); exit(); }", "tick"),
+        Case::new("BEGIN { @ = 1; print(@); exit(); }", "@: 1"),
+        Case::new("rawtracepoint:sched_switch { @ = count(); exit(); } END { print(@); clear(@); }", "@: "),
+        Case::new("software:page-faults:1 { printf(\"fault\\n\"); exit(); }", "fault"),
+        Case::new("iter:task { @[comm] = count(); }", "@["),
+        Case::new("profile:hz:499 { @[kstack(3)] = count(); }", "+").with(&["--for", "700ms"]),
+    ] {
+        as_predicted(&case);
+    }
+}
+
+#[test]
+fn tracepoints_with_tracefs_and_without() {
+    if place().is_none() {
+        return;
+    }
+    let case = || Case::new("tracepoint:sched:sched_switch { printf(\"%d\\n\", args.prev_pid >= 0); exit(); }", "1");
+    as_predicted(&case());
+    let mounted = Case { mounted: true, ..case() };
+    let said = mounted.doctor(&[]);
+    if names(&said["set"]).contains(&"CAP_SYS_ADMIN".to_owned()) {
+        println!("SKIP mounts");
+        return;
+    }
+    as_predicted(&mounted);
+}
+
+#[test]
+fn packets() {
+    if place().is_none() {
+        return;
+    }
+    as_predicted(&Case::new("pcap:lo { @ = count(); } END { printf(\"done\\n\"); }", "done").with(&["--for", "200ms"]));
+}
+
+/// A program of tests/programs, built beside the binary.
+fn built(name: &str, more: &[&str]) -> Option<PathBuf> {
+    let path = place()?.join(name);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.c"));
+    match Command::new("cc").args(more).arg("-o").arg(&path).arg(source).output() {
+        Ok(out) => assert!(out.status.success(), "{}", text(&out.stderr)),
+        Err(_) => {
+            println!("SKIP C compiler");
+            return None;
+        }
+    }
+    Some(path)
+}
+
+/// Ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn stacks_of_a_program_that_only_its_owner_may_read() {
+    let Some(program) = built("doze", &["-O1", "-fno-omit-frame-pointer"]) else { return };
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o711)).expect("ours");
+    let dozing = Running(Command::new(&program).spawn().expect("runs"));
+    let libc = fs::read_to_string(format!("/proc/{}/maps", dozing.0.id())).expect("our child");
+    let Some(libc) = libc.lines().find_map(|l| l.split_whitespace().nth(5).filter(|p| p.contains("libc.so"))) else {
+        return println!("SKIP a shared C library");
+    };
+    let filter = format!("/pid == {}/", dozing.0.id());
+    let script = format!("uprobe:{libc}:clock_nanosleep {filter} {{ @[ustack(6)] = count(); }}");
+    as_predicted(&Case::new(script, "outer_doze").with(&["--for", "500ms"]));
+}
+
+#[test]
+fn markers() {
+    let Some(program) = built("markers", &["-O1", "-fPIE", "-pie"]) else { return };
+    let program = program.display().to_string();
+    let script = format!("usdt:{program}:args:memory {{ printf(\"%d %d\\n\", arg0, arg1); }}");
+    as_predicted(&Case::new(script, "10 20").with(&["-c", &program]));
+}
+
+#[test]
+fn files_that_only_their_owner_may_read() {
+    let Some(place) = place() else { return };
+    let secret = place.join("secret");
+    fs::write(&secret, "only for root\n").expect("writable");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).expect("ours");
+    let script = format!("interval:ms:10 {{ cat(\"{}\"); exit(); }}", secret.display());
+    let case = Case::new(script, "only for root");
+    let set = ["CAP_DAC_READ_SEARCH".to_owned()];
+    let out = case.run(&set);
+    assert!(text(&out.stdout).contains(case.shows), "{}", text(&out.stderr));
+    let out = case.run(&[]);
+    assert!(text(&out.stderr).contains("Permission denied"), "{}", text(&out.stderr));
+    let wants = case.doctor(&[])["wants"].to_string();
+    assert!(wants.contains("CAP_DAC_READ_SEARCH") && wants.contains("cat()"), "{wants}");
+}
+
+/// A line of /proc/PID/status, in each thread.
+fn statuses(pid: u32, field: &str) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    let of = |path: PathBuf| {
+        let status = fs::read_to_string(path.join("status")).ok()?;
+        status.lines().find_map(|l| l.strip_prefix(field)).map(|l| l.trim().to_owned())
+    };
+    tasks.flatten().filter_map(|task| of(task.path())).collect()
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|n| n.parse().ok()).collect()
+}
+
+/// Starts a script as this user, and waits until it is attached.
+fn attached(args: &[&str]) -> (Running, BufReader<std::process::ChildStderr>) {
+    let mut child = Command::new(place().expect("asked before").join("weftrace"))
+        .args(args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("runs");
+    let mut said = BufReader::new(child.stderr.take().expect("piped"));
+    let mut line = String::new();
+    while !line.contains("Ctrl-C ends") {
+        line.clear();
+        assert!(said.read_line(&mut line).expect("text") > 0, "{args:?} ended early");
+    }
+    // That is said just after the privileges are gone.
+    (Running(child), said)
+}
+
+const NONE: &str = "0000000000000000";
+
+#[test]
+fn nothing_is_kept_once_attached() {
+    if place().is_none() {
+        return;
+    }
+    let scripts = [
+        ("rawtracepoint:sched_switch { @[ustack(3)] = count(); }", true),
+        ("rawtracepoint:sched_switch { @ = count(); }", false),
+        ("profile:hz:99 { @[kstack] = count(); }", false),
+        ("pcap:lo { @ = count(); }", false),
+        ("interval:s:1 { @ = count(); }", false),
+        ("interval:s:1 { cat(\"/etc/hostname\"); }", true),
+    ];
+    for (script, helped) in scripts {
+        let (run, _) = attached(&["-e", script]);
+        for field in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+            let sets = statuses(run.0.id(), field);
+            assert!(!sets.is_empty() && sets.iter().all(|set| set == NONE), "{script}: {field} {sets:?}");
+        }
+        assert!(statuses(run.0.id(), "NoNewPrivs:").iter().all(|n| n == "1"), "{script}");
+        let helpers = children(run.0.id());
+        assert_eq!(helpers.len(), usize::from(helped), "{script}");
+        for helper in helpers {
+            // CAP_CHECKPOINT_RESTORE, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH
+            assert_eq!(statuses(helper, "CapPrm:"), ["0000010000080004"], "{script}");
+            assert_eq!(statuses(helper, "CapBnd:"), ["0000010000080004"], "{script}");
+            let open = fs::read_dir(format!("/proc/{helper}/fd")).expect("ours").flatten();
+            let open: Vec<String> =
+                open.filter_map(|f| Some(fs::read_link(f.path()).ok()?.display().to_string())).collect();
+            let others = open.iter().filter(|f| *f != "/dev/null" && !f.starts_with("socket:"));
+            assert_eq!((others.count(), open.len()), (0, 4), "{script}: {open:?}");
+            drop(run);
+            assert!(gone(helper), "{script}: the helper is left");
+            break;
+        }
+    }
+}
+
+/// Whether a process ends soon.
+fn gone(pid: u32) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+#[test]
+fn commands_keep_what_they_are_given() {
+    if place().is_none() {
+        return;
+    }
+    let own = statuses(std::process::id(), "CapEff:").pop().expect("this process");
+    // system() runs commands as the operator would: everything is kept, and said.
+    let out = Command::new(place().expect("asked").join("weftrace"))
+        .args(["-v", "--unsafe", "-e", "interval:ms:10 { system(\"grep CapEff /proc/self/status\"); exit(); }"])
+        .output()
+        .expect("runs");
+    assert!(text(&out.stdout).contains(&own), "{}", text(&out.stdout));
+    assert!(text(&out.stderr).contains("all kept, since commands of system()"), "{}", text(&out.stderr));
+    // So does the command of -c, while the tracer has nothing.
+    let file = place().expect("asked").join("of-the-command");
+    let command = format!("sh -c 'grep CapEff /proc/self/status > {}; sleep 5'", file.display());
+    let (run, _said) = attached(&["-c", &command, "-e", "interval:s:1 { }"]);
+    assert_eq!(statuses(run.0.id(), "CapEff:"), ["0000000000000020"], "CAP_KILL, to end it");
+    let start = Instant::now();
+    while fs::read_to_string(&file).unwrap_or_default().lines().count() == 0 && start.elapsed().as_secs() < 5 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(fs::read_to_string(&file).unwrap_or_default().contains(&own), "{own}");
+}
+
+/// Written down, so that the document says what the table does.
+#[test]
+fn the_document_has_the_table() {
+    use weftrace_probes::kernel::caps::TABLE;
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/privileges.md")).expect("there");
+    for row in TABLE {
+        let needs: Vec<String> = row.needs.iter().map(|(c, why)| format!("{} {why}", c.name())).collect();
+        let line = format!("| {} | {} | {} |", row.what, needs.join("; "), row.without);
+        assert!(document.contains(&line), "docs/privileges.md lacks:\n{line}");
+    }
+}
