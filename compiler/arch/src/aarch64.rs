@@ -1,6 +1,6 @@
 //! aarch64: `struct user_pt_regs` of arch/arm64/include/uapi/asm/ptrace.h, AAPCS64 (6.8), DWARF for AAPCS64 (4.1).
 
-use crate::{Arch, Calls, Dwarf, GoCalls, syscalls};
+use crate::{Arch, Calls, Dwarf, GoCalls, TracedCalls, syscalls};
 
 /// aarch64.
 pub static AARCH64: Arch = TABLE;
@@ -83,6 +83,20 @@ pub(crate) const TABLE: Arch = Arch {
         long_double_in_register: true,
     },
     syscalls: syscalls::aarch64::SYSCALLS,
+    // arch/arm64/include/asm/{syscall.h,thread_info.h}: TIF_32BIT.
+    traced_calls: TracedCalls {
+        args: [("orig_x0", 0), ("regs", 8), ("regs", 16), ("regs", 24), ("regs", 32), ("regs", 40)],
+        number: "syscallno",
+        compat: ("flags", 8, 1 << 22),
+        renamed: &[
+            ("arm64_personality", "personality"),
+            ("fadvise64_64", "fadvise64"),
+            ("newfstat", "fstat"),
+            ("newuname", "uname"),
+            ("sendfile64", "sendfile"),
+            ("umount", "umount2"),
+        ],
+    },
     // Its kernels are built for pages of several sizes: PAGE_SIZE isn't known.
     constants: &[
         ("O_DIRECT", 0o200_000),

@@ -49,6 +49,7 @@ pub struct Arch {
     pub go: GoCalls,
     /// Runs of system calls: (first number, names with blanks between).
     pub syscalls: &'static [(u32, &'static str)],
+    pub traced_calls: TracedCalls,
     /// Constants of headers that not all architectures share.
     pub constants: &'static [(&'static str, i64)],
     /// Whether a watchpoint can see reads without writes.
@@ -61,6 +62,20 @@ pub struct Privilege {
     pub register: u16,
     pub mask: u64,
     pub program: u64,
+}
+
+/// System calls as their tracepoints (`syscalls:sys_enter_NAME`) see them. Registers are members of the kernel's `struct pt_regs`.
+#[derive(Debug)]
+pub struct TracedCalls {
+    /// The arguments: member, and bytes into it.
+    pub args: [(&'static str, u32); 6],
+    /// The call's number, a C int.
+    pub number: &'static str,
+    /// Bits of the current task that say that the call is one of a 32-bit program, whose calls the tracepoints leave out
+    /// (`arch_trace_is_compat_syscall`): member of `struct thread_info`, its bytes, the bits.
+    pub compat: (&'static str, u32, i64),
+    /// (the kernel's function, by which the tracepoints are named; the name of the call that it serves), where they differ.
+    pub renamed: &'static [(&'static str, &'static str)],
 }
 
 /// Registers by DWARF's numbers.
@@ -127,6 +142,18 @@ impl Arch {
     /// System calls: (number, name), in the order of numbers.
     pub fn syscalls(&self) -> impl Iterator<Item = (u32, &'static str)> {
         self.syscalls.iter().flat_map(|(first, run)| (*first..).zip(run.split(' ')))
+    }
+
+    /// The number of the system call that a tracepoint `sys_enter_NAME` is about.
+    pub fn traced_call(&self, tracepoint: &str) -> Option<u32> {
+        let renamed = self.traced_calls.renamed;
+        let name = match renamed.iter().find(|(function, _)| *function == tracepoint) {
+            Some((_, name)) => *name,
+            // A function of this name is another one: for 32-bit programs.
+            None if renamed.iter().any(|(_, name)| *name == tracepoint) => return None,
+            None => tracepoint,
+        };
+        self.syscalls().find(|(_, n)| *n == name).map(|(number, _)| number)
     }
 
     /// Offset of `reg("name")`.

@@ -129,3 +129,19 @@ fn the_kernels_headers_have_the_same_calls() {
         println!("SKIP kernel headers");
     }
 }
+
+#[test]
+fn numbers_by_tracepoint() {
+    let number = |name| X86_64.traced_call(name);
+    assert_eq!((number("read"), number("uprobe"), number("openat2")), (Some(0), Some(336), Some(437)));
+    assert_eq!((number("newstat"), number("umount"), number("sendfile64")), (Some(4), Some(166), Some(40)));
+    // Functions of these names, where there are any, are for 32-bit programs.
+    assert_eq!((number("stat"), number("uname"), number("umount2")), (None, None, None));
+    assert_eq!((number("socketcall"), number("Unknown"), number("")), (None, None, None));
+    assert_eq!((AARCH64.traced_call("newfstat"), AARCH64.traced_call("openat")), (Some(80), Some(56)));
+    for arch in all() {
+        for (function, name) in arch.traced_calls.renamed {
+            assert!(arch.traced_call(function).is_some(), "{}: {function}: no number of {name}", arch.name);
+        }
+    }
+}

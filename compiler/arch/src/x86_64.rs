@@ -1,6 +1,6 @@
 //! x86-64: `struct pt_regs` of arch/x86/include/asm/ptrace.h, the System V calling convention (1.0, 3.2.3), DWARF's numbers (3.6.2).
 
-use crate::{Arch, Calls, Dwarf, GoCalls, Privilege, syscalls};
+use crate::{Arch, Calls, Dwarf, GoCalls, Privilege, TracedCalls, syscalls};
 
 /// x86-64.
 pub static X86_64: Arch = TABLE;
@@ -84,6 +84,20 @@ pub(crate) const TABLE: Arch = Arch {
         long_double_in_register: false,
     },
     syscalls: syscalls::x86_64::SYSCALLS,
+    // arch/x86/include/asm/{syscall.h,thread_info.h}: TS_COMPAT. A call of the x32 ABI has a number beyond the table.
+    traced_calls: TracedCalls {
+        args: [("di", 0), ("si", 0), ("dx", 0), ("r10", 0), ("r8", 0), ("r9", 0)],
+        number: "orig_ax",
+        compat: ("status", 4, 2),
+        renamed: &[
+            ("newfstat", "fstat"),
+            ("newlstat", "lstat"),
+            ("newstat", "stat"),
+            ("newuname", "uname"),
+            ("sendfile64", "sendfile"),
+            ("umount", "umount2"),
+        ],
+    },
     constants: &[
         ("PAGE_SHIFT", 12),
         ("PAGE_SIZE", 4096),

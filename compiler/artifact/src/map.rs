@@ -39,6 +39,9 @@ pub enum Role {
     Warnings,
     /// Array of names by number, each of [`crate::names::NAME_CAP`] bytes: the runtime fills it before anything runs.
     Names(NameTable),
+    /// Array by number of a system call: 1 + the index of the probe that is for it, or 0. The runtime fills the one that a program uses
+    /// before the program is attached; `table` tells several apart.
+    Syscalls { table: u32 },
     /// Array by index of the probe: its full name in so many bytes, then that of its function. The runtime fills it before anything
     /// runs.
     Probes { name_cap: u32 },

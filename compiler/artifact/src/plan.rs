@@ -103,6 +103,11 @@ pub enum Way {
     TracepointBtf {
         event: String,
     },
+    /// One system call of the many that a program watches where all of them pass: `tp_btf` on sys_enter or, if `ret`, sys_exit.
+    Syscall {
+        number: u32,
+        ret: bool,
+    },
     /// Without a function: `offset` is an address.
     Kprobe {
         function: String,
@@ -177,6 +182,11 @@ pub enum Way {
 }
 
 impl Way {
+    /// The tracepoint that all system calls pass, at their entry or return.
+    pub fn syscalls(ret: bool) -> &'static str {
+        if ret { "sys_exit" } else { "sys_enter" }
+    }
+
     /// The function that it is about; empty: none.
     pub fn function(&self) -> &str {
         match self {

@@ -7,6 +7,9 @@
 mod kernel_fn;
 mod own;
 mod table;
+mod tracepoint;
+
+pub(crate) use tracepoint::{Among, Source, source};
 
 use crate::place::{Side, Uses};
 use std::borrow::Cow;
@@ -24,6 +27,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) world: &'a dyn World,
     pub(crate) uses: &'a Uses,
     pub(crate) target: &'a Target,
+    /// All that the probe has.
+    pub(crate) among: &'a Among,
     pub(crate) policy: Policy,
 }
 
@@ -67,6 +72,8 @@ pub(crate) struct Layout {
     prog: Option<ProgType>,
     /// Where a returned value is, in words of the context.
     returned: u32,
+    /// Of system calls: at the return.
+    ret: bool,
     words: Option<Words>,
 }
 
@@ -86,7 +93,18 @@ impl<'a> Form<'a> {
             Provider::Fentry { slots, .. } => slots,
             _ => 0,
         };
-        Layout { prog: self.prog, returned, words: self.words.clone() }
+        let ret = matches!(self.target.provider, Provider::Syscall { ret: true, .. });
+        Layout { prog: self.prog, returned, ret, words: self.words.clone() }
+    }
+
+    /// One program watches many targets and knows which of them fired.
+    pub(crate) fn watches_many(&self) -> bool {
+        matches!(self.target.provider, Provider::Syscall { .. })
+    }
+
+    /// Which of a program's targets fired can't be asked: kernels before 6.10 give such programs no cookie.
+    pub(crate) fn has_no_cookie(&self) -> bool {
+        matches!((&self.target.provider, self.prog), (Provider::RawTracepoint { .. }, Some(_)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What can stand in for what, and what that asks.
 
-use super::{Ask, kernel_fn as f, own};
+use super::{Ask, kernel_fn as f, own, tracepoint as t};
 use weftrace_artifact::program::ProgType;
 use weftrace_lang::{hir::Provider, world::Feature};
 
@@ -82,6 +82,18 @@ pub(super) const ROWS: &[Substitute] = &[
         rank: Rank::Instead,
         stand: f::kretprobe_for_fexit,
         needs: &[f::asks_no_kernel_stack, f::asks_no_typed_pointer, f::asks_no_arguments, kprobe],
+    },
+    Substitute {
+        way: "tp_btf on all system calls",
+        rank: Rank::Cheaper("attached at once, and detached at once, for all of them"),
+        stand: t::syscall_for_tracepoint,
+        needs: &[t::is_one_of_many, f::asks_no_registers, f::asks_no_kernel_stack, t::has_registers, t::has_tracepoint],
+    },
+    Substitute {
+        way: "tp_btf",
+        rank: Rank::Cheaper("cheaper than a perf tracepoint"),
+        stand: t::tp_btf_for_tracepoint,
+        needs: &[f::asks_no_registers, f::asks_no_kernel_stack, t::has_its_fields, t::has_tracepoint],
     },
 ];
 

@@ -2,7 +2,7 @@
 
 use super::ways;
 use crate::{
-    attach::{self, Ask, Chain, Form, Layout, Policy},
+    attach::{self, Among, Ask, Chain, Form, Layout, Policy},
     ir::Function,
     lower::{Module, Spot, lower_probe_at, place},
     place::{
@@ -77,13 +77,14 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
         }
         let sharing = sharing(module, probe, placed);
         let mut shared = Shared::default();
-        let before = std::mem::take(&mut module.packet_needs);
-        let mut needs = 0;
+        let among = Among::of(&probe.targets);
+        let (before, mut needs) = (std::mem::take(&mut module.packet_needs), 0);
         'targets: for target in &probe.targets {
-            let chain = chain(module, placed, target);
+            let chain = chain(module, placed, target, &among);
             for (at, variant) in variants(target, placed).into_iter().enumerate() {
                 let mut ways = Vec::with_capacity(chain.forms.len());
                 for form in &chain.forms {
+                    let sharing = form_sharing(sharing, placed, form);
                     let spot = Spot {
                         target: &form.target,
                         site: variant.site,
@@ -118,10 +119,11 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
 }
 
 /// The ways to attach a target; what doesn't run in the kernel has one.
-fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target) -> Chain<'a> {
+fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target, among: &'a Among) -> Chain<'a> {
     match placed.side {
         Side::Kernel(_) => {
-            attach::chain(&Ask { world: module.world, uses: &placed.uses, target, policy: Policy::of(module.program) })
+            let policy = Policy::of(module.program);
+            attach::chain(&Ask { world: module.world, uses: &placed.uses, target, among, policy })
         }
         Side::Native | Side::Not | Side::Unread => Chain::only(target),
     }
@@ -158,10 +160,22 @@ fn sharing(module: &Module<'_>, probe: &ProbeDef, placed: &Placed) -> Sharing {
     if !placed.uses.names {
         return Sharing::Same;
     }
-    let tells = |p: &Provider| matches!(p, Provider::Uprobe { .. } | Provider::Usdt { .. });
+    let tells =
+        |p: &Provider| matches!(p, Provider::Uprobe { .. } | Provider::Usdt { .. } | Provider::Tracepoint { .. });
     // Of kprobes each is attached by itself all the same.
     let many = probe.targets.len() >= MANY && probe.targets.iter().all(|t| tells(&t.provider));
     if many && module.world.feature(Feature::AttachCookie).is_found() { Sharing::ByIndex } else { Sharing::Not }
+}
+
+/// The same, of one way to attach them.
+fn form_sharing(own: Sharing, placed: &Placed, form: &Form<'_>) -> Sharing {
+    if form.watches_many() {
+        Sharing::Same
+    } else if form.has_no_cookie() && placed.uses.names {
+        Sharing::Not
+    } else {
+        own
+    }
 }
 
 /// Places of a target that one program can serve.

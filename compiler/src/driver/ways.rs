@@ -23,6 +23,7 @@ pub(super) fn way(provider: &Provider, side: Side) -> Way {
             Way::TracepointBtf { event: event.clone() }
         }
         Provider::RawTracepoint { event } => Way::RawTracepoint { event: event.clone() },
+        Provider::Syscall { number, ret } => Way::Syscall { number: *number, ret: *ret },
         Provider::Kprobe { function, module, offset, ret } => {
             Way::Kprobe { function: function.clone(), module: module.clone(), offset: *offset, ret: *ret }
         }

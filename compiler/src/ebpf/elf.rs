@@ -108,6 +108,7 @@ fn section_of(way: &Way, prog_type: ProgType) -> Option<String> {
         (Way::Tracepoint { category, event }, ProgType::Tracepoint) => Some(format!("tracepoint/{category}/{event}")),
         (Way::RawTracepoint { event }, ProgType::RawTracepoint) => Some(format!("raw_tp/{event}")),
         (Way::TracepointBtf { event }, ProgType::TracingRawTp) => Some(format!("tp_btf/{event}")),
+        (Way::Syscall { ret, .. }, ProgType::TracingRawTp) => Some(format!("tp_btf/{}", Way::syscalls(*ret))),
         (Way::Kprobe { function, offset: 0, ret: true, .. }, ProgType::Kprobe) => Some(format!("kretprobe/{function}")),
         (Way::Kprobe { function, offset, ret: false, .. }, ProgType::Kprobe) => Some(match offset {
             0 => format!("kprobe/{function}"),

@@ -119,6 +119,7 @@ impl fmt::Display for RoleName {
             Role::Warnings => "warnings",
             Role::Names(_) => "names",
             Role::Probes { .. } => "names of probes",
+            Role::Syscalls { .. } => "system calls",
         })
     }
 }

@@ -100,6 +100,9 @@ pub enum Helper {
     /// (address, dst, capacity) → length with NUL, or negative: the path of a struct path, which is a member of what an argument of
     /// a BTF-typed program points to. What follows the NUL is undefined; of a longer path dst may hold the end.
     DPath,
+    /// (address, offset, bytes) → the number there, zero-extended; 0 if it can't be read: what is at an offset from a member of what an
+    /// argument of a BTF-typed program points to, or the current task. A load, not a call. Offset and bytes (1, 2, 4, 8) are constants.
+    ReadTyped,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +180,7 @@ pub static HELPERS: &[HelperRow] = &[
     kfunc(Helper::TaskFromPid, "task_from_pid", &[Int, Int], "bpf_task_from_pid"),
     kfunc(Helper::TaskRelease, "task_release", &[Int, Int], "bpf_task_release"),
     row(Helper::DPath, "d_path", &[Int, Out, Int], false, Some(147), None),
+    row(Helper::ReadTyped, "read_typed", &[Int, Int, Int], true, None, None),
 ];
 
 impl Helper {

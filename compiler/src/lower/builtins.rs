@@ -295,6 +295,14 @@ impl Cx<'_, '_> {
                 if *data_loc {
                     return self.not_yet(e.span, "a variable-length array as a number");
                 }
+                if let Some(syscall) = self.syscall {
+                    let raw = self.syscall_field(syscall, *offset, e.span)?;
+                    return Ok(self.normalise_int(raw, &e.ty));
+                }
+                if let Some(Provider::RawTracepoint { event }) = self.target.map(|t| &t.provider) {
+                    let raw = self.record_field(event, e)?;
+                    return Ok(self.normalise_int(raw, &e.ty));
+                }
                 self.trace_load(e, *offset, bytes, signed)
             }
             E::Arg(n) => {

@@ -57,6 +57,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) many: bool,
     /// Where numbered arguments are, if not where the script's provider has them.
     pub(crate) words: Option<&'m [Option<Word>]>,
+    /// Of a program for many system calls: the one that runs it.
+    pub(crate) syscall: Option<super::syscalls::Syscall>,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -90,6 +92,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             site: None,
             many: false,
             words: None,
+            syscall: None,
             vars: vec![],
             loops: vec![],
             scopes: vec![],

@@ -11,7 +11,7 @@
 //! | `maps`, `aggregates` | maps of plain values, aggregations |
 //! | `strings`, `compare`, `search` | text and bytes |
 //! | `net`, `conn` | addresses, connections |
-//! | `builtins`, `usdt`, `golang`, `packet`, `join` | what probes, packets and join results offer |
+//! | `builtins`, `usdt`, `golang`, `syscalls`, `packet`, `join` | what probes, packets and join results offer |
 //! | `actions` | records for user space |
 //! | `warn` | what goes wrong at run time |
 //! | `cx`, `ssa` | the function under construction |
@@ -43,13 +43,15 @@ mod series;
 mod skb;
 mod ssa;
 mod strings;
+mod syscalls;
 mod task;
 mod usdt;
 mod warn;
 
 pub use layout::layout;
-pub(crate) use layout::stack_mode;
+pub(crate) use layout::{in_register, stack_mode};
 pub use module::{Module, config, not_yet, place};
+pub(crate) use syscalls::{has_layout, is_known_field};
 
 use crate::{
     attach::Word,
@@ -60,7 +62,6 @@ use crate::{
     },
 };
 use cx::{Cx, Subject, VarHome};
-use layout::in_register;
 use std::collections::BTreeSet;
 use weftrace_lang::{
     diag::Diagnostic,
@@ -120,8 +121,10 @@ pub(crate) fn lower_probe_at<'a, 's>(
     cx.many = many;
     cx.words = words;
     declare_vars(&mut cx, probe);
-    if let Provider::Iter { .. } = target.provider {
-        leave_after_last(&mut cx);
+    match target.provider {
+        Provider::Iter { .. } => leave_after_last(&mut cx),
+        Provider::Syscall { ret, .. } => cx.enter_syscall(ret)?,
+        _ => {}
     }
     if let Some(predicate) = &probe.predicate {
         let (yes, no) = (cx.block(), cx.block());

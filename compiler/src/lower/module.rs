@@ -6,7 +6,7 @@ use weftrace_artifact::{
     Place,
     action::{Action, ActionId, ActionKind, StreamId, StreamSpec},
     map::{Home, Kind, MapId, MapSpec, Role, Value},
-    names::NAME_CAP,
+    names::{NAME_CAP, NameTable},
     ty::{Type, lay_out},
 };
 use weftrace_lang::{
@@ -153,6 +153,12 @@ impl<'a> Module<'a> {
         (map, name_cap, func_cap)
     }
 
+    /// A new map from numbers of system calls to probes.
+    pub(crate) fn syscalls(&mut self) -> MapId {
+        let table = self.maps.iter().filter(|m| matches!(m.role, Role::Syscalls { .. })).count();
+        self.internal(Role::Syscalls { table: table as u32 }, true)
+    }
+
     /// A new action with arguments of these types.
     pub fn action(&mut self, kind: ActionKind, args: impl IntoIterator<Item = Type>, span: Span) -> ActionId {
         let (args, size) = lay_out(args.into_iter().map(|t| (None, t)));
@@ -190,6 +196,7 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
         Role::Probes { .. } => ("probes", Kind::Array, 4, 8, 1),
+        Role::Syscalls { .. } => ("syscalls", Kind::Array, 4, 8, NameTable::Syscalls.entries()),
         Role::Names(table) => ("names", Kind::Array, 4, NAME_CAP, table.entries()),
     };
     MapSpec {

@@ -87,7 +87,7 @@ impl Cx<'_, '_> {
             Func::GoText => self.with_temps(|cx| cx.go_text(args, e, dst, cap, zeroed)),
             Func::GoTypeName => self.with_temps(|cx| cx.go_type_name(args, e, dst, cap, zeroed)),
             Func::StrConcat => self.with_temps(|cx| cx.str_concat(args, e, dst, cap)),
-            Func::ProbeName | Func::FuncName if self.many => {
+            Func::ProbeName | Func::FuncName if self.many || self.syscall.is_some() => {
                 self.name_by_index(func, dst, cap, zeroed);
                 Ok(())
             }
@@ -112,8 +112,12 @@ impl Cx<'_, '_> {
     fn name_by_index(&mut self, func: Func, dst: Mem, cap: u32, zeroed: bool) {
         let (map, name_cap, func_cap) = self.m.probe_names();
         let (at, have) = if func == Func::ProbeName { (0, name_cap) } else { (name_cap, func_cap) };
-        let ctx = self.b.ctx();
-        let index = self.b.call(Helper::ProbeIndex, &[ctx]);
+        let index = if let Some(syscall) = self.syscall {
+            syscall.probe
+        } else {
+            let ctx = self.b.ctx();
+            self.b.call(Helper::ProbeIndex, &[ctx])
+        };
         let key = self.temp(4);
         self.store(4, index, key);
         let (missing, done) = (self.block(), self.block());

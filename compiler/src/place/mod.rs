@@ -105,6 +105,7 @@ fn class(probe: &ProbeDef) -> Class {
         Some(Provider::Tracepoint { .. }) => Class::Kernel(ProgType::Tracepoint),
         Some(Provider::RawTracepoint { .. }) if asks_socket_cookie(probe) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::RawTracepoint { .. }) => Class::Kernel(ProgType::RawTracepoint),
+        Some(Provider::Syscall { .. }) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::Kprobe { .. } | Provider::Uprobe { .. } | Provider::Usdt { .. }) => {
             Class::Kernel(ProgType::Kprobe)
         }

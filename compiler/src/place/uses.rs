@@ -48,6 +48,8 @@ pub(crate) struct Uses {
     /// A function that takes pointers whose types the verifier knows.
     pub(crate) typed_pointer: Option<&'static str>,
     pub(crate) retval: bool,
+    /// Fields of a tracepoint's record: (name, offset). A record or a part of it that is no single number has the offset None.
+    pub(crate) fields: BTreeSet<(String, Option<u32>)>,
     /// `argN` by number: of a static marker each place may have its own.
     pub(crate) args: BTreeSet<u32>,
 }
@@ -111,6 +113,10 @@ impl Uses {
             E::MapLen(map) => self.map(*map, |m| m.whole = true),
             E::Arg(n) => {
                 self.args.insert(*n);
+            }
+            E::TraceArg { field, offset, data_loc } => {
+                let number = !data_loc && crate::lower::in_register(&e.ty);
+                self.fields.insert((field.clone(), number.then_some(*offset)));
             }
             E::Retval => self.retval = true,
             E::Reg { .. } => self.registers = Some("reg()"),

@@ -192,6 +192,12 @@ pub enum Provider {
     RawTracepoint {
         event: String,
     },
+    /// The entry or return of a system call of the tasks that are not 32-bit, seen where all system calls pass: never written in a
+    /// script, it stands in for a tracepoint of the call.
+    Syscall {
+        number: u32,
+        ret: bool,
+    },
     /// Without a function: `offset` is an address.
     Kprobe {
         function: String,

@@ -1,7 +1,11 @@
 //! From the plan's ways to links, one error per probe.
 
 use super::Programs;
-use std::{cell::RefCell, collections::BTreeSet, os::fd::RawFd};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    os::fd::RawFd,
+};
 use weftrace_artifact::{
     Artifact, Place,
     plan::{Attach, ProbePlan, Site, Unit, Way},
@@ -126,6 +130,8 @@ pub(super) struct Attacher<'a> {
     users: Vec<u32>,
     /// What one link can't hold many of here (older kernels): not tried again.
     one_by_one: RefCell<BTreeSet<Many>>,
+    /// Programs that watch many system calls, and whether they could be attached: each is once, for its first probe.
+    watching: RefCell<BTreeMap<u32, Result<(), AttachFailure>>>,
 }
 
 impl<'a> Attacher<'a> {
@@ -138,7 +144,7 @@ impl<'a> Attacher<'a> {
                 *n += 1;
             }
         }
-        Self { artifact, host, maps, pid, users, one_by_one: RefCell::default() }
+        Self { artifact, host, maps, pid, users, one_by_one: RefCell::default(), watching: RefCell::default() }
     }
 
     /// Attaches the first of these probes that one link can hold together: thousands take as long as one. The link, and how many;
@@ -245,12 +251,33 @@ impl<'a> Attacher<'a> {
         if let Some(link) = self.without_perf_event(index, program, &one.way, programs) {
             return Ok(link);
         }
+        if !matches!(one.way, Way::Syscall { .. }) {
+            return self.attach_program(index, plan, one, program, programs);
+        }
+        if let Some(known) = self.watching.borrow().get(&program) {
+            return known.clone().map(|()| Link::shared());
+        }
+        let link = self.attach_program(index, plan, one, program, programs);
+        self.watching.borrow_mut().insert(program, link.as_ref().map(drop).map_err(AttachFailure::clone));
+        link
+    }
+
+    fn attach_program(
+        &self,
+        index: u32,
+        plan: &ProbePlan,
+        one: &Attach,
+        program: u32,
+        programs: &mut Programs,
+    ) -> Result<Link, AttachFailure> {
         let target = TypedTarget::of(&one.way);
         let fd = programs
             .load(self.artifact, program, target.as_ref(), self.maps, self.host)
             .map_err(|error| load_failure(index, plan, &error))?;
         let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-        let cookie = if shared { u64::from(index) } else { 0 };
+        // Typed programs have none on older kernels, and don't ask.
+        let typed = target.is_some();
+        let cookie = if shared && !typed { u64::from(index) } else { 0 };
         let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
         attach(fd, &one.way, &options).map_err(|error| AttachFailure {
             remedy: error.remedy(),

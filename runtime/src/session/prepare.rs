@@ -5,7 +5,7 @@ use super::{
     attach::{Attacher, NO_SOURCE, load_failure},
 };
 use crate::{
-    engine::{BlockSpec, now, open_feeds},
+    engine::{BlockSpec, Core, now, open_feeds},
     error::Error,
     sink::Message,
     sys::Child,
@@ -14,9 +14,14 @@ use std::rc::Rc;
 use tokio::runtime::Runtime;
 use weftrace_artifact::{
     Artifact, Place,
-    plan::{Rate, Unit, Way},
+    map::{MapId, Role},
+    plan::{Attach, Rate, Unit, Way},
 };
-use weftrace_probes::kernel::{Host, program::run_once, sys::want_descriptors};
+use weftrace_probes::kernel::{
+    Host,
+    program::run_once,
+    sys::{SyscallError, want_descriptors},
+};
 
 /// Why a kernel program doesn't run beside capture files.
 const NOT_WITH_FILES: &str = "not run: packets are read from files";
@@ -56,6 +61,19 @@ fn make_room(artifact: &Artifact, order: &[u32], host: &Host) {
         _ => 3,
     });
     want_descriptors(probes.sum::<u64>() + OTHERS);
+}
+
+/// Tells a program that watches many system calls that one of them is a probe's.
+fn select_syscall(core: &mut Core, attach: &Attach, probe: u32) -> Result<(), SyscallError> {
+    let (Way::Syscall { number, .. }, Unit::Kernel(program)) = (&attach.way, attach.unit) else { return Ok(()) };
+    let artifact = Rc::clone(&core.artifact);
+    let is_table =
+        |map: &MapId| artifact.maps.get(map.0 as usize).is_some_and(|spec| matches!(spec.role, Role::Syscalls { .. }));
+    let maps = artifact.programs.get(program as usize).into_iter().flat_map(|p| p.map_relocs.iter().map(|r| r.map));
+    match maps.into_iter().find(is_table) {
+        Some(table) => core.native.store_mut().set(table, &number.to_ne_bytes(), &(probe + 1).to_ne_bytes()),
+        None => Ok(()),
+    }
 }
 
 impl Running {
@@ -147,6 +165,12 @@ impl Running {
                 }
                 (Unit::Kernel(_), _) => match attacher.attach(index, plan, &mut self.sources.programs) {
                     Ok((link, taken)) => {
+                        if let Some(attach) = plan.ways().nth(taken.at)
+                            && let Err(error) = select_syscall(&mut self.core, attach, index)
+                        {
+                            self.failures.push(AttachFailure::new(index, plan, &error));
+                            continue;
+                        }
                         self.taken.push((index, taken));
                         match &plan.best.way {
                             Way::Iter { .. } => self.walks.push(link),

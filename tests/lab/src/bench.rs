@@ -1,6 +1,6 @@
 //! Runs two commands in turn and prints what each used, and the ratio pair by pair.
 
-use crate::sys::{Usage, wait_usage};
+use crate::sys::{self, Usage, wait_usage};
 use std::{
     io,
     process::{Command, Stdio},
@@ -23,6 +23,19 @@ fn measure(command: &str) -> io::Result<(Usage, f64)> {
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// CPU time of one getppid on a CPU, ns: the median of ten parts, which leaves out those that interrupts fell into.
+pub fn calls(count: u64, cpu: usize) -> io::Result<f64> {
+    const PARTS: u64 = 10;
+    sys::pin(cpu)?;
+    let part = (count / PARTS).max(1);
+    let times = (0..PARTS).map(|_| {
+        let begin = sys::thread_time();
+        sys::getppid(part);
+        (sys::thread_time() - begin) as f64 / part as f64
+    });
+    Ok(median(times.collect()))
 }
 
 /// `runs` pairs after one warm-up of each.

@@ -17,7 +17,7 @@ use std::{path::PathBuf, process::ExitCode};
 const USAGE: &str = "usage: lab demo --weftrace BINARY [--script NAME]
        lab retransmits --weftrace BINARY
        lab joins --weftrace BINARY
-       lab getppid COUNT
+       lab getppid COUNT [CPU]
        lab bench --name TEXT --ours COMMAND --peer COMMAND [--runs N]";
 
 fn main() -> ExitCode {
@@ -25,7 +25,16 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_default();
     if command == "getppid" {
         let count = args.next().and_then(|n| n.parse().ok()).unwrap_or(0u64);
-        sys::getppid(count);
+        match args.next().and_then(|cpu| cpu.parse().ok()) {
+            None => sys::getppid(count),
+            Some(cpu) => match bench::calls(count, cpu) {
+                Ok(ns) => println!("{ns:.1}"),
+                Err(error) => {
+                    eprintln!("lab: {error}");
+                    return ExitCode::FAILURE;
+                }
+            },
+        }
         return ExitCode::SUCCESS;
     }
     let mut weftrace = PathBuf::from("weftrace");

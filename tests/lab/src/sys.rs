@@ -46,6 +46,27 @@ pub fn wait_usage(pid: u32) -> io::Result<Usage> {
     Ok(Usage { cpu_ms: ms(usage.ru_utime) + ms(usage.ru_stime), peak_mib: usage.ru_maxrss as f64 / 1024.0 })
 }
 
+/// Keeps the calling thread on one CPU.
+pub fn pin(cpu: usize) -> io::Result<()> {
+    // SAFETY: a set of CPUs is plain bits: all-zero is a value of it.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: a live set; the index is bounded by the macro itself.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: the set is live and its size is told; 0 is the calling thread.
+    match unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// CPU time of the calling thread, ns.
+pub fn thread_time() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the clock exists on every Linux, and writes the live struct only.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// So many system calls: a workload whose events are known.
 pub fn getppid(count: u64) {
     for _ in 0..count {

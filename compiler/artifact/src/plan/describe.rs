@@ -14,6 +14,7 @@ impl Way {
             Self::Tracepoint { .. } => "perf tracepoint".into(),
             Self::RawTracepoint { .. } => "raw tracepoint".into(),
             Self::TracepointBtf { .. } => "tp_btf".into(),
+            Self::Syscall { ret, .. } => format!("tp_btf on {}", Self::syscalls(*ret)),
             Self::Kprobe { ret: false, .. } => "kprobe".into(),
             Self::Kprobe { ret: true, .. } => "kretprobe".into(),
             Self::Uprobe { ret: false, more, .. } if more.is_empty() => "uprobe".into(),

@@ -60,6 +60,9 @@ impl Selector<'_> {
             let index = self.probe_index();
             return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| index));
         }
+        if helper == Helper::ReadTyped {
+            return self.read_typed(args).map(Some);
+        }
         let number = match helper {
             Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
@@ -135,6 +138,41 @@ impl Selector<'_> {
         self.m.jump(done, vec![written]);
         self.m.switch_to(done);
         Ok(result)
+    }
+
+    /// A load: the verifier knows what the pointer points to, and the kernel makes 0 of what can't be read.
+    fn read_typed(&mut self, args: &[Value]) -> Result<VReg, Error> {
+        let malformed = |s: &Self| s.error(ErrorKind::Malformed("a typed read of what is no argument of the program"));
+        let &[address, offset, bytes] = args else { return Err(malformed(self)) };
+        let (root, steps) = member_of(self.func, address);
+        let typed = match self.typed[root.index()] {
+            Some(typed) => typed,
+            None => match self.def(root) {
+                Some(Op::Call { helper: Helper::CurrentTaskBtf, .. }) => self.reg(root)?,
+                _ => return Err(malformed(self)),
+            },
+        };
+        let size = match self.const_of(bytes) {
+            Some(1) => MemSize::B1,
+            Some(2) => MemSize::B2,
+            Some(4) => MemSize::B4,
+            Some(8) => MemSize::B8,
+            _ => return Err(malformed(self)),
+        };
+        let offset = self.const_of(offset).and_then(|o| i16::try_from(o).ok()).ok_or_else(|| malformed(self))?;
+        if let [(first, path)] = steps[..]
+            && let Ok(at) = i16::try_from(first + i64::from(offset))
+        {
+            let reloc = Reloc::Field { path, slot: RelocSlot::Off, compiled: first };
+            return Ok(self.m.load(size, false, MBase::Reg(typed), at, Some(reloc)));
+        }
+        let mut at = typed;
+        for (by, path) in steps.into_iter().rev() {
+            let imm = i32::try_from(by).map_err(|_| malformed(self))?;
+            let reloc = Reloc::Field { path, slot: RelocSlot::Imm, compiled: by };
+            at = self.m.alu_reloc(Width::W64, AluOp::Add, at, VSrc::Imm(imm), Some(reloc));
+        }
+        Ok(self.m.load(size, false, MBase::Reg(at), offset, None))
     }
 
     /// Looks up one CPU's value and copies it; 1, or 0 if there is none.

@@ -47,7 +47,8 @@ impl Facts {
                     }
                 }
             }
-            Op::Call { helper: Helper::DPath, args, .. } => {
+            // What else they take are lengths and offsets.
+            Op::Call { helper: Helper::DPath | Helper::ReadTyped, args, .. } => {
                 for (i, &arg) in args.iter().enumerate() {
                     match self.typed.get_mut(member_of(func, arg).0.index()) {
                         Some(t) if i == 0 => *t = true,

@@ -7,7 +7,7 @@ use crate::{
         insn::{JumpCond, MemSize},
         mir::{MBase, MBlockId, VCmp, VSrc},
     },
-    ir::{Dest, Helper, Space, Term},
+    ir::{Block, Dest, Helper, Space, Term},
 };
 use regalloc2::VReg;
 use weftrace_artifact::{
@@ -80,7 +80,12 @@ impl Selector<'_> {
     }
 
     fn reserve(&mut self, action: ActionId, size: u32, ok: &Dest, full: &Dest) -> Result<(), Error> {
-        let time = self.boot_time()?;
+        let mut known = self.known_boot_time();
+        // The next record shares it; one alone asks when it has its place: while the ring is full nobody needs to know.
+        let reserves = self.func.blocks.iter().filter(|b| matches!(b.term, Term::Reserve { .. })).count();
+        if known.is_none() && reserves > 1 {
+            known = Some(self.boot_time(self.block)?);
+        }
         let ring = self.map_with(Role::Events)?;
         let ring = self.map(ring)?;
         let bytes = self.m.number(i64::from((RECORD_HEADER_SIZE + size).next_multiple_of(8)));
@@ -91,6 +96,7 @@ impl Selector<'_> {
         self.m.branch(null, (none, vec![]), (got, vec![]));
 
         self.m.switch_to(got);
+        let time = known.map_or_else(|| self.boot_time(ok.block), Ok)?;
         self.write_header(record, action, time);
         self.zero_payload(record, size, ok);
         self.jump_to(ok, Some(record))?;
@@ -100,17 +106,19 @@ impl Selector<'_> {
         self.jump_to(full, None)
     }
 
-    /// The event's time: asked once per run where an earlier call's result reaches.
-    fn boot_time(&mut self) -> Result<VReg, Error> {
+    /// The event's time, where an earlier call's result reaches.
+    fn known_boot_time(&self) -> Option<VReg> {
         let here = self.block;
-        if let Some(&(_, time)) = self.boot_time.iter().find(|(block, _)| self.cfg.common(*block, here) == *block) {
-            return Ok(time);
-        }
+        self.boot_time.iter().find(|(block, _)| self.cfg.common(*block, here) == *block).map(|(_, time)| *time)
+    }
+
+    /// Asks for the event's time, on the way to a block.
+    fn boot_time(&mut self, to: Block) -> Result<VReg, Error> {
         let Some(number) = Helper::KtimeBoot.row().bpf else {
             return Err(self.error(ErrorKind::Unavailable("ktime_boot")));
         };
         let time = self.m.call_value(number, &[]);
-        self.boot_time.push((here, time));
+        self.boot_time.push((to, time));
         Ok(time)
     }
 

@@ -87,6 +87,11 @@ impl Machine<'_> {
                 Ok(self.host.cookies.get(&socket).copied().unwrap_or(0))
             }
             Helper::DPath => self.d_path(args),
+            Helper::ReadTyped => {
+                let (base, offset, len) = (self.int_arg(args, 0)?, self.int_arg(args, 1)?, self.length(args, 2)?);
+                let found = Host::peek(&self.host.kernel, base.wrapping_add(offset), len);
+                Ok(found.map_or(0, |bytes| bytes.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b))))
+            }
             Helper::GetStack => {
                 let (dst, room) = (arg(args, 1)?, self.length(args, 2)?);
                 let bytes: Vec<u8> = self.host.stack.iter().take(room / 8).flat_map(|f| f.to_le_bytes()).collect();

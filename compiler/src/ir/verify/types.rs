@@ -105,14 +105,17 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
         Target::Kernel(_) => {
             row.bpf.is_some()
                 || row.kfunc.is_some()
-                || matches!(helper, Helper::CountLoss | Helper::ProbeIndex | Helper::MapLen | Helper::MapAt)
+                || matches!(
+                    helper,
+                    Helper::CountLoss | Helper::ProbeIndex | Helper::MapLen | Helper::MapAt | Helper::ReadTyped
+                )
         }
         Target::Native => row.native.is_some() || helper == Helper::KtimeBoot,
     };
     c.require(offered, at, || "the target has no such helper".into());
     // The kernel knows the type of an address only in BTF-typed programs; socket filters have no task to unwind.
     if let Target::Kernel(prog) = c.func.target {
-        let typed = !matches!(helper, Helper::SocketCookie | Helper::DPath) || prog.is_typed();
+        let typed = !matches!(helper, Helper::SocketCookie | Helper::DPath | Helper::ReadTyped) || prog.is_typed();
         let unwinds = !matches!(helper, Helper::StackId | Helper::GetStack) || prog != ProgType::SocketFilter;
         c.require(typed && unwinds, at, || "this type of program has no such helper".into());
     }
@@ -140,6 +143,12 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
         let slot = pointer::constant(c.func, args[0]);
         let known = slot.is_some_and(|n| (0..i64::from(LossSlot::COUNT)).contains(&n));
         c.require(known, at, || "the loss must be a constant".into());
+    }
+    if helper == Helper::ReadTyped {
+        let constant = |i: usize| pointer::constant(c.func, args[i]);
+        let known = constant(1).is_some_and(|n| i16::try_from(n).is_ok())
+            && constant(2).is_some_and(|n| matches!(n, 1 | 2 | 4 | 8));
+        c.require(known, at, || "where and how much it reads must be constants".into());
     }
 }
 

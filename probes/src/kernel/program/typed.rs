@@ -26,6 +26,7 @@ impl TypedTarget {
     pub fn of(way: &Way) -> Option<Self> {
         match way {
             Way::TracepointBtf { event } => Some(Self::RawTracepoint(event.clone())),
+            Way::Syscall { ret, .. } => Some(Self::RawTracepoint(Way::syscalls(*ret).to_owned())),
             Way::Fentry { bpf: Some(id), .. } => Some(Self::Program(*id)),
             Way::Fentry { function, module, .. } => {
                 Some(Self::Function { module: module.clone(), name: function.clone() })
