@@ -9,6 +9,8 @@
  *   work talk PORT N ADDRESS [AT_ONCE]
  *                        connects N times, one after the other (or so many at once), gives 2 KB, takes what comes; a connect that fails is
  *                        counted and told
+ *   work hold            calls everything over and over; on SIGUSR1 it prints what tracers did to it: the marker's semaphore, the first byte
+ *                        of a function, and how often it was called so far
  *   work watched         prints the address of the long that is written N times
  */
 #include <arpa/inet.h>
@@ -164,14 +166,39 @@ static long talk(long port, long n, const char *address, long at_once) {
   return failed;
 }
 
+static volatile sig_atomic_t asked;
+
+static void ask(int signal) {
+  (void)signal;
+  asked = 1;
+}
+
+static void hold(void) {
+  struct sigaction action = {.sa_handler = ask};
+  sigaction(SIGUSR1, &action, 0);
+  for (long i = 0;; i++) {
+    syscall(SYS_getppid);
+    work_call(i);
+    many_one(i);
+    mark(i);
+    if (asked) {
+      asked = 0;
+      printf("semaphore %d, byte %02x, calls %ld\n", mark_semaphore, *(volatile unsigned char *)work_call, i + 1);
+      fflush(stdout);
+    }
+  }
+}
+
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   long n = argc > 2 ? atol(argv[2]) : 0;
   if (!strcmp(what, "do") && argc > 3) {
     /* What this reads is none of the work. */
+    char name[17] = "";
+    prctl(PR_GET_NAME, name);
     prctl(PR_SET_NAME, "links");
     links(argv[3]);
-    prctl(PR_SET_NAME, "work");
+    prctl(PR_SET_NAME, name);
     everything(n);
   } else if (!strcmp(what, "signal")) {
     for (long i = 0; i < n; i++) {
@@ -194,6 +221,8 @@ int main(int argc, char **argv) {
     serve(n, atol(argv[3]), atol(argv[4]));
   } else if (!strcmp(what, "talk") && argc > 4) {
     printf("%ld failed\n", talk(n, atol(argv[3]), argv[4], argc > 5 ? atol(argv[5]) : 1));
+  } else if (!strcmp(what, "hold")) {
+    hold();
   } else if (!strcmp(what, "watched")) {
     printf("0x%lx\n", (unsigned long)&watched);
   } else {
