@@ -189,6 +189,25 @@ fn packets() {
     as_predicted(&Case::new("pcap:lo { @ = count(); } END { printf(\"done\\n\"); }", "done").with(&["--for", "200ms"]));
 }
 
+#[test]
+fn what_can_run_runs() {
+    if place().is_none() {
+        return;
+    }
+    let script = "rawtracepoint:sched_switch { @k = count(); } interval:ms:20 { @t = count(); } pcap:lo { @p = count(); } \
+                  END { printf(\"end\\n\"); }";
+    let case = Case::new(script, "end").with(&["--for", "200ms", "--partial"]);
+    let out = case.run(&[]);
+    let (shown, told) = (text(&out.stdout), text(&out.stderr));
+    assert_eq!(out.status.code(), Some(0), "{told}");
+    assert!(shown.contains("end") && shown.contains("@t: ") && !shown.contains("@k: "), "{shown}");
+    for refused in ["rawtracepoint:vmlinux:sched_switch did not attach", "pcap:lo did not attach"] {
+        assert!(told.contains(refused), "{told}");
+    }
+    let notes = names(&case.doctor(&[])["notes"]);
+    assert!(notes.iter().any(|n| n.contains("2 of 4 probes run")), "{notes:?}");
+}
+
 /// A program of tests/programs, built beside the binary.
 fn built(name: &str, more: &[&str]) -> Option<PathBuf> {
     let path = place()?.join(name);

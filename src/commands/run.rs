@@ -8,6 +8,7 @@ use crate::{
     printer,
 };
 use std::{
+    collections::BTreeMap,
     ffi::OsString,
     fs::File,
     io::{self, IsTerminal, Write},
@@ -19,7 +20,7 @@ use weftrace_artifact::{
 use weftrace_compiler::driver;
 use weftrace_probes::kernel::{
     Host,
-    caps::{self, Need, PlanNeeds},
+    caps::{self, Need, Needs, PlanNeeds},
 };
 use weftrace_runtime::{
     Error, Outcome, Session, SessionOptions,
@@ -83,7 +84,8 @@ pub fn run(args: &Run) -> ExitStatus {
     if lacks_permission(&artifact, &needs, args) {
         return ExitStatus::Attach;
     }
-    match execute(&name, artifact, child, sink, args) {
+    let options = SessionOptions { refused: refused(&needs), ..options(args) };
+    match execute(&name, artifact, child, sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
         Err(error) => failed_to_run(&error, &needs, args),
@@ -93,7 +95,7 @@ pub fn run(args: &Run) -> ExitStatus {
 /// What the command line adds to what the plan needs.
 fn setting_of(args: &Run) -> caps::Setting {
     caps::Setting {
-        namespace: args.netns.is_some() || args.pid.is_some(),
+        namespace: options(args).enters_network(),
         command: args.command.is_some(),
         commands_run: args.r#unsafe,
     }
@@ -140,15 +142,14 @@ fn told_once(error: &Error) -> String {
     }
 }
 
-/// What the plan needs and this process lacks, before anything is loaded: an error for each probe. With --partial what can run runs.
+/// What the plan needs and this process lacks, before anything is loaded: an error for each probe.
 fn lacks_permission(artifact: &Artifact, needs: &PlanNeeds, args: &Run) -> bool {
     if args.partial || !args.read.is_empty() || needs.attach.missing.is_empty() {
         return false;
     }
     let mut told: Vec<&[Need]> = Vec::new();
     for (probe, its) in artifact.probes.iter().zip(&needs.probes).filter(|(_, n)| !n.missing.is_empty()) {
-        let names: Vec<&str> = its.missing.iter().map(|(c, _)| c.name()).collect();
-        printer::err_line(&format!("error: {}: not permitted: it needs {}", probe.name, names.join(" ")));
+        printer::err_line(&format!("error: {}: {}", probe.name, not_permitted(its)));
         if !told.contains(&&its.missing[..]) {
             printer::err(&needs::reasons(&its.missing));
             told.push(&its.missing);
@@ -158,15 +159,19 @@ fn lacks_permission(artifact: &Artifact, needs: &PlanNeeds, args: &Run) -> bool 
     true
 }
 
-/// None: a dry run, which attached and ended.
-fn execute(
-    name: &str,
-    artifact: Artifact,
-    child: Option<Child>,
-    sink: Box<dyn Sink>,
-    args: &Run,
-) -> Result<Option<Outcome>, Error> {
-    let options = SessionOptions {
+fn not_permitted(needs: &Needs) -> String {
+    format!("not permitted: it needs {}", needs::list(caps::set(&needs.missing)))
+}
+
+/// With --partial, what can run runs: the others, and why not.
+fn refused(needs: &PlanNeeds) -> BTreeMap<u32, String> {
+    let lacking = (0u32..).zip(&needs.probes).filter(|(_, n)| !n.missing.is_empty());
+    lacking.map(|(index, needs)| (index, not_permitted(needs))).collect()
+}
+
+/// What the command line decides about the run.
+fn options(args: &Run) -> SessionOptions {
+    SessionOptions {
         read: args.read.clone(),
         pid: args.pid,
         netns: args.netns.clone(),
@@ -178,8 +183,18 @@ fn execute(
         dry_run: args.dry_run,
         shed_privileges: true,
         ..SessionOptions::default()
-    };
-    let opening = opening(name, &artifact, args);
+    }
+}
+
+/// None: a dry run, which attached and ended.
+fn execute(
+    name: &str,
+    artifact: Artifact,
+    child: Option<Child>,
+    sink: Box<dyn Sink>,
+    (options, args): (SessionOptions, &Run),
+) -> Result<Option<Outcome>, Error> {
+    let opening = opening(name, &artifact, &options);
     let mut session = Session::new(artifact, options)?;
     if let Some(child) = child {
         session = session.adopt(child);
@@ -205,11 +220,13 @@ fn execute(
 }
 
 /// `tcp/retransmit: 2 probes, since 09:14:02Z. Ctrl-C ends.`
-fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
+fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String {
+    let probes = (0u32..).zip(&artifact.probes).filter(|(index, _)| !options.refused.contains_key(index));
+    let probes: Vec<&ProbePlan> = probes.map(|(_, plan)| plan).collect();
     // BEGIN and END are not what the reader asks about.
-    let waits = |p: &&ProbePlan| !matches!(p.best.way, Way::Begin | Way::End);
-    let kernel = artifact.probes.iter().filter(waits).filter(|p| matches!(p.best.unit, Unit::Kernel(_))).count();
-    let packets = artifact.probes.iter().filter(|p| matches!(p.best.way, Way::Pcap { .. })).count();
+    let waits = |p: &&&ProbePlan| !matches!(p.best.way, Way::Begin | Way::End);
+    let kernel = probes.iter().filter(waits).filter(|p| matches!(p.best.unit, Unit::Kernel(_))).count();
+    let packets = probes.iter().filter(|p| matches!(p.best.way, Way::Pcap { .. })).count();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut parts = Vec::new();
     if kernel > 0 {
@@ -219,9 +236,9 @@ fn opening(name: &str, artifact: &Artifact, args: &Run) -> String {
         parts.push(plural(packets, "packet block"));
     }
     if parts.is_empty() {
-        parts.push(plural(artifact.probes.len(), "probe"));
+        parts.push(plural(probes.len(), "probe"));
     }
-    let end = if args.read.is_empty() { " Ctrl-C ends." } else { "" };
+    let end = if options.read.is_empty() { " Ctrl-C ends." } else { "" };
     format!("{name}: {}.{end}", parts.join(", "))
 }
 

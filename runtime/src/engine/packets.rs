@@ -230,7 +230,7 @@ pub(crate) fn open_feeds(options: &SessionOptions, blocks: &[BlockSpec], needs: 
 
 #[cfg(feature = "live")]
 fn open_live(specs: &[BlockSpec], needs: u32, options: &SessionOptions) -> Result<Feed, Error> {
-    LiveFeed::open(specs, needs, network_of(options)).map(|live| Feed::Live(Box::new(live)))
+    LiveFeed::open(specs, needs, options.network().map(NetNs::Path)).map(|live| Feed::Live(Box::new(live)))
 }
 
 #[cfg(not(feature = "live"))]
@@ -246,16 +246,6 @@ const BLOCK_MS: u16 = 20;
 /// How far the watermark stays behind the clock where packets are captured: two block times (a block that was just retired, and one
 /// being filled), and the time to be scheduled.
 pub(crate) const LIVE_DISORDER_NS: u64 = 3 * BLOCK_MS as u64 * 1_000_000;
-
-/// Where live packets are captured: the namespace that was named, or the process's.
-#[cfg(feature = "live")]
-fn network_of(options: &SessionOptions) -> Option<NetNs> {
-    match &options.netns {
-        Some(path) if path.components().count() > 1 => Some(NetNs::Path(path.clone())),
-        Some(name) => Some(NetNs::named(&name.to_string_lossy())),
-        None => options.pid.map(NetNs::of_process),
-    }
-}
 
 /// Packets in a capture may be out of order by so much.
 const FILE_DISORDER_NS: u64 = 1_000_000;

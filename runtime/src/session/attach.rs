@@ -37,6 +37,11 @@ pub struct AttachFailure {
 }
 
 impl AttachFailure {
+    /// One that isn't tried.
+    pub(super) fn refused(index: u32, plan: &ProbePlan, why: &str) -> Self {
+        Self { not_permitted: true, ..Self::new(index, plan, &why) }
+    }
+
     pub(super) fn new(index: u32, plan: &ProbePlan, why: &dyn ToString) -> Self {
         Self {
             index,

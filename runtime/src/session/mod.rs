@@ -31,7 +31,7 @@ use weftrace_artifact::{
     Artifact,
     map::{MapId, Role},
     names::NameTable,
-    plan::Way,
+    plan::{ProbePlan, Unit, Way},
 };
 use weftrace_probes::{
     kernel::{Host, sys::MapFd},
@@ -60,7 +60,10 @@ impl Session {
     pub fn with_host(artifact: Artifact, options: SessionOptions, host: Host) -> Result<Self, Error> {
         let child = if options.command.is_empty() { None } else { Some(Child::prepare(&options.command)?) };
         let privileges = Privileges::prepare(&artifact, &options);
-        let kernel = options.read.is_empty() && !artifact.programs.is_empty();
+        let loads = |(index, plan): (u32, &ProbePlan)| {
+            matches!(plan.best.unit, Unit::Kernel(_)) && !options.refused.contains_key(&index)
+        };
+        let kernel = options.read.is_empty() && (0u32..).zip(&artifact.probes).any(loads);
         let store = Store::create(&artifact.maps, kernel.then_some(&host))?;
         let ring = match store.kernel_by_role(Role::Events) {
             Some(map) => Some(Ring::new(map.as_fd(), map.max_entries()).map_err(Error::Ring)?),

@@ -1,6 +1,12 @@
 //! What the command line decides about a run.
 
-use std::{collections::BTreeSet, ffi::OsString, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// What is run by hand, one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,10 +44,32 @@ pub struct SessionOptions {
     pub by_hand: Option<ByHand>,
     /// Probes that the command line leaves out, by index.
     pub left_out: BTreeSet<u32>,
+    /// Probes that can't be attached, by index, and why: they are not tried.
+    pub refused: BTreeMap<u32, String>,
     /// `--dry-run`: attach, but BEGIN does not run.
     pub dry_run: bool,
     /// Capabilities that nothing needs once everything is attached are given up, by this thread for good.
     pub shed_privileges: bool,
+}
+
+impl SessionOptions {
+    /// The file of the network namespace in which packets are captured; None: our own.
+    pub fn network(&self) -> Option<PathBuf> {
+        match &self.netns {
+            Some(path) if path.components().count() > 1 => Some(path.clone()),
+            Some(name) => Some(Path::new("/run/netns").join(name)),
+            None => self.pid.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net"))),
+        }
+    }
+
+    /// Whether that is another one than ours; where it can't be seen, it is.
+    pub fn enters_network(&self) -> bool {
+        let inode = |path: &Path| path.metadata().ok().map(|m| m.ino());
+        self.network().is_some_and(|path| {
+            let its = inode(&path);
+            its.is_none() || its != inode(Path::new("/proc/self/ns/net"))
+        })
+    }
 }
 
 impl Default for SessionOptions {
@@ -60,6 +88,7 @@ impl Default for SessionOptions {
             print_maps: true,
             by_hand: None,
             left_out: BTreeSet::new(),
+            refused: BTreeMap::new(),
             dry_run: false,
             shed_privileges: false,
         }

@@ -86,6 +86,9 @@ impl Running {
                 self.attached += 1;
                 continue;
             }
+            if options.refused.contains_key(&index) {
+                continue;
+            }
             match plan.best.unit {
                 Unit::Native(entry) => {
                     // The clock of recorded packets has not moved on yet.
@@ -133,6 +136,10 @@ impl Running {
             }
             at += 1;
             let plan = &artifact.probes[index as usize];
+            if let Some(why) = options.refused.get(&index) {
+                self.failures.push(AttachFailure::refused(index, plan, why));
+                continue;
+            }
             match (plan.best.unit, &plan.best.way) {
                 (_, Way::Begin) => {}
                 (Unit::Native(_), Way::End | Way::Signal { .. } | Way::Join { .. }) => self.attached += 1,

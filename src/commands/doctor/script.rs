@@ -54,7 +54,7 @@ pub(super) fn run(head: &Head, args: &Doctor) -> ExitStatus {
         let failed = loaded.has_errors();
         loaded.report(false, frontend::text_style());
         match artifact.filter(|_| !failed) {
-            Some(artifact) => checked(artifact),
+            Some(artifact) => checked(&artifact),
             None => return ExitStatus::Script,
         }
     };
@@ -81,10 +81,10 @@ fn unchecked(loaded: &mut Loaded) -> Findings {
     Findings { rows, plan: None, missing, set, notes: Vec::new() }
 }
 
-fn checked(artifact: Artifact) -> Findings {
+fn checked(artifact: &Artifact) -> Findings {
     let host = Host::new();
-    let plan = PlanNeeds::of(&artifact, &host, caps::Setting { commands_run: true, ..caps::Setting::default() });
-    let trial = trial::attach(&artifact, &plan);
+    let plan = PlanNeeds::of(artifact, &host, caps::Setting { commands_run: true, ..caps::Setting::default() });
+    let trial = trial::attach(artifact, &plan);
     let mut rows: Vec<Row> = Vec::new();
     let mut last = None;
     for (index, probe) in (0u32..).zip(&artifact.probes) {
@@ -95,7 +95,7 @@ fn checked(artifact: Artifact) -> Findings {
         let same = last == Some(probe.place) && probe.wildcard;
         match rows.last_mut().filter(|row| same && row.state == state && row.how == how) {
             Some(row) => {
-                row.name = wildcard(&artifact, probe.place).unwrap_or_else(|| row.name.clone());
+                row.name = wildcard(artifact, probe.place).unwrap_or_else(|| row.name.clone());
                 row.count += 1;
             }
             None => rows.push(Row { name: probe.name.clone(), count: 1, state, how, needs: its.set() }),
@@ -104,7 +104,7 @@ fn checked(artifact: Artifact) -> Findings {
     }
     let missing = caps::set(&plan.attach.missing);
     let set = plan.everything();
-    let notes = notes(&artifact, &plan, &rows, &host);
+    let notes = notes(artifact, &plan, &rows, &host);
     Findings { rows, plan: Some(plan), missing, set, notes }
 }
 
@@ -121,7 +121,7 @@ fn notes(artifact: &Artifact, plan: &PlanNeeds, rows: &[Row], host: &Host) -> Ve
         let set = needs::list(caps::set(&optional.needs.missing));
         notes.push(format!("{}: {set} is missing; without it there are {}", optional.what, optional.without));
     }
-    let functions = |name: &str| name.starts_with("kprobe:") || name.starts_with("kretprobe:") || name.starts_with("f");
+    let functions = |name: &str| name.starts_with("kprobe:") || name.starts_with("kretprobe:") || name.starts_with('f');
     let asks = [
         ("traceable functions", artifact.probes.iter().any(|p| p.wildcard && functions(&p.name))),
         ("tracefs", artifact.probes.iter().any(|p| p.name.starts_with("tracepoint:"))),

@@ -20,14 +20,14 @@ pub(super) struct Trial {
 
 /// Attaches and detaches. What lacks a capability isn't tried: why it fails is known.
 pub(super) fn attach(artifact: &Artifact, plan: &PlanNeeds) -> Trial {
-    let lacking = |(index, needs): (u32, &Needs)| (!needs.missing.is_empty()).then_some(index);
+    let lacking = |(index, needs): (u32, &Needs)| (!needs.missing.is_empty()).then(|| (index, String::new()));
     let options = SessionOptions {
         dry_run: true,
-        left_out: (0u32..).zip(&plan.probes).filter_map(lacking).collect(),
+        refused: (0u32..).zip(&plan.probes).filter_map(lacking).collect(),
         ..SessionOptions::default()
     };
     // Maps can't be made: nothing can be loaded.
-    if options.left_out.len() == artifact.probes.len() {
+    if options.refused.len() == artifact.probes.len() {
         return Trial::default();
     }
     let silent = || Box::new(io::sink());
@@ -38,8 +38,9 @@ pub(super) fn attach(artifact: &Artifact, plan: &PlanNeeds) -> Trial {
         Ok(running) => {
             let taken = (0u32..artifact.probes.len() as u32).filter_map(|index| {
                 let (way, instead_of) = running.taken(index)?;
-                let why: String = instead_of.iter().map(|why| format!("; {why}")).collect();
-                Some((index, format!("{}{why}", way.describe())))
+                let mut how = vec![way.describe()];
+                how.extend_from_slice(instead_of);
+                Some((index, how.join("; ")))
             });
             let taken = taken.collect();
             Trial { failures: by_index(running.failures()), taken, failed: None }

@@ -303,7 +303,7 @@ pub(super) fn processes(host: &Host) -> Readiness {
 pub(super) fn debug_files(_: &Host) -> Readiness {
     const PLACES: [&str; 2] = ["/usr/lib/debug", "/usr/local/lib/debug"];
     let any = |place: &&str| std::fs::read_dir(Path::new(place)).is_ok_and(|mut entries| entries.next().is_some());
-    if PLACES.iter().any(|place| any(place)) {
+    if PLACES.iter().any(any) {
         return Readiness::Ready;
     }
     Readiness::Unsupported("no separate debug information is installed (/usr/lib/debug)".into())

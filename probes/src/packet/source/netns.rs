@@ -30,8 +30,19 @@ impl NetNs {
     /// opened there keeps belonging to that namespace.
     pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, SourceError> {
         let Self::Path(path) = self;
-        let name = path.display().to_string();
-        let file = File::open(path).map_err(|error| SourceError::NoSuchNetNs { name: name.clone(), error })?;
+        let refused = |error: io::Error| {
+            let name = path.display().to_string();
+            if error.kind() == io::ErrorKind::PermissionDenied {
+                SourceError::NetNsNotPermitted { name }
+            } else {
+                SourceError::NoSuchNetNs { name, error }
+            }
+        };
+        let file = File::open(path).map_err(refused)?;
+        // Entering needs a privilege, also where one is already.
+        if file.metadata().is_ok_and(|m| m.ino() as u32 == current()) {
+            return Ok(work());
+        }
         let done = std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 enter(&file)?;
@@ -39,10 +50,7 @@ impl NetNs {
             });
             thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that entered it ended badly")))
         });
-        done.map_err(|error| match error.kind() {
-            io::ErrorKind::PermissionDenied => SourceError::NetNsNotPermitted { name },
-            _ => SourceError::NoSuchNetNs { name, error },
-        })
+        done.map_err(refused)
     }
 }
 
