@@ -68,6 +68,9 @@ pub struct Options {
     /// Only stacks of these processes are unwound by `.eh_frame`; None: of any.
     #[serde(default)]
     pub unwound: Option<Vec<u32>>,
+    /// Addresses of processes get names when they print: what is mapped where is worth watching.
+    #[serde(default)]
+    pub user_names: bool,
     /// Bytes of a file that `cat()` shows.
     #[serde(default = "usual_cat_bytes")]
     pub max_cat_bytes: u32,
@@ -96,6 +99,7 @@ impl Default for Options {
             cpp_demangle: true,
             max_cat_bytes: 10 * 1024,
             unwound: None,
+            user_names: false,
             license: "GPL".into(),
         }
     }

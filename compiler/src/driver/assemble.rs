@@ -49,6 +49,7 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         cpp_demangle: config.is_on("cpp_demangle"),
         max_cat_bytes: config.max_cat_bytes,
         unwound: config.unwound.clone(),
+        user_names: module.user_names,
         license: config.entry("license").unwrap_or("GPL").to_owned(),
     };
     let programs = units.kernel.len() as u32;

@@ -259,6 +259,7 @@ impl Cx<'_, '_> {
             return self.copy_converted(e, dst, &e.ty, false);
         }
         let id = self.stack(BPF_F_USER_STACK, &e.ty, e.span)?;
+        self.m.user_names |= matches!(e.ty, Ty::UStack { mode: StackMode::Bpftrace | StackMode::Perf, .. });
         self.store(8, id, dst);
         self.store_pid(dst.at(8));
         Ok(())
@@ -270,6 +271,7 @@ impl Cx<'_, '_> {
             return self.copy_converted(e, dst, &e.ty, false);
         };
         let address = self.arg(args, 0, Func::Usym, e)?;
+        self.m.user_names = true;
         self.store(8, address, dst);
         self.store_pid(dst.at(8));
         Ok(())

@@ -37,6 +37,8 @@ pub struct Module<'a> {
     pub actions: Vec<Action>,
     pub streams: Vec<StreamSpec>,
     pub packet_needs: u32,
+    /// Addresses of processes get names when they print.
+    pub user_names: bool,
 }
 
 impl<'a> Module<'a> {
@@ -47,8 +49,16 @@ impl<'a> Module<'a> {
         placement: &'a Placement,
         diagnostics: &mut Vec<Diagnostic>,
     ) -> Self {
-        let mut module =
-            Self { program, world, placement, maps: vec![], actions: vec![], streams: vec![], packet_needs: 0 };
+        let mut module = Self {
+            program,
+            world,
+            placement,
+            maps: vec![],
+            actions: vec![],
+            streams: vec![],
+            packet_needs: 0,
+            user_names: false,
+        };
         for (index, def) in program.maps.iter().enumerate() {
             let spec = module.map_spec(def, placement.maps.get(index).copied()).unwrap_or_else(|| {
                 diagnostics.push(not_yet(def.span, format!("@{}: maps of this type", def.name)));

@@ -19,6 +19,7 @@ impl Cx<'_, '_> {
         if !self.kernel {
             return self.elsewhere(e.span, "a stack trace");
         }
+        self.m.user_names = true;
         let both = self.b.call(Helper::PidTgid, &[]);
         let pid = self.b.binary_imm(BinaryOp::Lshr, both, 32);
         // The u32 pid, and that nothing has been read so far.

@@ -11,6 +11,7 @@ use super::units::{Entry, Node, Part, Value};
 use gimli::constants as c;
 use gimli::{Expression, Operation, Register};
 use std::rc::Rc;
+use weftrace_arch::HOST;
 use weftrace_lang::world::ArgPlace;
 
 /// What the information says of one parameter.
@@ -239,10 +240,6 @@ fn in_registers(all: &[Register]) -> Said {
 
 /// Which argument's register it is, by DWARF's numbers.
 fn integer(register: Register) -> Option<u32> {
-    /// rdi, rsi, rdx, rcx, r8, r9
-    const X86_64: [u16; 6] = [5, 4, 1, 2, 8, 9];
-    if cfg!(target_arch = "aarch64") {
-        return (register.0 < 8).then_some(u32::from(register.0));
-    }
-    X86_64.iter().position(|n| *n == register.0).map(|i| i as u32)
+    let offset = HOST.dwarf.offsets.get(usize::from(register.0))?;
+    HOST.args.iter().position(|o| o == offset).map(|i| i as u32)
 }

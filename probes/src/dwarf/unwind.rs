@@ -102,7 +102,15 @@ impl std::fmt::Debug for UnwindInfo {
 impl UnwindInfo {
     /// None: the file has none, or can't be read.
     pub fn open(path: &Path) -> Option<Self> {
-        let sections = Sections::read(path, |name| matches!(name, ".eh_frame" | ".eh_frame_hdr")).ok()?;
+        Self::from_sections(&Sections::read(path, is_unwind).ok()?)
+    }
+
+    /// Of an image in memory.
+    pub fn of(bytes: &[u8]) -> Option<Self> {
+        Self::from_sections(&Sections::of(bytes, is_unwind).ok()?)
+    }
+
+    fn from_sections(sections: &Sections) -> Option<Self> {
         let mut bases = BaseAddresses::default().set_eh_frame(sections.address(".eh_frame")?);
         let mut header = None;
         if let Some(address) = sections.address(".eh_frame_hdr") {
@@ -210,4 +218,8 @@ impl UnwindInfo {
             _ => None,
         }
     }
+}
+
+fn is_unwind(name: &str) -> bool {
+    matches!(name, ".eh_frame" | ".eh_frame_hdr")
 }

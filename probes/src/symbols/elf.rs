@@ -10,7 +10,7 @@ use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
-use object::read::{ReadCache, ReadCacheRange};
+use object::read::ReadCache;
 use object::{Endianness, ReadRef};
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -117,17 +117,28 @@ fn open<T>(path: &Path, use_it: impl FnOnce(&dyn Reader) -> object::Result<T>) -
     };
     let cache = ReadCache::new(file);
     let data = cache.range(base, len);
-    let ident = data.read_bytes_at(0, 16).map_err(|()| ElfError::NotElf { path: shown() })?;
+    parse(data, base, use_it).map_err(|e| match e {
+        None => ElfError::NotElf { path: shown() },
+        Some(e) => ElfError::Malformed { path: shown(), what: e.to_string() },
+    })
+}
+
+/// The same on bytes that are at hand. The error None: they are no ELF file.
+fn parse<'d, R: ReadRef<'d>, T>(
+    data: R,
+    base: u64,
+    use_it: impl FnOnce(&dyn Reader) -> object::Result<T>,
+) -> Result<T, Option<object::Error>> {
+    let ident = data.read_bytes_at(0, 16).map_err(|()| None)?;
     if ident[..4] != elf::ELFMAG {
-        return Err(ElfError::NotElf { path: shown() });
+        return Err(None);
     }
-    let malformed = |e: object::Error| ElfError::Malformed { path: shown(), what: e.to_string() };
     let done = if ident[4] == 1 {
         FileHeader32::<Endianness>::parse(data).and_then(|header| use_it(&File32or64 { header, data, base }))
     } else {
         FileHeader64::<Endianness>::parse(data).and_then(|header| use_it(&File32or64 { header, data, base }))
     };
-    done.map_err(malformed)
+    done.map_err(Some)
 }
 
 /// A parsed header of either word size.
@@ -143,13 +154,13 @@ trait Reader {
     fn go(&self) -> object::Result<Option<Parts>>;
 }
 
-struct File32or64<'d, H> {
+struct File32or64<'d, H, R> {
     header: &'d H,
-    data: ReadCacheRange<'d, File>,
+    data: R,
     base: u64,
 }
 
-impl<H: FileHeader<Endian = Endianness>> Reader for File32or64<'_, H> {
+impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or64<'d, H, R> {
     fn layout(&self) -> object::Result<Layout> {
         let endian = self.header.endian()?;
         let mut layout = Layout { entry: self.header.e_entry(endian).into(), base: self.base, ..Layout::default() };
@@ -339,18 +350,35 @@ pub type TableRow = (u64, u64, Box<str>);
 
 /// Functions as a table for looking addresses up: sorted, one name per address.
 pub fn table(path: &Path, root: &Path) -> Result<(Layout, Vec<TableRow>), ElfError> {
+    let mut rows = Vec::new();
+    let layout = visit(path, root, &mut |address, size, name| add_row(&mut rows, address, size, name))?;
+    Ok((layout, sorted(rows)))
+}
+
+/// The same of an image in memory.
+pub(super) fn table_of(bytes: &[u8]) -> Option<(Layout, Vec<TableRow>)> {
+    let mut rows = Vec::new();
+    let read = |file: &dyn Reader| {
+        file.visit(&mut |address, size, name| add_row(&mut rows, address, size, name))?;
+        file.layout()
+    };
+    let layout = parse(bytes, 0, read).ok()?;
+    Some((layout, sorted(rows)))
+}
+
+fn add_row(rows: &mut Vec<TableRow>, address: u64, size: u64, name: &[u8]) {
     /// More than any real program has; what is beyond has no name.
     const MAX: usize = 2_000_000;
-    let mut out: Vec<TableRow> = Vec::new();
-    let layout = visit(path, root, &mut |address, size, name| {
-        if out.len() < MAX && !name.is_empty() {
-            out.push((address, size, String::from_utf8_lossy(name).into()));
-        }
-    })?;
-    // The longest of several at one address first, then by name: so that the choice is always the same.
-    out.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-    out.dedup_by_key(|(address, ..)| *address);
-    Ok((layout, out))
+    if rows.len() < MAX && !name.is_empty() {
+        rows.push((address, size, String::from_utf8_lossy(name).into()));
+    }
+}
+
+/// The longest of several at one address, then the first by name: so that the choice is always the same.
+fn sorted(mut rows: Vec<TableRow>) -> Vec<TableRow> {
+    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+    rows.dedup_by_key(|(address, ..)| *address);
+    rows
 }
 
 /// The separate debug file, where GDB's conventions have it.

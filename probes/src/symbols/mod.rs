@@ -6,17 +6,21 @@ pub mod find;
 pub mod glob;
 pub mod golang;
 pub mod kallsyms;
+mod images;
 mod ldcache;
+mod loaded;
 mod mapped;
 mod perfmap;
 pub mod process;
 pub mod stapsdt;
 pub mod wanted;
+mod watch;
 
 pub use elf::{ElfError, Function};
 pub use find::{Binary, FindError};
 pub use kallsyms::{KernelSymbol, KernelSymbols};
 pub use process::{ProcessSymbols, Unwound, UserFrame};
+pub use watch::Watch;
 
 /// A symbol as people write it: Rust names demangled, without the hash; everything else as it is.
 pub fn demangle(name: &str) -> std::borrow::Cow<'_, str> {

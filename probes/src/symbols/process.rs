@@ -1,15 +1,16 @@
 //! User addresses → symbols, by the process's memory map and the files in it.
 
+use super::loaded::{Files, Loaded, is_vdso};
 use super::perfmap::PerfMap;
+use super::watch::Watch;
 use super::{demangle, demangle_all, elf};
-use crate::dwarf::Frames;
-use crate::dwarf::unwind::{Registers, StackCopy, Step, UnwindInfo};
-use std::cell::OnceCell;
+use crate::dwarf::unwind::{Registers, StackCopy, Step};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// What an address means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,32 +46,9 @@ pub(super) type Identity = (u64, u64);
 pub(super) struct Region {
     pub(super) start: u64,
     pub(super) end: u64,
-    file_offset: u64,
+    pub(super) file_offset: u64,
     pub(super) identity: Identity,
-    pub(super) path: String,
-}
-
-/// A file's functions.
-#[derive(Debug)]
-struct Symbols {
-    layout: elf::Layout,
-    table: Vec<elf::TableRow>,
-    /// The file and its root, to look for debug information.
-    found: (PathBuf, PathBuf),
-    frames: OnceCell<Option<Frames>>,
-    unwind: OnceCell<Option<UnwindInfo>>,
-}
-
-impl Symbols {
-    /// Functions and lines at an address of the file.
-    fn frames(&self) -> Option<&Frames> {
-        let open = || Frames::open(&self.found.0, &self.found.1, &[]).ok().flatten();
-        self.frames.get_or_init(open).as_ref()
-    }
-
-    fn unwind(&self) -> Option<&UnwindInfo> {
-        self.unwind.get_or_init(|| UnwindInfo::open(&self.found.0)).as_ref()
-    }
+    pub(super) path: Arc<str>,
 }
 
 /// Symbolises addresses of any process. Maps are read when a process is first seen (and again if an address is new), files when
@@ -78,7 +56,9 @@ impl Symbols {
 #[derive(Debug, Default)]
 pub struct ProcessSymbols {
     processes: BTreeMap<u32, Process>,
-    files: BTreeMap<Identity, (u64, Rc<Option<Symbols>>)>,
+    files: Files,
+    /// What processes have had mapped.
+    watch: Option<Watch>,
     /// Symbols that programs with a JIT compiler write down themselves.
     perf_maps: BTreeMap<u32, PerfMap>,
     clock: u64,
@@ -98,8 +78,6 @@ struct Process {
 
 /// Processes whose maps are kept.
 const MAX_PROCESSES: usize = 1024;
-/// Files whose symbols are kept.
-const MAX_FILES: usize = 64;
 /// Mappings kept of one process.
 const MAX_REGIONS: usize = 16 << 10;
 
@@ -117,6 +95,13 @@ impl ProcessSymbols {
     /// Whether names were missing because a process is another user's and we may not look into it.
     pub fn unreadable(&self) -> bool {
         self.unreadable
+    }
+
+    /// Also knows what processes had mapped that have ended.
+    #[must_use]
+    pub fn watching(mut self, watch: Option<Watch>) -> Self {
+        self.watch = watch;
+        self
     }
 
     fn shown(&self, name: &str) -> String {
@@ -145,7 +130,7 @@ impl ProcessSymbols {
             end: (base + s.address).saturating_add(s.size),
             file_offset: s.file_offset,
             identity,
-            path: path.clone(),
+            path: path.as_str().into(),
         });
         let regions = regions.collect();
         self.make_room(pid);
@@ -157,8 +142,8 @@ impl ProcessSymbols {
     pub fn frames(&mut self, pid: u32, address: u64, leaf: bool, debug: bool) -> Vec<UserFrame> {
         let Some(mut outer) = self.resolve(pid, address) else { return Vec::new() };
         let found =
-            self.region(pid, address).cloned().filter(|r| debug && r.path.starts_with('/')).and_then(|region| {
-                let symbols = self.symbols(pid, &region);
+            self.region(pid, address).filter(|r| debug && r.path.starts_with('/')).and_then(|region| {
+                let symbols = self.file(pid, &region);
                 let symbols = Option::as_ref(&symbols)?;
                 let in_file = address - region.start + region.file_offset;
                 // A return address may be past the call's line, even past its function.
@@ -213,15 +198,9 @@ impl ProcessSymbols {
     }
 
     fn step(&mut self, pid: u32, pc: u64, registers: &Registers, stack: &StackCopy<'_>) -> Step {
-        if self.region(pid, pc).is_none()
-            && let Some(started) = start_time(pid)
-        {
-            self.read_maps(pid, Some(started));
-        }
-        let Some(region) = self.region(pid, pc).cloned().filter(|r| r.path.starts_with('/')) else {
-            return Step::Unknown;
-        };
-        let symbols = self.symbols(pid, &region);
+        let found = self.region(pid, pc).filter(|r| r.path.starts_with('/') || is_vdso(r));
+        let Some(region) = found else { return Step::Unknown };
+        let symbols = self.file(pid, &region);
         let Some(symbols) = Option::as_ref(&symbols) else { return Step::Unknown };
         let address = symbols.layout.to_address(pc - region.start + region.file_offset);
         match (symbols.unwind(), address) {
@@ -242,52 +221,57 @@ impl ProcessSymbols {
     /// The symbol of an address; None: the process has gone (or isn't ours to look at) or has nothing there. Show it in
     /// hexadecimal then.
     pub fn resolve(&mut self, pid: u32, address: u64) -> Option<UserFrame> {
-        self.remember(pid);
-        if self.region(pid, address).is_none() {
-            // Mapped since: a library loaded later.
-            let started = start_time(pid)?;
-            self.read_maps(pid, Some(started));
-        }
-        let region = self.region(pid, address)?.clone();
+        let region = self.region(pid, address)?;
         let in_file = address - region.start + region.file_offset;
-        let plain = |symbol, offset, file| UserFrame { symbol, offset, file, source: None, inlined: false };
-        if !region.path.starts_with('/') || region.path.starts_with("//anon") || region.path.starts_with("/memfd:") {
-            let map = self.perf_maps.entry(pid).or_insert_with(|| PerfMap::new(pid));
-            return Some(match map.find(address) {
-                Some((name, start)) => plain(Some(name.to_owned()), address - start, map.path().to_owned()),
-                None => plain(None, address - region.start, region.path),
-            });
-        }
-        let symbols = self.symbols(pid, &region);
-        let Some(symbols) = symbols.as_ref() else {
-            return Some(plain(None, in_file, region.path));
+        let plain = |symbol, offset, file: &str| {
+            Some(UserFrame { symbol, offset, file: file.to_owned(), source: None, inlined: false })
         };
+        let anonymous = !region.path.starts_with('/') || region.path.starts_with("//anon");
+        if (anonymous || region.path.starts_with("/memfd:")) && !is_vdso(&region) {
+            let map = self.perf_maps.entry(pid).or_insert_with(|| PerfMap::new(pid));
+            return match map.find(address) {
+                Some((name, start)) => plain(Some(name.to_owned()), address - start, map.path()),
+                None => plain(None, address - region.start, &region.path),
+            };
+        }
+        let symbols = self.file(pid, &region);
+        let Some(symbols) = symbols.as_ref() else { return plain(None, in_file, &region.path) };
         let own = symbols.layout.to_address(in_file).unwrap_or(in_file);
         let found = lookup(&symbols.table, own);
-        Some(match found {
-            Some((start, name)) => plain(Some(self.shown(name)), own - start, region.path),
-            None => plain(None, own, region.path),
-        })
+        match found {
+            Some((start, name)) => plain(Some(self.shown(name)), own - start, &region.path),
+            None => plain(None, own, &region.path),
+        }
     }
 
-    fn region(&mut self, pid: u32, address: u64) -> Option<&Region> {
+    /// The mapping that an address is in: as the process has it, or had it.
+    fn region(&mut self, pid: u32, address: u64) -> Option<Region> {
+        self.remember(pid);
+        if let Some(found) = self.known_region(pid, address) {
+            return Some(found);
+        }
+        // Mapped since: a library loaded later.
+        if let Some(started) = start_time(pid) {
+            self.read_maps(pid, Some(started));
+        }
+        self.known_region(pid, address).or_else(|| self.watch.as_ref()?.find(pid, address))
+    }
+
+    fn known_region(&mut self, pid: u32, address: u64) -> Option<Region> {
         let process = self.processes.get_mut(&pid)?;
         process.used = self.clock;
         let after = process.regions.partition_point(|r| r.start <= address);
-        process.regions.get(after.checked_sub(1)?).filter(|r| address < r.end)
+        process.regions.get(after.checked_sub(1)?).filter(|r| address < r.end).cloned()
     }
 
     fn read_maps(&mut self, pid: u32, started: Option<u64>) {
-        let mut text = String::new();
-        let maps = crate::privilege::open(Path::new(&format!("/proc/{pid}/maps")));
-        match maps.and_then(|mut file| file.read_to_string(&mut text)) {
-            Ok(_) => {}
+        let mut regions = match regions_of(pid) {
+            Ok(regions) => regions,
             Err(e) => {
                 self.unreadable |= e.kind() == std::io::ErrorKind::PermissionDenied;
                 return;
             }
-        }
-        let mut regions: Vec<Region> = text.lines().filter_map(parse_region).take(MAX_REGIONS).collect();
+        };
         // A process on its way out has an empty map: what was read before is better.
         if regions.is_empty() {
             return;
@@ -308,31 +292,9 @@ impl ProcessSymbols {
         }
     }
 
-    fn symbols(&mut self, pid: u32, region: &Region) -> Rc<Option<Symbols>> {
-        self.clock += 1;
-        if let Some((used, symbols)) = self.files.get_mut(&region.identity) {
-            *used = self.clock;
-            return symbols.clone();
-        }
-        let root = PathBuf::from(format!("/proc/{pid}/root"));
-        let path = region.path.strip_suffix(" (deleted)").unwrap_or(&region.path);
-        // The mapping itself first: right even if the file was replaced; then the path as the process sees it, then as we do.
-        let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end));
-        let below = root.join(path.trim_start_matches('/'));
-        let candidates =
-            [(below.as_path(), root.as_path()), (Path::new(path), Path::new("")), (mapping.as_path(), root.as_path())];
-        let read = candidates.iter().find_map(|(path, root)| {
-            let (layout, table) = elf::table(path, root).ok()?;
-            let found = (path.to_path_buf(), root.to_path_buf());
-            Some(Symbols { layout, table, found, frames: OnceCell::new(), unwind: OnceCell::new() })
-        });
-        let symbols = Rc::new(read);
-        if self.files.len() >= MAX_FILES {
-            let oldest = self.files.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id);
-            oldest.map(|id| self.files.remove(&id));
-        }
-        self.files.insert(region.identity, (self.clock, symbols.clone()));
-        symbols
+    fn file(&mut self, pid: u32, region: &Region) -> Rc<Option<Loaded>> {
+        let watch = self.watch.as_ref();
+        self.files.get(pid, region, || watch.map(|w| w.relatives(pid, region.identity)).unwrap_or_default())
     }
 }
 
@@ -341,6 +303,17 @@ fn lookup(table: &[elf::TableRow], address: u64) -> Option<(u64, &str)> {
     let after = table.partition_point(|(start, ..)| *start <= address);
     let (start, size, name) = table.get(after.checked_sub(1)?)?;
     (*size == 0 || address - start < *size).then_some((*start, name))
+}
+
+/// What a process has mapped to execute; nothing if it has gone or isn't ours to look at.
+pub(super) fn maps_of(pid: u32) -> Vec<Region> {
+    regions_of(pid).unwrap_or_default()
+}
+
+fn regions_of(pid: u32) -> std::io::Result<Vec<Region>> {
+    let mut text = String::new();
+    crate::privilege::open(Path::new(&format!("/proc/{pid}/maps")))?.read_to_string(&mut text)?;
+    Ok(text.lines().filter_map(parse_region).take(MAX_REGIONS).collect())
 }
 
 /// `55d0c8a00000-55d0c8a01000 r-xp 00002000 08:01 1234   /usr/bin/cat`; executable ones only.
@@ -355,7 +328,7 @@ pub(super) fn parse_region(line: &str) -> Option<Region> {
     let file_offset = hex(parts.next()?)?;
     let (major, minor) = parts.next()?.split_once(':')?;
     let inode = parts.next()?.parse().ok()?;
-    let path = parts.next().unwrap_or("").trim_start().to_owned();
+    let path = parts.next().unwrap_or("").trim_start().into();
     Some(Region {
         start: hex(start)?,
         end: hex(end)?,

@@ -53,7 +53,7 @@ fn map_lines() {
     let r =
         parse_region("55d0c8a00000-55d0c8a01000 r-xp 00002000 08:01 1234   /usr/bin/my cat (deleted)").expect("parses");
     assert_eq!((r.start, r.end, r.file_offset), (0x55d0_c8a0_0000, 0x55d0_c8a0_1000, 0x2000));
-    assert_eq!(r.path, "/usr/bin/my cat (deleted)");
+    assert_eq!(&*r.path, "/usr/bin/my cat (deleted)");
     assert_eq!(parse_region("55d0c8a00000-55d0c8a01000 rw-p 00002000 08:01 1234 /x"), None);
     assert_eq!(parse_region("nonsense"), None);
     assert!(start_time(std::process::id()).is_some_and(|t| t > 0));

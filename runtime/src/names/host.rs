@@ -5,7 +5,7 @@ use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 use weftrace_probes::{
     dwarf::unwind::Registers,
-    symbols::{ProcessSymbols, UserFrame},
+    symbols::{ProcessSymbols, UserFrame, Watch},
 };
 
 /// Where stacks are read: the kernel's stack maps.
@@ -22,6 +22,10 @@ pub struct Settings {
     pub places: Vec<(String, u64)>,
     /// Only stacks of these processes are unwound; None: of any.
     pub unwound: Option<Vec<u32>>,
+    /// What processes map is recorded, so that those that have ended still have names.
+    pub watch: bool,
+    /// The one process that is of interest.
+    pub only: Option<u32>,
 }
 
 /// Names of this host, each table loaded when first asked.
@@ -45,7 +49,9 @@ impl HostNames {
         Self {
             clock,
             kernel,
-            processes: ProcessSymbols::new().with_cpp(settings.cpp),
+            processes: ProcessSymbols::new()
+                .with_cpp(settings.cpp)
+                .watching(settings.watch.then(|| Watch::open(settings.only)).flatten()),
             refused: BTreeMap::new(),
             last: None,
             settings,
@@ -125,9 +131,16 @@ impl Names for HostNames {
         let found = self.processes.frames(pid, addr, leaf, self.settings.debug_info);
         let frame = |f: UserFrame| {
             let module = Some(f.file).filter(|file| !file.is_empty());
-            Some(Frame { name: f.symbol?, offset: f.offset, module, source: f.source, inlined: f.inlined })
+            let name = f.symbol.unwrap_or_default();
+            // Memory without a name or a file says nothing.
+            let known = !name.is_empty() || module.is_some();
+            known.then_some(Frame { name, offset: f.offset, module, source: f.source, inlined: f.inlined })
         };
         found.into_iter().filter_map(frame).collect()
+    }
+
+    fn has_ended(&mut self, pid: u32) -> bool {
+        !std::path::Path::new(&format!("/proc/{pid}")).exists()
     }
 
     fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {

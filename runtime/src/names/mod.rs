@@ -23,6 +23,7 @@ pub struct Symbol<'a> {
 /// One function at an address of a stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
+    /// Empty: only the file is known, and the offset is an address in it.
     pub name: String,
     pub offset: u64,
     /// The file that it is from.
@@ -61,6 +62,11 @@ pub trait Names {
             ..Frame::default()
         };
         symbol.map(frame).into_iter().collect()
+    }
+    /// Whether a process is known to be gone: its addresses may have no names for that.
+    fn has_ended(&mut self, pid: u32) -> bool {
+        let _ = pid;
+        false
     }
     /// Bytes of a stack by its id in its map: frames, leaf first, then zeros.
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>>;

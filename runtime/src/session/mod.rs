@@ -104,7 +104,11 @@ impl Session {
             count: self.options.count,
             max_cat_bytes: self.artifact.options.max_cat_bytes.into(),
         };
-        let names = HostNames::new(clock, stacks, name_settings(&self.artifact), self.privileges.kernel_names());
+        let mut settings = name_settings(&self.artifact);
+        // Packets in files have no processes.
+        settings.watch &= self.options.read.is_empty();
+        settings.only = self.options.pid;
+        let names = HostNames::new(clock, stacks, settings, self.privileges.kernel_names());
         let mut core = Core::new(self.artifact, self.native, names, sink, options);
         core.consumer = self.consumer;
         if self.privileges.later.trace_pipe {
@@ -234,6 +238,8 @@ fn name_settings(artifact: &Artifact) -> Settings {
         debug_info: artifact.options.show_debug_info,
         cpp: artifact.options.cpp_demangle,
         unwound: artifact.options.unwound.clone(),
+        watch: artifact.options.user_names,
+        only: None,
         places: if stacks { places.take(1024).collect() } else { Vec::new() },
     }
 }

@@ -176,6 +176,7 @@ impl Running {
             self.timers.start(now());
         }
         self.privileges.give_up(self.core.native.store(), self.child.is_some());
+        self.core.names.start_watching();
         Ok(())
     }
 

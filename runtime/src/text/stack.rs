@@ -90,13 +90,17 @@ pub(super) fn write_frames(
                 write_perf(out, addr, frame);
             } else {
                 pad(out, style.indent);
-                write_bpftrace(out, frame);
+                write_bpftrace(out, addr, frame);
             }
         }
     }
 }
 
 fn write_perf(out: &mut Vec<u8>, addr: u64, frame: &Frame) {
+    if frame.name.is_empty() {
+        let _ = writeln!(out, "\t{addr:x} [unknown] ({})", frame.module.as_deref().unwrap_or("[unknown]"));
+        return;
+    }
     let _ = write!(out, "\t{addr:x} {}", frame.name);
     let _ = match (frame.inlined, &frame.module) {
         (true, _) => writeln!(out, " (inlined)"),
@@ -104,8 +108,10 @@ fn write_perf(out: &mut Vec<u8>, addr: u64, frame: &Frame) {
     };
 }
 
-fn write_bpftrace(out: &mut Vec<u8>, frame: &Frame) {
-    if frame.inlined {
+fn write_bpftrace(out: &mut Vec<u8>, addr: u64, frame: &Frame) {
+    if frame.name.is_empty() {
+        let _ = write!(out, "{addr:#x} [{}+{:#x}]", frame.module.as_deref().unwrap_or_default(), frame.offset);
+    } else if frame.inlined {
         let _ = write!(out, "[inlined] {}", frame.name);
     } else {
         let _ = write!(out, "{}+{}", frame.name, frame.offset);

@@ -13,6 +13,7 @@ mod map;
 mod object;
 mod perf;
 mod prog;
+mod task_events;
 
 pub use capability::{
     CapSets, clear_ambient_set, drop_from_bounding_set, knows_capability, no_new_privileges, root_is_nobody,
@@ -31,6 +32,7 @@ pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Per
 pub use prog::{
     AttachObject, ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run,
 };
+pub use task_events::{TaskEvents, wait_readable};
 
 pub use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 

@@ -127,10 +127,37 @@ pub fn perf_event_open(event: &PerfEvent<'_>, pid: i32, cpu: i32) -> Result<Owne
             }
         }
     }
+    open(&mut attr, pid, cpu)
+}
+
+/// An event that counts nothing and records what is mapped to execute, and forks, on a CPU. `wake`: bytes in its ring that make it
+/// readable.
+pub(super) fn open_task_events(cpu: u32, wake: u32) -> Result<OwnedFd, SyscallError> {
+    const PERF_COUNT_SW_DUMMY: u64 = 9;
+    const PERF_SAMPLE_TIME: u64 = 1 << 2;
+    // SAFETY: perf_event_attr is plain integers: all-zero is a value of it.
+    let mut attr: perf_event_attr = unsafe { std::mem::zeroed() };
+    attr.size = size_of::<perf_event_attr>() as u32;
+    attr.type_ = PERF_TYPE_SOFTWARE;
+    attr.config = PERF_COUNT_SW_DUMMY;
+    attr.sample_type = PERF_SAMPLE_TIME;
+    attr.set_sample_id_all(1);
+    // One clock for all CPUs, so that their records can be put in order.
+    attr.set_use_clockid(1);
+    attr.clockid = libc::CLOCK_MONOTONIC;
+    attr.set_mmap(1);
+    attr.set_mmap2(1);
+    attr.set_task(1);
+    attr.set_watermark(1);
+    attr.__bindgen_anon_2.wakeup_watermark = wake;
+    open(&mut attr, -1, cpu as i32)
+}
+
+fn open(attr: &mut perf_event_attr, pid: i32, cpu: i32) -> Result<OwnedFd, SyscallError> {
     /// PERF_FLAG_FD_CLOEXEC
     const CLOEXEC: libc::c_ulong = 8;
     // SAFETY: attr is live and says its size; the strings it points to outlive the call.
-    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::from_mut(&mut attr), pid, cpu, -1, CLOEXEC) };
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, std::ptr::from_mut(attr), pid, cpu, -1, CLOEXEC) };
     if fd < 0 {
         return Err(SyscallError::last("perf_event_open"));
     }
