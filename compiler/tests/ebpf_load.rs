@@ -23,7 +23,7 @@ fn maps() -> Vec<MapSpec> {
         spec(Role::Events, Kind::Ringbuf, 0, 0, 1 << 16),
         spec(Role::Losses, Kind::PercpuArray, 4, 8, 4 * (PROGRAM + 1)),
         spec(Role::Scratch, Kind::PercpuArray, 4, SCRATCH, PROGRAM + 1),
-        spec(Role::Stacks { frames: 127, build_id: false }, Kind::StackTrace, 4, 8 * 127, 64),
+        spec(Role::Stacks { frames: 127, build_id: false, second: false }, Kind::StackTrace, 4, 8 * 127, 64),
     ]
 }
 

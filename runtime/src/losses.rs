@@ -22,6 +22,8 @@ pub enum LossKind {
     Unread,
     /// A record that names no action, or is too short.
     Malformed,
+    /// What processes had mapped, so that some of their addresses may have no names.
+    Mappings,
     /// Something the packet analysis could not keep or follow, by name.
     Analysis(&'static str),
 }
@@ -38,6 +40,7 @@ impl LossKind {
             Self::Packets => "packets",
             Self::Unread => "unread",
             Self::Malformed => "malformed",
+            Self::Mappings => "mappings",
             Self::Analysis(what) => what,
         }
     }
@@ -58,6 +61,7 @@ impl LossKind {
             Self::Packets => "packets (dropped before they were read)",
             Self::Unread => "events (not acted on before the end)",
             Self::Malformed => "records (unreadable)",
+            Self::Mappings => "records of mappings (some processes that have ended may have no names)",
             Self::Analysis("unknown_link") => "packets (of a link type that can't be dissected)",
             Self::Analysis("fragments") => "IP fragments (their datagram was never complete)",
             Self::Analysis("flows") => "conversations (the flow table was full)",

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// In a stack's id: it is in the second map of its kind.
+pub const SECOND_STACKS: u32 = 1 << 30;
+
 /// Every record in the event ring, and every record of a native handler, starts with this.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

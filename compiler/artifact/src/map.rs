@@ -30,8 +30,9 @@ pub enum Role {
     /// Array with one all-zero entry: the initial value of new elements.
     Zeros,
     /// BPF_MAP_TYPE_STACK_TRACE: stacks of at most so many frames, so that those that print alike are one. With build ids each frame
-    /// is a struct bpf_stack_build_id.
-    Stacks { frames: u32, build_id: bool },
+    /// is a struct bpf_stack_build_id. The second such map has the stacks whose places in the first were taken (the kernel puts a
+    /// stack where its hash says or nowhere): their ids have [`crate::abi::SECOND_STACKS`] set.
+    Stacks { frames: u32, build_id: bool, second: bool },
     /// Array with one entry {u64 start of the script in CLOCK_BOOTTIME ns, i64 wall clock minus CLOCK_BOOTTIME in ns}: the runtime
     /// writes it before anything runs.
     Config,

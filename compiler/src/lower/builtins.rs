@@ -7,7 +7,7 @@ use super::{
     module::config,
 };
 use crate::attach::Word;
-use crate::ir::{BinaryOp, Helper, Mem as Width, UnaryOp, Value};
+use crate::ir::{BinaryOp, Cond, Helper, Mem as Width, UnaryOp, Value};
 use weftrace_arch::HOST;
 use weftrace_artifact::{abi::LossSlot, map::Role, program::FieldPath};
 use weftrace_lang::{
@@ -222,10 +222,8 @@ impl Cx<'_, '_> {
             return self.not_yet(span, "this kind of stack");
         };
         let frames = (*limit).clamp(1, MOST_FRAMES);
-        let stacks = self.m.internal(Role::Stacks { frames, build_id: *mode == StackMode::BuildId }, true);
         let (ctx, flags) = (self.b.ctx(), self.iconst(space));
-        let id = self.b.call_map(Helper::StackId, stacks, &[ctx, flags]);
-        self.loss_if_negative(id, LossSlot::Stack);
+        let id = self.stack_id(frames, *mode == StackMode::BuildId, (ctx, flags))?;
         if !self.m.program.config.count_frames {
             return Ok(id);
         }
@@ -240,6 +238,42 @@ impl Cx<'_, '_> {
         let upper = self.b.binary_imm(BinaryOp::Shl, count, 32);
         let lower = self.b.unary(UnaryOp::Zext32, id);
         Ok(self.b.binary(BinaryOp::Bor, upper, lower))
+    }
+
+    /// A stack's place is where its hash says. If another is there, the second map may have room: its places are its own.
+    fn stack_id(&mut self, frames: u32, build_id: bool, (ctx, flags): (Value, Value)) -> R<Value> {
+        const EEXIST: i64 = 17;
+        let maps = [false, true].map(|second| self.m.internal(Role::Stacks { frames, build_id, second }, true));
+        let first = self.b.call_map(Helper::StackId, maps[0], &[ctx, flags]);
+        let taken = self.b.icmp_imm(Cond::Eq, first, -EEXIST);
+        self.merge(
+            |c, then, otherwise| {
+                c.brif(taken, then, otherwise);
+                Ok(())
+            },
+            |c| {
+                let second = c.b.call_map(Helper::StackId, maps[1], &[ctx, flags]);
+                c.stack_lost(second);
+                // Errors are negative: the bit is set in them already.
+                Ok(c.b.binary_imm(BinaryOp::Bor, second, i64::from(weftrace_artifact::abi::SECOND_STACKS)))
+            },
+            |c| {
+                c.stack_lost(first);
+                Ok(first)
+            },
+        )
+    }
+
+    /// -EFAULT is no loss: kernel threads have no user stack.
+    fn stack_lost(&mut self, id: Value) {
+        const EFAULT: i64 = 14;
+        let there = self.b.icmp_imm(Cond::Ne, id, -EFAULT);
+        let (some, done) = (self.block(), self.block());
+        self.brif(there, some, done);
+        self.start(some);
+        self.loss_if_negative(id, LossSlot::Stack);
+        self.jump(done);
+        self.start(done);
     }
 
     fn stack_len(&mut self, args: &[Expr], e: &Expr) -> R<Value> {

@@ -201,8 +201,10 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         Role::Losses => ("losses", Kind::PercpuArray, 4, 8, 1),
         Role::Scratch => ("scratch", Kind::PercpuArray, 4, 8, 1),
         Role::Zeros => ("zeros", Kind::Array, 4, 8, 1),
-        Role::Stacks { frames, build_id: false } => ("stacks", Kind::StackTrace, 4, frames * 8, STACKS),
-        Role::Stacks { frames, build_id: true } => ("stacks", Kind::StackTrace, 4, frames * 32, STACKS),
+        Role::Stacks { frames, build_id, second } => {
+            let bytes = frames * if build_id { 32 } else { 8 };
+            ("stacks", Kind::StackTrace, 4, bytes, if second { STACKS / 2 } else { STACKS })
+        }
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
         Role::Probes { .. } => ("probes", Kind::Array, 4, 8, 1),

@@ -35,20 +35,20 @@ impl Sections {
         if !handle.metadata().map_err(io)?.is_file() {
             return Err(DwarfError::Malformed(shown(), "no file".into()));
         }
-        Self::collect(&ReadCache::new(handle), shown(), wanted)
+        Self::collect(&ReadCache::new(handle), &shown(), wanted)
     }
 
     /// The same of an image in memory.
     pub(crate) fn of(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Self, DwarfError> {
-        Self::collect(bytes, "an image in memory".into(), wanted)
+        Self::collect(bytes, "an image in memory", wanted)
     }
 
     fn collect<'d>(
         data: impl object::ReadRef<'d>,
-        shown: String,
+        shown: &str,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Self, DwarfError> {
-        let bad = |e: object::Error| DwarfError::Malformed(shown.clone(), e.to_string());
+        let bad = |e: object::Error| DwarfError::Malformed(shown.to_owned(), e.to_string());
         let file = object::File::parse(data).map_err(bad)?;
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
         let mut total = 0u64;
@@ -64,7 +64,10 @@ impl Sections {
             let data = section.compressed_data().map_err(bad)?;
             total = total.saturating_add(data.uncompressed_size);
             if total > MAX_BYTES {
-                return Err(DwarfError::Malformed(shown.clone(), "its debug information is larger than 2 GiB".into()));
+                return Err(DwarfError::Malformed(
+                    shown.to_owned(),
+                    "its debug information is larger than 2 GiB".into(),
+                ));
             }
             let bytes: Rc<[u8]> = match data.format {
                 CompressionFormat::None => data.data.into(),
@@ -73,11 +76,11 @@ impl Sections {
                         data.data,
                         data.uncompressed_size as usize,
                     );
-                    all.map_err(|e| DwarfError::Malformed(shown.clone(), format!("section {name}: {e}")))?.into()
+                    all.map_err(|e| DwarfError::Malformed(shown.to_owned(), format!("section {name}: {e}")))?.into()
                 }
                 other => {
                     let why = format!("section {name} is compressed by {other:?}; only zlib is read here");
-                    return Err(DwarfError::Malformed(shown.clone(), why));
+                    return Err(DwarfError::Malformed(shown.to_owned(), why));
                 }
             };
             by_name.insert(name.clone(), (section.address(), bytes));

@@ -118,7 +118,8 @@ impl Table {
         }
         let has = |i: &Images| i.own.iter().map(|(_, r)| r).chain(&*i.inherited).any(|r| r.identity == file);
         out.extend(self.processes.iter().filter(|(_, i)| has(i)).map(|(pid, _)| *pid).take(MOST));
-        out.retain(|other| *other != pid);
+        let mut seen = BTreeSet::from([pid]);
+        out.retain(|other| seen.insert(*other));
         out
     }
 

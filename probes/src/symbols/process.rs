@@ -104,6 +104,11 @@ impl ProcessSymbols {
         self
     }
 
+    /// Records of what was mapped that were lost.
+    pub fn lost_mappings(&self) -> u64 {
+        self.watch.as_ref().map_or(0, Watch::lost)
+    }
+
     fn shown(&self, name: &str) -> String {
         if self.cpp { demangle_all(name) } else { demangle(name) }.into_owned()
     }
@@ -141,15 +146,14 @@ impl ProcessSymbols {
     /// address is that of the instruction itself, not of a return. `debug`: with source lines and inlined functions.
     pub fn frames(&mut self, pid: u32, address: u64, leaf: bool, debug: bool) -> Vec<UserFrame> {
         let Some(mut outer) = self.resolve(pid, address) else { return Vec::new() };
-        let found =
-            self.region(pid, address).filter(|r| debug && r.path.starts_with('/')).and_then(|region| {
-                let symbols = self.file(pid, &region);
-                let symbols = Option::as_ref(&symbols)?;
-                let in_file = address - region.start + region.file_offset;
-                // A return address may be past the call's line, even past its function.
-                let own = symbols.layout.to_address(in_file)?.checked_sub(u64::from(!leaf))?;
-                Some(symbols.frames()?.at(own))
-            });
+        let found = self.region(pid, address).filter(|r| debug && r.path.starts_with('/')).and_then(|region| {
+            let symbols = self.file(pid, &region);
+            let symbols = Option::as_ref(&symbols)?;
+            let in_file = address - region.start + region.file_offset;
+            // A return address may be past the call's line, even past its function.
+            let own = symbols.layout.to_address(in_file)?.checked_sub(u64::from(!leaf))?;
+            Some(symbols.frames()?.at(own))
+        });
         let mut found = found.unwrap_or_default();
         let Some(last) = found.pop() else { return vec![outer] };
         outer.source = last.file.zip(last.line);

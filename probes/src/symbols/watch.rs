@@ -49,8 +49,9 @@ impl Watch {
     /// Begins to empty the rings. If no thread can be had they are emptied when names are asked for, and what is lost is told.
     pub fn start(&mut self) {
         let Ok((alive, end)) = UnixStream::pair() else { return };
-        let descriptors = lock(&self.state).events.descriptors().map(|fd| fd.try_clone_to_owned()).collect();
-        let (Ok(mut fds), Ok(ended)) = (descriptors as std::io::Result<Vec<OwnedFd>>, end.try_clone()) else { return };
+        let fds: std::io::Result<Vec<OwnedFd>> =
+            lock(&self.state).events.descriptors().map(|fd| fd.try_clone_to_owned()).collect();
+        let (Ok(mut fds), Ok(ended)) = (fds, end.try_clone()) else { return };
         if ended.set_nonblocking(true).is_err() {
             return;
         }
@@ -78,6 +79,11 @@ impl Watch {
         let mut state = lock(&self.state);
         state.drain();
         state.table.find(pid, address)
+    }
+
+    /// Records that the kernel had no room for.
+    pub fn lost(&self) -> u64 {
+        lock(&self.state).table.lost
     }
 
     pub(super) fn relatives(&self, pid: u32, file: Identity) -> Vec<u32> {

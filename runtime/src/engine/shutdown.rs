@@ -126,6 +126,7 @@ fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
 
 /// Reads all counters into the table.
 fn count_losses(core: &mut Core, sources: &Sources) {
+    core.losses.set("names", LossKind::Mappings, core.names.lost_mappings());
     core.count_native_losses();
     let artifact = Rc::clone(&core.artifact);
     let counters = core.native.store().kernel_by_role(Role::Losses).and_then(|map| read_losses(map).ok());

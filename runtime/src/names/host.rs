@@ -102,6 +102,11 @@ impl HostNames {
 const MOST_REFUSED: usize = 1024;
 
 impl HostNames {
+    /// Records of what processes mapped that were lost.
+    pub(crate) fn lost_mappings(&self) -> u64 {
+        self.processes.lost_mappings()
+    }
+
     /// The wall clock's ns at a time since boot.
     pub(crate) fn wall(&mut self, boot_ns: u64) -> u64 {
         self.clock.wall(boot_ns)

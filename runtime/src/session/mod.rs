@@ -29,6 +29,7 @@ use aya::maps::{Map, MapData, StackTraceMap};
 use std::{io, os::fd::AsFd, path::Path, rc::Rc};
 use weftrace_artifact::{
     Artifact,
+    abi::SECOND_STACKS,
     map::{MapId, Role},
     names::NameTable,
     plan::{ProbePlan, Unit, Way},
@@ -183,19 +184,21 @@ fn write_start(core: &mut Core, start: u64, wall_ns: i64) -> Result<(), Error> {
 fn stack_reader(store: &Store) -> Result<Option<StackReader>, Error> {
     let mut maps = Vec::new();
     for spec in store.specs() {
-        if let Role::Stacks { frames, build_id } = spec.role
+        if let Role::Stacks { frames, build_id, second } = spec.role
             && let Some(map) = store.kernel_by_role(spec.role)
         {
             let reader = if build_id { build_ids(map)? } else { addresses(map)? };
-            maps.push((Stack { frames, build_id }, reader));
+            maps.push((Stack { frames, build_id }, second, reader));
         }
     }
     if maps.is_empty() {
         return Ok(None);
     }
     Ok(Some(Box::new(move |stack, id| {
-        let (_, reader) = maps.iter_mut().find(|(s, _)| *s == stack)?;
-        reader(u32::try_from(id).ok()?)
+        let id = u32::try_from(id).ok()?;
+        let second = id & SECOND_STACKS != 0;
+        let (.., reader) = maps.iter_mut().find(|(s, which, _)| *s == stack && *which == second)?;
+        reader(id & !SECOND_STACKS)
     })))
 }
 

@@ -65,6 +65,7 @@ impl PerfRing {
     }
 
     /// A counter in the ring's first page.
+    #[allow(clippy::cast_ptr_alignment, reason = "a page is aligned, and both offsets are multiples of 8")]
     fn counter(&self, offset: usize) -> &AtomicU64 {
         // SAFETY: an aligned u64 within the mapped first page, which the kernel and we only touch whole.
         unsafe { &*self.at.add(offset).cast::<AtomicU64>() }
