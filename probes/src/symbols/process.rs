@@ -104,6 +104,13 @@ impl ProcessSymbols {
         self
     }
 
+    /// From now on what is mapped is kept.
+    pub fn start_watching(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.start();
+        }
+    }
+
     /// Records of what was mapped that were lost.
     pub fn lost_mappings(&self) -> u64 {
         self.watch.as_ref().map_or(0, Watch::lost)

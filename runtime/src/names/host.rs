@@ -102,6 +102,11 @@ impl HostNames {
 const MOST_REFUSED: usize = 1024;
 
 impl HostNames {
+    /// Privileges have been given up: threads that begin now have none of them.
+    pub(crate) fn start_watching(&mut self) {
+        self.processes.start_watching();
+    }
+
     /// Records of what processes mapped that were lost.
     pub(crate) fn lost_mappings(&self) -> u64 {
         self.processes.lost_mappings()
