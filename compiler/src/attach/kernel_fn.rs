@@ -43,6 +43,8 @@ fn by_type(ask: &Ask<'_>, at_return: bool) -> Option<Stand> {
         },
         prog: if at_return { ProgType::Fexit } else { ProgType::Fentry },
         words: Some(words),
+        // The program and its trampoline. At a return some kernels have the function's own frame below them, and some haven't.
+        frames: 2,
     })
 }
 
@@ -75,6 +77,7 @@ fn by_breakpoint(ask: &Ask<'_>, at_return: bool) -> Option<Stand> {
         provider: Provider::Kprobe { function: function.clone(), module: module.clone(), offset: 0, ret: at_return },
         prog: ProgType::Kprobe,
         words: Some(words),
+        frames: 0,
     })
 }
 
@@ -111,7 +114,7 @@ pub(super) fn is_one_function(ask: &Ask<'_>, _: &Stand) -> Option<String> {
     match &ask.target.provider {
         Provider::Kprobe { function, .. } if function.is_empty() => Some("the probe is at an address".into()),
         Provider::Kprobe { offset: 1.., .. } => Some("the probe is within the function".into()),
-        _ if ask.target.wildcard => Some("a pattern's functions are attached together, by one link".into()),
+        _ if ask.target.wildcard => Some("the functions of a pattern are attached together, by one link".into()),
         _ => None,
     }
 }

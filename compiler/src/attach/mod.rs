@@ -37,6 +37,8 @@ pub(crate) struct Ask<'a> {
 pub(crate) enum Policy {
     #[default]
     Best,
+    /// The cheapest way, also where rare events may be missed.
+    Fast,
     /// As the script says, and not otherwise.
     Written,
     /// Otherwise, wherever that is possible.
@@ -47,6 +49,7 @@ impl Policy {
     pub(crate) fn of(program: &Program) -> Self {
         match program.config.entry("attach") {
             Some("written") => Self::Written,
+            Some("fast") => Self::Fast,
             Some("other") => Self::Other,
             _ => Self::Best,
         }
@@ -64,6 +67,8 @@ pub(crate) struct Form<'a> {
     pub(crate) why: String,
     /// Where the numbered arguments of the body are; None: where the script's provider has them.
     pub(crate) words: Option<Words>,
+    /// Frames of our own that a kernel stack begins with.
+    pub(crate) frames: u8,
 }
 
 /// What a program depends on besides the arguments that its body asks for.
@@ -80,7 +85,7 @@ pub(crate) struct Layout {
 impl<'a> Form<'a> {
     /// As the script says.
     fn own(target: &'a Target) -> Self {
-        Self { target: Cow::Borrowed(target), prog: None, why: String::new(), words: None }
+        Self { target: Cow::Borrowed(target), prog: None, why: String::new(), words: None, frames: 0 }
     }
 
     /// Where its program runs.
@@ -122,15 +127,17 @@ pub(crate) fn chain<'a>(ask: &Ask<'a>) -> Chain<'a> {
 fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
     let rows: Vec<_> = match ask.policy {
         Policy::Written => Vec::new(),
-        Policy::Best | Policy::Other => rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect(),
+        _ => rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect(),
     };
     if rows.is_empty() {
         return Chain::only(ask.target);
     }
     let mut made = Chain { forms: Vec::new(), passed: Vec::new() };
     for (row, stand) in &rows {
-        if let Rank::Cheaper(gain) = row.rank {
-            made.consider(ask, row, stand, gain);
+        match row.rank {
+            Rank::Cheaper(gain) => made.consider(ask, row, stand, gain),
+            Rank::Fast(gain) if ask.policy == Policy::Fast => made.consider(ask, row, stand, gain),
+            Rank::Fast(_) | Rank::Instead => {}
         }
     }
     let own = if ask.policy == Policy::Other {
@@ -147,7 +154,9 @@ fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
         Err(why) => {
             made.passed.push(Passed { way: own::name(&ask.target.provider).to_owned(), why: why.clone() });
             for (row, stand) in &rows {
-                if matches!(row.rank, Rank::Instead) {
+                let tried =
+                    matches!(row.rank, Rank::Cheaper(_)) || ask.policy == Policy::Fast && row.rank != Rank::Instead;
+                if !tried {
                     made.consider(ask, row, stand, &why);
                 }
             }
@@ -178,6 +187,7 @@ impl<'a> Chain<'a> {
                     prog: Some(stand.prog),
                     why: why.to_owned(),
                     words: stand.words.clone(),
+                    frames: stand.frames,
                 });
             }
         }

@@ -17,8 +17,10 @@ pub(super) struct Substitute {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rank {
-    /// Tried before what the script says: why.
+    /// Tried before what the script says: why. Only where the records are the same whatever happens.
     Cheaper(&'static str),
+    /// The same where the script sets `attach = fast`; else only where what it says can't be attached.
+    Fast(&'static str),
     /// Only where what the script says can't be attached.
     Instead,
 }
@@ -29,6 +31,8 @@ pub(super) struct Stand {
     pub(super) prog: ProgType,
     /// Where the numbered arguments of the body are now; None: where they were.
     pub(super) words: Option<Words>,
+    /// The frames of our own that a kernel stack begins with there.
+    pub(super) frames: u8,
 }
 
 /// By number as the body has it.
@@ -47,20 +51,18 @@ pub(crate) struct Word {
 /// A precondition: why it isn't met.
 pub(super) type Need = fn(&Ask<'_>, &Stand) -> Option<String>;
 
-const BY_TYPE: &[Need] =
-    &[f::is_one_function, f::asks_no_registers, f::asks_no_kernel_stack, f::has_types, f::has_its_arguments, fentry];
-
-/// | instead of | rank | the body |
+/// Trampolines are cheaper than kprobes, and yet not the first choice: where the kernel may be interrupted within a program, what
+/// happens meanwhile on that CPU is not seen by it (counted as lost), and of several functions of one name only the first is found.
 pub(super) const ROWS: &[Substitute] = &[
     Substitute {
         way: "fentry",
-        rank: Rank::Cheaper("cheaper than a kprobe"),
+        rank: Rank::Fast("cheaper than a kprobe"),
         stand: f::fentry_for_kprobe,
-        needs: BY_TYPE,
+        needs: &[f::is_one_function, f::asks_no_registers, f::has_types, f::has_its_arguments, fentry],
     },
     Substitute {
         way: "fexit",
-        rank: Rank::Cheaper("cheaper than a kretprobe"),
+        rank: Rank::Fast("cheaper than a kretprobe"),
         stand: f::fexit_for_kretprobe,
         needs: &[
             f::is_one_function,
@@ -75,13 +77,13 @@ pub(super) const ROWS: &[Substitute] = &[
         way: "kprobe",
         rank: Rank::Instead,
         stand: f::kprobe_for_fentry,
-        needs: &[f::asks_no_kernel_stack, f::asks_no_typed_pointer, f::has_its_arguments, kprobe],
+        needs: &[f::asks_no_typed_pointer, f::has_its_arguments, kprobe],
     },
     Substitute {
         way: "kretprobe",
         rank: Rank::Instead,
         stand: f::kretprobe_for_fexit,
-        needs: &[f::asks_no_kernel_stack, f::asks_no_typed_pointer, f::asks_no_arguments, kprobe],
+        needs: &[f::asks_no_typed_pointer, f::asks_no_arguments, kprobe],
     },
     Substitute {
         way: "tp_btf on all system calls",

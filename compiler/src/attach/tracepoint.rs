@@ -134,13 +134,13 @@ impl Among {
 
 pub(super) fn syscall_for_tracepoint(ask: &Ask<'_>) -> Option<Stand> {
     let (number, ret) = call(ask.target)?;
-    Some(Stand { provider: Provider::Syscall { number, ret }, prog: ProgType::TracingRawTp, words: None })
+    Some(Stand { provider: Provider::Syscall { number, ret }, prog: ProgType::TracingRawTp, words: None, frames: 0 })
 }
 
 pub(super) fn tp_btf_for_tracepoint(ask: &Ask<'_>) -> Option<Stand> {
     let (category, event) = event(ask.target)?;
     let provider = Provider::RawTracepoint { event: event.to_owned() };
-    CATEGORIES.contains(&category).then_some(Stand { provider, prog: ProgType::TracingRawTp, words: None })
+    CATEGORIES.contains(&category).then_some(Stand { provider, prog: ProgType::TracingRawTp, words: None, frames: 0 })
 }
 
 /// The raw tracepoint runs at every system call of every process, a perf tracepoint at one.

@@ -90,6 +90,7 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
                         site: variant.site,
                         many: sharing == Sharing::ByIndex,
                         words: form.words.as_deref(),
+                        frames: form.frames,
                     };
                     let known = if sharing == Sharing::Not { None } else { shared.find(form, &variant) };
                     let side = form.side(placed.side);

@@ -60,7 +60,8 @@ impl Cx<'_, '_> {
             Func::Uaddr => self.user_address(args, e.span)?,
             Func::Goid => return self.with_temps(|cx| cx.goid(e.span)),
             Func::Ppid => self.ppid(e.span)?,
-            Func::KStack => self.stack(0, &e.ty, e.span)?,
+            // BPF_F_SKIP_FIELD_MASK
+            Func::KStack => self.stack(i64::from(self.frames), &e.ty, e.span)?,
             Func::StackLen => self.stack_len(args, e)?,
             Func::Ksym | Func::Kptr | Func::Uptr | Func::Signed | Func::CgroupPath => self.arg(args, 0, func, e)?,
             // (format, ns): the format is in the type.

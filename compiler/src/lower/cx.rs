@@ -59,6 +59,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) words: Option<&'m [Option<Word>]>,
     /// Of a program for many system calls: the one that runs it.
     pub(crate) syscall: Option<super::syscalls::Syscall>,
+    /// Frames of our own that a kernel stack begins with.
+    pub(crate) frames: u8,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -93,6 +95,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             many: false,
             words: None,
             syscall: None,
+            frames: 0,
             vars: vec![],
             loops: vec![],
             scopes: vec![],

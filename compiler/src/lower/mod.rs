@@ -82,7 +82,7 @@ pub fn lower_probe<'a>(
         Provider::Usdt { sites, .. } => sites.first(),
         _ => None,
     };
-    lower_probe_at(module, probe, Spot { target, site, many: false, words: None }, side, name)
+    lower_probe_at(module, probe, Spot { target, site, many: false, words: None, frames: 0 }, side, name)
 }
 
 /// What a probe's function is for.
@@ -95,13 +95,15 @@ pub(crate) struct Spot<'a> {
     pub(crate) many: bool,
     /// Where the body's numbered arguments are, if not where the script's provider has them.
     pub(crate) words: Option<&'a [Option<Word>]>,
+    /// Frames of our own that a kernel stack begins with.
+    pub(crate) frames: u8,
 }
 
 /// The same, for one spot.
 pub(crate) fn lower_probe_at<'a, 's>(
     module: &'s mut Module<'a>,
     probe: &'a ProbeDef,
-    Spot { target, site, many, words }: Spot<'s>,
+    Spot { target, site, many, words, frames }: Spot<'s>,
     side: Side,
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
@@ -120,6 +122,7 @@ pub(crate) fn lower_probe_at<'a, 's>(
     cx.site = site;
     cx.many = many;
     cx.words = words;
+    cx.frames = frames;
     declare_vars(&mut cx, probe);
     match target.provider {
         Provider::Iter { .. } => leave_after_last(&mut cx),

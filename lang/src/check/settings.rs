@@ -39,8 +39,9 @@ const LONGEST_STRING: i128 = 64 * 1024;
 const ANY: i128 = u64::MAX as i128;
 
 pub(crate) static SETTINGS: &[Setting] = &[
-    // best: the cheapest way that brings the same records; written: as the script says; other: another way wherever there is one.
-    row("attach", "best", Takes::Words(&["best", "written", "other"])),
+    // best: as the script says, or what brings the same records; fast: the cheapest; written: as the script says and not otherwise;
+    // other: not as the script says wherever that can be.
+    row("attach", "best", Takes::Words(&["best", "fast", "written", "other"])),
     row("cache_user_symbols", "per_pid", Takes::Words(&["per_pid", "per_program", "none", "0", "1"])),
     row("cpp_demangle", "true", Takes::Flag),
     // Tests: the scalar map that tseries() takes its time from.

@@ -98,6 +98,18 @@ pub fn has_function(wanted: &str) -> Result<bool, KallsymsError> {
     Ok(found)
 }
 
+/// How many functions of the kernel itself have each of these names.
+pub fn count_functions(names: &[String]) -> Result<Vec<(String, usize)>, KallsymsError> {
+    let mut counts: Vec<(String, usize)> = names.iter().map(|name| (name.clone(), 0)).collect();
+    lines(|_, kind, name, module| {
+        if module.is_none() && is_code(kind) {
+            counts.iter_mut().filter(|(wanted, _)| wanted == name).for_each(|(_, count)| *count += 1);
+        }
+        true
+    })?;
+    Ok(counts)
+}
+
 /// Visits every function: (name, module).
 pub fn each_function(mut see: impl FnMut(&str, Option<&str>)) -> Result<(), KallsymsError> {
     lines(|_, kind, name, module| {

@@ -37,6 +37,7 @@ impl Running {
             if let Some(ended) = self.handle(wake) {
                 return ended;
             }
+            self.tell_several(false);
             self.core.flush();
             if self.core.should_stop() || self.files_ended() {
                 return self.reason();

@@ -8,6 +8,7 @@ mod prepare;
 mod privileges;
 mod programs;
 mod running;
+mod unique;
 
 pub use attach::AttachFailure;
 pub use options::{ByHand, SessionOptions};

@@ -1,8 +1,8 @@
 //! The run: attach, loop, end.
 
 use super::{
-    AttachFailure, ByHand, Parts, Privileges, Programs, Session, SessionOptions, attach::Taken, write_names,
-    write_probes, write_start,
+    AttachFailure, ByHand, Parts, Privileges, Programs, Session, SessionOptions, attach::Taken, unique::Unique,
+    write_names, write_probes, write_start,
 };
 use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
@@ -84,6 +84,8 @@ pub struct Running {
     pub(super) failures: Vec<AttachFailure>,
     /// By which way a probe was attached, for each that attached by itself.
     pub(super) taken: Vec<(u32, Taken)>,
+    /// Whether functions that were named are the only ones of their name.
+    pub(super) unique: Option<Unique>,
     pub(super) attached: usize,
     /// Iterators that attached, not walked yet.
     pub(super) walks: Vec<Link>,
@@ -137,6 +139,7 @@ impl Running {
             child,
             failures: Vec::new(),
             taken: Vec::new(),
+            unique: None,
             attached: 0,
             walks: Vec::new(),
             signals,
@@ -163,6 +166,7 @@ impl Running {
         self.run_begin(options, host, start);
         self.attach_all(options, host);
         self.tell_attached(options)?;
+        self.ask_unique();
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         if let Some(pid) = options.pid {
             let fd = pidfd_open(pid as libc::pid_t).map_err(|_| Error::NoProcess(pid))?;
@@ -209,6 +213,7 @@ impl Running {
             Some(runtime) if !self.core.should_stop() && self.can_wait() => runtime.block_on(self.event_loop()),
             _ => self.reason(),
         };
+        self.tell_several(true);
         let impatient = matches!(ended, Ended::Signal(_));
         let cost = finish(&mut self.core, &mut self.sources, impatient);
         let (mut damaged, mut packets) = (false, 0);

@@ -74,6 +74,11 @@ impl Selector<'_> {
         let Some(number) = number else {
             return Err(self.error(ErrorKind::Unavailable(row.name)));
         };
+        if let (Helper::Comm, [dst, len]) = (helper, args) {
+            // bpf_get_current_comm of some kernels (6.1) ends at the NUL; keys are compared as a whole.
+            let len = self.const_of(*len).and_then(|len| u32::try_from(len).ok());
+            self.fill(*dst, 0, len.ok_or_else(|| self.error(ErrorKind::Malformed("comm without a constant length")))?)?;
+        }
         let mut regs = Vec::with_capacity(5);
         let mut values = args.iter();
         let lengths: Vec<(Value, Value)> =
