@@ -224,7 +224,7 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
     let probes = (0u32..).zip(&artifact.probes).filter(|(index, _)| !options.refused.contains_key(index));
     let probes: Vec<&ProbePlan> = probes.map(|(_, plan)| plan).collect();
     // BEGIN and END are not what the reader asks about.
-    let waits = |p: &&&ProbePlan| !matches!(p.best.way, Way::Begin | Way::End);
+    let waits = |p: &&&ProbePlan| !p.further && !matches!(p.best.way, Way::Begin | Way::End);
     let kernel = probes.iter().filter(waits).filter(|p| matches!(p.best.unit, Unit::Kernel(_))).count();
     let packets = probes.iter().filter(|p| matches!(p.best.way, Way::Pcap { .. })).count();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });

@@ -109,6 +109,9 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
                 let about = About { packet_needs: needs, emits: streams(probe) };
                 let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
                 plan.further = at > 0 || probe.hidden;
+                if probe.hidden {
+                    plan.reason = "counts calls that never return".into();
+                }
                 if let Way::Usdt { sites, .. } = &mut plan.best.way {
                     sites.retain(|s| variant.offsets.contains(&s.offset));
                 }

@@ -59,6 +59,7 @@ impl Cx<'_, '_> {
             Func::Cgroup => self.kernel_call(Helper::CgroupId, "cgroup", e.span)?,
             Func::Uaddr => self.user_address(args, e.span)?,
             Func::Goid => return self.with_temps(|cx| cx.goid(e.span)),
+            Func::GoDepth => return self.with_temps(|cx| cx.go_depth(e.span)),
             Func::Ppid => self.ppid(e.span)?,
             // BPF_F_SKIP_FIELD_MASK
             Func::KStack => self.stack(i64::from(self.frames), &e.ty, e.span)?,

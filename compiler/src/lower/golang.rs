@@ -7,7 +7,7 @@ use super::{
 use crate::ir::{BinaryOp, Cond, Helper, UnaryOp, Value};
 use weftrace_arch::HOST;
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, Provider},
+    hir::{Expr, ExprKind as E, GoPlaces, Provider},
     span::Span,
     world::GoAbi,
 };
@@ -15,6 +15,8 @@ use weftrace_lang::{
 /// Offsets in the runtime's descriptor of a type (internal/abi's Type): its flags, and where its name is.
 const TYPE_FLAGS: i64 = 20;
 const TYPE_NAME: i64 = 40;
+/// Of the end of its stack in a goroutine's descriptor (runtime.g: stack.hi).
+const STACK_END: i64 = 8;
 /// The flag that a name begins with a `*` that isn't the type's.
 const EXTRA_STAR: i64 = 1 << 1;
 /// Of the type in a table of methods (internal/abi's ITab).
@@ -44,21 +46,36 @@ impl Cx<'_, '_> {
         Ok(self.load(bytes, false, buffer))
     }
 
+    /// The current goroutine's descriptor.
+    fn goroutine(&mut self, go: &GoPlaces, span: Span) -> R<Value> {
+        if go.abi == GoAbi::Registers || cfg!(target_arch = "aarch64") {
+            return self.register(HOST.go.goroutine.into(), span);
+        }
+        let thread = self.thread_pointer(span)?;
+        let at = self.b.binary_imm(BinaryOp::Iadd, thread, go.runtime.tls);
+        self.user_word(at, 8, span)
+    }
+
     pub(crate) fn goid(&mut self, span: Span) -> R<Value> {
         let Some(Provider::Uprobe { go: Some(go), .. }) = self.target.map(|t| &t.provider) else {
             return self.elsewhere(span, "goid");
         };
-        let (abi, tls) = (go.abi, go.runtime.tls);
         let Some(offset) = go.runtime.goid else { return self.elsewhere(span, "goid of this version of Go") };
-        let goroutine = if abi == GoAbi::Registers || cfg!(target_arch = "aarch64") {
-            self.register(HOST.go.goroutine.into(), span)?
-        } else {
-            let thread = self.thread_pointer(span)?;
-            let at = self.b.binary_imm(BinaryOp::Iadd, thread, tls);
-            self.user_word(at, 8, span)?
-        };
+        let goroutine = self.goroutine(go, span)?;
         let at = self.b.binary_imm(BinaryOp::Iadd, goroutine, i64::from(offset));
         self.user_word(at, 8, span)
+    }
+
+    /// From the stack pointer to the end of the goroutine's stack.
+    pub(crate) fn go_depth(&mut self, span: Span) -> R<Value> {
+        let Some(Provider::Uprobe { go: Some(go), .. }) = self.target.map(|t| &t.provider) else {
+            return self.elsewhere(span, "the depth of a call");
+        };
+        let goroutine = self.goroutine(go, span)?;
+        let at = self.b.binary_imm(BinaryOp::Iadd, goroutine, STACK_END);
+        let end = self.user_word(at, 8, span)?;
+        let sp = self.register(HOST.stack_pointer.into(), span)?;
+        Ok(self.b.isub(end, sp))
     }
 
     /// x86-64: the base of `fs`, which the kernel keeps with the task.
@@ -177,9 +194,9 @@ impl Cx<'_, '_> {
         let star = self.b.binary_imm(BinaryOp::Band, flags, EXTRA_STAR);
         let star = self.b.binary_imm(BinaryOp::Lshr, star, 1);
         let at = self.b.binary_imm(BinaryOp::Iadd, name, 1);
-        let low = self.user_word(at, 1, span)?;
-        let at = self.b.binary_imm(BinaryOp::Iadd, name, 2);
-        let high = self.user_word(at, 1, span)?;
+        let both = self.user_word(at, 2, span)?;
+        let high = self.b.binary_imm(BinaryOp::Lshr, both, 8);
+        let low = self.b.binary_imm(BinaryOp::Band, both, 0xff);
         // 0 or 1: whether a second byte of the length follows.
         let more = self.b.binary_imm(BinaryOp::Lshr, low, 7);
         let low = self.b.binary_imm(BinaryOp::Band, low, 0x7f);

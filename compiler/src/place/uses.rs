@@ -168,7 +168,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Curtask => "curtask",
         Func::Uaddr => "uaddr()",
         Func::Goid => "goid",
-        Func::GoText | Func::GoBytes | Func::GoTypeName => "a Go value",
+        Func::GoDepth | Func::GoText | Func::GoBytes | Func::GoTypeName => "a Go value",
         Func::Cgroup => "cgroup",
         Func::Ppid => "ppid",
         Func::Str => "str()",

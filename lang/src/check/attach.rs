@@ -173,6 +173,9 @@ impl<'a> Checker<'a> {
         }
         let optional = has_else || self.config.missing_probes != Missing::Error;
         let p = Point { row, segments, span: point.span, uses, optional };
+        if let Some(found) = self.watched(&p) {
+            return Ok(found);
+        }
         if row.kind == ProviderKind::NotYet {
             let mut d = Diagnostic::error(
                 "not-supported-yet",

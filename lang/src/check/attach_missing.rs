@@ -23,7 +23,8 @@ impl<'a> Checker<'a> {
         const DEFAULT: usize = 1024;
         let set = self.config.entries.iter().find(|(key, _)| key == "max_probes");
         let most = set.and_then(|(_, value)| super::params::parse_number(value)?.try_into().ok()).unwrap_or(DEFAULT);
-        let count: usize = all.iter().map(|i| i.cx.targets.len()).sum();
+        let own = |i: &&Instance<'a>| !self.opts.hidden.contains(&i.probe.span.file);
+        let count: usize = all.iter().filter(own).map(|i| i.cx.targets.len()).sum();
         let Some(widest) = all.iter().max_by_key(|i| i.cx.targets.len()).filter(|_| count > most) else { return };
         let d = Diagnostic::error(
             "too-many-probes",

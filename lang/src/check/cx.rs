@@ -2,6 +2,7 @@
 
 use super::Options;
 use super::ctypes::TypeTable;
+use super::golang_watch::Watch;
 use super::items::Items;
 use super::join::JoinInfo;
 use super::maps::MapTable;
@@ -120,6 +121,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) unevaluated: u32,
     /// The state that a tracepoint on a socket's state is known to change to, by its predicate or an `if` around.
     pub(crate) newstate: Option<i64>,
+    /// Where probes that were added to the script go.
+    pub(crate) watch: Option<&'a Watch>,
     /// Within it the current task was told not to be the owner already.
     pub(crate) task_told: Span,
 }

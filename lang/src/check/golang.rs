@@ -1,12 +1,14 @@
 //! Go's functions: where their probes stand, what they return, what goes wrong with them.
 
-use super::attach::{Fault, Point, bad};
-use super::cx::Checker;
+use super::attach::{Fault, Found, Point, bad};
+use super::cx::{ArgsCx, Checker};
 use super::golang_value;
+use super::golang_watch;
 use super::value::Val;
+use super::walk;
 use crate::ast;
 use crate::diag::Diagnostic;
-use crate::hir::{Expr, ExprKind, GoPlaces, Provider, Ty};
+use crate::hir::{Expr, ExprKind, GoPlaces, Provider, Target, Ty};
 use crate::span::Span;
 use crate::world::{Answer, GoAbi, GoFunction, UserParam, UserProto};
 
@@ -48,6 +50,37 @@ impl Checker<'_> {
             self.report(Diagnostic::warning("go-loop", p.span, message).note("the probe fires at each turn of it"));
         }
         Ok(Some(GoPlaces { places: vec![f.entry], tails: false, abi: f.abi, runtime: f.runtime }))
+    }
+
+    /// The targets that an attach point of an added probe means.
+    pub(crate) fn watched(&self, p: &Point<'_>) -> Option<Vec<Found>> {
+        let watch = self.watch.filter(|_| self.opts.hidden.contains(&p.span.file))?;
+        let targets = match p.text(0) {
+            golang_watch::ENTRIES => &watch.entries,
+            golang_watch::RETURNS => &watch.returns,
+            _ => return None,
+        };
+        let found = |t: &Target| Found { target: t.clone(), row: p.row, args: ArgsCx::None, space: p.row.space };
+        Some(targets.iter().map(found).collect())
+    }
+
+    /// Warns where a return looks for what the entry kept under the thread's number.
+    pub(crate) fn go_pairs_by_thread(&mut self, probe: &ast::Probe) {
+        if !self.at_go_return() {
+            return;
+        }
+        let mut found = None;
+        walk::block(&probe.body, &mut |e| {
+            if let ast::ExprKind::Map { key: Some(key), .. } = &e.kind {
+                let tid = key.iter().find(|k| matches!(&k.kind, ast::ExprKind::Ident(name) if name == "tid"));
+                found = found.or(tid.map(|k| k.span));
+            }
+        });
+        if let Some(span) = found {
+            let message = "a goroutine may return on another thread than it was called on";
+            let d = Diagnostic::warning("go-thread", span, message).write("goid");
+            self.report(d.note("what an entry kept under tid is another goroutine's by then, or not there"));
+        }
     }
 
     /// Of a source line.

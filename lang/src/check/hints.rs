@@ -63,34 +63,14 @@ static POINTS: &[(&str, &[Say])] = &[
 ];
 
 /// Attach points that exist, and don't do what they are used for. (pattern, message, advice)
-static WARNINGS: &[(&str, &str, &str, &[Say])] = &[
-    (
-        "kretprobe:tcp_v[46]_connect",
-        "returns-early",
-        "returns after sending the SYN, before the handshake ends",
-        &[Say::Note(
-            "to time the handshake: tracepoint:sock:inet_sock_set_state (SYN_SENT → ESTABLISHED), or run tcp/connect_latency",
-        )],
-    ),
-    (
-        "uretprobe:*:runtime.*",
-        "go-return",
-        "breaks Go's stacks: the runtime moves them, and finds a return address that isn't its own",
-        &[Say::Note("measure from the entry of this function to the entry of the next one")],
-    ),
-    (
-        "uretprobe:*:main.*",
-        "go-return",
-        "breaks Go's stacks, if this is a Go program",
-        &[Say::Note("measure from the entry of this function to the entry of the next one")],
-    ),
-    (
-        "uretprobe:*:net/http.*",
-        "go-return",
-        "breaks Go's stacks: the runtime finds a return address that isn't its own",
-        &[],
-    ),
-];
+static WARNINGS: &[(&str, &str, &str, &[Say])] = &[(
+    "kretprobe:tcp_v[46]_connect",
+    "returns-early",
+    "returns after sending the SYN, before the handshake ends",
+    &[Say::Note(
+        "to time the handshake: tracepoint:sock:inet_sock_set_state (SYN_SENT → ESTABLISHED), or run tcp/connect_latency",
+    )],
+)];
 
 /// Members that are not what they seem. (member, advice)
 static FIELDS: &[(&str, &[Say])] = &[(

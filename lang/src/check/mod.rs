@@ -39,6 +39,7 @@ mod functions;
 mod glob;
 mod golang;
 pub(crate) mod golang_value;
+mod golang_watch;
 mod headers;
 mod hints;
 mod ident;
@@ -119,7 +120,12 @@ pub fn analyze(
 ) -> (Program, Vec<Diagnostic>) {
     let script = attach_params::written_out(script, sources, opts);
     let loaded = imports::load(&script, sources, world);
-    run::run(&script, &loaded, sources, world, opts)
+    let (program, found) = run::run(&script, &loaded, sources, world, opts, None);
+    let Some(watch) = golang_watch::wanted(&program) else { return (program, found) };
+    // With probes of ours beside the script's.
+    let (mut script, mut opts) = (script.into_owned(), opts.clone());
+    script.items.extend(golang_watch::items(&watch, sources, world, &mut opts));
+    run::run(&script, &loaded, sources, world, &opts, Some(&watch))
 }
 
 /// Types as scripts write them, for `list` and messages of other parts.

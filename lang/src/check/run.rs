@@ -4,6 +4,7 @@ use super::Options;
 use super::attach::Instance;
 use super::ctypes::TypeTable;
 use super::cx::{ArgsCx, Checker, ProbeCx, Sink};
+use super::golang_watch::Watch;
 use super::imports::Loaded;
 use super::items::{CDef, Items};
 use super::maps::MapTable;
@@ -26,10 +27,12 @@ pub(crate) fn run(
     sources: &SourceMap,
     world: &dyn World,
     opts: &Options,
+    watch: Option<&Watch>,
 ) -> (Program, Vec<Diagnostic>) {
     let scripts: Vec<&Script> = loaded.scripts.iter().chain([script]).collect();
     let items = Items::collect(&scripts, &loaded.defines, &loaded.macros);
     let mut c = Checker::new(&items, sources, world, opts);
+    c.watch = watch;
     c.sink.on = true;
     for d in &loaded.diags {
         c.report(d.clone());
@@ -89,6 +92,7 @@ impl<'a> Checker<'a> {
             unevaluated: 0,
             newstate: None,
             task_told: Span::default(),
+            watch: None,
         }
     }
 
@@ -207,6 +211,7 @@ impl<'a> Checker<'a> {
     fn check_probe(&mut self, instance: &Instance<'a>) -> ProbeDef {
         let probe = instance.probe;
         self.enter(instance.cx.clone());
+        self.go_pairs_by_thread(probe);
         let predicate = probe.predicate.as_ref().map(|p| {
             self.rule_task_filter(p);
             let cond = self.condition(p);

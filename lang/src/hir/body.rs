@@ -406,6 +406,8 @@ pub enum Func {
     CgroupPath,
     /// `goid`
     Goid,
+    /// How deep a call of a Go function is in its goroutine's stack.
+    GoDepth,
     /// A Go string, or slice of bytes, as text: [the struct]
     GoText,
     /// The same as bytes: [the struct, at most so many]

@@ -64,7 +64,12 @@ impl DebugInfo {
             if child.entry().is_none_or(|e| e.tag() != c::DW_TAG_formal_parameter) {
                 continue;
             }
-            if self.is_result(&child) { outs.push(child) } else { params.push(child) }
+            let list = if self.is_result(&child) { &mut outs } else { &mut params };
+            // What a closure keeps is told twice.
+            let name = self.name(&child);
+            if name.is_none() || !list.iter().any(|known: &Node| self.name(known) == name) {
+                list.push(child);
+            }
         }
         // By the convention, and by what the compiler says about this instruction.
         let both: Vec<(ArgPlace, Option<ArgPlace>)> = params

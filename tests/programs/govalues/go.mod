@@ -1,0 +1,2 @@
+module govalues
+go 1.19
