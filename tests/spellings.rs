@@ -78,6 +78,24 @@ fn parameters_of_rust() {
 }
 
 #[test]
+fn libraries_and_versions() {
+    let Some(path) = build("names-library", "stacks.c", &["-O1"]).filter(|_| can_trace()) else { return };
+    for library in ["libc", "c", "libc.so", "libc.so.6"] {
+        let (lines, said) = traced(&format!("uprobe:{library}:qsort {{ @ = count(); }}"), &path);
+        assert_eq!(lines, ["@: 1"], "{library}: {said}");
+    }
+    let (lines, said) = traced("uprobe:libc:qsort@@GLIBC_2.2.5 { @ = count(); }", &path);
+    assert_eq!(lines, ["@: 1"], "{said}");
+    assert!(checked("uprobe:libc:qsort@GLIBC_2.99 { }", &path).contains("no function qsort@GLIBC_2.99"));
+    // Only called by the program.
+    let said = checked("uprobe:BIN:qsort { }", &path);
+    assert!(said.contains("write: uprobe:libc:qsort"), "{said}");
+    // Chooses an implementation when a program is loaded.
+    assert!(checked("uprobe:libc:strlen { }", &path).contains("only chooses a function"));
+    assert!(!checked("uprobe:libc:malloc { }", &path).contains("chooses"));
+}
+
+#[test]
 fn lines_of_source() {
     let Some(path) = build("names-lines", "names.cpp", &["-g", "-O1"]).filter(|_| can_trace()) else { return };
     let source = include_str!("programs/names.cpp");

@@ -84,12 +84,27 @@ impl Checker<'_> {
             return self.uprobe_address(p, &binary, address);
         }
         match self.world.user_functions(&binary, &function.pattern()) {
-            Answer::Found(all) if !all.is_empty() => self.uprobe_targets(p, &binary, &function, all),
+            Answer::Found(all) if !all.is_empty() => {
+                if all[0].chooser && !is_glob(&function.name) {
+                    self.warn_chooser(p, &function.name);
+                }
+                self.uprobe_targets(p, &binary, &function, all)
+            }
             answer => {
                 let what = format!("{} in {binary}", function.name);
                 Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, &binary, &function.name)))
             }
         }
+    }
+
+    /// IFUNC: what callers call is another function.
+    fn warn_chooser(&mut self, p: &Point<'_>, name: &str) {
+        let message =
+            format!("{name} only chooses a function when a program is loaded: it does not run when {name} is called");
+        let d = Diagnostic::warning("ifunc", p.segment_span(p.segments.len() - 1), message).note(format!(
+            "the functions that it chooses from have names like __{name}_avx2 (weftrace list 'uprobe:FILE:*{name}*')"
+        ));
+        self.report(d);
     }
 
     /// `name`, `name+8`, `"name"+8`
@@ -343,6 +358,10 @@ impl Checker<'_> {
             d = d.note(format!("{binary} has no function names at all (it is stripped): its debug symbols or an unstripped build would have them"));
         }
         d = hints::for_point(d, p.row.name, &p.as_written());
+        // The program only calls it.
+        if !is_glob(symbol) && self.world.user_functions("libc", symbol).is_found() {
+            return d.note("it is a function of the C library").write(p.named(&["libc", symbol]));
+        }
         // C++ names, then Rust's.
         let patterns = ["cpp:*", "*::*"];
         let named = patterns.iter().flat_map(|p| self.world.user_functions(binary, p).found().unwrap_or_default());

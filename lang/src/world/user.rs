@@ -17,6 +17,9 @@ pub struct UserSymbol {
     /// That name is Rust's.
     #[serde(default)]
     pub rust: bool,
+    /// It only chooses one of several functions when the program is loaded (IFUNC).
+    #[serde(default)]
+    pub chooser: bool,
     /// As the file gives it; of a position-independent one, relative to where it is loaded.
     #[serde(default)]
     pub address: u64,

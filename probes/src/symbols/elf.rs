@@ -5,6 +5,7 @@
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
 use super::archive;
+use super::glob::Glob;
 use super::golang::{GoFile, Parts};
 use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
@@ -12,6 +13,7 @@ use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,8 @@ pub struct Function {
     pub demangled: Option<String>,
     /// The language is Rust; else C++.
     pub rust: bool,
+    /// It only chooses one of several when the program is loaded (IFUNC).
+    pub chooser: bool,
 }
 
 /// A loadable piece of the file.
@@ -145,6 +149,10 @@ trait Reader {
     fn layout(&self) -> object::Result<Layout>;
     /// Every function; whether there is a whole symbol table, not only what is loaded.
     fn visit(&self, see: See<'_>) -> object::Result<bool>;
+    /// Addresses of the functions that only choose one when the program is loaded (IFUNC).
+    fn choosers(&self) -> object::Result<BTreeSet<u64>>;
+    /// Addresses of the functions that have a version of this name.
+    fn versioned(&self, version: &Glob) -> object::Result<BTreeSet<u64>>;
     /// A function or variable by its name: (address, size).
     fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>>;
     /// Notes of static markers.
@@ -215,6 +223,28 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or
             }
         }
         Ok(whole)
+    }
+
+    fn choosers(&self) -> object::Result<BTreeSet<u64>> {
+        let endian = self.header.endian()?;
+        let symbols = self.header.sections(endian, self.data)?.symbols(endian, self.data, elf::SHT_DYNSYM)?;
+        let all = symbols.iter().filter(|s| s.st_type() == elf::STT_GNU_IFUNC && s.st_shndx(endian) != elf::SHN_UNDEF);
+        Ok(all.map(|s| s.st_value(endian).into()).collect())
+    }
+
+    fn versioned(&self, version: &Glob) -> object::Result<BTreeSet<u64>> {
+        let endian = self.header.endian()?;
+        let sections = self.header.sections(endian, self.data)?;
+        let mut out = BTreeSet::new();
+        let Some(versions) = sections.versions(endian, self.data)? else { return Ok(out) };
+        let symbols = sections.symbols(endian, self.data, elf::SHT_DYNSYM)?;
+        for (index, symbol) in symbols.enumerate() {
+            let found = versions.version(versions.version_index(endian, index)).ok().flatten();
+            if found.is_some_and(|found| version.matches_bytes(found.name())) {
+                out.insert(symbol.st_value(endian).into());
+            }
+        }
+        Ok(out)
     }
 
     fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>> {
@@ -300,13 +330,20 @@ pub fn functions(path: &Path, root: &Path, wanted: &Wanted) -> Result<Vec<Functi
             found.push((address, size, String::from_utf8_lossy(name).into_owned(), by));
         }
     })?;
+    if let Some(version) = wanted.version() {
+        let of_version = open(path, |file| file.versioned(version))?;
+        found.retain(|(address, ..)| of_version.contains(address));
+    }
+    // A second look at the file, for a name or two.
+    let few = !found.is_empty() && found.len() <= 16;
+    let choosers = if few { open(path, |file| file.choosers()).unwrap_or_default() } else { BTreeSet::new() };
     let mut out: Vec<Function> = found
         .into_iter()
         .filter_map(|(address, size, name, by)| {
             let file_offset = layout.to_offset(address)?;
             let rust = matches!(by, By::Rust(_));
             let demangled = if let By::Cpp(shown) | By::Rust(shown) = by { Some(shown) } else { None };
-            Some(Function { address, size, file_offset, name, demangled, rust })
+            Some(Function { address, size, file_offset, name, demangled, rust, chooser: choosers.contains(&address) })
         })
         .collect();
     out.sort_unstable();

@@ -171,7 +171,12 @@ fn by_name(name: &str, root: &Path, search: &str) -> Vec<PathBuf> {
         let path = within(root, dir).join(name);
         out.extend(if glob { expand(&path) } else { vec![path] });
     }
-    out.extend(libraries(name, root));
+    let mut found = libraries(name, root);
+    // `c` as the linker's `-lc`.
+    if found.is_empty() && !glob {
+        found = libraries(&format!("lib{name}"), root);
+    }
+    out.extend(found);
     out
 }
 

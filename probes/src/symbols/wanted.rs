@@ -17,6 +17,8 @@ pub struct Wanted {
     arguments: bool,
     /// As written: `Map[go.shape.int]` and `(*conn).serve` are whole names of Go functions.
     literal: Box<str>,
+    /// `GLIBC_2.2.5` of `memcpy@GLIBC_2.2.5` or `memcpy@@GLIBC_2.2.5`.
+    version: Option<Glob>,
 }
 
 /// By which name a symbol is wanted.
@@ -37,7 +39,14 @@ impl Wanted {
             Some(rest) => (true, rest),
             None => (false, pattern),
         };
+        let (pattern, version) = match pattern.split_once('@') {
+            Some((name, version)) if !name.is_empty() && !version.trim_start_matches('@').is_empty() => {
+                (name, Some(Glob::new(version.trim_start_matches('@'))))
+            }
+            _ => (pattern, None),
+        };
         Self {
+            version,
             glob: Glob::new(pattern),
             cpp,
             like_cpp: pattern.contains([':', '(', '<', ' ']),
@@ -46,6 +55,11 @@ impl Wanted {
             arguments: without_arguments(pattern) != pattern,
             literal: pattern.into(),
         }
+    }
+
+    /// The version that a symbol must have.
+    pub(super) fn version(&self) -> Option<&Glob> {
+        self.version.as_ref()
     }
 
     /// Whether a symbol is wanted, and by which name.

@@ -111,8 +111,14 @@ fn named(file: &Binary, name: &str, address: u64, size: u64) -> UserSymbol {
 }
 
 fn user_symbol(file: &Binary, f: elf::Function) -> UserSymbol {
-    let rust = f.rust;
-    UserSymbol { file_offset: f.file_offset, demangled: f.demangled, rust, ..named(file, &f.name, f.address, f.size) }
+    let (rust, chooser) = (f.rust, f.chooser);
+    UserSymbol {
+        file_offset: f.file_offset,
+        demangled: f.demangled,
+        rust,
+        chooser,
+        ..named(file, &f.name, f.address, f.size)
+    }
 }
 
 fn place(file: &Binary, address: u64) -> Result<Option<UserPlace>, ElfError> {
