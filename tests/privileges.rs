@@ -4,6 +4,7 @@
 
 use serde_json::Value;
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
@@ -145,6 +146,53 @@ fn as_predicted(case: &Case) {
         let out = case.run(&rest);
         assert_eq!(out.status.code(), Some(0), "{} without {one}\n{}", case.script, text(&out.stderr));
         assert!(!text(&out.stdout).contains(case.shows), "{} without {one}\n{}", case.script, text(&out.stdout));
+    }
+}
+
+/// Name, state, what it lacks.
+type Told = (String, String, Vec<String>);
+
+/// Each row of `weftrace doctor`.
+fn checks(mut command: Command) -> Vec<Told> {
+    let out = command.args(["doctor", "-f", "json"]).output().expect("runs");
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let said: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let text = |row: &Value, key: &str| row[key].as_str().expect("text").to_owned();
+    let rows = said["checks"].as_array().expect("rows").iter();
+    rows.map(|row| (text(row, "name"), text(row, "state"), names(&row["needs"]))).collect()
+}
+
+/// What root can, nobody can with the capabilities that doctor names, row by row.
+#[test]
+fn what_doctor_says_is_lacking_is_all_that_lacks() {
+    if place().is_none() {
+        return;
+    }
+    let root = checks(Command::new(place().expect("asked").join("weftrace")));
+    let states = ["ready", "unsupported", "not permitted", "could not tell"];
+    for (name, state, _) in &root {
+        assert!(states.contains(&state.as_str()), "{name}: {state}");
+    }
+    let mut asked: BTreeMap<Vec<String>, Vec<Told>> = BTreeMap::new();
+    let mut with = |set: &[String], at: usize| {
+        let mut set = set.to_vec();
+        set.sort();
+        asked.entry(set.clone()).or_insert_with(|| checks(nobody(&set, false)))[at].clone()
+    };
+    for (at, (name, _, _)) in root.iter().enumerate().filter(|(_, (_, state, _))| state == "ready") {
+        let mut set: Vec<String> = Vec::new();
+        // What is behind the first obstacle is seen when that is gone.
+        for _ in 0..3 {
+            let (_, state, lacks) = with(&set, at);
+            if state == "ready" {
+                break;
+            }
+            assert!(state == "not permitted" && !lacks.is_empty(), "{name} with {set:?}: {state}");
+            assert!(lacks.iter().all(|c| !set.contains(c)), "{name} with {set:?} lacks {lacks:?}");
+            set.extend(lacks);
+        }
+        let (_, state, _) = with(&set, at);
+        assert_eq!(state, "ready", "{name} with {set:?}");
     }
 }
 

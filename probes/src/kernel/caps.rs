@@ -160,6 +160,12 @@ impl CapSet {
         Self(Capability::ALL.iter().filter(has).fold(self.0, |set, c| set & !(1 << *c as u32)))
     }
 
+    /// Whether no plan can lack anything.
+    pub fn suffices(self) -> bool {
+        let all = [Capability::SysAdmin, Capability::NetRaw, Capability::SysPtrace, Capability::DacReadSearch];
+        self.lacks(&all).is_none()
+    }
+
     /// The first of `needed` that isn't here.
     pub fn lacks(self, needed: &[Capability]) -> Option<Capability> {
         needed.iter().copied().find(|c| !self.has(*c))

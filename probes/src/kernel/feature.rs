@@ -110,6 +110,15 @@ fn refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness
     }
 }
 
+/// The same of a perf event: some kernels want more for those.
+fn perf_refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness {
+    let mut needed = needed.to_vec();
+    if error.is_permission() && host.perf_events_need_admin() {
+        needed.push(Capability::SysAdmin);
+    }
+    refused(error, host, &needed)
+}
+
 fn judge<T>(result: &Result<T, SyscallError>, host: &Host, needed: &[Capability]) -> Readiness {
     match result {
         Ok(_) => Readiness::Ready,
@@ -154,7 +163,7 @@ fn tracepoint(host: &Host) -> Readiness {
     };
     let event = match sys::perf_event_open(&PerfEvent::Tracepoint { id }, -1, first_cpu(host)) {
         Ok(event) => event,
-        Err(e) => return refused(e, host, TRACING),
+        Err(e) => return perf_refused(e, host, TRACING),
     };
     let params = ProgParams::new(bpf_prog_type::BPF_PROG_TYPE_TRACEPOINT, "try", &NOTHING);
     done(loaded(&params, host).and_then(|prog| {

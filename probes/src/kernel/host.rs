@@ -1,11 +1,13 @@
 //! Facts of the running kernel that attaching, loading and checking share. Each is read when first asked for, and kept.
 
 use super::btf::{Btf, BtfError};
-use super::caps::CapSet;
+use super::caps::{CapSet, Capability};
 use super::cpus;
 use super::feature::{self, Readiness};
+use super::sys;
 use super::tracefs::{Access, Tracefs, TracefsError};
 use crate::catalog::KernelFunctions;
+use crate::privilege;
 use crate::symbols::kallsyms::KallsymsError;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +25,7 @@ pub struct Host {
     caps: OnceLock<CapSet>,
     tracefs_access: OnceLock<Access>,
     uprobe_multi: OnceLock<bool>,
+    perf_needs_admin: OnceLock<bool>,
     traceable: OnceLock<Option<KernelFunctions>>,
     /// The user's list of traceable functions.
     traceable_file: OnceLock<PathBuf>,
@@ -48,6 +51,22 @@ impl Host {
     /// Who may read the mounted tracefs.
     pub fn tracefs_access(&self) -> Access {
         *self.tracefs_access.get_or_init(Access::now)
+    }
+
+    /// Whether perf events need CAP_SYS_ADMIN (Debian's and Android's kernels, where kernel.perf_event_paranoid is 3): tried with CAP_PERFMON
+    /// alone.
+    pub fn perf_events_need_admin(&self) -> bool {
+        let cpu = self.online()[0] as i32;
+        let refused = move || {
+            let event = sys::PerfEvent::CpuClock(sys::Period::Ns(1_000_000_000));
+            sys::perf_event_open(&event, -1, cpu).is_err_and(sys::SyscallError::is_permission)
+        };
+        let told = || {
+            let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+            paranoid.trim().parse::<i32>().is_ok_and(|level| level > 2)
+        };
+        let alone = CapSet::of(&[Capability::Perfmon]);
+        *self.perf_needs_admin.get_or_init(|| privilege::with_only(alone, refused).unwrap_or_else(told))
     }
 
     /// Whether one link can tie uprobes, for which CAP_PERFMON is enough. Where we may not try: whether the kernel's types say so.

@@ -8,7 +8,9 @@
 mod helper;
 mod later;
 mod shed;
+mod trial;
 
 pub use helper::{Helper, KEEPS, Kinds, is_file, open, open_text};
 pub use later::Later;
 pub use shed::{Shed, shed};
+pub use trial::with_only;

@@ -74,6 +74,15 @@ impl<'a> Errno<'a> {
         AttachError::NotPermitted { what: self.what, capability: self.host.caps().lacks(&needed) }
     }
 
+    /// Opening a perf event: some kernels want CAP_SYS_ADMIN for it, all do for uprobes.
+    fn perf_permission(self, uprobe: bool) -> AttachError {
+        let mut needed = vec![Capability::Perfmon, Capability::Bpf];
+        if uprobe || self.host.perf_events_need_admin() {
+            needed.push(Capability::SysAdmin);
+        }
+        AttachError::NotPermitted { what: self.what, capability: self.host.caps().lacks(&needed) }
+    }
+
     fn failed(self, why: &str) -> AttachError {
         let why = if why.is_empty() { errno_text(self.source.errno) } else { why.to_owned() };
         AttachError::Failed { what: self.what, why, source: self.source }
@@ -82,7 +91,7 @@ impl<'a> Errno<'a> {
     /// perf_event_open of a tracepoint.
     pub(super) fn open(self) -> AttachError {
         match self.source.errno {
-            libc::EPERM | libc::EACCES => self.permission(),
+            libc::EPERM | libc::EACCES => self.perf_permission(false),
             libc::ENOENT | libc::EINVAL => AttachError::no_such_event(self.what),
             _ => self.failed(""),
         }
@@ -91,7 +100,7 @@ impl<'a> Errno<'a> {
     /// perf_event_open of the kprobe PMU (kernel: trace_kprobe.c, kprobes.c).
     pub(super) fn kprobe(self) -> AttachError {
         match self.source.errno {
-            libc::EPERM | libc::EACCES => self.permission(),
+            libc::EPERM | libc::EACCES => self.perf_permission(false),
             libc::ENOENT => AttachError::NoSuchEvent {
                 what: self.what,
                 remedy: "the function may be inlined, of a module that isn't loaded, or named otherwise on this kernel"
@@ -107,7 +116,7 @@ impl<'a> Errno<'a> {
     /// perf_event_open of the uprobe PMU (kernel: trace_uprobe.c, uprobes.c).
     pub(super) fn uprobe(self, path: &str) -> AttachError {
         match self.source.errno {
-            libc::EPERM | libc::EACCES => self.permission(),
+            libc::EPERM | libc::EACCES => self.perf_permission(true),
             libc::ENOENT => AttachError::NoSuchEvent { what: self.what, remedy: format!("there is no file {path}") },
             libc::EINVAL => self.failed("the file isn't a regular executable, or the offset is beyond its end"),
             libc::ENOTSUP | 524 => self.failed("the kernel can't probe this instruction"),
@@ -119,7 +128,7 @@ impl<'a> Errno<'a> {
     /// perf_event_open of a software event.
     pub(super) fn timer(self) -> AttachError {
         match self.source.errno {
-            libc::EPERM | libc::EACCES => self.permission(),
+            libc::EPERM | libc::EACCES => self.perf_permission(false),
             libc::EINVAL => self.failed("the rate is above kernel.perf_event_max_sample_rate"),
             _ => self.failed(""),
         }
@@ -128,7 +137,7 @@ impl<'a> Errno<'a> {
     /// perf_event_open of a breakpoint.
     pub(super) fn watchpoint(self) -> AttachError {
         match self.source.errno {
-            libc::EPERM | libc::EACCES => self.permission(),
+            libc::EPERM | libc::EACCES => self.perf_permission(false),
             libc::ENOSPC => self.failed("all of the processor's debug registers are in use"),
             libc::EINVAL => self.failed("the address is not a multiple of the length, or the kernel forbids it"),
             libc::ENOENT | libc::EOPNOTSUPP => {

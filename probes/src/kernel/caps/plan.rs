@@ -70,7 +70,7 @@ pub struct Optional {
 }
 
 /// What a plan needs.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct PlanNeeds {
     /// By probe, in the artifact's order.
     pub probes: Vec<Needs>,
@@ -127,14 +127,23 @@ impl PlanNeeds {
     }
 }
 
-/// What the probe needs by the first way that needs nothing that isn't here; by the best one if each does.
+/// What the probe needs by the first way that needs nothing that isn't here, rather one without CAP_SYS_ADMIN; by the best one if each
+/// lacks something.
 fn of_probe(probe: &ProbePlan, artifact: &Artifact, host: &Host, setting: Setting) -> Needs {
-    let best = of_way(probe, &probe.best, artifact, host, setting);
-    if best.missing.is_empty() {
-        return best;
+    let mut good: Option<Needs> = None;
+    let mut first = None;
+    for way in probe.ways() {
+        let needs = of_way(probe, way, artifact, host, setting);
+        if needs.missing.is_empty() {
+            if !needs.set().has_itself(Capability::SysAdmin) {
+                return needs;
+            }
+            good.get_or_insert(needs);
+        } else {
+            first.get_or_insert(needs);
+        }
     }
-    let mut others = probe.fallbacks.iter().map(|way| of_way(probe, way, artifact, host, setting));
-    others.find(|needs| needs.missing.is_empty()).unwrap_or(best)
+    good.or(first).unwrap_or_default()
 }
 
 fn of_way(probe: &ProbePlan, attach: &Attach, artifact: &Artifact, host: &Host, setting: Setting) -> Needs {

@@ -38,6 +38,8 @@ pub enum Where {
     TracefsNotMounted,
     /// The kernel can't tie many uprobes by one link.
     NoUprobeMulti,
+    /// Perf events want more than CAP_PERFMON.
+    PerfEventsClosed,
 }
 
 /// One row.
@@ -106,6 +108,25 @@ pub static TABLE: &[Row] = &[
         host: Where::NoUprobeMulti,
         needs: &[(C::SysAdmin, "the kernel wants it for uprobes by perf events")],
         works: |host| ready(Feature::Uprobe, host),
+        without: "",
+    },
+    Row {
+        what: "kprobe, tracepoint, profile, software, hardware, watchpoint by perf events where kernel.perf_event_paranoid is 3",
+        applies: |s| match s {
+            Subject::Way(way) => matches!(
+                way,
+                Way::Kprobe { .. }
+                    | Way::Tracepoint { .. }
+                    | Way::Profile { .. }
+                    | Way::Interval { .. }
+                    | Way::Counter { .. }
+                    | Way::Watchpoint { .. }
+            ),
+            _ => false,
+        },
+        host: Where::PerfEventsClosed,
+        needs: &[(C::SysAdmin, "this kernel wants it for perf events")],
+        works: |host| ready(Feature::PerfEvent, host),
         without: "",
     },
     Row {
@@ -195,6 +216,7 @@ impl Where {
             Self::TracefsClosed => host.tracefs_access() == Access::Closed,
             Self::TracefsNotMounted => host.tracefs_access() == Access::NotMounted,
             Self::NoUprobeMulti => !host.has_uprobe_multi(),
+            Self::PerfEventsClosed => host.perf_events_need_admin(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     FILTER, FUNCTION, KPROBE, NOTHING, RAW, Readiness, TRACE, TRACING, done, first_cpu, from_btf, from_tracefs, helper,
-    judge, loaded, own_entry, refused,
+    judge, loaded, own_entry, perf_refused, refused,
 };
 use crate::kernel::Host;
 use crate::kernel::caps::Capability;
@@ -40,7 +40,7 @@ fn event(
 ) -> Readiness {
     match sys::perf_event_open(event, pid, cpu) {
         Ok(event) => tie(&event, kind, host),
-        Err(e) => refused(e, host, needed),
+        Err(e) => perf_refused(e, host, needed),
     }
 }
 

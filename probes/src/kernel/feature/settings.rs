@@ -24,7 +24,7 @@ const SYSCTLS: [Row; 5] = [
             "events of the kernel may be opened by anybody; programs on them need CAP_BPF and CAP_PERFMON all the same"
         }
         2 => "events of the kernel need CAP_PERFMON",
-        _ => "all events need CAP_PERFMON",
+        _ => "events need CAP_SYS_ADMIN (or CAP_PERFMON, by kernel): a probe is attached without them where it can be",
     }),
     ("kernel.kptr_restrict", "kernel/kptr_restrict", |v| match v {
         0 => "addresses in /proc/kallsyms need CAP_SYSLOG (none where perf_event_paranoid is at most 1)",
