@@ -109,3 +109,22 @@ fn packets() {
         weftrace_probes::packet::fuzz_one(link, bytes);
     });
 }
+
+#[test]
+fn tables_and_code_of_go_programs() {
+    // Headers of every format, with nothing and with something behind them; a function with a stack check.
+    let mut all: Vec<Vec<u8>> = vec![vec![
+        0x49, 0x3b, 0x66, 0x10, 0x76, 0x09, 0x48, 0x83, 0xec, 0x18, 0x48, 0x83, 0xc4, 0x18, 0xc3, 0x48, 0x89, 0x44,
+        0x24, 0x08, 0xe8, 0x00, 0x10, 0x00, 0x00, 0x48, 0x8b, 0x44, 0x24, 0x08, 0xeb, 0xe0,
+    ]];
+    for magic in [0xfb, 0xfa, 0xf0, 0xf1] {
+        let mut table = vec![magic, 0xff, 0xff, 0xff, 0, 0, 1, 8];
+        for word in [2u64, 2, 0x40_1000, 72, 80, 88, 96, 104] {
+            table.extend(word.to_le_bytes());
+        }
+        all.push(table.clone());
+        table.extend((0..160u8).map(|n| n.wrapping_mul(7) % 24));
+        all.push(table);
+    }
+    fuzz("golang", &all, weftrace_probes::symbols::golang::fuzz_one);
+}

@@ -182,7 +182,10 @@ fn entries_are_returns_and_unwound_calls_under_load() {
         assert!(paths.iter().all(|l| l.starts_with("@paths[/path-")), "{paths:?}");
         assert!(ours("sevens") > 0 && own["unwound"] > 100, "{own:?}");
         // What a panic or Goexit ended is told, to the last one; those that were still at it when the program ended too.
-        let told = said.lines().find(|l| l.contains("main.(*server).handle never returned")).unwrap_or_else(|| panic!("{said}"));
+        let told = said
+            .lines()
+            .find(|l| l.contains("main.(*server).handle never returned"))
+            .unwrap_or_else(|| panic!("{said}"));
         let number = |after: &str| {
             let rest = told.split(after).nth(1)?;
             rest.split_whitespace().next()?.parse::<u64>().ok()
@@ -214,7 +217,8 @@ fn names_lists_and_what_is_wrong() {
     assert!(elsewhere.contains("no goid") && elsewhere.contains("Go program"), "{elsewhere}");
     let thread = said("uprobe:BIN:main.many { @s[tid] = nsecs; } uretprobe:BIN:main.many { print(nsecs - @s[tid]); }");
     assert!(thread.contains("goroutine may return on another thread") && thread.contains("goid"), "{thread}");
-    let plan = text(&weftrace(&["dump", "--stage", "plan", "-e", &format!("uretprobe:{shown}:main.many {{ }}")]).stdout);
+    let plan =
+        text(&weftrace(&["dump", "--stage", "plan", "-e", &format!("uretprobe:{shown}:main.many {{ }}")]).stdout);
     assert!(plan.contains("uprobes at") || plan.contains("  uprobe  "), "{plan}");
 }
 

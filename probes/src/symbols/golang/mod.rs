@@ -39,3 +39,22 @@ pub fn places(machine: Machine, bytes: &[u8], address: u64, in_registers: bool, 
         Machine::Other => None,
     }
 }
+
+/// For fuzzers: every question about a table, and about code, made of these bytes. Nothing may panic.
+pub fn fuzz_one(bytes: &[u8]) {
+    if let Some(table) = pclntab::Table::new(bytes, 0x1000) {
+        let few = (0..table.len().min(64)).chain([table.len(), u64::MAX]);
+        for index in few {
+            let _ = (table.entry(index), table.file(index), table.address(index).and_then(|a| table.find(a)));
+        }
+    }
+    let code = &bytes[..bytes.len().min(512)];
+    for machine in [Machine::X86_64, Machine::Aarch64] {
+        for (address, assembly) in [(0, true), (0x1000, false), (u64::MAX - 100, true)] {
+            let _ = places(machine, code, address, !assembly, assembly);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,9 @@ impl<B: Bytes> Table<B> {
 
     /// Where a function's record is.
     fn record(&self, index: Index) -> Option<u64> {
+        if index >= self.functions {
+            return None;
+        }
         let at = self.list.checked_add(index.checked_mul(2 * self.width())?)?.checked_add(self.width())?;
         let offset = word(&self.bytes, at, self.width())?;
         if self.format == Format::Go12 { Some(offset) } else { self.list.checked_add(offset) }
@@ -241,3 +244,6 @@ fn varint(bytes: &impl Bytes, mut at: u64) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;
