@@ -113,6 +113,8 @@ pub struct GoCalls {
     pub floats: u32,
     /// The current goroutine.
     pub goroutine: u16,
+    /// It is there in all of Go's code, also where the words are in memory (otherwise: in the thread's own memory there).
+    pub always_there: bool,
     /// From the stack pointer to the first word in memory, at a function's entry and at its return.
     pub stack: u32,
     /// From the stack pointer to DWARF's canonical frame address at a function's entry.

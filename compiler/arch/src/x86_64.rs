@@ -72,6 +72,7 @@ pub(crate) const TABLE: Arch = Arch {
         words: &[AX, BX, CX, DI, SI, R8, R9, R10, R11],
         floats: 15,
         goroutine: R14,
+        always_there: false,
         stack: 8,
         frame: 8,
     },

@@ -48,7 +48,7 @@ impl Cx<'_, '_> {
 
     /// The current goroutine's descriptor.
     fn goroutine(&mut self, go: &GoPlaces, span: Span) -> R<Value> {
-        if go.abi == GoAbi::Registers || cfg!(target_arch = "aarch64") {
+        if go.abi == GoAbi::Registers || HOST.go.always_there {
             return self.register(HOST.go.goroutine.into(), span);
         }
         let thread = self.thread_pointer(span)?;

@@ -120,8 +120,8 @@ mod tests {
         // An array of several is never in registers, and takes none away.
         let array = Shape { size: 16, align: 8, leaves: None };
         assert_eq!(a.next(&array), ArgPlace::Stack { offset: 8 });
-        #[cfg(target_arch = "x86_64")]
-        {
+        // As many as x86-64 has.
+        if HOST.go.words.len() == 9 {
             assert_eq!(registers(&a.next(&shape(&[(8, false); 4]))), [4, 5, 6, 7]);
             // Two no longer fit; one does.
             assert_eq!(a.next(&shape(&[(8, false); 2])), ArgPlace::Stack { offset: 24 });

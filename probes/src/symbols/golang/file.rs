@@ -59,9 +59,11 @@ impl Parts {
         if !pieces.iter().any(|p| MARKS.contains(&p.name.as_str())) {
             return Ok(None);
         }
-        let machine = match (header.is_type_64(), header.is_little_endian(), header.e_machine(endian)) {
-            (true, true, elf::EM_X86_64) => Machine::X86_64,
-            (true, true, elf::EM_AARCH64) => Machine::Aarch64,
+        let known = weftrace_arch::by_machine(header.e_machine(endian)).map_or("", |arch| arch.name);
+        let machine = match known {
+            _ if !header.is_type_64() || !header.is_little_endian() => Machine::Other,
+            name if name == weftrace_arch::X86_64.name => Machine::X86_64,
+            name if name == weftrace_arch::AARCH64.name => Machine::Aarch64,
             _ => Machine::Other,
         };
         let headers = header.program_headers(endian, data)?;
