@@ -16,6 +16,8 @@ pub enum LossKind {
     Stack,
     /// The program was already running on that CPU: the event was not seen.
     Recursion,
+    /// The kernel's kprobe was running already, or more calls were under way than it keeps returns for.
+    Missed,
     /// The kernel dropped packets before they were read.
     Packets,
     /// Not acted on when the run was ended: acting took too long.
@@ -37,6 +39,7 @@ impl LossKind {
             Self::Read => "failed_read",
             Self::Stack => "stack",
             Self::Recursion => "recursion",
+            Self::Missed => "missed",
             Self::Packets => "packets",
             Self::Unread => "unread",
             Self::Malformed => "malformed",
@@ -47,7 +50,7 @@ impl LossKind {
 
     /// Whether a whole event was lost, not just a value in it.
     pub fn is_event(self) -> bool {
-        matches!(self, Self::RingFull | Self::Recursion | Self::Packets | Self::Unread | Self::Malformed)
+        matches!(self, Self::RingFull | Self::Recursion | Self::Missed | Self::Packets | Self::Unread | Self::Malformed)
     }
 
     /// For people, after the count.
@@ -58,6 +61,7 @@ impl LossKind {
             Self::Read => "reads of memory (the value is 0 or empty)",
             Self::Stack => "stacks",
             Self::Recursion => "events (the probe was already running on that CPU)",
+            Self::Missed => "events (the kernel was in a kprobe already, or had no room to watch for the return)",
             Self::Packets => "packets (dropped before they were read)",
             Self::Unread => "events (not acted on before the end)",
             Self::Malformed => "records (unreadable)",

@@ -48,6 +48,11 @@ impl Link {
         self.fds.len()
     }
 
+    /// Events that the kernel's kprobes missed before the program was asked; None: it has none.
+    pub fn missed(&self) -> Option<u64> {
+        self.fds.iter().filter_map(|fd| sys::missed_by_kprobes(fd.as_fd())).reduce(|a, b| a + b)
+    }
+
     /// Opens an iterator's walk; reading it to the end runs the program once for each object.
     pub fn walk(&self) -> Result<File, SyscallError> {
         match self.fds.first() {

@@ -11,7 +11,7 @@ use std::{
 };
 use weftrace_artifact::plan::{Unit, Way};
 use weftrace_artifact::{abi::LossSlot, map::Role};
-use weftrace_probes::kernel::{detach_all, maps::read_losses, program::run_once, sys::prog_info};
+use weftrace_probes::kernel::{Link, detach_all, maps::read_losses, program::run_once, sys::prog_info};
 
 use super::actions::SLOT_KINDS;
 
@@ -25,7 +25,9 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 /// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. `impatient`: somebody waits for
 /// the end. Returns what each probe cost.
 pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) -> Vec<Cost> {
-    let mut links = std::mem::take(&mut sources.links);
+    let links = std::mem::take(&mut sources.links);
+    count_missed(core, &links);
+    let mut links: Vec<Link> = links.into_iter().map(|(_, link)| link).collect();
     links.extend(core.watchpoints.drain(..).map(|(_, link)| link));
     detach_all(links);
     drain_all(core, sources.ring.as_mut(), impatient.then(|| Instant::now() + IMPATIENCE));
@@ -149,6 +151,23 @@ fn count_losses(core: &mut Core, sources: &Sources) {
         if let Some(source) = source_name(&artifact, program) {
             core.losses.set(source, LossKind::Recursion, count);
         }
+    }
+}
+
+/// What the kernel's kprobes missed, by program: only their links know.
+fn count_missed(core: &mut Core, links: &[(u32, Link)]) {
+    let artifact = Rc::clone(&core.artifact);
+    let mut missed = std::collections::BTreeMap::<&str, u64>::new();
+    for (probe, link) in links {
+        let Some(plan) = artifact.probes.get(*probe as usize) else { continue };
+        if matches!(plan.best.way, Way::Kprobe { .. } | Way::Fentry { .. })
+            && let Some(count) = link.missed()
+        {
+            *missed.entry(&plan.name).or_default() += count;
+        }
+    }
+    for (source, count) in missed {
+        core.losses.set(source, LossKind::Missed, count);
     }
 }
 

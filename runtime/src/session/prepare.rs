@@ -128,7 +128,7 @@ impl Running {
             if options.read.is_empty()
                 && let Some((link, count)) = attacher.attach_many(&order[at..], &mut self.sources.programs)
             {
-                self.sources.links.push(link);
+                self.sources.links.push((index, link));
                 let further = |i: &&u32| artifact.probes[**i as usize].further;
                 self.attached += count - order[at..at + count].iter().filter(further).count();
                 at += count;
@@ -182,7 +182,7 @@ impl Running {
                         match &plan.best.way {
                             Way::Iter { .. } => self.walks.push(link),
                             Way::Watchpoint { address, .. } => self.core.watchpoints.push((*address, link)),
-                            _ => self.sources.links.push(link),
+                            _ => self.sources.links.push((index, link)),
                         }
                         self.attached += usize::from(!plan.further);
                     }

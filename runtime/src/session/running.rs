@@ -24,7 +24,8 @@ use weftrace_probes::kernel::{Host, Link, sys::enable_stats};
 
 /// What produces events, and what they run by.
 pub(crate) struct Sources {
-    pub(crate) links: Vec<Link>,
+    /// Each with the first probe that it is for.
+    pub(crate) links: Vec<(u32, Link)>,
     pub(crate) programs: Programs,
     pub(crate) ring: Option<Ring>,
     pub(crate) feeds: Vec<Feed>,

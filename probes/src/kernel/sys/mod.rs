@@ -27,7 +27,7 @@ pub use link::{
     AttachType, LinkTarget, SESSION, iter_create, link_create, link_create_as, perf_set_bpf, raw_tracepoint_open,
 };
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
-pub use object::{BtfInfo, ObjectKind, btf_by_id, btf_info, object_ids, program_by_id};
+pub use object::{BtfInfo, ObjectKind, btf_by_id, btf_info, missed_by_kprobes, object_ids, program_by_id};
 pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Period, perf_enable, perf_event_open};
 pub use prog::{
     AttachObject, ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run,

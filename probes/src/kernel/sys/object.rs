@@ -87,3 +87,27 @@ pub fn btf_info(btf: BorrowedFd<'_>, bytes: bool) -> Result<BtfInfo, SyscallErro
     let text = CStr::from_bytes_until_nul(&name).map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(BtfInfo { name: text, kernel, bytes: data })
 }
+
+/// Events that the kernel's own part of a link's kprobes didn't see: it was in one already, or more calls were under way than it keeps
+/// returns for. 0 also where a kernel before 6.7 doesn't tell. None: no link of kprobes.
+pub fn missed_by_kprobes(link: BorrowedFd<'_>) -> Option<u64> {
+    // enum bpf_link_type, enum bpf_perf_event_type
+    const PERF_EVENT: u32 = 7;
+    const KPROBE_MULTI: u32 = 8;
+    const KPROBES: std::ops::RangeInclusive<u32> = 3..=4;
+    // struct bpf_link_info, in words; its aya_obj form is older than what is asked for.
+    let mut info = [0u64; 16];
+    let mut attr = zeroed();
+    attr.info.bpf_fd = link.as_raw_fd() as u32;
+    attr.info.info_len = size_of_val(&info) as u32;
+    attr.info.info = info.as_mut_ptr() as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr, "bpf(BPF_OBJ_GET_INFO_BY_FD)").ok()?;
+    // u32 type, id, prog_id; then kprobe_multi: u64 addrs, u32 count, flags, u64 missed; or perf_event: u32 type,
+    // kprobe: u64 name, u32 name_len, offset, u64 addr, missed
+    let at = match info[0] as u32 {
+        KPROBE_MULTI => 4,
+        PERF_EVENT if KPROBES.contains(&(info[2] as u32)) => 6,
+        _ => return None,
+    };
+    Some(info[at])
+}
