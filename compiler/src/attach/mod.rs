@@ -178,18 +178,17 @@ impl<'a> Chain<'a> {
 
     /// Takes a substitute, or says why not.
     fn consider(&mut self, ask: &Ask<'_>, row: &Substitute, stand: &Stand, why: &str) {
-        match row.needs.iter().find_map(|need| need(ask, stand)) {
-            Some(why) => self.passed.push(Passed { way: row.way.to_owned(), why }),
-            None => {
-                let target = Target { provider: stand.provider.clone(), ..ask.target.clone() };
-                self.forms.push(Form {
-                    target: Cow::Owned(target),
-                    prog: Some(stand.prog),
-                    why: why.to_owned(),
-                    words: stand.words.clone(),
-                    frames: stand.frames,
-                });
-            }
+        if let Some(why) = row.needs.iter().find_map(|need| need(ask, stand)) {
+            self.passed.push(Passed { way: row.way.to_owned(), why });
+        } else {
+            let target = Target { provider: stand.provider.clone(), ..ask.target.clone() };
+            self.forms.push(Form {
+                target: Cow::Owned(target),
+                prog: Some(stand.prog),
+                why: why.to_owned(),
+                words: stand.words.clone(),
+                frames: stand.frames,
+            });
         }
     }
 }

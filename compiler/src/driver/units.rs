@@ -62,64 +62,69 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
         return;
     }
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
-        if matches!(placed.side, Side::Not | Side::Unread) {
-            let names = probe.targets.iter().map(|t| LeftOut {
-                name: t.name.clone(),
-                reason: placed.reason.clone(),
-                span: t.span,
-            });
-            if placed.side == Side::Unread {
-                units.unread.extend(names);
-            } else {
-                units.left_out.extend(names);
-            }
-            continue;
-        }
-        let sharing = sharing(module, probe, placed);
-        let mut shared = Shared::default();
-        let among = Among::of(&probe.targets);
-        let (before, mut needs) = (std::mem::take(&mut module.packet_needs), 0);
-        'targets: for target in &probe.targets {
-            let chain = chain(module, placed, target, &among);
-            for (at, variant) in variants(target, placed).into_iter().enumerate() {
-                let mut ways = Vec::with_capacity(chain.forms.len());
-                for form in &chain.forms {
-                    let sharing = form_sharing(sharing, placed, form);
-                    let spot = Spot {
-                        target: &form.target,
-                        site: variant.site,
-                        many: sharing == Sharing::ByIndex,
-                        words: form.words.as_deref(),
-                        frames: form.frames,
-                    };
-                    let known = if sharing == Sharing::Not { None } else { shared.find(form, &variant) };
-                    let side = form.side(placed.side);
-                    let unit = match known.map_or_else(|| lower_target(module, units, probe, spot, side), Ok) {
-                        Ok(unit) => unit,
-                        Err(d) => {
-                            units.diagnostics.push(*d);
-                            break 'targets;
-                        }
-                    };
-                    needs |= module.packet_needs;
-                    shared.0.push((variant.args.clone(), form.layout(), unit));
-                    let way = ways::way(&form.target.provider, side);
-                    ways.push(Attach { way, unit, why: form.why.clone() });
+        let left_out = || {
+            let one = |t: &Target| LeftOut { name: t.name.clone(), reason: placed.reason.clone(), span: t.span };
+            probe.targets.iter().map(one)
+        };
+        match placed.side {
+            Side::Unread => units.unread.extend(left_out()),
+            Side::Not => units.left_out.extend(left_out()),
+            Side::Kernel(_) | Side::Native => {
+                let before = std::mem::take(&mut module.packet_needs);
+                if let Err(d) = lower_targets(module, units, probe, placed) {
+                    units.diagnostics.push(*d);
                 }
-                let about = About { packet_needs: needs, emits: streams(probe) };
-                let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
-                plan.further = at > 0 || probe.hidden;
-                if probe.hidden {
-                    plan.reason = "counts calls that never return".into();
-                }
-                if let Way::Usdt { sites, .. } = &mut plan.best.way {
-                    sites.retain(|s| variant.offsets.contains(&s.offset));
-                }
-                units.probes.push(plan);
+                module.packet_needs |= before;
             }
         }
-        module.packet_needs |= before;
     }
+}
+
+/// All targets of a probe, each with its ways to attach.
+fn lower_targets<'a>(
+    module: &mut Module<'a>,
+    units: &mut Units,
+    probe: &'a ProbeDef,
+    placed: &'a Placed,
+) -> Result<(), Box<Diagnostic>> {
+    let sharing = sharing(module, probe, placed);
+    let mut shared = Shared::default();
+    let among = Among::of(&probe.targets);
+    let mut needs = 0;
+    for target in &probe.targets {
+        let chain = chain(module, placed, target, &among);
+        for (at, variant) in variants(target, placed).into_iter().enumerate() {
+            let mut ways = Vec::with_capacity(chain.forms.len());
+            for form in &chain.forms {
+                let sharing = form_sharing(sharing, placed, form);
+                let spot = Spot {
+                    target: &form.target,
+                    site: variant.site,
+                    many: sharing == Sharing::ByIndex,
+                    words: form.words.as_deref(),
+                    frames: form.frames,
+                };
+                let known = if sharing == Sharing::Not { None } else { shared.find(form, &variant) };
+                let side = form.side(placed.side);
+                let unit = known.map_or_else(|| lower_target(module, units, probe, spot, side), Ok)?;
+                needs |= module.packet_needs;
+                shared.0.push((variant.args.clone(), form.layout(), unit));
+                let way = ways::way(&form.target.provider, side);
+                ways.push(Attach { way, unit, why: form.why.clone() });
+            }
+            let about = About { packet_needs: needs, emits: streams(probe) };
+            let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
+            plan.further = at > 0 || probe.hidden;
+            if probe.hidden {
+                plan.reason = "counts calls that never return".into();
+            }
+            if let Way::Usdt { sites, .. } = &mut plan.best.way {
+                sites.retain(|s| variant.offsets.contains(&s.offset));
+            }
+            units.probes.push(plan);
+        }
+    }
+    Ok(())
 }
 
 /// The ways to attach a target; what doesn't run in the kernel has one.

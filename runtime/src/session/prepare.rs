@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use weftrace_artifact::{
     Artifact, Place,
     map::{MapId, Role},
-    plan::{Attach, Rate, Unit, Way},
+    plan::{Attach, ProbePlan, Rate, Unit, Way},
 };
 use weftrace_probes::kernel::{
     Host,
@@ -170,27 +170,30 @@ impl Running {
                         Err(e) => self.failures.push(load_failure(index, plan, &e)),
                     }
                 }
-                (Unit::Kernel(_), _) => match attacher.attach(index, plan, &mut self.sources.programs) {
-                    Ok((link, taken)) => {
-                        if let Some(attach) = plan.ways().nth(taken.at)
-                            && let Err(error) = select_syscall(&mut self.core, attach, index)
-                        {
-                            self.failures.push(AttachFailure::new(index, plan, &error));
-                            continue;
-                        }
-                        self.taken.push((index, taken));
-                        match &plan.best.way {
-                            Way::Iter { .. } => self.walks.push(link),
-                            Way::Watchpoint { address, .. } => self.core.watchpoints.push((*address, link)),
-                            _ => self.sources.links.push((index, link)),
-                        }
-                        self.attached += usize::from(!plan.further);
-                    }
-                    Err(failure) => self.failures.push(failure),
-                },
+                (Unit::Kernel(_), _) => self.attach_one(&attacher, index, plan),
             }
         }
         self.open_packets(options, &blocks);
+    }
+
+    /// A kernel program at an event of the kernel.
+    fn attach_one(&mut self, attacher: &Attacher<'_>, index: u32, plan: &ProbePlan) {
+        let (link, taken) = match attacher.attach(index, plan, &mut self.sources.programs) {
+            Ok(done) => done,
+            Err(failure) => return self.failures.push(failure),
+        };
+        if let Some(attach) = plan.ways().nth(taken.at)
+            && let Err(error) = select_syscall(&mut self.core, attach, index)
+        {
+            return self.failures.push(AttachFailure::new(index, plan, &error));
+        }
+        self.taken.push((index, taken));
+        match &plan.best.way {
+            Way::Iter { .. } => self.walks.push(link),
+            Way::Watchpoint { address, .. } => self.core.watchpoints.push((*address, link)),
+            _ => self.sources.links.push((index, link)),
+        }
+        self.attached += usize::from(!plan.further);
     }
 
     /// How a probe was attached, and why not in the ways before that one; None: by a link together with others, or not at all.

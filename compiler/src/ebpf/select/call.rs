@@ -75,9 +75,7 @@ impl Selector<'_> {
             return Err(self.error(ErrorKind::Unavailable(row.name)));
         };
         if let (Helper::Comm, [dst, len]) = (helper, args) {
-            // bpf_get_current_comm of some kernels (6.1) ends at the NUL; keys are compared as a whole.
-            let len = self.const_of(*len).and_then(|len| u32::try_from(len).ok());
-            self.fill(*dst, 0, len.ok_or_else(|| self.error(ErrorKind::Malformed("comm without a constant length")))?)?;
+            self.pad_comm(*dst, *len)?;
         }
         let mut regs = Vec::with_capacity(5);
         let mut values = args.iter();
@@ -111,6 +109,12 @@ impl Selector<'_> {
             self.boot_time.extend(reg.map(|r| (self.block, r)));
         }
         Ok(reg)
+    }
+
+    /// bpf_get_current_comm of some kernels (6.1) ends at the NUL; keys are compared as a whole.
+    fn pad_comm(&mut self, dst: Value, len: Value) -> Result<(), Error> {
+        let len = self.const_of(len).and_then(|len| u32::try_from(len).ok());
+        self.fill(dst, 0, len.ok_or_else(|| self.error(ErrorKind::Malformed("comm without a constant length")))?)
     }
 
     /// The pointer must reach the helper as the verifier types it: only constants are added, after it is known not to be null (what
