@@ -109,3 +109,41 @@ fn language() {
     }
     part_of("language.md", "builtins", &text);
 }
+
+/// docs/kernels.md is written by `make test-kernels`, which takes minutes: here only that it has a row for each case, measured on each
+/// kernel, and that every provider works somewhere.
+#[test]
+fn kernels_have_every_provider() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let cases = fs::read_to_string(root.join("tests/vm/providers.txt")).expect("the cases");
+    let cases: Vec<&str> = cases
+        .lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .map(|l| l.split('|').next().unwrap_or_default())
+        .collect();
+    let document = fs::read_to_string(root.join("docs/kernels.md")).expect("docs/kernels.md");
+    let rows: Vec<Vec<&str>> = document
+        .lines()
+        .filter(|l| l.starts_with("| "))
+        .map(|l| l.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let (header, rows) = rows.split_first().expect("a table");
+    assert_eq!(header[0], "provider");
+    for (column, title) in ["this machine: ", "Debian 12: 6.1", "Debian 13: 6.12", "newest: "].into_iter().enumerate() {
+        assert!(header[column + 1].starts_with(title), "{header:?}");
+    }
+    assert_eq!(rows.iter().map(|r| r[0]).collect::<Vec<_>>(), cases, "run `make test-kernels`");
+    for row in rows {
+        let (works, no): (Vec<&str>, Vec<&str>) = row[1..].iter().partition(|c| c.starts_with("works: "));
+        assert!(row.len() == 5 && no.iter().all(|c| c.starts_with("no: ")), "{row:?}");
+        // No machine of the tests has counters.
+        assert!(!works.is_empty() || row[0] == "hardware", "{} works nowhere", row[0]);
+    }
+    // Each of the language's providers has a case, but those that no kernel has a part in.
+    use weftrace_lang::check::providers::{PROVIDERS, ProviderKind};
+    for row in PROVIDERS {
+        let apart = ["join", "test", "bench"].contains(&row.name) || row.kind == ProviderKind::NotYet;
+        let tried = |case: &&str| case.split([' ', ',']).any(|word| word == row.name);
+        assert!(apart || cases.iter().any(|c| tried(&c)), "no case for {}", row.name);
+    }
+}
