@@ -56,14 +56,9 @@ impl Selector<'_> {
         if row.kfunc.is_some() {
             return self.kfunc(args, result);
         }
-        if helper == Helper::ProbeIndex {
-            let index = self.probe_index();
-            return Ok(result.filter(|&r| self.facts.needs_register(r)).map(|_| index));
-        }
-        if helper == Helper::ReadTyped {
-            return self.read_typed(args).map(Some);
-        }
         let number = match helper {
+            Helper::ProbeIndex => return Ok(Some(self.probe_index())),
+            Helper::ReadTyped => return self.read_typed(args).map(Some),
             Helper::MapLen if self.env.features.rbpf => Some(RBPF_MAP_LEN),
             Helper::MapAt if self.env.features.rbpf => Some(RBPF_MAP_AT),
             Helper::MapCpu if self.env.features.rbpf => Some(RBPF_MAP_CPU),
