@@ -23,6 +23,8 @@ mod memory;
 mod packets;
 #[path = "lower/strings.rs"]
 mod strings;
+#[path = "lower/syscalls.rs"]
+mod syscalls;
 #[path = "lower/task.rs"]
 mod task;
 #[path = "lower/warnings.rs"]
