@@ -48,7 +48,7 @@ fn run_for(ret: bool, number: i64, bits: u64) -> Vec<Vec<u64>> {
     let lowered = lower_only(&program, &world).unwrap_or_else(|e| panic!("{e}"));
     let mut host = lowered.host();
     let table = lowered.maps.iter().position(|m| matches!(m.role, Role::Syscalls { .. })).expect("a table");
-    assert_eq!(host.maps[table].update(&39u32.to_le_bytes(), &5u32.to_le_bytes(), 0), 0);
+    assert_eq!(host.maps[table].update(&39u32.to_le_bytes(), &5u64.to_le_bytes(), 0), 0);
     let at =
         |name: &str| world.structs["pt_regs"].fields.iter().find(|f| f.name == name).expect("a member").offset as usize;
     let mut registers = vec![0; 256];
