@@ -127,23 +127,11 @@ impl PlanNeeds {
     }
 }
 
-/// What the probe needs by the first way that needs nothing that isn't here, rather one without CAP_SYS_ADMIN; by the best one if each
-/// lacks something.
+/// What the probe needs by the first way that needs nothing that isn't here, rather one without CAP_SYS_ADMIN.
 fn of_probe(probe: &ProbePlan, artifact: &Artifact, host: &Host, setting: Setting) -> Needs {
-    let mut good: Option<Needs> = None;
-    let mut first = None;
-    for way in probe.ways() {
-        let needs = of_way(probe, way, artifact, host, setting);
-        if needs.missing.is_empty() {
-            if !needs.set().has_itself(Capability::SysAdmin) {
-                return needs;
-            }
-            good.get_or_insert(needs);
-        } else {
-            first.get_or_insert(needs);
-        }
-    }
-    good.or(first).unwrap_or_default()
+    let ways = probe.ways().map(|way| of_way(probe, way, artifact, host, setting));
+    let wide = |needs: &Needs| needs.set().has_itself(Capability::SysAdmin);
+    ways.min_by_key(|needs| (!needs.missing.is_empty(), wide(needs))).unwrap_or_default()
 }
 
 fn of_way(probe: &ProbePlan, attach: &Attach, artifact: &Artifact, host: &Host, setting: Setting) -> Needs {
