@@ -4,7 +4,7 @@ use super::{dump, needs};
 use crate::{
     args::{Format, Run},
     exit::ExitStatus,
-    frontend::{self, Setting},
+    frontend::{self, Loaded, Setting},
     printer,
 };
 use std::{
@@ -18,6 +18,7 @@ use weftrace_artifact::{
     plan::{ProbePlan, Unit, Way},
 };
 use weftrace_compiler::driver;
+use weftrace_lang::hir::Program;
 use weftrace_probes::kernel::{
     Host,
     caps::{self, Need, Needs, PlanNeeds},
@@ -64,20 +65,7 @@ pub fn run(args: &Run) -> ExitStatus {
     if artifact.probes.is_empty() {
         return nothing_to_run(!program.probes.is_empty());
     }
-    let host = Host::new();
-    let told = args.verbose > 0 || args.dry_run;
-    // Who may everything lacks nothing: it isn't looked at.
-    let needs = if told || !host.caps().suffices() {
-        PlanNeeds::of(&artifact, &host, setting_of(args))
-    } else {
-        PlanNeeds::default()
-    };
-    if told {
-        printer::err(&dump::stage(&mut loaded, &program, driver::Stage::Plan));
-        if args.read.is_empty() {
-            printer::err(&needs::plan_lines(&needs));
-        }
-    }
+    let needs = plan_needs(args, &artifact, &mut loaded, &program);
     let name = loaded.name.clone();
     drop((program, loaded));
     let sink = match sink(args) {
@@ -96,6 +84,24 @@ pub fn run(args: &Run) -> ExitStatus {
         Ok(None) => ExitStatus::Ok,
         Err(error) => failed_to_run(&error, &needs, args),
     }
+}
+
+/// What the plan needs; with -v and --dry-run it is told, after the plan.
+fn plan_needs(args: &Run, artifact: &Artifact, loaded: &mut Loaded, program: &Program) -> PlanNeeds {
+    let host = Host::new();
+    let told = args.verbose > 0 || args.dry_run;
+    // Who may everything lacks nothing: it isn't looked at.
+    if !told && host.caps().suffices() {
+        return PlanNeeds::default();
+    }
+    let needs = PlanNeeds::of(artifact, &host, setting_of(args));
+    if told {
+        printer::err(&dump::stage(loaded, program, driver::Stage::Plan));
+        if args.read.is_empty() {
+            printer::err(&needs::plan_lines(&needs));
+        }
+    }
+    needs
 }
 
 /// What the command line adds to what the plan needs.
