@@ -21,6 +21,7 @@ fn build(source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
     let out = Command::new("go")
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source))
         .env("GOCACHE", folder().join("go-cache"))
+        .env("GOPATH", folder().join("go-path"))
         .env("GOTOOLCHAIN", "local")
         .env("GOFLAGS", "-mod=mod")
         .args(["build", "-o"])
@@ -128,6 +129,14 @@ fn position_independent_and_stripped_programs() {
     assert_eq!(lines[0], "40000 héllo 20", "{said}");
     let counts = ["@calls: 10001", "@id[true]: 10001", "@returns: 10001", "@sum: 50005000"];
     assert_eq!(lines[1..], counts, "{said}");
+    // A probe behind the check is not at the function's first instruction.
+    let script = r#"uprobe:BIN:main.many { @ = reg("ip") - (uint64)uaddr("main.many"); }
+        uprobe:BIN:main.rec { @rec = reg("ip") - (uint64)uaddr("main.rec"); }"#;
+    let (lines, said) = traced(script, &pie, "");
+    assert!(
+        lines.contains(&"@: 0".to_owned()) && lines.iter().any(|l| l.starts_with("@rec: ") && !l.ends_with(": 0")),
+        "{lines:?} {said}"
+    );
     let Some(bare) = build("govalues", "go-values-bare", &["-ldflags=-s -w"]) else { return };
     let script = r#"uprobe:BIN:main.many { printf("%d %d\n", (int8)arg0, arg1); }
         uprobe:BIN:main.rec { @calls = count(); @id[goid > 1] = count(); }

@@ -47,7 +47,13 @@ impl Cx<'_, '_> {
     /// `uaddr("symbol")`: the distance from the probe is in the file, where the probe is now the kernel tells.
     pub(crate) fn user_address(&mut self, args: &[Expr], span: Span) -> R<Value> {
         let [Expr { kind: E::Str(name), .. }] = args else { return self.not_yet(span, "uaddr() of this") };
+        let mut places = 1;
         let (path, offset, ret) = match self.target.map(|t| &t.provider) {
+            // Not at the function's first instruction.
+            Some(Provider::Uprobe { path, go: Some(go), offset, .. }) => {
+                places = go.places.len();
+                (path, go.places.first().copied().unwrap_or(*offset), false)
+            }
             Some(Provider::Uprobe { path, offset, ret, .. }) => (path, *offset, *ret),
             Some(Provider::Usdt { path, .. }) => (path, self.site.map_or(0, |s| s.file_offset), false),
             _ => return self.elsewhere(span, "an address of the traced program"),
@@ -59,6 +65,9 @@ impl Cx<'_, '_> {
         };
         if here.fixed {
             return Ok(self.iconst(symbol.address as i64));
+        }
+        if places > 1 {
+            return self.not_yet(span, "uaddr() where a position-independent Go function returns at several places");
         }
         // At a return the instruction pointer is already the caller's.
         let probe = if ret {

@@ -9,7 +9,7 @@ pub(super) fn functions(catalog: &Catalog<'_>, wanted: &Wanted<'_>, out: &mut Li
     // `uprobe:/bin/bash:cpp:"ns::f"`
     let (file, name) = match wanted.target.and_then(|t| t.strip_suffix(":cpp")) {
         Some(file) => (file, format!("cpp:{}", wanted.name.trim_matches('"'))),
-        None => (wanted.target.unwrap_or("*"), wanted.name.to_owned()),
+        None => (wanted.target.unwrap_or("*"), wanted.name.trim_matches('"').to_owned()),
     };
     let found = told(catalog.world.user_functions(file, &name), file, out);
     let lines = found.iter().map(|f| match &f.demangled {
