@@ -77,7 +77,11 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
             out.push(Candidate { path: dir.join(below).join(name), checksum });
         }
     }
-    out.extend(elf::debug_candidates(path, root, layout).into_iter().map(|path| Candidate { path, checksum: false }));
+    out.extend(
+        crate::symbols::debug_file::candidates(path, root, layout)
+            .into_iter()
+            .map(|path| Candidate { path, checksum: false }),
+    );
     out.retain(|c| c.path != path && crate::privilege::is_file(&c.path));
     out
 }

@@ -63,7 +63,9 @@ struct Store {
 #[derive(Debug)]
 pub(super) struct Units {
     /// The binary's own file, its supplementary file, then what was split off, as it is asked for.
-    stores: RefCell<Vec<Rc<Store>>>,
+    stores: OnceCell<RefCell<Vec<Rc<Store>>>>,
+    /// The supplementary file.
+    sup: Option<Sections>,
     pub(super) dwarf: Arc<Dwarf<Reader>>,
     /// Address ranges of the units of the first store, sorted.
     ranges: OnceCell<Vec<(u64, u64, usize)>>,
@@ -116,13 +118,10 @@ impl Units {
         if let Some(sup) = &sup {
             dwarf.set_sup(load(sup));
         }
-        let dwarf = Arc::new(dwarf);
-        let mut stores = vec![Rc::new(store_of(&dwarf, 0))];
-        let sup = sup.map_or_else(Store::default, |sup| store_of(&Arc::new(load(&sup)), 1));
-        stores.push(Rc::new(sup));
         Self {
-            stores: RefCell::new(stores),
-            dwarf,
+            stores: OnceCell::new(),
+            sup,
+            dwarf: Arc::new(dwarf),
             ranges: OnceCell::new(),
             split: RefCell::default(),
             package: OnceCell::new(),
@@ -131,14 +130,23 @@ impl Units {
         }
     }
 
+    /// Made when they are first asked for: stacks only need them if something was split off.
+    fn stores(&self) -> &RefCell<Vec<Rc<Store>>> {
+        self.stores.get_or_init(|| {
+            let own = store_of(&self.dwarf, 0);
+            let sup = self.sup.as_ref().map_or_else(Store::default, |sup| store_of(&Arc::new(load(sup)), 1));
+            RefCell::new(vec![Rc::new(own), Rc::new(sup)])
+        })
+    }
+
     /// How many units the binary itself has.
     pub(super) fn count(&self) -> usize {
-        self.stores.borrow()[0].parts.len()
+        self.stores().borrow()[0].parts.len()
     }
 
     /// A unit as it is in the binary: line tables and ranges are there even if the rest was split off.
     pub(super) fn skeleton(&self, index: usize) -> Option<Rc<Part>> {
-        self.stores.borrow()[0].parts.get(index).cloned()
+        self.stores().borrow()[0].parts.get(index).cloned()
     }
 
     /// A unit with its types and functions, wherever they are.
@@ -159,7 +167,7 @@ impl Units {
     /// The units, the supplementary file's last.
     pub(super) fn all(&self) -> impl Iterator<Item = Rc<Part>> + '_ {
         let own = (0..self.count()).filter_map(|i| self.full(i));
-        let shared = self.stores.borrow()[1].clone();
+        let shared = self.stores().borrow()[1].clone();
         own.chain(shared.parts.clone())
     }
 
@@ -196,7 +204,7 @@ impl Units {
     }
 
     fn in_store(&self, store: usize, offset: DebugInfoOffset) -> Option<Node> {
-        let store = self.stores.borrow().get(store)?.clone();
+        let store = self.stores().borrow().get(store)?.clone();
         let start = |part: &Rc<Part>| part.unit.header.debug_info_offset().map_or(usize::MAX, |o| o.0);
         let after = store.parts.partition_point(|p| start(p) <= offset.0);
         let part = store.parts.get(after.checked_sub(1)?)?;
@@ -204,7 +212,7 @@ impl Units {
     }
 
     fn by_signature(&self, from: &Rc<Part>, signature: DebugTypeSignature) -> Option<Node> {
-        let stores: Vec<Rc<Store>> = self.stores.borrow().clone();
+        let stores: Vec<Rc<Store>> = self.stores().borrow().clone();
         let near = stores.get(from.store).into_iter().chain(&stores);
         for store in near {
             if let Some((index, offset)) = store.signatures.get(&signature.0) {
@@ -219,9 +227,9 @@ impl Units {
 
     /// Adds the units of a file.
     fn keep(&self, dwarf: &Arc<Dwarf<Reader>>) -> Rc<Store> {
-        let index = self.stores.borrow().len();
+        let index = self.stores().borrow().len();
         let store = Rc::new(store_of(dwarf, index));
-        self.stores.borrow_mut().push(store.clone());
+        self.stores().borrow_mut().push(store.clone());
         store
     }
 

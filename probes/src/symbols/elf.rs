@@ -4,17 +4,17 @@
 //!
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
-use super::archive;
 use super::glob::Glob;
 use super::golang::{GoFile, Parts};
 use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
+use super::{archive, debug_file};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
 use object::{Endianness, ReadRef};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ElfError {
@@ -99,6 +99,8 @@ impl Layout {
 
 /// A symbol as visited: (address, size, name's bytes).
 type See<'f> = &'f mut dyn FnMut(u64, u64, &[u8]);
+/// The same with names left where they are: (table, address, size, start of the name).
+type SeeRow<'f> = &'f mut dyn FnMut(usize, u64, u64, u32);
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ElfError + '_ {
     move |source| ElfError::Io { path: path.display().to_string(), source }
@@ -149,6 +151,9 @@ trait Reader {
     fn layout(&self) -> object::Result<Layout>;
     /// Every function; whether there is a whole symbol table, not only what is loaded.
     fn visit(&self, see: See<'_>) -> object::Result<bool>;
+    /// Every function: (which table of symbols, address, size, where its name begins in the table's names); and where those names
+    /// are in the file (offset, length); and whether the symbols are there that stripping takes away.
+    fn rows(&self, see: SeeRow<'_>) -> object::Result<(bool, Vec<(u64, u64)>)>;
     /// Addresses of the functions that only choose one when the program is loaded (IFUNC).
     fn choosers(&self) -> object::Result<BTreeSet<u64>>;
     /// Addresses of the functions that have a version of this name.
@@ -223,6 +228,31 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or
             }
         }
         Ok(whole)
+    }
+
+    fn rows(&self, see: SeeRow<'_>) -> object::Result<(bool, Vec<(u64, u64)>)> {
+        let endian = self.header.endian()?;
+        let sections = self.header.sections(endian, self.data)?;
+        let (mut whole, mut strings) = (false, Vec::new());
+        for section in sections.iter() {
+            let kind = section.sh_type(endian);
+            if !matches!(kind, elf::SHT_SYMTAB | elf::SHT_DYNSYM) {
+                continue;
+            }
+            whole |= kind == elf::SHT_SYMTAB;
+            let symbols: &[H::Sym] = section.data_as_array(endian, self.data)?;
+            for symbol in symbols {
+                let is_code = matches!(symbol.st_type(), elf::STT_FUNC | elf::STT_GNU_IFUNC);
+                if is_code && symbol.st_shndx(endian) != elf::SHN_UNDEF {
+                    let (address, size) = (symbol.st_value(endian).into(), symbol.st_size(endian).into());
+                    see(strings.len(), address, size, symbol.st_name(endian));
+                }
+            }
+            let names = sections.section(section.link(endian))?;
+            let start: u64 = names.sh_offset(endian).into();
+            strings.push((self.base.saturating_add(start), names.sh_size(endian).into()));
+        }
+        Ok((whole, strings))
     }
 
     fn choosers(&self) -> object::Result<BTreeSet<u64>> {
@@ -310,14 +340,11 @@ pub fn entry_offset(path: &Path) -> Result<u64, ElfError> {
 /// (`/proc/PID/root`, or empty). The same function may come more than once.
 fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
     let (whole, layout) = open(path, |file| Ok((file.visit(see)?, file.layout()?)))?;
-    if let Some(debug) = debug_file(path, root, &layout) {
+    if let Some(debug) = debug_file::find(path, root, &layout) {
         // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
         let _ = open(&debug, |file| file.visit(see));
-    } else if !whole && let Ok(Some(go)) = GoFile::open(path) {
-        // Go's own table stays when a program is stripped.
-        for f in go.entries() {
-            see(f.address, f.size, f.name.as_bytes());
-        }
+    } else if !whole {
+        of_go(path).iter().for_each(|(address, size, name)| see(*address, *size, name.as_bytes()));
     }
     Ok(layout)
 }
@@ -364,7 +391,7 @@ pub fn symbol(path: &Path, root: &Path, name: &str) -> Result<Option<(u64, u64)>
     if found.is_some() {
         return Ok(found);
     }
-    let Some(debug) = debug_file(path, root, &layout) else { return Ok(None) };
+    let Some(debug) = debug_file::find(path, root, &layout) else { return Ok(None) };
     Ok(open(&debug, |file| file.symbol(name.as_bytes())).unwrap_or(None))
 }
 
@@ -379,6 +406,17 @@ pub(crate) fn go_parts(path: &Path) -> Result<Option<(Parts, Layout)>, ElfError>
         Some(parts) => Ok(Some((parts, file.layout()?))),
         None => Ok(None),
     })
+}
+
+/// [`Reader::rows`] of a file.
+pub(super) fn rows(path: &Path, see: SeeRow<'_>) -> Result<(bool, Vec<(u64, u64)>), ElfError> {
+    open(path, |file| file.rows(see))
+}
+
+/// Go's own table of functions, which stays when a program is stripped.
+pub(super) fn of_go(path: &Path) -> Vec<TableRow> {
+    let Ok(Some(go)) = GoFile::open(path) else { return Vec::new() };
+    go.entries().into_iter().map(|f| (f.address, f.size, f.name.to_string().into())).collect()
 }
 
 /// (address, size, name)
@@ -415,30 +453,6 @@ fn sorted(mut rows: Vec<TableRow>) -> Vec<TableRow> {
     rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
     rows.dedup_by_key(|(address, ..)| *address);
     rows
-}
-
-/// The separate debug file, where GDB's conventions have it.
-fn debug_file(path: &Path, root: &Path, layout: &Layout) -> Option<PathBuf> {
-    debug_candidates(path, root, layout).into_iter().find(|c| c != path && c.is_file())
-}
-
-/// Where the separate debug file may be: by build id, or by name beside the file, in `.debug` beside it, or under
-/// /usr/lib/debug.
-pub(crate) fn debug_candidates(path: &Path, root: &Path, layout: &Layout) -> Vec<PathBuf> {
-    let store = if root.as_os_str().is_empty() { Path::new("/") } else { root }.join("usr/lib/debug");
-    let mut candidates = Vec::new();
-    if let Some((first, rest)) = layout.build_id.split_first() {
-        let hex = rest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        candidates.push(store.join(format!(".build-id/{first:02x}/{hex}.debug")));
-    }
-    // A name only: a path would leave the directories.
-    if let Some(name) = layout.debug_link.as_ref().filter(|n| !n.is_empty() && !n.contains('/')) {
-        let dir = path.parent().unwrap_or(Path::new(""));
-        candidates.extend([dir.join(name), dir.join(".debug").join(name)]);
-        let within = dir.strip_prefix(root).unwrap_or(dir);
-        candidates.push(store.join(within.strip_prefix("/").unwrap_or(within)).join(name));
-    }
-    candidates
 }
 
 #[cfg(test)]

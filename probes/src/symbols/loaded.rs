@@ -2,6 +2,7 @@
 
 use super::elf;
 use super::process::{Identity, Region};
+use super::table::Table;
 use crate::dwarf::Frames;
 use crate::dwarf::unwind::UnwindInfo;
 use std::cell::OnceCell;
@@ -19,7 +20,7 @@ const MAX_VDSO: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Loaded {
     pub(super) layout: elf::Layout,
-    pub(super) table: Vec<elf::TableRow>,
+    pub(super) table: Table,
     /// The file and its root, to look for debug information; None: it is an image in memory.
     found: Option<(PathBuf, PathBuf)>,
     frames: OnceCell<Option<Frames>>,
@@ -28,7 +29,7 @@ pub(super) struct Loaded {
 
 impl Loaded {
     fn open(path: &Path, root: &Path) -> Option<Self> {
-        let (layout, table) = elf::table(path, root).ok()?;
+        let (layout, table) = Table::open(path, root).ok()?;
         let found = Some((path.to_path_buf(), root.to_path_buf()));
         Some(Self { layout, table, found, frames: OnceCell::new(), unwind: OnceCell::new() })
     }
@@ -36,7 +37,7 @@ impl Loaded {
     /// The code that the kernel maps into every process.
     fn of_vdso(pid: u32, region: &Region) -> Option<Self> {
         let bytes = vdso_bytes(pid, region)?;
-        let (layout, table) = elf::table_of(&bytes)?;
+        let (layout, table) = Table::of(&bytes)?;
         let unwind = OnceCell::from(UnwindInfo::of(&bytes));
         Some(Self { layout, table, found: None, frames: OnceCell::new(), unwind })
     }
@@ -90,18 +91,24 @@ pub(super) fn is_vdso(region: &Region) -> bool {
 /// took its name meanwhile is never taken for it.
 fn find(pid: u32, region: &Region, relatives: impl Fn() -> Vec<u32>) -> Option<Loaded> {
     let name = region.path.strip_suffix(" (deleted)").unwrap_or(&region.path).trim_start_matches('/');
-    let same = |path: &Path| {
-        let inode = region.identity.1;
-        let meta = path.metadata().or_else(|_| crate::privilege::open(path)?.metadata());
-        inode == 0 || meta.is_ok_and(|meta| meta.ino() == inode)
-    };
+    let (device, inode) = region.identity;
+    let meta = |path: &Path| path.metadata().or_else(|_| crate::privilege::open(path)?.metadata());
+    let same = |path: &Path| inode == 0 || meta(path).is_ok_and(|m| m.ino() == inode);
+    // Some file systems have numbers of devices that their mappings don't: then only the file's own number counts.
+    let on_device =
+        |m: &std::fs::Metadata| u64::from(libc::major(m.dev())) << 32 | u64::from(libc::minor(m.dev())) == device;
+    let exact = |path: &Path| meta(path).is_ok_and(|m| m.ino() == inode && on_device(&m));
     let below = |pid: u32| {
         let root = PathBuf::from(format!("/proc/{pid}/root"));
         (root.join(name), root)
     };
     let open = |(path, root): (PathBuf, PathBuf)| Loaded::open(&path, &root).filter(|_| same(&path));
-    let own = [below(pid), (Path::new("/").join(name), PathBuf::new())];
-    if let Some(found) = own.into_iter().filter(|(path, _)| same(path)).find_map(open) {
+    // Our own view outlives the process.
+    let ours = (Path::new("/").join(name), PathBuf::new());
+    if let Some(found) = Some(ours.clone()).filter(|(path, _)| exact(path)).and_then(open) {
+        return Some(found);
+    }
+    if let Some(found) = [below(pid), ours].into_iter().filter(|(path, _)| same(path)).find_map(open) {
         return Some(found);
     }
     let root = below(pid).1;

@@ -1,6 +1,7 @@
 //! Names for addresses, addresses for names: executables and libraries, the kernel, running processes.
 
 mod archive;
+pub(crate) mod debug_file;
 pub mod elf;
 pub mod find;
 pub mod glob;
@@ -13,6 +14,7 @@ mod mapped;
 mod perfmap;
 pub mod process;
 pub mod stapsdt;
+mod table;
 pub mod wanted;
 mod watch;
 

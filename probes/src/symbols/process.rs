@@ -248,9 +248,9 @@ impl ProcessSymbols {
         let symbols = self.file(pid, &region);
         let Some(symbols) = symbols.as_ref() else { return plain(None, in_file, &region.path) };
         let own = symbols.layout.to_address(in_file).unwrap_or(in_file);
-        let found = lookup(&symbols.table, own);
+        let found = symbols.table.find(own);
         match found {
-            Some((start, name)) => plain(Some(self.shown(name)), own - start, &region.path),
+            Some((start, name)) => plain(Some(self.shown(&name)), own - start, &region.path),
             None => plain(None, own, &region.path),
         }
     }
@@ -307,13 +307,6 @@ impl ProcessSymbols {
         let watch = self.watch.as_ref();
         self.files.get(pid, region, || watch.map(|w| w.relatives(pid, region.identity)).unwrap_or_default())
     }
-}
-
-/// The function that an address lies in. Those without a size reach to the next one.
-fn lookup(table: &[elf::TableRow], address: u64) -> Option<(u64, &str)> {
-    let after = table.partition_point(|(start, ..)| *start <= address);
-    let (start, size, name) = table.get(after.checked_sub(1)?)?;
-    (*size == 0 || address - start < *size).then_some((*start, name))
 }
 
 /// What a process has mapped to execute; nothing if it has gone or isn't ours to look at.

@@ -1,5 +1,5 @@
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
-use super::{ProcessSymbols, lookup, parse_region, start_time};
+use super::{ProcessSymbols, parse_region, start_time};
 
 #[inline(never)]
 fn a_function_of_this_test() -> usize {
@@ -57,13 +57,4 @@ fn map_lines() {
     assert_eq!(parse_region("55d0c8a00000-55d0c8a01000 rw-p 00002000 08:01 1234 /x"), None);
     assert_eq!(parse_region("nonsense"), None);
     assert!(start_time(std::process::id()).is_some_and(|t| t > 0));
-}
-
-#[test]
-fn sizes_end_functions() {
-    let table = vec![(0x10, 4, "a".into()), (0x20, 0, "b".into())];
-    assert_eq!(lookup(&table, 0x13), Some((0x10, "a")));
-    assert_eq!(lookup(&table, 0x14), None);
-    assert_eq!(lookup(&table, 0x99), Some((0x20, "b")));
-    assert_eq!(lookup(&table, 0x0f), None);
 }
