@@ -5,9 +5,14 @@
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
 use super::glob::Glob;
-use super::golang::{GoFile, Parts};
+use super::golang::Parts;
 use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
+mod rows;
+
+pub use rows::{TableRow, table};
+pub(super) use rows::{of_go, table_of};
+
 use super::{archive, debug_file};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::ReadCache;
@@ -344,7 +349,9 @@ fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
         // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
         let _ = open(&debug, |file| file.visit(see));
     } else if !whole {
-        of_go(path).iter().for_each(|(address, size, name)| see(*address, *size, name.as_bytes()));
+        for (address, size, name) in of_go(path) {
+            see(address, size, name.as_bytes());
+        }
     }
     Ok(layout)
 }
@@ -411,48 +418,6 @@ pub(crate) fn go_parts(path: &Path) -> Result<Option<(Parts, Layout)>, ElfError>
 /// [`Reader::rows`] of a file.
 pub(super) fn rows(path: &Path, see: SeeRow<'_>) -> Result<(bool, Vec<(u64, u64)>), ElfError> {
     open(path, |file| file.rows(see))
-}
-
-/// Go's own table of functions, which stays when a program is stripped.
-pub(super) fn of_go(path: &Path) -> Vec<TableRow> {
-    let Ok(Some(go)) = GoFile::open(path) else { return Vec::new() };
-    go.entries().into_iter().map(|f| (f.address, f.size, f.name.to_string().into())).collect()
-}
-
-/// (address, size, name)
-pub type TableRow = (u64, u64, Box<str>);
-
-/// Functions as a table for looking addresses up: sorted, one name per address.
-pub fn table(path: &Path, root: &Path) -> Result<(Layout, Vec<TableRow>), ElfError> {
-    let mut rows = Vec::new();
-    let layout = visit(path, root, &mut |address, size, name| add_row(&mut rows, address, size, name))?;
-    Ok((layout, sorted(rows)))
-}
-
-/// The same of an image in memory.
-pub(super) fn table_of(bytes: &[u8]) -> Option<(Layout, Vec<TableRow>)> {
-    let mut rows = Vec::new();
-    let read = |file: &dyn Reader| {
-        file.visit(&mut |address, size, name| add_row(&mut rows, address, size, name))?;
-        file.layout()
-    };
-    let layout = parse(bytes, 0, read).ok()?;
-    Some((layout, sorted(rows)))
-}
-
-fn add_row(rows: &mut Vec<TableRow>, address: u64, size: u64, name: &[u8]) {
-    /// More than any real program has; what is beyond has no name.
-    const MAX: usize = 2_000_000;
-    if rows.len() < MAX && !name.is_empty() {
-        rows.push((address, size, String::from_utf8_lossy(name).into()));
-    }
-}
-
-/// The longest of several at one address, then the first by name: so that the choice is always the same.
-fn sorted(mut rows: Vec<TableRow>) -> Vec<TableRow> {
-    rows.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-    rows.dedup_by_key(|(address, ..)| *address);
-    rows
 }
 
 #[cfg(test)]

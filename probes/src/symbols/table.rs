@@ -116,7 +116,7 @@ impl Table {
 
     fn name(&self, row: Row) -> Option<String> {
         let (file, start, len) = match self.names.get(usize::from(row.names))? {
-            Names::Kept(names) => return names.get(row.name as usize).map(|name| name.to_string()),
+            Names::Kept(names) => return names.get(row.name as usize).map(ToString::to_string),
             Names::InFile { file, start, len } => (file, start, len),
         };
         let most = usize::try_from(len.checked_sub(u64::from(row.name))?).unwrap_or(usize::MAX).min(LONGEST);
