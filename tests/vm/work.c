@@ -203,7 +203,8 @@ int main(int argc, char **argv) {
   } else if (!strcmp(what, "signal")) {
     for (long i = 0; i < n; i++) {
       kill(getppid(), SIGUSR1);
-      usleep(50000);
+      /* One that comes while another is pending is one with it. */
+      usleep(400000);
     }
   } else if (!strcmp(what, "datagrams") || !strcmp(what, "listen")) {
     int tcp = what[0] == 'l', s = socket(AF_INET, tcp ? SOCK_STREAM : SOCK_DGRAM, 0);
