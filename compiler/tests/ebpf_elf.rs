@@ -12,7 +12,7 @@ use weftrace_artifact::map::{Kind, MapId, MapSpec, Role};
 use weftrace_artifact::plan::{Attach, ProbePlan, Unit, Way};
 use weftrace_artifact::program::{FieldPath, ProgType};
 use weftrace_artifact::{Artifact, Place};
-use weftrace_compiler::ebpf::{self, Env, Features, ProbeId, elf};
+use weftrace_compiler::ebpf::{self, Env, Features, ProbeId, Scratch, elf};
 use weftrace_compiler::ir::builder::FunctionBuilder;
 use weftrace_compiler::ir::{BinaryOp, Function, Helper, Mem, Size, Space, Target, Ty};
 
@@ -85,6 +85,7 @@ fn artifact() -> Artifact {
             maps: &artifact.maps,
             sources: &artifact.sources,
             program: index as u32,
+            scratch: Scratch { first: index as u32, entries: 1 },
             probe,
             features: Features::default(),
         };

@@ -7,10 +7,11 @@ mod support;
 use support::bpf_door::{self, Map};
 use support::ebpf_env::{PROGRAM, SCRATCH, spec};
 use weftrace_artifact::Place;
+use weftrace_artifact::abi::LossSlot;
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::map::{Kind, MapId, MapSpec, Role};
 use weftrace_artifact::program::{FieldPath, ProgType, ProgramImage, RelocSlot};
-use weftrace_compiler::ebpf::{self, Env, Error, ErrorKind, Features, ProbeId, dump};
+use weftrace_compiler::ebpf::{self, Env, Error, ErrorKind, Features, ProbeId, Scratch, dump};
 use weftrace_compiler::ir::builder::FunctionBuilder;
 use weftrace_compiler::ir::{BinaryOp, Cond, Function, Helper, Mem, Size, Space, Target, Ty, Value};
 
@@ -21,7 +22,7 @@ fn maps() -> Vec<MapSpec> {
     vec![
         spec(Role::Script, Kind::PercpuHash, 8, 8, 64),
         spec(Role::Events, Kind::Ringbuf, 0, 0, 1 << 16),
-        spec(Role::Losses, Kind::PercpuArray, 4, 8, 4 * (PROGRAM + 1)),
+        spec(Role::Losses, Kind::PercpuArray, 4, 8, LossSlot::COUNT * (PROGRAM + 1)),
         spec(Role::Scratch, Kind::PercpuArray, 4, SCRATCH, PROGRAM + 1),
         spec(Role::Stacks { frames: 127, build_id: false, second: false }, Kind::StackTrace, 4, 8 * 127, 64),
     ]
@@ -33,7 +34,14 @@ fn sources() -> Vec<(String, String)> {
 
 fn compile(func: &Function, probe: ProbeId, features: Features) -> ProgramImage {
     let (maps, sources) = (maps(), sources());
-    let env = Env { maps: &maps, sources: &sources, program: PROGRAM, probe, features };
+    let env = Env {
+        maps: &maps,
+        sources: &sources,
+        program: PROGRAM,
+        scratch: Scratch { first: PROGRAM, entries: 1 },
+        probe,
+        features,
+    };
     ebpf::compile(func, &env).unwrap_or_else(|e| panic!("{e}\n{func}"))
 }
 
@@ -284,7 +292,17 @@ fn spans_lead_back_to_the_script() {
 fn what_cannot_be_is_an_error() {
     let compile = |func: &Function, maps: &[MapSpec], max_insns: u32| -> Result<ProgramImage, Error> {
         let features = Features { max_insns, ..Features::default() };
-        ebpf::compile(func, &Env { maps, sources: &[], program: 0, probe: ProbeId::Constant(0), features })
+        ebpf::compile(
+            func,
+            &Env {
+                maps,
+                sources: &[],
+                program: 0,
+                scratch: Scratch { first: 0, entries: 1 },
+                probe: ProbeId::Constant(0),
+                features,
+            },
+        )
     };
     let func = tracepoint();
     let error = compile(&func, &maps()[..1], 1 << 20).unwrap_err();

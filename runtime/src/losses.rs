@@ -18,6 +18,8 @@ pub enum LossKind {
     Recursion,
     /// The kernel's kprobe was running already, or more calls were under way than it keeps returns for.
     Missed,
+    /// Too many threads were in the program on that CPU: the event was not seen.
+    Nested,
     /// The kernel dropped packets before they were read.
     Packets,
     /// Not acted on when the run was ended: acting took too long.
@@ -40,6 +42,7 @@ impl LossKind {
             Self::Stack => "stack",
             Self::Recursion => "recursion",
             Self::Missed => "missed",
+            Self::Nested => "nested",
             Self::Packets => "packets",
             Self::Unread => "unread",
             Self::Malformed => "malformed",
@@ -50,7 +53,16 @@ impl LossKind {
 
     /// Whether a whole event was lost, not just a value in it.
     pub fn is_event(self) -> bool {
-        matches!(self, Self::RingFull | Self::Recursion | Self::Missed | Self::Packets | Self::Unread | Self::Malformed)
+        matches!(
+            self,
+            Self::RingFull
+                | Self::Recursion
+                | Self::Missed
+                | Self::Nested
+                | Self::Packets
+                | Self::Unread
+                | Self::Malformed
+        )
     }
 
     /// For people, after the count.
@@ -62,6 +74,7 @@ impl LossKind {
             Self::Stack => "stacks",
             Self::Recursion => "events (the probe was already running on that CPU)",
             Self::Missed => "events (the kernel was in a kprobe already, or had no room to watch for the return)",
+            Self::Nested => "events (too many threads were in the probe at once on that CPU)",
             Self::Packets => "packets (dropped before they were read)",
             Self::Unread => "events (not acted on before the end)",
             Self::Malformed => "records (unreadable)",

@@ -32,10 +32,12 @@ pub enum LossSlot {
     Read = 2,
     /// A stack could not be stored (hash collision in the stack map).
     Stack = 3,
+    /// As many threads as the program has scratch memory for were in it on that CPU: the event was not seen.
+    Nested = 4,
 }
 
 impl LossSlot {
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }
 
 /// A copy of a task's user registers and of the top of its user stack: {u32 pid (tgid), u32 bytes of the stack that could be

@@ -62,7 +62,7 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         module.maps[losses.0 as usize].max_entries = programs * LossSlot::COUNT;
         let scratch = module.internal(Role::Scratch, true);
         let scratch = &mut module.maps[scratch.0 as usize];
-        scratch.max_entries = programs;
+        scratch.max_entries = units.kernel.iter().map(scratch_entries).sum();
         scratch.value_size = ebpf::SCRATCH_LIMIT;
     }
     let features = ebpf::Features {
@@ -148,9 +148,20 @@ pub(super) fn artifact(mut tables: Tables, mut units: Units, sources: &SourceMap
     (artifact, diagnostics)
 }
 
+/// Threads that may be in a program at once on one CPU, where the kernel lets them: each needs scratch memory of its own.
+const NESTED: u32 = 4;
+
+fn scratch_entries(unit: &super::KernelUnit) -> u32 {
+    if unit.nests { NESTED } else { 1 }
+}
+
 fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec<Result<ProgramImage, ebpf::Error>> {
+    let mut next = 0;
     let one = |(index, unit): (usize, &super::KernelUnit)| {
+        let scratch = ebpf::Scratch { first: next, entries: scratch_entries(unit) };
+        next += scratch.entries;
         let env = ebpf::Env {
+            scratch,
             maps: &tables.maps,
             sources,
             program: index as u32,

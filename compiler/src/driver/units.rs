@@ -30,6 +30,8 @@ pub struct KernelUnit {
     pub probe: u32,
     /// It asks which of its probes fired: each attachment says it by its cookie.
     pub many: bool,
+    /// A thread may leave the CPU within the program, and another enter it there.
+    pub nests: bool,
 }
 
 /// A probe that does not run, and why.
@@ -250,7 +252,9 @@ fn lower_target<'a>(
     let name = function_name(index, &spot.target.name);
     let function = lower_probe_at(module, probe, spot, side, &name)?;
     Ok(if let Side::Kernel(_) = side {
-        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many });
+        // The kernel runs these with preemption on, and keeps no count of who is in them.
+        let nests = matches!(spot.target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
+        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {
         units.native.push(function);

@@ -11,13 +11,14 @@ const SPARE: usize = 16;
 /// Parameters of a block that are many.
 const CROWD: usize = 20;
 
-/// Gives numbers of a unit a home in the scratch map, those that are longest in use first; whether there were any.
-pub(super) fn demote(outlined: &mut Outlined, unit: usize, bytes: u32) -> bool {
+/// Gives numbers of a unit a home in the scratch map, those that are longest in use first; whether there were any. `loops`: the counters of loops
+/// too, which the verifier would then no longer know.
+pub(super) fn demote(outlined: &mut Outlined, unit: usize, bytes: u32, loops: bool) -> bool {
     let func = &outlined.units[unit].func;
     // What many ways bring together is in use all at once where they meet.
-    let mut chosen = crowds(func);
+    let mut chosen = crowds(func, loops);
     if chosen.is_empty() {
-        chosen = longest(func, (bytes / 8) as usize + SPARE);
+        chosen = longest(func, (bytes / 8) as usize + SPARE, loops);
     }
     for &value in &chosen {
         let slot = Slot(outlined.units[unit].func.slots.len() as u32);
@@ -30,14 +31,14 @@ pub(super) fn demote(outlined: &mut Outlined, unit: usize, bytes: u32) -> bool {
 }
 
 /// The parameters of blocks that have more than registers and frame could well hold.
-fn crowds(func: &Function) -> Vec<Value> {
+fn crowds(func: &Function, loops: bool) -> Vec<Value> {
     let cfg = Cfg::new(func);
     let crowded = cfg.reverse_postorder().iter().map(|b| &func.blocks[b.index()].params).filter(|p| p.len() > CROWD);
-    crowded.flatten().copied().filter(|p| func.value_type(*p) == Ty::I64 && movable(func, &cfg, *p)).collect()
+    crowded.flatten().copied().filter(|p| func.value_type(*p) == Ty::I64 && movable(func, &cfg, *p, loops)).collect()
 }
 
 /// The numbers with the most instructions between their definition and their last use.
-fn longest(func: &Function, most: usize) -> Vec<Value> {
+fn longest(func: &Function, most: usize, loops: bool) -> Vec<Value> {
     let cfg = Cfg::new(func);
     let positions = Positions::new(func);
     // Where each block starts, were the code laid out in order.
@@ -59,7 +60,7 @@ fn longest(func: &Function, most: usize) -> Vec<Value> {
     }
     let length = |value: Value| {
         let (block, at) = positions.of_value(func, value)?;
-        let fits = func.value_type(value) == Ty::I64 && cfg.is_reachable(block) && movable(func, &cfg, value);
+        let fits = func.value_type(value) == Ty::I64 && cfg.is_reachable(block) && movable(func, &cfg, value, loops);
         let length = last[value.index()].checked_sub(starts[block.index()] + at)?;
         (fits && length > 2).then_some((length, value))
     };
@@ -68,15 +69,15 @@ fn longest(func: &Function, most: usize) -> Vec<Value> {
     found.into_iter().take(most).map(|(_, value)| value).collect()
 }
 
-fn movable(func: &Function, cfg: &Cfg, value: Value) -> bool {
+fn movable(func: &Function, cfg: &Cfg, value: Value, loops: bool) -> bool {
     match func.values[value.index()].def {
         // Made where they are used.
         ValueDef::Inst(inst) => !matches!(func.insts[inst.index()].op, Op::Iconst(_) | Op::Icmp { .. }),
-        // Not the entry's; and a loop's are stored while they are still in use.
+        // Not the entry's.
         ValueDef::Param(block, _) => {
             let simple = |p: &Block| {
                 let mut targets = func.blocks[p.index()].term.targets().into_iter();
-                !cfg.dominates(block, *p) && targets.all(|(dest, own)| dest.block != block || own == 0)
+                (loops || !cfg.dominates(block, *p)) && targets.all(|(dest, own)| dest.block != block || own == 0)
             };
             block != Block(0) && cfg.preds(block).iter().all(simple)
         }
@@ -101,9 +102,12 @@ fn move_home(func: &mut Function, value: Value, slot: Slot) {
     }
 }
 
-/// The parameter goes; what it was given is stored before the jump.
+/// The parameter goes; what it was given is stored before the jump. In a loop that is the block's last act: what others are given
+/// has been loaded then, parameters of the same block among it.
 fn store_arguments(func: &mut Function, block: Block, value: Value, slot: Slot) {
     let Some(number) = func.blocks[block.index()].params.iter().position(|p| *p == value) else { return };
+    let cfg = Cfg::new(func);
+    let in_loop = cfg.preds(block).iter().any(|p| cfg.dominates(block, *p));
     for from in 0..func.blocks.len() {
         if func.blocks[from].term.targets().len() > 1 {
             split(func, from, block);
@@ -118,6 +122,7 @@ fn store_arguments(func: &mut Function, block: Block, value: Value, slot: Slot) 
             // As early as can be, so that what is given is no longer in use than it must.
             let insts = &mut func.blocks[from].insts;
             let at = match func.values[arg.index()].def {
+                _ if in_loop => insts.len(),
                 ValueDef::Inst(def) => insts.iter().position(|i| *i == def).map_or(0, |at| at + 1),
                 ValueDef::Param(..) => 0,
             };

@@ -323,6 +323,12 @@ fn with_registers(insn: Insn, fields: Fields, places: &[Allocation], shift: i16)
             off: off.saturating_add(shift),
             src: given(fields.src, src),
         },
+        Insn::AtomicExchange { size, dst, off, src } => Insn::AtomicExchange {
+            size,
+            dst: given(fields.dst, dst),
+            off: off.saturating_add(shift),
+            src: given(fields.src, src),
+        },
         other => other,
     }
 }

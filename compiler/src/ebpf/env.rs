@@ -14,11 +14,21 @@ pub struct Env<'a> {
     pub maps: &'a [MapSpec],
     /// The artifact's source texts, for line information.
     pub sources: &'a [(String, String)],
-    /// Index of the program in the artifact: its counters in the losses map, its entry in the scratch map.
+    /// Index of the program in the artifact: its counters in the losses map.
     pub program: u32,
+    pub scratch: Scratch,
     /// What goes into [`weftrace_artifact::abi::RecordHeader::probe`].
     pub probe: ProbeId,
     pub features: Features,
+}
+
+/// A program's entries in the scratch map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scratch {
+    /// Index of the first.
+    pub first: u32,
+    /// More than one: the program may be entered again on its CPU before it ended, and each run claims one.
+    pub entries: u32,
 }
 
 /// How a record learns which probe fired.

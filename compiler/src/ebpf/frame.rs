@@ -30,6 +30,8 @@ pub(super) struct Placement {
     frame_size: u32,
     /// Bytes of the scratch entry; 0: none.
     pub(super) scratch_size: u32,
+    /// Where in the entry is noted that a run has it, in programs that claim theirs.
+    pub(super) claim: Option<u32>,
 }
 
 impl Placement {
@@ -53,6 +55,11 @@ pub(super) fn link_slot(func: &Function) -> FrameSlot {
     FrameSlot(func.slots.len() as u32 + 2)
 }
 
+/// The address of the scratch entry that the run has claimed, or 0.
+pub(super) fn claim_slot(func: &Function) -> FrameSlot {
+    FrameSlot(func.slots.len() as u32 + 3)
+}
+
 /// Alignment that we give: wide enough for the widest store that fits.
 pub(super) fn alignment(slot: SlotData) -> u32 {
     if slot.size >= 8 { 8 } else { slot.align.max(slot.size.next_power_of_two()).min(8) }
@@ -65,6 +72,7 @@ pub(super) fn place(
     outlined: &Outlined,
     budget: u32,
     (on_stack, scratch_limit): (u32, u32),
+    claims: bool,
 ) -> Result<Placement, Error> {
     let mut used: Vec<Slot> = used_slots(func);
     used.sort_by_key(|s| (func.slots[s.index()].size, *s));
@@ -92,10 +100,14 @@ pub(super) fn place(
         *home = Home::Scratch(start);
         scratch.size = start + 8;
     }
+    let claim = (claims && scratch.size > 0).then(|| scratch.size.next_multiple_of(8));
+    if let Some(at) = claim {
+        scratch.size = at + 8;
+    }
     if scratch.size > scratch_limit {
         return Err(Error::new(ErrorKind::ScratchTooLarge { size: scratch.size }, func.spans.first().copied()));
     }
-    Ok(Placement { homes, frame_size: frame.size, scratch_size: scratch.size.next_multiple_of(8) })
+    Ok(Placement { homes, frame_size: frame.size, scratch_size: scratch.size.next_multiple_of(8), claim })
 }
 
 /// Memory given to slots so far: (slot, start, end).
@@ -185,11 +197,12 @@ pub(super) fn lay_out(
     spills: usize,
     (limit, link_size): (u32, u32),
 ) -> Result<Layout, u32> {
-    let mut offsets = vec![0i16; func.slots.len() + 3];
+    let mut offsets = vec![0i16; func.slots.len() + 4];
     let mut used = spills as u32 * SPILL_SIZE;
     let program = kind == Kind::Program;
     let own = [
         (link_slot(func), link_size, program && link_size > 0),
+        (claim_slot(func), 8, program && placement.claim.is_some()),
         (read_slot(func), 8, machine.read_slot_used),
         (key_slot(func), 4, machine.key_slot_used),
     ];

@@ -205,6 +205,13 @@ pub enum Insn {
         off: i16,
         src: Reg,
     },
+    /// What was there comes into `src`: kernel 5.12.
+    AtomicExchange {
+        size: MemSize,
+        dst: Reg,
+        off: i16,
+        src: Reg,
+    },
     Jump {
         off: i16,
     },
@@ -277,6 +284,8 @@ fn pack(opcode: u8, dst: Reg, src: u8, off: i16, imm: i32) -> u64 {
 }
 
 const REG_SOURCE: u8 = 0x08;
+/// BPF_XCHG
+const EXCHANGE: i32 = 0xe1;
 
 /// (source bit, src field, imm field)
 fn source(src: Src) -> (u8, u8, i32) {
@@ -341,6 +350,9 @@ impl Insn {
                 pack(class | code_of(&SIZES, size), dst, reg, off, imm)
             }
             Self::AtomicAdd { size, dst, off, src } => pack(0xc3 | code_of(&SIZES, size), dst, src.0, off, 0),
+            Self::AtomicExchange { size, dst, off, src } => {
+                pack(0xc3 | code_of(&SIZES, size), dst, src.0, off, EXCHANGE)
+            }
             Self::Jump { off } => pack(0x05, Reg(0), 0, off, 0),
             Self::JumpLong { off } => pack(0x06, Reg(0), 0, 0, off),
             Self::Branch { width, cond, dst, src, off } => {

@@ -33,7 +33,7 @@ mod regalloc;
 mod select;
 mod share;
 
-pub use env::{Env, Error, ErrorKind, Features, ProbeId};
+pub use env::{Env, Error, ErrorKind, Features, ProbeId, Scratch};
 
 use crate::ir;
 use weftrace_artifact::program::ProgramImage;
@@ -71,7 +71,8 @@ pub fn compile(func: &ir::Function, env: &Env<'_>) -> Result<ProgramImage, Error
     let mut budget = if forgets { 0 } else { FRAME_LIMIT - frame::SPILL_RESERVE };
     let mut demoted = 0;
     loop {
-        let placement = frame::place(func, &pieces, budget, (env.features.on_stack_limit, scratch_limit))?;
+        let placement =
+            frame::place(func, &pieces, budget, (env.features.on_stack_limit, scratch_limit), env.scratch.entries > 1)?;
         let machines = pieces.units.iter().map(|unit| select::select(unit, env, &placement, prog_type, forgets));
         let machines: Vec<mir::MFunction> = machines.collect::<Result<_, _>>()?;
         let allocations = machines.iter().map(|m| regalloc::run(m).map_err(|e| Error::new(e, whole)));
@@ -94,9 +95,8 @@ pub fn compile(func: &ir::Function, env: &Env<'_>) -> Result<ProgramImage, Error
                 // Fewer in registers and frame, until it fits.
                 drop(allocations);
                 demoted += 1;
-                if demoted > MOST_DEMOTIONS
-                    || !demote::demote(&mut pieces, big.unit, big.needed.saturating_sub(big.limit))
-                {
+                let excess = big.needed.saturating_sub(big.limit);
+                if demoted > MOST_DEMOTIONS || !demote::demote(&mut pieces, big.unit, excess, env.features.rbpf) {
                     return Err(Error::new(ErrorKind::FrameTooLarge { needed: big.needed }, whole));
                 }
             }

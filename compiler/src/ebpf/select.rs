@@ -10,6 +10,7 @@
 mod address;
 mod alu;
 mod call;
+mod claim;
 mod facts;
 mod forget;
 mod mem;
@@ -169,6 +170,9 @@ impl Selector<'_> {
             self.block = block;
             self.m.switch_to(self.starts[block.index()]);
             let data = &self.func.blocks[block.index()];
+            if block == Block(0) {
+                self.claim_nothing();
+            }
             if self.scratch_block == Some(block) {
                 self.look_up_scratch()?;
             }

@@ -38,7 +38,7 @@ struct Seen {
     maps: Vec<Vec<(Vec<u8>, Vec<u8>)>>,
     records: Vec<(String, Vec<u8>)>,
     /// By [`weftrace_artifact::abi::LossSlot`].
-    losses: [u64; 4],
+    losses: [u64; LossSlot::COUNT as usize],
 }
 
 pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

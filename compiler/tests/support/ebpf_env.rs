@@ -2,9 +2,10 @@
 
 use super::case::Case;
 use weftrace_artifact::Place;
+use weftrace_artifact::abi::LossSlot;
 use weftrace_artifact::map::{Home, Kind, MapSpec, Role, Value};
 use weftrace_artifact::ty::Type;
-use weftrace_compiler::ebpf::{Env, Features, ProbeId};
+use weftrace_compiler::ebpf::{Env, Features, ProbeId, Scratch};
 
 /// Index of the probe that runs.
 pub const PROBE: u32 = 7;
@@ -46,12 +47,13 @@ pub fn specs(case: &Case) -> Vec<MapSpec> {
     });
     let own = OWN.map(|role| match role {
         Role::Events => spec(role, Kind::Ringbuf, 0, 0, RING),
-        Role::Losses => spec(role, Kind::PercpuArray, 4, 8, 4 * (PROGRAM + 1)),
+        Role::Losses => spec(role, Kind::PercpuArray, 4, 8, LossSlot::COUNT * (PROGRAM + 1)),
         _ => spec(role, Kind::PercpuArray, 4, SCRATCH, PROGRAM + 1),
     });
     script.chain(own).collect()
 }
 
 pub fn env<'a>(maps: &'a [MapSpec], sources: &'a [(String, String)], features: Features) -> Env<'a> {
-    Env { maps, sources, program: PROGRAM, probe: ProbeId::Constant(PROBE), features }
+    let scratch = Scratch { first: PROGRAM, entries: 1 };
+    Env { maps, sources, program: PROGRAM, scratch, probe: ProbeId::Constant(PROBE), features }
 }

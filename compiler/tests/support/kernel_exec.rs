@@ -6,6 +6,7 @@ use super::ebpf_env::{OWN, PROBE, PROGRAM, RING, env, spec, specs};
 use super::rbpf_exec::{Actions, kernel_function, parse_record, with_own_actions};
 use super::{Executor, FUEL, Outcome};
 use std::sync::{Mutex, OnceLock};
+use weftrace_artifact::abi::LossSlot;
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::map::{Kind, MapId, Role};
 use weftrace_compiler::ebpf::{self, Features, dump};
@@ -139,8 +140,8 @@ fn collect(actions: &Actions, host: &mut Host, maps: &[Map], result_map: usize) 
         records.push(Record { action: ActionId(action), payload });
     }
     let number = |bytes: Vec<u8>| u64::from_le_bytes(bytes.try_into().unwrap());
-    for slot in 0..4u32 {
-        let key = (4 * PROGRAM + slot).to_le_bytes();
+    for slot in 0..LossSlot::COUNT {
+        let key = (LossSlot::COUNT * PROGRAM + slot).to_le_bytes();
         host.losses[slot as usize] = own(Role::Losses).get(&key).map(number).ok_or("no losses")?;
     }
     host.records = records;

@@ -18,6 +18,7 @@ pub mod world;
 
 use case::Case;
 use std::fmt;
+use weftrace_artifact::abi::LossSlot;
 use weftrace_artifact::map::Kind;
 use weftrace_compiler::ir::interp::{self, host::Host};
 use weftrace_compiler::ir::{Function, Target, verify::verify};
@@ -34,7 +35,7 @@ pub struct Outcome {
     /// Action and payload of each submitted record.
     pub records: Vec<(u32, Vec<u8>)>,
     /// By [`weftrace_artifact::abi::LossSlot`].
-    pub losses: [u64; 4],
+    pub losses: [u64; LossSlot::COUNT as usize],
 }
 
 impl Outcome {

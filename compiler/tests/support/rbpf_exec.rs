@@ -6,11 +6,14 @@ use super::case::Case;
 use super::ebpf_env::{OWN, PROBE, PROGRAM, SCRATCH, env, specs};
 use super::{Executor, Outcome, retarget};
 use std::cell::RefCell;
+use weftrace_artifact::abi::LossSlot;
 use weftrace_artifact::action::ActionId;
 use weftrace_artifact::program::{ProgType, ProgramImage};
 use weftrace_compiler::ebpf::{self, Features, insn};
 use weftrace_compiler::ir::interp::host::{Host, Record};
 use weftrace_compiler::ir::{Function, Target, Term};
+
+const SLOTS: usize = LossSlot::COUNT as usize;
 
 /// What stands for map 0's address in a register.
 const MAP_HANDLE: u64 = 0x4d41_5000;
@@ -36,7 +39,7 @@ impl Executor for Rbpf {
         let state = State {
             first_own: host.maps.len(),
             scratch: vec![0xa5; SCRATCH as usize].into(),
-            losses: vec![0u64; 4 * (PROGRAM as usize + 1)].into(),
+            losses: vec![0u64; SLOTS * (PROGRAM as usize + 1)].into(),
             records: vec![],
             reserved: 0,
             actions,
@@ -51,11 +54,11 @@ impl Executor for Rbpf {
         if state.records.iter().any(Option::is_some) {
             return Err("records are still open".into());
         }
-        let first = 4 * PROGRAM as usize;
+        let first = SLOTS * PROGRAM as usize;
         if state.losses[..first].iter().any(|&n| n > 0) {
             return Err("another program's losses were counted".into());
         }
-        state.host.losses.copy_from_slice(&state.losses[first..first + 4]);
+        state.host.losses.copy_from_slice(&state.losses[first..first + SLOTS]);
         Ok(Outcome::of(result, &state.host))
     }
 }

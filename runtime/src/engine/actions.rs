@@ -11,7 +11,7 @@ use crate::{
 };
 use std::{cell::OnceCell, io::Read, rc::Rc};
 use weftrace_artifact::{
-    abi::RecordHeader,
+    abi::{LossSlot, RecordHeader},
     action::{Action, ActionKind, LogLevel, Piece},
     map::MapId,
     plan::Way,
@@ -292,7 +292,8 @@ impl Core {
 }
 
 /// By [`weftrace_artifact::abi::LossSlot`].
-pub(crate) const SLOT_KINDS: [LossKind; 4] = [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack];
+pub(crate) const SLOT_KINDS: [LossKind; LossSlot::COUNT as usize] =
+    [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack, LossKind::Nested];
 
 /// The strings of an array up to the first empty one.
 fn join_strings(action: &Action, payload: &[u8], separator: &str) -> Vec<u8> {

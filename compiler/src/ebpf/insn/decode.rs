@@ -1,6 +1,6 @@
 //! Machine words → instructions.
 
-use super::{ALU, AluOp, CONDS, Imm64, Insn, MemSize, REG_SOURCE, Reg, SIZES, Src, Swap, Width};
+use super::{ALU, AluOp, CONDS, EXCHANGE, Imm64, Insn, MemSize, REG_SOURCE, Reg, SIZES, Src, Swap, Width};
 
 /// The instruction at the start of `words`; None when it is none that the model holds, or is cut short.
 /// [`Insn::units`] tells how many words it took.
@@ -73,6 +73,7 @@ fn store(f: &Fields) -> Option<Insn> {
     match (f.opcode & 0x07, f.opcode & 0xe0) {
         (0x02, 0x60) => Some(Insn::Store { size, dst: f.dst, off: f.off, src: Src::Imm(f.imm) }),
         (0x03, 0x60) => Some(Insn::Store { size, dst: f.dst, off: f.off, src: Src::Reg(f.src) }),
+        (0x03, 0xc0) if f.imm == EXCHANGE => Some(Insn::AtomicExchange { size, dst: f.dst, off: f.off, src: f.src }),
         (0x03, 0xc0) if f.imm == 0 => Some(Insn::AtomicAdd { size, dst: f.dst, off: f.off, src: f.src }),
         _ => None,
     }

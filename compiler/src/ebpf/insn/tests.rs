@@ -46,6 +46,12 @@ fn insn() -> impl Strategy<Value = Insn> {
         }),
         (size(), reg(), any::<i16>(), src()).prop_map(|(size, dst, off, src)| Insn::Store { size, dst, off, src }),
         (size(), reg(), any::<i16>(), reg()).prop_map(|(size, dst, off, src)| Insn::AtomicAdd { size, dst, off, src }),
+        (size(), reg(), any::<i16>(), reg()).prop_map(|(size, dst, off, src)| Insn::AtomicExchange {
+            size,
+            dst,
+            off,
+            src
+        }),
         any::<i16>().prop_map(|off| Insn::Jump { off }),
         any::<i32>().prop_map(|off| Insn::JumpLong { off }),
         (width(), cond(), reg(), src(), any::<i16>()).prop_map(|(width, cond, dst, src, off)| Insn::Branch {
@@ -103,6 +109,11 @@ fn encodings_are_the_kernels() {
             Insn::AtomicAdd { size: MemSize::B8, dst: Reg(0), off: 0, src: Reg(1) },
             0x0000_0000_0000_10db,
             "lock *(u64 *)(r0 +0) += r1",
+        ),
+        (
+            Insn::AtomicExchange { size: MemSize::B8, dst: Reg(6), off: 8, src: Reg(1) },
+            0x0000_00e1_0008_16db,
+            "r1 = xchg_64(r6 +8, r1)",
         ),
         (Insn::Call { helper: 1 }, 0x0000_0001_0000_0085, "call map_lookup_elem#1"),
         (Insn::Exit, 0x0000_0000_0000_0095, "exit"),

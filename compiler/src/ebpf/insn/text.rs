@@ -141,6 +141,9 @@ impl fmt::Display for Insn {
             Self::AtomicAdd { size, dst, off, src } => {
                 write!(f, "lock *({} *)({dst} {off:+}) += {src}", c_type(size, false))
             }
+            Self::AtomicExchange { size, dst, off, src } => {
+                write!(f, "{src} = xchg_{}({dst} {off:+}, {src})", size.bytes() * 8)
+            }
             Self::Jump { off } => write!(f, "goto pc{off:+}"),
             Self::JumpLong { off } => write!(f, "gotol pc{off:+}"),
             Self::Branch { width, cond, dst, src, off } => {

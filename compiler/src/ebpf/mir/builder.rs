@@ -201,6 +201,15 @@ impl Builder {
         self.write(base, VSrc::Reg(value), |dst| Insn::AtomicAdd { size, dst, off, src: UNSET });
     }
 
+    /// Stores the value; what was there.
+    pub(in crate::ebpf) fn exchange(&mut self, size: MemSize, base: VReg, off: i16, value: VReg) -> VReg {
+        let v = self.vreg();
+        let insn = Insn::AtomicExchange { size, dst: UNSET, off, src: UNSET };
+        let operands = [Operand::reg_use_at_end(base), Operand::reg_use(value), Operand::reg_reuse_def(v, 1)];
+        self.push(Kind::Plain(insn, Fields { dst: Some(0), src: Some(1) }), &operands, None);
+        v
+    }
+
     fn write(&mut self, base: MBase, value: VSrc, make: impl FnOnce(Reg) -> Insn) {
         let value = match value {
             VSrc::Reg(v) => Some(Operand::reg_use(v)),

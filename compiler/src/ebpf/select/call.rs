@@ -278,12 +278,18 @@ impl Selector<'_> {
         Ok(self.m.call_value(MAP_LOOKUP, &[map, key]))
     }
 
-    /// This program's element on this CPU, in an array that has all programs' elements CPU by CPU.
-    fn cpu_element(&mut self, map: MapId) -> Result<VReg, Error> {
+    /// One of this program's elements on this CPU.
+    pub(super) fn scratch_element(&mut self, map: MapId, number: u32) -> Result<VReg, Error> {
+        let index = self.env.scratch.first + number;
+        if self.env.wide_scratch() { self.cpu_element(map, index) } else { self.array_element(map, index) }
+    }
+
+    /// An element on this CPU, in an array that has all programs' elements CPU by CPU.
+    fn cpu_element(&mut self, map: MapId, number: u32) -> Result<VReg, Error> {
         let programs = self.env.maps.get(map.0 as usize).map_or(1, |m| m.max_entries);
         let cpu = self.m.call_value(SMP_PROCESSOR_ID, &[]);
         let first = self.m.alu(Width::W64, AluOp::Mul, cpu, VSrc::Imm(programs as i32));
-        let index = self.add_imm(first, i64::from(self.env.program));
+        let index = self.add_imm(first, i64::from(number));
         self.key_slot_used = true;
         let slot = frame::key_slot(self.func);
         self.m.store(MemSize::B4, MBase::Frame(slot), 0, VSrc::Reg(index));
@@ -305,8 +311,10 @@ impl Selector<'_> {
     /// returns 0.
     pub(super) fn look_up_scratch(&mut self) -> Result<(), Error> {
         let map = self.map_with(Role::Scratch)?;
-        let entry =
-            if self.env.wide_scratch() { self.cpu_element(map)? } else { self.array_element(map, self.env.program)? };
+        if let Some(word) = self.placement.claim {
+            return self.claim(map, word);
+        }
+        let entry = self.scratch_element(map, 0)?;
         let (gone, rest) = (self.m.cold_block(), self.m.block());
         let null = VCmp { cond: JumpCond::Eq, lhs: entry, rhs: VSrc::Imm(0) };
         self.m.branch(null, (gone, vec![]), (rest, vec![]));

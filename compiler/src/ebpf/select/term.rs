@@ -52,7 +52,7 @@ impl Selector<'_> {
             Term::Reserve { action, size, ok, full } => self.reserve(*action, *size, ok, full),
             Term::Return(value) => {
                 let value = self.exact(*value)?;
-                self.m.exit(value);
+                self.leave(value);
                 Ok(())
             }
         }
