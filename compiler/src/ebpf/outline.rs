@@ -19,7 +19,10 @@ mod piece;
 mod split;
 
 use super::{Error, ErrorKind, Features};
-use crate::ir::{Function, Inst, Slot, SpanId, Value};
+use crate::ir::{
+    Function, Inst, Slot, SpanId, Value,
+    cfg::{Cfg, Positions},
+};
 use std::collections::{BTreeSet, HashMap};
 use weftrace_artifact::map::{MapId, MapSpec};
 
@@ -175,18 +178,30 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
 /// Which blocks are in a loop.
 pub(super) fn in_loops(func: &Function) -> Vec<bool> {
     let mut found = vec![false; func.blocks.len()];
-    for l in loops::find(func, &crate::ir::cfg::Cfg::new(func)) {
+    for l in loops::find(func, &Cfg::new(func)) {
         l.blocks.iter().for_each(|b| found[b.index()] = true);
     }
     found
 }
 
-/// How often the verifier walks through each block because it is in a loop.
-pub(super) fn rounds(func: &Function, cfg: &crate::ir::cfg::Cfg) -> Vec<u64> {
-    let mut found = vec![1; func.blocks.len()];
+/// What the verifier walks because of a loop that stays where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rounds {
+    /// How often through each of its blocks.
+    pub(super) inside: u64,
+    /// How many ways that differ lead out of it: one for each round, if what it counted is used later.
+    pub(super) out: u64,
+}
+
+/// The rounds of the loop that a block is in.
+pub(super) fn rounds(func: &Function, cfg: &Cfg) -> Vec<Rounds> {
+    let mut found = vec![Rounds { inside: 1, out: 1 }; func.blocks.len()];
     let all = loops::find(func, cfg);
+    let positions = Positions::new(func);
     for l in &all {
-        let rounds = loops::short_scan(func, l, &all).map_or(1, |(rounds, _)| rounds.max(1) as u64);
+        let inside = loops::short_scan(func, l, &all).map_or(1, |(rounds, _)| rounds.max(1) as u64);
+        let counted = !liveness::border(func, cfg, &positions, l).after.is_empty();
+        let rounds = Rounds { inside, out: if counted { inside } else { 1 } };
         l.blocks.iter().for_each(|b| found[b.index()] = rounds);
     }
     found

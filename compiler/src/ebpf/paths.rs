@@ -4,7 +4,7 @@
 //! estimate here counts the branches that may depend on such a number, each as twice as many ways from where it joins.
 
 use super::outline::{self, Outlined, Unit};
-use crate::ir::{Function, Helper, Op, Space, Term, Ty, Value, ValueDef, cfg::Cfg};
+use crate::ir::{Block, Function, Helper, Op, Space, Term, Ty, Value, ValueDef, cfg::Cfg};
 
 /// Instructions that the verifier may walk, by the estimate, before it is kept from telling ways apart. It gives up at a million.
 const MUCH: u64 = 30_000;
@@ -28,7 +28,9 @@ fn walked(units: &[Unit], index: usize) -> u64 {
     for &block in cfg.reverse_postorder() {
         let before = cfg.preds(block).iter().filter(|p| cfg.is_reachable(**p) && !cfg.dominates(block, **p));
         let decided = cfg.idom(block).is_some_and(|b| knowing.decides(&func.blocks[b.index()].term));
-        let each = before.map(|p| ways[p.index()]);
+        // Out of a loop, each round is a way of its own.
+        let leaves = |p: Block| if rounds[block.index()].inside == 1 { rounds[p.index()].out } else { 1 };
+        let each = before.map(|p| ways[p.index()].saturating_mul(leaves(*p)));
         let here = if decided { each.fold(0, u64::saturating_add) } else { each.max().unwrap_or(0) }.max(1);
         ways[block.index()] = here;
         let data = &func.blocks[block.index()];
@@ -36,7 +38,7 @@ fn walked(units: &[Unit], index: usize) -> u64 {
         for call in data.insts.iter().filter_map(|i| unit.calls.get(i)) {
             once = once.saturating_add(walked(units, call.unit));
         }
-        let once = once.saturating_mul(rounds[block.index()]);
+        let once = once.saturating_mul(rounds[block.index()].inside);
         total = total.saturating_add(once.saturating_mul(here));
     }
     total

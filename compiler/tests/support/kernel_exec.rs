@@ -87,7 +87,11 @@ fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, Stri
     }
     let program = bpf_door::load_quietly(&image, &maps)
         .map_err(|e| format!("{e}\n{func}\n{}", dump::disassemble(&image, &specs, &[])))?;
-    note_walked(image.insns.len() as u64, program.walked());
+    let walked = program.walked();
+    note_walked(image.insns.len() as u64, walked);
+    if walked > WALKED_LIMIT {
+        return Err(format!("the verifier walked {walked} instructions: too near to the million at which it gives up"));
+    }
     let mut ctx = host.ctx.clone();
     ctx.resize(MAX_CTX, 0);
     let low = program.test_run(&ctx).map_err(|e| e.to_string())?;
@@ -96,6 +100,9 @@ fn run(func: &Function, case: &Case, features: Features) -> Result<Outcome, Stri
     }
     collect(&actions, &mut host, &maps, result_map as usize)
 }
+
+/// Instructions walked from which on a program counts as nearly refused.
+const WALKED_LIMIT: u64 = 700_000;
 
 /// The most instructions that the verifier walked for a program, and for each of the program's own.
 static WALKED: Mutex<(u64, u64)> = Mutex::new((0, 0));
