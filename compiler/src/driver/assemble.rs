@@ -118,7 +118,10 @@ pub(super) fn artifact(mut tables: Tables, mut units: Units, sources: &SourceMap
     let mut programs = Vec::with_capacity(made.len());
     for result in made {
         match result {
-            Ok(image) => programs.push(image),
+            Ok(image) => {
+                diagnostics.extend(too_many_maps(&image));
+                programs.push(image);
+            }
             Err(e) => {
                 diagnostics.push(Diagnostic::error("kernel-code", span(e.place), format!("no kernel program: {e}")));
             }
@@ -171,6 +174,18 @@ fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec
         ebpf::compile(&unit.function, &env)
     };
     units.kernel.iter().enumerate().map(one).collect()
+}
+
+/// A program may use 64 maps (MAX_USED_MAPS): told at the first use of one more.
+fn too_many_maps(image: &ProgramImage) -> Option<Diagnostic> {
+    const MOST: usize = 64;
+    let mut used = std::collections::BTreeSet::new();
+    let beyond = image.map_relocs.iter().find(|r| used.insert(r.map) && used.len() > MOST)?;
+    let all: std::collections::BTreeSet<_> = image.map_relocs.iter().map(|r| r.map).collect();
+    let place = image.spans.iter().rev().find(|(at, _)| *at <= beyond.insn).map(|(_, place)| *place);
+    let text = format!("this probe uses {} maps with those of weftrace, the kernel takes {MOST}", all.len());
+    let d = Diagnostic::error("too-many-maps", span(place.unwrap_or_default()), text);
+    Some(d.note("split the probe in two at the same event, or make several maps one with a further key"))
 }
 
 /// The scratch map as large as the largest program needs, or none.

@@ -20,7 +20,7 @@ mod split;
 
 use super::{Error, ErrorKind, Features};
 use crate::ir::{
-    Function, Inst, Slot, SpanId, Value,
+    Block, Function, Inst, Slot, SpanId, Value,
     cfg::{Cfg, Positions},
 };
 use std::collections::{BTreeSet, HashMap};
@@ -175,11 +175,11 @@ pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> 
     Ok(Outlined { units, links, first_home, shared })
 }
 
-/// Which blocks are in a loop.
-pub(super) fn in_loops(func: &Function) -> Vec<bool> {
-    let mut found = vec![false; func.blocks.len()];
+/// The loop that each block is in, by its header.
+pub(super) fn in_loops(func: &Function) -> Vec<Option<Block>> {
+    let mut found = vec![None; func.blocks.len()];
     for l in loops::find(func, &Cfg::new(func)) {
-        l.blocks.iter().for_each(|b| found[b.index()] = true);
+        l.blocks.iter().for_each(|b| found[b.index()] = Some(l.header));
     }
     found
 }

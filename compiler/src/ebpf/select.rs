@@ -26,7 +26,7 @@ use super::{
     mir::{Builder, MBase, MBlock, MBlockId, MFunction, VSrc},
     outline::{self, LINK_CTX, LINK_SCRATCH, Unit},
 };
-use crate::ir::{Block, Function, Inst, Op, Space, SpanId, Ty, Value, ValueDef};
+use crate::ir::{Block, Function, Inst, Op, Space, SpanId, Ty, Value, ValueDef, cfg::Positions};
 use facts::Facts;
 use regalloc2::VReg;
 use weftrace_artifact::{
@@ -68,7 +68,9 @@ pub(super) struct Selector<'a> {
     read_slot_used: bool,
     /// What decides a branch is hidden from the verifier, but in what loops there are.
     forgets: bool,
-    in_loop: Vec<bool>,
+    /// The header of the loop that each block is in.
+    loops: Vec<Option<Block>>,
+    positions: Positions,
 }
 
 /// Selects instructions for the whole function.
@@ -111,7 +113,8 @@ pub(super) fn select(
         key_slot_used: false,
         read_slot_used: false,
         forgets,
-        in_loop: outline::in_loops(func),
+        loops: outline::in_loops(func),
+        positions: Positions::new(func),
     };
     s.define_params(&arguments);
     s.run()?;

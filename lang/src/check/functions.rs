@@ -62,10 +62,15 @@ impl<'a> Checker<'a> {
             return Some(Diagnostic::error("argument-count", span, text).other(f.name.span, "defined here"));
         }
         let mut at = self.cur;
+        let mut way = vec![name.as_str()];
         loop {
             let frame = &self.frames[at];
+            way.extend(frame.function.map(|c| c.def.name.text.as_str()));
             if frame.function.is_some_and(|c| std::ptr::eq(c.def, f)) {
-                let d = Diagnostic::error("function-recursion", span, format!("the function {name} calls itself"))
+                way.reverse();
+                let round = if way.len() > 2 { format!(": {}", way.join(" → ")) } else { String::new() };
+                let text = format!("the function {name} calls itself{round}");
+                let d = Diagnostic::error("function-recursion", span, text)
                     .other(f.name.span, "defined here")
                     .other(frame.call, "first called here")
                     .note("the kernel runs no recursion: write it as a loop");

@@ -22,7 +22,13 @@ use weftrace_artifact::map::MapSpec;
 impl Selector<'_> {
     /// The number in `reg` without what the verifier knows of it, where that matters.
     pub(super) fn unknown(&mut self, value: Value, reg: VReg) -> VReg {
-        if !self.forgets || self.in_loop[self.block.index()] || self.is_fresh(value) {
+        // What a loop counts must be known, or it has no end.
+        let here = self.loops[self.block.index()];
+        let counted = || {
+            let defined = self.positions.of_value(self.func, value).and_then(|(block, _)| self.loops[block.index()]);
+            here.is_some() && defined == here
+        };
+        if !self.forgets || self.is_fresh(value) || counted() {
             return reg;
         }
         self.forget(reg)
