@@ -167,7 +167,6 @@ impl Running {
         self.run_begin(options, host, start);
         self.attach_all(options, host);
         self.tell_attached(options)?;
-        self.ask_unique();
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         if let Some(pid) = options.pid {
             let fd = pidfd_open(pid as libc::pid_t).map_err(|_| Error::NoProcess(pid))?;
@@ -207,6 +206,8 @@ impl Running {
 
     /// Runs to the end: a signal, `exit()`, the end of the child or the files, a limit.
     pub fn run(mut self) -> Result<Outcome, Error> {
+        // Here, where privileges have been dropped: a thread would keep its own.
+        self.ask_unique();
         self.walk_iterators();
         let failed = self.by_hand.is_some_and(|what| !self.run_by_hand(what));
         let runtime = self.runtime.take();
