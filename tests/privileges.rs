@@ -244,7 +244,7 @@ fn what_can_run_runs() {
     }
     let script = "rawtracepoint:sched_switch { @k = count(); } interval:ms:20 { @t = count(); } pcap:lo { @p = count(); } \
                   END { printf(\"end\\n\"); }";
-    let case = Case::new(script, "end").with(&["--for", "200ms", "--partial"]);
+    let case = Case::new(script, "end").with(&["--for", "2s", "--partial"]);
     let out = case.run(&[]);
     let (shown, told) = (text(&out.stdout), text(&out.stderr));
     assert_eq!(out.status.code(), Some(0), "{told}");
