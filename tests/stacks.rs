@@ -161,10 +161,8 @@ fn in_another_mount_namespace() {
         path.display(),
         shared.display()
     );
-    let mut child = match Command::new("unshare").args(["-m", "sh", "-c", &inside]).stdin(Stdio::piped()).spawn() {
-        Ok(child) => child,
-        Err(_) => return println!("SKIP mount namespaces: no unshare"),
-    };
+    let child = Command::new("unshare").args(["-m", "sh", "-c", &inside]).stdin(Stdio::piped()).spawn();
+    let Ok(mut child) = child else { return println!("SKIP mount namespaces: no unshare") };
     sleep(Duration::from_millis(500));
     if child.try_wait().is_ok_and(|s| s.is_some()) {
         return println!("SKIP mount namespaces");

@@ -83,8 +83,11 @@ const AGGREGATES: [(&str, &[Ty], &str); 10] = [
     ("@lhist", &[Ty::Int], "lhist(#, -10, 100, 7)"),
 ];
 
-/// The functions of every script: name, parameters, result.
-const FUNCTIONS: [(&str, &[(&str, Ty)], Ty); 5] = [
+/// Name, parameters, result.
+type Signature = (&'static str, &'static [(&'static str, Ty)], Ty);
+
+/// The functions of every script.
+const FUNCTIONS: [Signature; 5] = [
     ("number", &[("$a", Ty::Int), ("$s", Ty::Text)], Ty::Int),
     ("text", &[("$n", Ty::Byte)], Ty::Text),
     ("weigh", &[("$p", Ty::Pair), ("$n", Ty::Byte)], Ty::Int),

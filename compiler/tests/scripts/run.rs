@@ -84,16 +84,27 @@ pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
         coverage.long += 1;
         return Ok(());
     }
+    compare(&program, &kernel, &native, (&case, &right), coverage)
+}
+
+/// Runs a script in every way; `case`: its kernel side's world; `right`: what it must leave there.
+fn compare(
+    program: &Program,
+    kernel: &Side,
+    native: &Side,
+    (case, right): (&Case, &Seen),
+    coverage: &mut Coverage,
+) -> Result<(), String> {
     let ways: [(&Side, &dyn Executor, &Function); 6] = [
-        (&kernel, &Interpreter, &kernel.optimised),
-        (&kernel, &Rbpf, &kernel.optimised),
-        (&kernel, &Kernel, &kernel.optimised),
-        (&kernel, &KernelV4, &kernel.optimised),
-        (&native, &Interpreter, &native.function),
-        (&native, &Native, &native.optimised),
+        (kernel, &Interpreter, &kernel.optimised),
+        (kernel, &Rbpf, &kernel.optimised),
+        (kernel, &Kernel, &kernel.optimised),
+        (kernel, &KernelV4, &kernel.optimised),
+        (native, &Interpreter, &native.function),
+        (native, &Native, &native.optimised),
     ];
     for (side, executor, function) in ways {
-        let own = if std::ptr::eq(side, &raw const kernel) { case.clone() } else { world_of(&native.maps) };
+        let own = if std::ptr::eq(side, kernel) { case.clone() } else { world_of(&native.maps) };
         let seen = see(side, executor, function, &own, coverage).map_err(|e| format!("{}: {e}", executor.name()))?;
         let Some(seen) = seen else {
             if executor.name() == "kernel" && kernel_exec::available() {
@@ -112,7 +123,7 @@ pub fn run(text: &str, coverage: &mut Coverage) -> Result<(), String> {
             seen.records == right.records
         };
         if seen.maps[..script_maps] != right.maps[..script_maps] || !same {
-            let differences = differences(&program, &seen, &right);
+            let differences = differences(program, &seen, right);
             let name = executor.name();
             return Err(format!("{name} differs from what is right ({dropped} dropped):\n{differences}\n{function}"));
         }

@@ -37,6 +37,11 @@ fn wanted(options: &SessionOptions, index: u32, way: &Way) -> bool {
     by_hand == options.by_hand && !options.left_out.contains(&index)
 }
 
+/// Whether a kernel program is run by us, not by an event of the kernel.
+fn is_called_by_us(way: &Way) -> bool {
+    matches!(way, Way::End | Way::Signal { .. } | Way::Test { .. } | Way::Bench { .. })
+}
+
 /// Blocks at one event run in the order of the script. The kernel runs some kinds in the order in which they were attached, others the
 /// other way round: those come last, backwards.
 fn attach_order(artifact: &Artifact) -> Vec<u32> {
@@ -140,40 +145,46 @@ impl Running {
                 self.failures.push(AttachFailure::refused(index, plan, why));
                 continue;
             }
-            match (plan.best.unit, &plan.best.way) {
-                (_, Way::Begin) => {}
-                (Unit::Native(_), Way::End | Way::Signal { .. } | Way::Join { .. }) => self.attached += 1,
-                (Unit::Native(entry), Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) }) => {
-                    self.timers.add(*ns, entry, index);
-                    self.attached += 1;
-                }
-                (Unit::Native(entry), Way::Profile { rate: Rate::Hz(hz) }) => {
-                    self.timers.add(1_000_000_000 / (*hz).max(1), entry, index);
-                    self.attached += 1;
-                }
-                (Unit::Native(entry), Way::Pcap { interface, filter }) => blocks.push(BlockSpec {
-                    entry,
-                    probe: index,
-                    interface: interface.clone(),
-                    filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
-                    parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
-                }),
-                (Unit::Native(_), _) => {
-                    self.failures.push(AttachFailure::new(index, plan, &NO_SOURCE));
-                }
-                (Unit::Kernel(_), _) if !options.read.is_empty() => {
+            match plan.best.unit {
+                _ if plan.best.way == Way::Begin => {}
+                Unit::Native(entry) => blocks.extend(self.attach_handler(entry, index, plan)),
+                Unit::Kernel(_) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
-                (Unit::Kernel(program), Way::End | Way::Signal { .. } | Way::Test { .. } | Way::Bench { .. }) => {
+                Unit::Kernel(program) if is_called_by_us(&plan.best.way) => {
                     match self.sources.programs.load(&artifact, program, None, &maps, host) {
                         Ok(_) => self.attached += 1,
                         Err(e) => self.failures.push(load_failure(index, plan, &e)),
                     }
                 }
-                (Unit::Kernel(_), _) => self.attach_one(&attacher, index, plan),
+                Unit::Kernel(_) => self.attach_one(&attacher, index, plan),
             }
         }
         self.open_packets(options, &blocks);
+    }
+
+    /// A handler in user space at an event of ours; packets it gets from the block that is returned.
+    fn attach_handler(&mut self, entry: u32, index: u32, plan: &ProbePlan) -> Option<BlockSpec> {
+        match &plan.best.way {
+            Way::End | Way::Signal { .. } | Way::Join { .. } => {}
+            Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) } => self.timers.add(*ns, entry, index),
+            Way::Profile { rate: Rate::Hz(hz) } => self.timers.add(1_000_000_000 / (*hz).max(1), entry, index),
+            Way::Pcap { interface, filter } => {
+                return Some(BlockSpec {
+                    entry,
+                    probe: index,
+                    interface: interface.clone(),
+                    filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
+                    parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
+                });
+            }
+            _ => {
+                self.failures.push(AttachFailure::new(index, plan, &NO_SOURCE));
+                return None;
+            }
+        }
+        self.attached += 1;
+        None
     }
 
     /// A kernel program at an event of the kernel.

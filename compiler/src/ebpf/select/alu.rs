@@ -197,13 +197,11 @@ impl Selector<'_> {
 
     /// The comparison behind a condition; any other value is compared with 0.
     pub(super) fn condition(&mut self, cond: Value) -> Result<VCmp, Error> {
-        match self.def(cond) {
-            Some(&Op::Icmp { cond, a, b }) => self.compare(cond, a, b),
-            _ => {
-                let lhs = self.reg(cond)?;
-                Ok(VCmp { cond: JumpCond::Ne, lhs: self.unknown(cond, lhs), rhs: VSrc::Imm(0) })
-            }
+        if let Some(&Op::Icmp { cond, a, b }) = self.def(cond) {
+            return self.compare(cond, a, b);
         }
+        let lhs = self.reg(cond)?;
+        Ok(VCmp { cond: JumpCond::Ne, lhs: self.unknown(cond, lhs), rhs: VSrc::Imm(0) })
     }
 
     /// As [`Self::reg`], small constants as immediates.

@@ -1,6 +1,7 @@
 use super::*;
 
 /// A table of two functions in one of the formats, as Go's linker lays it out.
+#[expect(clippy::too_many_lines, reason = "a table made field by field")]
 fn made(format: Format) -> Vec<u8> {
     let magic: u32 = match format {
         Format::Go12 => 0xffff_fffb,
