@@ -88,18 +88,18 @@ pub fn run(args: &Run) -> ExitStatus {
 
 /// What the plan needs; with -v and --dry-run it is told, after the plan.
 fn plan_needs(args: &Run, artifact: &Artifact, loaded: &mut Loaded, program: &Program) -> PlanNeeds {
-    let host = Host::new();
     let told = args.verbose > 0 || args.dry_run;
-    // Who may everything lacks nothing: it isn't looked at.
-    if !told && host.caps().suffices() {
+    if told {
+        printer::err(&dump::stage(loaded, program, driver::Stage::Plan));
+    }
+    let host = Host::new();
+    // Files are read as any program reads them. And who may everything lacks nothing: it isn't looked at.
+    if !args.read.is_empty() || (!told && host.caps().suffices()) {
         return PlanNeeds::default();
     }
     let needs = PlanNeeds::of(artifact, &host, setting_of(args));
     if told {
-        printer::err(&dump::stage(loaded, program, driver::Stage::Plan));
-        if args.read.is_empty() {
-            printer::err(&needs::plan_lines(&needs));
-        }
+        printer::err(&needs::plan_lines(&needs));
     }
     needs
 }
@@ -119,7 +119,7 @@ fn failed_to_run(error: &Error, needs: &PlanNeeds, args: &Run) -> ExitStatus {
     if let Error::Attach { remedy: Some(remedy), .. } = error {
         printer::err_line(&format!("  = {remedy}"));
     }
-    if args.read.is_empty() && !needs.attach.missing.is_empty() {
+    if !needs.attach.missing.is_empty() {
         printer::err(&needs::reasons(&needs.attach.missing));
         printer::err(&needs::how_to_permit(needs.everything()));
     }
@@ -156,7 +156,7 @@ fn told_once(error: &Error) -> String {
 
 /// What the plan needs and this process lacks, before anything is loaded: an error for each probe.
 fn lacks_permission(artifact: &Artifact, needs: &PlanNeeds, args: &Run) -> bool {
-    if args.partial || !args.read.is_empty() || needs.attach.missing.is_empty() {
+    if args.partial || needs.attach.missing.is_empty() {
         return false;
     }
     let mut told: Vec<&[Need]> = Vec::new();

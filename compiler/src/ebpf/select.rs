@@ -17,6 +17,8 @@ mod mem;
 mod record;
 mod term;
 
+pub(super) use facts::known_alignment;
+
 use super::{
     Env, Error, ErrorKind,
     cfg::Cfg,

@@ -5,6 +5,7 @@ use crate::run::*;
 use std::mem::offset_of;
 use weftrace_artifact::{
     Artifact,
+    abi::LossSlot,
     join::{IdSource, JoinView, KeyKind, LegView},
     map::{Home, Role},
     plan::{Unit, Way},
@@ -75,7 +76,7 @@ fn one_program_for_many_targets_unless_their_name_is_asked_for() {
     assert_eq!(artifact.probes[2].emits.len(), 1);
     assert!(artifact.probes[5].packet_needs == 0 && artifact.probes[0].emits.is_empty());
     let losses = artifact.maps.iter().find(|m| m.role == Role::Losses).expect("kernel programs count losses");
-    assert_eq!(losses.max_entries, 16);
+    assert_eq!(losses.max_entries, 4 * LossSlot::COUNT);
     assert_eq!((artifact.maps[0].home, artifact.maps[1].home), (Home::Kernel, Home::User));
     assert!(matches!(artifact.probes[4].best.way, Way::Interval { ns: 2_000_000_000 }));
 }

@@ -1,7 +1,9 @@
 //! Small changes to a function that keep its numbers.
 
+use crate::ebpf::select::known_alignment;
 use crate::ir::{
-    Block, BlockData, Function, Inst, InstData, Mem, Op, Size, Slot, SpanId, Term, Ty, Value, ValueData, ValueDef,
+    BinaryOp, Block, BlockData, Function, Inst, InstData, Mem, Op, Size, Slot, SpanId, Term, Ty, Value, ValueData,
+    ValueDef,
 };
 
 pub(super) fn empty() -> BlockData {
@@ -65,10 +67,17 @@ pub(in crate::ebpf) fn detached(func: &mut Function, op: Op, span: SpanId) -> (I
     (new_inst(func, op, Some(value), span), value)
 }
 
-/// Loads a home, as a new value or as one that was defined elsewhere.
+/// Loads a home, as a new value or as one that was defined elsewhere. What surely divides that one is said again: the stack insists on
+/// alignment, and memory tells nothing.
 pub(super) fn load(func: &mut Function, block: Block, home: Slot, value: Option<Value>, span: SpanId) -> Value {
+    let align = value.map_or(1, |value| known_alignment(func, value));
     let ptr = new_value(func, block, Op::SlotAddr { slot: home, offset: 0 }, span);
-    let op = Op::Load { mem: Mem::U64, ptr, offset: 0, path: None };
+    let mut op = Op::Load { mem: Mem::U64, ptr, offset: 0, path: None };
+    if align > 1 {
+        let a = new_value(func, block, op, span);
+        let b = new_value(func, block, Op::Iconst(-i64::from(align)), span);
+        op = Op::Binary { op: BinaryOp::Band, a, b };
+    }
     match value {
         None => new_value(func, block, op, span),
         Some(value) => {

@@ -85,12 +85,14 @@ impl Selector<'_> {
     fn base_alignment(&self, base: Value) -> u32 {
         match self.func.values[base.index()].def {
             ValueDef::Inst(inst) => match self.func.insts[inst.index()].op {
-                Op::PtrIndex { ptr, index, .. } => {
+                Op::PtrIndex { ptr, index, max } => {
                     let below = match frame::root(self.func, ptr) {
                         Some((slot, at)) => frame::alignment(self.func.slots[slot.index()]).min(alignment_of(at)),
                         None => 8,
                     };
-                    below.min(known_alignment(self.func, index))
+                    // Where the verifier forgets, it looks at what an index is cut to, too.
+                    let cut = if self.forgets { alignment_of(i64::from(max)) } else { 8 };
+                    below.min(known_alignment(self.func, index)).min(cut)
                 }
                 _ => 1,
             },

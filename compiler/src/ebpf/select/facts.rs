@@ -109,7 +109,7 @@ pub(super) fn member_of(func: &Function, mut value: Value) -> (Value, Vec<(i64, 
 }
 
 /// The largest power of two (at most 8) that surely divides a value.
-pub(super) fn known_alignment(func: &Function, value: Value) -> u32 {
+pub(in crate::ebpf) fn known_alignment(func: &Function, value: Value) -> u32 {
     let ValueDef::Inst(inst) = func.values[value.index()].def else { return 1 };
     let constant = |v: Value| match func.values[v.index()].def {
         ValueDef::Inst(i) => match func.insts[i.index()].op {

@@ -1,6 +1,10 @@
 //! Loads, stores, block operations.
 
-use super::{Error, ErrorKind, Selector, address::Address, facts::known_max};
+use super::{
+    Error, ErrorKind, Selector,
+    address::Address,
+    facts::{known_alignment, known_max},
+};
 use crate::{
     ebpf::{
         frame,
@@ -249,12 +253,16 @@ impl Selector<'_> {
         let base = self.reg(ptr)?;
         let bounded = !self.forgets && known_max(self.func, index).is_some_and(|m| m <= u64::from(max));
         let (value, index) = (index, self.exact(index)?);
-        let index = self.unknown(value, index);
-        Ok(if bounded {
-            self.m.alu(Width::W64, AluOp::Add, base, VSrc::Reg(index))
-        } else {
-            self.m.clamp_add(base, index, max as i32)
-        })
+        let mut index = self.unknown(value, index);
+        if bounded {
+            return Ok(self.m.alu(Width::W64, AluOp::Add, base, VSrc::Reg(index)));
+        }
+        // What divides the index is forgotten with the rest, and the stack insists on it.
+        let align = known_alignment(self.func, value);
+        if align > 1 && frame::root(self.func, ptr).is_some() {
+            index = self.m.alu(Width::W64, AluOp::And, index, VSrc::Imm(-(align as i32)));
+        }
+        Ok(self.m.clamp_add(base, index, max as i32))
     }
 
     pub(super) fn field_off(&mut self, base: Value, offset: i64, path: Path) -> Result<VReg, Error> {
