@@ -40,7 +40,7 @@ fn build(source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
 fn can_trace() -> bool {
     let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
     let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    let ready = text.lines().any(|l| l.split_whitespace().take(2).eq(["Uprobe", "ready"]));
+    let ready = text.lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
     if !ready {
         println!("SKIP uprobes");
     }

@@ -278,15 +278,24 @@ impl Drop for Running {
     }
 }
 
+/// The C library that a process maps, once it has.
+fn mapped_libc(pid: u32) -> Option<String> {
+    (0..200).find_map(|_| {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("our child");
+        let libc = maps.lines().find_map(|l| l.split_whitespace().nth(5).filter(|p| p.contains("libc.so")));
+        if libc.is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        libc.map(str::to_owned)
+    })
+}
+
 #[test]
 fn stacks_of_a_program_that_only_its_owner_may_read() {
     let Some(program) = built("doze", &["-O1", "-fno-omit-frame-pointer"]) else { return };
     fs::set_permissions(&program, fs::Permissions::from_mode(0o711)).expect("ours");
     let dozing = Running(Command::new(&program).spawn().expect("runs"));
-    let libc = fs::read_to_string(format!("/proc/{}/maps", dozing.0.id())).expect("our child");
-    let Some(libc) = libc.lines().find_map(|l| l.split_whitespace().nth(5).filter(|p| p.contains("libc.so"))) else {
-        return println!("SKIP a shared C library");
-    };
+    let Some(libc) = mapped_libc(dozing.0.id()) else { return println!("SKIP a shared C library") };
     let filter = format!("/pid == {}/", dozing.0.id());
     let script = format!("uprobe:{libc}:clock_nanosleep {filter} {{ @[ustack(6)] = count(); }}");
     as_predicted(&Case::new(script, "outer_doze").with(&["--for", "500ms"]));

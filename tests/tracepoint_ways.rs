@@ -61,7 +61,7 @@ fn both(targets: &str, filter: &str, key: &str, command: &str, words: &str) -> B
 
 fn has_tp_btf() -> bool {
     let doctor = String::from_utf8_lossy(&weftrace(&["doctor"]).stdout).into_owned();
-    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["TracepointBtf", "ready"]));
+    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["tp_btf", "ready"]));
     if !ready {
         println!("SKIP tp_btf");
     }

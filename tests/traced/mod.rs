@@ -34,7 +34,7 @@ pub fn weftrace(args: &[&str]) -> Output {
 
 pub fn can_trace() -> bool {
     let doctor = String::from_utf8_lossy(&weftrace(&["doctor"]).stdout).into_owned();
-    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["Uprobe", "ready"]));
+    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
     if !ready {
         println!("SKIP uprobes");
     }
