@@ -138,7 +138,8 @@ fn position_independent_and_stripped_programs() {
         "{lines:?} {said}"
     );
     let Some(bare) = build("govalues", "go-values-bare", &["-ldflags=-s -w"]) else { return };
-    let script = r#"uprobe:BIN:main.many { printf("%d %d\n", (int8)arg0, arg1); }
+    // The words of narrow arguments: above their bits there may be anything.
+    let script = r#"uprobe:BIN:main.many { printf("%d %d\n", (int8)arg0, (uint16)arg1); }
         uprobe:BIN:main.rec { @calls = count(); @id[goid > 1] = count(); }
         uretprobe:BIN:main.rec { @returns = count(); @sum = max(retval); }"#;
     let (lines, said) = traced(script, &bare, "");

@@ -2,9 +2,14 @@
 #![allow(clippy::print_stdout, dead_code, reason = "tests say what they skip; each uses a part")]
 
 use std::{
+    collections::HashMap,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{LazyLock, Mutex},
 };
+
+/// Built already: tests run side by side, and none may find a program half written or replaced.
+static BUILT: LazyLock<Mutex<HashMap<String, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
@@ -12,6 +17,11 @@ pub fn folder() -> PathBuf {
 
 /// A program of tests/programs, built with these flags; None: there is no compiler for it.
 pub fn build(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+    let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    built.entry(name.to_owned()).or_insert_with(|| compile(name, source, flags)).clone()
+}
+
+fn compile(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
     let path = folder().join(name);
     let source_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
     let compiler = match source.rsplit('.').next() {
