@@ -1,5 +1,5 @@
-//! What `weftrace check` accepts, the kernel's verifier must not refuse: the programs of tests/vm/oneliners.txt are loaded and
-//! attached here; tests/vm/run does the same on other kernels.
+//! What `weftrace check` accepts, the kernel's verifier must not refuse: the programs of tests/vm/oneliners.txt and
+//! tests/oneliners_large.txt are loaded and attached here; tests/vm/run does the same with the former on other kernels.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
 use std::{
@@ -39,8 +39,8 @@ fn the_verifier_takes_what_check_accepts() {
         println!("SKIP root");
         return;
     }
-    let list = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm/oneliners.txt"))
-        .expect("the list");
+    let read = |list| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(list)).expect("the list");
+    let list = read("tests/vm/oneliners.txt") + &read("tests/oneliners_large.txt");
     let kprobes = ready(&doctor, "kprobe");
     let nginx = Command::new("nginx").arg("-v").output().is_ok();
     let needs = |program: &str| {
