@@ -3,57 +3,10 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+mod traced;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-}
-
-/// A program of tests/programs, built with these flags; None: there is no compiler for it.
-fn build(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
-    let path = folder().join(name);
-    let source_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
-    let compiler = if source.ends_with(".cpp") { "c++" } else { "cc" };
-    // Where it is built, so that what is split off is beside it.
-    let out = Command::new(compiler).current_dir(folder()).args(flags).arg("-o").arg(&path).arg(source_path).output();
-    let Ok(out) = out else {
-        println!("SKIP {name}: no {compiler}");
-        return None;
-    };
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    Some(path)
-}
-
-fn bpftrace(args: &[&str]) -> Output {
-    use std::os::unix::process::CommandExt;
-    Command::new(env!("CARGO_BIN_EXE_weftrace")).arg0("bpftrace").args(args).output().expect("the binary runs")
-}
-
-fn can_trace() -> bool {
-    let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
-    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    let ready = text.lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
-    if !ready {
-        println!("SKIP uprobes");
-    }
-    ready
-}
-
-/// What a script prints while the program runs, and what it says.
-fn traced(script: &str, path: &Path, more: &[&str]) -> (Vec<String>, String) {
-    let shown = path.to_string_lossy();
-    let script = script.replace("BIN", &shown);
-    let mut args = vec!["-e", &script, "-c", &shown];
-    args.extend(more);
-    let out = bpftrace(&args);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    let lines =
-        String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect();
-    (lines, said)
-}
+use std::{path::Path, process::Command};
+use traced::{bpftrace, build, can_trace, folder, traced_by_bpftrace as traced};
 
 const ARGUMENTS: &str = r#"
     uprobe:BIN:many { printf("%d %d %d %c %s\n", args.a, args.f, args.g, args.h, str(args.i)); }

@@ -3,65 +3,31 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+mod traced;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
+use traced::{built, can_trace, checked, compile, folder, text, traced_command, weftrace};
 use weftrace_lang::world::{Answer, GoRecovery, World};
 use weftrace_probes::world::HostWorld;
 
-fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
-}
-
 /// A program of tests/programs, built in one of the ways; None: there is no Go.
 fn build(source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
-    let path = folder().join(name);
-    let out = Command::new("go")
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source))
+    let mut go = Command::new("go");
+    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source))
         .env("GOCACHE", folder().join("go-cache"))
         .env("GOPATH", folder().join("go-path"))
         .env("GOTOOLCHAIN", "local")
-        .env("GOFLAGS", "-mod=mod")
-        .args(["build", "-o"])
-        .arg(&path)
-        .args(flags)
-        .arg(".")
-        .output();
-    let Ok(out) = out else {
-        println!("SKIP go");
-        return None;
-    };
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    Some(path)
-}
-
-fn can_trace() -> bool {
-    let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
-    let text = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    let ready = text.lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
-    if !ready {
-        println!("SKIP uprobes");
-    }
-    ready
-}
-
-fn weftrace(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("the binary runs")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+        .env("GOFLAGS", "-mod=mod");
+    built(name, |path| compile(go.args(["build", "-o"]).arg(path).args(flags).arg("."), "go"))
 }
 
 /// What a script prints while the program runs, and what it says.
 fn traced(script: &str, path: &Path, arguments: &str) -> (Vec<String>, String) {
-    let shown = path.to_string_lossy();
-    let command = format!("{shown} {arguments}");
-    let out = weftrace(&["run", "-q", "-e", &script.replace("BIN", &shown), "-c", command.trim()]);
-    let lines = text(&out.stdout).lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect();
-    (lines, text(&out.stderr))
+    traced_command(script, path, format!("{} {arguments}", path.display()).trim())
 }
 
 const VALUES: &str = r#"
@@ -216,7 +182,7 @@ fn names_lists_and_what_is_wrong() {
     assert!(all.contains("main.Map[go.shape.int"), "{all}");
     let results = text(&weftrace(&["list", "-v", &format!("uretprobe:{shown}:main.many")]).stdout);
     assert!(results.contains("    retval.r1 int\n    retval.r2 string\n    retval.err error\n"), "{results}");
-    let said = |script: &str| text(&weftrace(&["check", "-e", &script.replace("BIN", &shown)]).stderr);
+    let said = |script: &str| checked(script, &path);
     let near = said("uprobe:BIN:main.(*T).Methd { }");
     assert!(near.contains("main.(*T).Method"), "{near}");
     let near = said("uprobe:BIN:main.many { print(args.lst); }");

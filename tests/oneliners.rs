@@ -2,27 +2,13 @@
 //! tests/oneliners_large.txt are loaded and attached here; tests/vm/run does the same with the former on other kernels.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
-use std::{
-    path::Path,
-    process::{Command, Output},
-    sync::Mutex,
-    thread,
-};
+mod traced;
+
+use std::{path::Path, process::Command, sync::Mutex, thread};
+use traced::{ready, weftrace};
 
 /// A run mostly waits for the kernel to detach.
 const AT_ONCE: usize = 8;
-
-fn weftrace(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("weftrace runs")
-}
-
-/// Whether this machine's kernel does what the word of `weftrace doctor` names.
-fn ready(doctor: &str, what: &str) -> bool {
-    doctor.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next() == Some(what) && words.next() == Some("ready")
-    })
-}
 
 /// What weftrace says if it refuses a program or doesn't come to an end with it.
 fn refused(program: &str) -> Option<String> {
@@ -33,15 +19,13 @@ fn refused(program: &str) -> Option<String> {
 
 #[test]
 fn the_verifier_takes_what_check_accepts() {
-    let doctor = weftrace(&["doctor"]);
-    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
-    if !ready(&doctor, "tracepoint") || !ready(&doctor, "uprobe") {
+    if !ready("tracepoint") || !ready("uprobe") {
         println!("SKIP root");
         return;
     }
     let read = |list| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(list)).expect("the list");
     let list = read("tests/vm/oneliners.txt") + &read("tests/oneliners_large.txt");
-    let kprobes = ready(&doctor, "kprobe");
+    let kprobes = ready("kprobe");
     let nginx = Command::new("nginx").arg("-v").output().is_ok();
     let needs = |program: &str| {
         let there = [("kprobe:", kprobes), ("kretprobe:", kprobes), ("nginx:", nginx)];
@@ -77,7 +61,7 @@ fn the_verifier_takes_what_check_accepts() {
 /// Where the promise is broken, it is known, told in the script's words with its place, and seen when it is mended.
 #[test]
 fn known_refusals_are_told_with_their_place() {
-    if !ready(&String::from_utf8_lossy(&weftrace(&["doctor"]).stdout), "tracepoint") {
+    if !ready("tracepoint") {
         println!("SKIP root");
         return;
     }

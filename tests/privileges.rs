@@ -2,6 +2,8 @@
 //! and keep nothing once they are attached.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
+mod traced;
+
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -13,6 +15,7 @@ use std::{
     sync::OnceLock,
     time::{Duration, Instant},
 };
+use traced::text;
 
 /// Beside the build, or, where nobody can't go there, in the system's temporary directory.
 fn reachable() -> PathBuf {
@@ -35,9 +38,7 @@ fn place() -> Option<&'static Path> {
     let made = PLACE.get_or_init(|| {
         let root = fs::read_to_string("/proc/self/status").unwrap().contains("\nUid:\t0\t0\t");
         let setpriv = Command::new("setpriv").arg("--version").output().is_ok_and(|o| o.status.success());
-        let bpf = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("runs");
-        let ready = text(&bpf.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["rawtracepoint", "ready"]));
-        if !(root && setpriv && ready) {
+        if !(root && setpriv && traced::ready("rawtracepoint")) {
             println!("SKIP root");
             return None;
         }
@@ -52,10 +53,6 @@ fn place() -> Option<&'static Path> {
         Some(dir)
     });
     made.as_deref()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The binary as nobody with these capabilities. `mounted`: where tracefs is mounted, by a mount that only it sees.
@@ -260,12 +257,7 @@ fn what_can_run_runs() {
 fn built(name: &str, more: &[&str]) -> Option<PathBuf> {
     let path = place()?.join(name);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/programs/{name}.c"));
-    let Ok(out) = Command::new("cc").args(more).arg("-o").arg(&path).arg(source).output() else {
-        println!("SKIP C compiler");
-        return None;
-    };
-    assert!(out.status.success(), "{}", text(&out.stderr));
-    Some(path)
+    traced::compile(Command::new("cc").args(more).arg("-o").arg(&path).arg(source), "cc").map(|()| path)
 }
 
 /// Ends with its test.
@@ -280,14 +272,13 @@ impl Drop for Running {
 
 /// The C library that a process maps, once it has.
 fn mapped_libc(pid: u32) -> Option<String> {
-    (0..200).find_map(|_| {
+    let libc = || {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("our child");
-        let libc = maps.lines().find_map(|l| l.split_whitespace().nth(5).filter(|p| p.contains("libc.so")));
-        if libc.is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        libc.map(str::to_owned)
-    })
+        let mut files = maps.lines().filter_map(|l| l.split_whitespace().nth(5));
+        files.find(|p| p.contains("libc.so")).map(str::to_owned)
+    };
+    soon(|| libc().is_some());
+    libc()
 }
 
 #[test]
@@ -437,11 +428,7 @@ fn commands_keep_what_they_are_given() {
     let command = format!("sh -c 'grep CapEff /proc/self/status > {}; sleep 5'", file.display());
     let (run, _said) = attached(&["-c", &command, "-e", "interval:s:1 { }"]);
     assert_eq!(statuses(run.0.id(), "CapEff:"), ["0000000000000020"], "CAP_KILL, to end it");
-    let start = Instant::now();
-    while fs::read_to_string(&file).unwrap_or_default().lines().count() == 0 && start.elapsed().as_secs() < 5 {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    assert!(fs::read_to_string(&file).unwrap_or_default().contains(&own), "{own}");
+    assert!(soon(|| fs::read_to_string(&file).unwrap_or_default().contains(&own)), "{own}");
 }
 
 /// Written down, so that the document says what the table does.

@@ -6,13 +6,12 @@ mod traced;
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     path::PathBuf,
     process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
+    time::Instant,
 };
-use traced::{build, can_trace, folder, traced_command, weftrace};
+use traced::{Tracer, build, can_trace, folder, text, traced_command, weftrace};
 
 const FRAMES: [&str; 4] = ["-g", "-O1", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls"];
 const NO_FRAMES: [&str; 4] = ["-g", "-O2", "-fomit-frame-pointer", "-fno-optimize-sibling-calls"];
@@ -26,34 +25,30 @@ fn names(lines: &[String]) -> Vec<&str> {
     lines.iter().filter_map(|l| l.trim().rsplit_once('+').map(|(name, _)| name)).collect()
 }
 
-/// A run of weftrace in the background.
-struct Tracer(Child);
+/// A program of ours that waits: it writes a byte when it does, and one for each that it has read and acted on.
+struct Waiting(Child);
 
-impl Tracer {
-    /// Starts it and waits until it has attached.
-    fn start(script: &str, more: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_weftrace"))
-            .args(["-q", "-e", &format!("BEGIN {{ printf(\"ready\\n\"); }} {script}")])
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary runs");
-        let mut first = [0; 6];
-        let stdout = child.stdout.as_mut().expect("piped");
-        std::io::Read::read_exact(stdout, &mut first).expect("it begins");
-        // BEGIN runs before the others attach.
-        sleep(Duration::from_millis(500));
-        Self(child)
+impl Waiting {
+    /// None: it ended instead.
+    fn start(command: &mut Command) -> Option<Self> {
+        let mut waiting = Self(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs"));
+        waiting.waits().then_some(waiting)
     }
 
-    fn end(self) -> (Vec<String>, String) {
-        let interrupt = Command::new("kill").args(["-INT", &self.0.id().to_string()]).status();
-        assert!(interrupt.is_ok_and(|s| s.success()));
-        let out = self.0.wait_with_output().expect("it ends");
-        let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        let lines = text.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect();
-        (lines, String::from_utf8_lossy(&out.stderr).into_owned())
+    fn waits(&mut self) -> bool {
+        self.0.stdout.as_mut().expect("piped").read_exact(&mut [0]).is_ok()
+    }
+
+    fn call(&mut self) {
+        self.0.stdin.as_mut().expect("piped").write_all(b"x").expect("it reads");
+        assert!(self.waits(), "it ended");
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 
@@ -71,8 +66,7 @@ fn a_process_of_a_few_milliseconds_has_names_at_the_end() {
     let status = Command::new(&path).arg(&lib).arg("5").status().expect("it runs");
     assert!(status.success());
     println!("it lived {:?}", begun.elapsed());
-    // Its map prints when it has long been gone.
-    sleep(Duration::from_millis(100));
+    // Its map prints when it is gone.
     let (lines, said) = tracer.end();
     let all = lines.join("\n");
     // Its own functions, a library that it loaded later, the C library.
@@ -96,17 +90,14 @@ fn a_file_that_took_the_name_is_not_taken() {
         uprobe:BIN:leaf /arg0 == 4/ { @[ustack] = count(); }"
         .replace("BIN", &path.to_string_lossy());
     let tracer = Tracer::start(&script, &[]);
-    let mut child = Command::new(&path).arg(&lib).arg("wait").stdin(Stdio::piped()).spawn().expect("it runs");
-    sleep(Duration::from_millis(200));
+    let mut program = Waiting::start(Command::new(&path).arg(&lib).arg("wait")).expect("it waits");
     // Another file, where the address is in another function.
     fs::copy(&new, lib.with_extension("tmp"))
         .and_then(|_| fs::rename(lib.with_extension("tmp"), &lib))
         .expect("replaced");
-    sleep(Duration::from_millis(100));
-    child.stdin.take().expect("piped").write_all(b"x").expect("it reads");
-    sleep(Duration::from_millis(200));
+    program.call();
+    drop(program);
     let (lines, said) = tracer.end();
-    let _ = child.wait();
     let all = lines.join("\n");
     assert!(!all.contains("in_the_way"), "{all} {said}");
     // It has ended: only the file that is gone could say more.
@@ -161,26 +152,19 @@ fn in_another_mount_namespace() {
         path.display(),
         shared.display()
     );
-    let child = Command::new("unshare").args(["-m", "sh", "-c", &inside]).stdin(Stdio::piped()).spawn();
-    let Ok(mut child) = child else { return println!("SKIP mount namespaces: no unshare") };
-    sleep(Duration::from_millis(500));
-    if child.try_wait().is_ok_and(|s| s.is_some()) {
+    let Some(mut program) = Waiting::start(Command::new("unshare").args(["-m", "sh", "-c", &inside])) else {
         return println!("SKIP mount namespaces");
-    }
-    let pid = child.id().to_string();
+    };
+    let pid = program.0.id().to_string();
     let listed = |more: &[&str]| {
-        let out = weftrace(&[&["list"], more, &[&format!("uprobe:{}:*", shared.display())]].concat());
-        String::from_utf8_lossy(&out.stdout).into_owned()
+        text(&weftrace(&[&["list"], more, &[&format!("uprobe:{}:*", shared.display())]].concat()).stdout)
     };
     assert!(!listed(&[]).contains("in_the_way"));
     assert!(listed(&["-p", &pid]).contains("in_the_way"), "{}", listed(&["-p", &pid]));
     // Called again by what is written to it; the stack has the names of the library that is there.
     let script = format!("uprobe:{}:leaf {{ print(ustack); }}", path.display());
     let tracer = Tracer::start(&script, &["-p", &pid]);
-    child.stdin.as_mut().expect("piped").write_all(b"x").expect("it reads");
-    sleep(Duration::from_millis(200));
+    program.call();
     let (lines, said) = tracer.end();
-    drop(child.stdin.take());
-    let _ = child.wait();
     assert_eq!(names(&lines)[..2], ["leaf", "main"], "{lines:?} {said}");
 }

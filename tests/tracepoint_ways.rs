@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use traced::{build, can_trace, traced_command, weftrace};
+use traced::{build, can_trace, ready, traced_command, weftrace};
 
 /// A body that asks for the kernel's stack is attached as written; this one never gets there.
 const AS_WRITTEN: &str = "if (pid == 0) { print(kstack); }";
@@ -60,8 +60,7 @@ fn both(targets: &str, filter: &str, key: &str, command: &str, words: &str) -> B
 }
 
 fn has_tp_btf() -> bool {
-    let doctor = String::from_utf8_lossy(&weftrace(&["doctor"]).stdout).into_owned();
-    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["tp_btf", "ready"]));
+    let ready = ready("tp_btf");
     if !ready {
         println!("SKIP tp_btf");
     }

@@ -2,50 +2,21 @@
 #![cfg(target_arch = "x86_64")]
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
-use std::{
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::OnceLock,
-};
+mod traced;
 
-/// The program, position-independent or not, built once; None: there is no C compiler.
+use std::path::{Path, PathBuf};
+use traced::{bpftrace, build, can_trace, checked};
+
+/// The program, position-independent or not; None: there is no C compiler.
 fn program(pie: bool) -> Option<PathBuf> {
-    static BUILT: [OnceLock<Option<PathBuf>>; 2] = [OnceLock::new(), OnceLock::new()];
-    BUILT[usize::from(pie)].get_or_init(|| build(pie)).clone()
-}
-
-fn build(pie: bool) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(if pie { "markers-pie" } else { "markers" });
-    let how = if pie { ["-fPIE", "-pie"] } else { ["-fno-pie", "-no-pie"] };
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/markers.c");
-    let out = Command::new("cc").args(["-O1", "-o"]).arg(&path).args(how).arg(source).output().ok()?;
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    Some(path)
-}
-
-fn bpftrace(args: &[&str]) -> Output {
-    use std::os::unix::process::CommandExt;
-    Command::new(env!("CARGO_BIN_EXE_weftrace")).arg0("bpftrace").args(args).output().expect("the binary runs")
-}
-
-fn can_trace() -> bool {
-    let there = bpftrace(&["-e", "uprobe:/bin/sh:0x0 { }", "--unsafe", "--dry-run"]);
-    let doctor = Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("doctor").output().expect("the binary runs");
-    let ready =
-        String::from_utf8_lossy(&doctor.stdout).lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
-    if !ready {
-        println!("SKIP uprobes ({})", there.status);
-    }
-    ready
+    let (name, how) =
+        if pie { ("markers-pie", ["-O1", "-fPIE", "-pie"]) } else { ("markers", ["-O1", "-fno-pie", "-no-pie"]) };
+    build(name, "markers.c", &how)
 }
 
 /// What a program prints while the traced one runs: (all lines but empty ones, how many probes were attached).
 fn traced(program: &str, path: &Path) -> (Vec<String>, String) {
-    let path = path.to_string_lossy();
-    let out = bpftrace(&["-e", &program.replace("BIN", &path), "-c", &path]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    let lines = String::from_utf8_lossy(&out.stdout).lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
-    (lines, said)
+    traced::traced_by_bpftrace(program, path, &[])
 }
 
 fn all() -> Vec<PathBuf> {
@@ -91,11 +62,7 @@ fn places_names_and_counters() {
 #[test]
 fn what_markers_do_not_have() {
     let Some(path) = program(false) else { return };
-    let check = |program: &str| {
-        let program = program.replace("BIN", &path.to_string_lossy());
-        let out = Command::new(env!("CARGO_BIN_EXE_weftrace")).args(["check", "-e", &program]).output();
-        String::from_utf8_lossy(&out.expect("the binary runs").stderr).into_owned()
-    };
+    let check = |program: &str| checked(program, &path);
     let said = check("usdt:BIN:args:registers { print(arg6); }");
     assert!(said.contains("8f@%xmm0"), "{said}");
     let said = check("usdt:BIN:args:memory { print(arg9); }");

@@ -48,7 +48,7 @@ KEPT void timed(long until) {
   asm volatile("");
 }
 
-// With a library: loads it. `wait`: until standard input ends. A number: so many ms within the vdso.
+// With a library: loads it. `wait`: until standard input ends, telling when it waits. A number: so many ms within the vdso.
 int main(int count, char **args) {
   char byte;
   sorting();
@@ -57,7 +57,7 @@ int main(int count, char **args) {
     if (args[i][0] == '/')
       loaded(args[i]);
     else if (args[i][0] == 'w')
-      while (read(0, &byte, 1) > 0)
+      while (write(1, ".", 1) == 1 && read(0, &byte, 1) > 0)
         leaf(3);
     else
       timed(atol(args[i]));

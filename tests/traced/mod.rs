@@ -3,48 +3,85 @@
 
 use std::{
     collections::HashMap,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, ChildStderr, Command, Output, Stdio},
     sync::{LazyLock, Mutex},
 };
 
 /// Built already: tests run side by side, and none may find a program half written or replaced.
 static BUILT: LazyLock<Mutex<HashMap<String, Option<PathBuf>>>> = LazyLock::new(Mutex::default);
 
+/// What `weftrace doctor` says.
+static DOCTOR: LazyLock<String> = LazyLock::new(|| text(&weftrace(&["doctor"]).stdout));
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The lines that are not empty.
+pub fn lines(bytes: &[u8]) -> Vec<String> {
+    text(bytes).lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect()
+}
+
 pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
 
-/// A program of tests/programs, built with these flags; None: there is no compiler for it.
-pub fn build(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
+/// The program of this name, made by the first who asks.
+pub fn built(name: &str, make: impl FnOnce(&Path) -> Option<()>) -> Option<PathBuf> {
     let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    built.entry(name.to_owned()).or_insert_with(|| compile(name, source, flags)).clone()
+    let made = || {
+        let path = folder().join(name);
+        make(&path).map(|()| path)
+    };
+    built.entry(name.to_owned()).or_insert_with(made).clone()
 }
 
-fn compile(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
-    let path = folder().join(name);
-    let source_path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
+/// Runs a compiler; None: it isn't installed.
+pub fn compile(command: &mut Command, needs: &str) -> Option<()> {
+    let Ok(out) = command.output() else {
+        println!("SKIP {needs}");
+        return None;
+    };
+    assert!(out.status.success(), "{}", text(&out.stderr));
+    Some(())
+}
+
+/// A program of tests/programs, built with these flags; None: there is no compiler for it.
+pub fn build(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
     let compiler = match source.rsplit('.').next() {
         Some("cpp") => "c++",
         Some("rs") => "rustc",
         _ => "cc",
     };
-    let out = Command::new(compiler).current_dir(folder()).args(flags).arg("-o").arg(&path).arg(source_path).output();
-    let Ok(out) = out else {
-        println!("SKIP {name}: no {compiler}");
-        return None;
-    };
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    Some(path)
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source);
+    // Where it is built, so that what is split off is beside it.
+    built(name, |path| {
+        let mut command = Command::new(compiler);
+        compile(command.current_dir(folder()).args(flags).arg("-o").arg(path).arg(source), compiler)
+    })
 }
 
 pub fn weftrace(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("the binary runs")
 }
 
+/// The binary by its other name.
+pub fn bpftrace(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_weftrace")).arg0("bpftrace").args(args).output().expect("the binary runs")
+}
+
+/// Whether a row of `weftrace doctor` says ready. There must be such a row: else all that asks for it would be skipped for ever.
+pub fn ready(row: &str) -> bool {
+    let rest = DOCTOR.lines().find_map(|l| l.trim_start().strip_prefix(row)?.strip_prefix(' '));
+    rest.unwrap_or_else(|| panic!("doctor has no row {row}:\n{}", *DOCTOR)).trim_start().starts_with("ready")
+}
+
+/// Whether uprobes work here; says what is skipped if not.
 pub fn can_trace() -> bool {
-    let doctor = String::from_utf8_lossy(&weftrace(&["doctor"]).stdout).into_owned();
-    let ready = doctor.lines().any(|l| l.split_whitespace().take(2).eq(["uprobe", "ready"]));
+    let ready = ready("uprobe");
     if !ready {
         println!("SKIP uprobes");
     }
@@ -54,10 +91,8 @@ pub fn can_trace() -> bool {
 /// What a script prints while a command runs, without empty lines; and what it says. `BIN` stands for the program.
 pub fn traced_command(script: &str, path: &Path, command: &str) -> (Vec<String>, String) {
     let script = script.replace("BIN", &path.to_string_lossy());
-    let out = weftrace(&["-q", "-e", &script, "-c", command]);
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    (text.lines().filter(|l| !l.trim().is_empty()).map(str::to_owned).collect(), said)
+    let out = weftrace(&["run", "-q", "-e", &script, "-c", command]);
+    (lines(&out.stdout), text(&out.stderr))
 }
 
 /// The same while the program itself runs.
@@ -65,8 +100,50 @@ pub fn traced(script: &str, path: &Path) -> (Vec<String>, String) {
     traced_command(script, path, &path.to_string_lossy())
 }
 
+/// The same by the binary's other name, with more options.
+pub fn traced_by_bpftrace(script: &str, path: &Path, more: &[&str]) -> (Vec<String>, String) {
+    let path = path.to_string_lossy();
+    let script = script.replace("BIN", &path);
+    let out = bpftrace(&[&["-e", &script, "-c", &path], more].concat());
+    (lines(&out.stdout), text(&out.stderr))
+}
+
 /// What the checker says.
 pub fn checked(script: &str, path: &Path) -> String {
-    let out = weftrace(&["check", "-e", &script.replace("BIN", &path.to_string_lossy())]);
-    String::from_utf8_lossy(&out.stderr).into_owned()
+    text(&weftrace(&["check", "-e", &script.replace("BIN", &path.to_string_lossy())]).stderr)
+}
+
+/// A run in the background, which has attached.
+pub struct Tracer {
+    child: Child,
+    said: BufReader<ChildStderr>,
+}
+
+impl Tracer {
+    pub fn start(script: &str, more: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_weftrace"))
+            .args(["-e", script])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        let mut said = BufReader::new(child.stderr.take().expect("piped"));
+        let mut line = String::new();
+        // The last that is said before the loop, with everything attached.
+        while !line.contains("Ctrl-C ends") {
+            assert!(said.read_line(&mut line).expect("text") > 0, "{script} ended early: {line}");
+        }
+        Self { child, said }
+    }
+
+    /// What it printed, and what it said at its end.
+    pub fn end(mut self) -> (Vec<String>, String) {
+        let interrupt = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        assert!(interrupt.is_ok_and(|s| s.success()));
+        let out = self.child.wait_with_output().expect("it ends");
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).expect("text");
+        (lines(&out.stdout), said)
+    }
 }
