@@ -115,8 +115,18 @@ pub fn checked(script: &str, path: &Path) -> String {
 
 /// A run in the background, which has attached.
 pub struct Tracer {
-    child: Child,
+    /// None: it has ended.
+    child: Option<Child>,
     said: BufReader<ChildStderr>,
+}
+
+impl Drop for Tracer {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 impl Tracer {
@@ -134,14 +144,15 @@ impl Tracer {
         while !line.contains("Ctrl-C ends") {
             assert!(said.read_line(&mut line).expect("text") > 0, "{script} ended early: {line}");
         }
-        Self { child, said }
+        Self { child: Some(child), said }
     }
 
     /// What it printed, and what it said at its end.
     pub fn end(mut self) -> (Vec<String>, String) {
-        let interrupt = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        let child = self.child.take().expect("ended once");
+        let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(interrupt.is_ok_and(|s| s.success()));
-        let out = self.child.wait_with_output().expect("it ends");
+        let out = child.wait_with_output().expect("it ends");
         let mut said = String::new();
         self.said.read_to_string(&mut said).expect("text");
         (lines(&out.stdout), said)
