@@ -11,6 +11,9 @@ use gimli::constants as c;
 use weftrace_arch::{Calls, HOST};
 use weftrace_lang::world::ArgPlace;
 
+/// Why a parameter can't be read.
+pub(super) const IN_FLOAT: &str = "it is in a floating-point register, which probes don't see";
+
 /// Nesting of structs by value.
 const MAX_NESTING: u32 = 24;
 
@@ -63,7 +66,7 @@ impl Arguments {
     }
 
     pub(super) fn next(&mut self, class: Class, size: u32) -> ArgPlace {
-        let float = || ArgPlace::Nowhere("it is in a floating-point register, which probes don't see".into());
+        let float = || ArgPlace::Nowhere(IN_FLOAT.into());
         match class {
             Class::Nothing => ArgPlace::Nowhere("it takes no space: an empty struct".into()),
             Class::Integer(count) if self.integers + count <= registers() => {

@@ -1,6 +1,7 @@
 //! Go's functions and types in debug information.
 
-use super::golang_abi::{Assign, IN_FLOAT, Leaf, Shape, joined, register};
+use super::abi::IN_FLOAT;
+use super::golang_abi::{Assign, Leaf, Shape, joined, register};
 use super::sections::Reader;
 use super::types::number;
 use super::units::{Node, Value};

@@ -1,9 +1,8 @@
 //! Where Go's parameters and results are, by its calling conventions (Go's abi-internal.md).
 
+use super::abi::IN_FLOAT;
 use weftrace_arch::HOST;
 use weftrace_lang::world::{ArgPiece, ArgPlace, GoAbi};
-
-pub(super) const IN_FLOAT: &str = "it is in a floating-point register, which probes don't see";
 
 /// The register's place in the convention; None: it holds no integers there.
 pub(super) fn register(dwarf: u16) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 use super::DwarfError;
 use super::sections::Sections;
+use crate::symbols::debug_file::by_build_id;
 use crate::symbols::elf::{self, Layout};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -57,10 +58,7 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
     let beside = path.parent().unwrap_or(Path::new(""));
     let below = beside.strip_prefix(root).unwrap_or(beside);
     let below = below.strip_prefix("/").unwrap_or(below);
-    let id = layout.build_id.split_first().map(|(first, rest)| {
-        let hex = rest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        format!(".build-id/{first:02x}/{hex}.debug")
-    });
+    let id = by_build_id(&layout.build_id);
     // Names that the separate file may have; a path would leave the directories.
     let mut names: Vec<String> =
         layout.debug_link.iter().filter(|n| !n.is_empty() && !n.contains('/')).cloned().collect();

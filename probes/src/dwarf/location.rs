@@ -5,6 +5,7 @@
 //! nothing outside calls, which moves the others, without a mark in the function's name.
 
 use super::DebugInfo;
+use super::abi::IN_FLOAT;
 use super::abi::{Arguments, Class};
 use super::types::number;
 use super::units::{Entry, Node, Part, Value};
@@ -46,7 +47,6 @@ pub(super) struct Finder {
 
 const MOVED: &str = "the compiler left it out of this function, or the debug information doesn't say where it is";
 const RUST: &str = "how Rust passes such values is not told by the debug information of code that wasn't optimised";
-const FLOAT: &str = "it is in a floating-point register, which probes don't see";
 
 impl DebugInfo {
     /// `symbol`: the function's name in the symbol table, which marks copies that GCC made.
@@ -229,7 +229,7 @@ fn read(part: &Rc<Part>, expression: Expression<super::sections::Reader>) -> Sai
 
 fn in_registers(all: &[Register]) -> Said {
     let numbers: Option<Vec<u32>> = all.iter().map(|r| integer(*r)).collect();
-    let Some(numbers) = numbers else { return Said::Place(ArgPlace::Nowhere(FLOAT.into())) };
+    let Some(numbers) = numbers else { return Said::Place(ArgPlace::Nowhere(IN_FLOAT.into())) };
     let first = numbers.first().copied().unwrap_or(0);
     let count = numbers.len() as u32;
     if numbers.iter().zip(first..).any(|(n, wanted)| *n != wanted) {

@@ -7,6 +7,7 @@
 
 use super::DwarfError;
 use super::sections::{Reader, Sections, is_debug, is_parameter_debug};
+use crate::symbols::debug_file::by_build_id;
 use gimli::{AttributeValue, DebugInfoOffset, DebugTypeSignature, Dwarf, DwarfPackage, UnitOffset, UnitType};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -264,7 +265,7 @@ impl Units {
             beside.join(name),
             beside.join(Path::new(name).file_name().unwrap_or_default()),
         ];
-        places.iter().filter(|p| p.is_file()).find_map(|path| {
+        places.iter().filter(|p| crate::privilege::is_file(p)).find_map(|path| {
             let sections = Sections::read(path, is_parameter_debug).ok()?;
             let loaded: Result<Dwarf<Reader>, std::convert::Infallible> =
                 Dwarf::load(|id| Ok(sections.reader(id.dwo_name().unwrap_or(""))));
@@ -307,12 +308,12 @@ impl Units {
 /// What `.gnu_debugaltlink` names: a file of types that several binaries share (dwz).
 fn supplementary(file: &Path, name: &str, id: &[u8]) -> Option<Sections> {
     let beside = file.parent().unwrap_or(Path::new(""));
-    let hex = id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     let mut places = vec![beside.join(name)];
-    if let (Some(first), Some(rest)) = (hex.get(..2), hex.get(2..)) {
-        places.push(PathBuf::from(format!("/usr/lib/debug/.build-id/{first}/{rest}.debug")));
-    }
-    places.iter().filter(|p| p.is_file()).find_map(|p| Sections::read(p, is_debug).ok().filter(|s| s.build_id == id))
+    places.extend(by_build_id(id).map(|name| Path::new("/usr/lib/debug").join(name)));
+    places
+        .iter()
+        .filter(|p| crate::privilege::is_file(p))
+        .find_map(|p| Sections::read(p, is_debug).ok().filter(|s| s.build_id == id))
 }
 
 /// Bytes of a string section as text.

@@ -47,10 +47,10 @@ impl Registers {
     pub fn by_frame_pointer(&self, stack: &StackCopy<'_>) -> Option<Self> {
         let frame = self.0[FP].filter(|fp| *fp >= self.0[SP].unwrap_or(0))?;
         let mut caller = Self([None; REGISTERS]);
-        caller.0[FP] = stack.word(frame);
-        caller.0[PC] = stack.word(frame + 8);
-        caller.0[SP] = Some(frame + 16);
-        caller.0[PC]?;
+        // Whatever the program had in that register.
+        caller.0[FP] = Some(stack.word(frame)?);
+        caller.0[PC] = Some(stack.word(frame.checked_add(8)?)?);
+        caller.0[SP] = Some(frame.checked_add(16)?);
         Some(caller)
     }
 }

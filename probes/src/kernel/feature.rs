@@ -5,7 +5,7 @@ mod more;
 mod report;
 mod settings;
 
-pub use checks::{CHECKS, Check, Group, all, is_ready};
+pub use checks::{CHECKS, Check, Group, all};
 pub use report::{Report, report};
 pub use settings::{Setting, settings};
 
@@ -42,7 +42,7 @@ pub fn try_feature(feature: Feature, host: &Host) -> Readiness {
         Feature::TracepointBtf => tracepoint_btf(host),
         Feature::Kprobe => kprobe(host),
         Feature::KprobeMulti => kprobe_multi(host),
-        Feature::Fentry => fentry(host),
+        Feature::Fentry => more::fentry(host, false),
         Feature::Uprobe => uprobe(host),
         Feature::UprobeMulti => uprobe_multi(host),
         Feature::PerfEvent => judge(
@@ -255,23 +255,6 @@ fn kprobe_multi(host: &Host) -> Readiness {
         )
         .map_err(|e| refused(e, host, TRACING))
     }))
-}
-
-fn fentry(host: &Host) -> Readiness {
-    let btf = match host.btf() {
-        Ok(btf) => btf,
-        Err(e) => return from_btf(&e),
-    };
-    let Some(id) = btf.function_id(&FUNCTION.to_string_lossy()) else {
-        return Readiness::CouldNotTell("the type information lacks the function to try".into());
-    };
-    let mut params = ProgParams::new(TRACE, "try", &NOTHING);
-    params.expected_attach_type = Some(AttachType::BPF_TRACE_FENTRY);
-    params.attach_btf_id = id;
-    done(
-        loaded(&params, host)
-            .and_then(|prog| sys::raw_tracepoint_open(None, prog.as_fd(), 0).map_err(|e| refused(e, host, TRACING))),
-    )
 }
 
 /// The entry point of this very program: it has run once and won't again.

@@ -49,14 +49,15 @@ impl PerfMap {
 
     /// Reads the file if it has grown.
     fn refresh(&mut self) {
-        let Ok(mut file) = crate::privilege::open(&self.path) else { return };
-        let Ok(length) = file.metadata().map(|m| m.len()) else { return };
+        let Ok(file) = crate::privilege::open(&self.path) else { return };
+        // The program may put anything there: a device has no end.
+        let Some(length) = file.metadata().ok().filter(std::fs::Metadata::is_file).map(|m| m.len()) else { return };
         if self.read == Some(length) || length > MAX_FILE {
             return;
         }
         self.read = Some(length);
         let mut bytes = Vec::new();
-        if file.read_to_end(&mut bytes).is_err() {
+        if file.take(MAX_FILE).read_to_end(&mut bytes).is_err() {
             return;
         }
         self.table = parse(&String::from_utf8_lossy(&bytes));
@@ -91,5 +92,13 @@ mod tests {
         assert_eq!(name(0x7f2f), Some("LazyCompile:~f x.js:1"));
         assert_eq!(name(0x7f30), None);
         assert_eq!(name(0x801f), Some("b"));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let zeroes = PathBuf::from("/dev/zero");
+        let mut map = PerfMap { path: zeroes, shown: String::new(), read: None, table: Vec::new() };
+        map.refresh();
+        assert_eq!((map.read, map.table.len()), (None, 0));
     }
 }

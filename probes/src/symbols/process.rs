@@ -138,8 +138,8 @@ impl ProcessSymbols {
         let (Ok(layout), Ok(meta)) = (elf::layout(Path::new(path)), std::fs::metadata(path)) else { return };
         let identity = ((u64::from(libc::major(meta.dev())) << 32) | u64::from(libc::minor(meta.dev())), meta.ino());
         let regions = layout.segments.iter().filter(|s| s.executable).map(|s| Region {
-            start: base + s.address,
-            end: (base + s.address).saturating_add(s.size),
+            start: base.saturating_add(s.address),
+            end: base.saturating_add(s.address).saturating_add(s.size),
             file_offset: s.file_offset,
             identity,
             path: path.as_str().into(),
@@ -232,6 +232,7 @@ impl ProcessSymbols {
     /// The symbol of an address; None: the process has gone (or isn't ours to look at) or has nothing there. Show it in
     /// hexadecimal then.
     pub fn resolve(&mut self, pid: u32, address: u64) -> Option<UserFrame> {
+        self.remember(pid);
         let region = self.region(pid, address)?;
         let in_file = address - region.start + region.file_offset;
         let plain = |symbol, offset, file: &str| {
@@ -255,9 +256,8 @@ impl ProcessSymbols {
         }
     }
 
-    /// The mapping that an address is in: as the process has it, or had it.
+    /// The mapping that an address is in: as the process has it, or had it. The process has been [`Self::remember`]ed.
     fn region(&mut self, pid: u32, address: u64) -> Option<Region> {
-        self.remember(pid);
         if let Some(found) = self.known_region(pid, address) {
             return Some(found);
         }

@@ -105,8 +105,3 @@ pub static CHECKS: &[Check] = &[
 pub fn all(host: &Host) -> impl Iterator<Item = (&'static Check, Readiness)> {
     CHECKS.iter().map(|check| (check, (check.test)(host)))
 }
-
-/// Whether a probe type works; by its name in [`CHECKS`].
-pub fn is_ready(name: &str, host: &Host) -> bool {
-    CHECKS.iter().find(|c| c.name == name).is_some_and(|c| (c.test)(host) == Readiness::Ready)
-}

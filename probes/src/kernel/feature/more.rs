@@ -5,7 +5,7 @@ use super::{
     judge, loaded, own_entry, perf_refused, refused,
 };
 use crate::kernel::Host;
-use crate::kernel::caps::Capability;
+use crate::kernel::caps::{Capability, user_id};
 use crate::kernel::host::Pmu;
 use crate::kernel::sys::{
     self, AttachType, LinkTarget, MapFd, MapParams, PerfEvent, Period, ProgParams, SyscallError, TestRun, bpf_map_type,
@@ -275,7 +275,7 @@ pub(super) fn kernel_symbols(host: &Host) -> Readiness {
 /// Asked of processes that aren't ours, until one lets us: some are closed to everybody.
 pub(super) fn processes(host: &Host) -> Readiness {
     const ENOUGH: usize = 64;
-    let own = std::fs::metadata("/proc/self").map_or(0, |m| m.uid());
+    let own = user_id();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Readiness::CouldNotTell("/proc can't be read".into()) };
     let others = entries.flatten().filter(|e| {
         let number = e.file_name().to_str().is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()));

@@ -7,6 +7,7 @@ use crate::kernel::sys::{self, CapSets, Forked, SyscallError};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,9 +80,11 @@ fn connection() -> MutexGuard<'static, Option<Connection>> {
     CONNECTION.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Opens a file for reading; a program, library, memory map or the like that we may not read through the helper, if there is one.
+/// Opens a file for reading; a program, library, memory map or the like that we may not read through the helper, if there is one. Traced
+/// programs choose what is at some of the paths: a pipe is not waited for.
 pub fn open(path: &Path) -> io::Result<File> {
-    File::open(path).or_else(|error| match Request::of(path) {
+    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
+    opened.or_else(|error| match Request::of(path) {
         Some(request) => ask_instead(error, &request),
         None => Err(error),
     })

@@ -91,7 +91,7 @@ pub(super) fn places(code: &impl Decode, in_registers: bool, assembly: bool) -> 
 /// The first instruction that a call runs once. Growing the stack begins the function anew at its first instruction: so it is the one
 /// behind the check. What a check writes must hold nothing, so that all arguments are still in place behind it.
 fn after_check(code: &impl Decode, in_registers: bool) -> u64 {
-    let (start, _) = code.range();
+    let (start, end) = code.range();
     let (mut at, mut entry, mut written) = (start, start, 0);
     for _ in 0..MOST_CHECK {
         let Some(i) = code.at(at) else { break };
@@ -105,7 +105,7 @@ fn after_check(code: &impl Decode, in_registers: bool) -> u64 {
                 entry = at;
             }
             // Older compilers: over the piece that grows.
-            Kind::Branch(to) if grows(code, i.next) => {
+            Kind::Branch(to) if (start..end).contains(&to) && grows(code, i.next) => {
                 at = to;
                 entry = at;
             }

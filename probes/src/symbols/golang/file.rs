@@ -22,6 +22,8 @@ const AMONG: &[&str] = &[".data.rel.ro", ".rodata"];
 const MAX_CODE: u64 = 4 << 20;
 /// A table of functions that is read at once.
 const MAX_TABLE: u64 = 1 << 30;
+/// Bytes of names of functions that are kept; the largest programs known have a tenth of that.
+const MAX_NAMES: usize = 512 << 20;
 
 /// A piece of the file with a name.
 #[derive(Clone, Debug)]
@@ -111,7 +113,8 @@ impl GoFile {
             return Ok(None);
         }
         let Some((parts, layout)) = symbols::go_parts(path)? else { return Ok(None) };
-        let file = File::open(path).map_err(|source| ElfError::Io { path: path.display().to_string(), source })?;
+        let file =
+            crate::privilege::open(path).map_err(|source| ElfError::Io { path: path.display().to_string(), source })?;
         let symbol = |name: &str| symbols::symbol(path, Path::new(""), name).ok().flatten().map(|(address, _)| address);
         let text = version_text(&file, &layout, &parts).unwrap_or_default();
         let version = Version::parse(&text);
@@ -150,21 +153,19 @@ impl GoFile {
         while at < end {
             let len = usize::try_from(end - at).map_or(chunk.len(), |n| n.min(chunk.len()));
             self.file.read_exact_at(&mut chunk[..len], at).ok()?;
-            let begins = |bytes: &[u8]| bytes[1..3] == [0xff; 2] && Header::read(&bytes).is_some();
-            let found = chunk[..len].chunks_exact(8).position(|eight| {
-                // The header's other words are beyond the eight.
-                eight[1..4] == [0xff; 3] && eight[4..6] == [0; 2] && matches!(eight[7], 4 | 8)
-            });
-            if let Some(n) = found {
-                let offset = at + 8 * n as u64;
+            // The header's other words are beyond the eight, perhaps beyond the chunk.
+            let may_begin =
+                |eight: &[u8]| eight[1..4] == [0xff; 3] && eight[4..6] == [0; 2] && matches!(eight[7], 4 | 8);
+            let begins = |offset: &u64| {
                 let mut head = [0; 64];
-                if self.file.read_exact_at(&mut head, offset).is_ok() && begins(&head) {
-                    return Some(rest(offset));
-                }
-                at = offset + 8;
-            } else {
-                at += len.max(1) as u64;
+                self.file.read_exact_at(&mut head, *offset).is_ok() && Header::read(&&head[..]).is_some()
+            };
+            let places = (at..).step_by(8).zip(chunk[..len].chunks_exact(8));
+            let mut places = places.filter(|(_, eight)| may_begin(eight)).map(|(offset, _)| offset);
+            if let Some(offset) = places.find(begins) {
+                return Some(rest(offset));
             }
+            at += len.max(1) as u64;
         }
         None
     }
@@ -191,7 +192,14 @@ impl GoFile {
             return Vec::new();
         }
         let Some(table) = Table::new(&bytes[..], text) else { return Vec::new() };
-        (0..table.len()).filter_map(|i| table.entry(i)).collect()
+        // All may share one long name in a table that was made to.
+        let mut left = MAX_NAMES;
+        let fits = |e: &Entry| {
+            let room = left.checked_sub(e.name.len());
+            left = room.unwrap_or(left);
+            room.is_some()
+        };
+        (0..table.len()).filter_map(|i| table.entry(i)).take_while(fits).collect()
     }
 
     /// The function that an address lies in. `symbol`: its name in the symbol table, if there is one. None: Go's own compiler made

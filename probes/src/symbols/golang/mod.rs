@@ -51,7 +51,9 @@ pub fn fuzz_one(bytes: &[u8]) {
     let code = &bytes[..bytes.len().min(512)];
     for machine in [Machine::X86_64, Machine::Aarch64] {
         for (address, assembly) in [(0, true), (0x1000, false), (u64::MAX - 100, true)] {
-            let _ = places(machine, code, address, !assembly, assembly);
+            let Some(found) = places(machine, code, address, !assembly, assembly) else { continue };
+            let within = |at: &u64| at.wrapping_sub(address) <= code.len() as u64;
+            assert!(within(&found.entry) && found.returns.iter().all(within), "places beyond the function");
         }
     }
 }

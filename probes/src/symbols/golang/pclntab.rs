@@ -69,8 +69,6 @@ pub struct Header {
     pub pointer: u64,
     /// Where code begins, as the header has it; 0 where the linker or loader fills that in.
     pub text: u64,
-    /// Offset of that word in the table; 0: the format has none.
-    pub text_at: u64,
 }
 
 impl Header {
@@ -92,9 +90,8 @@ impl Header {
         if head[4..6] != [0, 0] || !quantum || !matches!(pointer, 4 | 8) {
             return None;
         }
-        let text_at = if format >= Format::Go118 { 8 + 2 * pointer } else { 0 };
-        let text = if text_at == 0 { 0 } else { word(bytes, text_at, pointer)? };
-        Some(Self { format, pointer, text, text_at })
+        let text = if format >= Format::Go118 { word(bytes, 8 + 2 * pointer, pointer)? } else { 0 };
+        Some(Self { format, pointer, text })
     }
 }
 

@@ -35,6 +35,11 @@ fn behind_the_stack_check() {
     old.extend([0xe8, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xe9]);
     let on_stack = places(Machine::X86_64, &old, START, false, false).expect("there is a decoder");
     assert_eq!((on_stack.entry, on_stack.returns), (START + 15, vec![START + 15]));
+    // The same with a way around that leaves the function: no entry of this one is there.
+    let mut astray = old[..9 + 4].to_vec();
+    astray.extend([0x77, 0x70, 0xe8, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xea]);
+    let found = places(Machine::X86_64, &astray, START, false, false).expect("there is a decoder");
+    assert_eq!(found.entry, START);
 }
 
 #[test]
