@@ -88,11 +88,11 @@ fn arguments_and_results_by_name() {
 fn position_independent_and_stripped_programs() {
     let Some(pie) = build("govalues", "go-values-pie", &["-buildmode=pie"]).filter(|_| can_trace()) else { return };
     // But for the names of types in interfaces, whose pages nobody may have touched.
-    let script = r#"uprobe:BIN:main.many { printf("%d %s %d\n", args.b, args.s, args.xs[1]); }
+    let script = r#"uprobe:BIN:main.many { printf("%d %s %s %d\n", args.b, args.s, str(args.s, (uint64)len(args.s) - 2), args.xs[1]); }
         uprobe:BIN:main.rec { @calls = count(); @id[goid > 1] = count(); }
         uretprobe:BIN:main.rec { @returns = count(); @sum = max(retval); }"#;
     let (lines, said) = traced(script, &pie, "");
-    assert_eq!(lines[0], "40000 héllo 20", "{said}");
+    assert_eq!(lines[0], "40000 héllo hé 20", "{said}");
     let counts = ["@calls: 10001", "@id[true]: 10001", "@returns: 10001", "@sum: 50005000"];
     assert_eq!(lines[1..], counts, "{said}");
     // A probe behind the check is not at the function's first instruction.

@@ -13,7 +13,7 @@ pub(crate) use tracepoint::{Among, Source, source};
 
 use crate::place::{Side, Uses};
 use std::borrow::Cow;
-use table::{Rank, Stand, Substitute};
+use table::{Rank, Substitute};
 pub(crate) use table::{Word, Words};
 use weftrace_artifact::{plan::Passed, program::ProgType};
 use weftrace_lang::{
@@ -125,18 +125,14 @@ pub(crate) fn chain<'a>(ask: &Ask<'a>) -> Chain<'a> {
 }
 
 fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
-    let rows: Vec<_> = match ask.policy {
-        Policy::Written => Vec::new(),
-        _ => rows.iter().filter_map(|row| Some((row, (row.stand)(ask)?))).collect(),
-    };
-    if rows.is_empty() {
+    if ask.policy == Policy::Written {
         return Chain::only(ask.target);
     }
     let mut made = Chain { forms: Vec::new(), passed: Vec::new() };
-    for (row, stand) in &rows {
+    for row in rows {
         match row.rank {
-            Rank::Cheaper(gain) => made.consider(ask, row, stand, gain),
-            Rank::Fast(gain) if ask.policy == Policy::Fast => made.consider(ask, row, stand, gain),
+            Rank::Cheaper(gain) => made.consider(ask, row, gain),
+            Rank::Fast(gain) if ask.policy == Policy::Fast => made.consider(ask, row, gain),
             Rank::Fast(_) | Rank::Instead => {}
         }
     }
@@ -153,11 +149,11 @@ fn from_rows<'a>(ask: &Ask<'a>, rows: &[Substitute]) -> Chain<'a> {
         Ok(()) => made.forms.push(Form::own(ask.target)),
         Err(why) => {
             made.passed.push(Passed { way: own::name(&ask.target.provider).to_owned(), why: why.clone() });
-            for (row, stand) in &rows {
+            for row in rows {
                 let tried =
                     matches!(row.rank, Rank::Cheaper(_)) || ask.policy == Policy::Fast && row.rank != Rank::Instead;
                 if !tried {
-                    made.consider(ask, row, stand, &why);
+                    made.consider(ask, row, &why);
                 }
             }
         }
@@ -176,9 +172,10 @@ impl<'a> Chain<'a> {
         Self { forms: vec![Form::own(target)], passed: Vec::new() }
     }
 
-    /// Takes a substitute, or says why not.
-    fn consider(&mut self, ask: &Ask<'_>, row: &Substitute, stand: &Stand, why: &str) {
-        if let Some(why) = row.needs.iter().find_map(|need| need(ask, stand)) {
+    /// Takes a substitute, or says why not. What a target becomes may ask for types: only here, since most chains end before.
+    fn consider(&mut self, ask: &Ask<'_>, row: &Substitute, why: &str) {
+        let Some(stand) = (row.stand)(ask) else { return };
+        if let Some(why) = row.needs.iter().find_map(|need| need(ask, &stand)) {
             self.passed.push(Passed { way: row.way.to_owned(), why });
         } else {
             let target = Target { provider: stand.provider.clone(), ..ask.target.clone() };

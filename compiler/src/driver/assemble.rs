@@ -70,7 +70,8 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         // Asked only where it matters: asking loads a program.
         bpf_loop: !units.kernel.iter().any(|k| has_loop(&k.function))
             || module.world.feature(Feature::BpfLoop) != Answer::NotThere,
-        on_stack_limit: on_stack_limit(&config.entries),
+        // Without the setting whatever fits lies in the frame.
+        on_stack_limit: config.entry("on_stack_limit").and_then(|n| n.parse().ok()).unwrap_or(u32::MAX),
         ..ebpf::Features::default()
     };
     Tables {
@@ -83,12 +84,6 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         options,
         features,
     }
-}
-
-/// The setting of that name; without one whatever fits lies in the frame.
-fn on_stack_limit(settings: &[(String, String)]) -> u32 {
-    let last = settings.iter().rev().find(|(name, _)| name == "on_stack_limit");
-    last.and_then(|(_, value)| value.parse().ok()).unwrap_or(u32::MAX)
 }
 
 fn has_loop(f: &Function) -> bool {

@@ -106,11 +106,14 @@ fn lower_targets<'a>(
                     words: form.words.as_deref(),
                     frames: form.frames,
                 };
-                let known = if sharing == Sharing::Not { None } else { shared.find(form, &variant) };
                 let side = form.side(placed.side);
+                let layout = form.layout();
+                let known = shared.find(&layout, &variant).filter(|_| sharing != Sharing::Not);
                 let unit = known.map_or_else(|| lower_target(module, units, probe, spot, side), Ok)?;
+                if known.is_none() {
+                    shared.0.push((variant.args.clone(), layout, unit));
+                }
                 needs |= module.packet_needs;
-                shared.0.push((variant.args.clone(), form.layout(), unit));
                 let way = ways::way(&form.target.provider, side);
                 ways.push(Attach { way, unit, why: form.why.clone() });
             }
@@ -145,9 +148,8 @@ fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target, among:
 struct Shared<'a>(Vec<(Vec<Option<&'a UsdtArg>>, Layout, Unit)>);
 
 impl Shared<'_> {
-    fn find(&self, form: &Form<'_>, variant: &Variant<'_>) -> Option<Unit> {
-        let layout = form.layout();
-        self.0.iter().find(|(args, its, _)| *args == variant.args && *its == layout).map(|(.., unit)| *unit)
+    fn find(&self, layout: &Layout, variant: &Variant<'_>) -> Option<Unit> {
+        self.0.iter().find(|(args, its, _)| *args == variant.args && its == layout).map(|(.., unit)| *unit)
     }
 }
 

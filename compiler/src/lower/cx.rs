@@ -377,9 +377,14 @@ impl<'a, 'm> Cx<'a, 'm> {
     /// `value` if it is at most `max`, else `max` (unsigned); by a branch, so that the verifier learns the bound.
     pub(crate) fn at_most(&mut self, value: Value, max: u32) -> Value {
         let limit = self.b.iconst(i64::from(max));
-        let over = self.b.icmp(Cond::Ugt, value, limit);
+        self.smaller(value, limit)
+    }
+
+    /// The smaller of two unsigned numbers.
+    pub(crate) fn smaller(&mut self, a: Value, b: Value) -> Value {
+        let over = self.b.icmp(Cond::Ugt, a, b);
         let done = self.block_with(&[IrTy::I64]);
-        self.brif_with(over, (done, &[limit]), (done, &[value]));
+        self.brif_with(over, (done, &[b]), (done, &[a]));
         self.start(done);
         self.b.param(done, 0)
     }

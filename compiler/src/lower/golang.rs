@@ -108,9 +108,16 @@ impl Cx<'_, '_> {
                 Ok(())
             },
             |cx| {
-                // The kernel's helper counts the NUL that it adds.
+                // The kernel's helper counts the NUL that it adds, as the script's number does; there is always room for that.
                 let most = cx.at_most(len, cap.saturating_sub(1));
-                let size = cx.b.binary_imm(BinaryOp::Iadd, most, 1);
+                let mut size = cx.b.binary_imm(BinaryOp::Iadd, most, 1);
+                if let Some(limit) = args.get(1) {
+                    let limit = cx.scalar(limit)?;
+                    let none = cx.b.icmp_imm(Cond::Eq, limit, 0);
+                    let limit = cx.b.iadd(limit, none);
+                    let smaller = cx.smaller(size, limit);
+                    size = cx.at_most(smaller, cap);
+                }
                 cx.read_remote_str(dst, size, &Remote::new(at, true), e.span).map(|_| ())
             },
             |_| Ok(()),
@@ -127,15 +134,7 @@ impl Cx<'_, '_> {
         if let Some(limit) = args.get(1) {
             let limit = self.scalar(limit)?;
             let limit = self.at_most(limit, cap);
-            let over = self.b.icmp(Cond::Ugt, most, limit);
-            let smaller = self.merge(
-                |cx, a, b| {
-                    cx.brif(over, a, b);
-                    Ok(())
-                },
-                |_| Ok(limit),
-                |_| Ok(most),
-            )?;
+            let smaller = self.smaller(most, limit);
             most = self.at_most(smaller, cap);
         }
         self.store(4, most, dst);

@@ -75,12 +75,4 @@ impl Cx<'_, '_> {
         self.start(done);
         self.b.param(done, 0)
     }
-
-    fn smaller(&mut self, a: Value, b: Value) -> Value {
-        let less = self.b.icmp(Cond::Ult, a, b);
-        let done = self.block_with(&[crate::ir::Ty::I64]);
-        self.brif_with(less, (done, &[a]), (done, &[b]));
-        self.start(done);
-        self.b.param(done, 0)
-    }
 }

@@ -78,7 +78,8 @@ pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     let (mut cap, mut len) = (most, None);
     let go = c.go().is_some().then(|| c.quietly(|c| c.place(first)));
     let go = go.and_then(|v| c.go_bytes(&v, Func::GoText, Ty::Str { cap }, None));
-    let v = match go {
+    let is_go = go.is_some();
+    let mut v = match go {
         Some(v) => v,
         None => c.arg(call, 0),
     };
@@ -105,6 +106,9 @@ pub(crate) fn str<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
             }
             None if n.is_error() => return Val::error(call.span),
             None => len = Some(coerce(n.e, &Ty::U64)),
+        }
+        if let (true, ExprKind::Call { args, .. }) = (is_go, &mut v.e.kind) {
+            args.extend(len.clone());
         }
     }
     match &v.e.ty {

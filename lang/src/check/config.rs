@@ -124,14 +124,12 @@ impl Checker<'_> {
 
     /// A setting's value as text.
     pub(crate) fn setting(&self, name: &str) -> &str {
-        let set = self.config.entries.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
-        set.or_else(|| find(name).map(|s| s.default)).unwrap_or_default()
+        self.config.entry(name).or_else(|| find(name).map(|s| s.default)).unwrap_or_default()
     }
 
     /// Whether a feature that bpftrace may still change is allowed. Only what the script says itself counts: here they stay.
     pub(crate) fn unstable(&mut self, setting: &'static str, feature: &str, span: Span) -> bool {
-        let set = self.config.entries.iter().find(|(k, _)| k == setting).map(|(_, v)| v.as_str());
-        match set {
+        match self.config.entry(setting) {
             None | Some("enable") => true,
             Some("warn") => {
                 let d = Diagnostic::warning("unstable", Span::default(), format!("the script uses {feature}"))

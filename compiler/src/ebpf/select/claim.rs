@@ -43,7 +43,8 @@ impl Selector<'_> {
             self.m.jump(next, vec![]);
             self.m.switch_to(there);
             let taken = self.m.number(TAKEN);
-            let before = self.m.exchange(MemSize::B8, found, word as i16, taken);
+            let place = self.add_imm(found, i64::from(word));
+            let before = self.m.exchange(MemSize::B8, place, 0, taken);
             let (mine, busy) = (self.m.block(), self.m.cold_block());
             let free = VCmp { cond: JumpCond::Eq, lhs: before, rhs: VSrc::Imm(FREE) };
             self.m.branch(free, (mine, vec![]), (busy, vec![]));
@@ -73,7 +74,8 @@ impl Selector<'_> {
             self.m.switch_to(without);
             self.m.jump(done, vec![]);
             self.m.switch_to(held);
-            self.m.store(MemSize::B8, MBase::Reg(entry), word as i16, VSrc::Imm(FREE));
+            let place = self.add_imm(entry, i64::from(word));
+            self.m.store(MemSize::B8, MBase::Reg(place), 0, VSrc::Imm(FREE));
             self.m.jump(done, vec![]);
             self.m.switch_to(done);
         }
