@@ -65,7 +65,8 @@ pub fn run(args: &Run) -> ExitStatus {
     if artifact.probes.is_empty() {
         return nothing_to_run(!program.probes.is_empty());
     }
-    let needs = plan_needs(args, &artifact, &mut loaded, &program);
+    let host = Host::new();
+    let needs = plan_needs(args, &artifact, (&mut loaded, &program), &host);
     let name = loaded.name.clone();
     drop((program, loaded));
     let sink = match sink(args) {
@@ -79,7 +80,7 @@ pub fn run(args: &Run) -> ExitStatus {
         return ExitStatus::Attach;
     }
     let options = SessionOptions { refused: refused(&needs), ..options(args) };
-    match execute(&name, artifact, child, sink, (options, args)) {
+    match execute(&name, artifact, (child, host), sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
         Err(error) => failed_to_run(&error, &needs, args),
@@ -87,17 +88,16 @@ pub fn run(args: &Run) -> ExitStatus {
 }
 
 /// What the plan needs; with -v and --dry-run it is told, after the plan.
-fn plan_needs(args: &Run, artifact: &Artifact, loaded: &mut Loaded, program: &Program) -> PlanNeeds {
+fn plan_needs(args: &Run, artifact: &Artifact, (loaded, program): (&mut Loaded, &Program), host: &Host) -> PlanNeeds {
     let told = args.verbose > 0 || args.dry_run;
     if told {
         printer::err(&dump::stage(loaded, program, driver::Stage::Plan));
     }
-    let host = Host::new();
     // Files are read as any program reads them. And who may everything lacks nothing: it isn't looked at.
     if !args.read.is_empty() || (!told && host.caps().suffices()) {
         return PlanNeeds::default();
     }
-    let needs = PlanNeeds::of(artifact, &host, setting_of(args));
+    let needs = PlanNeeds::of(artifact, host, setting_of(args));
     if told {
         printer::err(&needs::plan_lines(&needs));
     }
@@ -202,12 +202,12 @@ fn options(args: &Run) -> SessionOptions {
 fn execute(
     name: &str,
     artifact: Artifact,
-    child: Option<Child>,
+    (child, host): (Option<Child>, Host),
     sink: Box<dyn Sink>,
     (options, args): (SessionOptions, &Run),
 ) -> Result<Option<Outcome>, Error> {
     let opening = opening(name, &artifact, &options);
-    let mut session = Session::new(artifact, options)?;
+    let mut session = Session::with_host(artifact, options, host)?;
     if let Some(child) = child {
         session = session.adopt(child);
     }

@@ -8,8 +8,6 @@ use crate::kernel::sys::{self, CapSets, SyscallError};
 pub struct Shed {
     pub dropped: CapSet,
     pub kept: CapSet,
-    /// The kernel wants CAP_BPF for looking into maps (before Linux 5.19, where unprivileged BPF is off).
-    pub maps_need_it: bool,
     /// Threads that were there already and keep what they have: capabilities are each thread's own.
     pub other_threads: usize,
 }
@@ -23,8 +21,8 @@ pub fn shed(keep: CapSet, maps_work: impl FnOnce() -> bool) -> Result<Shed, Sysc
     let mut kept = before.permitted & keep.0;
     // Tried with what remains effective; permitted still has the rest.
     CapSets { effective: kept, ..before }.set()?;
-    let maps_need_it = !maps_work();
-    if maps_need_it {
+    // Before Linux 5.19, where unprivileged BPF is off.
+    if !maps_work() {
         let bpf = CapSet::of(&[Capability::Bpf, Capability::SysAdmin]).0 & before.permitted;
         // CAP_SYS_ADMIN includes it: only where there is nothing smaller.
         let small = CapSet::of(&[Capability::Bpf]).0;
@@ -41,12 +39,7 @@ pub fn shed(keep: CapSet, maps_work: impl FnOnce() -> bool) -> Result<Shed, Sysc
     sys::no_new_privileges()?;
     let _ = sys::clear_ambient_set();
     CapSets { effective: kept, permitted: kept, inheritable: 0 }.set()?;
-    Ok(Shed {
-        dropped: CapSet(before.permitted & !kept),
-        kept: CapSet(kept),
-        maps_need_it,
-        other_threads: other_threads(),
-    })
+    Ok(Shed { dropped: CapSet(before.permitted & !kept), kept: CapSet(kept), other_threads: other_threads() })
 }
 
 fn other_threads() -> usize {

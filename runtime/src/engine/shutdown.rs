@@ -154,7 +154,7 @@ fn count_losses(core: &mut Core, sources: &Sources) {
     }
 }
 
-/// What the kernel's kprobes missed, by program: only their links know.
+/// What the kernel's kprobes missed, by the first probe of each link: only links know.
 fn count_missed(core: &mut Core, links: &[(u32, Link)]) {
     let artifact = Rc::clone(&core.artifact);
     let mut missed = std::collections::BTreeMap::<&str, u64>::new();

@@ -149,10 +149,6 @@ impl Names for HostNames {
         found.into_iter().filter_map(frame).collect()
     }
 
-    fn has_ended(&mut self, pid: u32) -> bool {
-        !std::path::Path::new(&format!("/proc/{pid}")).exists()
-    }
-
     fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
         if self.settings.unwound.as_ref().is_some_and(|only| !only.contains(&pid)) {
             if self.refused.len() < MOST_REFUSED {

@@ -63,11 +63,6 @@ pub trait Names {
         };
         symbol.map(frame).into_iter().collect()
     }
-    /// Whether a process is known to be gone: its addresses may have no names for that.
-    fn has_ended(&mut self, pid: u32) -> bool {
-        let _ = pid;
-        false
-    }
     /// Bytes of a stack by its id in its map: frames, leaf first, then zeros.
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>>;
     /// Follows a copied stack; None: stacks of this process are not unwound.

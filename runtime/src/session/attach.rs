@@ -55,6 +55,12 @@ impl AttachFailure {
         }
     }
 
+    /// What failed for another probe of the same program.
+    fn for_probe(self, index: u32, plan: &ProbePlan) -> Self {
+        let own = Self::new(index, plan, &self.why);
+        Self { remedy: self.remedy, bug: self.bug, not_permitted: self.not_permitted, ..own }
+    }
+
     /// Of every way that was tried: what each said, and the remedy of the last, which is the most general.
     fn of_all(plan: &ProbePlan, mut failures: Vec<Self>) -> Option<Self> {
         let mut last = failures.pop()?;
@@ -260,7 +266,7 @@ impl<'a> Attacher<'a> {
             return self.attach_program(index, plan, one, program, programs);
         }
         if let Some(known) = self.watching.borrow().get(&program) {
-            return known.clone().map(|()| Link::shared());
+            return known.clone().map(|()| Link::shared()).map_err(|failure| failure.for_probe(index, plan));
         }
         let link = self.attach_program(index, plan, one, program, programs);
         self.watching.borrow_mut().insert(program, link.as_ref().map(drop).map_err(AttachFailure::clone));

@@ -58,7 +58,7 @@ impl Session {
         Self::with_host(artifact, options, Host::new())
     }
 
-    /// With a host whose facts were read already (by the compiler's questions).
+    /// With a host whose facts were read already (what the plan needs).
     pub fn with_host(artifact: Artifact, options: SessionOptions, host: Host) -> Result<Self, Error> {
         let child = if options.command.is_empty() { None } else { Some(Child::prepare(&options.command)?) };
         let privileges = Privileges::prepare(&artifact, &options);

@@ -6,7 +6,7 @@ use weftrace_artifact::Artifact;
 use weftrace_probes::{
     kernel::{
         caps::{CapSet, Capability},
-        sys::{CapSets, SyscallError},
+        sys::SyscallError,
     },
     privilege::{Helper, Kinds, Later, Shed, shed},
 };
@@ -57,12 +57,6 @@ impl Privileges {
     /// The helper's process and what it holds.
     pub fn helper(&self) -> Option<(u32, CapSet)> {
         self.helper.as_ref().map(|h| (h.pid(), h.capabilities()))
-    }
-
-    /// Whether there is anything to give up.
-    pub fn had_any(&self) -> bool {
-        CapSets::get().is_ok_and(|sets| sets.permitted != 0)
-            || matches!(&self.shed, Some(Ok(shed)) if !shed.dropped.is_empty())
     }
 
     /// What this process keeps on purpose, and what for.

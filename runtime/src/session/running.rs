@@ -8,7 +8,7 @@ use crate::{
     engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
     error::Error,
     losses::Lost,
-    sink::Sink,
+    sink::{Message, Sink},
     stats::Cost,
     sys::{Child, Ring, pidfd_open},
 };
@@ -19,7 +19,11 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::runtime::Runtime;
-use weftrace_artifact::plan::{Unit, Way};
+use weftrace_artifact::{
+    Place,
+    action::LogLevel,
+    plan::{Unit, Way},
+};
 use weftrace_probes::kernel::{Host, Link, sys::enable_stats};
 
 /// What produces events, and what they run by.
@@ -180,6 +184,11 @@ impl Running {
             self.timers.start(now());
         }
         self.privileges.give_up(self.core.native.store(), self.child.is_some());
+        if let Some(Err(error)) = &self.privileges.shed {
+            let text = format!("privileges could not be given up: {error}");
+            let at = self.core.locate(Place::default());
+            self.core.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &at });
+        }
         self.core.names.start_watching();
         Ok(())
     }
@@ -215,9 +224,11 @@ impl Running {
             Some(runtime) if !self.core.should_stop() && self.can_wait() => runtime.block_on(self.event_loop()),
             _ => self.reason(),
         };
-        self.tell_several(true);
         let impatient = matches!(ended, Ended::Signal(_));
         let cost = finish(&mut self.core, &mut self.sources, impatient);
+        // The table of symbols is waited for only now: nothing is traced any more, and nothing in the ring.
+        self.tell_several(true);
+        self.core.flush();
         let (mut damaged, mut packets) = (false, 0);
         for feed in &self.sources.feeds {
             match feed {
