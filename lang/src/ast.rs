@@ -184,6 +184,13 @@ pub struct Probe {
     pub span: Span,
 }
 
+impl Probe {
+    /// Itself, and what stands behind each `else`.
+    pub fn alternatives(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |probe| probe.otherwise.as_deref())
+    }
+}
+
 /// `provider:seg:seg`, split at colons; what a segment means is the provider's matter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttachPoint {

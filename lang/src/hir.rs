@@ -2,12 +2,14 @@
 //! Produced by `check::analyze`, consumed by the compiler's `place` and `lower`.
 
 mod body;
+mod func;
 mod join;
 mod program;
 mod ty;
 
 pub use crate::ast::{BinOp, UnOp};
 pub use body::*;
+pub use func::*;
 pub use join::*;
 pub use program::*;
 pub use ty::*;

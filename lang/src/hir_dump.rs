@@ -54,7 +54,11 @@ impl Dump<'_> {
     fn map(&mut self, m: &MapDef) {
         let key = m.key.as_ref().map_or(String::new(), |k| format!("[{}]", type_name(k)));
         let kind = m.kind.map_or(String::new(), |k| format!(" {k:?}({})", m.max_entries));
-        self.line(&format!("map @{}{key}: {}{kind}", m.name, type_name(&m.value)));
+        let ttl = m.ttl_ns.map_or(String::new(), |ns| format!(" ttl {ns}"));
+        let ring = m.ring.map_or(String::new(), |r| {
+            format!(" {}window {} by {}", if r.only { "" } else { "and " }, r.window, r.bucket)
+        });
+        self.line(&format!("map @{}{key}: {}{kind}{ttl}{ring}", m.name, type_name(&m.value)));
     }
 
     fn join(&mut self, j: &JoinDef) {
@@ -79,12 +83,13 @@ impl Dump<'_> {
                 let field = l.field.as_deref().map_or(String::new(), |f| format!(".{f}"));
                 let since = l.since_ns.map_or(String::new(), |n| format!(" since {n}"));
                 let text = format!(
-                    "leg {}: {} = {:?}({stream}{field}) by {}{since} side {:?}",
+                    "leg {}: {} = {:?}({stream}{field}) by {}{since} side {:?}{}",
                     l.name,
                     type_name(&l.ty),
                     l.agg,
                     l.by.join(" else "),
-                    l.side
+                    l.side,
+                    if l.off { " off" } else { "" }
                 );
                 d.line(&text);
             }
@@ -206,6 +211,7 @@ impl Dump<'_> {
             Action::Printf(f) => format!("printf {}", format_text(f)),
             Action::Log { level, format } => format!("log {level:?} {}", format_text(format)),
             Action::PrintValue => "print".into(),
+            Action::PrintJoin => "print join".into(),
             Action::PrintMapValue { map } => format!("print element @{}", self.p.maps[map.index()].name),
             Action::PrintMap { map, top, div } => {
                 format!("print map @{} top {top} div {div}", self.p.maps[map.index()].name)
@@ -215,6 +221,8 @@ impl Dump<'_> {
             Action::Time { fmt } => format!("time {fmt:?}"),
             Action::Exit => "exit".into(),
             Action::Join { separator } => format!("join {separator:?}"),
+            Action::Capture(None) => "capture".into(),
+            Action::Capture(Some(f)) => format!("capture {}", format_text(f)),
             Action::Cat(f) => format!("cat {}", format_text(f)),
             Action::System(f) => format!("system {}", format_text(f)),
             Action::Unwatch => "unwatch".into(),
@@ -240,6 +248,9 @@ impl Dump<'_> {
             ExprKind::Str(s) => format!("{s:?}"),
             ExprKind::Var(v) => self.var(v.index()),
             ExprKind::MapGet { map, key } => self.element(map.index(), key.as_deref()),
+            ExprKind::Rate { map, key, window_ns } => {
+                format!("rate({}, {window_ns})", self.element(map.index(), key.as_deref()))
+            }
             ExprKind::HasKey { map, key } => format!("has_key {}", self.element(map.index(), Some(key))),
             ExprKind::MapLen(m) => format!("len @{}", self.p.maps[m.index()].name),
             ExprKind::Unary { op, expr } => format!("{}({})", op.symbol(), self.expr(expr)),
@@ -294,6 +305,7 @@ impl Dump<'_> {
             ExprKind::Header { headers, name } => format!("{}[{name:?}]", self.expr(headers)),
             ExprKind::Anchor { field } => format!("anchor.{field}:{ty}"),
             ExprKind::LegValue { leg } => format!("leg{leg}:{ty}"),
+            ExprKind::LegPart { leg, part } => format!("leg{leg}.{part:?}"),
             ExprKind::LegField { leg, field } => format!("leg{leg}.{field}:{ty}"),
             ExprKind::JoinPart(part) => format!("{part:?}"),
             ExprKind::Bytes(b) => format!("{b:?}"),

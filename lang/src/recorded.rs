@@ -30,6 +30,8 @@ pub struct WorldLog {
     pub user_file: BTreeMap<String, bool>,
     pub user_place: BTreeMap<String, Answer<UserPlace>>,
     pub user_address: BTreeMap<String, Answer<UserAddress>>,
+    #[serde(default)]
+    pub user_instruction: BTreeMap<String, Answer<bool>>,
     pub user_symbol: BTreeMap<String, Answer<UserSymbol>>,
     pub usdt_probes: BTreeMap<String, Answer<Vec<UsdtProbe>>>,
     pub user_proto: BTreeMap<String, Answer<UserProto>>,
@@ -55,6 +57,7 @@ pub struct WorldLog {
     pub pcap_filter: BTreeMap<String, Result<(), String>>,
     pub module: BTreeMap<String, Answer<(String, String)>>,
     pub packet_fields: Vec<PacketFieldInfo>,
+    pub telemetry_fields: Vec<PacketFieldInfo>,
 }
 
 /// Asks a world and writes every answer down.
@@ -120,6 +123,10 @@ impl World for Recorder<'_> {
     }
     fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
         noted!(self, user_place, pair(binary, &address.to_string()), self.world.user_place(binary, address))
+    }
+    fn user_instruction(&self, path: &str, start: u64, file_offset: u64) -> Answer<bool> {
+        let key = pair(path, &format!("{start}+{file_offset}"));
+        noted!(self, user_instruction, key, self.world.user_instruction(path, start, file_offset))
     }
     fn user_address(&self, path: &str, file_offset: u64) -> Answer<UserAddress> {
         noted!(self, user_address, pair(path, &file_offset.to_string()), self.world.user_address(path, file_offset))
@@ -210,6 +217,11 @@ impl World for Recorder<'_> {
     }
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {
         noted!(self, pcap_filter, filter.to_owned(), self.world.pcap_filter(filter))
+    }
+    fn telemetry_field_table(&self) -> Vec<PacketFieldInfo> {
+        let table = self.world.telemetry_field_table();
+        self.log.borrow_mut().telemetry_fields.clone_from(&table);
+        table
     }
     fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
         let table = self.world.packet_field_table();
@@ -304,6 +316,9 @@ impl World for RecordedWorld {
     fn user_place(&self, binary: &str, address: u64) -> Answer<UserPlace> {
         self.one(&self.log.user_place, &pair(binary, &address.to_string()))
     }
+    fn user_instruction(&self, path: &str, start: u64, file_offset: u64) -> Answer<bool> {
+        self.one(&self.log.user_instruction, &pair(path, &format!("{start}+{file_offset}")))
+    }
     fn user_address(&self, path: &str, file_offset: u64) -> Answer<UserAddress> {
         self.one(&self.log.user_address, &pair(path, &file_offset.to_string()))
     }
@@ -394,6 +409,9 @@ impl World for RecordedWorld {
     }
     fn pcap_filter(&self, filter: &str) -> Result<(), String> {
         self.log.pcap_filter.get(filter).cloned().unwrap_or(Ok(()))
+    }
+    fn telemetry_field_table(&self) -> Vec<PacketFieldInfo> {
+        self.log.telemetry_fields.clone()
     }
     fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
         self.log.packet_fields.clone()

@@ -94,6 +94,8 @@ pub enum Feature {
     UprobeMulti,
     PerfEvent,
     PacketSocket,
+    /// Programs on packet sockets, with maps
+    PacketFilter,
     Ringbuf,
     BpfLoop,
     /// Cookies on perf links (`bpf_get_attach_cookie`), and the traced function's address (`bpf_get_func_ip`): both are of Linux 5.15.
@@ -144,6 +146,10 @@ pub trait World {
     /// The address of a place in a file's code.
     fn user_address(&self, _path: &str, _file_offset: u64) -> Answer<UserAddress> {
         Answer::NotThere
+    }
+    /// Whether an instruction begins at an offset in a file, in the function whose code begins at `start`.
+    fn user_instruction(&self, _path: &str, _start: u64, _file_offset: u64) -> Answer<bool> {
+        Answer::CouldNotTell("code is not looked at here".into())
     }
     /// A function or variable of a program or library.
     fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
@@ -231,6 +237,10 @@ pub trait World {
     }
     /// All packet fields with their documentation; a world without packets has none.
     fn packet_field_table(&self) -> Vec<PacketFieldInfo> {
+        Vec::new()
+    }
+    /// Fields of spans (`span.*`), log records (`log.*`) and both.
+    fn telemetry_field_table(&self) -> Vec<PacketFieldInfo> {
         Vec::new()
     }
     /// The script's positional and named parameters come from the command line, not from here.

@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    class::{ANY, KERNEL, PROGRAM, TIMER, USER},
+    class::{ANY, KERNEL, PCAP, PROGRAM, TIMER, USER},
 };
 use crate::check::{call_action as c, call_kernel as k};
 
@@ -110,6 +110,14 @@ pub(super) static ROWS: &[Row] = &[
         KERNEL,
         k::skboutput,
         "Appends a packet, from an offset in its data on, to a capture file of raw IP packets: 0, or a negative error.",
+    ),
+    Row::function(
+        "capture",
+        "capture([\"comment\", …])",
+        (0, usize::MAX),
+        PCAP,
+        c::capture,
+        "Keeps this packet in the file that --write names, with a comment formatted as by printf.",
     ),
     Row::function(
         "unwatch",

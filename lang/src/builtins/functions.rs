@@ -4,10 +4,12 @@ use super::{
     Row,
     class::{ANY, KERNEL, PROGRAM, USER},
 };
-use crate::check::{call_compile as k, call_func as c, call_names as n, call_path as q, call_user as u};
+use crate::check::{
+    call_compile as k, call_func as c, call_names as n, call_path as q, call_text as t, call_user as u,
+};
 
 pub(super) static ROWS: &[Row] = &[
-    Row::function("str", "str(pointer[, length])", (1, 2), ANY, c::str, "The string at a pointer."),
+    Row::function("str", "str(pointer[, length])", (1, 2), ANY, t::str, "The string at a pointer."),
     Row::function("buf", "buf(pointer, length)", (1, 2), PROGRAM, c::buf, "Bytes at a pointer, printed by %r."),
     Row::function(
         "ntop",
@@ -71,13 +73,13 @@ pub(super) static ROWS: &[Row] = &[
     Row::function("reg", "reg(\"name\")", (1, 1), KERNEL | USER, k::reg, "A register at the probe."),
     Row::function("strftime", "strftime(\"format\", ns)", (2, 2), ANY, c::strftime, "A time, formatted when printed."),
     Row::function("bswap", "bswap(n)", (1, 1), ANY, c::bswap, "An integer with its bytes reversed."),
-    Row::function("strlen", "strlen(string)", (1, 1), ANY, c::strlen, "Length of a string in bytes."),
+    Row::function("strlen", "strlen(string)", (1, 1), ANY, t::strlen, "Length of a string in bytes."),
     Row::function(
         "strncmp",
         "strncmp(a, b, length)",
         (3, 3),
         ANY,
-        c::strncmp,
+        t::strncmp,
         "0 if the first bytes of two strings are equal.",
     ),
     Row::function(
@@ -85,7 +87,7 @@ pub(super) static ROWS: &[Row] = &[
         "strcontains(haystack, needle)",
         (2, 2),
         ANY,
-        c::strcontains,
+        t::strcontains,
         "Whether a string contains another.",
     ),
     Row::function(
@@ -93,10 +95,10 @@ pub(super) static ROWS: &[Row] = &[
         "strstr(haystack, needle)",
         (2, 2),
         ANY,
-        c::strstr,
+        t::strstr,
         "Where a string begins in another: an index, or -1.",
     ),
-    Row::function("str_concat", "str_concat(a, b)", (2, 2), ANY, c::str_concat, "Two strings, one after the other."),
+    Row::function("str_concat", "str_concat(a, b)", (2, 2), ANY, t::str_concat, "Two strings, one after the other."),
     Row::function(
         "memcmp",
         "memcmp(a, b, length)",
@@ -127,7 +129,15 @@ pub(super) static ROWS: &[Row] = &[
     Row::function("strcap", "strcap(string)", (1, 1), ANY, k::strcap, "Capacity of a string's type."),
     Row::function("kptr", "kptr(pointer)", (1, 1), PROGRAM, c::kptr, "The pointer, into kernel memory."),
     Row::function("uptr", "uptr(pointer)", (1, 1), PROGRAM, c::uptr, "The pointer, into user memory."),
-    Row::function("conn", "conn(sk)", (1, 1), KERNEL, c::conn, "The connection of a struct sock *, as a join key."),
+    Row::function("conn", "conn(sk)", (1, 1), PROGRAM, c::conn, "The connection of a struct sock *, as a join key."),
+    Row::function(
+        "bytes",
+        "bytes(sk, skb)",
+        (2, 2),
+        KERNEL,
+        c::bytes,
+        "The bytes of a TCP segment (struct sk_buff *) that the socket sends, as a join key.",
+    ),
     Row::function(
         "sock_cookie",
         "sock_cookie(sk)",
@@ -182,5 +192,4 @@ pub(super) static ROWS: &[Row] = &[
         q::path,
         "The full path that a struct path names, asked of the kernel: in iterators, and in fentry and fexit of the few functions that it lets ask.",
     ),
-    Row::not_yet("rate", false, "count into a map that an interval block prints and clears"),
 ];

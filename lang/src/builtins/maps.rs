@@ -1,7 +1,7 @@
 //! Map functions: aggregations (only as `@m = f(…)`) and questions about maps.
 
 use super::{Row, class::ANY};
-use crate::check::call_map as c;
+use crate::check::{call_map as c, windows as w};
 
 pub(super) static ROWS: &[Row] = &[
     Row::function("count", "@m = count()", (0, 0), ANY, c::misplaced, "Counts how often it is called."),
@@ -43,6 +43,14 @@ pub(super) static ROWS: &[Row] = &[
         ANY,
         c::find,
         "Copies an element into a variable if it is there.",
+    ),
+    Row::function(
+        "rate",
+        "rate(@m, window), rate(@m[key], window)",
+        (2, 2),
+        ANY,
+        w::rate,
+        "How much a count or sum grew in the last so many ns, to a tenth of them.",
     ),
     Row::function("len", "len(@m)", (1, 1), ANY, c::len, "Number of elements of a map.").alias(&["stack_len"]),
     Row::function(

@@ -23,10 +23,14 @@ pub mod class {
     pub const PCAP: u32 = 1 << 3;
     /// join:NAME blocks and the expressions of joins: run on results, in user space
     pub const JOIN: u32 = 1 << 4;
+    /// http blocks: run on what sockets carried, in user space
+    pub const EXCHANGE: u32 = 1 << 5;
+    /// span and log blocks: run on what applications send, in user space
+    pub const TELEMETRY: u32 = 1 << 6;
     /// Programs that run in the kernel, on behalf of a task.
     pub const PROGRAM: u32 = TIMER | KERNEL | USER;
     /// Everywhere.
-    pub const ANY: u32 = PROGRAM | PCAP | JOIN;
+    pub const ANY: u32 = PROGRAM | PCAP | JOIN | EXCHANGE | TELEMETRY;
 }
 
 /// Checks a use of a row and gives what it becomes.
@@ -39,8 +43,6 @@ pub(crate) enum Kind {
     Value(Func, Ty),
     /// Checked by its own function.
     Checked(Check),
-    /// Known in bpftrace, not here so far; the text says what to use instead, if anything.
-    NotYet(&'static str),
 }
 
 /// A builtin: a value (`pid`), a function (`str(p)`), an action (`printf(…)`) or a map function (`count()`).
@@ -88,28 +90,9 @@ impl Row {
         Self { name, aliases: &[], signature, valid, doc, bare: false, args, kind: Kind::Checked(check) }
     }
 
-    const fn not_yet(name: &'static str, bare: bool, instead: &'static str) -> Self {
-        let args = (0, usize::MAX);
-        Self {
-            name,
-            aliases: &[],
-            signature: name,
-            valid: class::ANY,
-            doc: "Not supported yet.",
-            bare,
-            args,
-            kind: Kind::NotYet(instead),
-        }
-    }
-
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;
         self
-    }
-
-    /// Whether the row exists only to say that it is not supported yet.
-    pub fn is_supported(&self) -> bool {
-        !matches!(self.kind, Kind::NotYet(_))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Row,
-    class::{ANY, KERNEL, PROGRAM, USER},
+    class::{ANY, EXCHANGE, KERNEL, PROGRAM, USER},
 };
 use crate::check::{call_kernel as k, call_value as c, golang_value as g};
 use crate::hir::{Clock, Func, Ty};
@@ -10,13 +10,20 @@ use crate::hir::{Clock, Func, Ty};
 pub(super) static ROWS: &[Row] = &[
     Row::special(
         "pid",
-        "pid, pid(curr_ns|init)",
+        "pid, pid(curr_ns|init), pid(task)",
         1,
-        PROGRAM,
+        PROGRAM | EXCHANGE,
         c::pid,
-        "Process id of the current task (thread group id), as weftrace's pid namespace numbers it, or the initial one.",
+        "Process id of the current task (thread group id) or of another, as weftrace's pid namespace numbers it, or the initial one.",
     ),
-    Row::special("tid", "tid, tid(curr_ns|init)", 1, PROGRAM, c::tid, "Thread id of the current task."),
+    Row::special(
+        "tid",
+        "tid, tid(curr_ns|init), tid(task)",
+        1,
+        PROGRAM | EXCHANGE,
+        c::tid,
+        "Thread id of the current task or of another.",
+    ),
     Row::value("uid", Func::Uid, Ty::U32, PROGRAM, "User id of the current task."),
     Row::value("gid", Func::Gid, Ty::U32, PROGRAM, "Group id of the current task."),
     Row::value("username", Func::Username, Ty::Username, PROGRAM, "Name of the current user, looked up when printed."),
@@ -24,7 +31,7 @@ pub(super) static ROWS: &[Row] = &[
         "comm",
         "comm, comm(pid)",
         1,
-        PROGRAM,
+        PROGRAM | EXCHANGE,
         c::comm,
         "Name of the current thread, or of a process by its number: at most 15 characters.",
     ),

@@ -8,9 +8,9 @@ use super::value::Val;
 use crate::abi;
 use crate::ast::{self, Ident};
 use crate::diag::Diagnostic;
-use crate::hir::{ExprKind, JoinPart, Provider, Space, Ty};
+use crate::hir::{ExprKind, Provider, Space, Ty};
 use crate::span::Span;
-use crate::world::{FnProto, TraceField, UsdtArg, UsdtPlace};
+use crate::world::{Answer, FnProto, TraceField, UsdtArg, UsdtPlace};
 use weftrace_arch::HOST;
 
 impl<'a> Checker<'a> {
@@ -36,8 +36,10 @@ impl<'a> Checker<'a> {
                 if let Some(i) = proto.params.iter().position(|p| p.name == name.text) {
                     self.fn_arg(&proto, i, span)
                 } else {
-                    let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
-                    self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
+                    if !self.field_of_tracepoint(&proto, name) {
+                        let names: Vec<String> = proto.params.iter().map(|p| p.name.clone()).collect();
+                        self.unknown_name(&signature(&proto, self.probe.row.name), name, &names);
+                    }
                     Val::error(span)
                 }
             }
@@ -56,6 +58,23 @@ impl<'a> Checker<'a> {
                 Val::error(span)
             }
         }
+    }
+
+    /// A function's argument that is none, but a field of the tracepoint of the same name: reports it.
+    fn field_of_tracepoint(&mut self, proto: &FnProto, name: &Ident) -> bool {
+        let Answer::Found(events) = self.world.tracepoints("*", &proto.name) else { return false };
+        let has = |event: &&String| {
+            let Some((category, event)) = event.split_once(':') else { return false };
+            let found = self.world.tracepoint(category, event);
+            matches!(found, Answer::Found(t) if t.fields.iter().any(|f| f.name == name.text))
+        };
+        let Some(event) = events.iter().find(has) else { return false };
+        let owner = signature(proto, self.probe.row.name);
+        let d = Diagnostic::error("unknown-field", name.span, format!("{owner} has no field {}", name.text))
+            .note(format!("{} is a field of the tracepoint, not an argument of the function", name.text))
+            .write(format!("tracepoint:{event} {{ … args.{} … }}", name.text));
+        self.report(d);
+        true
     }
 
     /// Whether this is `args.NAME` of a tracepoint that has no such field on this kernel: fields come and go with the
@@ -91,9 +110,7 @@ impl<'a> Checker<'a> {
                 (0..proto.params.len()).map(|i| (proto.params[i].name.clone(), self.fn_arg(&proto, i, span))).collect()
             }
             ArgsCx::User(proto) => self.all_user_args(&proto, span),
-            ArgsCx::Join(..) => {
-                return Val::new(ExprKind::JoinPart(JoinPart::Text), Ty::Str { cap: super::JOIN_TEXT_CAP }, span);
-            }
+            ArgsCx::Join(join, event) => return self.join_args(join, event, span),
             ArgsCx::None | ArgsCx::Ctx(_) | ArgsCx::Unknown | ArgsCx::Ghost | ArgsCx::Withheld(_) => {
                 self.no_args(span);
                 return Val::error(span);
@@ -141,6 +158,9 @@ impl<'a> Checker<'a> {
             ProviderKind::Kprobe | ProviderKind::RawTracepoint => {
                 d.note("its parameters are not known by name here (no BTF for it)").write("arg0, arg1, … with casts")
             }
+            ProviderKind::Exchange => d.note("an exchange's fields have their own names: http.exchange.uri, ip.src, …"),
+            ProviderKind::Span => d.note("a span's fields have their own names: span.name, span.attribute[\"…\"], …"),
+            ProviderKind::Log => d.note("a log record's fields have their own names: log.body, log.severity, …"),
             ProviderKind::Pcap => d.note("a packet's fields have their own names: ip.src, tcp.srcport, …"),
             _ => d.note(format!("{} brings no data of its own", row.name)),
         };

@@ -106,6 +106,10 @@ impl<'a> Checker<'a> {
     }
 
     fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
+        if self.switched_off(probe) {
+            self.off.insert(probe.span);
+            return all.push(ghost(probe));
+        }
         let uses = ArgsUse::of(probe, &self.items.macro_args);
         let mut found = Vec::new();
         let mut faults = Vec::new();
@@ -206,6 +210,8 @@ impl<'a> Checker<'a> {
             ProviderKind::Uprobe | ProviderKind::Uretprobe => self.uprobe(&p),
             ProviderKind::Usdt => self.usdt(&p),
             ProviderKind::Pcap => self.pcap(&p),
+            ProviderKind::Exchange => self.exchange(&p),
+            ProviderKind::Span | ProviderKind::Log => Ok(super::attach_other::telemetry(&p)),
             ProviderKind::Join => self.join_point(&p),
             ProviderKind::Signal => super::attach_other::signal(&p),
             ProviderKind::Software => attach_events::counter(&p, attach_events::SOFTWARE, Counter::Software),
@@ -219,7 +225,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Provider and segments with positional parameters put in; a parameter may hold several parts.
+    /// Provider and segments with parameters put in; a parameter may hold several parts.
     fn written(&self, point: &AttachPoint) -> (String, Vec<Segment>) {
         let provider = Segment { text: point.provider.text.clone(), quoted: false, span: point.provider.span };
         let mut all = self.with_positionals(std::slice::from_ref(&provider));
@@ -228,7 +234,7 @@ impl<'a> Checker<'a> {
         (name, all)
     }
 
-    /// `$1` is the script's first parameter, but within quotes.
+    /// `$1` is the script's first parameter, `$name` the text of `param name`, but within quotes.
     pub(super) fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
         let mut out = Vec::with_capacity(segments.len());
         for s in segments {
@@ -247,13 +253,28 @@ impl<'a> Checker<'a> {
         while let Some((before, after)) = rest.split_once('$') {
             out.push_str(before);
             let digits = after.bytes().take_while(u8::is_ascii_digit).count();
+            rest = &after[digits..];
             match after[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
                 Some(n) => out.push_str(self.opts.positional.get(n).map_or("", String::as_str)),
-                None => out.push('$'),
+                None => match self.text_param(word(after)) {
+                    Some(value) => {
+                        out.push_str(value);
+                        rest = &after[word(after).len()..];
+                    }
+                    None => out.push('$'),
+                },
             }
-            rest = &after[digits..];
         }
         out + rest
+    }
+
+    /// Whether a probe is switched off: it stands at `$name`, and the flag is empty.
+    fn switched_off(&self, probe: &ast::Probe) -> bool {
+        let off = |s: &Segment| {
+            let after = s.text.strip_prefix('$').filter(|_| !s.quoted);
+            after.is_some_and(|name| word(name) == name && self.text_param(name) == Some(""))
+        };
+        !probe.points.is_empty() && probe.points.iter().all(|p| p.segments.iter().any(off))
     }
 
     /// "6.18", for messages.
@@ -262,6 +283,12 @@ impl<'a> Checker<'a> {
         let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
         version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
     }
+}
+
+/// The name that a text begins with.
+pub(super) fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(text.len());
+    &text[..end]
 }
 
 fn unknown_provider(name: &Ident) -> Fault {
@@ -293,8 +320,19 @@ fn of_kernel(kind: ProviderKind) -> bool {
         | P::Software
         | P::Hardware
         | P::Watchpoint
+        | P::Exchange
         | P::Iter => true,
-        P::Begin | P::End | P::Interval | P::Pcap | P::Join | P::Signal | P::Test | P::Bench | P::NotYet => false,
+        P::Begin
+        | P::End
+        | P::Interval
+        | P::Pcap
+        | P::Span
+        | P::Log
+        | P::Join
+        | P::Signal
+        | P::Test
+        | P::Bench
+        | P::NotYet => false,
     }
 }
 

@@ -44,6 +44,12 @@ impl<'a> Checker<'a> {
     pub(super) fn as_missing(&self, mut d: Diagnostic, point: &AttachPoint) -> Diagnostic {
         let Some(row) = providers::find(&point.provider.text) else { return d };
         let segments = self.with_positionals(&point.segments);
+        let parameter = segments.iter().filter(|s| !s.quoted).find_map(|s| s.text.strip_prefix('$'));
+        if let Some(name) = parameter.filter(|name| !name.is_empty() && super::attach::word(name) == *name) {
+            d = d
+                .note(format!("the script has no parameter {name} that is a text"))
+                .write(format!("param {name} = \"\" \"what it is for\";"));
+        }
         let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");
         if d.bpftrace.is_none() && d.code == "no-such-probe" {
             let pattern = segments.iter().any(|s| is_glob(&s.text));

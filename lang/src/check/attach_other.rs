@@ -6,7 +6,7 @@ use super::glob;
 use super::hints;
 use super::providers::ProviderKind;
 use crate::diag::Diagnostic;
-use crate::hir::{JoinEvent, JoinRef, Provider, Rate};
+use crate::hir::{JoinEvent, JoinRef, Provider, Rate, Signal};
 use crate::span::Span;
 use crate::world::Answer;
 
@@ -20,16 +20,28 @@ impl Checker<'_> {
         if let Some((text, span)) = &filter
             && let Err(message) = self.world.pcap_filter(text)
         {
-            let (at, label) = self.filter_error(text, *span, &message);
-            let message = message.strip_prefix("can't parse filter expression: ").unwrap_or(&message);
-            let d = Diagnostic::error("bad-filter", at, format!("libpcap does not take this filter: {message}"))
-                .label(label);
-            return Err(bad(hints::for_filter(d, text)));
+            return Err(bad(self.bad_filter(text, *span, &message)));
         }
         if let Some((text, span)) = &filter {
             self.filter_flags(text, *span);
         }
-        if interface != "any" && !self.opts.reading_file {
+        let (device, namespace) = interface.split_once('@').map_or((interface.as_str(), None), |(d, n)| (d, Some(n)));
+        if device.is_empty() || namespace.is_some_and(str::is_empty) {
+            let d =
+                Diagnostic::error("bad-attach-point", p.segment_span(0), "pcap is not written so").write(p.row.shape);
+            return Err(bad(d));
+        }
+        if device != "any"
+            && !self.opts.reading_file
+            && let Some(d) = filter.as_ref().and_then(|(text, span)| self.asks_for_the_way(text, *span))
+        {
+            return Err(bad(d));
+        }
+        if device == "any" && self.setting("pcap_promiscuous") == "true" {
+            let text = "any captures what each device receives as it is set: name the device to make it promiscuous";
+            self.warn("setting-without-effect", p.segment_span(0), text.to_owned());
+        }
+        if device != "any" && namespace.is_none() && !self.opts.reading_file && !self.opts.other_network {
             let known = self.world.interfaces();
             if let Answer::Found(all) = &known
                 && !all.contains(&interface)
@@ -43,25 +55,6 @@ impl Checker<'_> {
         }
         let name = p.as_written();
         Ok(vec![p.found(name, Provider::Pcap { interface, filter }, false)])
-    }
-
-    /// Where in a filter libpcap stumbled: the word that its message quotes, or what follows the longest part that it takes.
-    fn filter_error(&self, text: &str, span: Span, message: &str) -> (Span, &'static str) {
-        if let Some(word) = message.split('\'').nth(1).filter(|w| !w.is_empty())
-            && let Some(at) = text.find(word)
-        {
-            return (self.in_string(span, at, word.len()), "");
-        }
-        let ends = text.char_indices().filter(|(_, c)| c.is_whitespace() || *c == ')').map(|(at, _)| at);
-        let taken = ends.filter(|at| {
-            let part = &text[..*at];
-            let open = part.matches('(').count().saturating_sub(part.matches(')').count());
-            !part.trim().is_empty() && self.world.pcap_filter(&format!("{part}{}", ")".repeat(open))).is_ok()
-        });
-        let Some(end) = taken.last() else { return (span, "") };
-        let rest = &text[end..];
-        let at = end + (rest.len() - rest.trim_start().len());
-        (self.in_string(span, at, text.trim_end().len() - at), "not from here on")
     }
 
     /// `port 80 and (tcp-syn or tcp-ack)` is a filter, of ports 80, 2 and 16.
@@ -180,4 +173,12 @@ pub(crate) fn signal(p: &Point<'_>) -> Resolved {
         }
     };
     Ok(vec![p.found(p.as_written(), Provider::Signal { number, name }, false)])
+}
+
+/// `span:checkout:"GET /*"`: which services there are is only known when they send something.
+pub(super) fn telemetry(p: &Point<'_>) -> Vec<super::attach::Found> {
+    let signal = if p.row.kind == ProviderKind::Span { Signal::Span } else { Signal::Log };
+    let name = p.segments.get(1).map_or("*", |s| s.text.as_str()).to_owned();
+    let provider = Provider::Telemetry { signal, service: p.text(0).to_owned(), name };
+    vec![p.found(p.as_written(), provider, false)]
 }

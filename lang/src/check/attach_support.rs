@@ -75,23 +75,24 @@ impl Checker<'_> {
             return Ok(());
         }
         let typed = matches!(p.row.kind, ProviderKind::Fentry | ProviderKind::Fexit);
+        let returns = matches!(p.row.kind, ProviderKind::Kretprobe | ProviderKind::Fexit);
+        let other = if returns { "fexit" } else { "fentry" };
         let lacks = if typed { "this kernel attaches to no functions" } else { "this kernel has no kprobes" };
         let d = Diagnostic::warning("unsupported-here", p.span, lacks);
         let d = match self.world.feature(Feature::Fentry) {
             Answer::Found(()) if typed => return Ok(()),
             Answer::Found(()) => {
-                self.report_once(Span::default(), d.note("attached by fentry instead"));
+                self.report_once(Span::default(), d.note(format!("attached by {other} instead")));
                 return Ok(());
             }
-            Answer::NotPermitted(why) if typed => d.note(format!("it refuses fentry ({why}) and has no kprobes")),
+            Answer::NotPermitted(why) if typed => d.note(format!("it refuses {other} ({why}) and has no kprobes")),
             Answer::NotPermitted(why) => {
-                d.note(format!("would attach by fentry, but this kernel refuses it ({why}): see `weftrace doctor`"))
+                d.note(format!("would attach by {other}, but this kernel refuses it ({why}): see `weftrace doctor`"))
             }
-            Answer::NotThere if typed => d.note("it has neither fentry nor kprobes"),
-            Answer::NotThere => d.note("nor fentry: this probe cannot attach here"),
-            Answer::CouldNotTell(why) => d.note(format!("whether fentry works here is not known ({why})")),
+            Answer::NotThere if typed => d.note(format!("it has neither {other} nor kprobes")),
+            Answer::NotThere => d.note(format!("nor {other}: this probe cannot attach here")),
+            Answer::CouldNotTell(why) => d.note(format!("whether {other} works here is not known ({why})")),
         };
-        let returns = matches!(p.row.kind, ProviderKind::Kretprobe | ProviderKind::Fexit);
         let event = self.same_fact(function, returns);
         let area = if event.is_some() { p.span } else { Span::default() };
         let d = match event {

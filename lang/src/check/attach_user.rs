@@ -8,7 +8,7 @@ use crate::ast::Segment;
 use crate::diag::Diagnostic;
 use crate::hir::Provider;
 use crate::span::Span;
-use crate::world::{Answer, UserPlace, UserSymbol};
+use crate::world::{Answer, UserSymbol};
 
 /// What stands behind the file in `uprobe:FILE:…`.
 struct Function {
@@ -99,6 +99,7 @@ impl Checker<'_> {
 
     /// IFUNC: what callers call is another function.
     fn warn_chooser(&mut self, p: &Point<'_>, name: &str) {
+        let name = name.split_once('@').map_or(name, |(name, _)| name);
         let message =
             format!("{name} only chooses a function when a program is loaded: it does not run when {name} is called");
         let d = Diagnostic::warning("ifunc", p.segment_span(p.segments.len() - 1), message).note(format!(
@@ -174,7 +175,7 @@ impl Checker<'_> {
         let at = s.file_offset.saturating_add(offset);
         let provider = Provider::Uprobe {
             path: s.path.clone(),
-            symbol: s.demangled.clone().unwrap_or_else(|| s.name.clone()),
+            symbol: s.func(self.config.is_on("cpp_demangle")).to_owned(),
             offset: at,
             ret: p.row.kind == ProviderKind::Uretprobe,
             pid: self.traced_pid(),
@@ -183,29 +184,6 @@ impl Checker<'_> {
         let mut found = p.found(name, provider, wildcard);
         found.args = self.user_args(p, &s.path, at);
         Ok(found)
-    }
-
-    /// A probe beyond a function's end is in another one, or in the middle of an instruction.
-    fn bounds(&self, p: &Point<'_>, s: &UserSymbol, offset: u64) -> Result<(), Fault> {
-        let span = p.segment_span(p.segments.len() - 1);
-        if s.size == 0 && offset == 0 {
-            if self.opts.unsafe_ok {
-                return Ok(());
-            }
-            let d = Diagnostic::error("bad-attach-point", span, format!("{} has size 0 in {}", s.name, s.file()))
-                .label("it may be no function at all")
-                .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
-                .bpftrace(format!("ERROR: Could not determine boundary for {} (symbol has size 0).\nUse --unsafe to force attachment. WARNING: This option could lead to data corruption in the target process.", s.name));
-            return Err(bad(d));
-        }
-        if offset >= s.size && offset != 0 {
-            let (name, size) = (&s.name, s.size);
-            let d =
-                Diagnostic::error("bad-attach-point", span, format!("{name} has {size} bytes: +{offset} is beyond"))
-                    .bpftrace(format!("Offset outside the function bounds ('{name}' size is {size})"));
-            return Err(bad(d));
-        }
-        Ok(())
     }
 
     fn uprobe_address(&mut self, p: &Point<'_>, binary: &str, address: u64) -> Resolved {
@@ -228,9 +206,10 @@ impl Checker<'_> {
                 return Err(unanswered(answer, p.span, &what, |d| self.absent_symbol(d, p, binary, "")));
             }
         };
-        self.whole_instruction(p, binary, address, &place)?;
+        self.address_of_code(p, binary, address, &place)?;
         let ret = p.row.kind == ProviderKind::Uretprobe;
-        let symbol = place.function.map_or_else(|| format!("{address:#x}"), |f| f.name);
+        let readable = self.config.is_on("cpp_demangle");
+        let symbol = place.function.map_or_else(|| format!("{address:#x}"), |f| f.func(readable).to_owned());
         let shown = if place.shown.is_empty() { &place.path } else { &place.shown };
         let name = p.named(&[shown, p.text(p.segments.len() - 1)]);
         let args = self.user_args(p, &place.path, place.file_offset);
@@ -240,27 +219,6 @@ impl Checker<'_> {
         let mut found = p.found(name, provider, false);
         found.args = args;
         Ok(vec![found])
-    }
-
-    /// Whether a probe at an address is safe as far as the file says.
-    fn whole_instruction(&self, p: &Point<'_>, binary: &str, address: u64, place: &UserPlace) -> Result<(), Fault> {
-        let span = p.segment_span(p.segments.len() - 1);
-        let refused = |message: String| {
-            let d = Diagnostic::error("bad-attach-point", span, message)
-                .note("--unsafe attaches all the same: where no instruction begins that breaks the program")
-                .bpftrace(format!("ERROR: Could not resolve address: {binary}:{address:#x}"));
-            Err(bad(d))
-        };
-        match &place.function {
-            Some(f) if p.row.kind == ProviderKind::Uretprobe && address != f.address => {
-                let message = format!("{address:#x} is within {}: a return has no offset", f.name);
-                Err(bad(Diagnostic::error("bad-attach-point", span, message).write(p.named(&[binary, &f.name]))))
-            }
-            Some(_) => Ok(()),
-            None if self.opts.unsafe_ok => Ok(()),
-            None if place.flat => refused(format!("{binary} is neither a program nor a library")),
-            None => refused(format!("{binary} names no function at {address:#x}")),
-        }
     }
 
     pub(crate) fn usdt(&mut self, p: &Point<'_>) -> Resolved {

@@ -44,8 +44,10 @@ impl<'a> Checker<'a> {
         if op == BinOp::Coalesce && self.absent_field(left) {
             return self.expr(right);
         }
-        let l = self.expr(left);
-        let r = self.expr(right);
+        // What a leg doesn't know is no 0 there: `??` says what stands for it, a comparison is false.
+        let told = is_comparison(op);
+        let l = self.leg_told(told || op == BinOp::Coalesce, |c| c.expr(left));
+        let r = self.leg_told(told, |c| c.expr(right));
         self.binary(op, l, r, span)
     }
 
@@ -201,7 +203,10 @@ impl<'a> Checker<'a> {
             },
             (Ty::Inet, Ty::Inet) if equality => bytes(20),
             (Ty::Mac, Ty::Mac) if equality => bytes(6),
-            (Ty::Conn, Ty::Conn) if equality => bytes(48),
+            // Not which of its ends is meant.
+            (Ty::Conn, Ty::Conn) if equality => bytes(52),
+            (Ty::ByteRanges, Ty::ByteRanges) if equality => bytes(192),
+            (Ty::Flow, Ty::Flow) if equality => bytes(48),
             (Ty::Buf { cap }, Ty::Buf { cap: other }) if equality => bytes(*cap.min(other)),
             (Ty::Tuple(_), Ty::Tuple(_)) | (Ty::Record(_), Ty::Record(_)) if equality => {
                 self.members_equal(&l, &r, equal, span)
@@ -209,6 +214,16 @@ impl<'a> Checker<'a> {
             (Ty::Array { elem, len }, same) if equality && l.e.ty == *same && int_shape(elem).is_some() => {
                 let size = int_shape(elem).map_or(1, |s| u32::from(s.0) / 8);
                 bytes(len.saturating_mul(size))
+            }
+            // Those that print alike have one number; of processes, the process counts too.
+            (Ty::KStack { .. }, same) if equality && l.e.ty == *same => compare_words(op, l, r, span),
+            (Ty::UStack { .. } | Ty::Usym, same) if equality && l.e.ty == *same => bytes(16),
+            (Ty::DwStack { .. }, Ty::DwStack { .. }) => {
+                let d = Diagnostic::error("bad-operand", span, "stacks of dw_ustack cannot be compared")
+                    .note("they are unwound in user space, after the program has gone on")
+                    .write("ustack, where the program keeps frame pointers");
+                self.report(d);
+                Val::error(span)
             }
             // The times, to the ns, whatever their formats leave of them.
             (Ty::Time { .. }, Ty::Time { .. }) if equality => compare_words(op, l, r, span),

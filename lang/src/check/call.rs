@@ -31,6 +31,13 @@ impl<'a> Checker<'a> {
         if let Some(m) = self.find_macro(&name.text, args) {
             return self.expand(m, args, span);
         }
+        if name.text == super::sockets::BYTES && self.opts.hidden.contains(&span.file) {
+            let row = builtins::find("buf");
+            return row.map_or_else(
+                || Val::error(span),
+                |row| super::call_func::buf(self, &Call { row, name: &name.text, args, span, dropped }),
+            );
+        }
         if let Some(row) = builtins::find(&name.text) {
             // A user's macro of the same name with other parameters is meant rather than a wrong number of arguments.
             let count_fits = (row.args.0..=row.args.1).contains(&args.len());
@@ -63,11 +70,6 @@ impl<'a> Checker<'a> {
 
     fn builtin_call(&mut self, call: Call<'a>) -> Val {
         let (row, span) = (call.row, call.span);
-        if let Kind::NotYet(instead) = &row.kind {
-            let what = if row.bare { row.name.to_owned() } else { format!("{}()", row.name) };
-            self.not_yet(span, &what, instead);
-            return Val::error(span);
-        }
         if row.valid & self.class() == 0 {
             self.wrong_place(row, span);
             return Val::error(span);
@@ -89,7 +91,6 @@ impl<'a> Checker<'a> {
         match &row.kind {
             Kind::Value(func, ty) => Val::new(ExprKind::Call { func: *func, args: Vec::new() }, ty.clone(), span),
             Kind::Checked(check) => check(self, &call),
-            Kind::NotYet(_) => Val::error(span),
         }
     }
 
@@ -97,7 +98,17 @@ impl<'a> Checker<'a> {
         let place = self.probe.name().to_owned();
         let mut d = Diagnostic::error("wrong-place", span, format!("{} is not known in {place}", row.name));
         d = match self.class() {
-            class::PCAP => d.note("a packet belongs to no task: its owner is found by a join"),
+            _ if row.valid == class::PCAP => d.write(format!("pcap:any {{ … {} … }}", row.signature)),
+            class::PCAP if matches!(row.name, "pid" | "comm") => d
+                .write(format!("pkt.owner.{}", row.name))
+                .note("no task runs here: a packet's owner is found by its socket"),
+            class::PCAP => d.note("a packet belongs to no task: its owner is pkt.owner.pid, or found by a join"),
+            class::EXCHANGE => {
+                d.note("an exchange is told when it has ended: of the process there are pid, tid and comm")
+            }
+            class::TELEMETRY => {
+                d.note("a span tells no task of this machine: join it with what the kernel or packets saw")
+            }
             class::JOIN => d.note("a join's body runs after everything happened: emit the value where it is known"),
             class::TIMER => d.note("no function was entered here"),
             _ => d,

@@ -33,6 +33,22 @@ pub(crate) fn log<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     }
 }
 
+pub(crate) fn capture<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    if c.opts.nowhere_to_write {
+        let d = Diagnostic::error("no-capture-file", call.span, "capture() keeps packets in a file: none is named")
+            .write("weftrace run --write FILE.pcapng …");
+        c.report(d);
+        return Val::error(call.span);
+    }
+    if call.arg(0).is_none() {
+        return act(Action::Capture(None), Vec::new(), call.span);
+    }
+    match c.format(call) {
+        Some((format, args)) => act(Action::Capture(Some(format)), args, call.span),
+        None => Val::error(call.span),
+    }
+}
+
 pub(crate) fn cat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     match c.format(call) {
         Some((format, args)) => act(Action::Cat(format), args, call.span),
@@ -75,6 +91,9 @@ pub(crate) fn print<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
             if v.e.ty == Ty::Void { "this has no value".into() } else { format!("{} print one by one", show(&v.e.ty)) };
         c.error("no-value", e.span, format!("nothing to print: {what}"));
         return Val::error(call.span);
+    }
+    if c.is_whole_result(written, &v.e) {
+        return act(Action::PrintJoin, Vec::new(), call.span);
     }
     c.need_layout(&v.e.ty);
     act(Action::PrintValue, vec![v.e], call.span)
@@ -348,7 +367,7 @@ impl<'a> Checker<'a> {
         };
         let mut d = Diagnostic::error("format-type", v.e.span, format!("%{shown} does not print {}", show(&ty)));
         d = match (&ty, conv) {
-            (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn, _) => d.write("%s"),
+            (Ty::Str { .. } | Ty::Inet | Ty::Mac | Ty::Conn | Ty::ByteRanges | Ty::Flow, _) => d.write("%s"),
             (Ty::Buf { .. }, _) => d.write("%r"),
             (Ty::Tuple(_) | Ty::Record(_) | Ty::Array { .. } | Ty::Struct(_), _) => d.write("%s, or print(…)"),
             (Ty::Int { .. }, 'r' | 'R' | 'H') => d.write("%d, or buf(pointer, length) for bytes"),

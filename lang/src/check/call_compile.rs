@@ -113,7 +113,7 @@ pub(crate) fn strcap<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     match &ty {
         Ty::Str { cap } | Ty::Array { len: cap, .. } => typed_literal(i64::from(*cap), Ty::U64, call.span),
         // Nothing bounds what a pointer points to but its NUL.
-        Ty::Ptr { .. } => super::call_func::strlen(c, call),
+        Ty::Ptr { .. } => super::call_text::strlen(c, call),
         Ty::Error => Val::error(call.span),
         _ => {
             c.error("bad-argument", e.span, "strcap() takes a string");

@@ -25,26 +25,37 @@ fn word(e: &ast::Expr) -> Option<&str> {
 }
 
 pub(crate) fn pid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    let func = if of_init(c, call) { Func::InitPid } else { Func::Pid };
-    value(func, Ty::U32, call.span)
+    number(c, call, (Func::Pid, Func::InitPid, Func::TaskNumber { process: true }))
 }
 
 pub(crate) fn tid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
-    let func = if of_init(c, call) { Func::InitTid } else { Func::Tid };
-    value(func, Ty::U32, call.span)
+    number(c, call, (Func::Tid, Func::InitTid, Func::TaskNumber { process: false }))
 }
 
-/// Whether the initial pid namespace's number is asked for.
-fn of_init<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> bool {
-    let Some(e) = call.arg(0) else { return false };
-    let asked = word(e);
-    if !matches!(asked, Some("init" | "curr_ns")) {
-        let d = Diagnostic::error("bad-argument", e.span, format!("{}() takes curr_ns or init", call.name));
-        c.report(
-            d.bpftrace(format!("Invalid PID namespace mode: {} (expects: curr_ns or init)", asked.unwrap_or("?"))),
-        );
+/// The current task's number, the same in the initial pid namespace, or a given task's.
+fn number<'a>(c: &mut Checker<'a>, call: &Call<'a>, (own, init, of_task): (Func, Func, Func)) -> Val {
+    let Some(e) = call.arg(0) else { return value(own, Ty::U32, call.span) };
+    match word(e) {
+        Some("curr_ns") => return value(own, Ty::U32, call.span),
+        Some("init") => return value(init, Ty::U32, call.span),
+        Some(name) if name != "curtask" && c.bound_expr(name).is_none() => {}
+        _ => {
+            let task = c.expr(e);
+            match &task.e.ty {
+                Ty::Ptr { to, .. } if **to == Ty::Struct("task_struct".into()) => {
+                    let kind = ExprKind::Call { func: of_task, args: vec![task.e] };
+                    return Val::new(kind, Ty::U32, call.span);
+                }
+                _ if task.is_error() => return task,
+                _ => {}
+            }
+        }
     }
-    asked == Some("init")
+    let asked = word(e).unwrap_or("?");
+    let d = Diagnostic::error("bad-argument", e.span, format!("{}() takes curr_ns, init or a task", call.name))
+        .write(format!("{}((struct task_struct *)$task)", call.name));
+    c.report(d.bpftrace(format!("Invalid PID namespace mode: {asked} (expects: curr_ns or init)")));
+    Val::error(call.span)
 }
 
 pub(crate) fn comm<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
@@ -136,6 +147,14 @@ pub(crate) fn func_name(c: &Checker<'_>, kind: Func, span: Span) -> Val {
 }
 
 pub(crate) fn func<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
+    use ProviderKind as P;
+    if !matches!(c.probe.kind(), P::Kprobe | P::Kretprobe | P::Fentry | P::Fexit | P::Uprobe | P::Uretprobe) {
+        let d = Diagnostic::error("wrong-place", call.span, format!("func is not known in {}", c.probe.name()))
+            .note("no function was entered here")
+            .bpftrace(format!("The func builtin can not be used with '{}' probes", c.probe_type()));
+        c.report(d);
+        return Val::error(call.span);
+    }
     // One program then serves all functions of a wildcard.
     if matches!(
         c.probe.kind(),

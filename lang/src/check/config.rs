@@ -29,6 +29,31 @@ impl Checker<'_> {
         for (name, value) in &opts.config {
             self.take_outside(name, value);
         }
+        for (flag, name, value) in &opts.flags {
+            self.take_flag(flag, name, value);
+        }
+    }
+
+    /// A flag of the command line. That it wins over what the script says is told.
+    fn take_flag(&mut self, flag: &str, name: &str, value: &str) {
+        let Some(setting) = find(name) else { return };
+        let before = self.config.entry(name).map(str::to_owned);
+        if let Err(Refused { wants, words: _ }) = self.set(setting, value, true) {
+            let text = format!("{flag} takes {wants}, not \"{value}\"");
+            return self.report(Diagnostic::error("bad-setting", Span::default(), text));
+        }
+        let mut entries = self.items.configs.iter().flat_map(|config| &config.entries);
+        let written = entries.rfind(|(written, _)| key(&written.text).0 == name);
+        if let (Some((written, value)), Some(before)) = (written, before)
+            && self.config.entry(name) != Some(before.as_str())
+        {
+            let span = Span { end: value.span.end, ..written.span };
+            self.warn(
+                "setting-overridden",
+                span,
+                format!("{flag} on the command line counts, not the script's {before}"),
+            );
+        }
     }
 
     /// `name = value` of a config block.

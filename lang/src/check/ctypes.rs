@@ -300,7 +300,7 @@ impl<'a> Checker<'a> {
             Ty::Record(items) => items.iter().map(|(_, t)| self.align_of(t)).max().unwrap_or(1),
             Ty::Str { .. } | Ty::Mac => 1,
             Ty::Float { bytes } => u32::from(*bytes),
-            Ty::Inet | Ty::Buf { .. } | Ty::Headers => 4,
+            Ty::Inet | Ty::Flow | Ty::Buf { .. } | Ty::Headers => 4,
             other => plain_size(other).unwrap_or(1).clamp(1, 8).next_power_of_two(),
         }
     }

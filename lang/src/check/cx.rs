@@ -5,6 +5,7 @@ use super::ctypes::TypeTable;
 use super::golang_watch::Watch;
 use super::items::Items;
 use super::join::JoinInfo;
+use super::join_names::{JoinStage, LegUses};
 use super::maps::MapTable;
 use super::providers::{ProviderKind, ProviderRow};
 use super::scope::{Cells, Frame, Local};
@@ -94,6 +95,9 @@ pub(crate) struct Checker<'a> {
     pub(crate) maps: MapTable,
     pub(crate) streams: StreamTable,
     pub(crate) joins: Vec<JoinInfo>,
+    /// Which clause of a join is being checked.
+    pub(crate) join_stage: JoinStage,
+    pub(crate) leg_uses: LegUses,
     pub(crate) params: Vec<ParamDef>,
     /// `test:` and `bench:` probes so far.
     pub(crate) by_hand: HashMap<String, Span>,
@@ -123,6 +127,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) newstate: Option<i64>,
     /// Where probes that were added to the script go.
     pub(crate) watch: Option<&'a Watch>,
+    /// Probes at `$name` whose flag is empty.
+    pub(crate) off: HashSet<Span>,
     /// Within it the current task was told not to be the owner already.
     pub(crate) task_told: Span,
 }

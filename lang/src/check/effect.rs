@@ -54,7 +54,7 @@ fn has_effect(kind: &ExprKind) -> bool {
         ExprKind::Record(items) => items.iter().any(|(_, e)| acts(e)),
         ExprKind::Call { args, .. } => args.iter().any(acts),
         ExprKind::HasKey { key, .. } => acts(key),
-        ExprKind::MapGet { key: Some(key), .. } => acts(key),
+        ExprKind::MapGet { key: Some(key), .. } | ExprKind::Rate { key: Some(key), .. } => acts(key),
         _ => false,
     }
 }

@@ -78,7 +78,7 @@ fn stmt(s: &mut Stmt, f: &mut dyn FnMut(&mut Span)) {
 fn expr(e: &mut Expr, f: &mut dyn FnMut(&mut Span)) {
     f(&mut e.span);
     match &mut e.kind {
-        E::MapGet { key, .. } | E::IncMap { key, .. } => key.iter_mut().for_each(|e| expr(e, f)),
+        E::MapGet { key, .. } | E::IncMap { key, .. } | E::Rate { key, .. } => key.iter_mut().for_each(|e| expr(e, f)),
         E::HasKey { key: e, .. }
         | E::Unary { expr: e, .. }
         | E::Cast(e)

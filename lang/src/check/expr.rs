@@ -146,7 +146,7 @@ impl<'a> Checker<'a> {
 
     /// A condition as a bool.
     pub(crate) fn condition(&mut self, e: &'a ast::Expr) -> Expr {
-        let v = self.expr(e);
+        let v = self.leg_told(true, |c| c.expr(e));
         self.truth(v).e
     }
 

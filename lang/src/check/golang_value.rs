@@ -213,10 +213,12 @@ fn element(def: &StructDef) -> Option<&Ty> {
 pub(crate) fn goid<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     const ELSEWHERE: &str =
         "the current goroutine is known in probes of a Go program's functions: uprobe:PROGRAM:main.main";
+    const UNKNOWN: &str = "where this version of Go keeps it is not known here, and the program has no debug information that says it: built \
+         without -ldflags=-w, and not stripped, it has";
     let place = c.probe.name().to_owned();
     let unknown = c.probe.targets.iter().find_map(|target| match &target.provider {
         Provider::Uprobe { go: Some(go), .. } if go.runtime.goid.is_some() => None,
-        Provider::Uprobe { go: Some(_), .. } => Some("where this version of Go keeps it is not known here"),
+        Provider::Uprobe { go: Some(_), .. } => Some(UNKNOWN),
         _ => Some(ELSEWHERE),
     });
     let unknown = unknown.or_else(|| c.probe.targets.is_empty().then_some(ELSEWHERE));

@@ -88,13 +88,11 @@ static FILTERS: &[(&str, &[Say])] = &[
     ("tcp-ack", &[Say::Write("tcp[tcpflags] & tcp-ack != 0")]),
     ("tcp-fin", &[Say::Write("tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0")]),
     ("tcp-rst", &[Say::Write("tcp[tcpflags] & tcp-rst != 0")]),
-    (
-        ".",
-        &[Say::Note(
-            "names with dots (ip.src, tcp.flags.syn) belong into the predicate: pcap:any /tcp.flags.syn/ { … }",
-        )],
-    ),
 ];
+
+/// What a filter of Wireshark's begins its names with.
+const FAMILIES: &[&str] =
+    &["eth.", "frame.", "ip.", "ipv6.", "tcp.", "udp.", "icmp.", "dns.", "http.", "tls.", "vlan."];
 
 /// Tracepoints that run in softirq: the current task is whoever was interrupted.
 static SOFTIRQ: &[&str] = &[
@@ -153,6 +151,11 @@ pub(crate) fn for_field(d: Diagnostic, member: &str) -> Diagnostic {
 
 /// Adds what is known of a filter that libpcap refuses.
 pub(crate) fn for_filter(d: Diagnostic, filter: &str) -> Diagnostic {
+    let starts = |word: &str| FAMILIES.iter().any(|family| word.starts_with(family));
+    if filter.split(|c: char| c.is_whitespace() || "()!".contains(c)).any(starts) {
+        return d
+            .note("names with dots (ip.src, tcp.flags.syn) belong into the predicate: pcap:any /tcp.flags.syn/ { … }");
+    }
     match FILTERS.iter().find(|(part, _)| filter.contains(part)) {
         Some((_, advice)) => add(d, advice),
         None => d,

@@ -25,6 +25,9 @@ impl<'a> Checker<'a> {
         if let Some(n) = arg_number(name) {
             return self.arg_n(n, span);
         }
+        if let Some(v) = self.exchange_value(name, span) {
+            return v;
+        }
         if let Some(row) = builtins::find(name).filter(|r| r.bare) {
             return self.builtin(row, name, &[], span);
         }
@@ -71,7 +74,7 @@ impl<'a> Checker<'a> {
 
     fn unknown_ident(&mut self, name: &str, span: Span) {
         let mut d = Diagnostic::error("unknown-name", span, format!("no builtin, parameter or constant named {name}"));
-        let bare = builtins::rows().filter(|r| r.is_supported()).map(|r| r.name);
+        let bare = builtins::rows().map(|r| r.name);
         let params = self.items.params.iter().map(|p| p.name.text.as_str());
         let macros = self.items.macros.keys().copied();
         let near = crate::suggest::nearest(name, bare.chain(params).chain(macros), 3);
@@ -83,7 +86,10 @@ impl<'a> Checker<'a> {
             d = d.write(builtins::find(name).map_or("", |r| r.signature));
         } else if !near.is_empty() {
             d = d.near(near.join(", "));
-        } else if self.probe.kind() == ProviderKind::Pcap {
+        } else if matches!(self.probe.kind(), ProviderKind::Span | ProviderKind::Log) {
+            let what = self.probe.row.name;
+            d = d.note(format!("fields there are: weftrace list '{what}:*'"));
+        } else if matches!(self.probe.kind(), ProviderKind::Pcap | ProviderKind::Exchange) {
             d = d.note("packet fields there are: weftrace list 'pcap:*'");
         }
         self.report(self.add_withheld(d));
@@ -109,16 +115,16 @@ impl<'a> Checker<'a> {
             let v = self.go_result(&Which::Name(path[1].ident?), path[1].span)?;
             return Some(self.rest_of(v, &path[2..], e.span));
         }
-        if self.probe.kind() == ProviderKind::Pcap {
+        if matches!(
+            self.probe.kind(),
+            ProviderKind::Pcap | ProviderKind::Exchange | ProviderKind::Span | ProviderKind::Log
+        ) {
             return self.packet_path(&path, e.span);
         }
         // Only where nothing else has this name.
         let known = path.len() > 1 && self.items.params.iter().any(|p| p.name.text == root.text);
-        if !known
-            && builtins::find(root.text).is_none_or(|r| !r.bare)
-            && self.is_packet_root(root.text)
-            && path.len() > 1
-        {
+        let whole = path.len() > 1 || self.packets().iter().any(|(n, _)| n == root.text);
+        if !known && builtins::find(root.text).is_none_or(|r| !r.bare) && self.is_packet_root(root.text) && whole {
             let name = path.iter().map(|p| p.text).collect::<Vec<_>>().join(".");
             let d = Diagnostic::error(
                 "packet-field",
@@ -170,19 +176,34 @@ impl<'a> Checker<'a> {
         self.packets.clone().unwrap_or_default()
     }
 
+    /// What the block at hand can name.
+    fn fields_here(&mut self) -> Rc<Vec<(String, Ty)>> {
+        let other = match self.probe.kind() {
+            ProviderKind::Span => "log.",
+            ProviderKind::Log => "span.",
+            _ => return self.packets(),
+        };
+        let table = self.world.telemetry_field_table().into_iter();
+        Rc::new(table.filter(|f| !f.name.starts_with(other)).map(|f| (f.name, f.ty)).collect())
+    }
+
     fn is_packet_root(&mut self, root: &str) -> bool {
         self.packets().iter().any(|(n, _)| n.split('.').next() == Some(root))
     }
 
     /// The longest prefix that is a packet field, then members of it.
     fn packet_path(&mut self, path: &[Part<'a>], span: Span) -> Option<Val> {
-        if !self.is_packet_root(path[0].text) {
-            return None;
+        let fields = self.fields_here();
+        let is_root = |name: &str| fields.iter().any(|(n, _)| n.split('.').next() == Some(name));
+        if !is_root(path[0].text) {
+            return self.foreign_field(path, span);
         }
-        let fields = self.packets();
         for n in (1..=path.len()).rev() {
             let name = path[..n].iter().map(|p| p.text).collect::<Vec<_>>().join(".");
             if let Some((_, ty)) = fields.iter().find(|(f, _)| *f == name) {
+                if !self.is_of_exchange(&name, span) {
+                    return Some(Val::error(span));
+                }
                 let v = Val::new(ExprKind::Packet(name), ty.clone(), path[n - 1].span);
                 return Some(self.rest_of(v, &path[n..], span));
             }
@@ -192,8 +213,39 @@ impl<'a> Checker<'a> {
         Some(Val::error(span))
     }
 
+    /// Another kind of block's field: a packet's in a `span` block, a span's in a `pcap` block.
+    fn foreign_field(&mut self, path: &[Part<'a>], span: Span) -> Option<Val> {
+        let name = path.iter().map(|p| p.text).collect::<Vec<_>>().join(".");
+        let telemetry = self.world.telemetry_field_table();
+        let block = match path[0].text {
+            root if path.len() < 2 || builtins::find(root).is_some_and(|r| r.bare) => return None,
+            _ if telemetry.iter().any(|f| f.name == name) => {
+                if path[0].text == "log" {
+                    "log:*"
+                } else {
+                    "span:*"
+                }
+            }
+            root if self.is_packet_root(root) => "pcap:any",
+            _ => return None,
+        };
+        let here = self.probe.row.name;
+        let d = Diagnostic::error("foreign-field", span, format!("{name} is not known in a {here} block"))
+            .write(format!("{block} {{ … {name} … }}"))
+            .note("what several blocks see is put together by a join: emit a stream in each");
+        self.report(d);
+        Some(Val::error(span))
+    }
+
     fn unknown_packet_field(&mut self, name: &str, fields: &[(String, Ty)], span: Span) {
-        let mut d = Diagnostic::error("unknown-field", span, format!("no packet field {name}"));
+        let mut d = Diagnostic::error(
+            "unknown-field",
+            span,
+            format!(
+                "no {} field {name}",
+                if self.probe.kind() == ProviderKind::Pcap { "packet" } else { self.probe.row.name }
+            ),
+        );
         let near = crate::suggest::nearest(name, fields.iter().map(|(n, _)| n.as_str()), 4);
         let inside: Vec<&str> =
             fields.iter().map(|(n, _)| n.as_str()).filter(|n| n.starts_with(&format!("{name}."))).take(8).collect();

@@ -1,7 +1,7 @@
 //! What the script and its modules define, by kind.
 
 use super::walk::{self, ArgsUse};
-use crate::ast::{self, Block, Expr, ExprKind, Ident, Item, Script, Stmt, StmtKind};
+use crate::ast::{self, Block, Expr, Ident, Item, Script, StmtKind};
 use std::collections::{BTreeMap, HashMap};
 
 /// A definition in C's syntax.
@@ -76,47 +76,23 @@ impl<'a> Items<'a> {
                 }
                 Item::Fn(f) => items.fns.push(f),
                 Item::Probe(p) => {
-                    let mut probe = Some(p);
-                    while let Some(p) = probe {
-                        items.emits(&p.body);
-                        probe = p.otherwise.as_deref();
-                    }
+                    p.alternatives().for_each(|p| items.emits(&p.body));
                     items.probes.push(p);
                 }
                 Item::Join(j) => items.joins.push(j),
             }
         }
+        items.joins = super::modules::joins(&items.joins, &items.probes);
+        items.probes = super::modules::probes(std::mem::take(&mut items.probes), &items.fns, &items.joins);
         items
     }
 
     /// Notes the streams that a block emits.
     fn emits(&mut self, block: &'a Block) {
-        let mut blocks = vec![block];
-        let mut inner = |e: &'a Expr| match &e.kind {
-            ExprKind::If(parts) => {
-                blocks.push(&parts.then);
-                blocks.extend(parts.otherwise.as_ref());
+        walk::stmts(block, &mut |s| {
+            if let StmtKind::Emit { stream, .. } = &s.kind {
+                self.streams.entry(stream.text.clone()).or_insert(stream);
             }
-            ExprKind::Block(b) => blocks.push(b),
-            _ => {}
-        };
-        walk::block(block, &mut inner);
-        for b in blocks {
-            self.emits_of(&b.stmts);
-        }
-    }
-
-    fn emits_of(&mut self, stmts: &'a [Stmt]) {
-        for s in stmts {
-            match &s.kind {
-                StmtKind::Emit { stream, .. } => {
-                    self.streams.entry(stream.text.clone()).or_insert(stream);
-                }
-                StmtKind::While { body, .. } | StmtKind::For { body, .. } | StmtKind::Unroll { body, .. } => {
-                    self.emits_of(&body.stmts);
-                }
-                _ => {}
-            }
-        }
+        });
     }
 }

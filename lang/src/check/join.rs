@@ -1,8 +1,8 @@
 //! Joins: from clauses to a [`JoinDef`], and what can be wrong with them.
 
 use super::cx::{ArgsCx, Checker, ProbeCx};
+use super::join_names::JoinStage;
 use super::providers;
-use super::value::coerce;
 use crate::ast::{self, Ident, JoinClauseKind};
 use crate::builtins;
 use crate::diag::Diagnostic;
@@ -21,6 +21,10 @@ pub(crate) struct JoinInfo {
     pub(crate) var: String,
     pub(crate) anchor: String,
     pub(crate) legs: Vec<LegInfo>,
+    /// The anchor's fields that `ids` names.
+    pub(crate) ids: Vec<String>,
+    /// It has `ids`, of headers too.
+    pub(crate) named: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +34,16 @@ pub(crate) struct LegInfo {
     pub(crate) stream: String,
     pub(crate) field: Option<String>,
     pub(crate) agg: Option<LegAgg>,
+}
+
+/// `r.traceparent`: the field; None of a header.
+fn id_field(e: &ast::Expr) -> Option<String> {
+    match &e.kind {
+        ast::ExprKind::Field { base, name, .. } if matches!(base.kind, ast::ExprKind::Ident(_)) => {
+            Some(name.text.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Words that mean a part of the result.
@@ -69,15 +83,26 @@ impl<'a> Checker<'a> {
     pub(crate) fn collect_joins(&mut self) {
         let items = self.items;
         for j in &items.joins {
-            if let Some(other) = self.joins.iter().find(|k| k.name == j.name.text) {
-                let name = other.name.clone();
-                self.error("duplicate-join", j.name.span, format!("there is a join {name} already"));
+            if let Some(first) = items.joins.iter().take(self.joins.len()).find(|k| k.name.text == j.name.text) {
+                let d = Diagnostic::error(
+                    "duplicate-join",
+                    j.name.span,
+                    format!("there is a join {} already", j.name.text),
+                )
+                .other(first.name.span, "here");
+                self.report(d);
             }
-            let mut info =
-                JoinInfo { name: j.name.text.clone(), var: String::new(), anchor: String::new(), legs: Vec::new() };
+            let mut info = JoinInfo {
+                name: j.name.text.clone(),
+                var: String::new(),
+                anchor: String::new(),
+                legs: Vec::new(),
+                ids: Vec::new(),
+                named: false,
+            };
             for clause in &j.clauses {
                 match &clause.kind {
-                    JoinClauseKind::From { var, stream, .. } => {
+                    JoinClauseKind::From { var, stream, .. } if info.var.is_empty() => {
                         info.var.clone_from(&var.text);
                         info.anchor.clone_from(&stream.text);
                     }
@@ -85,6 +110,10 @@ impl<'a> Checker<'a> {
                         let (stream, field) = self.leg_source(&leg.source.text);
                         let agg = super::join_legs::aggregation(&leg.agg.text);
                         info.legs.push(LegInfo { name: leg.name.text.clone(), stream, field, agg });
+                    }
+                    JoinClauseKind::Ids(ids) => {
+                        info.named = true;
+                        info.ids.extend(ids.iter().filter_map(id_field));
                     }
                     _ => {}
                 }
@@ -126,10 +155,14 @@ impl<'a> Checker<'a> {
             timeout_ns: TIMEOUT_NS,
             span: j.span,
         };
+        let again = self.clauses_twice(j);
         let mut anchored = false;
         for clause in &j.clauses {
-            if let JoinClauseKind::From { var, stream, filters } = &clause.kind {
-                anchored = self.anchor_clause(&mut def, var, stream, filters, anchored)?;
+            if let JoinClauseKind::From { var, stream, filters } = &clause.kind
+                && !anchored
+            {
+                self.anchor_clause(&mut def, var, stream, filters)?;
+                anchored = true;
             }
         }
         if !anchored {
@@ -146,9 +179,14 @@ impl<'a> Checker<'a> {
             }
         }
         let complete = def.legs.len() == self.joins[index].legs.len();
-        for clause in &j.clauses {
+        for clause in j.clauses.iter().filter(|c| !again.contains(&c.span)) {
+            self.join_stage = match clause.kind {
+                JoinClauseKind::Keep(_) => JoinStage::Keep,
+                _ => JoinStage::Anchor,
+            };
             self.clause(&mut def, &clause.kind, clause.span);
         }
+        self.join_stage = JoinStage::Block;
         self.check_blame(&def, j);
         complete.then_some(def)
     }
@@ -159,11 +197,7 @@ impl<'a> Checker<'a> {
         var: &Ident,
         stream: &Ident,
         filters: &'a [(Ident, ast::Expr)],
-        again: bool,
-    ) -> Option<bool> {
-        if again {
-            self.error("duplicate-clause", stream.span, "a join has one `from`");
-        }
+    ) -> Option<()> {
         if builtins::find(&var.text).is_some_and(|r| r.bare) || part(&var.text).is_some() {
             self.error("reserved-name", var.span, format!("{} is a builtin: give the anchor another name", var.text));
         }
@@ -194,6 +228,7 @@ impl<'a> Checker<'a> {
                 self.report(d);
             }
         }
+        self.join_stage = JoinStage::Anchor;
         for (field, e) in filters {
             let value = self.expr(e);
             let path = [super::ident::Part { text: &field.text, span: field.span, ident: Some(field) }];
@@ -211,117 +246,40 @@ impl<'a> Checker<'a> {
                 },
             });
         }
-        Some(true)
+        self.join_stage = JoinStage::Block;
+        Some(())
     }
 
-    fn clause(&mut self, def: &mut JoinDef, kind: &'a JoinClauseKind, span: Span) {
-        match kind {
-            JoinClauseKind::From { .. } | JoinClauseKind::Leg(_) => {}
-            JoinClauseKind::Total(parts) => {
-                for (at, cond) in parts {
-                    let v = self.number(at, "where a total begins");
-                    let cond = cond.as_ref().map(|c| self.condition(c));
-                    let begin = coerce(v.e, &Ty::U64);
-                    def.total.push((begin, cond));
-                }
+    /// Clauses that a join has once: those that are there again.
+    fn clauses_twice(&mut self, j: &ast::Join) -> Vec<Span> {
+        let mut again = Vec::new();
+        let mut seen: Vec<(&str, Span)> = Vec::new();
+        for clause in &j.clauses {
+            let name = match clause.kind {
+                JoinClauseKind::From { .. } => "from",
+                JoinClauseKind::Total(_) => "total",
+                JoinClauseKind::Ids(_) => "ids",
+                JoinClauseKind::Blame(_) => "blame",
+                JoinClauseKind::Keep(_) | JoinClauseKind::KeepSlowest { .. } => "keep",
+                JoinClauseKind::Limit(_) => "limit",
+                JoinClauseKind::Timeout(_) => "timeout",
+                JoinClauseKind::Leg(_) => continue,
+            };
+            let Some((_, first)) = seen.iter().find(|(n, _)| *n == name) else {
+                seen.push((name, clause.span));
+                continue;
+            };
+            let mut d = Diagnostic::error("duplicate-clause", clause.span, format!("a join has one `{name}`"))
+                .other(*first, "the first");
+            match name {
+                "keep" => d = d.write("keep A && B; (or A || B)"),
+                "blame" | "ids" => d = d.write(format!("{name} A, B;")),
+                "total" => d = d.write("total A if CONDITION, B;"),
+                _ => {}
             }
-            JoinClauseKind::Ids(ids) => {
-                for e in ids {
-                    let v = self.expr(e);
-                    let fine = matches!(v.e.kind, ExprKind::Anchor { .. } | ExprKind::Header { .. })
-                        && matches!(v.e.ty, Ty::Str { .. });
-                    if fine {
-                        def.ids.push(v.e);
-                    } else if !v.is_error() {
-                        self.error("bad-id", e.span, "an id is a string field of the anchor, or one of its headers");
-                    }
-                }
-            }
-            JoinClauseKind::Blame(names) => {
-                for name in names {
-                    match def.legs.iter().position(|l| l.name == name.text) {
-                        Some(i) if def.legs[i].agg == LegAgg::Count => {
-                            self.error(
-                                "bad-blame",
-                                name.span,
-                                format!("{} counts: only a time can be blamed", name.text),
-                            );
-                        }
-                        Some(i) => def.blame.push(i as u32),
-                        None => self.unknown_leg(def, name),
-                    }
-                }
-            }
-            JoinClauseKind::Keep(e) => {
-                let cond = self.condition(e);
-                def.keep = Keep::If(cond);
-            }
-            JoinClauseKind::KeepSlowest { count, per } => {
-                if let (Some(n), Some(per)) = (self.const_int(count), self.const_int(per)) {
-                    def.keep = Keep::Slowest { count: n.clamp(0, 1 << 20) as u32, per_ns: per.max(0) as u64 };
-                }
-            }
-            JoinClauseKind::Limit(parts) => self.limit(def, parts, span),
-            JoinClauseKind::Timeout(e) => {
-                if let Some(n) = self.const_int(e).and_then(|n| u64::try_from(n).ok()) {
-                    def.timeout_ns = n;
-                }
-            }
-        }
-    }
-
-    fn limit(&mut self, def: &mut JoinDef, parts: &'a [ast::Expr], span: Span) {
-        if parts.is_empty() || parts.len() > 2 {
-            let d = Diagnostic::error("bad-limit", span, "limit takes a number of anchors, and bytes")
-                .write("limit 20000, 64MiB;");
             self.report(d);
+            again.push(clause.span);
         }
-        if let Some(n) = parts.first().and_then(|e| self.const_int(e)) {
-            def.max_anchors = n.clamp(1, 1 << 26) as u32;
-        }
-        if let Some(n) = parts.get(1).and_then(|e| self.const_int(e)) {
-            def.max_bytes = n.max(1 << 16) as u64;
-        }
-    }
-
-    fn unknown_leg(&mut self, def: &JoinDef, name: &Ident) {
-        let known = self.joins.iter().find(|j| j.name == def.name).map_or(Vec::new(), |j| j.legs.clone());
-        if known.iter().any(|l| l.name == name.text) {
-            // It is one, with an error of its own.
-            return;
-        }
-        let near = crate::suggest::nearest(&name.text, known.iter().map(|l| l.name.as_str()), 3);
-        let mut d =
-            Diagnostic::error("unknown-leg", name.span, format!("the join {} has no leg {}", def.name, name.text));
-        if !near.is_empty() {
-            d = d.near(near.join(", "));
-        }
-        self.report(d);
-    }
-
-    /// A blamed layer that lies before the total's begin would always be 0.
-    fn check_blame(&mut self, def: &JoinDef, j: &'a ast::Join) {
-        let from_start =
-            def.total.iter().all(|(e, _)| matches!(&e.kind, ExprKind::Anchor { field } if field == "start"));
-        if !from_start {
-            return;
-        }
-        let Some(info) = self.joins.iter().find(|i| i.name == def.name) else { return };
-        let (var, place) =
-            (info.var.clone(), j.clauses.iter().find(|c| matches!(c.kind, JoinClauseKind::Total(_))).map(|c| c.span));
-        for leg in def.blame.iter().filter_map(|i| def.legs.get(*i as usize)) {
-            if leg.since_ns.is_some() {
-                let mut d = Diagnostic::error(
-                    "blame-outside-total",
-                    leg.span,
-                    format!("{} happens before {var}.start: it would always be 0", leg.name),
-                )
-                .write(format!("total {var}.opened if {var}.first_on_conn, {var}.start;"));
-                if let Some(total) = place {
-                    d = d.other(total, "the total begins here");
-                }
-                self.report(d);
-            }
-        }
+        again
     }
 }

@@ -2,11 +2,14 @@
 
 use super::cx::Checker;
 use super::join::{JoinInfo, LegInfo, part};
+use super::join_clauses::names_duration;
+use super::keys;
 use super::types::{int_shape, show};
 use crate::ast::{self, Ident};
 use crate::builtins;
 use crate::diag::Diagnostic;
 use crate::hir::{JoinDef, LegAgg, LegDef, Side, StreamRef, Ty};
+use std::collections::BTreeSet;
 
 static AGGS: &[(&str, LegAgg)] = &[
     ("last", LegAgg::Last),
@@ -15,6 +18,7 @@ static AGGS: &[(&str, LegAgg)] = &[
     ("count", LegAgg::Count),
     ("min", LegAgg::Min),
     ("max", LegAgg::Max),
+    ("avg", LegAgg::Avg),
 ];
 
 /// A leg's function by its name.
@@ -25,12 +29,16 @@ pub(crate) fn aggregation(name: &str) -> Option<LegAgg> {
 impl<'a> Checker<'a> {
     pub(crate) fn leg(&mut self, def: &JoinDef, leg: &'a ast::Leg, info: &JoinInfo) -> Option<LegDef> {
         let known = info.legs.iter().find(|l| l.name == leg.name.text)?;
-        if def.legs.iter().any(|l| l.name == leg.name.text) {
-            self.error("duplicate-leg", leg.name.span, format!("there is a leg {} already", leg.name.text));
+        if let Some(first) = def.legs.iter().find(|l| l.name == leg.name.text) {
+            let d =
+                Diagnostic::error("duplicate-leg", leg.name.span, format!("there is a leg {} already", leg.name.text))
+                    .other(first.span, "here");
+            self.report(d);
         }
         if builtins::find(&leg.name.text).is_some_and(|r| r.bare)
             || part(&leg.name.text).is_some()
             || leg.name.text == info.var
+            || self.items.params.iter().any(|p| p.name.text == leg.name.text)
         {
             let d = Diagnostic::error(
                 "reserved-name",
@@ -48,6 +56,21 @@ impl<'a> Checker<'a> {
             self.report(d);
             return None;
         };
+        let stream = self.leg_stream(leg, known)?;
+        let (field, ty) = self.leg_field(leg, known, stream, agg)?;
+        let by = self.leg_keys(def, leg, stream, info)?;
+        let since_ns = match &leg.since {
+            Some(e) => self.since(e),
+            None => None,
+        };
+        let side = self.leg_side(leg);
+        let (name, span, off) = (leg.name.text.clone(), leg.name.span, self.streams.get(stream).off);
+        let duration = field.as_deref().is_some_and(names_duration);
+        Some(LegDef { name, stream, field, agg, duration, by, since_ns, side, ty, off, span })
+    }
+
+    /// The stream that feeds a leg.
+    fn leg_stream(&mut self, leg: &ast::Leg, known: &LegInfo) -> Option<StreamRef> {
         if known.stream.is_empty() {
             let d = self.unknown_stream(
                 "leg-unfed",
@@ -58,9 +81,11 @@ impl<'a> Checker<'a> {
             self.report(d);
             return None;
         }
-        let Some(stream) =
-            self.streams.find(&known.stream).filter(|s| self.streams.get(*s).fed || self.opts.reading_file)
-        else {
+        let found = self
+            .streams
+            .find(&known.stream)
+            .filter(|s| self.streams.get(*s).fed || self.streams.get(*s).off || self.opts.reading_file);
+        if found.is_none() {
             let d = Diagnostic::error(
                 "leg-unfed",
                 leg.source.span,
@@ -71,16 +96,19 @@ impl<'a> Checker<'a> {
                 "emitted here, by a probe that is not attached",
             );
             self.report(d);
+        }
+        found
+    }
+
+    fn since(&mut self, e: &'a ast::Expr) -> Option<u64> {
+        let n = self.const_int(e)?;
+        if n <= 0 || i64::try_from(n).is_err() {
+            let d = Diagnostic::error("bad-limit", e.span, format!("since says how long before the anchor, not {n}"))
+                .write("since 10s");
+            self.report(d);
             return None;
-        };
-        let (field, ty) = self.leg_field(leg, known, stream, agg)?;
-        let by = self.leg_keys(def, leg, stream)?;
-        let since_ns = match &leg.since {
-            Some(e) => self.const_int(e).and_then(|n| u64::try_from(n).ok()),
-            None => None,
-        };
-        let side = self.leg_side(leg);
-        Some(LegDef { name: leg.name.text.clone(), stream, field, agg, by, since_ns, side, ty, span: leg.name.span })
+        }
+        u64::try_from(n).ok()
     }
 
     fn leg_side(&mut self, leg: &ast::Leg) -> Side {
@@ -141,7 +169,14 @@ impl<'a> Checker<'a> {
     }
 
     /// Keys that both streams carry.
-    fn leg_keys(&mut self, def: &JoinDef, leg: &'a ast::Leg, stream: StreamRef) -> Option<Vec<String>> {
+    fn leg_keys(
+        &mut self,
+        def: &JoinDef,
+        leg: &'a ast::Leg,
+        stream: StreamRef,
+        info: &JoinInfo,
+    ) -> Option<Vec<String>> {
+        let ids = &info.ids;
         let carries = |c: &Self, s: StreamRef, key: &str| {
             c.streams.get(s).fields.iter().find(|(n, _)| n == key).map(|(_, o)| o.ty.clone())
         };
@@ -164,6 +199,22 @@ impl<'a> Checker<'a> {
                     );
                     self.report(d);
                 }
+                (None, Some(_)) if self.bound_to(&key.text, def.anchor) => keys.push(key.text.clone()),
+                (Some(_), None) if self.bound_to(&key.text, stream) => keys.push(key.text.clone()),
+                // Any of what names the anchor's trace.
+                (None, Some(Ty::Str { .. })) if info.named => keys.push(key.text.clone()),
+                (None, None) if key.text == "id" => {
+                    let both = |name: &String| {
+                        let own = carries(self, stream, name);
+                        let anchors = carries(self, def.anchor, name);
+                        matches!((anchors, own), (Some(Ty::Str { .. }), Some(Ty::Str { .. })))
+                    };
+                    let named: Vec<String> = ids.iter().filter(|name| both(name)).cloned().collect();
+                    if named.is_empty() {
+                        self.no_common_id(def, stream, key, ids);
+                    }
+                    keys.extend(named);
+                }
                 (anchor, _) => self.key_not_carried(def, leg, stream, key, anchor.is_none()),
             }
         }
@@ -179,17 +230,44 @@ impl<'a> Checker<'a> {
         (!keys.is_empty()).then_some(keys)
     }
 
+    /// `by id` where the leg carries none of the ids that the join's anchor goes by.
+    fn no_common_id(&mut self, def: &JoinDef, stream: StreamRef, key: &Ident, ids: &[String]) {
+        let who = self.streams.get(stream);
+        let strings = |s: StreamRef| -> BTreeSet<String> {
+            let fields = self.streams.get(s).fields.iter();
+            fields.filter(|(_, o)| matches!(o.ty, Ty::Str { .. })).map(|(n, _)| n.clone()).collect()
+        };
+        let ids = if ids.is_empty() { "no field".to_owned() } else { ids.join(", ") };
+        let text = format!("`by id` goes by the anchor's ids ({ids}), and {} carries none of them", who.name);
+        let d = Diagnostic::error("join-key", key.span, text).other(who.span, "emitted here");
+        let common = strings(def.anchor).intersection(&strings(stream)).find(|name| name.contains("id")).cloned();
+        let d = match common {
+            Some(name) => d.write(format!("by {name}; or name it in ids")),
+            None => d.note("a field of the same name in both, and in ids: ids r.trace_id;"),
+        };
+        self.report(d);
+    }
+
+    /// Whether bindings lead from the keys of a stream to `key`, in as many steps as the join takes.
+    fn bound_to(&self, key: &str, stream: StreamRef) -> bool {
+        let keys_of = |fields: &'_ [(String, super::types::Open)]| {
+            fields.iter().filter(|(n, o)| keys::is_key(n, &o.ty)).map(|(n, _)| n.clone()).collect::<BTreeSet<_>>()
+        };
+        let mut reached = keys_of(&self.streams.get(stream).fields);
+        let bindings: Vec<_> =
+            self.streams.streams.iter().filter(|s| keys::is_binding(&s.name)).map(|s| keys_of(&s.fields)).collect();
+        for _ in 0..keys::MAX_STEPS {
+            let found: Vec<_> = bindings.iter().filter(|b| !b.is_disjoint(&reached)).flatten().cloned().collect();
+            reached.extend(found);
+        }
+        reached.contains(key)
+    }
+
     fn key_not_carried(&mut self, def: &JoinDef, leg: &'a ast::Leg, stream: StreamRef, key: &'a Ident, anchor: bool) {
         let who = self.streams.get(if anchor { def.anchor } else { stream });
-        let keys: Vec<&str> = who
-            .fields
-            .iter()
-            .filter(|(n, o)| {
-                matches!(o.ty, Ty::Conn) || ["pid", "tid", "bytes", "goroutine", "conn"].contains(&n.as_str())
-            })
-            .map(|(n, _)| n.as_str())
-            .collect();
-        let carried = if keys.is_empty() { "no key".to_owned() } else { keys.join(" and ") };
+        let carried_keys: Vec<&str> =
+            who.fields.iter().filter(|(n, o)| keys::is_key(n, &o.ty)).map(|(n, _)| n.as_str()).collect();
+        let carried = if carried_keys.is_empty() { "no key".to_owned() } else { carried_keys.join(" and ") };
         let message = format!("{} carries {carried}, not {}", who.name, key.text);
         let others = leg.by.len() > 1;
         let d = if others {
@@ -198,9 +276,20 @@ impl<'a> Checker<'a> {
             Diagnostic::error("join-key", key.span, message)
         };
         let d = d.other(who.span, "emitted here");
-        let both = keys.iter().find(|k| self.streams.get(def.anchor).fields.iter().chain(&[]).any(|(n, _)| n == **k));
+        let carries = |s: StreamRef, key: &str| {
+            self.streams.get(s).fields.iter().any(|(n, o)| n == key && keys::is_key(n, &o.ty))
+        };
+        let both = carried_keys.iter().find(|k| carries(def.anchor, k) && carries(stream, k));
         let d = match both {
             Some(k) if !others => d.write(format!("by {k}")),
+            None if !others => match (keys::row_named(&key.text), carried_keys.first()) {
+                (Some(row), Some(tie)) => d.write(format!(
+                    "{}, in {}; or say what belongs together: emit binding({} = …, {tie} = …)",
+                    row.from, who.name, row.name
+                )),
+                (Some(row), None) => d.write(format!("{}, in {}", row.from, who.name)),
+                _ => d,
+            },
             _ => d,
         };
         self.report(d);

@@ -4,6 +4,7 @@ use super::cx::Checker;
 use super::scope::Bound;
 use super::types::{Flex, Open, agg_number, join, show, spelled};
 use super::value::{Val, coerce};
+use super::windows::Windows;
 use crate::ast;
 use crate::diag::Diagnostic;
 use crate::hir::{Agg, Expr, ExprKind, MapDef, MapKind, MapRef, StmtKind, Ty};
@@ -25,11 +26,23 @@ pub(crate) struct MapInfo {
     pub(crate) read: bool,
     pub(crate) kind: Option<MapKind>,
     pub(crate) max_entries: Option<u32>,
+    pub(crate) windows: Windows,
     pub(crate) span: Span,
     /// Emptied or printed by a timer, or anywhere else: a counter that starts again.
     pub(crate) resets: bool,
     /// In this round it was given a value that is an error: it stays untyped, and quiet.
     pub(crate) poisoned: bool,
+}
+
+impl MapInfo {
+    /// Where its values got their type.
+    pub(crate) fn first_use(&self) -> Span {
+        self.first_value.or(self.scalar).or(self.keyed).unwrap_or(self.span)
+    }
+
+    pub(crate) fn is_scalar(&self) -> bool {
+        self.scalar.is_some()
+    }
 }
 
 /// All maps, in order of first appearance.
@@ -57,6 +70,7 @@ impl MapTable {
                 read: false,
                 kind: None,
                 max_entries: None,
+                windows: Windows::default(),
                 span,
                 resets: false,
                 poisoned: false,
@@ -88,6 +102,8 @@ impl MapTable {
             value: m.value.as_ref().map_or(Ty::I64, |v| v.ty.clone()),
             kind: m.kind,
             max_entries: m.max_entries.unwrap_or(default_entries),
+            ttl_ns: m.windows.ttl.map(|t| t.0),
+            ring: m.windows.ring(),
             span: m.span,
         };
         self.maps.iter().map(def).collect()
@@ -151,22 +167,19 @@ impl<'a> Checker<'a> {
             self.error("bad-key", key.e.span, format!("{what} cannot be a map's key"));
             return Err(());
         }
-        if has_dw_stack(&key.e.ty) {
-            let d = Diagnostic::error("bad-key", key.e.span, "dw_ustack cannot be a map's key")
-                .note("its frames are found in user space, after the kernel has looked for the key")
-                .write("print(dw_ustack), or ustack as the key");
-            self.report(d);
-            return Err(());
-        }
+        // Of `dw_ustack` user space makes the key: the program sends it as it is.
+        let sent = key.e.ty.holds_sample();
+        let open = if sent { Open { ty: key.e.ty.unwound(), ..key.open() } } else { key.open() };
         self.need_layout(&key.e.ty);
+        self.need_layout(&open.ty);
         let info = self.map_info(map);
         let Some(old) = info.key.clone() else {
-            info.key = Some(key.open());
+            info.key = Some(open);
             info.first_key = Some(key.e.span);
             self.changed = true;
             return Ok(key.e);
         };
-        let Some(joined) = join(&old, &key.open()) else {
+        let Some(joined) = join(&old, &open) else {
             let first = info.first_key.unwrap_or(info.span);
             let d = Diagnostic::error(
                 "type-mismatch",
@@ -193,7 +206,7 @@ impl<'a> Checker<'a> {
             self.map_info(map).key = Some(joined.clone());
             self.changed = true;
         }
-        Ok(coerce(key.e, &joined.ty))
+        Ok(if sent { key.e } else { coerce(key.e, &joined.ty) })
     }
 
     pub(crate) fn use_scalar(&mut self, map: MapRef, span: Span) -> Result<(), ()> {
@@ -318,7 +331,9 @@ impl<'a> Checker<'a> {
         let mut found = Vec::new();
         for m in self.maps.maps.iter().filter(|m| m.kind.is_some()) {
             let name = at(&m.name);
-            if m.scalar.is_none() && m.keyed.is_none() && !m.written && !m.read {
+            // A module's are of its probes, which may be left out.
+            let own = m.span.file == super::modules::MAIN;
+            if own && m.scalar.is_none() && m.keyed.is_none() && !m.written && !m.read {
                 let d = Diagnostic::warning("unused-map", m.span, format!("nothing uses {name}"))
                     .bpftrace(format!("Unused map: {name}"));
                 found.push(d);
@@ -387,14 +402,4 @@ impl<'a> Checker<'a> {
 /// A map's name as written.
 pub(crate) fn at(name: &str) -> String {
     format!("@{name}")
-}
-
-/// Whether a value holds a stack that is yet to be unwound.
-fn has_dw_stack(ty: &Ty) -> bool {
-    match ty {
-        Ty::DwStack { .. } => true,
-        Ty::Tuple(items) => items.iter().any(has_dw_stack),
-        Ty::Record(items) => items.iter().any(|(_, t)| has_dw_stack(t)),
-        _ => false,
-    }
 }

@@ -7,6 +7,8 @@
 mod address;
 mod args;
 mod attach;
+mod attach_code;
+mod attach_devices;
 pub(crate) mod attach_events;
 mod attach_kernel;
 mod attach_missing;
@@ -24,8 +26,10 @@ pub(crate) mod call_kernel;
 pub(crate) mod call_map;
 pub(crate) mod call_names;
 pub(crate) mod call_path;
+pub(crate) mod call_text;
 pub(crate) mod call_user;
 pub(crate) mod call_value;
+mod casts;
 pub(crate) mod config;
 mod constants;
 mod ctype_define;
@@ -33,8 +37,10 @@ mod ctype_names;
 mod ctypes;
 pub(crate) mod cx;
 mod effect;
+mod emitted;
 mod expansion;
 mod expr;
+mod filter;
 mod functions;
 mod glob;
 mod golang;
@@ -46,11 +52,14 @@ mod ident;
 mod imports;
 mod items;
 mod join;
+mod join_clauses;
 mod join_legs;
 mod join_names;
+mod keys;
 mod layout;
 mod macros;
 mod maps;
+mod modules;
 mod outlive;
 mod params;
 mod places;
@@ -60,6 +69,7 @@ mod rules;
 mod run;
 mod scope;
 mod settings;
+mod sockets;
 mod stmt;
 mod stream;
 mod tuple;
@@ -69,8 +79,10 @@ mod types;
 mod user;
 pub(crate) mod value;
 mod walk;
+pub(crate) mod windows;
 
 pub use attach_events::{HARDWARE, SOFTWARE, counter_names};
+pub use emitted::{Emitted, emitted};
 
 use crate::ast::Script;
 use crate::diag::Diagnostic;
@@ -79,6 +91,9 @@ use crate::span::{FileId, SourceMap};
 use crate::world::World;
 
 pub(crate) use config::MAX_CAT_BYTES;
+pub use keys::{KEYS, KeyRow, MAX_STEPS, is_binding};
+pub use modules::is_shown;
+pub use sockets::FIELDS as EXCHANGE_FIELDS;
 
 /// Longest header value that a script sees.
 pub(crate) const HEADER_VALUE_CAP: u32 = 256;
@@ -94,12 +109,18 @@ pub struct Options {
     pub named: Vec<(String, Option<String>)>,
     /// `--unsafe`
     pub unsafe_ok: bool,
+    /// A run without `--write`: `capture()` has nowhere to write to.
+    pub nowhere_to_write: bool,
     /// `-k`: reads and look-ups that fail at run time are told with their places.
     pub helper_warnings: bool,
     /// `--read FILE`: only pcap blocks run, and interfaces don't matter.
     pub reading_file: bool,
+    /// Packets are captured in another network namespace (`--netns`, `-p`), whose interfaces aren't known here.
+    pub other_network: bool,
     /// Settings that win over the script's config block (environment, flags).
     pub config: Vec<(String, String)>,
+    /// Flags that stand for a setting, and win over both: the flag as written, setting, value.
+    pub flags: Vec<(String, String, String)>,
     /// `-p PID`
     pub pid: Option<u32>,
     /// Process started by `-c`.
@@ -118,12 +139,16 @@ pub fn analyze(
     world: &dyn World,
     opts: &Options,
 ) -> (Program, Vec<Diagnostic>) {
-    let script = attach_params::written_out(script, sources, opts);
+    let script = attach_devices::written_out(attach_params::written_out(script, sources, opts));
     let loaded = imports::load(&script, sources, world);
-    let (program, found) = run::run(&script, &loaded, sources, world, opts, None);
-    let Some(watch) = golang_watch::wanted(&program) else { return (program, found) };
+    let (mut script, mut opts) = (script, opts.clone());
     // With probes of ours beside the script's.
-    let (mut script, mut opts) = (script.into_owned(), opts.clone());
+    if let Some(asked) = sockets::asked(loaded.scripts.iter().chain([&*script])) {
+        script.to_mut().items.extend(sockets::items(&asked, sources, world, &mut opts));
+    }
+    let (program, found) = run::run(&script, &loaded, sources, world, &opts, None);
+    let Some(watch) = golang_watch::wanted(&program) else { return (program, found) };
+    let mut script = script.into_owned();
     script.items.extend(golang_watch::items(&watch, sources, world, &mut opts));
     run::run(&script, &loaded, sources, world, &opts, Some(&watch))
 }

@@ -2,6 +2,7 @@
 
 use super::cx::Checker;
 use super::value::Val;
+use crate::ast;
 use crate::diag::Diagnostic;
 use crate::hir::{ParamDef, Ty};
 use crate::span::Span;
@@ -37,7 +38,7 @@ pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
     /// A `param` used by its name.
     pub(crate) fn param_value(&mut self, name: &str, span: Span) -> Option<Val> {
         let items = self.items;
@@ -51,6 +52,14 @@ impl Checker<'_> {
         }
         let v = self.flag(name, default, param.help.as_deref().unwrap_or(""), param.span);
         Some(Val { e: crate::hir::Expr { span, ..v.e }, ..v })
+    }
+
+    /// The text of a `param` whose default is one: what the command line gives, else the default.
+    pub(super) fn text_param(&self, name: &str) -> Option<&'a str> {
+        let param = self.items.params.iter().find(|p| p.name.text == name)?;
+        let ast::ExprKind::Str(default) = &param.default.kind else { return None };
+        let given = self.opts.named.iter().rev().find(|(n, _)| n == name);
+        Some(given.and_then(|(_, text)| text.as_deref()).unwrap_or(default))
     }
 
     /// A flag's value: from the command line, else the default. Remembers the flag.

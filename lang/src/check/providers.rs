@@ -18,6 +18,9 @@ pub enum ProviderKind {
     Uretprobe,
     Usdt,
     Pcap,
+    Exchange,
+    Span,
+    Log,
     Join,
     Signal,
     Software,
@@ -206,10 +209,20 @@ pub static PROVIDERS: &[ProviderRow] = &[
         name: "pcap",
         aliases: &[],
         kind: ProviderKind::Pcap,
-        shape: "pcap:INTERFACE[:\"filter\"]",
+        shape: "pcap:INTERFACE[,INTERFACE…][@NETNS][:\"filter\"]",
         segments: (1, 2),
         class: class::PCAP,
-        doc: "Every packet; `pcap:any` on all interfaces. Fields have Wireshark's names.",
+        doc: "Every packet; `pcap:any` on all interfaces, `pcap:veth*` on those that match, `pcap:eth0@blue` in another network namespace. Fields have Wireshark's names.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "http",
+        aliases: &[],
+        kind: ProviderKind::Exchange,
+        shape: "http:server[:PORT], http:client[:PORT]",
+        segments: (1, 2),
+        class: class::EXCHANGE,
+        doc: "Every HTTP request with its response, seen at the system calls of the process that answers it, or of the one that sends it. Fields as in packet blocks: `http.exchange.*`, `tcp.conn`, `ip.src`; `pid`, `tid` and `comm` are that process.",
         ..NONE
     },
     ProviderRow {
@@ -221,6 +234,26 @@ pub static PROVIDERS: &[ProviderRow] = &[
         class: class::JOIN,
         args: "the whole record",
         doc: "Results of a join.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "span",
+        aliases: &[],
+        kind: ProviderKind::Span,
+        shape: "span:SERVICE[:NAME]",
+        segments: (1, 2),
+        class: class::TELEMETRY,
+        doc: "A span that an application sends (OTLP on ports 4317 and 4318, or --spans); `span:*` of every service, `span:checkout:\"GET /*\"` by name. Fields: span.*, service.",
+        ..NONE
+    },
+    ProviderRow {
+        name: "log",
+        aliases: &[],
+        kind: ProviderKind::Log,
+        shape: "log:SERVICE",
+        segments: (1, 1),
+        class: class::TELEMETRY,
+        doc: "A log record that an application sends. Fields: log.*, service.",
         ..NONE
     },
     ProviderRow {
@@ -313,13 +346,15 @@ pub static PROVIDERS: &[ProviderRow] = &[
         doc: "A benchmark, run by --bench: the time of one run is printed.",
         ..NONE
     },
-    not_yet("http", &[], "http:server[:PORT]", "use pcap blocks and http.* fields"),
     not_yet("tcp", &[], "tcp:exchange", "use pcap blocks and tcp.* fields"),
-    not_yet("span", &[], "span:SERVICE[:NAME]", ""),
-    not_yet("log", &[], "log:SERVICE", ""),
 ];
 
 /// The row of a provider's name or alias.
 pub fn find(name: &str) -> Option<&'static ProviderRow> {
     PROVIDERS.iter().find(|p| p.name == name || p.aliases.contains(&name))
+}
+
+/// Every name that a provider goes by.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().flat_map(|p| std::iter::once(p.name).chain(p.aliases.iter().copied()))
 }

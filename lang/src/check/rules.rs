@@ -140,8 +140,8 @@ impl<'a> Checker<'a> {
             cond.span,
             format!("@{name} only grows: once it is {} {value} it stays so", symbol(*op)),
         )
-        .write(format!("interval:10s {{ clear(@{name}); }} (then it counts per 10 s)"))
-        .note(format!("“{value} in 10 s” as one expression will be rate(@{name}, 10s) {} {value}", symbol(*op)));
+        .write(format!("rate({}, 10s) {} {value} (in the last 10 s)", self.sources.snippet(left.span), symbol(*op)))
+        .write(format!("interval:10s {{ clear(@{name}); }} (then it counts per 10 s)"));
         self.report(d);
     }
 }

@@ -7,6 +7,7 @@ use super::cx::{ArgsCx, Checker, ProbeCx, Sink};
 use super::golang_watch::Watch;
 use super::imports::Loaded;
 use super::items::{CDef, Items};
+use super::join_names::{JoinStage, LegUses};
 use super::maps::MapTable;
 use super::providers::PROVIDERS;
 use super::rules;
@@ -14,7 +15,7 @@ use super::scope::{Cells, Frame};
 use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
-use crate::hir::{BinOp, Config, Expr, ExprKind, Func, JoinDef, MapKind, ProbeDef, Program, Space, Ty};
+use crate::hir::{BinOp, Config, Expr, ExprKind, Func, JoinDef, ProbeDef, Program, Space, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::World;
 
@@ -51,6 +52,7 @@ pub(crate) fn run(
     c.unknown_flags();
     c.untyped_maps();
     c.check_declared();
+    c.check_windows();
     c.program(probes, joins)
 }
 
@@ -74,6 +76,8 @@ impl<'a> Checker<'a> {
             maps: MapTable::default(),
             streams: StreamTable::default(),
             joins: Vec::new(),
+            join_stage: JoinStage::Block,
+            leg_uses: LegUses::default(),
             params: Vec::new(),
             by_hand: std::collections::HashMap::new(),
             packets: None,
@@ -93,6 +97,7 @@ impl<'a> Checker<'a> {
             newstate: None,
             task_told: Span::default(),
             watch: None,
+            off: std::collections::HashSet::new(),
         }
     }
 
@@ -111,44 +116,7 @@ impl<'a> Checker<'a> {
     fn declare_maps(&mut self) {
         let items = self.items;
         for decl in &items.map_decls {
-            let kind = match decl.kind.text.as_str() {
-                "hash" => MapKind::Hash,
-                "lruhash" => MapKind::LruHash,
-                "percpuhash" => MapKind::PercpuHash,
-                "percpulruhash" => MapKind::LruPercpuHash,
-                "window" => {
-                    self.not_yet(decl.kind.span, "window()", "");
-                    continue;
-                }
-                other => {
-                    let kinds = ["hash", "lruhash", "percpuhash", "percpulruhash"];
-                    let near = crate::suggest::nearest(other, kinds, 2);
-                    let d = Diagnostic::error("unknown-map-kind", decl.kind.span, format!("no kind of map {other}"))
-                        .near(if near.is_empty() { kinds.join(", ") } else { near.join(", ") });
-                    self.report(d);
-                    continue;
-                }
-            };
-            let map = self.maps.get_or_add(&decl.name.text, decl.span);
-            let mut entries = None;
-            for arg in &decl.args {
-                match &arg.name {
-                    Some(name) => self.not_yet(name.span, &format!("{}= in a map's declaration", name.text), ""),
-                    None => entries = self.const_int(&arg.value),
-                }
-            }
-            if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
-                self.map_info(map).max_entries = Some(n);
-            } else {
-                let d = Diagnostic::error(
-                    "bad-argument",
-                    decl.kind.span,
-                    "a map's declaration says how many elements it holds",
-                )
-                .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
-                self.report(d);
-            }
-            self.map_info(map).kind = Some(kind);
+            self.declare_map(decl);
         }
     }
 
@@ -221,6 +189,7 @@ impl<'a> Checker<'a> {
         let predicate = self.of_process(predicate, probe.span);
         self.newstate = probe.predicate.as_ref().and_then(rules::fixed_newstate);
         let body = self.block(&probe.body);
+        self.rule_leg_unknown();
         self.newstate = None;
         let hidden = self.opts.hidden.contains(&probe.span.file);
         let targets = instance.cx.targets.clone();
@@ -234,7 +203,9 @@ impl<'a> Checker<'a> {
             self.probe.kind(),
             P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Fentry | P::Fexit
         );
-        let Some(pid) = self.opts.pid.filter(|_| filtered) else { return predicate };
+        // What happens to a socket happens in no task: of our own probes only those of system calls are asked.
+        let anywhere = self.opts.hidden.contains(&span.file) && !self.probe.name().contains(":sys_");
+        let Some(pid) = self.opts.pid.filter(|_| filtered && !anywhere) else { return predicate };
         let expr = |kind, ty| Expr { kind, ty, span };
         let ours = expr(ExprKind::Call { func: Func::Pid, args: Vec::new() }, Ty::U32);
         let wanted = expr(ExprKind::Int(i64::from(pid)), Ty::U32);

@@ -43,6 +43,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
     // other: not as the script says wherever that can be.
     row("attach", "best", Takes::Words(&["best", "fast", "written", "other"])),
     row("cache_user_symbols", "per_pid", Takes::Words(&["per_pid", "per_program", "none", "0", "1"])),
+    number("community_id_seed", "0", 0, 65_535),
     row("cpp_demangle", "true", Takes::Flag),
     // Tests: the scalar map that tseries() takes its time from.
     row("dummy_ts_map", "", Takes::Text),
@@ -56,7 +57,16 @@ pub(crate) static SETTINGS: &[Setting] = &[
     number("max_strlen", "1024", 1, LONGEST_STRING),
     row("missing_probes", "error", Takes::Words(&["ignore", "warn", "error"])),
     number("on_stack_limit", "32", 0, ANY),
+    // Live packets: bytes of the kernel's buffer for each device, whether what is for other machines is captured too, and how many
+    // bytes of each packet; 0: all.
+    number("pcap_buffer_bytes", "8388608", 65_536, 1 << 30),
+    row("pcap_promiscuous", "false", Takes::Flag),
+    number("pcap_snaplen", "0", 0, 262_144),
+    // auto: packet blocks run in the kernel where they can; user: never.
+    row("pcap_place", "auto", Takes::Words(&["auto", "user"])),
     number("perf_rb_pages", "0", 0, 1 << 18),
+    // With -f json: what is printed, without {"type": …, "data": …} around it.
+    row("plain_json", "false", Takes::Flag),
     row("print_maps_on_exit", "true", Takes::Flag),
     number("ring_bytes", "262144", 4096, 1 << 30),
     row("show_debug_info", "true", Takes::Flag),

@@ -2,6 +2,7 @@
 
 use super::cx::{ArgsCx, Checker};
 use super::ident::Part;
+use super::keys;
 use super::types::{Open, int_shape, join, show};
 use super::value::{Val, coerce};
 use crate::ast::{self, Ident};
@@ -16,6 +17,8 @@ pub(crate) struct StreamInfo {
     pub(crate) span: Span,
     /// Some attached probe emits it.
     pub(crate) fed: bool,
+    /// All that emit it are switched off by an empty flag.
+    pub(crate) off: bool,
 }
 
 /// All streams, in order of first appearance.
@@ -53,8 +56,7 @@ impl StreamTable {
 fn fixed_type(field: &str) -> Option<Ty> {
     match field {
         "start" | "end" | "dur" => Some(Ty::U64),
-        "pid" | "tid" => Some(Ty::U32),
-        _ => None,
+        _ => keys::row_named(field).filter(|key| key.firm).map(|key| key.ty.clone()),
     }
 }
 
@@ -73,13 +75,15 @@ impl<'a> Checker<'a> {
             values.push((name, v));
         }
         let fed = !matches!(self.probe.args, ArgsCx::Ghost);
+        let off = self.off.contains(&self.probe.span);
         let Some(at) = self.streams.find(&stream.text) else {
             let fields = values.iter().map(|(n, v)| (n.text.clone(), v.open())).collect();
-            self.streams.streams.push(StreamInfo { name: stream.text.clone(), fields, span: stream.span, fed });
+            self.streams.streams.push(StreamInfo { name: stream.text.clone(), fields, span: stream.span, fed, off });
             self.changed = true;
             return None;
         };
         self.streams.streams[at.index()].fed |= fed;
+        self.streams.streams[at.index()].off &= off;
         self.same_fields(at, &values, stream.span)?;
         let mut out = Vec::new();
         for i in 0..self.streams.get(at).fields.len() {
@@ -110,8 +114,8 @@ impl<'a> Checker<'a> {
     fn field_value(&mut self, name: &Ident, v: Val) -> Val {
         if v.is_error() {
             // Of a probe that is not attached little is known; what the name says is.
-            let ty = if name.text == "conn" { Some(Ty::Conn) } else { fixed_type(&name.text) };
-            return match ty {
+            let by_name = || keys::row_named(&name.text).map(|key| key.ty.clone()).filter(|ty| int_shape(ty).is_some());
+            return match fixed_type(&name.text).or_else(by_name) {
                 Some(ty) => Val::new(v.e.kind, ty, v.e.span),
                 None => v,
             };
@@ -132,11 +136,19 @@ impl<'a> Checker<'a> {
                 let e = coerce(v.e, &ty);
                 Val { flex: super::types::Flex::No, ..Val::new(e.kind, e.ty, e.span) }
             }
+            Some(Ty::Conn) => v,
             Some(_) => {
                 self.error("bad-field", v.e.span, format!("{} is a number, this is {}", name.text, show(&v.e.ty)));
                 Val::error(v.e.span)
             }
-            None => v,
+            // Such a name may mean something else: as an integer it is the key.
+            None => match keys::row_named(&name.text) {
+                Some(key) if int_shape(&key.ty).is_some() && int_shape(&v.e.ty).is_some() => {
+                    let e = coerce(v.e, &key.ty);
+                    Val { flex: super::types::Flex::No, ..Val::new(e.kind, e.ty, e.span) }
+                }
+                _ => v,
+            },
         }
     }
 
@@ -157,6 +169,9 @@ impl<'a> Checker<'a> {
         if !extra.is_empty() {
             d = d.note(format!("only here: {}", extra.join(", ")));
         }
+        if keys::is_binding(&info.name) {
+            d = d.write(format!("another binding has a name of its own: emit {}.mine(…)", info.name));
+        }
         self.report(d);
         None
     }
@@ -168,6 +183,11 @@ impl<'a> Checker<'a> {
             let words: Vec<&str> = path[..n].iter().map(|p| p.text).collect();
             let named = [words.join("."), words.join("_")];
             if let Some((name, open)) = fields.iter().find(|(f, _)| named.contains(f)) {
+                // `conn.opened` where the record has `conn` and `opened`: what a record says of its connection.
+                let own = path.get(n).filter(|_| open.ty == Ty::Conn && n == 1);
+                if let Some((name, open)) = own.and_then(|own| fields.iter().find(|(f, _)| f == own.text)) {
+                    return Some((name.clone(), open.ty.clone(), 2));
+                }
                 return Some((name.clone(), open.ty.clone(), n));
             }
         }

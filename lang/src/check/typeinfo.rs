@@ -75,6 +75,7 @@ fn base_type(ty: &Ty) -> &'static str {
         Ty::UStack { .. } => "ustack",
         Ty::Inet => "inet",
         Ty::Mac => "mac_address",
+        Ty::Flow => "flow",
         Ty::Time { .. } => "timestamp",
         Ty::Username => "username_t",
         Ty::CgroupPath { .. } => "cgroup_path_t",

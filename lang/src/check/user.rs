@@ -223,8 +223,8 @@ impl Checker<'_> {
                     let args = self.user_args(p, &s.path, s.file_offset);
                     let provider = Provider::Uprobe {
                         go: self.go_line(&s.path, s.file_offset),
+                        symbol: s.func(self.config.is_on("cpp_demangle")).to_owned(),
                         path: s.path,
-                        symbol: s.name,
                         offset: s.file_offset,
                         ret: false,
                         pid: self.traced_pid(),

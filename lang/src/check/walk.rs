@@ -13,6 +13,32 @@ pub(crate) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(&'a Expr)) {
     }
 }
 
+/// Calls `f` on every statement of a block, and of all blocks in it.
+pub(crate) fn stmts<'a>(b: &'a Block, f: &mut dyn FnMut(&'a Stmt)) {
+    let mut blocks = vec![b];
+    block(b, &mut |e| match &e.kind {
+        ExprKind::If(parts) => {
+            blocks.push(&parts.then);
+            blocks.extend(parts.otherwise.as_ref());
+        }
+        ExprKind::Block(b) => blocks.push(b),
+        _ => {}
+    });
+    for b in blocks {
+        own_stmts(b, f);
+    }
+}
+
+/// Of a block and its loops.
+fn own_stmts<'a>(b: &'a Block, f: &mut dyn FnMut(&'a Stmt)) {
+    for s in &b.stmts {
+        f(s);
+        if let StmtKind::While { body, .. } | StmtKind::For { body, .. } | StmtKind::Unroll { body, .. } = &s.kind {
+            own_stmts(body, f);
+        }
+    }
+}
+
 /// Calls `f` on every expression of a statement.
 pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
     match &s.kind {

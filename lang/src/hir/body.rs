@@ -1,6 +1,6 @@
 //! Statements and expressions.
 
-use super::{BinOp, MapRef, StreamRef, Ty, UnOp, VarRef};
+use super::{BinOp, Func, MapRef, StreamRef, Ty, UnOp, VarRef};
 use crate::span::Span;
 
 #[derive(Clone, Debug, Default)]
@@ -99,6 +99,8 @@ pub enum Action {
     },
     /// `print(e)`
     PrintValue,
+    /// `print(args)` in a block of a join: no argument.
+    PrintJoin,
     /// `print(@m[k])`: args are [key, value]
     PrintMapValue {
         map: MapRef,
@@ -122,6 +124,8 @@ pub enum Action {
     Join {
         separator: String,
     },
+    /// `capture("comment", …)`: the packet at hand is kept; without a format without a comment.
+    Capture(Option<Format>),
     Cat(Format),
     System(Format),
     /// One argument: the address of watchpoints to detach.
@@ -184,6 +188,12 @@ pub enum ExprKind {
         key: Box<Expr>,
     },
     MapLen(MapRef),
+    /// `rate(@m[k], window)`: what a count or sum grew by in the last so many ns.
+    Rate {
+        map: MapRef,
+        key: Option<Box<Expr>>,
+        window_ns: u64,
+    },
     /// Operands have been converted to a common type; the result's type is `ty`.
     Unary {
         op: UnOp,
@@ -280,6 +290,11 @@ pub enum ExprKind {
     LegValue {
         leg: u32,
     },
+    /// Inside joins: what else is known of a leg's outcome.
+    LegPart {
+        leg: u32,
+        part: LegPart,
+    },
     /// Inside `join:NAME:orphan:LEG`: field of the leg's record.
     LegField {
         leg: u32,
@@ -315,121 +330,21 @@ pub enum ExprKind {
     },
 }
 
-/// Builtin values and functions that lower to code (not asynchronous actions). Names, signatures, where valid, docs: `builtins::TABLE`.
+/// What a leg's outcome has besides its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Func {
-    Pid,
-    Tid,
-    Uid,
-    Gid,
-    Comm,
-    /// `comm(pid)`: [the number, ids of bpf_task_from_pid and bpf_task_release]
-    CommOf,
-    Nsecs(Clock),
-    Elapsed,
-    Cpu,
-    Rand,
-    Ncpus,
-    Curtask,
-    Cgroup,
-    /// The program's context
-    Ctx,
-    /// `func` of a kernel function: its address
-    FuncIp,
-    /// `func`: a string constant per target for now
-    FuncName,
-    ProbeName,
-    KStack,
-    UStack,
-    DwStack,
-    /// `len()` of a stack: how many frames it has.
-    StackLen,
-    /// `str(p[, n])`
-    Str,
-    /// `buf(p[, n])`
-    Buf,
-    /// `ntop([af,] addr)`
-    Ntop,
-    Macaddr,
-    Ksym,
-    Usym,
-    Strftime,
-    Bswap,
-    Strlen,
-    /// `strncmp(a, b, n)`: 0 if equal
-    Strncmp,
-    Strcontains,
-    /// `conn(sk)`: the connection key of a kernel socket
-    Conn,
-    /// `sock_cookie(sk)` / socket_cookie
-    SockCookie,
-    /// `path(p)`: [address of a struct path]
-    Path,
-    Username,
-    /// kptr, uptr: change the space
-    Kptr,
-    Uptr,
-    /// start of the program in boot ns (elapsed = nsecs - this)
-    StartTime,
-    Ppid,
-    Signed,
-    /// `uaddr("symbol")`: its argument is the name
-    Uaddr,
-    /// `strerror(n)` and its like
-    NameOf(Names),
-    Jiffies,
-    NumaId,
-    /// Whether the CPU ran a program, not the kernel.
-    UserMode,
-    /// Of the initial pid namespace, not ours.
-    InitPid,
-    InitTid,
-    /// `signal(n)`; or to the current thread alone
-    Signal {
-        thread: bool,
-    },
-    /// `override(n)`
-    Override,
-    /// `write_user(address, value, n)`: whether it was written
-    WriteUser,
-    /// `skboutput(file, skb, length, offset)`: [skb, length, offset, file]
-    SkbOutput,
-    /// `strstr(haystack, needle)`: index, or -1
-    Strstr,
-    /// `str_concat(a, b)`
-    StrConcat,
-    /// `memcmp(a, b, n)`: difference of the first bytes that differ
-    Memcmp,
-    /// Address of a per-CPU variable: [its own, that of `__per_cpu_offset`, cpu]
-    PercpuAddress,
-    /// `cgroup_path(id)`: the path is looked up when it is printed
-    CgroupPath,
-    /// `goid`
-    Goid,
-    /// How deep a call of a Go function is in its goroutine's stack.
-    GoDepth,
-    /// A Go string, or slice of bytes, as text: [the struct]
-    GoText,
-    /// The same as bytes: [the struct, at most so many]
-    GoBytes,
-    /// Name of the type that a Go interface holds: [the struct, whether it has no methods, distance of the types from the first code, offset
-    /// of `mm` in task_struct, of `start_code` in mm_struct]
-    GoTypeName,
-}
-
-/// What numbers have names for: `weftrace_artifact::names`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Names {
-    Errors,
-    Signals,
-    Syscalls,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Clock {
-    Boot,
-    Monotonic,
-    Tai,
+pub enum LegPart {
+    /// `value`, `none`, `unknown` or `ambiguous`
+    State,
+    /// How its records were matched: `exact`, `range`, `overlap`, `guess`
+    Via,
+    /// Why it isn't known: `lost 3`, `not attached`
+    Reason,
+    /// Records that belong to the anchor.
+    Count,
+    /// Events lost in its window.
+    Lost,
+    /// ns that the verdict charged to it.
+    Charged,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -29,11 +29,15 @@ pub struct LegDef {
     /// None for `count(stream)`.
     pub field: Option<String>,
     pub agg: LegAgg,
+    /// The field's name stands for a length of time, in ns.
+    pub duration: bool,
     /// Key field names present in both streams, in order of preference.
     pub by: Vec<String>,
     pub since_ns: Option<u64>,
     pub side: Side,
     pub ty: Ty,
+    /// What feeds it is switched off by an empty flag: it is left out of the results.
+    pub off: bool,
     pub span: Span,
 }
 
@@ -45,6 +49,7 @@ pub enum LegAgg {
     Count,
     Min,
     Max,
+    Avg,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

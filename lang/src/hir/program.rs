@@ -68,6 +68,11 @@ impl Config {
         self.entries.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
+    /// A number; 0 unless it is set.
+    pub fn number(&self, name: &str) -> u64 {
+        self.entry(name).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
     /// A setting that is on unless the script or the environment turns it off.
     pub fn is_on(&self, name: &str) -> bool {
         !matches!(self.entry(name), Some("0" | "false"))
@@ -125,7 +130,21 @@ pub struct MapDef {
     /// Declared by `let @m = kind(n)`.
     pub kind: Option<MapKind>,
     pub max_entries: u32,
+    /// `ttl=`: an element that was not written for so long is gone.
+    pub ttl_ns: Option<u64>,
+    pub ring: Option<RingDef>,
     pub span: Span,
+}
+
+/// Buckets of time in which a count or sum remembers what it was, for `rate()` and `window()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingDef {
+    /// The longest that is asked for, ns.
+    pub window: u64,
+    pub bucket: u64,
+    pub slots: u32,
+    /// Declared by `window()`: the map's value is that of the window, and an element without any is gone.
+    pub only: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -258,6 +277,17 @@ pub enum Provider {
         interface: String,
         filter: Option<(String, Span)>,
     },
+    /// HTTP exchanges at sockets whose server's port is this; 0: any.
+    Exchange {
+        side: SocketSide,
+        port: u16,
+    },
+    /// What applications send: patterns of the service's and the span's name.
+    Telemetry {
+        signal: Signal,
+        service: String,
+        name: String,
+    },
     Join {
         join: JoinRef,
         on: JoinEvent,
@@ -283,6 +313,21 @@ pub struct GoPlaces {
 pub enum Rate {
     PeriodNs(u64),
     Hz(u64),
+}
+
+/// Whose sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SocketSide {
+    Server,
+    Client,
+    Either,
+}
+
+/// What an application tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Span,
+    Log,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -80,6 +80,10 @@ pub enum Ty {
         filter: String,
     },
     Conn,
+    /// Bytes of a connection.
+    ByteRanges,
+    /// Addresses, ports and protocol of a packet.
+    Flow,
     Headers,
     /// An aggregate (only as a map's value).
     Agg(Agg),
@@ -97,6 +101,27 @@ impl Ty {
     pub const U64: Self = Self::Int { bits: 64, signed: false };
     pub const I32: Self = Self::Int { bits: 32, signed: true };
     pub const I64: Self = Self::Int { bits: 64, signed: true };
+
+    /// Whether it holds a stack that is yet to be unwound ([`Self::DwStack`]).
+    pub fn holds_sample(&self) -> bool {
+        match self {
+            Self::DwStack { .. } => true,
+            Self::Tuple(items) => items.iter().any(Self::holds_sample),
+            Self::Record(items) => items.iter().any(|(_, ty)| ty.holds_sample()),
+            _ => false,
+        }
+    }
+
+    /// The same once user space has unwound what it holds: what a map has as its key.
+    #[must_use]
+    pub fn unwound(&self) -> Self {
+        match self {
+            Self::DwStack { mode, limit } => Self::UStack { mode: *mode, limit: *limit },
+            Self::Tuple(items) => Self::Tuple(items.iter().map(Self::unwound).collect()),
+            Self::Record(items) => Self::Record(items.iter().map(|(n, ty)| (n.clone(), ty.unwound())).collect()),
+            other => other.clone(),
+        }
+    }
 
     pub fn is_int(&self) -> bool {
         matches!(self, Self::Int { .. } | Self::Bool | Self::Enum { .. })

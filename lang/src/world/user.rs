@@ -14,7 +14,10 @@ pub struct UserSymbol {
     /// Where the name was asked for as C++ or Rust has it.
     #[serde(default)]
     pub demangled: Option<String>,
-    /// That name is Rust's.
+    /// As C++ or Rust write it, where the name was asked for as the symbol table has it.
+    #[serde(default)]
+    pub written: Option<String>,
+    /// The name is Rust's.
     #[serde(default)]
     pub rust: bool,
     /// It only chooses one of several functions when the program is loaded (IFUNC).
@@ -32,6 +35,12 @@ impl UserSymbol {
     /// The file as probes' names show it.
     pub fn file(&self) -> &str {
         if self.shown.is_empty() { &self.path } else { &self.shown }
+    }
+
+    /// What `func` is; `readable`: C++ and Rust names as their languages write them.
+    pub fn func(&self, readable: bool) -> &str {
+        let written = self.written.as_ref().filter(|_| readable);
+        self.demangled.as_ref().or(written).unwrap_or(&self.name)
     }
 }
 

@@ -116,7 +116,31 @@ fn clause_form(s: &Stuck<'_>) -> Option<Diagnostic> {
                 .write("from r = http.request(port=8080);"),
         );
     }
-    None
+    clause_goes_on(s, first, next == "=")
+}
+
+/// A word on the same line that neither continues the clause nor begins another.
+fn clause_goes_on(s: &Stuck<'_>, first: &str, leg: bool) -> Option<Diagnostic> {
+    let (last, word) = (s.word(s.before()), s.word(s.at));
+    let between = s.src.text.get(s.span(s.before()).end as usize..s.span(s.at).start as usize)?;
+    if s.kind(s.at) != Some(Kind::Word) || between.contains('\n') || s.word(s.at + 1) == "=" && word != "side" {
+        return None;
+    }
+    if leg {
+        let diag = Diagnostic::error("leg-form", s.span(s.at), format!("`{word}` says nothing about a leg"))
+            .note("behind it stand: by KEY [else KEY], since TIME, side=client|server|any");
+        let key = s.word(s.at + 1);
+        return Some(if matches!(word, "on" | "using" | "with" | "per" | "key") && !key.is_empty() {
+            diag.write(format!("by {key}"))
+        } else {
+            diag
+        });
+    }
+    let list = matches!(first, "blame" | "ids" | "limit" | "total") && !CLAUSES.contains(&word);
+    list.then(|| {
+        Diagnostic::error("missing-comma", s.span(s.at), format!("expected `,` before `{word}`"))
+            .write(format!("{last}, {word}"))
+    })
 }
 
 /// `@m[]`

@@ -1,0 +1,250 @@
+//! `http:server`, `http:client`: blocks on what sockets carry. Kernel probes beside the script's own, in the language itself,
+//! tell user space what each system call moved; it presents exchanges with the fields that packets have.
+
+use super::Options;
+use super::attach::{Point, Resolved, bad};
+use super::cx::Checker;
+use super::glob;
+use super::providers::ProviderKind;
+use super::value::Val;
+use crate::ast::{AttachPoint, Item, Script};
+use crate::builtins::class;
+use crate::diag::Diagnostic;
+use crate::hir::{ExprKind, Provider, SocketSide, Ty};
+use crate::span::{SourceMap, Span};
+use crate::world::{Answer, World};
+use std::collections::BTreeSet;
+
+const TEXT: &str = include_str!("../stdlib/sockets.bt");
+/// What a call moved, told in pieces: for system calls and for TLS libraries.
+const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
+/// Bytes of one call that are copied, if they may be a message's head.
+const COPIED: u32 = 4096;
+/// What io_uring moves passes no system call: that it did is all that is known.
+const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
+/// What TLS libraries take and give in clear, for each of these that is installed.
+const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
+const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
+/// Words in [`MOVED`]: what stands there for system calls, and for TLS libraries.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("BEGAN", "(int64)@__sockets_at[tid(init)]", "$ssl.2"),
+    (
+        "POSITION",
+        "$clear = (int64)0; $from = (uint32)($to - (uint32)$ret);",
+        "$clear = (int64)@__sockets_clear[$key | $sent]; if ($clear == 0) { $clear = (int64)1; }
+         @__sockets_clear[$key | $sent] = $clear + $ret; $from = (uint32)$clear;",
+    ),
+    ("UNBOUND", "", "if ($key == 0) { emit __sockets.unbound(calls = 1); return; }"),
+];
+/// Words in [`TEXT`] where TLS libraries are probed: a call on a socket is one of a library, so its bytes are encrypted; a socket is gone.
+const WITH_TLS: &[(&str, &str)] = &[
+    (
+        "WITHIN_TLS",
+        "$ssl = @__sockets_ssl[tid(init)]; if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }",
+    ),
+    ("GONE", "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);"),
+];
+/// Heads fill the ring: of so many bytes, unless the script says.
+const RING: u32 = 4 << 20;
+/// The streams of the kernel's part begin so.
+pub(crate) const STREAMS: &str = "__sockets.";
+/// `__bytes(address, length, capacity)`
+pub(crate) const BYTES: &str = "__bytes";
+
+/// What an exchange at a socket has of a packet's fields.
+pub const FIELDS: &[&str] = &[
+    "http.exchange",
+    "http.exchange.*",
+    "grpc.*",
+    "ip.src",
+    "ip.dst",
+    "ipv6.src",
+    "ipv6.dst",
+    "ip.version",
+    "tcp.srcport",
+    "tcp.dstport",
+    "tcp.conn",
+    "tcp.from_client",
+    "flow",
+    "conversation",
+    "community_id",
+    "frame.time*",
+    "pkt.owner.*",
+];
+
+/// What the process that reads or writes the request is called in such a block, and as a packet's field.
+const OWN: &[(&str, &str, Ty)] = &[
+    ("pid", "pkt.owner.pid", Ty::U32),
+    ("tid", "pkt.owner.tid", Ty::U32),
+    ("comm", "pkt.owner.comm", Ty::Str { cap: 16 }),
+];
+
+/// Of which sockets the blocks tell.
+pub(crate) struct Asked {
+    servers: bool,
+    clients: bool,
+    /// Empty: all.
+    ports: BTreeSet<u16>,
+}
+
+/// More ports are not compared one by one in the kernel.
+const MOST_PORTS: usize = 8;
+
+/// What the blocks of these scripts ask of sockets; None: nothing.
+pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option<Asked> {
+    let probes = scripts.into_iter().flat_map(|s| &s.items).filter_map(|item| match item {
+        Item::Probe(probe) => Some(probe),
+        _ => None,
+    });
+    let is_exchange = |p: &&AttachPoint| {
+        super::providers::find(&p.provider.text).is_some_and(|row| row.kind == ProviderKind::Exchange)
+    };
+    let found: Vec<&AttachPoint> = probes.flat_map(super::modules::points).filter(is_exchange).collect();
+    let text = |p: &&AttachPoint, i: usize| p.segments.get(i).map(|s| s.text.clone()).unwrap_or_default();
+    let ports: Option<BTreeSet<u16>> = found.iter().map(|p| text(p, 1).parse().ok()).collect();
+    (!found.is_empty()).then(|| Asked {
+        servers: found.iter().any(|p| text(p, 0) != "client"),
+        clients: found.iter().any(|p| text(p, 0) != "server"),
+        ports: ports.filter(|ports| ports.len() <= MOST_PORTS).unwrap_or_default(),
+    })
+}
+
+impl Asked {
+    /// Passes over a socket $sk with the key $key that no block tells of, before anything of its program's memory is read. (Of a connection older than this run it isn't known who
+    /// opened it.)
+    fn passed_over(&self) -> String {
+        let mut text = match (self.servers, self.clients) {
+            (true, false) => "if ((@__sockets_opened[$key] & 1) == 1) { return; }",
+            (false, true) => "$opened = @__sockets_opened[$key]; if ($opened != 0 && ($opened & 1) == 0) { return; }",
+            _ => "",
+        }
+        .to_owned();
+        let is = |port: &u16| format!("$local == {port} || $remote == {port}");
+        let any: Vec<String> = self.ports.iter().map(is).collect();
+        if !any.is_empty() {
+            text += "$local = $sk.__sk_common.skc_num; $remote = bswap($sk.__sk_common.skc_dport);";
+            text += &[" if (!(", &any.join(" || "), ")) { return; }"].concat();
+        }
+        text
+    }
+}
+
+/// The kernel's part, as the items of a script.
+pub(crate) fn items(asked: &Asked, sources: &mut SourceMap, world: &dyn World, opts: &mut Options) -> Vec<Item> {
+    let moved = |tls: bool| {
+        WORDS
+            .iter()
+            .fold(MOVED.to_owned(), |text, (word, calls, within)| text.replace(word, if tls { within } else { calls }))
+    };
+    let mut text = TEXT.replace("MOVED", &moved(false));
+    let mut tls =
+        TLS_LIBRARIES.iter().filter(|library| world.user_function(library, "SSL_read_ex").is_found()).peekable();
+    for (word, with) in WITH_TLS {
+        text = text.replace(word, if tls.peek().is_some() { with } else { "" });
+    }
+    for library in tls {
+        let again = text.contains("let @__sockets_ssl ");
+        text.push_str(&tls_text(library, again).replace("MOVED", &moved(true)));
+    }
+    text.push_str(&io_uring(world));
+    let text = text.replace("OTHERS", &asked.passed_over());
+    let file = sources.add("", for_host(&text));
+    opts.hidden.push(file);
+    crate::syntax::parse(&sources.file(file).text.clone(), file).0.items
+}
+
+/// What is probed in a TLS library. `again`: its maps are there already.
+fn tls_text(library: &str, again: bool) -> String {
+    let text = TLS.replace("LIB", library);
+    if again { text.lines().filter(|line| !line.starts_with("let ")).collect::<Vec<_>>().join("\n") } else { text }
+}
+
+/// Blocks at the events of io_uring that there are. What goes on and on is told apart by a flag, whose number differs by kernel; where there
+/// is none (before Linux 6.0) nothing does.
+fn io_uring(world: &dyn World) -> String {
+    let flag = match world.kernel_enumerator("REQ_F_APOLL_MULTISHOT_BIT") {
+        Answer::Found((_, bit)) => Some(format!("($req.flags & ((uint64)1 << {bit})) == 0")),
+        _ => None,
+    };
+    let once = flag.clone().map_or(String::new(), |flag| format!("{flag} && "));
+    let mut text = String::new();
+    for (event, request, without) in [
+        ("io_uring_complete", "arg1", Some(format!("{once}(int64)$req.cqe.res <= 0"))),
+        ("io_uring_poll_arm", "args.req", flag.clone()),
+        ("io_uring_task_add", "args.req", flag),
+    ] {
+        let found = matches!(world.raw_tracepoints(event), Answer::Found(names) if !names.is_empty());
+        if let Some(without) = without.filter(|_| found) {
+            text += &IO_URING.replace("EVENT", event).replace("REQUEST", request).replace("WITHOUT", &without);
+        }
+    }
+    text
+}
+
+/// The text for this architecture.
+fn for_host(text: &str) -> String {
+    let calls = &weftrace_arch::HOST.traced_calls;
+    let (compat, _, mask) = calls.compat;
+    let mut text = text
+        .replace("COPIED", &COPIED.to_string())
+        .replace("$r.NUMBER", &format!("args.regs.{}", calls.number))
+        .replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
+        .replace("  $r = args.regs;\n", "");
+    for (i, (register, offset)) in calls.args.iter().enumerate() {
+        let value = match *register {
+            "regs" => format!("args.regs.regs[{}]", offset / 8),
+            name => format!("args.regs.{name}"),
+        };
+        text = text.replace(&format!("A{i}"), &value);
+    }
+    text
+}
+
+impl Checker<'_> {
+    /// `http:server[:PORT]`, `http:client[:PORT]`
+    pub(crate) fn exchange(&mut self, p: &Point<'_>) -> Resolved {
+        let side = match p.text(0) {
+            "server" => SocketSide::Server,
+            "client" => SocketSide::Client,
+            "*" => SocketSide::Either,
+            _ => {
+                let d = Diagnostic::error("bad-attach-point", p.segment_span(0), format!("no side {}", p.text(0)))
+                    .note("server: requests that processes here answer; client: those that they send; *: both")
+                    .write(p.row.shape);
+                return Err(bad(d));
+            }
+        };
+        let port = match (p.segments.len(), p.text(1).parse::<u16>()) {
+            (1, _) => 0,
+            (_, Ok(port)) if port > 0 => port,
+            _ => {
+                let text = format!("{} is no port: 1 to 65535", p.text(1));
+                return Err(bad(Diagnostic::error("bad-attach-point", p.segment_span(1), text).write(p.row.shape)));
+            }
+        };
+        if !self.config.entries.iter().any(|(k, _)| k == "ring_bytes" || k == "perf_rb_pages") {
+            self.config.ring_bytes = self.config.ring_bytes.max(RING);
+        }
+        Ok(vec![p.found(p.as_written(), Provider::Exchange { side, port }, false)])
+    }
+
+    /// `pid`, `tid` and `comm` in such a block.
+    pub(crate) fn exchange_value(&self, name: &str, span: Span) -> Option<Val> {
+        let (_, field, ty) = OWN.iter().find(|(own, ..)| self.class() == class::EXCHANGE && *own == name)?;
+        Some(Val::new(ExprKind::Packet((*field).into()), ty.clone(), span))
+    }
+
+    /// Whether a packet's field is known where the block runs; if not, it is told.
+    pub(crate) fn is_of_exchange(&mut self, name: &str, span: Span) -> bool {
+        if self.probe.kind() != ProviderKind::Exchange || FIELDS.iter().any(|f| glob::matches(f, name)) {
+            return true;
+        }
+        let known: Vec<&str> = FIELDS.iter().copied().filter(|f| *f != "http.exchange").collect();
+        let d =
+            Diagnostic::error("packet-field", span, format!("{name} is a packet's field: sockets don't show packets"))
+                .note(format!("known here: {}", known.join(", ")))
+                .write(format!("pcap:any {{ … {name} … }}"));
+        self.report(d);
+        false
+    }
+}
