@@ -44,6 +44,7 @@ fn maps(kind: Kind, room: u32) -> Vec<MapSpec> {
 
 fn compiled(specs: &[MapSpec], room: u32) -> ProgramImage {
     let env = Env {
+        actions: &[],
         maps: specs,
         sources: &[],
         program: 0,

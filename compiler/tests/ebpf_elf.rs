@@ -82,6 +82,7 @@ fn artifact() -> Artifact {
     for (index, (name, prog_type, start, way)) in parts.into_iter().enumerate() {
         let probe = ProbeId::Constant(index as u32);
         let env = Env {
+            actions: &[],
             maps: &artifact.maps,
             sources: &artifact.sources,
             program: index as u32,
@@ -97,11 +98,13 @@ fn artifact() -> Artifact {
             best: Attach::new(way, Unit::Kernel(index as u32)),
             fallbacks: vec![],
             passed: vec![],
+            session: None,
             place: Place::default(),
             wildcard: false,
             further: false,
             packet_needs: 0,
             emits: vec![],
+            maps: vec![],
         });
     }
     artifact

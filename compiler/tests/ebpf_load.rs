@@ -35,6 +35,7 @@ fn sources() -> Vec<(String, String)> {
 fn compile(func: &Function, probe: ProbeId, features: Features) -> ProgramImage {
     let (maps, sources) = (maps(), sources());
     let env = Env {
+        actions: &[],
         maps: &maps,
         sources: &sources,
         program: PROGRAM,
@@ -295,6 +296,7 @@ fn what_cannot_be_is_an_error() {
         ebpf::compile(
             func,
             &Env {
+                actions: &[],
                 maps,
                 sources: &[],
                 program: 0,

@@ -15,12 +15,16 @@ mod aggregates;
 mod control;
 #[path = "lower/driver.rs"]
 mod driver;
+#[path = "lower/keys.rs"]
+mod keys;
 #[path = "lower/maps.rs"]
 mod maps;
 #[path = "lower/memory.rs"]
 mod memory;
 #[path = "lower/packets.rs"]
 mod packets;
+#[path = "lower/rings.rs"]
+mod rings;
 #[path = "lower/strings.rs"]
 mod strings;
 #[path = "lower/syscalls.rs"]

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// In a stack's id: it is in the second map of its kind.
 pub const SECOND_STACKS: u32 = 1 << 30;
 
+/// In a stack's id: user space has unwound it and keeps it.
+pub const UNWOUND_STACKS: u32 = 1 << 29;
+
 /// Every record in the event ring, and every record of a native handler, starts with this.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,7 +16,7 @@ pub struct RecordHeader {
     pub action: u32,
     /// Index of the probe ([`crate::plan::ProbePlan`]) whose program wrote it.
     pub probe: u32,
-    /// CLOCK_BOOTTIME ns at the event.
+    /// CLOCK_BOOTTIME ns at the event; 0 where the action doesn't ask ([`crate::action::ActionKind::asks_time`]).
     pub time: u64,
 }
 
@@ -83,13 +86,80 @@ pub struct ConnKey {
     /// Initial sequence number of endpoint `a`'s side; 0: unknown.
     pub a_isn: u32,
     pub b_isn: u32,
+    /// Whose socket it is: 1 `a`'s, 2 `b`'s; 0: not known (a packet is seen by both).
+    pub local: u8,
+    /// Who opened the connection: 1 `a`, 2 `b`; 0: not known.
+    pub client: u8,
     /// 0
-    pub reserved: u32,
+    pub reserved: u16,
 }
+
+/// Bytes of a [`ConnKey`] that say which connection it is; what follows says whose view of it.
+pub const CONN_IDENTITY: u32 = std::mem::offset_of!(ConnKey, local) as u32;
 
 pub const CONN_KEY_SIZE: u32 = 56;
 const _: () = assert!(size_of::<ConnKey>() == CONN_KEY_SIZE as usize);
 
-/// Packed headers ([`crate::ty::Type::Headers`]): repeated {u8 name length, u16 value length (little
-/// endian), name in lower case, value}, ended by a name length of 0 or the end of the buffer.
+/// Bytes `[from, to)` of one direction of a connection. Unused: `from == to`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ByteRange {
+    pub from: u64,
+    pub to: u64,
+}
+
+impl ByteRange {
+    pub fn is_empty(&self) -> bool {
+        self.from >= self.to
+    }
+}
+
+/// Ranges that a [`BytesKey`] has room for in each direction.
+pub const BYTE_RANGES: usize = 4;
+
+/// Bytes of a connection as a join key: those of a segment, or all that a request and its response took. 192 bytes.
+///
+/// Offsets count from the initial sequence number that `conn` has for the direction, unwrapped to 64 bits: the SYN is byte 0, data begin
+/// at 1. Where `conn` has none (0), they count from sequence number 0 at the time of the first packet seen, so that the lower 32 bits are
+/// the sequence numbers as sent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BytesKey {
+    pub conn: ConnKey,
+    /// What endpoint `a` sends, and what endpoint `b` sends.
+    pub ranges: [[ByteRange; BYTE_RANGES]; 2],
+    /// 1: there were more ranges than there is room for, and close ones were merged.
+    pub merged: u32,
+    /// 0
+    pub reserved: u32,
+}
+
+pub const BYTES_KEY_SIZE: u32 = 192;
+const _: () = assert!(size_of::<BytesKey>() == BYTES_KEY_SIZE as usize);
+
+/// Who sends to whom: [`crate::ty::Type::Flow`]. 48 bytes; each address is laid out as [`crate::ty::Type::Inet`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FlowValue {
+    /// AF_INET = 2, AF_INET6 = 10; 0: none
+    pub src_family: u32,
+    /// In network order; IPv4 in the first four bytes.
+    pub src: [u8; 16],
+    pub dst_family: u32,
+    pub dst: [u8; 16],
+    /// 0 where the protocol has no ports.
+    pub src_port: u16,
+    pub dst_port: u16,
+    /// Of the IP header: 6 TCP, 17 UDP.
+    pub proto: u8,
+    /// 1: both directions are the same value, it prints with ↔.
+    pub two_way: u8,
+    /// 0
+    pub reserved: u16,
+}
+
+pub const FLOW_VALUE_SIZE: u32 = 48;
+const _: () = assert!(size_of::<FlowValue>() == FLOW_VALUE_SIZE as usize);
+
+/// Bytes of packed headers ([`crate::headers`]) that are copied.
 pub const HEADERS_CAP: u32 = 1024;

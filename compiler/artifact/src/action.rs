@@ -36,6 +36,8 @@ pub enum ActionKind {
     },
     /// `print(e)`: one argument.
     PrintValue,
+    /// `print(args)` in a block of a join: the result at hand, in the output's own form.
+    PrintJoin,
     /// `print(@m[k])`: args are the key (if any) then the value.
     PrintMapValue {
         map: MapId,
@@ -52,6 +54,12 @@ pub enum ActionKind {
     Zero {
         map: MapId,
     },
+    /// A map of user space is updated, since user space makes its key: of stacks that it unwinds ([`Type::Sample`] where the map's key has
+    /// [`Type::UStack`]). Args are the key and the value.
+    Update {
+        map: MapId,
+        how: UpdateHow,
+    },
     /// `time(fmt)`: args are empty; the time is the record's.
     Time {
         fmt: String,
@@ -64,6 +72,10 @@ pub enum ActionKind {
     },
     /// `cat(path)`: pieces format the path.
     Cat(Vec<Piece>),
+    /// `capture("comment", …)`: the packet at hand is kept; pieces format its comment.
+    Capture {
+        comment: Option<Vec<Piece>>,
+    },
     /// `skboutput(path, …)`: a packet for a capture file; arguments are the bytes kept, the bytes there were, and the bytes.
     Packet {
         path: String,
@@ -82,6 +94,23 @@ pub enum ActionKind {
         about: Warning,
         site: u32,
     },
+}
+
+impl ActionKind {
+    /// Whether a record must say when it was made: reading the clock takes more time than the rest of a small record.
+    pub fn asks_time(&self) -> bool {
+        matches!(self, Self::Time { .. } | Self::Packet { .. } | Self::Emit { .. } | Self::Warn { .. })
+    }
+}
+
+/// What an update does with the value that a map has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpdateHow {
+    Set,
+    /// Adds a number.
+    Add,
+    /// Adds an aggregate of one event, as those of several CPUs are added up.
+    Merge,
 }
 
 /// What went wrong while a probe ran.

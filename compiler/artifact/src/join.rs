@@ -2,7 +2,11 @@
 //!
 //! Expressions became native handlers ([`crate::native`]) whose subject is a [`JoinView`].
 
-use crate::{Place, action::StreamId};
+use crate::{
+    Place,
+    action::{StreamId, StreamSpec},
+    ty::Type,
+};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -28,6 +32,23 @@ pub struct JoinSpec {
     pub place: Place,
 }
 
+impl JoinSpec {
+    /// Whether bindings lead to any of its legs.
+    pub fn needs_bindings(&self) -> bool {
+        let mut keys = self.legs.iter().filter(|leg| !leg.off).flat_map(|leg| &leg.keys);
+        keys.any(|key| is_bound(key.leg.is_some(), key.anchor.is_some(), key.kind == KeyKind::Id))
+    }
+
+    /// The streams that its results depend on: with those of the bindings, if a leg needs any.
+    pub fn reads<'a>(&'a self, streams: &'a [StreamSpec]) -> impl Iterator<Item = StreamId> + 'a {
+        let bound = self.needs_bindings();
+        let bindings =
+            (0u32..).zip(streams).filter(move |(_, s)| bound && is_binding(&s.name)).map(|(i, _)| StreamId(i));
+        let legs = self.legs.iter().filter(|leg| !leg.off).map(|leg| leg.stream);
+        std::iter::once(self.anchor).chain(legs).chain(bindings)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum IdSource {
     /// A string field of the anchor record.
@@ -41,8 +62,8 @@ pub struct LegSpec {
     pub name: String,
     pub stream: StreamId,
     pub agg: LegAgg,
-    /// Offset and size of the aggregated value in the stream's record; None for `count`.
-    pub value: Option<(u32, u8)>,
+    /// The aggregated value in the stream's record; None for `count`.
+    pub value: Option<IntAt>,
     /// Offsets of the interval `[start, end)` the record stands for, if the stream has them; otherwise
     /// [end - value, end) for durations, and the instant `time` for the rest.
     pub interval: Option<(u32, u32)>,
@@ -53,6 +74,8 @@ pub struct LegSpec {
     /// How long before the anchor's start a record may lie.
     pub since_ns: Option<u64>,
     pub side: Side,
+    /// Switched off by an empty flag: left out of results and verdict.
+    pub off: bool,
     pub place: Place,
 }
 
@@ -64,26 +87,140 @@ pub enum LegAgg {
     Count,
     Min,
     Max,
+    Avg,
 }
 
-/// A key by which a leg's records find their anchor: offsets of the key in the leg's and in the anchor's record.
+/// Where a record has an integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IntAt {
+    pub offset: u32,
+    /// 1, 2, 4 or 8 bytes.
+    pub size: u8,
+    pub signed: bool,
+}
+
+/// A key by which a leg's records find their anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LegKey {
     pub kind: KeyKind,
-    pub leg_offset: u32,
-    pub anchor_offset: u32,
+    /// Where the leg's record has it; None: it has other keys, which bindings tie to it.
+    pub leg: Option<KeyAt>,
+    /// Where the anchor's record has it; None: as above.
+    pub anchor: Option<KeyAt>,
+}
+
+/// Whether bindings lead from an anchor to a leg's records by a key: one of both carries others. An id that the anchor has no field
+/// for is any of its ids.
+pub fn is_bound(leg_carries: bool, anchor_carries: bool, is_id: bool) -> bool {
+    !leg_carries || !anchor_carries && !is_id
+}
+
+/// Where a record has a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAt {
+    pub offset: u32,
+    /// [`KeyKind::Goroutine`]: where the record has the process whose goroutine it is.
+    pub pid: Option<u32>,
+    /// [`KeyKind::Id`]: bytes that the string has room for.
+    pub cap: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KeyKind {
     /// [`crate::abi::ConnKey`], 1:1 during the connection's life.
     Conn,
+    /// [`crate::abi::BytesKey`]: a range of bytes inside others of the same direction.
+    Bytes,
     /// u32 tgid, by overlap.
     Pid,
     /// u32 tid, by overlap.
     Tid,
+    /// u64 number of a Go program's goroutine, in its process; by overlap.
+    Goroutine,
+    /// u64 id, by overlap.
+    Cgroup,
+    /// u64 address of a `struct file`, 1:1 while it is open.
+    File,
+    /// u64 address of a `struct sock`, 1:1 between opening and destruction.
+    Socket,
+    /// u64 socket cookie, 1:1 for one end of a connection.
+    Cookie,
     /// A string id, equal.
-    Id { cap: u32 },
+    Id,
+}
+
+/// A field that is a key by its name and type.
+#[derive(Debug)]
+pub struct KeyRow {
+    pub name: &'static str,
+    pub kind: KeyKind,
+}
+
+/// weftrace-lang's `check::keys` has their types in the language. Strings are ids, whatever their name.
+pub static KEYS: &[KeyRow] = &[
+    KeyRow { name: "conn", kind: KeyKind::Conn },
+    KeyRow { name: "bytes", kind: KeyKind::Bytes },
+    KeyRow { name: "pid", kind: KeyKind::Pid },
+    KeyRow { name: "tid", kind: KeyKind::Tid },
+    KeyRow { name: "goroutine", kind: KeyKind::Goroutine },
+    KeyRow { name: "cgroup", kind: KeyKind::Cgroup },
+    KeyRow { name: "file", kind: KeyKind::File },
+    KeyRow { name: "socket", kind: KeyKind::Socket },
+    KeyRow { name: "cookie", kind: KeyKind::Cookie },
+];
+
+impl KeyKind {
+    /// In what the operator writes and reads.
+    pub fn name(self) -> &'static str {
+        KEYS.iter().find(|row| row.kind == self).map_or("id", |row| row.name)
+    }
+
+    /// Whether a field of this type holds such a key.
+    fn fits(self, ty: &Type) -> bool {
+        match self {
+            Self::Conn => *ty == Type::Conn,
+            Self::Bytes => *ty == Type::ByteRanges,
+            Self::Pid | Self::Tid => matches!(ty, Type::Int { bytes: 4, .. }),
+            Self::Goroutine | Self::Cgroup | Self::File | Self::Socket | Self::Cookie => {
+                matches!(ty, Type::Int { bytes: 8, .. } | Type::Ptr)
+            }
+            Self::Id => matches!(ty, Type::Str { .. }),
+        }
+    }
+}
+
+/// The key that a field of a stream is, if it is one.
+pub fn key_of(stream: &StreamSpec, name: &str) -> Option<(KeyKind, KeyAt)> {
+    let field = stream.field(name)?;
+    let at = |pid| KeyAt { offset: field.offset, pid, cap: 0 };
+    if let Type::Str { cap } = field.ty {
+        return Some((KeyKind::Id, KeyAt { cap, ..at(None) }));
+    }
+    // A connection or bytes may have any name.
+    let by_type =
+        KEYS.iter().find(|row| matches!(row.kind, KeyKind::Conn | KeyKind::Bytes) && row.kind.fits(&field.ty));
+    let row = by_type.or_else(|| KEYS.iter().find(|row| row.name == name && row.kind.fits(&field.ty)))?;
+    if row.kind != KeyKind::Goroutine {
+        return Some((row.kind, at(None)));
+    }
+    let pid = stream.field("pid").filter(|pid| KeyKind::Pid.fits(&pid.ty));
+    Some((row.kind, at(pid.map(|pid| pid.offset))))
+}
+
+/// All keys of a stream.
+pub fn keys_of(stream: &StreamSpec) -> impl Iterator<Item = (KeyKind, KeyAt)> + '_ {
+    stream.fields.iter().filter_map(|field| key_of(stream, field.name.as_deref()?))
+}
+
+/// Streams of this name, and those whose name begins with it and a dot, say what belongs together: docs/joins.md.
+pub const BINDING: &str = "binding";
+
+/// Bindings between a leg's key and its anchor's, at most.
+pub const MAX_STEPS: usize = 4;
+
+/// Whether a stream of this name ties keys.
+pub fn is_binding(stream: &str) -> bool {
+    stream.strip_prefix(BINDING).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,4 +272,12 @@ pub struct LegView {
     pub count: u32,
     /// Time charged to it in the verdict.
     pub charged_ns: u64,
+    /// Events lost in its window that might have belonged to it.
+    pub lost: u64,
+    /// The state as a word.
+    pub state_name: crate::packet::StrRef,
+    /// How its records were matched; empty where none was.
+    pub via: crate::packet::StrRef,
+    /// Why the value isn't known; empty where it is.
+    pub reason: crate::packet::StrRef,
 }

@@ -7,6 +7,7 @@
 
 pub mod abi;
 pub mod action;
+pub mod headers;
 pub mod join;
 pub mod map;
 pub mod names;
@@ -14,6 +15,8 @@ pub mod native;
 pub mod packet;
 pub mod plan;
 pub mod program;
+pub mod sockets;
+pub mod telemetry;
 pub mod ty;
 
 use serde::{Deserialize, Serialize};
@@ -77,6 +80,32 @@ pub struct Options {
     /// What the kernel is told of the programs' license.
     #[serde(default = "usual_license")]
     pub license: String,
+    /// As JSON, what is printed stands alone.
+    #[serde(default)]
+    pub plain_json: bool,
+    /// Seed of the packets' `community_id`.
+    #[serde(default)]
+    pub community_id_seed: u16,
+    /// How packets are captured live.
+    #[serde(default)]
+    pub capture: Capture,
+}
+
+/// How packets are captured from a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capture {
+    /// Also what is for other machines.
+    pub promiscuous: bool,
+    /// Bytes kept of each packet; 0: all.
+    pub snaplen: u32,
+    /// Bytes of the buffer that the kernel fills.
+    pub buffer_bytes: u32,
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        Self { promiscuous: false, snaplen: 0, buffer_bytes: 8 << 20 }
+    }
 }
 
 fn usual_cat_bytes() -> u32 {
@@ -101,6 +130,9 @@ impl Default for Options {
             unwound: None,
             user_names: false,
             license: "GPL".into(),
+            capture: Capture::default(),
+            plain_json: false,
+            community_id_seed: 0,
         }
     }
 }

@@ -165,6 +165,33 @@ pub fn lhist_end(min: i64, max: i64, step: i64) -> i64 {
     min + lhist_steps(min, max, step) * step.max(1)
 }
 
+/// What a count or sum was when each of the last buckets of time began: behind the total, for each slot {u64 the total before the
+/// bucket's first event, u64 the bucket's number + 1 or 0: never used}; the bucket with number n (event time / bucket) has slot n %
+/// slots. The total alone is counted, so that no event is lost where CPUs enter a bucket at once; what a window holds is the total less
+/// that before the window's first bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ring {
+    /// Where the slots begin in the value.
+    pub offset: u32,
+    pub bucket_ns: u64,
+    pub slots: u32,
+    /// Of a map that is a window: what it shows is the last so many ns, and an element without any is gone.
+    pub only_ns: Option<u64>,
+}
+
+/// Bytes of one slot of a [`Ring`].
+pub const RING_SLOT_BYTES: u32 = 16;
+
+/// When an element was last written: a u64 of event time at an offset of the value. After `ns` it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ttl {
+    pub offset: u32,
+    pub ns: u64,
+}
+
+/// Maps of modules whose names begin so are the library's and the socket source's own: they are not printed at the end.
+pub const LIBRARY_MAPS: &str = "@__";
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MapSpec {
     /// As written, with the `@`; internal maps have names without one.
@@ -175,6 +202,7 @@ pub struct MapSpec {
     /// The declared key; None for scalar maps (whose kernel key is a u32 0 in an array of one).
     pub key: Option<Type>,
     pub value: Value,
+    /// What a key takes: its type's bytes and zeroes behind them.
     pub key_size: u32,
     /// Bytes of one value including the presence word.
     pub value_size: u32,
@@ -182,6 +210,10 @@ pub struct MapSpec {
     /// Scalar maps are arrays of one element, which always exists: the offset of a u64 that is not 0 once the script has
     /// set the value.
     pub presence: Option<u32>,
+    /// Of a count or sum that is asked for its last seconds.
+    pub ring: Option<Ring>,
+    /// Elements that were not written for a time are gone.
+    pub ttl: Option<Ttl>,
     /// Where the script first uses it.
     pub place: Place,
 }

@@ -31,6 +31,9 @@ pub struct HandlerEnv {
     /// Index of the probe being run.
     pub probe: u32,
     pub reserved: u32,
+    /// By map: the address of the value of a map without keys, or null (a kernel part, several elements): then
+    /// [`NativeHelper::MapLookup`] is asked.
+    pub scalars: *const *mut u8,
     /// The runtime's own state; generated code passes it back untouched.
     pub host: *mut u8,
 }
@@ -77,8 +80,13 @@ pub enum NativeHelper {
     /// (env, map, index, key, value) → 1: copies the key and the value of element `index`, in the order of key bytes, or 0 past the
     /// last. Index 0 takes a snapshot that the following calls read; kernel parts of aggregates are merged.
     MapAt,
+    /// (env, map, part, key, dst) → 1: copies an aggregate's value over all CPUs and homes, as one CPU's part would be, or 0 if there is no such
+    /// element or `part` isn't 0.
+    MapWhole,
+    /// (env, subject, which: [`crate::packet::PacketBytes`], dst): writes the packet's [`crate::abi::BytesKey`] → 1, or 0 if it has none
+    PacketBytes,
 }
 
 impl NativeHelper {
-    pub const COUNT: usize = 18;
+    pub const COUNT: usize = 20;
 }

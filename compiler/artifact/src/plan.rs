@@ -21,6 +21,9 @@ pub struct ProbePlan {
     /// Ways that were not taken.
     #[serde(default)]
     pub passed: Vec<Passed>,
+    /// The probe at the other end of the same function that one link can hold together with this one: a session.
+    #[serde(default)]
+    pub session: Option<u32>,
     pub place: Place,
     /// The attach point came from a wildcard: failing to attach is a warning.
     pub wildcard: bool,
@@ -34,6 +37,9 @@ pub struct ProbePlan {
     /// Streams its block emits to: without it a join's legs on them are unknown, not none.
     #[serde(default)]
     pub emits: Vec<crate::action::StreamId>,
+    /// Maps of the script that its block reads or writes, numbered in any way: probes that have one in common depend on each other.
+    #[serde(default)]
+    pub maps: Vec<u32>,
 }
 
 impl ProbePlan {
@@ -170,6 +176,17 @@ pub enum Way {
         interface: String,
         filter: Option<(String, Place)>,
     },
+    /// HTTP exchanges at sockets, by what the streams of [`crate::sockets`] tell. `port`: the server's; 0: any.
+    Exchange {
+        side: SocketSide,
+        port: u16,
+    },
+    /// Spans or log records that applications send; patterns of the service's and the span's name.
+    Telemetry {
+        signal: crate::telemetry::Signal,
+        service: String,
+        name: String,
+    },
     /// A result of join number `join`.
     Join {
         join: u32,
@@ -223,6 +240,14 @@ pub struct Access {
     pub read: bool,
     pub write: bool,
     pub execute: bool,
+}
+
+/// Whose sockets: of the process that answers requests, of the one that sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SocketSide {
+    Server,
+    Client,
+    Either,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -81,4 +81,6 @@ pub enum FieldPath {
     Struct { name: String, members: String },
     /// Byte offset of a field in a tracepoint's record.
     Tracepoint { category: String, event: String, field: String },
+    /// What packets of the socket begin with ([`crate::packet::kernel::LinkKind`]), known once it is open.
+    LinkKind,
 }

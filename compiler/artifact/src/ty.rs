@@ -87,6 +87,10 @@ pub enum Type {
     },
     /// [`crate::abi::ConnKey`].
     Conn,
+    /// [`crate::abi::BytesKey`].
+    ByteRanges,
+    /// [`crate::abi::FlowValue`].
+    Flow,
     /// [`crate::abi::HEADERS_CAP`] bytes: packed HTTP headers, see [`crate::abi`].
     Headers,
     /// u32 uid, shown as a user name.
@@ -132,6 +136,8 @@ impl Type {
             Self::Inet => 20,
             Self::Mac => 6,
             Self::Conn => crate::abi::CONN_KEY_SIZE,
+            Self::ByteRanges => crate::abi::BYTES_KEY_SIZE,
+            Self::Flow => crate::abi::FLOW_VALUE_SIZE,
             Self::Headers => crate::abi::HEADERS_CAP,
             Self::Username => 4,
             Self::Opaque { bytes } => u32::from(*bytes),
@@ -143,7 +149,7 @@ impl Type {
         match self {
             Self::Bool | Self::Str { .. } | Self::Mac | Self::Opaque { .. } => 1,
             Self::Int { bytes, .. } | Self::Enum { bytes, .. } => u32::from(*bytes),
-            Self::Buf { .. } | Self::Inet | Self::Headers | Self::Username => 4,
+            Self::Buf { .. } | Self::Inet | Self::Flow | Self::Headers | Self::Username => 4,
             Self::Array { elem, .. } => elem.align(),
             Self::Tuple { fields, .. } | Self::Record { fields, .. } | Self::Struct { fields, .. } => {
                 fields.iter().map(|f| f.ty.align()).max().unwrap_or(1)
@@ -156,7 +162,8 @@ impl Type {
             | Self::Sample { .. }
             | Self::Time { .. }
             | Self::CgroupPath { .. }
-            | Self::Conn => 8,
+            | Self::Conn
+            | Self::ByteRanges => 8,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Functions of the kernel: at a breakpoint or a call of ftrace (kprobe), or by a trampoline made from type information (fentry).
 
 use super::{
-    Ask,
+    Ask, TRAMPOLINE,
     table::{Stand, Word, Words},
 };
 use weftrace_arch::HOST;
@@ -43,8 +43,7 @@ fn by_type(ask: &Ask<'_>, at_return: bool) -> Option<Stand> {
         },
         prog: if at_return { ProgType::Fexit } else { ProgType::Fentry },
         words: Some(words),
-        // The program and its trampoline. At a return some kernels have the function's own frame below them, and some haven't.
-        frames: 2,
+        frames: TRAMPOLINE,
     })
 }
 

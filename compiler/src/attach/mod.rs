@@ -56,6 +56,10 @@ impl Policy {
     }
 }
 
+/// Frames that a kernel stack begins with in fentry and fexit: the program and its trampoline. At a return some kernels have the function's
+/// own frame below them, and some haven't.
+const TRAMPOLINE: u8 = 2;
+
 /// A target as one way gives it.
 #[derive(Clone, Debug)]
 pub(crate) struct Form<'a> {
@@ -85,7 +89,8 @@ pub(crate) struct Layout {
 impl<'a> Form<'a> {
     /// As the script says.
     fn own(target: &'a Target) -> Self {
-        Self { target: Cow::Borrowed(target), prog: None, why: String::new(), words: None, frames: 0 }
+        let frames = if matches!(target.provider, Provider::Fentry { .. }) { TRAMPOLINE } else { 0 };
+        Self { target: Cow::Borrowed(target), prog: None, why: String::new(), words: None, frames }
     }
 
     /// Where its program runs.

@@ -7,7 +7,7 @@ use crate::{
     lower::{Module, place, stack_mode},
 };
 use weftrace_artifact::{
-    Artifact, Options, Place,
+    Artifact, Capture, Options, Place,
     abi::LossSlot,
     action::{Action, StreamSpec},
     join::JoinSpec,
@@ -16,6 +16,7 @@ use weftrace_artifact::{
 };
 use weftrace_lang::{
     diag::Diagnostic,
+    hir::Config,
     span::{FileId, SourceMap, Span},
     world::{Answer, Feature},
 };
@@ -51,6 +52,9 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         unwound: config.unwound.clone(),
         user_names: module.user_names,
         license: config.entry("license").unwrap_or("GPL").to_owned(),
+        capture: capture(config),
+        plain_json: matches!(config.entry("plain_json"), Some("1" | "true")),
+        community_id_seed: config.number("community_id_seed") as u16,
     };
     let programs = units.kernel.len() as u32;
     if programs > 0 {
@@ -83,6 +87,16 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         packet_needs: module.packet_needs,
         options,
         features,
+    }
+}
+
+fn capture(config: &Config) -> Capture {
+    let usual = Capture::default();
+    let number = |name, usual| config.entry(name).and_then(|n| n.parse().ok()).unwrap_or(usual);
+    Capture {
+        promiscuous: config.entry("pcap_promiscuous") == Some("true"),
+        snaplen: number("pcap_snaplen", usual.snaplen),
+        buffer_bytes: number("pcap_buffer_bytes", usual.buffer_bytes),
     }
 }
 
@@ -161,6 +175,7 @@ fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec
         let env = ebpf::Env {
             scratch,
             maps: &tables.maps,
+            actions: &tables.actions,
             sources,
             program: index as u32,
             probe: if unit.many { ebpf::ProbeId::Cookie } else { ebpf::ProbeId::Constant(unit.probe) },

@@ -4,7 +4,7 @@ use super::units::Units;
 use crate::lower::{Module, lower_join_expr, not_yet, place};
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
-    join::{IdSource, JoinSpec, Keep, KeyKind, LegAgg, LegKey, LegSpec, Side},
+    join::{IdSource, IntAt, JoinSpec, Keep, LegAgg, LegKey, LegSpec, Side, key_of},
     ty::Type,
 };
 use weftrace_lang::{
@@ -123,7 +123,8 @@ fn leg_spec(module: &Module<'_>, anchor: &StreamSpec, leg: &LegDef, blamed: bool
             if !matches!(size, 1 | 2 | 4 | 8) {
                 return Err(Box::new(not_yet(leg.span, format!("{}.{name} as a leg's value", stream.name))));
             }
-            Some((f.offset, size as u8))
+            let signed = matches!(f.ty, Type::Int { signed: true, .. } | Type::Enum { signed: true, .. });
+            Some(IntAt { offset: f.offset, size: size as u8, signed })
         }
     };
     let interval = stream.field("start").zip(stream.field("end")).map(|(a, b)| (a.offset, b.offset));
@@ -138,12 +139,14 @@ fn leg_spec(module: &Module<'_>, anchor: &StreamSpec, leg: &LegDef, blamed: bool
             hir::LegAgg::Count => LegAgg::Count,
             hir::LegAgg::Min => LegAgg::Min,
             hir::LegAgg::Max => LegAgg::Max,
+            hir::LegAgg::Avg => LegAgg::Avg,
         },
         value,
         interval,
-        duration: blamed || leg.field.as_deref().is_some_and(names_duration),
+        duration: blamed || leg.duration,
         keys,
         since_ns: leg.since_ns,
+        off: leg.off,
         side: match leg.side {
             hir::Side::Any => Side::Any,
             hir::Side::Client => Side::Client,
@@ -153,33 +156,18 @@ fn leg_spec(module: &Module<'_>, anchor: &StreamSpec, leg: &LegDef, blamed: bool
     })
 }
 
-/// Field names that stand for a length of time in ns.
-fn names_duration(field: &str) -> bool {
-    matches!(field.rsplit('.').next().unwrap_or(field), "dur" | "duration" | "stall" | "wait" | "pause" | "latency")
-}
-
 fn leg_key(anchor: &StreamSpec, stream: &StreamSpec, leg: &LegDef, name: &str) -> R<LegKey> {
-    let (Some(ours), Some(theirs)) = (stream.field(name), anchor.field(name)) else {
-        return Err(Box::new(Diagnostic::error(
-            "leg-key-missing",
-            leg.span,
-            format!("{} and {} do not both carry `{name}`", stream.name, anchor.name),
-        )));
+    let (ours, theirs) = (key_of(stream, name), key_of(anchor, name));
+    let missing = |what: String| {
+        Err(Box::new(Diagnostic::error("leg-key-missing", leg.span, format!("{what}, so a leg cannot go by it"))))
     };
-    let kind = match (&ours.ty, name) {
-        (Type::Conn, _) => KeyKind::Conn,
-        (Type::Int { bytes: 4, .. }, "pid") => KeyKind::Pid,
-        (Type::Int { bytes: 4, .. }, "tid") => KeyKind::Tid,
-        (Type::Str { cap }, _) => KeyKind::Id { cap: *cap },
-        _ => return Err(Box::new(not_yet(leg.span, format!("`by {name}` (a key of this type)")))),
+    let Some((kind, _)) = ours.or(theirs) else {
+        return missing(format!("`{name}` is no key of {} or {}", stream.name, anchor.name));
     };
-    // Compared byte by byte.
-    let same = match (&ours.ty, &theirs.ty) {
-        (Type::Str { .. }, Type::Str { .. }) => true,
-        (a, b) => a.size() == b.size(),
-    };
-    if !same {
-        return Err(Box::new(not_yet(leg.span, format!("`by {name}` with different types"))));
+    if let (Some((ours, _)), Some((theirs, _))) = (ours, theirs)
+        && ours != theirs
+    {
+        return missing(format!("`{name}` is not the same kind of key in {} and {}", stream.name, anchor.name));
     }
-    Ok(LegKey { kind, leg_offset: ours.offset, anchor_offset: theirs.offset })
+    Ok(LegKey { kind, leg: ours.map(|(_, at)| at), anchor: theirs.map(|(_, at)| at) })
 }

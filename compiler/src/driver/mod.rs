@@ -3,17 +3,24 @@
 mod assemble;
 mod joins;
 mod plan;
+mod sessions;
 mod units;
 mod ways;
 
 pub use units::{KernelUnit, LeftOut, Units};
 
 use crate::{
+    attach::Policy,
     lower::Module,
-    place::{self, Placement},
+    place::{self, Packets, Placement},
 };
 use weftrace_artifact::Artifact;
-use weftrace_lang::{diag::Diagnostic, hir::Program, span::SourceMap, world::World};
+use weftrace_lang::{
+    diag::Diagnostic,
+    hir::Program,
+    span::SourceMap,
+    world::{Answer, Feature, World},
+};
 
 /// What the compilation depends on besides the script and the host.
 #[derive(Clone, Copy, Debug)]
@@ -50,10 +57,25 @@ pub fn compile(
     world: &dyn World,
     options: &Options,
 ) -> (Artifact, Vec<Diagnostic>) {
-    let placement = place::plan(program, &place::Options { read_file: options.read_file });
+    let placement = place(program, world, *options);
     let (units, module) = lower(program, world, &placement, *options);
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
     (artifact, all_findings(&placement, diagnostics))
+}
+
+/// The same with the plan's text ([`Stage::Plan`]).
+pub fn compile_with_plan(
+    program: &Program,
+    sources: &SourceMap,
+    world: &dyn World,
+    options: &Options,
+) -> (Artifact, String, Vec<Diagnostic>) {
+    let placement = place(program, world, *options);
+    let (units, module) = lower(program, world, &placement, *options);
+    let left_out = [units.left_out.clone(), units.unread.clone()].concat();
+    let (artifact, diagnostics) = assemble::artifact(module, units, sources);
+    let text = plan::text(&artifact, &left_out);
+    (artifact, text, all_findings(&placement, diagnostics))
 }
 
 /// The text of a stage; what could not be compiled is in the findings.
@@ -64,7 +86,11 @@ pub fn dump(
     options: &Options,
     stage: Stage,
 ) -> (String, Vec<Diagnostic>) {
-    let placement = place::plan(program, &place::Options { read_file: options.read_file });
+    if stage == Stage::Plan {
+        let (_, text, found) = compile_with_plan(program, sources, world, options);
+        return (text, found);
+    }
+    let placement = place(program, world, *options);
     let (units, module) = lower(program, world, &placement, *options);
     if stage == Stage::Ir {
         let functions = units.kernel.iter().map(|k| &k.function).chain(&units.native);
@@ -76,15 +102,26 @@ pub fn dump(
             units.native.iter().map(|f| crate::native::clif(f).unwrap_or_else(|e| format!("; {e}\n"))).collect();
         return (texts.join("\n"), all_findings(&placement, units.diagnostics));
     }
-    let left_out = [units.left_out.clone(), units.unread.clone()].concat();
     let (artifact, diagnostics) = assemble::artifact(module, units, sources);
-    let text = if stage == Stage::Plan {
-        plan::text(&artifact, &left_out)
-    } else {
-        let listing = |p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources);
-        artifact.programs.iter().map(listing).collect::<Vec<_>>().join("\n")
-    };
+    let listing = |p| crate::ebpf::dump::disassemble(p, &artifact.maps, &artifact.sources);
+    let text = artifact.programs.iter().map(listing).collect::<Vec<_>>().join("\n");
     (text, all_findings(&placement, diagnostics))
+}
+
+/// Where everything runs. The kernel is asked only where it matters.
+fn place(program: &Program, world: &dyn World, options: Options) -> Placement {
+    let mut place = place::Options { read_file: options.read_file, ..place::Options::default() };
+    if program.config.entry("pcap_place") == Some("user") {
+        place.packets = Packets::User("the setting pcap_place says so".into());
+    } else if place::wants_packets(program, &place) {
+        place.packets = match world.feature(Feature::PacketFilter) {
+            Answer::Found(()) => Packets::Kernel,
+            Answer::NotThere => Packets::User("this kernel runs no programs on packet sockets".into()),
+            Answer::NotPermitted(why) => Packets::User(format!("not permitted to load programs ({why})")),
+            Answer::CouldNotTell(why) => Packets::User(format!("whether this kernel can is not known ({why})")),
+        };
+    }
+    place::plan(program, &place)
 }
 
 fn all_findings(placement: &Placement, rest: Vec<Diagnostic>) -> Vec<Diagnostic> {
@@ -103,6 +140,7 @@ fn lower<'a>(
     let mut units = Units::default();
     let mut module = Module::new(program, world, placement, &mut units.diagnostics);
     units::lower_probes(&mut module, &mut units);
+    sessions::pair(&mut units, world, Policy::of(program));
     let joins = joins::lower_joins(&mut module, &mut units);
     let tables = assemble::tables(module, joins, &units);
     let mut malformed = vec![];

@@ -5,7 +5,8 @@ use std::fmt::Write;
 use weftrace_artifact::{
     Artifact,
     map::{Home, Role},
-    plan::{Passed, ProbePlan, Unit},
+    plan::{Passed, ProbePlan, Unit, Way},
+    sockets,
 };
 
 /// Rows of probes with their side, way and reason; maps with their homes.
@@ -35,7 +36,14 @@ fn row(artifact: &Artifact, probe: &ProbePlan) -> [String; 4] {
         Unit::Kernel(_) => "kernel",
         Unit::Native(_) => "user",
     };
-    let how = probe.ways().map(|a| a.way.describe()).collect::<Vec<_>>().join(", else ");
+    let mut how = match (&probe.best.way, probe.best.unit) {
+        // The other way is for the packets that the program leaves.
+        (way @ Way::Pcap { .. }, Unit::Kernel(_)) => format!("{}; tunnels, fragments …: in user space", way.describe()),
+        _ => probe.ways().map(|a| a.way.describe()).collect::<Vec<_>>().join(", else "),
+    };
+    if let Some(other) = probe.session.and_then(|other| artifact.probes.get(other as usize)) {
+        let _ = write!(how, ", in a session with its {}", other.best.way.describe());
+    }
     let mut why = probe.reason.clone();
     if !probe.best.why.is_empty() {
         let _ = write!(why, "; {}", probe.best.why);
@@ -52,17 +60,26 @@ fn maps(artifact: &Artifact) -> Vec<String> {
     artifact
         .maps
         .iter()
-        .filter(|m| m.role == Role::Script)
+        .filter(|m| m.role == Role::Script && !m.name.starts_with(sockets::MAPS))
         .map(|m| {
             let home = match m.home {
                 Home::Kernel => "kernel",
                 Home::User => "user",
                 Home::Both => "kernel and user",
             };
-            match m.presence {
+            let home =
+                if m.home == Home::Both { format!("{home}, partial sums added when read") } else { home.to_owned() };
+            let mut text = match m.presence {
                 Some(_) => format!("{} {home}", m.name),
                 None => format!("{} {home}, {} entries", m.name, m.max_entries),
+            };
+            if let Some(ring) = m.ring {
+                let _ = write!(text, ", {} buckets of {} ms", ring.slots, ring.bucket_ns / 1_000_000);
             }
+            if let Some(ttl) = m.ttl {
+                let _ = write!(text, ", elements end after {} ms", ttl.ns / 1_000_000);
+            }
+            text
         })
         .collect()
 }

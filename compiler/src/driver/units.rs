@@ -1,12 +1,12 @@
 //! All functions of a script, lowered and optimised, before code generation.
 
-use super::ways;
+use super::{sessions, ways};
 use crate::{
     attach::{self, Among, Ask, Chain, Form, Layout, Policy},
     ir::Function,
     lower::{Module, Spot, lower_probe_at, place},
     place::{
-        Side, Unit as Placed,
+        MapUse, Side, Unit as Placed, Uses, packets,
         walk::{self, Node},
     },
 };
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamId,
     plan::{Attach, ProbePlan, Unit, Way},
+    program::ProgType,
 };
 use weftrace_lang::{
     diag::Diagnostic,
@@ -49,6 +50,8 @@ pub struct Units {
     pub kernel: Vec<KernelUnit>,
     pub native: Vec<Function>,
     pub probes: Vec<ProbePlan>,
+    /// Of each probe: why it is no part of a session, if it could be.
+    pub(super) apart: Vec<Option<String>>,
     /// Probes that the placement left out.
     pub left_out: Vec<LeftOut>,
     /// Probes of imported modules that nothing needs: nothing to warn about.
@@ -63,6 +66,7 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
         units.diagnostics.push(d);
         return;
     }
+    let reads_packets = program.probes.iter().any(|probe| packets::is_one(probe) && !is_idle(probe));
     for (probe, placed) in program.probes.iter().zip(&placement.units) {
         let left_out = || {
             let one = |t: &Target| LeftOut { name: t.name.clone(), reason: placed.reason.clone(), span: t.span };
@@ -71,6 +75,8 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
         match placed.side {
             Side::Unread => units.unread.extend(left_out()),
             Side::Not => units.left_out.extend(left_out()),
+            // What only it reads is not computed; another block reads the packets.
+            _ if is_idle(probe) && reads_packets => {}
             Side::Kernel(_) | Side::Native => {
                 let before = std::mem::take(&mut module.packet_needs);
                 if let Err(d) = lower_targets(module, units, probe, placed) {
@@ -80,6 +86,11 @@ pub(super) fn lower_probes(module: &mut Module<'_>, units: &mut Units) {
             }
         }
     }
+}
+
+/// A block on packets whose condition is known to be false.
+fn is_idle(probe: &ProbeDef) -> bool {
+    packets::is_one(probe) && probe.predicate.as_ref().is_some_and(|p| walk::known(p) == Some(false))
 }
 
 /// All targets of a probe, each with its ways to attach.
@@ -117,16 +128,28 @@ fn lower_targets<'a>(
                 let way = ways::way(&form.target.provider, side);
                 ways.push(Attach { way, unit, why: form.why.clone() });
             }
-            let about = About { packet_needs: needs, emits: streams(probe) };
+            if placed.side == Side::Kernel(ProgType::SocketFilter) {
+                // For packets that aren't plain, and where the program can't be attached.
+                let spot = Spot { target, site: None, many: false, words: None, frames: 0 };
+                let unit = lower_target(module, units, probe, spot, Side::Native)?;
+                needs |= module.packet_needs;
+                ways.push(Attach::new(ways::way(&target.provider, Side::Native), unit));
+            }
+            let about = About { packet_needs: needs, emits: streams(probe), maps: used_maps(&placed.uses) };
             let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
             plan.further = at > 0 || probe.hidden;
             if probe.hidden {
-                plan.reason = "counts calls that never return".into();
+                plan.reason = match target.provider {
+                    Provider::RawTracepoint { .. } => "tells what sockets carry".into(),
+                    Provider::Uprobe { go: None, .. } => "tells what sockets carry, in clear".into(),
+                    _ => "counts calls that never return".into(),
+                };
             }
             if let Way::Usdt { sites, .. } = &mut plan.best.way {
                 sites.retain(|s| variant.offsets.contains(&s.offset));
             }
             units.probes.push(plan);
+            units.apart.push(sessions::apart(&target.provider, &placed.uses));
         }
     }
     Ok(())
@@ -135,6 +158,7 @@ fn lower_targets<'a>(
 /// The ways to attach a target; what doesn't run in the kernel has one.
 fn chain<'a>(module: &Module<'a>, placed: &'a Placed, target: &'a Target, among: &'a Among) -> Chain<'a> {
     match placed.side {
+        Side::Kernel(ProgType::SocketFilter) => Chain::only(target),
         Side::Kernel(_) => {
             let policy = Policy::of(module.program);
             attach::chain(&Ask { world: module.world, uses: &placed.uses, target, among, policy })
@@ -268,6 +292,12 @@ fn lower_target<'a>(
 struct About {
     packet_needs: u32,
     emits: Vec<StreamId>,
+    maps: Vec<u32>,
+}
+
+/// Numbers of the maps that a probe reads or writes.
+fn used_maps(uses: &Uses) -> Vec<u32> {
+    (0..).zip(&uses.maps).filter(|(_, used)| **used != MapUse::default()).map(|(map, _)| map).collect()
 }
 
 /// The streams that a probe emits to, in order.
@@ -297,10 +327,12 @@ fn plan(target: &Target, ways: Vec<Attach>, chain: &Chain<'_>, placed: &Placed, 
         best: ways.next()?,
         fallbacks: ways.collect(),
         passed: chain.passed.clone(),
+        session: None,
         place: place(target.span),
         wildcard: target.wildcard,
         further: false,
         packet_needs: about.packet_needs,
         emits: about.emits,
+        maps: about.maps,
     })
 }

@@ -4,8 +4,9 @@ use crate::lower::place;
 use weftrace_artifact::{
     plan::{self, JoinEvent, Rate, Site, Way},
     program::ProgType,
+    telemetry::Signal,
 };
-use weftrace_lang::hir::{self, Access, GoPlaces, Provider};
+use weftrace_lang::hir::{self, Access, Provider};
 
 use crate::place::Side;
 
@@ -27,25 +28,19 @@ pub(super) fn way(provider: &Provider, side: Side) -> Way {
         Provider::Kprobe { function, module, offset, ret } => {
             Way::Kprobe { function: function.clone(), module: module.clone(), offset: *offset, ret: *ret }
         }
-        // At the instructions that return: the kernel's own return probes break Go's stacks.
-        Provider::Uprobe { path, symbol, pid, go: Some(GoPlaces { places, .. }), offset, .. } => Way::Uprobe {
-            path: path.clone(),
-            offset: places.first().copied().unwrap_or(*offset),
-            more: places.iter().skip(1).copied().collect(),
-            symbol: symbol.clone(),
-            ret: false,
-            pid: *pid,
-            semaphore: 0,
-        },
-        Provider::Uprobe { path, symbol, offset, ret, pid, go: None } => Way::Uprobe {
-            path: path.clone(),
-            offset: *offset,
-            more: Vec::new(),
-            symbol: symbol.clone(),
-            ret: *ret,
-            pid: *pid,
-            semaphore: 0,
-        },
+        Provider::Uprobe { path, symbol, offset, ret, pid, go } => {
+            // At the instructions that return: the kernel's own return probes break Go's stacks.
+            let places = go.as_ref().map_or(&[][..], |go| &go.places);
+            Way::Uprobe {
+                path: path.clone(),
+                offset: places.first().copied().unwrap_or(*offset),
+                more: places.iter().skip(1).copied().collect(),
+                symbol: symbol.clone(),
+                ret: *ret && go.is_none(),
+                pid: *pid,
+                semaphore: 0,
+            }
+        }
         Provider::Counter { counter, period } => Way::Counter { counter: convert_counter(*counter), period: *period },
         Provider::Watchpoint { address, len, access } => {
             let Access { read, write, execute } = *access;
@@ -67,6 +62,10 @@ pub(super) fn way(provider: &Provider, side: Side) -> Way {
             interface: interface.clone(),
             filter: filter.as_ref().map(|(text, span)| (text.clone(), place(*span))),
         },
+        Provider::Exchange { side, port } => Way::Exchange { side: convert_side(*side), port: *port },
+        Provider::Telemetry { signal, service, name } => {
+            Way::Telemetry { signal: convert_signal(*signal), service: service.clone(), name: name.clone() }
+        }
         Provider::Join { join, on } => Way::Join { join: join.0, on: convert_event(*on) },
         Provider::Signal { number, .. } => Way::Signal { number: *number },
     }
@@ -83,6 +82,21 @@ fn convert_counter(counter: hir::Counter) -> plan::Counter {
     match counter {
         hir::Counter::Software(number) => plan::Counter::Software(number),
         hir::Counter::Hardware(number) => plan::Counter::Hardware(number),
+    }
+}
+
+fn convert_side(side: hir::SocketSide) -> plan::SocketSide {
+    match side {
+        hir::SocketSide::Server => plan::SocketSide::Server,
+        hir::SocketSide::Client => plan::SocketSide::Client,
+        hir::SocketSide::Either => plan::SocketSide::Either,
+    }
+}
+
+fn convert_signal(signal: hir::Signal) -> Signal {
+    match signal {
+        hir::Signal::Span => Signal::Span,
+        hir::Signal::Log => Signal::Log,
     }
 }
 

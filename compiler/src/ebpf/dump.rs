@@ -56,6 +56,7 @@ fn field(image: &ProgramImage, at: usize) -> String {
     let path = match &reloc.path {
         FieldPath::Struct { name, members } => format!("struct {name}.{members}"),
         FieldPath::Tracepoint { category, event, field } => format!("{category}:{event}.{field}"),
+        FieldPath::LinkKind => return "    ; imm = kind of link: 1 Ethernet, 2 cooked, 3 raw IP".to_owned(),
     };
     let slot = match reloc.slot {
         RelocSlot::Off => "off",

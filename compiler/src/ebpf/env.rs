@@ -4,6 +4,7 @@ use crate::ir;
 use std::fmt;
 use weftrace_artifact::{
     Place,
+    action::{Action, ActionId},
     map::{Kind, MapId, MapSpec, Role},
 };
 
@@ -12,6 +13,8 @@ use weftrace_artifact::{
 pub struct Env<'a> {
     /// The artifact's maps; the ring, losses and scratch map are found by their [`Role`].
     pub maps: &'a [MapSpec],
+    /// The artifact's actions, as far as they are known: records of others have a time.
+    pub actions: &'a [Action],
     /// The artifact's source texts, for line information.
     pub sources: &'a [(String, String)],
     /// Index of the program in the artifact: its counters in the losses map.
@@ -67,6 +70,10 @@ impl Env<'_> {
     /// The scratch map is an array with entries for each CPU.
     pub(super) fn wide_scratch(&self) -> bool {
         self.maps.iter().any(|m| m.role == Role::Scratch && m.kind == Kind::Array)
+    }
+
+    pub(super) fn asks_time(&self, action: ActionId) -> bool {
+        self.actions.get(action.0 as usize).is_none_or(|action| action.kind.asks_time())
     }
 
     /// The first map with this role.

@@ -11,6 +11,7 @@ mod address;
 mod alu;
 mod call;
 mod claim;
+mod comm;
 mod facts;
 mod forget;
 mod mem;

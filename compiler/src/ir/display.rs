@@ -171,6 +171,7 @@ impl fmt::Display for PathText<'_> {
         let (kind, parts) = match self.0 {
             FieldPath::Struct { name, members } => ("struct", vec![name, members]),
             FieldPath::Tracepoint { category, event, field } => ("tracepoint", vec![category, event, field]),
+            FieldPath::LinkKind => ("link", vec![]),
         };
         f.write_str(kind)?;
         parts.into_iter().try_for_each(|part| write!(f, " {}", Quoted(part.as_bytes())))

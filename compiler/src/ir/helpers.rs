@@ -71,6 +71,8 @@ pub enum Helper {
     HeaderGet,
     /// Native: (subject, dst: a ConnKey) → 1 or 0
     PacketConn,
+    /// Native: (subject, which bytes, dst: a BytesKey) → 1 or 0
+    PacketBytes,
     /// Native: (map) → elements
     MapLen,
     /// Native: (clock id) → ns
@@ -91,7 +93,8 @@ pub enum Helper {
     OverrideReturn,
     /// (user address, src, len) → 0 or negative
     WriteUser,
-    /// Kernel: (map, cpu, key, dst) → 1 and a copy of that CPU's value of a per-CPU map's element, or 0 if there is no such element or CPU
+    /// (map, cpu, key, dst) → 1 and a copy of that CPU's value of a per-CPU map's element, or 0 if there is no such element or CPU.
+    /// Native: of an aggregate there is one part, number 0: the value over all CPUs and both sides of the kernel boundary
     MapCpu,
     /// (number, kfunc id) → address of the task's task_struct, which must be released; 0 if there is none
     TaskFromPid,
@@ -103,6 +106,10 @@ pub enum Helper {
     /// (address, offset, bytes) → the number there, zero-extended; 0 if it can't be read: what is at an offset from a member of what an
     /// argument of a BTF-typed program points to, or the current task. A load, not a call. Offset and bytes (1, 2, 4, 8) are constants.
     ReadTyped,
+    /// (dst, 16, where a task has its name) → 0: [`Self::Comm`] by loads, in a third of its time.
+    TaskComm,
+    /// (ctx, offset, dst, len) → 0 or negative, and dst zeroed: bytes of a packet (socket filters)
+    SkbLoad,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -166,6 +173,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::CopyStr, "copy_str", &[Out, Int, In, Int], false, None, Some(NativeHelper::CopyStr)),
     row(Helper::HeaderGet, "header_get", &[In, Int, In, Int, Out, Int], false, None, Some(NativeHelper::HeaderGet)),
     row(Helper::PacketConn, "packet_conn", &[Ctx, Out], false, None, Some(NativeHelper::PacketConn)),
+    row(Helper::PacketBytes, "packet_bytes", &[Ctx, Int, Out], false, None, Some(NativeHelper::PacketBytes)),
     row(Helper::MapLen, "map_len", &[Map], false, None, Some(NativeHelper::MapLen)),
     row(Helper::ClockGettime, "clock_gettime", &[Int], false, None, Some(NativeHelper::ClockGettime)),
     row(Helper::MapAt, "map_at", &[Map, Int, Out, Out], false, None, Some(NativeHelper::MapAt)),
@@ -176,11 +184,13 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::SendSignalThread, "send_signal_thread", &[Int], false, Some(117), None),
     row(Helper::OverrideReturn, "override_return", &[Ctx, Int], false, Some(58), None),
     row(Helper::WriteUser, "write_user", &[Int, In, Int], false, Some(36), None),
-    row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), None),
+    row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), Some(NativeHelper::MapWhole)),
     kfunc(Helper::TaskFromPid, "task_from_pid", &[Int, Int], "bpf_task_from_pid"),
     kfunc(Helper::TaskRelease, "task_release", &[Int, Int], "bpf_task_release"),
     row(Helper::DPath, "d_path", &[Int, Out, Int], false, Some(147), None),
     row(Helper::ReadTyped, "read_typed", &[Int, Int, Int], true, None, None),
+    row(Helper::TaskComm, "task_comm", &[Out, Int, Int], false, None, None),
+    row(Helper::SkbLoad, "skb_load", &[Ctx, Int, Out, Int], false, Some(26), None),
 ];
 
 impl Helper {

@@ -31,6 +31,7 @@ impl Cx<'_, '_> {
             Action::Printf(f) => ActionKind::Printf(pieces(f)),
             Action::Log { level, format } => ActionKind::Log { level: log_level(*level), format: pieces(format) },
             Action::PrintValue => ActionKind::PrintValue,
+            Action::PrintJoin => ActionKind::PrintJoin,
             Action::PrintMapValue { map } => return self.print_element(*map, args, span),
             Action::PrintMap { map, top, div } => {
                 return self.send(ActionKind::PrintMap { map: map_id(*map), top: *top, div: *div }, span);
@@ -40,6 +41,10 @@ impl Cx<'_, '_> {
             Action::Time { fmt } => return self.send(ActionKind::Time { fmt: fmt.clone() }, span),
             Action::Exit => return self.exit(args, span),
             Action::Join { separator } => return self.join_strings(separator, args, span),
+            Action::Capture(comment) => {
+                self.m.packet_needs |= weftrace_artifact::packet::needs::PAYLOAD;
+                ActionKind::Capture { comment: comment.as_ref().map(pieces) }
+            }
             Action::Cat(f) => ActionKind::Cat(pieces(f)),
             Action::System(f) => ActionKind::System(pieces(f)),
             Action::Unwatch => ActionKind::Unwatch,
@@ -117,6 +122,9 @@ impl Cx<'_, '_> {
         let has_key = self.m.program.maps[map.index()].key.is_some();
         let keep = if aggregate { usize::from(has_key) } else { args.len() };
         let args = &args[..keep.min(args.len())];
+        if let Some(key) = args.first().filter(|key| has_key && key.ty.holds_sample()) {
+            return Self::not_answered(key.span);
+        }
         // The key as the map has it, so that user space can look it up.
         let mut tys: Vec<Ty> = args.iter().map(|a| a.ty.clone()).collect();
         if let (Some(key), Some(first)) = (&self.m.program.maps[map.index()].key, tys.first_mut()) {

@@ -9,14 +9,14 @@ use super::{
     ssa::Variable,
 };
 use crate::ir::{BinaryOp, Cond, Helper, Value};
-use weftrace_artifact::map::{hist_buckets, lhist_buckets, lhist_end};
+use weftrace_artifact::map::{Home, hist_buckets, lhist_buckets, lhist_end};
 use weftrace_lang::{
     hir::{Agg, Expr, MapRef, Ty},
     span::Span,
 };
 
 /// CPUs that a per-CPU map is asked for at most; asking ends at the first that doesn't exist.
-const MOST_CPUS: u32 = 8192;
+pub(super) const MOST_CPUS: u32 = 8192;
 
 impl Cx<'_, '_> {
     /// `@m[k] = count()` and the like.
@@ -29,11 +29,21 @@ impl Cx<'_, '_> {
             Some(e) => (self.scalar(e)?, width(&e.ty).1),
             None => (self.iconst(1), false),
         };
+        if matches!(agg, Agg::Series { .. }) && key.is_some_and(|k| k.ty.holds_sample()) {
+            return self.not_yet(span, "a time series by stacks of dw_ustack");
+        }
         let now = match agg {
             Agg::Series { .. } => Some(self.series_now(span)?),
             _ => None,
         };
-        self.element(map, key, span, |cx, m| {
+        let forgets = self.ring_of(map).is_some() || self.m.maps[map.index()].ttl.is_some();
+        if forgets && key.is_some_and(|k| k.ty.holds_sample()) {
+            return self.not_yet(span, "a window or time to live by stacks of dw_ustack");
+        }
+        let add = |cx: &mut Self, m: Mem| {
+            if let Some(ring) = cx.ring_of(map) {
+                cx.ring_enter(m, ring);
+            }
             match agg {
                 Agg::Count => {
                     let one = cx.iconst(1);
@@ -61,7 +71,11 @@ impl Cx<'_, '_> {
                 }
             }
             Ok(())
-        })
+        };
+        match key.filter(|k| k.ty.holds_sample()) {
+            Some(key) => self.send_aggregate(map, key, span, add),
+            None => self.element(map, key, span, add),
+        }
     }
 
     /// {value, set}: stores the value if none is set or it is beyond the one there.
@@ -183,9 +197,11 @@ impl Cx<'_, '_> {
         self.b.param(done, 0)
     }
 
-    /// Whether the map's values are in parts, one per CPU, that this program must put together: user space does it otherwise.
+    /// Whether an aggregate's value is in parts that must be put together: one per CPU, or on both sides of the kernel boundary (user space
+    /// sees those of one side as one).
     pub(crate) fn in_parts(&self, map: MapRef) -> bool {
-        self.kernel && self.m.maps[map.index()].kind.is_percpu()
+        let spec = &self.m.maps[map.index()];
+        if self.kernel { spec.kind.is_percpu() } else { spec.home == Home::Both }
     }
 
     /// An aggregate's parts on all CPUs as one value in its layout, and whether the element is there.
@@ -274,5 +290,31 @@ impl Cx<'_, '_> {
             }
             Agg::Hist { .. } | Agg::Lhist { .. } | Agg::Series { .. } => self.not_yet(span, "this as a number"),
         }
+    }
+
+    // What is asked of whole maps.
+
+    pub(crate) fn map_has(&mut self, map: MapRef, key: &Expr) -> R<Value> {
+        let key = self.key(map, Some(key), key.span)?;
+        if let Some((_, there)) = self.windowed(map, key) {
+            return Ok(there);
+        }
+        if !self.kernel && self.in_parts(map) {
+            let (whole, first) = (self.temp(self.m.maps[map.index()].value_size), self.iconst(0));
+            return Ok(self.b.call_map(Helper::MapCpu, map_id(map), &[first, key, whole.ptr]));
+        }
+        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        self.lookup_live_or(map, key, absent);
+        let one = self.iconst(1);
+        self.jump_with(done, &[one]);
+        self.start(absent);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[zero]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
+    }
+
+    pub(crate) fn map_len(&mut self, map: MapRef) -> Value {
+        self.b.call_map(Helper::MapLen, map_id(map), &[])
     }
 }

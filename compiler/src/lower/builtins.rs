@@ -33,6 +33,7 @@ impl Cx<'_, '_> {
             Func::Tid => self.own_pid(false),
             Func::InitPid => self.half(Helper::PidTgid, true),
             Func::InitTid => self.half(Helper::PidTgid, false),
+            Func::TaskNumber { process } => return self.with_temps(|cx| cx.task_number(process, args, e)),
             Func::Jiffies => self.kernel_call(Helper::Jiffies, "jiffies", e.span)?,
             Func::NumaId => self.kernel_call(Helper::NumaId, "numaid", e.span)?,
             Func::UserMode => self.usermode(e.span)?,
@@ -114,7 +115,8 @@ impl Cx<'_, '_> {
             | Func::Ntop
             | Func::Macaddr
             | Func::Usym
-            | Func::Conn => return self.not_yet(e.span, format!("{func:?} as a number")),
+            | Func::Conn
+            | Func::Bytes => return self.not_yet(e.span, format!("{func:?} as a number")),
         };
         Ok(match &e.ty {
             ty @ (Ty::Int { .. } | Ty::Bool | Ty::Enum { .. }) if width(ty).0 < 8 => self.normalise(value, ty),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, JoinPart, Ty},
+    hir::{Expr, ExprKind as E, Ty},
     syntax::string_bytes,
 };
 
@@ -37,9 +37,8 @@ impl Cx<'_, '_> {
                 let (ptr, len) = self.packet_slice(name, e.span)?;
                 Text::Slice { ptr, len }
             }
-            E::JoinPart(JoinPart::Id | JoinPart::Verdict | JoinPart::Status | JoinPart::Text) => {
-                let E::JoinPart(part) = e.kind else { return self.not_yet(e.span, "this text") };
-                let (ptr, len) = self.join_text(part, e.span)?;
+            E::JoinPart(_) | E::LegPart { .. } if matches!(e.ty, Ty::Str { .. }) => {
+                let (ptr, len) = self.result_text(e)?;
                 Text::Slice { ptr, len }
             }
             E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Str { .. }, Ty::Str { .. })) => {

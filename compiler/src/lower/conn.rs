@@ -1,4 +1,4 @@
-//! Connections: the key of a kernel socket.
+//! Connections and their bytes: the keys of a kernel socket and of what it sends.
 
 use super::{
     cx::{Cx, R},
@@ -7,7 +7,7 @@ use super::{
 };
 use crate::ir::{BinaryOp, Cond, UnaryOp, Value};
 use std::mem::offset_of;
-use weftrace_artifact::abi;
+use weftrace_artifact::{abi, program::FieldPath};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func},
     span::Span,
@@ -29,6 +29,9 @@ const A_PORT: u32 = offset_of!(abi::ConnKey, a_port) as u32;
 const B_PORT: u32 = offset_of!(abi::ConnKey, b_port) as u32;
 const A_ISN: u32 = offset_of!(abi::ConnKey, a_isn) as u32;
 const B_ISN: u32 = offset_of!(abi::ConnKey, b_isn) as u32;
+const LOCAL: u32 = offset_of!(abi::ConnKey, local) as u32;
+/// Of [`abi::BytesKey`], which begins with a ConnKey.
+const RANGES: u32 = offset_of!(abi::BytesKey, ranges) as u32;
 
 impl Cx<'_, '_> {
     /// A connection: `conn(sk)`, or the packet's.
@@ -44,13 +47,62 @@ impl Cx<'_, '_> {
         }
     }
 
+    /// Bytes of a connection: `bytes(sk, skb)`, or the packet's.
+    pub(crate) fn segment_into(&mut self, e: &Expr, dst: Mem, zeroed: bool) -> R<()> {
+        match &e.kind {
+            E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),
+            E::Call { func: Func::Bytes, args } => {
+                let sk = self.arg(args, 0, Func::Bytes, e)?;
+                let skb = self.arg(args, 1, Func::Bytes, e)?;
+                if !zeroed {
+                    self.fill(dst, abi::BYTES_KEY_SIZE);
+                }
+                self.with_temps(|cx| {
+                    let range = cx.sent_range(sk, skb, e.span)?;
+                    cx.socket_key(sk, dst, Some(range), e.span)
+                })
+            }
+            E::MapGet { map, key } => self.map_get_into(*map, key.as_deref(), e.span, dst, &e.ty, zeroed),
+            _ => self.not_yet(e.span, "these bytes"),
+        }
+    }
+
+    /// The bytes of a segment that the TCP socket sends, as [`abi::BytesKey`] counts them.
+    fn sent_range(&mut self, sk: Value, skb: Value, span: Span) -> R<[Value; 2]> {
+        let cb = self.member("sk_buff", "cb");
+        let block = ["seq", "end_seq"].map(|m| self.member("tcp_skb_cb", m));
+        let socket = ["snd_una", "bytes_acked"].map(|m| self.member("tcp_sock", m));
+        let (Some(cb), [Some(seq_at), Some(end_at)], [Some(una_at), Some(acked_at)]) = (cb, block, socket) else {
+            return self.not_yet(span, "bytes() on a kernel whose struct tcp_skb_cb is not known");
+        };
+        let path = FieldPath::Struct { name: "sk_buff".into(), members: "cb".into() };
+        let cb = self.b.field_off(skb, i64::from(cb), &path);
+        let seq = self.read_member(cb, "tcp_skb_cb", "seq", seq_at, (4, false), span)?;
+        let end = self.read_member(cb, "tcp_skb_cb", "end_seq", end_at, (4, false), span)?;
+        let una = self.read_member(sk, "tcp_sock", "snd_una", una_at, (4, false), span)?;
+        let acked = self.read_member(sk, "tcp_sock", "bytes_acked", acked_at, (8, false), span)?;
+        // All that was acknowledged, and how far beyond (or before) that the segment begins.
+        let ahead = self.b.isub(seq, una);
+        let ahead = self.b.unary(UnaryOp::Sext32, ahead);
+        let from = self.b.iadd(acked, ahead);
+        let len = self.b.isub(end, seq);
+        let len = self.b.unary(UnaryOp::Zext32, len);
+        let to = self.b.iadd(from, len);
+        Ok([from, to])
+    }
+
     /// [`abi::ConnKey`] of a `struct sock`.
     fn socket_conn(&mut self, sk: Value, dst: Mem, zeroed: bool, span: Span) -> R<()> {
         if !zeroed {
             self.fill(dst, abi::CONN_KEY_SIZE);
         }
+        self.socket_key(sk, dst, None, span)
+    }
+
+    /// The connection, and what its own side sends as the first range of [`abi::BytesKey`].
+    fn socket_key(&mut self, sk: Value, dst: Mem, sends: Option<[Value; 2]>, span: Span) -> R<()> {
         let family = self.sock_field(sk, "__sk_common.skc_family", 2, span)?;
-        let lport = self.sock_field(sk, "__sk_common.skc_num", 2, span)?;
+        let lport = self.local_port(sk, span)?;
         let rport = self.sock_field(sk, "__sk_common.skc_dport", 2, span)?;
         let rport = self.b.unary(UnaryOp::Bswap16, rport);
         let net = self.sock_field(sk, "__sk_common.skc_net.net", 8, span)?;
@@ -92,8 +144,22 @@ impl Cx<'_, '_> {
         self.start(done);
         let [family, ll, lh, rl, rh] = [0, 1, 2, 3, 4].map(|i| self.b.param(done, i));
         self.store(2, family, dst.at(FAMILY));
-        self.sorted_ends(dst, [ll, lh, lport, lisn], [rl, rh, rport, risn]);
+        self.sorted_ends(dst, [ll, lh, lport, lisn], [rl, rh, rport, risn], sends);
         Ok(())
+    }
+
+    /// As the connection had it: a socket that is being closed has given its port back already, and remembers only what it sent from.
+    fn local_port(&mut self, sk: Value, span: Span) -> R<Value> {
+        let bound = self.sock_field(sk, "__sk_common.skc_num", 2, span)?;
+        let Some(sport) = self.member("inet_sock", "inet_sport") else { return Ok(bound) };
+        let (given_back, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
+        self.brif_with(bound, (done, &[bound]), (given_back, &[]));
+        self.start(given_back);
+        let sport = self.read_member(sk, "inet_sock", "inet_sport", sport, (2, false), span)?;
+        let sport = self.b.unary(UnaryOp::Bswap16, sport);
+        self.jump_with(done, &[sport]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
     }
 
     fn sock_field(&mut self, sk: Value, members: &str, bytes: u32, span: Span) -> R<Value> {
@@ -164,7 +230,7 @@ impl Cx<'_, '_> {
     }
 
     /// Stores both ends (address words, port, initial sequence number), the smaller (address, port) first.
-    fn sorted_ends(&mut self, dst: Mem, local: [Value; 4], remote: [Value; 4]) {
+    fn sorted_ends(&mut self, dst: Mem, local: [Value; 4], remote: [Value; 4], sends: Option<[Value; 2]>) {
         let order = |cx: &mut Self, end: [Value; 4]| {
             // Bytes compare as big-endian numbers do.
             [cx.b.unary(UnaryOp::Bswap64, end[0]), cx.b.unary(UnaryOp::Bswap64, end[1]), end[2]]
@@ -182,10 +248,17 @@ impl Cx<'_, '_> {
             self.start(next);
         }
         self.jump(local_first);
-        for (block, a, b) in [(local_first, local, remote), (remote_first, remote, local)] {
+        for (block, a, b, local_is) in [(local_first, local, remote, 0), (remote_first, remote, local, 1)] {
             self.start(block);
             self.store_end(dst, a, (A_ADDR, A_PORT, A_ISN));
             self.store_end(dst, b, (B_ADDR, B_PORT, B_ISN));
+            let own = self.iconst(i64::from(local_is) + 1);
+            self.store(1, own, dst.at(LOCAL));
+            if let Some([from, to]) = sends {
+                let range = dst.at(RANGES + local_is * size_of::<[abi::ByteRange; abi::BYTE_RANGES]>() as u32);
+                self.store(8, from, range);
+                self.store(8, to, range.at(offset_of!(abi::ByteRange, to) as u32));
+            }
             self.jump(done);
         }
         self.start(done);

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     ir::{BinaryOp, Cond, Helper},
-    place::walk::{self, Node},
+    place::walk::{self, Node, known},
 };
 use weftrace_artifact::action::Warning;
 use weftrace_artifact::ty::Type;
@@ -47,6 +47,12 @@ impl Cx<'_, '_> {
             S::Aggregate { map, key, arg } => self.aggregate(*map, key.as_ref(), arg.as_ref(), s.span),
             S::AddMap { map, key, delta } => self.map_add(*map, key.as_ref(), *delta, s.span),
             S::DeleteMap { map, key } => self.map_delete(*map, key.as_ref(), s.span),
+            // The other side is not lowered: what only it reads need not be there.
+            S::If { cond, then, otherwise } if known(cond).is_some() => match (known(cond), otherwise) {
+                (Some(true), _) => self.block_stmts(then),
+                (_, Some(otherwise)) => self.block_stmts(otherwise),
+                _ => Ok(()),
+            },
             S::If { cond, then, otherwise } => self.either(
                 |cx, a, b| cx.with_temps(|cx| cx.branch(cond, a, b)),
                 |cx| cx.block_stmts(then),
@@ -222,6 +228,7 @@ impl Cx<'_, '_> {
         let found = self.b.call_map(Helper::MapAt, map_id(map), &[i, key.ptr, value.ptr]);
         self.brif(found, inside, done);
         self.start(inside);
+        self.skip_ended(map, value, next);
         let pair = Mem::new(self.b.slot_addr(slot), 0);
         self.fill_gaps(
             pair,
@@ -230,8 +237,18 @@ impl Cx<'_, '_> {
         self.convert_memory(key, &map_key, pair.at(fields[0].offset), key_ty, false, span)?;
         let value_at = pair.at(fields[1].offset);
         if let Ty::Agg(agg) = &map_value {
-            let whole = if self.in_parts(map) { self.over_cpus(map, key.ptr, agg, span)?.0 } else { value };
-            let v = self.aggregate_value(agg, whole, span)?;
+            // User space walks windows as they are now.
+            let window = if self.kernel { self.windowed(map, key.ptr) } else { None };
+            let v = if let Some((v, there)) = window {
+                let some = self.block();
+                self.brif(there, some, next);
+                self.start(some);
+                v
+            } else {
+                let whole =
+                    if self.kernel && self.in_parts(map) { self.over_cpus(map, key.ptr, agg, span)?.0 } else { value };
+                self.aggregate_value(agg, whole, span)?
+            };
             self.store(width(value_ty).0, v, value_at);
         } else {
             self.convert_memory(value, &map_value, value_at, value_ty, false, span)?;

@@ -1,6 +1,7 @@
 //! The state of one function being lowered, and the shapes that every family uses.
 
 use super::{
+    dissect::Plain,
     layout::{self, width},
     mem::Mem,
     module::{Module, not_yet, place},
@@ -61,6 +62,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) syscall: Option<super::syscalls::Syscall>,
     /// Frames of our own that a kernel stack begins with.
     pub(crate) frames: u8,
+    /// Of a program on a packet socket: the packet.
+    pub(crate) plain: Option<Plain>,
     pub(crate) vars: Vec<VarHome>,
     /// (where `continue` goes, where `break` goes), innermost last.
     pub(crate) loops: Vec<(Block, Block)>,
@@ -96,6 +99,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             words: None,
             syscall: None,
             frames: 0,
+            plain: None,
             vars: vec![],
             loops: vec![],
             scopes: vec![],

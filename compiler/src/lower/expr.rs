@@ -5,7 +5,10 @@ use super::{
     layout::{in_register, width},
     mem::Mem,
 };
-use crate::ir::{BinaryOp, Block, Cond, UnaryOp, Value};
+use crate::{
+    ir::{BinaryOp, Block, Cond, UnaryOp, Value},
+    place::walk::known,
+};
 use weftrace_artifact::action::Warning;
 use weftrace_lang::{
     hir::{BinOp, Expr, ExprKind as E, Func, Ty, UnOp, VarRef},
@@ -27,6 +30,7 @@ impl Cx<'_, '_> {
             },
             E::MapGet { map, key } => self.map_get(*map, key.as_deref(), e),
             E::HasKey { map, key } => self.map_has(*map, key),
+            E::Rate { map, key, window_ns } => self.rate(*map, key.as_deref(), *window_ns, e.span),
             E::MapLen(map) => Ok(self.map_len(*map)),
             E::IncMap { map, key, delta, prefix } => self.map_inc(*map, key.as_deref(), *delta, *prefix, e.span),
             E::IncVar { var, delta, prefix } => self.var_inc(*var, *delta, *prefix, e),
@@ -52,6 +56,7 @@ impl Cx<'_, '_> {
             E::Packet(name) => self.packet_scalar(name, e.span),
             E::LegValue { leg } => self.leg_value(*leg, e.span),
             E::JoinPart(part) => self.join_number(*part, e.span),
+            E::LegPart { leg, part } => self.leg_number(*leg, *part, e.span),
             E::Block(block) => self.block_value(block, |cx, tail| cx.scalar_as(tail, &e.ty)),
             E::Bytes(_) | E::Str(_) | E::Tuple(_) | E::Record(_) | E::Header { .. } => {
                 self.not_yet(e.span, "this value as a number")
@@ -244,6 +249,14 @@ impl Cx<'_, '_> {
 
     fn branch_inner(&mut self, e: &Expr, then: Block, otherwise: Block) -> R<()> {
         match &e.kind {
+            // What is known decides by itself: the other side is not lowered, so that nothing is computed for it.
+            E::Logical { and, left, right } if known(left).is_some() => {
+                if known(left) == Some(*and) {
+                    return self.branch(right, then, otherwise);
+                }
+                self.jump(if *and { otherwise } else { then });
+                Ok(())
+            }
             E::Logical { and, left, right } => {
                 let middle = self.block();
                 if *and {
@@ -312,7 +325,7 @@ impl Cx<'_, '_> {
         if let E::MapGet { map, key } = &left.kind {
             return self.map_get_or(*map, key.as_deref(), left, true, |cx| cx.scalar_as(right, ty));
         }
-        let Some(present) = self.presence_of(left)? else { return self.scalar_as(left, ty) };
+        let Some(present) = self.presence_of(left) else { return self.scalar_as(left, ty) };
         self.merge(
             |cx, a, b| {
                 cx.brif(present, a, b);

@@ -76,6 +76,7 @@ impl Cx<'_, '_> {
             Ty::Usym => self.usym_into(e, dst),
             Ty::UStack { .. } => self.ustack_into(e, dst),
             Ty::DwStack { .. } => self.sample_into(e, dst),
+            Ty::ByteRanges if self.place(e)?.is_none() => self.segment_into(e, dst, zeroed),
             Ty::Conn if self.place(e)?.is_none() => self.conn_into(e, dst, zeroed),
             _ => match &e.kind {
                 E::Packet(name) => self.packet_into(name, dst, zeroed, e.span),
@@ -104,7 +105,7 @@ impl Cx<'_, '_> {
             self.start(done);
             return Ok(());
         }
-        let Some(present) = self.presence_of(left)? else { return self.into(left, dst, ty, zeroed) };
+        let Some(present) = self.presence_of(left) else { return self.into(left, dst, ty, zeroed) };
         self.either(
             |cx, a, b| {
                 cx.brif(present, a, b);

@@ -50,6 +50,8 @@ fn nested(program: &Program, ty: &Ty, depth: u32) -> Option<Type> {
         Ty::Float { bytes } => Type::Opaque { bytes: *bytes },
         Ty::CgroupPath { filter } => Type::CgroupPath { filter: filter.clone() },
         Ty::Conn => Type::Conn,
+        Ty::ByteRanges => Type::ByteRanges,
+        Ty::Flow => Type::Flow,
         Ty::Headers => Type::Headers,
         // Read as a number.
         Ty::Agg(agg) => Type::Int { bytes: 8, signed: agg_signed(agg) },

@@ -6,7 +6,7 @@ use super::{
     mem::{Mem, Place},
 };
 use crate::{
-    ir::{Cond, Helper, Size, Value},
+    ir::{Cond, Helper, Value},
     place::walk::{self, Node},
 };
 use weftrace_artifact::{
@@ -44,14 +44,22 @@ impl Cx<'_, '_> {
             self.store(4, zero, m);
             return Ok(m.ptr);
         };
+        let filled = self.size_of(&ty, span)?;
         if !in_register(&ty)
             && e.ty == ty
+            && filled == size
             && let Some(Place::Direct(m)) = self.place(e)?
             && self.is_key_memory(m)
         {
             return Ok(self.addr(m));
         }
+        if e.ty.holds_sample() {
+            return Self::not_answered(e.span);
+        }
         let m = self.temp(size);
+        if filled < size {
+            self.fill(m.at(filled), size - filled);
+        }
         self.into(e, m, &ty, false)?;
         Ok(m.ptr)
     }
@@ -63,7 +71,7 @@ impl Cx<'_, '_> {
     }
 
     /// A kernel map seen from user space: looked-up values are copies, so writes go through the system call.
-    fn is_far(&self, map: MapRef) -> bool {
+    pub(super) fn is_far(&self, map: MapRef) -> bool {
         !self.kernel && self.m.maps[map.index()].home == Home::Kernel
     }
 
@@ -75,7 +83,7 @@ impl Cx<'_, '_> {
     pub(crate) fn map_address(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<Value> {
         let key = self.key(map, key, span)?;
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        let found = self.lookup_or(map_id(map), key, absent);
+        let found = self.lookup_live_or(map, key, absent);
         let address = self.b.ptr_int(found);
         self.jump_with(done, &[address]);
         self.start(absent);
@@ -107,6 +115,18 @@ impl Cx<'_, '_> {
         missing: impl FnOnce(&mut Self) -> R<Value>,
     ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
+        if self.ring_of(map).is_some_and(|r| r.only_ns.is_some()) {
+            let key = self.key(map, key, e.span)?;
+            let (value, found) = self.windowed(map, key).unwrap_or((key, key));
+            return self.merge(
+                |cx, there, absent| {
+                    cx.brif(found, there, absent);
+                    Ok(())
+                },
+                |_| Ok(value),
+                missing,
+            );
+        }
         if let Ty::Agg(agg) = &ty
             && self.in_parts(map)
         {
@@ -126,7 +146,7 @@ impl Cx<'_, '_> {
         }
         let key = self.key(map, key, e.span)?;
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        let found = self.lookup_or(map_id(map), key, absent);
+        let found = self.lookup_live_or(map, key, absent);
         let m = Mem::new(found, 0);
         if let Some(at) =
             self.m.maps[map.index()].presence.filter(|_| ask_presence || self.m.program.config.helper_warnings)
@@ -186,7 +206,7 @@ impl Cx<'_, '_> {
         let size = self.size_of(&ty, span)?;
         let key = self.key(map, key, span)?;
         let (absent, done) = (self.block(), self.block());
-        let found = self.lookup_or(map_id(map), key, absent);
+        let found = self.lookup_live_or(map, key, absent);
         self.copy(dst, Mem::new(found, 0), size);
         self.jump(done);
         self.start(absent);
@@ -196,39 +216,31 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
-    pub(crate) fn map_has(&mut self, map: MapRef, key: &Expr) -> R<Value> {
-        let key = self.key(map, Some(key), key.span)?;
-        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        self.lookup_or(map_id(map), key, absent);
-        let one = self.iconst(1);
-        self.jump_with(done, &[one]);
-        self.start(absent);
-        let zero = self.iconst(0);
-        self.jump_with(done, &[zero]);
-        self.start(done);
-        Ok(self.b.param(done, 0))
-    }
-
-    pub(crate) fn map_len(&mut self, map: MapRef) -> Value {
-        self.b.call_map(Helper::MapLen, map_id(map), &[])
-    }
-
     /// `@m[k] = v`
     pub(crate) fn map_set(&mut self, map: MapRef, key: Option<&Expr>, value: &Expr, span: Span) -> R<()> {
         let ty = self.m.program.maps[map.index()].value.clone();
+        let ends = self.m.maps[map.index()].ttl.is_some();
+        if let Some(key) = key.filter(|k| k.ty.holds_sample()) {
+            if ends {
+                return self.not_yet(span, "a time to live by stacks of dw_ustack");
+            }
+            return self.send_value(map, key, value, &ty, span);
+        }
         if self.is_scalar_map(map) && !self.is_far(map) {
             return self.scalar_map_set(map, value, &ty, span);
         }
         // The value first: it may read this map.
         let (presence, size) = (self.m.maps[map.index()].presence, self.m.maps[map.index()].value_size);
         let m = self.temp(size);
-        if presence.is_some() {
+        let zeroed = presence.is_some() || ends;
+        if zeroed {
             self.fill(m, size);
         }
-        self.into(value, m, &ty, presence.is_some())?;
+        self.into(value, m, &ty, zeroed)?;
         if let Some(at) = presence {
             self.store_one(m.at(at));
         }
+        self.stamp(map, m);
         let key = self.key(map, key, span)?;
         let flags = self.iconst(BPF_ANY);
         let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
@@ -329,6 +341,7 @@ impl Cx<'_, '_> {
         self.jump(done);
         self.start(go_on);
         let m = Mem::new(self.b.param(go_on, 0), 0);
+        self.renew(map, m);
         update(self, m)?;
         self.jump(done);
         self.start(done);
@@ -348,65 +361,6 @@ impl Cx<'_, '_> {
         let zero = self.iconst(0);
         self.store(4, zero, key);
         self.lookup_or(zeros, key.ptr, nowhere)
-    }
-
-    /// `@m[k]++` as a statement.
-    pub(crate) fn map_add(&mut self, map: MapRef, key: Option<&Expr>, delta: i64, span: Span) -> R<()> {
-        if self.is_far(map) {
-            return self.not_yet(span, "counting in a kernel map from user space");
-        }
-        let ty = self.m.program.maps[map.index()].value.clone();
-        self.element(map, key, span, |cx, m| {
-            let by = cx.iconst(delta);
-            cx.add_to(map, m, by, width(&ty).0);
-            Ok(())
-        })
-    }
-
-    /// Adds to a number in a map: atomically where others may do the same at the same time.
-    pub(crate) fn add_to(&mut self, map: MapRef, m: Mem, by: Value, bytes: u32) {
-        if bytes >= 4 && self.is_shared(map) {
-            let size = if bytes == 4 { Size::B4 } else { Size::B8 };
-            self.b.atomic_add(size, by, m.ptr, m.offset);
-        } else {
-            let old = self.load(bytes, false, m);
-            let new = self.b.iadd(old, by);
-            self.store(bytes, new, m);
-        }
-    }
-
-    /// Whether another program can update the same value while this one does. Handlers in user space run one after the other; a
-    /// per-CPU value of a map that one program alone updates is safe, since programs do not nest in themselves.
-    fn is_shared(&self, map: MapRef) -> bool {
-        let percpu = self.m.maps[map.index()].kind.is_percpu();
-        let alone = self.m.placement.maps.get(map.index()).is_some_and(|m| m.kernel_writers <= 1);
-        self.kernel && !(percpu && alone)
-    }
-
-    /// `@m[k]++` as a value.
-    pub(crate) fn map_inc(
-        &mut self,
-        map: MapRef,
-        key: Option<&Expr>,
-        delta: i64,
-        prefix: bool,
-        span: Span,
-    ) -> R<Value> {
-        let ty = self.m.program.maps[map.index()].value.clone();
-        let (bytes, signed) = width(&ty);
-        let result = self.new_var();
-        let fallback = self.iconst(if prefix { delta } else { 0 });
-        self.set_var(result, fallback);
-        self.element(map, key, span, |cx, m| {
-            let old = cx.load(bytes, signed, m);
-            let by = cx.iconst(delta);
-            cx.add_to(map, m, by, bytes);
-            let new = cx.b.iadd(old, by);
-            let new = cx.normalise(new, &ty);
-            cx.set_var(result, if prefix { new } else { old });
-            Ok(())
-        })?;
-        Ok(self.read_var(result))
     }
 
     /// `delete(@m, k)`; of a scalar map: unset; of a whole map: as clear.

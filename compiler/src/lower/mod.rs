@@ -8,10 +8,11 @@
 //! | `expr`, `into` | values in registers, values in memory |
 //! | `mem` | places: direct memory, kernel and user memory |
 //! | `control` | statements, loops, variables |
-//! | `maps`, `aggregates` | maps of plain values, aggregations |
+//! | `maps`, `aggregates`, `rings` | maps of plain values, aggregations, what they forget |
 //! | `strings`, `compare`, `search` | text and bytes |
 //! | `net`, `conn` | addresses, connections |
 //! | `builtins`, `usdt`, `golang`, `syscalls`, `packet`, `join` | what probes, packets and join results offer |
+//! | `dissect` | a packet's headers in the kernel |
 //! | `actions` | records for user space |
 //! | `warn` | what goes wrong at run time |
 //! | `cx`, `ssa` | the function under construction |
@@ -23,7 +24,9 @@ mod builtins;
 mod compare;
 mod conn;
 mod control;
+mod counting;
 mod cx;
+mod dissect;
 mod elements;
 mod expr;
 mod golang;
@@ -37,6 +40,7 @@ mod names;
 mod net;
 mod packet;
 mod path;
+mod rings;
 mod sample;
 mod search;
 mod series;
@@ -45,6 +49,7 @@ mod ssa;
 mod strings;
 mod syscalls;
 mod task;
+mod updates;
 mod usdt;
 mod warn;
 
@@ -58,7 +63,7 @@ use crate::{
     ir::{Function, Target},
     place::{
         Side,
-        walk::{self, Node},
+        walk::{self, Node, known},
     },
 };
 use cx::{Cx, Subject, VarHome};
@@ -108,8 +113,12 @@ pub(crate) fn lower_probe_at<'a, 's>(
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
     let (ir_target, subject) = match (side, &target.provider) {
+        (Side::Kernel(ty), Provider::Pcap { .. }) => (Target::Kernel(ty), Subject::Packet),
         (Side::Kernel(ty), _) => (Target::Kernel(ty), Subject::Program),
-        (_, Provider::Pcap { .. }) => (Target::Native, Subject::Packet),
+        // A view like a packet's, with other fields.
+        (_, Provider::Pcap { .. } | Provider::Exchange { .. } | Provider::Telemetry { .. }) => {
+            (Target::Native, Subject::Packet)
+        }
         (_, Provider::Join { join, .. }) => match module.program.joins.get(join.index()) {
             Some(def) => (Target::Native, Subject::Join(def)),
             None => return Err(Box::new(not_yet(target.span, "this join"))),
@@ -127,7 +136,12 @@ pub(crate) fn lower_probe_at<'a, 's>(
     match target.provider {
         Provider::Iter { .. } => leave_after_last(&mut cx),
         Provider::Syscall { ret, .. } => cx.enter_syscall(ret)?,
+        Provider::Pcap { .. } if cx.kernel => cx.plain = Some(cx.dissect(probe)),
         _ => {}
+    }
+    if probe.predicate.as_ref().is_some_and(|p| known(p) == Some(false)) {
+        cx.leave();
+        return Ok(cx.finish());
     }
     if let Some(predicate) = &probe.predicate {
         let (yes, no) = (cx.block(), cx.block());

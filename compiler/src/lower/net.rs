@@ -108,19 +108,20 @@ impl Cx<'_, '_> {
     ) -> R<()> {
         if let E::Packet(name) = &addr.kind
             && let Some(row) = packet::field(name)
-            && let packet::Read::Bytes(offset) = row.read
+            && let packet::Read::Bytes(_) = row.read
         {
             let family = if row.ty == packet::FieldType::Ipv6 { AF_INET6 } else { AF_INET };
             if family != i64::from(net.0) {
-                self.guard_layers(row.layers, absent);
+                self.guard_field(row, absent);
                 self.jump(outside);
                 return Ok(());
             }
             self.need_packet(row);
-            self.guard_layers(row.layers, absent);
-            let view = self.packet_view(addr.span)?;
-            self.match_prefix(Mem::new(view, offset as i32), net, inside, outside);
-            return Ok(());
+            self.guard_field(row, absent);
+            if let Some(bytes) = self.packet_bytes(row, addr.span)? {
+                self.match_prefix(bytes, net, inside, outside);
+                return Ok(());
+            }
         }
         let m = self.memory_of(addr)?;
         let family = self.load(4, false, m);

@@ -8,21 +8,26 @@ use crate::ir::{BinaryOp, Block, Cond, Helper, Mem as Width, Value};
 use std::mem::offset_of;
 use weftrace_artifact::{
     abi,
-    packet::{self, FieldRow, FieldType, PacketView, Read, layer},
+    packet::{self, FieldRow, FieldType, KernelRead, PacketView, Read, layer},
+    telemetry,
 };
 use weftrace_lang::{
     hir::{Expr, ExprKind as E},
     span::Span,
 };
 
+const KNOWN: i32 = offset_of!(PacketView, known) as i32;
 const LAYERS: i32 = offset_of!(PacketView, layers) as i32;
 const STR_LEN: i32 = offset_of!(packet::StrRef, len) as i32;
+const MORE: i32 = offset_of!(PacketView, more) as i32;
+const TEXT_LEN: i32 = offset_of!(packet::Text, len) as i32;
+const TEXT_BYTES: i32 = offset_of!(packet::Text, bytes) as i32;
 const AF_INET: i64 = 2;
 const AF_INET6: i64 = 10;
 
 impl Cx<'_, '_> {
     fn row(&mut self, name: &str, span: Span) -> R<&'static FieldRow> {
-        let Some(row) = packet::field(name) else {
+        let Some(row) = field(name) else {
             return self.not_yet(span, format!("the packet field {name}"));
         };
         self.need_packet(row);
@@ -37,7 +42,15 @@ impl Cx<'_, '_> {
     /// A field as a number; 0 if it is absent.
     pub(crate) fn packet_scalar(&mut self, name: &str, span: Span) -> R<Value> {
         let row = self.row(name, span)?;
+        if self.kernel {
+            let value = self.number_in_kernel(row, span)?;
+            return Ok(self.if_there(row, value));
+        }
         let view = self.packet_view(span)?;
+        if let Read::More(offset) = row.read {
+            let zero = self.iconst(0);
+            return Ok(self.of_more(row, |cx, more| cx.b.load(width(row.ty), more, offset as i32), zero));
+        }
         let value = match row.read {
             Read::Load(offset) => self.b.load(width(row.ty), view, offset as i32),
             Read::Bit(offset, mask) => {
@@ -45,20 +58,51 @@ impl Cx<'_, '_> {
                 let bit = self.b.binary_imm(BinaryOp::Band, word, i64::from(mask));
                 self.b.icmp_imm(Cond::Ne, bit, 0)
             }
-            Read::Bytes(_) | Read::Str(_) | Read::Conn => return self.not_yet(span, format!("{name} as a number")),
+            Read::Layer(mask) | Read::Known(mask) => {
+                let word = if matches!(row.read, Read::Known(_)) { KNOWN } else { LAYERS };
+                let have = self.b.load(Width::U64, view, word);
+                let bit = self.b.binary_imm(BinaryOp::Band, have, mask as i64);
+                self.b.icmp_imm(Cond::Ne, bit, 0)
+            }
+            Read::Bytes(_) | Read::Str(_) | Read::Conn | Read::ByteRanges(_) | Read::More(_) => {
+                return self.not_yet(span, format!("{name} as a number"));
+            }
         };
-        Ok(match self.layers_present(row.layers) {
+        Ok(self.if_there(row, value))
+    }
+
+    /// The value, or 0 where the field is absent.
+    fn if_there(&mut self, row: &FieldRow, value: Value) -> Value {
+        match self.is_there(Asked::by(row)) {
             Some(present) => {
                 let zero = self.iconst(0);
                 self.b.select(present, value, zero)
             }
             None => value,
-        })
+        }
+    }
+
+    fn number_in_kernel(&mut self, row: &FieldRow, span: Span) -> R<Value> {
+        let plain = self.plain(span)?;
+        let value = row.kernel.and_then(|read| self.plain_scalar(&plain, read, row.ty == FieldType::Bool));
+        value.map_or_else(|| self.elsewhere(span, row.name), Ok)
+    }
+
+    /// Where an address's bytes lie; None: the field is no address.
+    pub(crate) fn packet_bytes(&mut self, row: &FieldRow, span: Span) -> R<Option<Mem>> {
+        let Read::Bytes(offset) = row.read else { return Ok(None) };
+        if !self.kernel {
+            return Ok(Some(Mem::new(self.packet_view(span)?, offset as i32)));
+        }
+        match row.kernel {
+            Some(KernelRead::Bytes(header, at)) => Ok(Some(self.plain(span)?.header(header).at(at))),
+            _ => self.elsewhere(span, row.name),
+        }
     }
 
     pub(crate) fn packet_view(&mut self, span: Span) -> R<Value> {
         match self.subject {
-            super::cx::Subject::Packet => Ok(self.b.ctx()),
+            super::cx::Subject::Packet if !self.kernel => Ok(self.b.ctx()),
             _ => self.elsewhere(span, "a packet field"),
         }
     }
@@ -66,11 +110,12 @@ impl Cx<'_, '_> {
     /// A field that lives in memory.
     pub(crate) fn packet_into(&mut self, name: &str, dst: Mem, zeroed: bool, span: Span) -> R<()> {
         let row = self.row(name, span)?;
-        let view = self.packet_view(span)?;
         let size = match row.ty {
             FieldType::Ipv4 | FieldType::Ipv6 => 20,
             FieldType::Mac => 6,
+            FieldType::Flow => abi::FLOW_VALUE_SIZE,
             FieldType::Conn => abi::CONN_KEY_SIZE,
+            FieldType::ByteRanges => abi::BYTES_KEY_SIZE,
             FieldType::Headers => abi::HEADERS_CAP,
             _ => return self.not_yet(span, format!("{name} in memory")),
         };
@@ -84,18 +129,27 @@ impl Cx<'_, '_> {
             self.fill(dst, size);
         }
         let done = self.block();
-        self.guard_layers(row.layers, done);
-        match (row.read, row.ty) {
-            (Read::Bytes(offset), FieldType::Mac) => self.copy(dst, Mem::new(view, offset as i32), 6),
-            (Read::Bytes(offset), ty) => {
+        self.guard_field(row, done);
+        match (self.packet_bytes(row, span)?, row.read, row.ty) {
+            (Some(bytes), _, FieldType::Mac) => self.copy(dst, bytes, 6),
+            (Some(bytes), _, ty) => {
                 let v6 = ty == FieldType::Ipv6;
                 let family = self.iconst(if v6 { AF_INET6 } else { AF_INET });
                 self.store(4, family, dst);
-                self.copy(dst.at(4), Mem::new(view, offset as i32), if v6 { 16 } else { 4 });
+                self.copy(dst.at(4), bytes, if v6 { 16 } else { 4 });
             }
-            (Read::Conn, _) => {
-                let at = self.addr(dst);
+            (None, Read::More(offset), FieldType::Flow) => {
+                let view = self.packet_view(span)?;
+                let more = self.b.load_ptr(view, MORE);
+                self.copy(dst, Mem::new(more, offset as i32), size);
+            }
+            (None, Read::Conn, _) => {
+                let (view, at) = (self.packet_view(span)?, self.addr(dst));
                 self.b.call(Helper::PacketConn, &[view, at]);
+            }
+            (None, Read::ByteRanges(which), _) => {
+                let (view, at, which) = (self.packet_view(span)?, self.addr(dst), self.iconst(which as i64));
+                self.b.call(Helper::PacketBytes, &[view, which, at]);
             }
             _ => {}
         }
@@ -108,10 +162,24 @@ impl Cx<'_, '_> {
     pub(crate) fn packet_slice(&mut self, name: &str, span: Span) -> R<(Value, Value)> {
         let row = self.row(name, span)?;
         let view = self.packet_view(span)?;
+        if let Read::More(offset) = row.read {
+            let word = crate::ir::Ty::I64;
+            let (done, absent) = (self.block_with(&[crate::ir::Ty::Ptr(crate::ir::Space::Data), word]), self.block());
+            self.guard_field(row, absent);
+            let more = self.b.load_ptr(view, MORE);
+            let len = self.b.load(Width::U64, more, offset as i32 + TEXT_LEN);
+            let text = self.b.ptr_add(more, offset as i32 + TEXT_BYTES);
+            self.jump_with(done, &[text, len]);
+            self.start(absent);
+            let (none, zero) = (self.b.load_ptr(view, MORE), self.iconst(0));
+            self.jump_with(done, &[none, zero]);
+            self.start(done);
+            return Ok((self.b.param(done, 0), self.b.param(done, 1)));
+        }
         let Read::Str(offset) = row.read else { return self.not_yet(span, format!("{name} as text")) };
         let ptr = self.b.load_ptr(view, offset as i32);
         let len = self.b.load(Width::U64, view, offset as i32 + STR_LEN);
-        let len = match self.layers_present(row.layers) {
+        let len = match self.is_there(Asked::by(row)) {
             Some(present) => {
                 let zero = self.iconst(0);
                 self.b.select(present, len, zero)
@@ -121,44 +189,73 @@ impl Cx<'_, '_> {
         Ok((ptr, len))
     }
 
+    /// A number of the view behind the view; `otherwise` where the field is absent, and with it perhaps that view.
+    fn of_more(&mut self, row: &FieldRow, load: impl FnOnce(&mut Self, Value) -> Value, otherwise: Value) -> Value {
+        let (done, absent) = (self.block_with(&[crate::ir::Ty::I64]), self.block());
+        self.guard_field(row, absent);
+        let view = self.b.ctx();
+        let more = self.b.load_ptr(view, MORE);
+        let value = load(self, more);
+        self.jump_with(done, &[value]);
+        self.start(absent);
+        self.jump_with(done, &[otherwise]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
     // Presence.
 
-    /// Whether all these layers are in the packet; None: they always are.
-    fn layers_present(&mut self, layers: u32) -> Option<Value> {
-        let layers = layers & !layer::FRAME;
-        if layers == 0 {
+    /// Whether all of this is in the packet; None: it always is.
+    fn is_there(&mut self, asked: Asked) -> Option<Value> {
+        let layers = self.all_set(LAYERS, asked.layers & !layer::FRAME);
+        let known = self.all_set(KNOWN, asked.known);
+        match (layers, known) {
+            (Some(a), Some(b)) => Some(self.b.band(a, b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn all_set(&mut self, offset: i32, bits: u64) -> Option<Value> {
+        if bits == 0 {
             return None;
         }
-        let view = self.b.ctx();
-        let have = self.b.load(Width::U32, view, LAYERS);
-        let have = self.b.binary_imm(BinaryOp::Band, have, i64::from(layers));
-        Some(if layers.is_power_of_two() {
+        // The kernel's fields ask for layers only.
+        let have = if let Some(plain) = self.plain {
+            plain.layers
+        } else {
+            let view = self.b.ctx();
+            self.b.load(Width::U64, view, offset)
+        };
+        let have = self.b.binary_imm(BinaryOp::Band, have, bits as i64);
+        Some(if bits.is_power_of_two() {
             self.b.icmp_imm(Cond::Ne, have, 0)
         } else {
-            self.b.icmp_imm(Cond::Eq, have, i64::from(layers))
+            self.b.icmp_imm(Cond::Eq, have, bits as i64)
         })
     }
 
-    /// Goes to `absent` unless the layers are there.
-    pub(crate) fn guard_layers(&mut self, layers: u32, absent: Block) {
-        if let Some(present) = self.layers_present(layers) {
+    /// Goes to `absent` unless the field is there.
+    pub(crate) fn guard_field(&mut self, row: &FieldRow, absent: Block) {
+        if let Some(present) = self.is_there(Asked::by(row)) {
             let go_on = self.block();
             self.brif(present, go_on, absent);
             self.start(go_on);
         }
     }
 
-    /// Whether all packet fields that two operands read are present; None: there are none that could be absent.
+    /// Whether all packet fields and legs that two operands read are known; None: there are none that could be absent.
     pub(crate) fn present(&mut self, left: &Expr, right: &Expr) -> Option<Value> {
-        self.layers_present(layers_of(left) | layers_of(right))
+        let fields = self.is_there(Asked::of(left).and(Asked::of(right)));
+        let legs = self.legs_known(&[left, right]);
+        match (fields, legs) {
+            (Some(a), Some(b)) => Some(self.b.band(a, b)),
+            (one, other) => one.or(other),
+        }
     }
 
     /// Whether a value is there at all, for `??`; None: it always is.
-    pub(crate) fn presence_of(&mut self, e: &Expr) -> R<Option<Value>> {
-        if let E::LegValue { leg } = e.kind {
-            return self.leg_known(leg, e.span).map(Some);
-        }
-        Ok(self.layers_present(layers_of(e)))
+    pub(crate) fn presence_of(&mut self, e: &Expr) -> Option<Value> {
+        self.legs_known(&[e]).or_else(|| self.is_there(Asked::of(e)))
     }
 
     // Headers.
@@ -195,13 +292,35 @@ impl Cx<'_, '_> {
     }
 }
 
-/// The layers of all packet fields in an expression, except behind `??`, which copes with absence itself.
-fn layers_of(e: &Expr) -> u32 {
-    match &e.kind {
-        E::Packet(name) => packet::field(name).map_or(0, |row| row.layers),
-        E::Coalesce { .. } | E::Block(_) => 0,
-        _ => crate::place::walk::children(e).into_iter().map(layers_of).fold(0, |a, b| a | b),
+/// What a packet must have: bits of [`packet::layer`] and [`packet::known`].
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    layers: u64,
+    known: u64,
+}
+
+impl Asked {
+    fn by(row: &FieldRow) -> Self {
+        Self { layers: row.layers, known: row.known }
     }
+
+    fn and(self, other: Self) -> Self {
+        Self { layers: self.layers | other.layers, known: self.known | other.known }
+    }
+
+    /// By all packet fields in an expression, except behind `??`, which copes with absence itself.
+    fn of(e: &Expr) -> Self {
+        match &e.kind {
+            E::Packet(name) => field(name).map_or(Self::default(), Self::by),
+            E::Coalesce { .. } | E::Block(_) => Self::default(),
+            _ => crate::place::walk::children(e).into_iter().map(Self::of).fold(Self::default(), Self::and),
+        }
+    }
+}
+
+/// Of a packet, a span or a log record.
+fn field(name: &str) -> Option<&'static FieldRow> {
+    packet::field(name).or_else(|| telemetry::field(name))
 }
 
 fn width(ty: FieldType) -> Width {

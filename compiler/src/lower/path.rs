@@ -18,8 +18,9 @@ impl Cx<'_, '_> {
         let address = self.scalar(path)?;
         if !self.is_typed_member(address) {
             let d = Diagnostic::error("bad-argument", path.span, "the kernel does not know what this points to")
-                .note("it names the path of what an argument of the probe holds: not of what further pointers lead to, nor of what variables keep across branches and loops")
-                .write("a member of an argument: path(args.file.f_path)");
+                .note("it names the path of what an argument of the probe holds, not of what variables keep across branches and loops")
+                .note("not of what further pointers lead to either: those may be stale or null, and kernels before 6.11 would follow them unchecked")
+                .write("a member of an argument: path(args.file.f_path), in iter:task_file path(ctx.file.f_path)");
             return Err(Box::new(d));
         }
         let buffer = self.temp(cap);

@@ -6,6 +6,7 @@ use super::{
     mem::{Mem, Place, Remote},
 };
 use crate::ir::{BinaryOp, Helper, Value};
+use weftrace_artifact::program::FieldPath;
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Provider, Ty},
     span::Span,
@@ -39,8 +40,8 @@ impl Cx<'_, '_> {
                 self.slice_into(ptr, len, dst, cap);
                 Ok(())
             }
-            E::JoinPart(part) => {
-                let (ptr, len) = self.join_text(*part, e.span)?;
+            E::JoinPart(_) | E::LegPart { .. } => {
+                let (ptr, len) = self.result_text(e)?;
                 self.slice_into(ptr, len, dst, cap);
                 Ok(())
             }
@@ -75,7 +76,15 @@ impl Cx<'_, '_> {
                 // The kernel pads with zeroes to the size it is given.
                 let len = cap.min(16);
                 let (at, size) = (self.addr(dst), self.iconst(i64::from(len)));
-                self.b.call(Helper::Comm, &[at, size]);
+                match self.member("task_struct", "comm").filter(|_| self.kernel && len == 16) {
+                    Some(offset) => {
+                        let path = FieldPath::Struct { name: "task_struct".into(), members: "comm".into() };
+                        let none = self.iconst(0);
+                        let offset = self.b.field_off(none, i64::from(offset), &path);
+                        self.b.call(Helper::TaskComm, &[at, size, offset])
+                    }
+                    None => self.b.call(Helper::Comm, &[at, size]),
+                };
                 if cap > len && !zeroed {
                     self.fill(dst.at(len), cap - len);
                 }

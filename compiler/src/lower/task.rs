@@ -5,7 +5,7 @@ use super::{
     layout::in_register,
     mem::{Mem, Place, Remote},
 };
-use crate::ir::{BinaryOp, Cond, Helper, Value};
+use crate::ir::{BinaryOp, Cond, Helper, Ty as IrTy, Value};
 use weftrace_artifact::{action::Warning, program::FieldPath};
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, Func, Provider, Space, Ty},
@@ -14,19 +14,127 @@ use weftrace_lang::{
 
 /// Bytes of a task's name (include/linux/sched.h).
 const TASK_COMM_LEN: u32 = 16;
+/// Pid namespaces within each other, below the initial one (include/linux/pid_namespace.h).
+const MAX_PID_NS_LEVEL: u32 = 32;
+
+/// A member of a kernel struct: the struct, the path to it, its offset on this host.
+type Member = (&'static str, &'static str, u32);
+
+/// Where a task's numbers are.
+#[derive(Clone, Copy)]
+struct NumberPlaces {
+    leader: Member,
+    pid: Member,
+    level: Member,
+    numbers: Member,
+    inode: Member,
+}
 
 impl Cx<'_, '_> {
     /// The current process's or thread's number as weftrace's own pid namespace has it.
     pub(crate) fn own_pid(&mut self, process: bool) -> Value {
-        let Some((device, inode)) = self.m.world.pid_namespace().filter(|_| self.kernel) else {
+        let Some((device, namespace)) = self.m.world.pid_namespace().filter(|_| self.kernel) else {
             return self.half(Helper::PidTgid, process);
         };
         // struct bpf_pidns_info {u32 pid, tgid}: zeroes for a task of another namespace.
         let info = self.temp(8);
-        let (device, inode, len) = (self.iconst(device as i64), self.iconst(inode as i64), self.iconst(8));
+        let (device, inode, len) = (self.iconst(device as i64), self.iconst(namespace as i64), self.iconst(8));
         let at = self.addr(info);
         self.b.call(Helper::NsPidTgid, &[device, inode, at, len]);
-        self.load(4, false, if process { info.at(4) } else { info })
+        let number = self.load(4, false, if process { info.at(4) } else { info });
+        let Some(places) = self.number_places() else { return number };
+        // One of a namespace below ours has a number in ours, too.
+        let (other, done) = (self.block(), self.block_with(&[IrTy::I64]));
+        self.brif_with(number, (done, &[number]), (other, &[]));
+        self.start(other);
+        let task = self.b.call(Helper::CurrentTask, &[]);
+        let number = self.number_of(task, process, namespace, places);
+        self.jump_with(done, &[number]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// `pid(task)`, `tid(task)`: a task's number as weftrace's own pid namespace has it; 0: it is in none that this one sees.
+    pub(crate) fn task_number(&mut self, process: bool, args: &[Expr], e: &Expr) -> R<Value> {
+        let (field, what) = if process { ("tgid", "pid(task)") } else { ("pid", "tid(task)") };
+        if !self.kernel {
+            return self.elsewhere(e.span, what);
+        }
+        let task = self.arg(args, 0, Func::TaskNumber { process }, e)?;
+        let Some((_, inode)) = self.m.world.pid_namespace() else {
+            let Some(offset) = self.member("task_struct", field) else {
+                return self.not_yet(e.span, format!("{what} on a kernel whose task_struct is not known"));
+            };
+            return self.read_member(task, "task_struct", field, offset, (4, false), e.span);
+        };
+        let Some(places) = self.number_places() else {
+            return self.not_yet(e.span, format!("{what} on a kernel whose struct pid is not known"));
+        };
+        Ok(self.number_of(task, process, inode, places))
+    }
+
+    fn number_places(&self) -> Option<NumberPlaces> {
+        let at = |name, members| self.member(name, members).map(|offset| (name, members, offset));
+        Some(NumberPlaces {
+            leader: at("task_struct", "group_leader")?,
+            pid: at("task_struct", "thread_pid")?,
+            level: at("pid", "level")?,
+            numbers: at("pid", "numbers")?,
+            inode: at("pid_namespace", "ns.inum")?,
+        })
+    }
+
+    /// A task's number in a pid namespace: it has one in its own, and in each above that, up to the initial one. 0: it has none there.
+    fn number_of(&mut self, task: Value, process: bool, namespace: u64, places: NumberPlaces) -> Value {
+        let task = if process { self.word_of(task, places.leader, 8) } else { task };
+        let pid = self.word_of(task, places.pid, 8);
+        let number = self.new_var();
+        let none = self.iconst(0);
+        self.set_var(number, none);
+        let (there, done) = (self.block(), self.block());
+        // A task that is being buried has none.
+        self.brif(pid, there, done);
+        self.start(there);
+        let last = self.word_of(pid, places.level, 4);
+        let first = self.place_of(pid, places.numbers);
+        self.count_up(MAX_PID_NS_LEVEL + 1, done, |cx, i, next| {
+            let (inside, own) = (cx.block(), cx.block());
+            let beyond = cx.b.icmp(Cond::Ugt, i, last);
+            cx.brif(beyond, done, inside);
+            cx.start(inside);
+            // struct upid {int nr; struct pid_namespace *ns}
+            let skip = cx.b.binary_imm(BinaryOp::Imul, i, 16);
+            let at = cx.b.iadd(first, skip);
+            let ns = cx.b.binary_imm(BinaryOp::Iadd, at, 8);
+            let ns = cx.kernel_word(ns, 8);
+            let its = cx.word_of(ns, places.inode, 4);
+            let same = cx.b.icmp_imm(Cond::Eq, its, namespace as i64);
+            cx.brif(same, own, next);
+            cx.start(own);
+            let value = cx.kernel_word(at, 4);
+            cx.set_var(number, value);
+            cx.jump(done);
+        });
+        self.start(done);
+        self.read_var(number)
+    }
+
+    fn place_of(&mut self, base: Value, (name, members, offset): Member) -> Value {
+        let path = FieldPath::Struct { name: name.into(), members: members.into() };
+        self.b.field_off(base, i64::from(offset), &path)
+    }
+
+    fn word_of(&mut self, base: Value, member: Member, bytes: u32) -> Value {
+        let at = self.place_of(base, member);
+        self.kernel_word(at, bytes)
+    }
+
+    fn kernel_word(&mut self, address: Value, bytes: u32) -> Value {
+        let copy = self.temp(8);
+        let (at, len) = (self.addr(copy), self.iconst(i64::from(bytes)));
+        let result = self.b.call(Helper::ReadKernel, &[at, len, address]);
+        self.note_read(result);
+        self.load(bytes, false, copy)
     }
 
     pub(crate) fn usermode(&mut self, span: Span) -> R<Value> {

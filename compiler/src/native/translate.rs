@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::mem::offset_of;
 use weftrace_artifact::abi::{LossSlot, RECORD_HEADER_SIZE, RecordHeader};
 use weftrace_artifact::action::ActionId;
+use weftrace_artifact::map::MapId;
 use weftrace_artifact::native::{HandlerEnv, NativeHelper};
 
 /// Translates one function into `out`. An error is a message: something that the IR verifier should have refused.
@@ -154,10 +155,7 @@ impl Translator<'_, '_> {
                 self.b.ins().brif(cond, then.0, &then.1, otherwise.0, &otherwise.1);
             }
             Term::Lookup { map, key, found, missing } => {
-                let (map, key) = (self.iconst(i64::from(map.0)), self.value(*key)?);
-                let value = self.call_native(NativeHelper::MapLookup, &[map, key]);
-                let (found, missing) = (self.dest(found, Some(value))?, self.dest(missing, None)?);
-                self.b.ins().brif(value, found.0, &found.1, missing.0, &missing.1);
+                self.lookup(*map, *key, found, missing)?;
             }
             Term::Reserve { action, size, ok, full } => self.reserve(*action, *size, ok, full)?,
             Term::Return(value) => {
@@ -165,6 +163,22 @@ impl Translator<'_, '_> {
                 self.b.ins().return_(&[value]);
             }
         }
+        Ok(())
+    }
+
+    /// Most maps that count packets have no keys: their value's address is in a table.
+    fn lookup(&mut self, map: MapId, key: Value, found: &Dest, missing: &Dest) -> Result<(), String> {
+        let table = self.b.ins().load(types::I64, flags(), self.env, offset_of!(HandlerEnv, scalars) as i32);
+        let value = self.b.ins().load(types::I64, flags(), table, map.0 as i32 * 8);
+        let ask = self.b.create_block();
+        let at_once = self.dest(found, Some(value))?;
+        self.b.ins().brif(value, at_once.0, &at_once.1, ask, &[]);
+
+        self.b.switch_to_block(ask);
+        let (map, key) = (self.iconst(i64::from(map.0)), self.value(key)?);
+        let value = self.call_native(NativeHelper::MapLookup, &[map, key]);
+        let (found, missing) = (self.dest(found, Some(value))?, self.dest(missing, None)?);
+        self.b.ins().brif(value, found.0, &found.1, missing.0, &missing.1);
         Ok(())
     }
 

@@ -89,9 +89,11 @@ fn is_only_output(helper: Helper) -> bool {
             | Helper::ReadKernelStr
             | Helper::ReadUserStr
             | Helper::Comm
+            | Helper::TaskComm
             | Helper::CopyStr
             | Helper::HeaderGet
             | Helper::PacketConn
+            | Helper::PacketBytes
     )
 }
 

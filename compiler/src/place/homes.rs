@@ -1,10 +1,11 @@
 //! Where maps live.
 
-use super::{MapPlace, MapUse, Placement, Side, uses::is_aggregate};
-use weftrace_artifact::map::Home;
+use super::{MapPlace, MapUse, Placement, Side, packets, uses::is_aggregate};
+use weftrace_artifact::{map::Home, program::ProgType};
 use weftrace_lang::{
     diag::Diagnostic,
     hir::{MapRef, Program},
+    span::Span,
 };
 
 /// Gives every map a home; reports plain maps that both sides use.
@@ -15,8 +16,21 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
         for (probe, unit) in program.probes.iter().zip(&placement.units) {
             let used = unit.uses.maps[index];
             match unit.side {
+                Side::Kernel(ProgType::SocketFilter) if packets::is_one(probe) => {
+                    kernel.merge(used);
+                    // What isn't plain is added in user space; what is only ever set to one value is set where it is.
+                    if used.aggregate || used.count {
+                        native.merge(used);
+                    }
+                    kernel_writers += u32::from(used.write || used.aggregate);
+                }
                 Side::Kernel(_) => {
                     kernel.merge(used);
+                    if used.sent {
+                        // As if a handler did it.
+                        let aggregate = is_aggregate(program, MapRef(index as u32));
+                        native.merge(MapUse { aggregate, write: !aggregate, sent: true, ..MapUse::default() });
+                    }
                     if used.write || used.aggregate {
                         // One function per target where the probe's name matters.
                         kernel_writers += if unit.uses.names { probe.targets.len() as u32 } else { 1 };
@@ -27,13 +41,22 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
             }
         }
         let map = MapRef(index as u32);
-        let (home, finding) = home(program, map, kernel, native);
+        let (home, finding) = home(program, placement, map, kernel, native);
         placement.maps.push(MapPlace { home, kernel_writers, kernel_reads: kernel.whole });
         placement.diagnostics.extend(finding);
     }
 }
 
-fn home(program: &Program, map: MapRef, kernel: MapUse, native: MapUse) -> (Home, Option<Diagnostic>) {
+fn home(
+    program: &Program,
+    placement: &Placement,
+    map: MapRef,
+    kernel: MapUse,
+    native: MapUse,
+) -> (Home, Option<Diagnostic>) {
+    if native.sent && (kernel.read || kernel.write || kernel.whole) {
+        return (Home::User, Some(kept_in_user_space(program, map)));
+    }
     if is_aggregate(program, map) {
         let home = match (kernel.aggregate, native.aggregate) {
             (true, true) => Home::Both,
@@ -49,36 +72,85 @@ fn home(program: &Program, map: MapRef, kernel: MapUse, native: MapUse) -> (Home
         (false, _) => (Home::User, None),
         (true, false) => (Home::Kernel, None),
         // Timers and END go through the system call, at their own time: nothing to warn of.
-        (true, true) if native_is_timer_only(program, map) => (Home::Kernel, None),
-        (true, true) => (Home::Kernel, Some(shared_map(program, map, kernel, native))),
+        (true, true) if native_is_timer_only(program, placement, map) => (Home::Kernel, None),
+        (true, true) if counted_by_packets(program, placement, map) => (Home::Both, None),
+        (true, true) => (Home::Kernel, Some(shared_map(program, placement, map, (kernel, native)))),
     }
+}
+
+fn kept_in_user_space(program: &Program, map: MapRef) -> Diagnostic {
+    let def = &program.maps[map.index()];
+    Diagnostic::error(
+        "map-in-user-space",
+        def.span,
+        format!("@{} is kept in user space, and a kernel probe reads it", def.name),
+    )
+    .note("its keys are stacks of dw_ustack, which user space unwinds after the program has gone on")
+    .write("read and print it in interval or END blocks; or use ustack as the key")
 }
 
 /// Whether only BEGIN, END, timers and signals would use the map outside the kernel.
-fn native_is_timer_only(program: &Program, map: MapRef) -> bool {
+fn native_is_timer_only(program: &Program, placement: &Placement, map: MapRef) -> bool {
     use weftrace_lang::hir::Provider as P;
-    program.probes.iter().all(|probe| {
-        let event = probe.targets.first().is_some_and(|t| matches!(t.provider, P::Pcap { .. } | P::Join { .. }));
-        !event || !super::uses::of_probe(program, probe).maps[map.index()].any()
+    program.probes.iter().zip(&placement.units).all(|(probe, unit)| {
+        let event = probe.targets.first().is_some_and(|t| {
+            matches!(t.provider, P::Pcap { .. } | P::Exchange { .. } | P::Telemetry { .. } | P::Join { .. })
+        });
+        let used = unit.uses.maps[map.index()];
+        !event || !used.any() || unit.side == Side::Kernel(ProgType::SocketFilter) && !used.count
     })
 }
 
-fn shared_map(program: &Program, map: MapRef, kernel: MapUse, native: MapUse) -> Diagnostic {
+/// Whether packet blocks in the kernel count the map, and all that is done with it is counting: the parts add up.
+fn counted_by_packets(program: &Program, placement: &Placement, map: MapRef) -> bool {
+    let mut all = MapUse::default();
+    placement.units.iter().for_each(|unit| all.merge(unit.uses.maps[map.index()]));
+    packets::is_counted(all)
+        && program.probes.iter().zip(&placement.units).any(|(probe, unit)| {
+            packets::is_one(probe)
+                && unit.side == Side::Kernel(ProgType::SocketFilter)
+                && unit.uses.maps[map.index()].any()
+        })
+}
+
+/// The first attach point of a side at which a map is used so.
+fn user(program: &Program, placement: &Placement, map: MapRef, kernel: bool, write: bool) -> Option<Span> {
+    let mut probes = program.probes.iter().zip(&placement.units);
+    let found = probes.find(|(_, unit)| {
+        let used = unit.uses.maps[map.index()];
+        matches!(unit.side, Side::Kernel(_)) == kernel && if write { used.write } else { used.any() }
+    });
+    found?.0.targets.first().map(|t| t.span)
+}
+
+fn shared_map(program: &Program, placement: &Placement, map: MapRef, (kernel, native): (MapUse, MapUse)) -> Diagnostic {
     let def = &program.maps[map.index()];
+    let places = |mut d: Diagnostic, writes: [bool; 2]| {
+        for (in_kernel, write) in [true, false].into_iter().zip(writes) {
+            let what = if write { "written" } else { "read" };
+            let space = if in_kernel { "the kernel" } else { "user space" };
+            if let Some(span) = user(program, placement, map, in_kernel, write) {
+                d = d.other(span, format!("{what} in {space}"));
+            }
+        }
+        d
+    };
     if kernel.write && native.write {
-        return Diagnostic::error(
+        let d = Diagnostic::error(
             "map-written-on-both-sides",
             def.span,
             format!("@{} is written by kernel probes and by handlers in user space", def.name),
-        )
-        .note("packet and join handlers run later than kernel programs: the last write would not be the latest")
-        .write("use two maps, or emit a stream from one side");
+        );
+        return places(d, [true, true])
+            .note("packet and join handlers run later than kernel programs: the last write would not be the latest")
+            .write("use two maps, or emit a stream from one side");
     }
-    Diagnostic::warning(
+    let d = Diagnostic::warning(
         "map-read-across",
         def.span,
         format!("@{} is written on one side of the kernel boundary and read on the other", def.name),
-    )
-    .note("handlers in user space run later than kernel programs, so they would see the map's future")
-    .write("emit the value as a stream and join it")
+    );
+    places(d, [kernel.write, native.write])
+        .note("handlers in user space run later than kernel programs, so they would see the map's future")
+        .write("emit the value as a stream and join it")
 }

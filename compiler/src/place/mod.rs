@@ -5,10 +5,12 @@
 //! knows. BEGIN runs before anything is attached, wherever it runs.
 
 mod homes;
+pub(crate) mod packets;
 mod prune;
 mod uses;
 pub(crate) mod walk;
 
+pub use packets::wants_packets;
 pub(crate) use uses::{MapUse, Uses};
 
 use weftrace_artifact::{map::Home, program::ProgType};
@@ -22,6 +24,22 @@ use weftrace_lang::{
 pub struct Options {
     /// `--read FILE`: packets come from a file and the kernel is not asked.
     pub read_file: bool,
+    pub packets: Packets,
+}
+
+/// Where packet blocks may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Packets {
+    /// Where they can.
+    Kernel,
+    /// In user space, and why.
+    User(String),
+}
+
+impl Default for Packets {
+    fn default() -> Self {
+        Self::User("nobody asked the kernel".into())
+    }
 }
 
 /// Where a body runs.
@@ -72,17 +90,20 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
     for (uses, _) in uses.iter_mut().zip(&unread).filter(|(_, unread)| **unread) {
         uses.maps.fill(MapUse::default());
     }
-    let touched = kernel_maps(program, &uses, options);
+    let classes: Vec<Class> = (0..program.probes.len()).map(|at| class(program, at, &uses, options)).collect();
+    let touched = kernel_maps(program, &uses, &classes, options);
+    let counted = packet_maps(program, &uses, &classes);
     let units: Vec<Unit> = program
         .probes
         .iter()
         .zip(uses)
         .zip(unread)
-        .map(|((probe, uses), unread)| {
+        .zip(&classes)
+        .map(|(((probe, uses), unread), class)| {
             if unread {
                 Unit { side: Side::Unread, reason: "nothing reads what it emits".into(), uses }
             } else {
-                place_probe(program, probe, uses, &touched, options)
+                place_probe(program, probe, uses, (class, &classes), (&touched, &counted), options)
             }
         })
         .collect();
@@ -92,14 +113,26 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
 }
 
 /// What a provider allows.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Class {
     Kernel(ProgType),
-    Native(&'static str),
+    Native(String),
+    /// Packets, in the kernel as far as they are plain.
+    Packets,
     Neutral,
+    Not(String),
 }
 
-fn class(probe: &ProbeDef) -> Class {
+/// What is neither bound to the kernel nor to user space by its provider.
+fn is_neutral(probe: &ProbeDef) -> bool {
+    matches!(
+        probe.targets.first().map(|t| &t.provider),
+        Some(Provider::Begin | Provider::End | Provider::Interval { .. } | Provider::Signal { .. }) | None
+    )
+}
+
+fn class(program: &Program, at: usize, uses: &[Uses], options: &Options) -> Class {
+    let probe = &program.probes[at];
     // All targets of a probe are of one provider: the checker splits others.
     match probe.targets.first().map(|t| &t.provider) {
         Some(Provider::Tracepoint { .. }) => Class::Kernel(ProgType::Tracepoint),
@@ -117,8 +150,11 @@ fn class(probe: &ProbeDef) -> Class {
         Some(Provider::Iter { .. }) => Class::Kernel(ProgType::Iter),
         // Run by hand, as BEGIN is.
         Some(Provider::Test { .. } | Provider::Bench { .. }) => Class::Kernel(ProgType::RawTracepoint),
-        Some(Provider::Pcap { .. }) => Class::Native("packets are analysed in user space"),
-        Some(Provider::Join { .. }) => Class::Native("join results are made in user space"),
+        Some(Provider::Pcap { .. }) => packets::stays(program, at, uses, options).map_or(Class::Packets, Class::Native),
+        Some(Provider::Exchange { .. }) if options.read_file => Class::Not("not running: --read has no sockets".into()),
+        Some(Provider::Exchange { .. }) => Class::Native("exchanges are put together in user space".into()),
+        Some(Provider::Telemetry { .. }) => Class::Native("applications send it".into()),
+        Some(Provider::Join { .. }) => Class::Native("join results are made in user space".into()),
         Some(Provider::Begin | Provider::End | Provider::Interval { .. } | Provider::Signal { .. }) | None => {
             Class::Neutral
         }
@@ -141,13 +177,13 @@ fn asks_socket_cookie(probe: &ProbeDef) -> bool {
 }
 
 /// Merged uses by probes that must run in the kernel, per map.
-fn kernel_maps(program: &Program, uses: &[Uses], options: &Options) -> Vec<MapUse> {
+fn kernel_maps(program: &Program, uses: &[Uses], classes: &[Class], options: &Options) -> Vec<MapUse> {
     let mut all = vec![MapUse::default(); program.maps.len()];
     if options.read_file {
         return all;
     }
-    for (probe, uses) in program.probes.iter().zip(uses) {
-        if matches!(class(probe), Class::Kernel(_)) {
+    for (class, uses) in classes.iter().zip(uses) {
+        if matches!(class, Class::Kernel(_)) {
             for (map, used) in all.iter_mut().zip(&uses.maps) {
                 map.merge(*used);
             }
@@ -156,27 +192,47 @@ fn kernel_maps(program: &Program, uses: &[Uses], options: &Options) -> Vec<MapUs
     all
 }
 
-fn place_probe(program: &Program, probe: &ProbeDef, uses: Uses, kernel: &[MapUse], options: &Options) -> Unit {
-    let (side, reason) = match class(probe) {
+/// Merged uses by packet blocks in the kernel, per map.
+fn packet_maps(program: &Program, uses: &[Uses], classes: &[Class]) -> Vec<MapUse> {
+    let mut all = vec![MapUse::default(); program.maps.len()];
+    for (_, uses) in classes.iter().zip(uses).filter(|(class, _)| **class == Class::Packets) {
+        for (map, used) in all.iter_mut().zip(&uses.maps) {
+            map.merge(*used);
+        }
+    }
+    all
+}
+
+fn place_probe(
+    program: &Program,
+    probe: &ProbeDef,
+    uses: Uses,
+    (class, all): (&Class, &[Class]),
+    maps: (&[MapUse], &[MapUse]),
+    options: &Options,
+) -> Unit {
+    let (side, reason) = match class {
         Class::Kernel(_) if options.read_file => (Side::Not, "not running: --read has no kernel events".to_owned()),
-        Class::Kernel(ty) => (Side::Kernel(ty), "kernel event".to_owned()),
-        Class::Native(reason) => (Side::Native, reason.to_owned()),
-        Class::Neutral => place_neutral(program, probe, &uses, kernel, options),
+        Class::Kernel(ty) => (Side::Kernel(*ty), "kernel event".to_owned()),
+        Class::Packets => (Side::Kernel(ProgType::SocketFilter), packets::REASON.to_owned()),
+        Class::Not(reason) => (Side::Not, reason.clone()),
+        Class::Native(reason) => (Side::Native, reason.clone()),
+        Class::Neutral => place_neutral(program, probe, &uses, (maps, all), options),
     };
     Unit { side, reason, uses }
 }
 
 /// Whether every probe that has its place by its provider has it in the kernel.
-fn kernel_alone(program: &Program) -> bool {
-    let classes = || program.probes.iter().map(class);
-    classes().any(|c| matches!(c, Class::Kernel(_))) && !classes().any(|c| matches!(c, Class::Native(_)))
+fn kernel_alone(classes: &[Class]) -> bool {
+    classes.iter().any(|c| matches!(c, Class::Kernel(_)))
+        && !classes.iter().any(|c| matches!(c, Class::Native(_) | Class::Packets))
 }
 
 fn place_neutral(
     program: &Program,
     probe: &ProbeDef,
     uses: &Uses,
-    kernel: &[MapUse],
+    ((kernel, packets), classes): ((&[MapUse], &[MapUse]), &[Class]),
     options: &Options,
 ) -> (Side, String) {
     let ty = match probe.targets.first().map(|t| &t.provider) {
@@ -191,6 +247,10 @@ fn place_neutral(
         };
     }
     let shared = |i: usize| uses.maps[i].any() && kernel[i].any();
+    // What packet blocks count is in part in user space.
+    if let Some(i) = (0..packets.len()).find(|&i| packets[i].aggregate && uses.maps[i].reads_aggregate()) {
+        return (Side::Native, format!("reads both sides' parts of @{}", program.maps[i].name));
+    }
     // Reading a per-CPU aggregate means adding up all CPUs' parts, which user space does.
     if let Some(i) = (0..kernel.len()).find(|&i| shared(i) && uses.maps[i].whole)
         && uses.kernel_only.is_none()
@@ -203,7 +263,7 @@ fn place_neutral(
     match (0..kernel.len()).find(|&i| shared(i)) {
         Some(i) => (Side::Kernel(ty), format!("shares @{} with kernel programs", program.maps[i].name)),
         // Generating native code costs more to start (1 ms, 2 MB) than one more program.
-        None if kernel_alone(program) && !uses.maps.iter().any(|m| m.any()) => {
+        None if kernel_alone(classes) && !uses.maps.iter().any(|m| m.any()) => {
             (Side::Kernel(ty), "the rest runs in the kernel".to_owned())
         }
         None => (Side::Native, "needs nothing of the kernel".to_owned()),

@@ -4,8 +4,10 @@ use super::{
     uses::Uses,
     walk::{self, Node},
 };
+use weftrace_artifact::join::{is_binding, is_bound};
 use weftrace_lang::{
-    hir::{ProbeDef, Program, StmtKind, StreamRef},
+    check::is_shown,
+    hir::{JoinDef, ProbeDef, Program, Provider, StmtKind, StreamRef, Ty},
     span::FileId,
 };
 
@@ -15,12 +17,21 @@ const MAIN: FileId = FileId(0);
 /// For each probe: whether it only feeds streams and maps that no other probe and no join reads.
 pub(super) fn unread(program: &Program, uses: &[Uses]) -> Vec<bool> {
     let effects: Vec<Effects> = program.probes.iter().map(effects).collect();
+    let shows = |uses: &Uses| {
+        let of = program.maps.iter().zip(&uses.maps);
+        of.into_iter().any(|(map, mine)| (mine.write || mine.aggregate) && is_shown(&map.name))
+    };
     let mut kept: Vec<bool> = program
         .probes
         .iter()
         .zip(&effects)
-        .map(|(p, e)| p.span.file == MAIN || e.acts || reads_streams(program, e))
+        .zip(uses)
+        .map(|((p, e), uses)| p.span.file == MAIN || e.acts || shows(uses) || reads_streams(program, e))
         .collect();
+    // What sockets carry is told for the blocks that are kept.
+    if program.probes.iter().zip(&kept).any(|(p, kept)| *kept && is_exchange(p)) {
+        program.probes.iter().zip(&mut kept).filter(|(p, _)| p.hidden).for_each(|(_, kept)| *kept = true);
+    }
     // A probe that writes a map which a kept one reads is kept too, and so on.
     loop {
         let more: Vec<usize> = (0..kept.len()).filter(|&i| !kept[i] && feeds_kept(i, uses, &kept)).collect();
@@ -31,6 +42,10 @@ pub(super) fn unread(program: &Program, uses: &[Uses]) -> Vec<bool> {
             kept[i] = true;
         }
     }
+}
+
+fn is_exchange(probe: &ProbeDef) -> bool {
+    matches!(probe.targets.first().map(|t| &t.provider), Some(Provider::Exchange { .. }))
 }
 
 fn feeds_kept(probe: usize, uses: &[Uses], kept: &[bool]) -> bool {
@@ -62,9 +77,22 @@ fn effects(probe: &ProbeDef) -> Effects {
     effects
 }
 
-/// Whether a join reads one of the streams.
+/// Whether a join reads one of the streams: as its anchor, as a leg's, or as a binding that leads from one to the other.
 fn reads_streams(program: &Program, effects: &Effects) -> bool {
-    let read =
-        |stream| program.joins.iter().any(|j| j.anchor == stream || j.legs.iter().any(|leg| leg.stream == stream));
+    let field = |stream: StreamRef, key: &str| program.streams[stream.index()].fields.iter().find(|(n, _)| n == key);
+    let bound = |j: &JoinDef| {
+        let keys = j.legs.iter().flat_map(|leg| leg.by.iter().map(move |key| (field(leg.stream, key), key)));
+        keys.into_iter().any(|(of_leg, key)| {
+            let is_id = of_leg.is_some_and(|(_, ty)| matches!(ty, Ty::Str { .. }));
+            is_bound(of_leg.is_some(), field(j.anchor, key).is_some(), is_id)
+        })
+    };
+    let read = |stream: StreamRef| {
+        let binding = is_binding(&program.streams[stream.index()].name);
+        program
+            .joins
+            .iter()
+            .any(|j| j.anchor == stream || j.legs.iter().any(|leg| leg.stream == stream) || binding && bound(j))
+    };
     effects.emits.iter().any(|s| read(*s))
 }

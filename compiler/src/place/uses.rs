@@ -11,10 +11,18 @@ pub(crate) struct MapUse {
     pub(crate) read: bool,
     /// A plain value is written or deleted.
     pub(crate) write: bool,
+    /// It is counted up or down, as a statement: that is a write too.
+    pub(crate) count: bool,
+    /// It is written otherwise.
+    pub(crate) set: bool,
     /// An aggregate is updated.
     pub(crate) aggregate: bool,
+    /// An element is deleted.
+    pub(crate) delete: bool,
     /// An aggregate's value is read, its elements are counted or walked: needs all CPUs' parts.
     pub(crate) whole: bool,
+    /// User space updates it for the program: its key has a stack that is unwound there.
+    pub(crate) sent: bool,
 }
 
 impl MapUse {
@@ -22,11 +30,20 @@ impl MapUse {
         self.read || self.write || self.aggregate || self.whole
     }
 
+    /// An aggregate's value is asked for, or changed as a whole: what is on the other side of the kernel boundary matters.
+    pub(crate) fn reads_aggregate(self) -> bool {
+        self.whole || self.read || self.delete
+    }
+
     pub(crate) fn merge(&mut self, other: Self) {
         self.read |= other.read;
         self.write |= other.write;
+        self.count |= other.count;
+        self.set |= other.set;
+        self.delete |= other.delete;
         self.aggregate |= other.aggregate;
         self.whole |= other.whole;
+        self.sent |= other.sent;
     }
 }
 
@@ -80,14 +97,29 @@ impl Uses {
 
     fn stmt(&mut self, program: &Program, s: &hir::Stmt) {
         match &s.kind {
-            S::SetMap { map, .. } | S::AddMap { map, .. } => self.map(*map, |m| m.write = true),
+            S::SetMap { map, key: Some(key), .. }
+            | S::AddMap { map, key: Some(key), .. }
+            | S::Aggregate { map, key: Some(key), .. }
+                if key.ty.holds_sample() =>
+            {
+                self.map(*map, |m| m.sent = true);
+            }
+            // Refused where its code is made.
+            S::DeleteMap { key: Some(key), .. } if key.ty.holds_sample() => {}
+            S::Action { action: Action::PrintMapValue { .. }, args }
+                if args.first().is_some_and(|key| key.ty.holds_sample()) => {}
+            S::SetMap { map, .. } => self.map(*map, |m| (m.write, m.set) = (true, true)),
+            S::AddMap { map, .. } => self.map(*map, |m| (m.write, m.count) = (true, true)),
             S::Aggregate { map, .. } => self.map(*map, |m| m.aggregate = true),
             S::DeleteMap { map, key } => {
                 let whole_map = key.is_none() && program.maps.get(map.index()).is_some_and(|m| m.key.is_some());
                 let aggregate = is_aggregate(program, *map);
                 // delete(@m) of a keyed map is clear(@m), an action.
                 if !whole_map {
-                    self.map(*map, |m| if aggregate { m.aggregate = true } else { m.write = true });
+                    self.map(*map, |m| {
+                        m.delete = true;
+                        if aggregate { m.aggregate = true } else { (m.write, m.set) = (true, true) }
+                    });
                 }
             }
             S::ForMap { map, .. } => self.map(*map, |m| m.whole = true),
@@ -105,12 +137,18 @@ impl Uses {
 
     fn expr(&mut self, program: &Program, e: &hir::Expr) {
         match &e.kind {
+            // Refused where its code is made.
+            E::MapGet { key: Some(key), .. }
+            | E::IncMap { key: Some(key), .. }
+            | E::Rate { key: Some(key), .. }
+            | E::HasKey { key, .. }
+                if key.ty.holds_sample() => {}
             E::MapGet { map, .. } => {
                 let aggregate = is_aggregate(program, *map);
                 self.map(*map, |m| if aggregate { m.whole = true } else { m.read = true });
             }
             E::HasKey { map, .. } => self.map(*map, |m| m.read = true),
-            E::MapLen(map) => self.map(*map, |m| m.whole = true),
+            E::MapLen(map) | E::Rate { map, .. } => self.map(*map, |m| m.whole = true),
             E::Arg(n) => {
                 self.args.insert(*n);
             }
@@ -120,7 +158,7 @@ impl Uses {
             }
             E::Retval => self.retval = true,
             E::Reg { .. } => self.registers = Some("reg()"),
-            E::IncMap { map, .. } => self.map(*map, |m| m.write = true),
+            E::IncMap { map, .. } => self.map(*map, |m| (m.write, m.set) = (true, true)),
             E::Deref(p) if matches!(p.ty, Ty::Ptr { .. }) => self.kernel("a pointer is read"),
             E::Call { func, .. } => {
                 self.names |= matches!(func, Func::ProbeName | Func::FuncName);
@@ -174,6 +212,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Str => "str()",
         Func::Buf => "buf()",
         Func::Conn => "conn()",
+        Func::Bytes => "bytes()",
         Func::SockCookie => "sock_cookie()",
         Func::Path => "path()",
         Func::CommOf => "comm(pid)",
@@ -184,6 +223,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::UserMode => "usermode",
         Func::InitPid => "pid(init)",
         Func::InitTid => "tid(init)",
+        Func::TaskNumber { .. } => "a task's number",
         Func::Signal { .. } => "signal()",
         Func::Override => "override()",
         Func::WriteUser => "write_user()",

@@ -1,6 +1,6 @@
 //! One walk over the HIR, for every question of the kind "does this body contain …".
 
-use weftrace_lang::hir::{Block, Expr, ExprKind as E, Stmt, StmtKind as S};
+use weftrace_lang::hir::{Block, Expr, ExprKind as E, Stmt, StmtKind as S, UnOp};
 
 /// What a walk meets, before its parts.
 #[derive(Clone, Copy)]
@@ -9,7 +9,8 @@ pub(crate) enum Node<'a> {
     Expr(&'a Expr),
 }
 
-/// Calls `f` on every statement and expression of a block, in the order they are written.
+/// Calls `f` on every statement and expression of a block, in the order they are written. The side of an `if` that is known
+/// never to be taken is not compiled: it isn't met.
 pub(crate) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(Node<'a>)) {
     for s in &b.stmts {
         stmt(s, f);
@@ -38,9 +39,14 @@ pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(Node<'a>)) {
         }
         S::AddMap { key, .. } | S::DeleteMap { key, .. } => opt(key, f),
         S::If { cond, then, otherwise } => {
-            expr(cond, f);
-            block(then, f);
-            if let Some(b) = otherwise {
+            let truth = known(cond);
+            if truth.is_none() {
+                expr(cond, f);
+            }
+            if truth != Some(false) {
+                block(then, f);
+            }
+            if let Some(b) = otherwise.as_ref().filter(|_| truth != Some(true)) {
                 block(b, f);
             }
         }
@@ -71,10 +77,23 @@ pub(crate) fn expr<'a>(e: &'a Expr, f: &mut dyn FnMut(Node<'a>)) {
     }
 }
 
+/// Whether a condition is true, if that is known before anything runs: parameters, settings, what the kernel has.
+pub(crate) fn known(e: &Expr) -> Option<bool> {
+    match &e.kind {
+        E::Int(i) => Some(*i != 0),
+        E::Unary { op: UnOp::Not, expr } => known(expr).map(|truth| !truth),
+        E::Logical { and, left, right } => match known(left)? {
+            left if left == *and => known(right),
+            decided => Some(decided),
+        },
+        _ => None,
+    }
+}
+
 /// The direct operands of an expression, in order of evaluation; not the statements of a block.
 pub(crate) fn children(e: &Expr) -> Vec<&Expr> {
     match &e.kind {
-        E::MapGet { key, .. } | E::IncMap { key, .. } => key.iter().map(AsRef::as_ref).collect(),
+        E::MapGet { key, .. } | E::IncMap { key, .. } | E::Rate { key, .. } => key.iter().map(AsRef::as_ref).collect(),
         E::HasKey { key, .. } => vec![key],
         E::Unary { expr, .. } | E::Cast(expr) | E::Deref(expr) | E::AddrOf(expr) => vec![expr],
         E::Field { base, .. } | E::TupleField { base, .. } => vec![base],

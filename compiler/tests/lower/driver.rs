@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use weftrace_artifact::{
     Artifact,
     abi::LossSlot,
-    join::{IdSource, JoinView, KeyKind, LegView},
+    join::{IdSource, IntAt, JoinView, KeyKind, LegView},
     map::{Home, Role},
     plan::{Unit, Way},
 };
@@ -93,7 +93,7 @@ kernel  rawtracepoint:b     raw tracepoint                 kernel event
 kernel  tracepoint:c:ev     perf tracepoint                kernel event; emits a.b
 kernel  tracepoint:c:other  perf tracepoint                kernel event; emits a.b
 user    interval:2s         timer, every 2 s               needs nothing of the kernel
-user    pcap:any            packets                        packets are analysed in user space
+user    pcap:any            packets                        packets are counted in user space: this kernel runs no programs on packet sockets
 kernel  a:probe             cpu-clock on every CPU, 99 Hz  kernel event
 maps    @pids kernel, 4 entries  ·  @n user
 "
@@ -129,9 +129,11 @@ fn joined() -> Program {
         stream: StreamRef(1),
         field: Some("dur".into()),
         agg: LegAgg::Last,
+        duration: false,
         by: vec!["conn".into()],
         since_ns: Some(10),
         side: Side::Any,
+        off: false,
         ty: Ty::U64,
         span: SP,
     };
@@ -184,8 +186,12 @@ fn joins_become_data_and_handlers() {
     assert_eq!((join.filter, join.total.clone()), (Some(1), vec![(2, None)]), "handler 0 is the block");
     assert_eq!(join.ids, [IdSource::Field { name: "id".into(), offset: 72, cap: 16 }]);
     let leg = &join.legs[0];
-    assert_eq!((leg.value, leg.duration, leg.interval), (Some((0, 8)), true, None));
-    assert_eq!((leg.keys[0].kind, leg.keys[0].leg_offset, leg.keys[0].anchor_offset), (KeyKind::Conn, 8, 16));
+    let value = IntAt { offset: 0, size: 8, signed: false };
+    assert_eq!((leg.value, leg.duration, leg.interval), (Some(value), true, None));
+    assert_eq!(
+        (leg.keys[0].kind, leg.keys[0].leg.map(|at| at.offset), leg.keys[0].anchor.map(|at| at.offset)),
+        (KeyKind::Conn, Some(8), Some(16))
+    );
     assert_eq!(artifact.handlers.entries.len(), 4);
 }
 

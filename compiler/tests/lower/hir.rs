@@ -103,7 +103,7 @@ pub fn printf(args: Vec<Expr>) -> Stmt {
 }
 
 pub fn map(name: &str, key: Option<Ty>, value: Ty) -> MapDef {
-    MapDef { name: name.into(), key, value, kind: None, max_entries: 4, span: SP }
+    MapDef { name: name.into(), key, value, kind: None, max_entries: 4, ttl_ns: None, ring: None, span: SP }
 }
 
 pub fn agg(name: &str, key: Option<Ty>, agg: Agg) -> MapDef {

@@ -85,7 +85,7 @@ fn deleting_unsets() {
     let mut host = lowered.host();
     lowered.run(0, &mut host);
     assert_eq!(&value(&host, 0, &[0; 4]).expect("x")[..5], b"sshd\0");
-    assert_eq!(value(&host, 1, &[7, 0, 0, 0]).expect("m"), b"sshd\0\0\0\0\0\0\0\0\0\0\0\0");
+    assert_eq!(value(&host, 1, &7u64.to_le_bytes()).expect("m"), b"sshd\0\0\0\0\0\0\0\0\0\0\0\0");
     lowered.run(1, &mut host);
     assert_eq!(value(&host, 0, &[0; 4]).expect("x"), [0; 24]);
     assert!(host.maps[1].is_empty());

@@ -4,12 +4,15 @@ use crate::hir::*;
 use crate::run::*;
 use std::mem::offset_of;
 use weftrace_artifact::packet::{PacketView, Read, analysis, layer, needs};
-use weftrace_compiler::ir::interp::host::Host;
-use weftrace_lang::hir::{BinOp, Expr, ExprKind, ProbeDef, Ty};
+use weftrace_artifact::program::ProgType;
+use weftrace_compiler::ir::interp::{self, host::Host};
+use weftrace_compiler::lower::{Module, lower_probe};
+use weftrace_compiler::place;
+use weftrace_lang::hir::{Agg, BinOp, Expr, ExprKind, ProbeDef, Ty};
 
-fn view(host: &mut Host, layers: u32, fill: impl FnOnce(&mut Vec<u8>)) {
+fn view(host: &mut Host, layers: u64, fill: impl FnOnce(&mut Vec<u8>)) {
     host.ctx = vec![0; size_of::<PacketView>()];
-    host.ctx[offset_of!(PacketView, layers)..][..4].copy_from_slice(&layers.to_le_bytes());
+    host.ctx[offset_of!(PacketView, layers)..][..8].copy_from_slice(&layers.to_le_bytes());
     fill(&mut host.ctx);
 }
 
@@ -17,7 +20,9 @@ fn view(host: &mut Host, layers: u32, fill: impl FnOnce(&mut Vec<u8>)) {
 fn at(name: &str) -> usize {
     match weftrace_artifact::packet::field(name).expect("a field").read {
         Read::Load(at) | Read::Bit(at, _) | Read::Bytes(at) | Read::Str(at) => at,
-        Read::Conn => panic!("{name} has no offset"),
+        Read::Layer(_) => offset_of!(PacketView, layers),
+        Read::Known(_) => offset_of!(PacketView, known),
+        Read::Conn | Read::More(_) | Read::ByteRanges(_) => panic!("{name} has no offset"),
     }
 }
 
@@ -31,7 +36,7 @@ fn filtered(predicate: Expr) -> ProbeDef {
     p
 }
 
-fn passes(predicate: &Expr, layers: u32, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
+fn passes(predicate: &Expr, layers: u64, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
     let lowered = lower(&program(vec![], vec![filtered(predicate.clone())]));
     let mut host = lowered.host();
     view(&mut host, layers, fill);
@@ -145,4 +150,95 @@ fn packet_maps_by_address() {
     }
     let counts: Vec<u64> = host.maps[0].entries().map(|(_, v)| word(v)).collect();
     assert_eq!(counts, [2, 1]);
+}
+
+/// A program on a packet socket, for Ethernet: what it gives back for a frame, and what it counted by.
+fn in_kernel(frame: &[u8], field: &str, ty: Ty) -> (u64, Vec<u64>) {
+    let body = vec![aggregate(0, Some(cast(packet(field, ty), Ty::U64)), None)];
+    let program = program(vec![agg("n", Some(Ty::U64), Agg::Count)], vec![probe(pcap(), vec![], body)]);
+    let options = place::Options { read_file: false, packets: place::Packets::Kernel };
+    let placement = place::plan(&program, &options);
+    assert_eq!(placement.units[0].side, place::Side::Kernel(ProgType::SocketFilter), "{}", placement.units[0].reason);
+    let world = TestWorld::default();
+    let mut findings = vec![];
+    let mut module = Module::new(&program, &world, &placement, &mut findings);
+    let probe = &program.probes[0];
+    let f =
+        lower_probe(&mut module, probe, &probe.targets[0], placement.units[0].side, "test").expect("it can be lowered");
+    let lowered =
+        Lowered { functions: vec![f], maps: module.maps, actions: module.actions, packet_needs: module.packet_needs };
+    let mut host = lowered.host();
+    // struct __sk_buff: length, kind of packet …, interface
+    put(&mut host.ctx, 0, &(frame.len() as u32).to_le_bytes());
+    put(&mut host.ctx, 40, &3u32.to_le_bytes());
+    host.packet = frame.to_vec();
+    let result = interp::run(&lowered.functions[0], &mut host.clone(), 100_000).expect("it runs");
+    lowered.run(0, &mut host);
+    (result, host.maps[0].entries().map(|(key, _)| word(key)).collect())
+}
+
+/// Ethernet, IPv4 with one word of options, UDP.
+fn datagram(protocol: u8, fragment: u16, port: u16) -> Vec<u8> {
+    let ip =
+        [0x46, 0, 0, 35, 0, 1, (fragment >> 8) as u8, fragment as u8, 64, protocol, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let udp = [3, 232, (port >> 8) as u8, port as u8, 0, 11, 0, 0, 1, 2, 3];
+    [&[2; 12][..], &[8, 0], &ip, &[0; 4], &udp, &[0; 7]].concat()
+}
+
+#[test]
+fn plain_packets_are_dissected_in_the_kernel() {
+    let plain = datagram(17, 0x4000, 53);
+    for (field, ty, want) in [
+        ("udp.dstport", Ty::U16, 53),
+        ("udp.srcport", Ty::U16, 1000),
+        ("ip.ttl", Ty::U8, 64),
+        ("ip.len", Ty::U32, 35),
+        ("ip.flags", Ty::U32, 2),
+        ("eth.type", Ty::U16, 0x800),
+        ("frame.len", Ty::U32, plain.len() as u64),
+        ("frame.interface_id", Ty::U32, 3),
+        // Absent: 0.
+        ("tcp.dstport", Ty::U16, 0),
+        ("ipv6.plen", Ty::U32, 0),
+    ] {
+        assert_eq!(in_kernel(&plain, field, ty), (0, vec![want]), "{field}");
+    }
+}
+
+#[test]
+fn other_packets_are_left_to_user_space() {
+    const LEFT: u64 = 0x4_0000;
+    let cut = |n: usize| datagram(17, 0, 53)[..n].to_vec();
+    let odd = [
+        datagram(17, 0x2000, 53),
+        datagram(17, 0, 4789),
+        datagram(47, 0, 53),
+        cut(10),
+        cut(30),
+        cut(44),
+        [&[2; 12][..], &[0, 40], &[0; 40]].concat(),
+        [&[2; 12][..], &[0x88, 0x47], &[0; 40]].concat(),
+    ];
+    for frame in odd {
+        assert_eq!(in_kernel(&frame, "udp.dstport", Ty::U16), (LEFT, vec![]), "{frame:?}");
+    }
+    // Blocks that ask for no header count any.
+    assert_eq!(in_kernel(&cut(10), "frame.len", Ty::U32), (0, vec![10]));
+}
+
+/// A parameter that is off takes the analysis behind it away, before anything runs.
+#[test]
+fn what_is_known_to_be_false_needs_nothing() {
+    let http = || packet("http.request", Ty::Bool);
+    let logical =
+        |and, left, right| e(ExprKind::Logical { and, left: Box::new(left), right: Box::new(right) }, Ty::Bool);
+    let needs_of = |predicate: Expr| lower(&program(vec![], vec![filtered(predicate)])).packet_needs;
+    assert_eq!(needs_of(logical(true, int(0), http())), 0);
+    assert_eq!(needs_of(logical(false, int(1), http())), 0);
+    assert_eq!(needs_of(logical(true, logical(false, int(0), int(0)), http())), 0);
+    assert_ne!(needs_of(logical(true, int(1), http())) & needs::HTTP, 0);
+    assert_ne!(needs_of(logical(false, int(0), http())) & needs::HTTP, 0);
+    // Such a block doesn't run; one whose condition is known to hold does.
+    assert!(!passes(&logical(true, int(0), http()), layer::FRAME, |_| {}));
+    assert!(passes(&logical(false, int(1), http()), layer::FRAME, |_| {}));
 }

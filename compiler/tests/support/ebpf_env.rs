@@ -34,6 +34,8 @@ pub fn spec(role: Role, kind: Kind, key_size: u32, value_size: u32, max_entries:
         value_size,
         max_entries,
         presence: None,
+        ring: None,
+        ttl: None,
         place: Place::default(),
     }
 }
@@ -55,5 +57,5 @@ pub fn specs(case: &Case) -> Vec<MapSpec> {
 
 pub fn env<'a>(maps: &'a [MapSpec], sources: &'a [(String, String)], features: Features) -> Env<'a> {
     let scratch = Scratch { first: PROGRAM, entries: 1 };
-    Env { maps, sources, program: PROGRAM, scratch, probe: ProbeId::Constant(PROBE), features }
+    Env { actions: &[], maps, sources, program: PROGRAM, scratch, probe: ProbeId::Constant(PROBE), features }
 }

@@ -7,8 +7,9 @@ use super::{Executor, Outcome, retarget};
 use std::ffi::c_void;
 use weftrace_artifact::abi::{LossSlot, RECORD_HEADER_SIZE};
 use weftrace_artifact::action::ActionId;
+use weftrace_artifact::headers;
 use weftrace_artifact::native::{HandlerEnv, NativeHelper};
-use weftrace_compiler::ir::interp::host::{Host, Record, copy_str, header};
+use weftrace_compiler::ir::interp::host::{Host, Record, copy_str};
 use weftrace_compiler::ir::{Function, Target};
 use weftrace_compiler::native;
 
@@ -38,11 +39,14 @@ impl Executor for Native {
         }
         let subject = state.host.ctx.as_ptr();
         let now = state.host.now;
+        // No map's value is known beforehand: every one is looked up.
+        let scalars = [std::ptr::null_mut(); MAPS];
         let mut env = HandlerEnv {
             helpers: HELPERS.as_ptr().cast(),
             now,
             probe: PROBE,
             reserved: 0,
+            scalars: scalars.as_ptr(),
             host: (&raw mut state).cast(),
         };
         // SAFETY: the code was made for this signature, and stays mapped until after the call; `env` and what it points to live longer.
@@ -54,6 +58,9 @@ impl Executor for Native {
         Ok(Outcome::of(result, &state.host))
     }
 }
+
+/// More maps than any case has.
+const MAPS: usize = 256;
 
 /// Executable memory.
 struct Code {
@@ -221,7 +228,7 @@ extern "C" fn header_get(
     dst: *mut u8,
     capacity: u64,
 ) -> u64 {
-    let Some(value) = header(bytes(headers, headers_len), bytes(name, name_len)) else { return u64::MAX };
+    let Some(value) = headers::find(bytes(headers, headers_len), bytes(name, name_len)) else { return u64::MAX };
     let (out, used) = copy_str(capacity as usize, value);
     put(dst, &out);
     used as u64
@@ -229,6 +236,11 @@ extern "C" fn header_get(
 
 extern "C" fn map_len(env: Env, map: u64) -> u64 {
     state(env).host.maps[map as usize].len() as u64
+}
+
+extern "C" fn packet_bytes(_: Env, _subject: *const u8, _which: u64, dst: *mut u8) -> u64 {
+    put(dst, &[0; weftrace_artifact::abi::BYTES_KEY_SIZE as usize]);
+    0
 }
 
 extern "C" fn packet_conn(env: Env, _subject: *const u8, dst: *mut u8) -> u64 {
@@ -248,6 +260,19 @@ extern "C" fn map_at(env: Env, map: u64, index: u64, key: *mut u8, value: *mut u
         .is_some_and(|(k, v)| {
             put(key, &k);
             put(value, &v);
+            true
+        })
+        .into()
+}
+
+/// There is one CPU, and one home.
+extern "C" fn map_whole(env: Env, map: u64, part: u64, key: *const u8, dst: *mut u8) -> u64 {
+    let map = &state(env).host.maps[map as usize];
+    let key = bytes(key, map.key_size().into());
+    let found = map.entries().find(|(k, _)| *k == key).map(|(_, v)| v.to_vec()).filter(|_| part == 0);
+    found
+        .is_some_and(|v| {
+            put(dst, &v);
             true
         })
         .into()
@@ -285,4 +310,6 @@ static HELPERS: Table = Table([
     map_len as *const c_void,
     packet_conn as *const c_void,
     map_at as *const c_void,
+    map_whole as *const c_void,
+    packet_bytes as *const c_void,
 ]);

@@ -1,7 +1,7 @@
 //! The table against the view's layout.
 
 use super::*;
-use std::mem::{align_of, size_of};
+use std::mem::{align_of, offset_of, size_of};
 
 fn width(ty: FieldType) -> usize {
     match ty {
@@ -13,7 +13,8 @@ fn width(ty: FieldType) -> usize {
         FieldType::Mac => 6,
         FieldType::Ipv6 => 16,
         FieldType::Str | FieldType::Headers => size_of::<StrRef>(),
-        FieldType::Conn => 0,
+        FieldType::Conn | FieldType::ByteRanges => 0,
+        FieldType::Flow => crate::abi::FLOW_VALUE_SIZE as usize,
     }
 }
 
@@ -27,9 +28,27 @@ fn rows_lie_inside_the_view_and_are_aligned() {
                 assert_eq!(row.ty, FieldType::Bool, "{}", row.name);
                 (at, 4)
             }
+            Read::Known(mask) => {
+                assert_ne!(mask, 0, "{}", row.name);
+                (offset_of!(PacketView, known), 8)
+            }
+            Read::Layer(mask) => {
+                assert_ne!(mask, 0, "{}", row.name);
+                (offset_of!(PacketView, layers), 8)
+            }
             Read::Bytes(at) => (at, 1),
             Read::Str(at) => (at, align_of::<StrRef>()),
-            Read::Conn => (0, 1),
+            Read::More(at) => {
+                let (width, align) = match row.ty {
+                    FieldType::Str => (size_of::<Text>(), align_of::<Text>()),
+                    FieldType::Flow => (width(row.ty), 4),
+                    ty => (width(ty), width(ty)),
+                };
+                assert!(at % align == 0 && at + width <= size_of::<MoreView>(), "{} lies outside", row.name);
+                assert_ne!(row.known, 0, "{} must ask for something: there may be no view", row.name);
+                continue;
+            }
+            Read::Conn | Read::ByteRanges(_) => (0, 1),
         };
         assert_eq!(at % align, 0, "{} is not aligned", row.name);
         assert!(at + width(row.ty) <= size_of::<PacketView>(), "{} lies outside", row.name);
@@ -44,10 +63,14 @@ fn reads_fit_their_types() {
                 row.ty,
                 FieldType::U8 | FieldType::U16 | FieldType::U32 | FieldType::U64 | FieldType::I32 | FieldType::Time
             ),
-            Read::Bit(..) => row.ty == FieldType::Bool,
+            Read::Bit(..) | Read::Layer(_) | Read::Known(_) => row.ty == FieldType::Bool,
             Read::Bytes(_) => matches!(row.ty, FieldType::Ipv4 | FieldType::Ipv6 | FieldType::Mac),
             Read::Str(_) => matches!(row.ty, FieldType::Str | FieldType::Headers),
             Read::Conn => row.ty == FieldType::Conn,
+            Read::ByteRanges(_) => row.ty == FieldType::ByteRanges,
+            Read::More(_) => {
+                !matches!(row.ty, FieldType::Bool | FieldType::Conn | FieldType::ByteRanges | FieldType::Headers)
+            }
         };
         assert!(ok, "{}: {:?} as {:?}", row.name, row.read, row.ty);
     }
@@ -62,7 +85,6 @@ fn names_are_unique_and_documented() {
     assert_eq!(names.len(), total);
     for row in FIELDS {
         assert!(!row.doc.is_empty(), "{}", row.name);
-        assert!(row.name.split('.').count() >= 2, "{}", row.name);
         assert_eq!(field(row.name).map(|found| found.doc), Some(row.doc));
     }
 }
@@ -77,6 +99,10 @@ fn layers_are_fed_by_needs() {
         (layer::DUP_ACK, needs::ANALYSIS),
         (layer::ACK_RTT | layer::RTO | layer::BYTES_IN_FLIGHT, needs::SEGMENTS),
         (layer::HTTP | layer::HTTP_REQUEST | layer::HTTP_RESPONSE | layer::HTTP_EXCHANGE, needs::HTTP),
+        (layer::DNS, needs::DNS),
+        (layer::ICMP | layer::ICMPV6, needs::HEADERS),
+        (layer::TLS | layer::TLS_HANDSHAKE | layer::TLS_HANDSHAKE_END | layer::TLS_CONN, needs::TLS),
+        (layer::HTTP2, needs::HTTP2),
     ];
     for row in FIELDS {
         assert_ne!(row.layers, 0, "{}", row.name);
@@ -97,5 +123,30 @@ fn analysis_names_match_their_fields() {
         assert_eq!(*bit, 1 << i);
         let row = field(&format!("tcp.analysis.{name}")).expect("a row for each flag");
         assert!(matches!(row.read, Read::Bit(_, mask) if mask == *bit), "{name}");
+    }
+}
+
+#[test]
+fn what_the_kernel_reads_lies_in_its_header() {
+    for row in FIELDS {
+        let Some(read) = row.kernel else { continue };
+        assert_eq!(row.needs & !needs::HEADERS, 0, "{} needs more than headers", row.name);
+        assert_eq!(row.known, 0, "{} needs more than headers", row.name);
+        match read {
+            KernelRead::Number { header, at, bytes, mask, .. } => {
+                assert!(matches!(bytes, 1 | 2 | 4) && at + bytes <= header.size(), "{}", row.name);
+                assert_ne!(mask, 0, "{}", row.name);
+            }
+            KernelRead::Bytes(header, at) => {
+                let bytes = match row.ty {
+                    FieldType::Mac => 6,
+                    FieldType::Ipv4 => 4,
+                    FieldType::Ipv6 => 16,
+                    _ => panic!("{} is no address", row.name),
+                };
+                assert!(at + bytes <= header.size(), "{}", row.name);
+            }
+            KernelRead::Found(_) => assert!(!matches!(row.read, Read::Bit(..) | Read::Bytes(_)), "{}", row.name),
+        }
     }
 }

@@ -32,6 +32,8 @@ impl Way {
             Self::Usdt { sites, .. } => format!("uprobes at the marker's {} places", sites.len()),
             Self::Pcap { filter: Some((f, _)), .. } => format!("packets, \"{f}\""),
             Self::Pcap { filter: None, .. } => "packets".into(),
+            Self::Exchange { .. } => "system calls on sockets".into(),
+            Self::Telemetry { signal, .. } => format!("{}s that applications send", signal.name()),
             Self::Join { .. } => "join".into(),
             Self::Signal { number } => format!("signal {number}"),
         }

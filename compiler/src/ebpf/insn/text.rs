@@ -14,6 +14,7 @@ const HELPER_NAMES: &[(u32, &str)] = &[
     (14, "get_current_pid_tgid"),
     (15, "get_current_uid_gid"),
     (16, "get_current_comm"),
+    (26, "skb_load_bytes"),
     (27, "get_stackid"),
     (35, "get_current_task"),
     (46, "get_socket_cookie"),
@@ -28,6 +29,7 @@ const HELPER_NAMES: &[(u32, &str)] = &[
     (132, "ringbuf_submit"),
     (133, "ringbuf_discard"),
     (173, "get_func_ip"),
+    (158, "get_current_task_btf"),
     (174, "get_attach_cookie"),
     (208, "ktime_get_tai_ns"),
 ];

@@ -64,6 +64,7 @@ impl Selector<'_> {
             Helper::MapCpu if self.env.features.rbpf => Some(RBPF_MAP_CPU),
             Helper::MapCpu => return self.map_cpu(map, args).map(Some),
             Helper::DPath => return self.d_path(args).map(Some),
+            Helper::TaskComm => return self.task_comm(args).map(Some),
             _ => row.bpf,
         };
         let Some(number) = number else {
@@ -107,7 +108,7 @@ impl Selector<'_> {
     }
 
     /// bpf_get_current_comm of some kernels (6.1) ends at the NUL; keys are compared as a whole.
-    fn pad_comm(&mut self, dst: Value, len: Value) -> Result<(), Error> {
+    pub(super) fn pad_comm(&mut self, dst: Value, len: Value) -> Result<(), Error> {
         let len = self.const_of(len).and_then(|len| u32::try_from(len).ok());
         self.fill(dst, 0, len.ok_or_else(|| self.error(ErrorKind::Malformed("comm without a constant length")))?)
     }

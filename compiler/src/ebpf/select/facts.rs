@@ -47,6 +47,8 @@ impl Facts {
                     }
                 }
             }
+            // Its last argument becomes part of loads.
+            Op::Call { helper: Helper::TaskComm, args, .. } => args.iter().take(2).for_each(|&arg| self.mark(arg)),
             // What else they take are lengths and offsets.
             Op::Call { helper: Helper::DPath | Helper::ReadTyped, args, .. } => {
                 for (i, &arg) in args.iter().enumerate() {

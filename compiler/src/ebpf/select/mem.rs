@@ -45,7 +45,7 @@ pub(super) fn size_of(size: Size) -> MemSize {
 }
 
 /// Offsets and sizes that cover `len` bytes, each as wide as all addresses allow.
-fn pieces(addresses: &[&Address], len: u32) -> Vec<(i64, MemSize)> {
+pub(super) fn pieces(addresses: &[&Address], len: u32) -> Vec<(i64, MemSize)> {
     let mut out = Vec::new();
     let mut at = 0;
     while at < len {

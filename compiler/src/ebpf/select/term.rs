@@ -80,10 +80,12 @@ impl Selector<'_> {
     }
 
     fn reserve(&mut self, action: ActionId, size: u32, ok: &Dest, full: &Dest) -> Result<(), Error> {
-        let mut known = self.known_boot_time();
+        let asked = self.env.asks_time(action);
+        let mut known = self.known_boot_time().filter(|_| asked);
         // The next record shares it; one alone asks when it has its place: while the ring is full nobody needs to know.
-        let reserves = self.func.blocks.iter().filter(|b| matches!(b.term, Term::Reserve { .. })).count();
-        if known.is_none() && reserves > 1 {
+        let asking = |term: &Term| matches!(term, Term::Reserve { action, .. } if self.env.asks_time(*action));
+        let records = self.func.blocks.iter().filter(|b| asking(&b.term)).count();
+        if asked && known.is_none() && records > 1 {
             known = Some(self.boot_time(self.block)?);
         }
         let ring = self.map_with(Role::Events)?;
@@ -96,8 +98,10 @@ impl Selector<'_> {
         self.m.branch(null, (none, vec![]), (got, vec![]));
 
         self.m.switch_to(got);
-        let time = known.map_or_else(|| self.boot_time(ok.block), Ok)?;
-        self.write_header(record, action, time);
+        if asked && known.is_none() {
+            known = Some(self.boot_time(ok.block)?);
+        }
+        self.write_header(record, action, known);
         self.zero_payload(record, size, ok);
         self.jump_to(ok, Some(record))?;
 
@@ -130,7 +134,7 @@ impl Selector<'_> {
         }
     }
 
-    fn write_header(&mut self, record: VReg, action: ActionId, time: VReg) {
+    fn write_header(&mut self, record: VReg, action: ActionId, time: Option<VReg>) {
         let base = MBase::Reg(record);
         match self.env.probe {
             ProbeId::Constant(probe) => {
@@ -143,7 +147,7 @@ impl Selector<'_> {
                 self.m.store(MemSize::B4, base, PROBE, VSrc::Reg(probe));
             }
         }
-        self.m.store(MemSize::B8, base, TIME, VSrc::Reg(time));
+        self.m.store(MemSize::B8, base, TIME, time.map_or(VSrc::Imm(0), VSrc::Reg));
     }
 
     /// The ring hands out memory with old contents: what the program does not surely write must be zeroed, with the padding

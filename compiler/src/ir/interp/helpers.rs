@@ -1,11 +1,11 @@
 //! Helper calls. `super::super::helpers` lists arguments and results.
 
-use super::host::{Host, copy_str, errno, header};
+use super::host::{Host, copy_str, errno};
 use super::memory::Object;
 use super::{InterpError, Machine, Val};
 use crate::ir::{Helper, Value};
 use std::collections::BTreeMap;
-use weftrace_artifact::map::MapId;
+use weftrace_artifact::{headers, map::MapId};
 
 impl Machine<'_> {
     pub(super) fn call(&mut self, helper: Helper, map: Option<MapId>, args: &[Value]) -> Result<u64, InterpError> {
@@ -87,6 +87,13 @@ impl Machine<'_> {
                 Ok(self.host.cookies.get(&socket).copied().unwrap_or(0))
             }
             Helper::DPath => self.d_path(args),
+            Helper::SkbLoad => {
+                let (at, len) = (self.int_arg(args, 1)? as u32 as usize, self.length(args, 3)?);
+                let found = self.host.packet.get(at..at + len).map(<[u8]>::to_vec);
+                let result = if found.is_some() { 0 } else { errno::EFAULT as u64 };
+                self.write(arg(args, 2)?, 0, &found.unwrap_or_else(|| vec![0; len]))?;
+                Ok(result)
+            }
             Helper::ReadTyped => {
                 let (base, offset, len) = (self.int_arg(args, 0)?, self.int_arg(args, 1)?, self.length(args, 2)?);
                 let found = Host::peek(&self.host.kernel, base.wrapping_add(offset), len);
@@ -107,7 +114,7 @@ impl Machine<'_> {
                 Ok(0)
             }
             Helper::ClockGettime => self.int_arg(args, 0).map(|id| self.host.clock(id)),
-            Helper::Comm => {
+            Helper::Comm | Helper::TaskComm => {
                 let comm = self.host.comm(self.length(args, 1)?);
                 self.write(arg(args, 0)?, 0, &comm)?;
                 Ok(0)
@@ -116,6 +123,11 @@ impl Machine<'_> {
                 Some(conn) => self.write(arg(args, 1)?, 0, &conn).map(|()| 1),
                 None => self.touch(arg(args, 1)?, i64::from(weftrace_artifact::abi::CONN_KEY_SIZE)).map(|()| 0),
             },
+            Helper::PacketBytes => {
+                let size = weftrace_artifact::abi::BYTES_KEY_SIZE;
+                self.touch(arg(args, 2)?, i64::from(size))?;
+                self.write(arg(args, 2)?, 0, &vec![0; size as usize]).map(|()| 0)
+            }
             Helper::CopyStr => {
                 let src = self.read(arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
                 let (bytes, len) = copy_str(self.length(args, 1)?, &src);
@@ -183,10 +195,10 @@ impl Machine<'_> {
     }
 
     fn header_get(&mut self, args: &[Value]) -> Result<u64, InterpError> {
-        let headers = self.read(arg(args, 0)?, 0, self.length(args, 1)? as i64)?;
+        let packed = self.read(arg(args, 0)?, 0, self.length(args, 1)? as i64)?;
         let name = self.read(arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
         let (dst, capacity) = (arg(args, 4)?, self.length(args, 5)?);
-        match header(&headers, &name) {
+        match headers::find(&packed, &name) {
             Some(value) => {
                 let (bytes, len) = copy_str(capacity, value);
                 self.write(dst, 0, &bytes)?;

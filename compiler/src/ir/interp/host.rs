@@ -69,6 +69,8 @@ pub struct Host {
     pub paths: BTreeMap<u64, Vec<u8>>,
     /// The packet's connection.
     pub conn: Option<[u8; weftrace_artifact::abi::CONN_KEY_SIZE as usize]>,
+    /// What a packet socket's program reads.
+    pub packet: Vec<u8>,
     /// Records that can be reserved in all; the rest is lost.
     pub ring_capacity: u32,
     /// What was submitted, in order.
@@ -214,19 +216,4 @@ pub fn copy_str(capacity: usize, src: &[u8]) -> (Vec<u8>, usize) {
     let mut out = vec![0; capacity];
     out[..len].copy_from_slice(&src[..len]);
     (out, len)
-}
-
-/// The value of header `name` in packed headers ([`weftrace_artifact::abi::HEADERS_CAP`] says their form).
-pub fn header<'a>(mut headers: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    while let [name_len, low, high, rest @ ..] = headers
-        && *name_len != 0
-    {
-        let (name_len, value_len) = (usize::from(*name_len), usize::from(u16::from_le_bytes([*low, *high])));
-        let value = rest.get(name_len..name_len + value_len)?;
-        if &rest[..name_len] == name {
-            return Some(value);
-        }
-        headers = &rest[name_len + value_len..];
-    }
-    None
 }

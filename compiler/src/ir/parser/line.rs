@@ -209,7 +209,8 @@ impl<'a> Line<'a> {
             "tracepoint" => {
                 Ok(FieldPath::Tracepoint { category: self.utf8()?, event: self.utf8()?, field: self.utf8()? })
             }
-            other => Err(format!("`{other}` is neither `struct` nor `tracepoint`")),
+            "link" => Ok(FieldPath::LinkKind),
+            other => Err(format!("`{other}` is neither `struct` nor `tracepoint` nor `link`")),
         }
     }
 }

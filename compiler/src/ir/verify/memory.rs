@@ -3,7 +3,10 @@
 use super::{At, Checker};
 use crate::ir::pointer::{self, Root};
 use crate::ir::{Arg, Block, Helper, Op, Term, Value};
-use weftrace_artifact::{abi::CONN_KEY_SIZE, map::MapId};
+use weftrace_artifact::{
+    abi::{BYTES_KEY_SIZE, CONN_KEY_SIZE},
+    map::MapId,
+};
 
 /// No object is larger: bounds what tools that trust the verifier must allocate.
 pub(super) const MAX_OBJECT: i64 = 1 << 20;
@@ -83,6 +86,7 @@ fn collect(c: &Checker<'_>, at: At, op: &Op, out: &mut Vec<Access>) {
                     (None, Arg::In, 0) => key_size(c, *map),
                     (None, Arg::In, 1) => value_size(c, *map),
                     (None, Arg::Out, _) if *helper == Helper::PacketConn => Some(CONN_KEY_SIZE.into()),
+                    (None, Arg::Out, _) if *helper == Helper::PacketBytes => Some(BYTES_KEY_SIZE.into()),
                     _ => None,
                 };
                 out.extend(len.map(|len| (at, args[i], 0, len)));

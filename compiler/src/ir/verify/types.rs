@@ -107,7 +107,12 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
                 || row.kfunc.is_some()
                 || matches!(
                     helper,
-                    Helper::CountLoss | Helper::ProbeIndex | Helper::MapLen | Helper::MapAt | Helper::ReadTyped
+                    Helper::CountLoss
+                        | Helper::ProbeIndex
+                        | Helper::MapLen
+                        | Helper::MapAt
+                        | Helper::ReadTyped
+                        | Helper::TaskComm
                 )
         }
         Target::Native => row.native.is_some() || helper == Helper::KtimeBoot,
@@ -117,7 +122,8 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
     if let Target::Kernel(prog) = c.func.target {
         let typed = !matches!(helper, Helper::SocketCookie | Helper::DPath | Helper::ReadTyped) || prog.is_typed();
         let unwinds = !matches!(helper, Helper::StackId | Helper::GetStack) || prog != ProgType::SocketFilter;
-        c.require(typed && unwinds, at, || "this type of program has no such helper".into());
+        let packets = helper != Helper::SkbLoad || prog == ProgType::SocketFilter;
+        c.require(typed && unwinds && packets, at, || "this type of program has no such helper".into());
     }
     let wants_map = row.args.contains(&Arg::Map);
     c.require(map.is_some() == wants_map, at, || if wants_map { "wants a map" } else { "takes no map" }.into());
@@ -143,6 +149,10 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
         let slot = pointer::constant(c.func, args[0]);
         let known = slot.is_some_and(|n| (0..i64::from(LossSlot::COUNT)).contains(&n));
         c.require(known, at, || "the loss must be a constant".into());
+    }
+    if helper == Helper::TaskComm {
+        let whole = pointer::constant(c.func, args[1]) == Some(16);
+        c.require(whole, at, || "the name of a task has 16 bytes".into());
     }
     if helper == Helper::ReadTyped {
         let constant = |i: usize| pointer::constant(c.func, args[i]);

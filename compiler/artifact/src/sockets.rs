@@ -1,0 +1,31 @@
+//! What the kernel's part of `http:` blocks tells (lang/src/stdlib/sockets.bt): streams of records, by name.
+
+use crate::{Artifact, plan::ProbePlan};
+
+/// Their losses' name.
+pub const SOURCE: &str = "sockets";
+
+/// Maps whose names begin so are ours: they are not printed.
+pub const MAPS: &str = "@__sockets_";
+
+/// A socket speaks something like HTTP: who its ends are.
+pub const OPEN: &str = "__sockets.open";
+/// What a system call moved, or a piece of it: few bytes, many bytes.
+pub const SHORT: &str = "__sockets.short";
+pub const LONG: &str = "__sockets.long";
+/// This side sends no more; or the socket is gone.
+pub const END: &str = "__sockets.end";
+
+/// Something moved bytes that no system call shows.
+pub const UNSEEN: &str = "__sockets.unseen";
+/// A message within TLS whose socket isn't known.
+pub const UNBOUND: &str = "__sockets.unbound";
+
+/// All streams' names begin so.
+const STREAMS: &str = "__sockets.";
+
+/// Whether a probe is one of those that tell.
+pub fn tells(probe: &ProbePlan, artifact: &Artifact) -> bool {
+    let named = |id: &crate::action::StreamId| artifact.streams.get(id.0 as usize);
+    probe.emits.iter().filter_map(named).any(|spec| spec.name.starts_with(STREAMS))
+}
