@@ -15,6 +15,7 @@ pub mod dwarf;
 pub mod kernel;
 pub mod privilege;
 pub mod symbols;
+pub mod telemetry;
 pub mod world;
 
 pub mod packet;

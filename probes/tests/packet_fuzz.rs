@@ -7,8 +7,9 @@ use packet_support::build::{Tcp, pcap};
 use packet_support::captures;
 use proptest::prelude::*;
 use weftrace_artifact::packet::PacketView;
+use weftrace_probes::packet::fuzz::{drain, finish, fuzz_one, fuzz_stream};
 use weftrace_probes::packet::source::{CaptureReader, Captures};
-use weftrace_probes::packet::{ALL_NEEDS, Options, Pipeline, RawPacket, fuzz_one};
+use weftrace_probes::packet::{ALL_NEEDS, LinkType, Options, Pipeline, RawPacket};
 
 const LINKS: &[u32] = &[0, 1, 9, 12, 50, 51, 101, 104, 105, 108, 113, 127, 228, 229, 239, 276, 999];
 
@@ -34,6 +35,66 @@ proptest! {
     }
 }
 
+/// An HTTP/2 frame.
+fn frame((kind, flags, stream, payload): &(u8, u8, u32, Vec<u8>)) -> Vec<u8> {
+    let len = payload.len() as u32;
+    [&len.to_be_bytes()[1..], &[*kind, *flags], &stream.to_be_bytes(), payload].concat()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Connections that speak HTTP/2, or nearly: frames of any kind in segments of any size, some lost, with very small limits.
+    #[test]
+    fn frames(
+        preface in any::<bool>(),
+        frames in proptest::collection::vec((0..11_u8, prop_oneof![Just(0), Just(1), Just(4), Just(5), any::<u8>()], 0..8_u32, header_block()), 1..40),
+        cut in 1..300_usize,
+        lost in 0..9_usize,
+    ) {
+        let mut streams = [if preface { b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec() } else { Vec::new() }, Vec::new()];
+        for (i, one) in frames.iter().enumerate() {
+            streams[i % 3 / 2].extend(frame(one));
+        }
+        let mut options = Options::default();
+        options.http2.held_bytes_total = 600;
+        (options.http2.block_bytes, options.http2.head_bytes, options.http2.streams) = (300, 200, 3);
+        let mut pipeline = Pipeline::new(ALL_NEEDS, options);
+        let mut view = PacketView::default();
+        let mut number = 0;
+        for (dir, bytes) in streams.iter().enumerate() {
+            for (i, segment) in bytes.chunks(cut).enumerate() {
+                number += 1;
+                if lost > 0 && number % (lost + 1) == 0 {
+                    continue;
+                }
+                let seq = (i * cut) as u32 + 1;
+                let ends = [(1, 40_000), (2, 80)];
+                let ((a, b), (c, d)) = (ends[dir], ends[1 - dir]);
+                let data = Tcp { seq, ack: streams[1 - dir].len() as u32, payload: segment.to_vec(), ..Tcp::new(a, b, c, d) }.frame();
+                pipeline.process(&RawPacket::new(LinkType::ETHERNET, &data, number as u64), &mut view);
+                drain(&mut pipeline, &mut view);
+            }
+        }
+        finish(&mut pipeline, &mut view);
+    }
+}
+
+/// Header fields by index, literal, with sizes that are wrong, and bytes that are nothing.
+fn header_block() -> impl Strategy<Value = Vec<u8>> {
+    let field = prop_oneof![
+        (0x80..=0xff_u8).prop_map(|index| vec![index]),
+        (0x40..0x7f_u8, "[a-z]{0,9}")
+            .prop_map(|(index, value)| [&[index, value.len() as u8], value.as_bytes()].concat()),
+        ("[a-z:]{1,9}", "[a-z]{0,40}").prop_map(|(name, value)| {
+            [&[0x40, name.len() as u8], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
+        }),
+        (0x20..0x40_u8).prop_map(|size| vec![size]),
+        proptest::collection::vec(any::<u8>(), 0..6),
+    ];
+    proptest::collection::vec(field, 0..12).prop_map(|fields| fields.concat())
+}
+
 /// A small generator, so that a failure can be repeated.
 struct Random(u64);
 
@@ -44,15 +105,15 @@ impl Random {
     }
 }
 
-fn drain(bytes: &[u8], options: Options) -> u64 {
+fn packets_of(bytes: &[u8], options: Options) -> u64 {
     let mut pipeline = Pipeline::new(ALL_NEEDS, options);
     let mut view = PacketView::default();
     let mut reader = CaptureReader::new(bytes, "mutated");
     while let Ok(Some(packet)) = reader.next_packet() {
         pipeline.process(&packet, &mut view);
-        while pipeline.next_part(&mut view) {}
+        drain(&mut pipeline, &mut view);
     }
-    while pipeline.finish(&mut view) {}
+    finish(&mut pipeline, &mut view);
     pipeline.counters().packets
 }
 
@@ -75,7 +136,7 @@ fn mutated_captures() {
                 let at = 24 + random.below(mutated.len() - 24);
                 mutated[at] = random.below(256) as u8;
             }
-            packets += drain(&mutated, Options::default());
+            packets += packets_of(&mutated, Options::default());
         }
     }
     assert!(packets > 1_000, "only {packets} packets were reached");
@@ -101,23 +162,13 @@ fn shuffled_packets_and_tiny_tables() {
         packets.swap(i, random.below(i + 1));
     }
     let mut options = Options { max_flows: 5, max_segments: 3, max_datagrams: 2, ..Options::default() };
-    (options.http.held_bytes, options.http.held_bytes_total, options.http.outstanding) = (2_000, 4_000, 2);
+    (options.stream.held_bytes, options.stream.held_bytes_total, options.http.outstanding) = (2_000, 4_000, 2);
     let mut pipeline = Pipeline::new(ALL_NEEDS, options);
     let mut view = PacketView::default();
     for ((data, len, link, time_ns), number) in packets.iter().zip(1..) {
-        let packet = RawPacket {
-            data,
-            len: *len,
-            link: *link,
-            interface: 0,
-            netns: 0,
-            number,
-            time_ns: *time_ns,
-            boot_ns: None,
-            live: false,
-        };
+        let packet = RawPacket { len: *len, time_ns: *time_ns, ..RawPacket::new(*link, data, number) };
         pipeline.process(&packet, &mut view);
-        while pipeline.next_part(&mut view) {}
+        drain(&mut pipeline, &mut view);
         assert!(pipeline.flows() <= 5);
     }
     let counters = pipeline.counters();
@@ -135,4 +186,32 @@ fn deterministic() {
     let run = || packet_support::tally(&[dir.join("zeek-erspan.pcap"), dir.join("tcptrace-http.dmp")]).0;
     let (one, two) = (run(), run());
     assert_eq!((one.counts, one.frames, one.exchanges), (two.counts, two.frames, two.exchanges));
+}
+
+/// Connections made of random segments ([`fuzz_stream`] says of what form).
+#[test]
+fn random_connections() {
+    let mut random = Random(3);
+    let words: &[&[u8]] = &[
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"\0\0\x04\x01\x05\0\0\0\x01\x82\x84\xbe\xbf",
+        b"\0\0\x01\x01\x04\0\0\0\x01\x88",
+        b"\0\0\0\x04\x01\0\0\0\0",
+        b"\x16\x03\x01\0\x04\x01\0\0\0",
+    ];
+    for _ in 0..4_000 {
+        let mut bytes = Vec::new();
+        for _ in 0..random.below(20) {
+            let mut payload = words[random.below(words.len())].to_vec();
+            if random.below(3) == 0 {
+                let at = random.below(payload.len());
+                payload[at] = random.below(256) as u8;
+            }
+            bytes.extend([random.below(32) as u8, payload.len() as u8]);
+            bytes.extend(payload);
+        }
+        fuzz_stream(&bytes);
+    }
 }

@@ -4,26 +4,12 @@
 mod packet_support;
 
 use packet_support::build::{SYN, Tcp, ethernet, fragment, ipv4, ipv6, tcp_segment, udp};
-use weftrace_artifact::packet::{PacketView, layer};
+use weftrace_artifact::packet::{PacketView, layer, marks};
 use weftrace_probes::packet::{ALL_NEEDS, LinkType, Options, Pipeline, RawPacket, conn_key};
-
-fn raw(link: LinkType, data: &[u8], number: u64) -> RawPacket<'_> {
-    RawPacket {
-        data,
-        len: data.len() as u32,
-        link,
-        interface: 0,
-        netns: 0,
-        number,
-        time_ns: number * 1_000,
-        boot_ns: None,
-        live: false,
-    }
-}
 
 fn view(link: LinkType, data: &[u8]) -> PacketView {
     let mut view = PacketView::default();
-    Pipeline::new(ALL_NEEDS, Options::default()).process(&raw(link, data, 1), &mut view);
+    Pipeline::new(ALL_NEEDS, Options::default()).process(&RawPacket::new(link, data, 1), &mut view);
     view
 }
 
@@ -101,7 +87,7 @@ fn tags_and_tunnels() {
         outer(47, &[&flags.to_be_bytes()[..], &kind.to_be_bytes(), &rest.concat()].concat())
     };
     let six = ipv6(41, [1; 16], [2; 16], &ipv6(4, [3; 16], [4; 16], &ip));
-    let frames: [(&str, Vec<u8>); 21] = [
+    let frames: [(&str, Vec<u8>); 22] = [
         ("VLAN", ethernet(0x8100, &[&[0x20, 9, 8, 0][..], &ip].concat())),
         ("QinQ", ethernet(0x88a8, &[&[0, 1, 0x81, 0, 0x20, 9, 8, 0][..], &ip].concat())),
         ("MPLS", ethernet(0x8847, &[&[0, 1, 0, 64, 0, 2, 1, 64][..], &ip].concat())),
@@ -117,6 +103,7 @@ fn tags_and_tunnels() {
         ("ERSPAN II", gre(0x1000, 0x88be, &[&[0; 4], &[0x10, 0, 0, 0, 0, 0, 0, 0], &frame])),
         ("ERSPAN III", gre(0x1000, 0x22eb, &[&[0; 4], &[0x20; 11], &[0x10], &frame])),
         ("VXLAN", in_udp(4_789, &[8, 0, 0, 0, 0, 0, 5, 0], &frame)),
+        ("VXLAN, Linux's port", in_udp(8_472, &[8, 0, 0, 0, 0, 0, 5, 0], &frame)),
         ("VXLAN-GPE", in_udp(4_790, &[0x0c, 0, 0, 1, 0, 0, 5, 0], &ip)),
         ("GENEVE with an option", in_udp(6_081, &[1, 0, 0x65, 0x58, 0, 0, 5, 0, 1, 2, 3, 4], &frame)),
         ("GTP-U", in_udp(2_152, &[0x30, 0xff, 0, ip.len() as u8, 0, 0, 0, 1], &ip)),
@@ -167,9 +154,9 @@ fn fragments_count_where_their_datagram_is_complete() {
     for order in [[0, 1], [1, 0]] {
         let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
         let mut view = PacketView::default();
-        pipeline.process(&raw(LinkType::RAW, &pieces[order[0]], 1), &mut view);
+        pipeline.process(&RawPacket::new(LinkType::RAW, &pieces[order[0]], 1), &mut view);
         assert_eq!(view.layers & layer::TCP, 0);
-        pipeline.process(&raw(LinkType::RAW, &pieces[order[1]], 2), &mut view);
+        pipeline.process(&RawPacket::new(LinkType::RAW, &pieces[order[1]], 2), &mut view);
         assert!(is_inner(&view), "{order:?}");
     }
     let six = |offset: u16, more: bool, part: &[u8]| {
@@ -178,8 +165,8 @@ fn fragments_count_where_their_datagram_is_complete() {
     };
     let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
     let mut view = PacketView::default();
-    pipeline.process(&raw(LinkType::RAW, &six(24, false, second), 1), &mut view);
-    pipeline.process(&raw(LinkType::RAW, &six(0, true, first), 2), &mut view);
+    pipeline.process(&RawPacket::new(LinkType::RAW, &six(24, false, second), 1), &mut view);
+    pipeline.process(&RawPacket::new(LinkType::RAW, &six(0, true, first), 2), &mut view);
     assert_eq!((view.tcp_dst_port, view.tcp_len), (443, 4));
 }
 
@@ -189,6 +176,62 @@ fn quoted_packets_in_icmp_errors_are_not_traffic() {
     let seen = view(LinkType::ETHERNET, &outer(1, &quoted));
     assert_eq!(seen.layers & (layer::TCP | layer::IP), layer::IP);
     assert_eq!(seen.ip_src[..4], A);
+    assert_eq!(seen.marks, marks::QUOTES_TCP);
+
+    // The connection it is about has a number from then on, as in tshark.
+    let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
+    let mut stream = |frame: &[u8], number| {
+        let mut seen = PacketView::default();
+        pipeline.process(&RawPacket::new(LinkType::ETHERNET, frame, number), &mut seen);
+        (seen.layers & layer::FLOW != 0).then_some((seen.tcp_stream, seen.analysis))
+    };
+    assert_eq!(stream(&outer(1, &quoted), 1), None);
+    assert_eq!(stream(&Tcp { flags: SYN, ..Tcp::new(7, 1, 8, 2) }.frame(), 2), Some((1, 0)));
+    assert_eq!(stream(&inner().frame(), 3), Some((0, 0)));
+    assert_eq!(stream(&outer(1, &quoted), 4), None);
+}
+
+/// A header of less than 20 bytes is none: ports are not read from inside it.
+#[test]
+fn ports_of_a_quoted_packet_lie_behind_its_header() {
+    let ports = |first: u8| {
+        let mut quoted = inner().packet();
+        quoted[0] = first;
+        let seen = view(LinkType::ETHERNET, &outer(1, &[&[3, 3, 0, 0, 0, 0, 0, 0][..], &quoted].concat()));
+        assert!(seen.layers & layer::ICMP_QUOTE != 0);
+        (seen.icmp.src_port, seen.icmp.dst_port)
+    };
+    assert_eq!((ports(0x45), ports(0x44), ports(0x40)), ((40_000, 443), (0, 0), (0, 0)));
+}
+
+/// What scripts ask by `frame.tunnelled` and `frame.fragment`.
+#[test]
+fn marks_of_headers() {
+    let of = |frame: &[u8]| view(LinkType::ETHERNET, frame).marks & !marks::FIRST;
+    assert_eq!(of(&inner().frame()), 0);
+    assert_eq!(of(&outer(4, &inner().packet())), marks::TUNNELLED);
+    assert_eq!(of(&ethernet(0x0800, &fragment(17, A, B, 1, 0, true, &[0; 8]))), marks::FRAGMENT);
+    // An echo request quotes nothing.
+    assert_eq!(of(&outer(1, &[&[8, 0, 0, 0, 0, 0, 0, 0][..], &inner().packet()].concat())), 0);
+}
+
+/// RFC 791, 3.1: while the route is not used up the header has the next hop, and the option ends with the destination.
+#[test]
+fn source_routes_end_at_their_last_address() {
+    let routed = |pointer: u8| {
+        let mut packet = inner().packet();
+        let option = [131, 11, pointer, 9, 9, 9, 9, 8, 8, 8, 8, 0];
+        packet[0] = 0x45 + option.len() as u8 / 4;
+        let total = u16::from_be_bytes([packet[2], packet[3]]) + option.len() as u16;
+        packet[2..4].copy_from_slice(&total.to_be_bytes());
+        packet.splice(20..20, option);
+        let seen = view(LinkType::ETHERNET, &ethernet(0x0800, &packet));
+        assert!(seen.layers & layer::TCP != 0);
+        [seen.ip_dst[0], seen.ip_dst[1], seen.ip_dst[2], seen.ip_dst[3]]
+    };
+    assert_eq!((routed(4), routed(8)), ([8; 4], [8; 4]));
+    let own = view(LinkType::ETHERNET, &inner().frame()).ip_dst;
+    assert_eq!((routed(12)[3], routed(3)[3]), (own[3], own[3]));
 }
 
 #[test]
@@ -199,7 +242,7 @@ fn lengths_come_from_ip_not_from_the_frame() {
     // Captured in part: the length on the wire counts.
     let long = Tcp { payload: vec![7; 1_000], ..inner() }.frame();
     let mut seen = PacketView::default();
-    let packet = RawPacket { len: long.len() as u32, ..raw(LinkType::ETHERNET, &long[..80], 1) };
+    let packet = RawPacket { len: long.len() as u32, ..RawPacket::new(LinkType::ETHERNET, &long[..80], 1) };
     Pipeline::new(ALL_NEEDS, Options::default()).process(&packet, &mut seen);
     assert_eq!((seen.tcp_len, seen.payload.len, seen.cap_len, seen.len), (1_000, 14, 80, long.len() as u32));
     // Total length 0: segmentation offload.
@@ -232,14 +275,14 @@ fn nothing_is_computed_that_no_field_needs() {
     use weftrace_artifact::packet::needs;
     let frame = inner().frame();
     let mut seen = PacketView::default();
-    Pipeline::new(0, Options::default()).process(&raw(LinkType::ETHERNET, &frame, 1), &mut seen);
+    Pipeline::new(0, Options::default()).process(&RawPacket::new(LinkType::ETHERNET, &frame, 1), &mut seen);
     assert_eq!((seen.layers, seen.eth_type, seen.len), (layer::FRAME | layer::BOOT_TIME, 0, frame.len() as u32));
     let mut headers = Pipeline::new(needs::HEADERS, Options::default());
-    headers.process(&raw(LinkType::ETHERNET, &frame, 1), &mut seen);
+    headers.process(&RawPacket::new(LinkType::ETHERNET, &frame, 1), &mut seen);
     assert_eq!((seen.layers & layer::FLOW, seen.tcp_dst_port, headers.flows()), (0, 443, 0));
     let mut flows = Pipeline::new(needs::FLOW, Options::default());
-    flows.process(&raw(LinkType::ETHERNET, &frame, 1), &mut seen);
-    flows.process(&raw(LinkType::ETHERNET, &frame, 2), &mut seen);
+    flows.process(&RawPacket::new(LinkType::ETHERNET, &frame, 1), &mut seen);
+    flows.process(&RawPacket::new(LinkType::ETHERNET, &frame, 2), &mut seen);
     assert_eq!((seen.layers & layer::FLOW, seen.analysis, flows.flows()), (layer::FLOW, 0, 1));
 }
 
@@ -255,7 +298,7 @@ fn a_bridge_is_not_a_retransmission() {
                 live,
                 netns: u32::from(live),
                 time_ns: number * 1_000_000_000,
-                ..raw(LinkType::ETHERNET, &frame, number)
+                ..RawPacket::new(LinkType::ETHERNET, &frame, number)
             };
             pipeline.process(&packet, &mut seen);
         }

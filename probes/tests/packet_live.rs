@@ -74,7 +74,7 @@ fn drain(source: &mut LiveSource) -> Seen {
         seen.links.push(packet.link);
         loop {
             seen.exchanges += u64::from(view.layers & layer::HTTP_EXCHANGE != 0);
-            if !pipeline.next_part(&mut view) {
+            if pipeline.next_part(&mut view).is_none() {
                 break;
             }
         }

@@ -8,9 +8,6 @@ use serde_json::Value;
 use std::fmt::Write;
 use weftrace_artifact::packet::analysis;
 
-/// Captures whose HTTP is encrypted; tshark decrypts it with secrets in the file.
-const ENCRYPTED: &[&str] = &["wireshark-tls12-dsb.pcapng"];
-
 const COUNTS: &[&str] = &[
     "packets",
     "truncated_packets",
@@ -25,6 +22,8 @@ const COUNTS: &[&str] = &[
     "sack_blocks",
     "syn_retransmission",
     "tcp_streams",
+    "tls_client_hello",
+    "tls_server_hello",
 ];
 
 #[test]
@@ -40,9 +39,7 @@ fn counts_and_frames_equal_tshark() {
         checked += 1;
         let mut names: Vec<&str> = COUNTS.to_vec();
         names.extend(analysis::NAMES.iter().map(|(_, name)| *name));
-        if !ENCRYPTED.contains(&file) {
-            names.extend(["http_requests", "http_responses"]);
-        }
+        names.extend(["http_requests", "http_responses"]);
         for name in names {
             let (want, have) = (truth["counts"][name].as_u64().unwrap_or(0), found.count(name));
             if want != have {
@@ -56,9 +53,7 @@ fn counts_and_frames_equal_tshark() {
                 writeln!(wrong, "{file}: frames with {name} differ:\n  {have:?}\n  {want:?}").unwrap();
             }
         }
-        if !ENCRYPTED.contains(&file) {
-            messages(file, &truth, &found, &mut wrong);
-        }
+        messages(file, &truth, &found, &mut wrong);
         streams(file, &truth, &found, &mut wrong);
     }
     assert!(checked >= 30, "only {checked} captures");

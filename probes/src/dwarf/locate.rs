@@ -2,9 +2,8 @@
 
 use super::DwarfError;
 use super::sections::Sections;
-use crate::symbols::debug_file::by_build_id;
+use crate::symbols::debug_file::{self, belongs, by_build_id};
 use crate::symbols::elf::{self, Layout};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// The sections with debug information of a binary, and the file they are in. `root` is prefixed to absolute paths; `extra` are
@@ -23,7 +22,7 @@ pub(super) fn locate(
     for candidate in candidates(path, root, &layout, extra) {
         // A broken or foreign file is passed over, as debuggers do.
         let Ok(found) = Sections::read(&candidate.path, wanted) else { continue };
-        if found.has(".debug_info") && belongs(&own, &found, &candidate) {
+        if found.has(".debug_info") && belongs(&layout, &found.build_id, &candidate.path, candidate.checksum) {
             return Ok(Some((candidate.path, found)));
         }
     }
@@ -36,22 +35,6 @@ struct Candidate {
     checksum: bool,
 }
 
-/// The same build: by build id where both have one, else by checksum.
-fn belongs(own: &Sections, found: &Sections, candidate: &Candidate) -> bool {
-    let by_id = !own.build_id.is_empty() && !found.build_id.is_empty();
-    if by_id && own.build_id != found.build_id {
-        return false;
-    }
-    match &own.debug_link {
-        Some((_, crc)) if candidate.checksum || !by_id => {
-            let mut bytes = Vec::new();
-            let read = crate::privilege::open(&candidate.path).and_then(|mut file| file.read_to_end(&mut bytes));
-            read.is_ok() && crc32(&bytes) == *crc
-        }
-        _ => by_id,
-    }
-}
-
 /// In the order in which they are looked at.
 fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Vec<Candidate> {
     let mut out = Vec::new();
@@ -59,9 +42,8 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
     let below = beside.strip_prefix(root).unwrap_or(beside);
     let below = below.strip_prefix("/").unwrap_or(below);
     let id = by_build_id(&layout.build_id);
-    // Names that the separate file may have; a path would leave the directories.
-    let mut names: Vec<String> =
-        layout.debug_link.iter().filter(|n| !n.is_empty() && !n.contains('/')).cloned().collect();
+    // Names that the separate file may have.
+    let mut names: Vec<String> = debug_file::link_name(layout).into_iter().map(str::to_owned).collect();
     if let Some(name) = path.file_name().map(|n| n.to_string_lossy()) {
         names.extend([format!("{name}.debug"), name.into_owned()]);
     }
@@ -75,28 +57,7 @@ fn candidates(path: &Path, root: &Path, layout: &Layout, extra: &[String]) -> Ve
             out.push(Candidate { path: dir.join(below).join(name), checksum });
         }
     }
-    out.extend(
-        crate::symbols::debug_file::candidates(path, root, layout)
-            .into_iter()
-            .map(|path| Candidate { path, checksum: false }),
-    );
+    out.extend(debug_file::candidates(path, root, layout).into_iter().map(|path| Candidate { path, checksum: false }));
     out.retain(|c| c.path != path && crate::privilege::is_file(&c.path));
     out
-}
-
-/// The checksum of `.gnu_debuglink`: CRC-32 as in zlib.
-fn crc32(bytes: &[u8]) -> u32 {
-    let mut table = [0u32; 256];
-    for (i, row) in table.iter_mut().enumerate() {
-        *row = (0..8).fold(i as u32, |c, _| if c & 1 == 1 { 0xedb8_8320 ^ (c >> 1) } else { c >> 1 });
-    }
-    !bytes.iter().fold(!0u32, |c, b| table[usize::from(c as u8 ^ b)] ^ (c >> 8))
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_checksum_is_that_of_zlib() {
-        assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
-    }
 }

@@ -5,6 +5,7 @@
 //! `.dwo` and `.dwp` files.
 
 mod abi;
+mod blocks;
 mod frames;
 mod functions;
 mod golang;

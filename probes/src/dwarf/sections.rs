@@ -1,33 +1,32 @@
 //! Sections of an ELF file that debug information needs, decompressed, and what names the file's companions.
 
 use super::DwarfError;
-use gimli::{EndianReader, RunTimeEndian};
+pub(crate) use super::blocks::Reader;
+use super::blocks::{Blocks, Source};
+use gimli::RunTimeEndian;
 use object::read::ReadCache;
 use object::{CompressionFormat, Object, ObjectSection};
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::rc::Rc;
 
-/// How bytes of sections are read: shared, so that a unit keeps what it needs alive.
-pub(crate) type Reader = EndianReader<RunTimeEndian, Rc<[u8]>>;
-
-/// Bytes of debug sections of one file that are taken into memory.
+/// Bytes of compressed sections of one file that are taken into memory.
 const MAX_BYTES: u64 = 2 << 30;
 
 /// The wanted sections of one file.
 #[derive(Clone, Debug)]
 pub(crate) struct Sections {
     pub(crate) endian: RunTimeEndian,
-    by_name: BTreeMap<String, (u64, Rc<[u8]>)>,
+    /// Address at which it is loaded, where its bytes are, how many.
+    by_name: BTreeMap<String, (u64, Source, usize)>,
     pub(crate) build_id: Vec<u8>,
-    /// `.gnu_debuglink`: name, CRC-32 of the file
-    pub(crate) debug_link: Option<(String, u32)>,
     /// `.gnu_debugaltlink`: name, build id
     pub(crate) alt_link: Option<(String, Vec<u8>)>,
 }
 
 impl Sections {
-    /// Reads the sections that `wanted` names; `.debug_*` sections of other names are left where they are.
+    /// Finds the sections that `wanted` names, and decompresses those that are compressed. The others are read as they are asked for.
     pub(crate) fn read(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Self, DwarfError> {
         let shown = || path.display().to_string();
         let io = |e: std::io::Error| DwarfError::Io(shown(), e);
@@ -35,79 +34,94 @@ impl Sections {
         if !handle.metadata().map_err(io)?.is_file() {
             return Err(DwarfError::Malformed(shown(), "no file".into()));
         }
-        Self::collect(&ReadCache::new(handle), &shown(), wanted)
+        let blocks = Rc::new(Blocks::new(handle.try_clone().map_err(io)?).map_err(io)?);
+        let mut room = MAX_BYTES;
+        Self::collect(&ReadCache::new(&handle), &shown(), wanted, |section| {
+            let place = section.compressed_file_range().map_err(|e| e.to_string())?;
+            if place.format == CompressionFormat::None {
+                let piece = Source::piece(&blocks, place.offset, place.uncompressed_size);
+                return piece.ok_or_else(|| "it ends beyond the file".into());
+            }
+            let within = place.offset.checked_add(place.compressed_size).is_some_and(|end| end <= blocks.len());
+            let size = place.compressed_size.max(place.uncompressed_size);
+            room = room.checked_sub(size).filter(|_| within).ok_or("it is larger than can be true, or than 2 GiB")?;
+            let mut bytes = vec![0; place.compressed_size as usize];
+            handle.read_exact_at(&mut bytes, place.offset).map_err(|e| e.to_string())?;
+            Ok(in_memory(&inflate(place.format, &bytes, place.uncompressed_size)?))
+        })
     }
 
     /// The same of an image in memory.
     pub(crate) fn of(bytes: &[u8], wanted: impl Fn(&str) -> bool) -> Result<Self, DwarfError> {
-        Self::collect(bytes, "an image in memory", wanted)
+        Self::collect(bytes, "an image in memory", wanted, |section| {
+            let data = section.compressed_data().map_err(|e| e.to_string())?;
+            match data.format {
+                CompressionFormat::None => Ok(in_memory(data.data)),
+                _ => Err("it is compressed".into()),
+            }
+        })
     }
 
-    fn collect<'d>(
-        data: impl object::ReadRef<'d>,
+    fn collect<'d, R: object::ReadRef<'d>>(
+        data: R,
         shown: &str,
         wanted: impl Fn(&str) -> bool,
+        mut take: impl FnMut(&object::Section<'d, '_, R>) -> Result<(Source, usize), String>,
     ) -> Result<Self, DwarfError> {
         let bad = |e: object::Error| DwarfError::Malformed(shown.to_owned(), e.to_string());
         let file = object::File::parse(data).map_err(bad)?;
         let endian = if file.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
-        let mut total = 0u64;
         let mut by_name = BTreeMap::new();
         for section in file.sections() {
             let Ok(name) = section.name() else { continue };
             // As Go's linker named compressed sections until 1.18.
             let plain = name.strip_prefix(".z").filter(|rest| rest.starts_with("debug_"));
-            let name = &plain.map_or_else(|| name.to_owned(), |rest| format!(".{rest}"));
-            if !wanted(name) {
+            let name = plain.map_or_else(|| name.to_owned(), |rest| format!(".{rest}"));
+            // A debug file has the names of all others too, without their bytes.
+            if !wanted(&name) || section.file_range().is_none() {
                 continue;
             }
-            let data = section.compressed_data().map_err(bad)?;
-            total = total.saturating_add(data.uncompressed_size);
-            if total > MAX_BYTES {
-                return Err(DwarfError::Malformed(
-                    shown.to_owned(),
-                    "its debug information is larger than 2 GiB".into(),
-                ));
-            }
-            let bytes: Rc<[u8]> = match data.format {
-                CompressionFormat::None => data.data.into(),
-                CompressionFormat::Zlib => {
-                    let all = miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(
-                        data.data,
-                        data.uncompressed_size as usize,
-                    );
-                    all.map_err(|e| DwarfError::Malformed(shown.to_owned(), format!("section {name}: {e}")))?.into()
-                }
-                other => {
-                    let why = format!("section {name} is compressed by {other:?}; only zlib is read here");
-                    return Err(DwarfError::Malformed(shown.to_owned(), why));
-                }
-            };
-            by_name.insert(name.clone(), (section.address(), bytes));
+            let (source, len) =
+                take(&section).map_err(|e| DwarfError::Malformed(shown.to_owned(), format!("section {name}: {e}")))?;
+            by_name.insert(name, (section.address(), source, len));
         }
         let text = |b: &[u8]| String::from_utf8_lossy(b).into_owned();
         Ok(Self {
             endian,
             by_name,
             build_id: file.build_id().ok().flatten().unwrap_or_default().to_vec(),
-            debug_link: file.gnu_debuglink().ok().flatten().map(|(name, crc)| (text(name), crc)),
             alt_link: file.gnu_debugaltlink().ok().flatten().map(|(name, id)| (text(name), id.to_vec())),
         })
     }
 
     /// A section's bytes; empty if there is none.
     pub(crate) fn reader(&self, name: &str) -> Reader {
-        let bytes = self.by_name.get(name).map_or_else(|| Rc::from(&[][..]), |(_, bytes)| bytes.clone());
-        EndianReader::new(bytes, self.endian)
+        match self.by_name.get(name) {
+            Some((_, source, len)) => Reader::new((source.clone(), *len), self.endian),
+            None => Reader::empty(self.endian),
+        }
     }
 
     /// Address at which a section is loaded.
     pub(crate) fn address(&self, name: &str) -> Option<u64> {
-        self.by_name.get(name).map(|(address, _)| *address)
+        self.by_name.get(name).map(|(address, ..)| *address)
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.by_name.get(name).is_some_and(|(_, bytes)| !bytes.is_empty())
+        self.by_name.get(name).is_some_and(|(.., len)| *len > 0)
+    }
+}
+
+fn in_memory(bytes: &[u8]) -> (Source, usize) {
+    (Source::Memory(bytes.into()), bytes.len())
+}
+
+fn inflate(format: CompressionFormat, bytes: &[u8], size: u64) -> Result<Vec<u8>, String> {
+    match format {
+        CompressionFormat::Zlib => {
+            miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(bytes, size as usize).map_err(|e| e.to_string())
+        }
+        other => Err(format!("it is compressed by {other:?}; only zlib is read here")),
     }
 }
 

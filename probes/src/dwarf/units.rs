@@ -7,7 +7,7 @@
 
 use super::DwarfError;
 use super::sections::{Reader, Sections, is_debug, is_parameter_debug};
-use crate::symbols::debug_file::by_build_id;
+use crate::symbols::debug_file::in_stores;
 use gimli::{AttributeValue, DebugInfoOffset, DebugTypeSignature, Dwarf, DwarfPackage, UnitOffset, UnitType};
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -307,13 +307,25 @@ impl Units {
 
 /// What `.gnu_debugaltlink` names: a file of types that several binaries share (dwz).
 fn supplementary(file: &Path, name: &str, id: &[u8]) -> Option<Sections> {
-    let beside = file.parent().unwrap_or(Path::new(""));
-    let mut places = vec![beside.join(name)];
-    places.extend(by_build_id(id).map(|name| Path::new("/usr/lib/debug").join(name)));
+    let beside = |file: &Path| file.parent().unwrap_or(Path::new("")).to_owned();
+    // The name is relative to the debug file itself, to which what is below .build-id may be a link.
+    let real = file.canonicalize().unwrap_or_else(|_| file.to_owned());
+    let mut places = vec![beside(file).join(name), beside(&real).join(name)];
+    let root = root_of(file);
+    places.extend(name.strip_prefix('/').map(|name| root.join(name)));
+    places.extend(in_stores(root, id));
     places
         .iter()
         .filter(|p| crate::privilege::is_file(p))
         .find_map(|p| Sections::read(p, is_debug).ok().filter(|s| s.build_id == id))
+}
+
+/// `/proc/PID/root` of a file in another process's view of the file system, else `/`.
+fn root_of(file: &Path) -> &Path {
+    let mut ancestors: Vec<&Path> = file.ancestors().collect();
+    ancestors.reverse();
+    let root = ancestors.get(3).filter(|dir| file.starts_with("/proc") && dir.ends_with("root"));
+    root.copied().unwrap_or(Path::new("/"))
 }
 
 /// Bytes of a string section as text.

@@ -2,8 +2,10 @@
 
 mod error;
 mod perf;
+mod session;
 
 pub use error::AttachError;
+pub use session::{Ends, kprobe_session, uprobe_session};
 
 use super::host::Host;
 use super::sys::{self, AttachType, LinkTarget, SyscallError};
@@ -122,6 +124,8 @@ pub fn attach(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -
         Way::Begin
         | Way::End
         | Way::Pcap { .. }
+        | Way::Exchange { .. }
+        | Way::Telemetry { .. }
         | Way::Join { .. }
         | Way::Signal { .. }
         | Way::Test { .. }

@@ -51,6 +51,10 @@ pub fn try_feature(feature: Feature, host: &Host) -> Readiness {
             TRACING,
         ),
         Feature::PacketSocket => judge(&sys::packet_socket(), host, &[Capability::NetRaw]),
+        Feature::PacketFilter => match more::maps(host) {
+            Readiness::Ready => more::packet_filter(host),
+            not => not,
+        },
         Feature::Ringbuf => ringbuf(host),
         Feature::BpfLoop => helper(host, 181),
         Feature::AttachCookie => program(host, KPROBE, &call(174)),
@@ -70,7 +74,8 @@ const RAW: bpf_prog_type = bpf_prog_type::BPF_PROG_TYPE_RAW_TRACEPOINT;
 const TRACE: bpf_prog_type = bpf_prog_type::BPF_PROG_TYPE_TRACING;
 const FILTER: bpf_prog_type = bpf_prog_type::BPF_PROG_TYPE_SOCKET_FILTER;
 
-const fn insn(opcode: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
+/// One eBPF instruction.
+pub(super) const fn insn(opcode: u8, dst: u8, src: u8, off: i16, imm: i32) -> u64 {
     opcode as u64 | (dst as u64) << 8 | (src as u64) << 12 | (off as u16 as u64) << 16 | (imm as u32 as u64) << 32
 }
 /// r0 = imm

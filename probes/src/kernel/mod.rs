@@ -19,7 +19,10 @@ pub mod program;
 pub mod sys;
 pub mod tracefs;
 
-pub use attach::{AttachError, AttachOptions, Kprobes, Link, Uprobes, attach, detach_all, kprobes, uprobes};
+pub use attach::{
+    AttachError, AttachOptions, Ends, Kprobes, Link, Uprobes, attach, detach_all, kprobe_session, kprobes,
+    uprobe_session, uprobes,
+};
 pub use host::Host;
 pub use maps::{MapError, create_maps};
 pub use program::{LoadError, Rejection, Sources, load};

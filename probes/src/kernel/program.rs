@@ -23,6 +23,22 @@ pub enum Many {
     Uprobes,
     /// Linux 5.18
     Kprobes,
+    /// Entry and return: Linux 6.13
+    UprobeSession,
+    /// Entry and return: Linux 6.10
+    KprobeSession,
+}
+
+impl Many {
+    /// By number: the newer ones have no names here.
+    pub(super) fn attach_type(self) -> u32 {
+        match self {
+            Self::Uprobes => AttachType::BPF_TRACE_UPROBE_MULTI as u32,
+            Self::Kprobes => AttachType::BPF_TRACE_KPROBE_MULTI as u32,
+            Self::UprobeSession => sys::SESSION.1,
+            Self::KprobeSession => sys::SESSION.0,
+        }
+    }
 }
 
 /// What loading asks besides the image and the maps.
@@ -111,11 +127,10 @@ pub fn load(image: &ProgramImage, map_fds: &[RawFd], from: &Sources<'_>) -> Resu
     })?;
     let mut params = ProgParams::new(prog_type, &image.name, &insns);
     params.license = &license;
-    params.expected_attach_type = match from.many {
-        Some(Many::Uprobes) => Some(AttachType::BPF_TRACE_UPROBE_MULTI),
-        Some(Many::Kprobes) => Some(AttachType::BPF_TRACE_KPROBE_MULTI),
-        None => expected_attach_type,
-    };
+    match from.many {
+        Some(many) => params.newer_attach_type = many.attach_type(),
+        None => params.expected_attach_type = expected_attach_type,
+    }
     let typed = if image.prog_type.is_typed() { Some(typed::resolve(image, from)?) } else { None };
     if let Some(typed) = &typed {
         params.attach_btf_id = typed.id;

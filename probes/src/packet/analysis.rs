@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
     pub(crate) dup_ack_num: u32,
     pub(crate) ack_rtt: Option<u64>,
     pub(crate) rto: Option<u64>,
+    /// Lost bytes that are acknowledged here: since when they were under way, and when the last copy was sent.
+    pub(crate) repaired: Option<(u64, u64)>,
     pub(crate) bytes_in_flight: Option<u32>,
 }
 
@@ -81,11 +83,18 @@ pub(crate) fn analyse(
         && (s.len > 0 || s.has(SYN | FIN))
         && fwd.in_list < MAX_LISTED
     {
-        list.push(fwd, s.seq, s.end(), s.time);
+        let since = missing_since(fwd, s, verdict.flags, list);
+        list.push(fwd, (s.seq, s.end()), s.time, since);
     }
     advance(fwd, s, verdict.flags);
     if let Some(list) = segments {
-        verdict.ack_rtt = list.acknowledge(rev, s.ack).map(|sent| s.time.saturating_sub(sent));
+        let acknowledged = list.acknowledge(rev, s.ack);
+        verdict.ack_rtt = acknowledged.sent.map(|sent| s.time.saturating_sub(sent));
+        verdict.repaired = acknowledged.repaired;
+        if s.has(RST) {
+            // Nobody will acknowledge what is still under way.
+            verdict.repaired = list.under_repair(rev).or(list.under_repair(fwd));
+        }
         if s.len != 0 && fwd.in_flight_known {
             // What the receiver has selectively acknowledged is no longer in flight; a FIN's own number never was.
             let virtual_byte = u32::from(s.has(SYN | FIN));
@@ -187,6 +196,20 @@ fn retransmission(fwd: &Direction, rev: &Direction, irtt: u64, s: &Segment, flag
     flag::RETRANSMISSION
 }
 
+/// Since when the bytes are under way that this segment repeats, or that wait for those it brings; 0: it does neither. A sender with SACK
+/// mends a hole within a round trip, which tshark takes for segments out of order; but who has seen the bytes before knows.
+fn missing_since(fwd: &Direction, s: &Segment, flags: u32, list: &Segments) -> u64 {
+    const OTHERS: u32 = flag::KEEP_ALIVE | flag::ZERO_WINDOW_PROBE | flag::SPURIOUS_RETRANSMISSION;
+    let after_probe = s.seq == fwd.next_seq.wrapping_sub(1);
+    if s.len == 0 || flags & OTHERS != 0 || fwd.next_seq == 0 || !before(s.seq, fwd.next_seq) || after_probe {
+        return 0;
+    }
+    if flags & flag::RETRANSMISSION == 0 && !list.covers(fwd, s.seq) {
+        return 0;
+    }
+    list.oldest_time(fwd).unwrap_or(fwd.next_time)
+}
+
 /// Steps 13 and 14.
 fn advance(fwd: &mut Direction, s: &Segment, flags: u32) {
     let end = s.end();
@@ -205,5 +228,7 @@ fn advance(fwd: &mut Direction, s: &Segment, flags: u32) {
     fwd.last_flags = flags;
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -3,19 +3,24 @@
 //! Where a tunnel repeats a layer, the innermost one ends up in the view, as Wireshark's last occurrence.
 
 mod fragments;
+mod icmp;
 mod ip;
 mod link;
+mod pseudo;
+mod quoted;
+mod tag;
 mod tcp;
 mod tunnel;
 mod udp;
 mod wlan;
 
 pub(crate) use fragments::Fragments;
+pub(crate) use quoted::Quoted;
 pub(crate) use tcp::{ACK, FIN, RST, SYN};
 
 use super::bytes::Bytes;
 use super::raw::RawPacket;
-use weftrace_artifact::packet::{PacketView, needs};
+use weftrace_artifact::packet::{PacketView, kernel::goes_on, needs};
 
 /// More nested layers than any real frame has; guards against crafted ones.
 const MAX_LAYERS: usize = 32;
@@ -30,6 +35,10 @@ enum Layer {
     /// By PPP protocol number, which comes first.
     Ppp,
     Mpls,
+    /// IEEE 802.11 whose two bytes of frame control changed places.
+    SwappedWlan,
+    /// Network service header.
+    Nsh,
     /// IPv4 or IPv6, by the version nibble.
     AnyIp,
     Ipv4,
@@ -72,6 +81,8 @@ pub(crate) enum Transport {
 pub(crate) enum Found<'a> {
     /// With the captured payload, which may be shorter than `PacketView::tcp_len`.
     Transport(Transport, &'a [u8]),
+    /// An ICMP error that quotes a TCP segment.
+    Quoted(Quoted),
     Other,
     Malformed,
     UnknownLink,
@@ -88,13 +99,17 @@ struct Context<'v> {
     needs: u32,
     time_ns: u64,
     live: bool,
+    /// A datagram's first piece, whose others can't be had.
+    piece: bool,
+    /// What an ICMP error is about.
+    quoted: Option<Quoted>,
 }
 
 impl Dissector {
     pub(crate) fn dissect<'a>(&'a mut self, raw: &RawPacket<'a>, needs: u32, view: &mut PacketView) -> Found<'a> {
-        let mut cx = Context { view, needs, time_ns: raw.time_ns, live: raw.live };
+        let mut cx = Context { view, needs, time_ns: raw.time_ns, live: raw.live, piece: false, quoted: None };
         let mut at = Bytes::new(raw.data, raw.len as usize);
-        let mut step = link::link(raw.link, &mut at, &mut cx);
+        let mut step = link::link(raw.link, &mut at, &mut cx, 0);
         let mut budget = MAX_LAYERS;
         // Until a datagram is complete the fragments are only written to; then the rest is read from their buffer.
         let proto = loop {
@@ -103,7 +118,7 @@ impl Dissector {
                 Some(Step::Next(layer)) if budget > 0 => {
                     step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments));
                 }
-                end => return found(end, at),
+                end => return found(end, at, cx.quoted),
             }
             budget -= 1;
         };
@@ -114,17 +129,17 @@ impl Dissector {
             // A fragment inside a reassembled datagram is left alone.
             match step {
                 Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, None),
-                end => return found(end, at),
+                end => return found(end, at, cx.quoted),
             }
             budget -= 1;
         }
     }
 }
 
-fn found(end: Option<Step>, rest: Bytes<'_>) -> Found<'_> {
+fn found(end: Option<Step>, rest: Bytes<'_>, quoted: Option<Quoted>) -> Found<'_> {
     match end {
         Some(Step::Transport(transport)) => Found::Transport(transport, rest.captured()),
-        Some(Step::Done) => Found::Other,
+        Some(Step::Done) => quoted.map_or(Found::Other, Found::Quoted),
         Some(Step::UnknownLink) => Found::UnknownLink,
         Some(Step::Next(_)) | None => Found::Malformed,
     }
@@ -133,18 +148,63 @@ fn found(end: Option<Step>, rest: Bytes<'_>) -> Found<'_> {
 fn dissect(layer: Layer, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
     match layer {
         Layer::Ethernet => link::ethernet(at, cx),
-        Layer::Type(kind) => link::by_type(kind, at, cx),
+        Layer::Type(kind) => {
+            let step = link::by_type(kind, at, cx);
+            goes_on_as_listed(step, || {
+                goes_on::ETHERTYPES.contains(&kind) || goes_on::VLAN.contains(&kind) || [0x0800, 0x86dd].contains(&kind)
+            });
+            step
+        }
         Layer::Llc => link::llc(at),
         Layer::Ppp => link::ppp(at),
-        Layer::Mpls => tunnel::mpls(at),
+        Layer::Mpls => tunnel::mpls(at, cx),
+        Layer::Nsh => tag::nsh(at),
+        Layer::SwappedWlan => wlan::swapped(at),
         Layer::AnyIp => ip::by_version(at),
         Layer::Ipv4 => ip::ipv4(at, cx, fragments),
         Layer::Ipv6 => ip::ipv6(at, cx, fragments),
-        Layer::Proto(proto) => tunnel::by_proto(proto, at),
+        Layer::Proto(proto) => {
+            cx.view.transport = proto;
+            if cx.wants(needs::COMMUNITY_ID | needs::FLOW_VALUE) {
+                let head = at.captured().first_chunk::<4>().copied();
+                (cx.view.head, cx.view.head_len) = head.map_or(([0; 4], 0), |head| (head, 4));
+            }
+            let step = tunnel::by_proto(proto, at, cx);
+            goes_on_as_listed(step, || goes_on::PROTOCOLS.contains(&proto));
+            step
+        }
         Layer::Reassembled(_) => Some(Step::Done),
         Layer::Tcp => tcp::tcp(at, cx),
-        Layer::Udp => udp::udp(at, cx),
+        Layer::Udp => {
+            let step = udp::udp(at, cx);
+            let view = &cx.view;
+            goes_on_as_listed(step, || {
+                [view.udp_src_port, view.udp_dst_port].iter().any(|port| goes_on::UDP_PORTS.contains(port))
+            });
+            step
+        }
     }
+}
+
+/// A packet that a layer goes on into may end up with the fields of another one inside. Programs on packet sockets leave those to user
+/// space, by a list; what is new here must be on it.
+fn goes_on_as_listed(step: Option<Step>, listed: impl FnOnce() -> bool) {
+    let into = matches!(
+        step,
+        Some(Step::Next(
+            Layer::Ethernet
+                | Layer::Type(_)
+                | Layer::Llc
+                | Layer::Ppp
+                | Layer::Mpls
+                | Layer::Nsh
+                | Layer::AnyIp
+                | Layer::Ipv4
+                | Layer::Ipv6
+                | Layer::Proto(_)
+        ))
+    );
+    debug_assert!(!into || listed(), "packet::kernel::goes_on lacks what leads to more headers");
 }
 
 impl Context<'_> {

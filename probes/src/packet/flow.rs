@@ -2,16 +2,19 @@
 //!
 //! One [`Flow`] per conversation in a bounded table. Nothing is allocated per packet.
 
+mod account;
 mod state;
 mod table;
 
+use account::Account;
+pub(crate) use account::Ends;
 pub(crate) use state::{Direction, Flow};
-pub use table::conn_key;
-pub(crate) use table::{FlowKey, FlowTable};
+pub(crate) use table::{FlowKey, FlowTable, innermost};
+pub use table::{bytes_key, conn_key};
 
 use super::analysis::{self, Segment, Segments};
 use super::dissect::{ACK, FIN, RST, SYN};
-use weftrace_artifact::packet::{PacketView, analysis as flag, layer, needs};
+use weftrace_artifact::packet::{PacketView, analysis as flag, layer, marks, needs};
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) dir: usize,
     /// The slot's former conversation ended with this packet: a SYN opened a new one between the same endpoints.
     pub(crate) reopened: bool,
+    /// No packet of the conversation was seen before.
+    pub(crate) first: bool,
 }
 
 /// All conversations and what they share.
@@ -28,11 +33,17 @@ pub(crate) struct Flows {
     pub(crate) table: FlowTable,
     segments: Segments,
     streams: u32,
+    pub(crate) ends: Ends,
 }
 
 impl Flows {
     pub(crate) fn new(max_flows: usize, max_segments: usize) -> Self {
-        Self { table: FlowTable::new(max_flows), segments: Segments::new(max_segments), streams: 0 }
+        Self {
+            table: FlowTable::new(max_flows),
+            segments: Segments::new(max_segments),
+            streams: 0,
+            ends: Ends::default(),
+        }
     }
 
     /// Segments that were not followed because the list was full.
@@ -40,29 +51,52 @@ impl Flows {
         self.segments.dropped
     }
 
-    /// Finds or opens the conversation of the TCP packet in `view`. `evict` is called for a flow that had to make room.
-    pub(crate) fn place(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) -> Place {
+    /// The flow between the endpoints in `view`, the direction, and whether it is new.
+    fn find(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) -> (u32, usize, bool) {
         let (key, dir) = FlowKey::of(view, live);
-        let segments = &mut self.segments;
+        let (segments, ends) = (&mut self.segments, &mut self.ends);
         let (index, is_new) = self.table.find_or_insert(&key, &mut |flow| {
             segments.clear(&mut flow.dirs);
+            ends.end(flow, "evicted");
             evict(flow);
         });
+        (index, dir, is_new)
+    }
+
+    /// Numbers the conversation of a segment that is not on the wire here: an ICMP error quotes it.
+    pub(crate) fn quote(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) {
+        let (index, dir, is_new) = self.find(view, live, evict);
+        if is_new {
+            let flow = self.table.get_mut(index);
+            flow.open(self.streams, dir, view);
+            flow.only_quoted = true;
+            self.streams = self.streams.wrapping_add(1);
+        }
+    }
+
+    /// Finds or opens the conversation of the TCP packet in `view`. `evict` is called for a flow that had to make room.
+    pub(crate) fn place(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) -> Place {
+        let (index, dir, is_new) = self.find(view, live, evict);
         let flow = self.table.get_mut(index);
-        let mut reopened = false;
+        let (mut reopened, mut first) = (false, true);
         if is_new {
             flow.open(self.streams, dir, view);
             self.streams = self.streams.wrapping_add(1);
+        } else if std::mem::take(&mut flow.only_quoted) {
+            flow.open(flow.stream, dir, view);
         } else if view.tcp_flags & (SYN | ACK) == SYN && flow.dirs[dir].is_another_syn(view.tcp_seq_raw) {
             reopened = true;
+        } else {
+            first = false;
         }
-        Place { flow: index, dir, reopened }
+        Place { flow: index, dir, reopened, first }
     }
 
     /// A SYN opened a new conversation between known endpoints: starts it in the same slot.
     pub(crate) fn reopen(&mut self, place: Place, view: &PacketView) {
         let flow = self.table.get_mut(place.flow);
         self.segments.clear(&mut flow.dirs);
+        self.ends.end(flow, "reused");
         flow.reset();
         flow.open(self.streams, place.dir, view);
         self.streams = self.streams.wrapping_add(1);
@@ -70,7 +104,12 @@ impl Flows {
 
     /// Names the flow of a packet that cannot be analysed.
     pub(crate) fn mention(&mut self, place: Place, view: &mut PacketView) {
-        self.table.get_mut(place.flow).describe(place.dir, view);
+        let flow = self.table.get_mut(place.flow);
+        if view.tcp_flags & (SYN | ACK) == SYN {
+            flow.count_syn();
+        }
+        flow.describe(place.dir, view);
+        mark_first(place, view);
     }
 
     /// Analyses the packet and fills what the view says about its flow.
@@ -87,6 +126,13 @@ impl Flows {
         flow.time_handshake(place.dir, view);
         flow.time_stall(place.dir, view);
         flow.describe(place.dir, view);
+        mark_first(place, view);
+    }
+}
+
+fn mark_first(place: Place, view: &mut PacketView) {
+    if place.first {
+        view.marks |= marks::FIRST;
     }
 }
 
@@ -115,6 +161,11 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
     if let Some(rto) = verdict.rto.filter(|&rto| rto != 0) {
         view.rto_ns = rto;
         view.layers |= layer::RTO;
+    }
+    // A receiver that reports a duplicate had the bytes, and nothing waited for the copy.
+    if let Some((since, until)) = verdict.repaired.filter(|_| view.dsack == 0) {
+        view.repair_start = view.boot_ns.saturating_sub(view.time_ns.saturating_sub(since));
+        view.repair_ns = until.saturating_sub(since);
     }
     if let Some(bytes) = verdict.bytes_in_flight {
         view.bytes_in_flight = bytes;

@@ -1,8 +1,7 @@
 //! HTTP/1 on TCP connections of any port: messages, and exchanges (a request with its response).
 //!
-//! Each direction is followed as a byte stream ([`stream::Stream`]): retransmissions are skipped, segments ahead of a hole
-//! wait in a bounded buffer, and a hole that the other side has acknowledged is a gap: inside a body of known length it
-//! only marks the message, elsewhere the parser waits for a segment that starts with a head.
+//! Each direction is a stream of messages ([`messages::Messages`]). A hole in a body of known length only marks the message;
+//! elsewhere the parser waits for a segment that starts with a head.
 //!
 //! A message is presented with the packet that completes it, head and body, as Wireshark does. An exchange is presented with
 //! the packet that acknowledges its response's last byte, or with the end of the connection.
@@ -10,29 +9,29 @@
 mod body;
 mod exchange;
 mod head;
+mod messages;
 mod present;
-mod stream;
 
-pub(crate) use exchange::{HttpFlow, TcpPacket};
-pub(crate) use head::Sniff;
-pub(crate) use present::HttpEngine;
+pub(crate) use exchange::{Exchange, HttpFlow, Response};
+pub(crate) use head::Head;
+pub(crate) use present::{Awaiting, Ended, Found};
+
+use super::stream::Shared;
+use super::stream::protocols::{Setting, Sniff};
+use std::sync::Arc;
 
 /// Limits of what HTTP keeps.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpLimits {
     /// A head that is longer is not HTTP.
     pub head_bytes: usize,
-    /// Bytes of one direction that may wait behind a hole.
-    pub held_bytes: usize,
-    /// The same for all connections together.
-    pub held_bytes_total: usize,
     /// Requests of one connection without a response.
     pub outstanding: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { head_bytes: 64 << 10, held_bytes: 256 << 10, held_bytes_total: 32 << 20, outstanding: 256 }
+        Self { head_bytes: 64 << 10, outstanding: 256 }
     }
 }
 
@@ -47,22 +46,35 @@ pub struct HttpCounters {
     pub dropped: u64,
 }
 
+/// Whether a direction's first bytes are HTTP/1's.
+pub(crate) fn sniff(bytes: &[u8], _: &Setting<'_>) -> Sniff {
+    match head::Sniff::of(bytes) {
+        head::Sniff::Head => Sniff::Yes,
+        head::Sniff::Maybe => Sniff::Maybe,
+        head::Sniff::No => Sniff::No,
+    }
+}
+
+fn present(message: head::Head, shared: &mut Shared) {
+    shared.parts.push(Found { message: Some(Arc::new(message)), exchange: None });
+}
+
 /// A message in a datagram of its own (SSDP).
-pub(crate) fn datagram(payload: &[u8], engine: &mut HttpEngine) {
-    if Sniff::of(payload) != Sniff::Head {
+pub(crate) fn datagram(payload: &[u8], shared: &mut Shared) {
+    if head::Sniff::of(payload) != head::Sniff::Head {
         return;
     }
     if let Some(end) = head::end_of_head(payload, 0)
         && let Some(message) = head::Head::parse(&payload[..end])
     {
-        engine.present_message(message);
+        present(message, shared);
     }
 }
 
 /// A fast retransmission that holds a whole message: tshark dissects it again, so it is presented again, as a message and
 /// not as an exchange. (Other retransmissions it leaves alone.)
-pub(crate) fn repeated(payload: &[u8], engine: &mut HttpEngine) {
-    if Sniff::of(payload) != Sniff::Head {
+fn repeated(payload: &[u8], shared: &mut Shared) {
+    if head::Sniff::of(payload) != head::Sniff::Head {
         return;
     }
     let Some(end) = head::end_of_head(payload, 0) else { return };
@@ -75,6 +87,6 @@ pub(crate) fn repeated(payload: &[u8], engine: &mut HttpEngine) {
         }
     };
     if whole {
-        engine.present_message(message);
+        present(message, shared);
     }
 }

@@ -1,10 +1,17 @@
-//! From raw packets to views: dissection, flows, analysis, HTTP; as much of it as the script's fields need.
+//! From raw packets to views: dissection, flows, analysis, applications; as much of it as the script's fields need.
 
-use super::dissect::{ACK, Dissector, FIN, Found, Fragments, RST, SYN, Transport};
-use super::flow::{Flow, Flows, Place};
-use super::http::{self, HttpEngine, HttpFlow, HttpLimits, Sniff, TcpPacket};
+mod more;
+
+use super::dissect::{ACK, Dissector, FIN, Found, Fragments, Quoted, RST, SYN, Transport};
+use super::dns;
+use super::echo::Echoes;
+use super::flow::{Ends, Flow, Flows, Place};
+use super::http::{self, HttpLimits};
+use super::http2::{Http2Counters, Http2Limits};
 use super::raw::RawPacket;
-use weftrace_artifact::packet::{PacketView, StrRef, analysis, layer, needs};
+use super::stream::{self, Connection, Facts, Setting, Shared, StreamLimits, TcpPacket};
+use super::tls::SecretSource;
+use weftrace_artifact::packet::{MoreView, PacketView, StrRef, analysis, layer, needs};
 
 /// Bounds of what a pipeline keeps.
 #[derive(Clone, Copy, Debug)]
@@ -15,12 +22,23 @@ pub struct Options {
     pub max_segments: usize,
     /// Fragmented datagrams under way.
     pub max_datagrams: usize,
+    pub stream: StreamLimits,
     pub http: HttpLimits,
+    pub http2: Http2Limits,
+    pub community_id_seed: u16,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { max_flows: 1 << 20, max_segments: 4 << 20, max_datagrams: 256, http: HttpLimits::default() }
+        Self {
+            max_flows: 1 << 20,
+            max_segments: 4 << 20,
+            max_datagrams: 256,
+            stream: StreamLimits::default(),
+            http: HttpLimits::default(),
+            http2: Http2Limits::default(),
+            community_id_seed: 0,
+        }
     }
 }
 
@@ -42,6 +60,22 @@ pub struct Counters {
     pub http_malformed: u64,
     /// Exchanges given up with their connection's place in the table.
     pub http_dropped: u64,
+    /// Holes in TLS streams.
+    pub tls_gaps: u64,
+    pub tls_malformed: u64,
+    /// TLS secrets that were not kept: of too many sessions.
+    pub secrets_dropped: u64,
+    /// TLS records not read, as connections held too much together.
+    pub tls_refused: u64,
+    /// What HTTP/2 could not do.
+    pub http2: Http2Counters,
+    /// Parts that were too many for one packet.
+    pub parts_dropped: u64,
+    /// Ends of connections that nobody took in time.
+    pub ends_dropped: u64,
+    /// DNS queries and echo requests forgotten before an answer came.
+    pub questions_dropped: u64,
+    pub dns_malformed: u64,
 }
 
 /// Turns packets into views. One per stream of packets: state carries over from packet to packet.
@@ -49,12 +83,19 @@ pub struct Pipeline {
     needs: u32,
     dissector: Dissector,
     flows: Flows,
-    http: HttpEngine,
+    shared: Shared,
+    echoes: Echoes,
     counters: Counters,
-    part: u32,
     /// Next flow to look at in [`Pipeline::finish`].
     closing: usize,
     last_boot: u64,
+    /// What few scripts ask for.
+    more: Box<MoreView>,
+    seed: u16,
+    /// Who wanted a packet of the connection that [`Pipeline::finish`] is at.
+    finishing: u64,
+    /// Next flow to look at in [`Pipeline::end_more`].
+    ending: usize,
 }
 
 impl Pipeline {
@@ -62,27 +103,36 @@ impl Pipeline {
     pub fn new(needs: u32, options: Options) -> Self {
         let mut needs = needs;
         // Each analysis stands on the ones below.
-        if needs & (needs::HTTP | needs::SEGMENTS) != 0 {
+        if needs & needs::FLOW_END != 0 {
+            needs |= needs::FLOW_STATS;
+        }
+        if needs & (needs::HTTP | needs::SEGMENTS | needs::FLOW_STATS) != 0 {
             needs |= needs::ANALYSIS;
         }
         if needs & needs::SEGMENTS != 0 {
             needs |= needs::OPTIONS; // SACK blocks are not in flight
         }
-        if needs & needs::ANALYSIS != 0 {
+        if needs & (needs::ANALYSIS | needs::STREAMS) != 0 {
             needs |= needs::FLOW;
         }
         if needs & (needs::FLOW | needs::OPTIONS) != 0 {
             needs |= needs::HEADERS;
         }
+        let mut flows = Flows::new(options.max_flows, options.max_segments);
+        flows.ends = Ends::new(needs & needs::FLOW_END != 0);
         Self {
             needs,
             dissector: Dissector { fragments: Fragments::new(options.max_datagrams) },
-            flows: Flows::new(options.max_flows, options.max_segments),
-            http: HttpEngine::new(options.http),
+            flows,
+            shared: Shared::new(needs, options.stream, options.http, options.http2),
+            echoes: Echoes::default(),
             counters: Counters::default(),
-            part: 0,
             closing: 0,
             last_boot: 0,
+            more: Box::default(),
+            seed: options.community_id_seed,
+            finishing: u64::MAX,
+            ending: 0,
         }
     }
 
@@ -91,11 +141,37 @@ impl Pipeline {
             fragments_dropped: self.dissector.fragments.dropped,
             flows_evicted: self.flows.table.evicted,
             segments_dropped: self.flows.segments_dropped(),
-            http_gaps: self.http.counters.gaps,
-            http_malformed: self.http.counters.malformed,
-            http_dropped: self.http.counters.dropped,
+            http_gaps: self.shared.http.gaps,
+            http_malformed: self.shared.http.malformed,
+            http_dropped: self.shared.http.dropped,
+            tls_gaps: self.shared.tls.counters.gaps,
+            tls_malformed: self.shared.tls.counters.malformed,
+            secrets_dropped: self.shared.tls.secrets.dropped,
+            tls_refused: self.shared.tls.counters.refused,
+            http2: self.shared.http2,
+            parts_dropped: self.shared.parts.dropped,
+            ends_dropped: self.flows.ends.dropped,
+            questions_dropped: self.shared.dns.pending.dropped + self.shared.dns.forgotten + self.echoes.dropped(),
+            dns_malformed: self.shared.dns.malformed,
             ..self.counters
         }
+    }
+
+    /// Secrets of TLS sessions, lines as in SSLKEYLOGFILE: what they open is read.
+    pub fn add_secrets(&mut self, text: &[u8]) {
+        self.shared.tls.secrets.add(text);
+        self.shared.decrypt();
+    }
+
+    /// The same from a log that grows.
+    pub fn follow_secrets(&mut self, source: Box<dyn SecretSource>) {
+        self.shared.tls.secrets.follow(source);
+        self.shared.decrypt();
+    }
+
+    /// The earliest end of an exchange that is presented once its response was acknowledged.
+    pub fn oldest_unsettled(&self) -> Option<u64> {
+        self.shared.parts.oldest_owed()
     }
 
     /// Conversations in the table.
@@ -107,18 +183,16 @@ impl Pipeline {
     /// `raw.data`. Returns false if the packet could not be dissected (its frame fields are there).
     pub fn process(&mut self, raw: &RawPacket<'_>, view: &mut PacketView) -> bool {
         self.counters.packets += 1;
-        *view = PacketView {
-            layers: layer::FRAME | layer::BOOT_TIME,
-            time_ns: raw.time_ns,
-            boot_ns: raw.boot_ns.unwrap_or(raw.time_ns),
-            number: raw.number,
-            len: raw.len,
-            cap_len: raw.data.len() as u32,
-            interface: raw.interface,
-            netns: raw.netns,
-            data: StrRef::from(raw.data),
-            ..PacketView::default()
-        };
+        view.begin();
+        view.layers = layer::FRAME | layer::BOOT_TIME;
+        view.time_ns = raw.time_ns;
+        view.boot_ns = raw.boot_ns.unwrap_or(raw.time_ns);
+        view.number = raw.number;
+        view.len = raw.len;
+        view.cap_len = raw.data.len() as u32;
+        view.interface = raw.interface;
+        view.netns = raw.netns;
+        view.data = StrRef::from(raw.data);
         if raw.live && raw.boot_ns.is_none() {
             view.layers &= !layer::BOOT_TIME;
         }
@@ -126,11 +200,30 @@ impl Pipeline {
             return true;
         }
         self.last_boot = view.boot_ns;
-        self.part = 0;
-        self.http.next_packet();
+        self.shared.next_packet();
+        let understood = self.dissect(raw, view);
+        if self.needs & more::MORE != 0 {
+            self.identify(view);
+            self.flows.end_due(view.boot_ns, raw.live);
+        }
+        understood
+    }
+
+    fn dissect(&mut self, raw: &RawPacket<'_>, view: &mut PacketView) -> bool {
         let (transport, payload) = match self.dissector.dissect(raw, self.needs, view) {
             Found::Transport(transport, payload) => (transport, payload),
-            Found::Other => return true,
+            Found::Other => {
+                if self.needs & needs::ICMP != 0 && view.layers & layer::ICMP_ECHO != 0 {
+                    self.echoes.follow(raw.live, view);
+                }
+                return true;
+            }
+            Found::Quoted(ends) => {
+                if self.needs & needs::FLOW != 0 {
+                    quote(&mut self.flows, &mut self.shared, raw.live, &ends, view);
+                }
+                return true;
+            }
             Found::Malformed => {
                 self.counters.malformed += 1;
                 return false;
@@ -142,112 +235,125 @@ impl Pipeline {
         };
         match transport {
             Transport::Tcp if self.needs & needs::FLOW != 0 => {
-                tcp(&mut self.flows, &mut self.http, self.needs, payload, raw.live, view);
+                let place = tcp(&mut self.flows, &mut self.shared, self.needs, payload, raw.live, view);
+                if self.needs & needs::FLOW_STATS != 0 {
+                    self.flows.account(place, self.shared.wanted, view, &mut self.more.connection);
+                }
             }
-            Transport::Udp if self.needs & needs::HTTP != 0 => udp(payload, view, &mut self.http),
+            Transport::Udp => udp(payload, raw.live, view, &mut self.shared),
             Transport::TcpCutShort => {
                 self.counters.malformed += 1;
                 if self.needs & needs::FLOW != 0 {
-                    let place = place(&mut self.flows, &mut self.http, raw.live, view);
+                    let place = place(&mut self.flows, &mut self.shared, raw.live, view);
                     self.flows.mention(place, view);
                 }
             }
-            Transport::Tcp | Transport::Udp => {}
+            Transport::Tcp => {}
         }
-        if let Some((layers, http)) = self.http.next_part() {
-            view.layers |= layers;
-            view.http = http;
-        }
+        self.shared.describe(view);
+        self.shared.parts.first(view);
         true
     }
 
-    /// Presents the next HTTP message or exchange that ended with the packet last processed: `view` keeps the packet's other
-    /// fields, `http.part` counts up. Call until it returns false, for blocks that read `http.*`.
-    pub fn next_part(&mut self, view: &mut PacketView) -> bool {
-        const HTTP: u32 = layer::HTTP
-            | layer::HTTP_REQUEST
-            | layer::HTTP_RESPONSE
-            | layer::HTTP_EXCHANGE
-            | layer::HTTP_HOST
-            | layer::HTTP_CONTENT_LENGTH;
-        let Some((layers, http)) = self.http.next_part() else { return false };
-        self.part += 1;
-        view.layers = view.layers & !HTTP | layers;
-        view.http = http;
-        view.http.part = self.part;
-        true
+    /// Presents the next message that ended with the packet last processed: `view` keeps the packet's other fields,
+    /// `http.part` counts up. Says the family of fields it is for, a bit of [`needs`]: it is presented to blocks that read any of
+    /// these. Call until it returns none.
+    pub fn next_part(&mut self, view: &mut PacketView) -> Option<u32> {
+        self.shared.parts.next(view)
     }
 
-    /// At the end of all packets: presents exchanges still open, each with its connection's endpoints but no packet. Call
-    /// until it returns false.
-    pub fn finish(&mut self, view: &mut PacketView) -> bool {
+    /// At the end of all packets: presents exchanges still open, each with its connection's endpoints but no packet, as
+    /// [`Self::next_part`] does, and says who wanted a packet of the connection (as [`Self::wanted_by`] was told). Call until it
+    /// returns none.
+    pub fn finish(&mut self, view: &mut PacketView) -> Option<(u32, u64)> {
         loop {
-            if let Some((layers, http)) = self.http.next_part() {
-                view.layers =
-                    view.layers & (layer::TCP | layer::FLOW | layer::BOOT_TIME | layer::IP | layer::IPV6) | layers;
-                view.http = http;
-                return true;
+            if let Some(family) = self.shared.parts.next(view) {
+                return Some((family, self.finishing));
             }
             if self.closing >= self.flows.table.len() {
                 self.dissector.fragments.close();
-                return false;
+                return None;
             }
             let flow = self.flows.table.get_mut(self.closing as u32);
             self.closing += 1;
-            if let Some(mut open) = flow.http.take() {
-                flow.http_over = true;
-                open.close(&mut self.http, Some(self.last_boot));
+            if let Some(mut open) = flow.app.take() {
+                flow.app_over = true;
+                self.shared.next_packet();
+                self.finishing = open.wanted;
+                open.close(&mut self.shared, Some(self.last_boot));
                 *view = PacketView { time_ns: self.last_boot, boot_ns: self.last_boot, ..PacketView::default() };
-                flow.endpoints(view);
+                flow.endpoints().write(view);
+                self.shared.describe(view);
+                if self.needs & more::MORE != 0 {
+                    self.identify(view);
+                }
             }
         }
     }
 }
 
-fn udp(payload: &[u8], view: &PacketView, engine: &mut HttpEngine) {
+/// As in tshark, a connection of which an ICMP error was seen first has a number from then on.
+fn quote(flows: &mut Flows, shared: &mut Shared, live: bool, ends: &Quoted, view: &PacketView) {
+    let mut about = PacketView {
+        boot_ns: view.boot_ns,
+        netns: view.netns,
+        interface: view.interface,
+        net_family: ends.family,
+        tcp_src_port: ends.ports[0],
+        tcp_dst_port: ends.ports[1],
+        ..PacketView::default()
+    };
+    (about.ip_src, about.ip_dst) = (ends.src, ends.dst);
+    (about.ipv6_src, about.ipv6_dst) = (ends.src, ends.dst);
+    flows.quote(&about, live, &mut |flow| evicted(flow, shared));
+}
+
+fn evicted(flow: &mut Flow, shared: &mut Shared) {
+    if let Some(mut app) = flow.app.take() {
+        app.close(shared, None);
+    }
+}
+
+/// Messages in datagrams, by port.
+fn udp(payload: &[u8], live: bool, view: &PacketView, shared: &mut Shared) {
     /// SSDP speaks HTTP in datagrams.
     const SSDP: u16 = 1900;
-    if view.udp_dst_port == SSDP || view.udp_src_port == SSDP {
-        http::datagram(payload, engine);
+    let is = |port: u16| view.udp_dst_port == port || view.udp_src_port == port;
+    if shared.needs & needs::HTTP != 0 && is(SSDP) {
+        http::datagram(payload, shared);
+    }
+    if shared.needs & needs::DNS != 0 && (dns::is_port(view.udp_dst_port) || dns::is_port(view.udp_src_port)) {
+        dns::datagram(payload, live, view, shared);
     }
 }
 
 /// The packet's conversation; a former one between the same endpoints is closed.
-fn place(flows: &mut Flows, engine: &mut HttpEngine, live: bool, view: &PacketView) -> Place {
-    let place = flows.place(view, live, &mut |flow| {
-        if let Some(mut http) = flow.http.take() {
-            http.close(engine, None);
-        }
-    });
+fn place(flows: &mut Flows, shared: &mut Shared, live: bool, view: &PacketView) -> Place {
+    let place = flows.place(view, live, &mut |flow| evicted(flow, shared));
     if place.reopened {
-        if let Some(mut http) = flows.table.get_mut(place.flow).http.take() {
-            http.close(engine, Some(view.boot_ns));
+        if let Some(mut app) = flows.table.get_mut(place.flow).app.take() {
+            app.close(shared, Some(view.boot_ns));
         }
         flows.reopen(place, view);
     }
     place
 }
 
-fn tcp(flows: &mut Flows, engine: &mut HttpEngine, needs: u32, payload: &[u8], live: bool, view: &mut PacketView) {
-    let place = place(flows, engine, live, view);
+fn tcp(flows: &mut Flows, shared: &mut Shared, needs: u32, payload: &[u8], live: bool, view: &mut PacketView) -> Place {
+    let place = place(flows, shared, live, view);
     let fwd = &mut flows.table.get_mut(place.flow).dirs[place.dir];
     let data_before = fwd.data_seen;
     fwd.data_seen |= view.tcp_len > 0;
     flows.follow(place, needs, view);
-    if needs & needs::HTTP != 0 {
-        follow_http(flows.table.get_mut(place.flow), engine, place, payload, data_before, view);
+    if needs & needs::STREAMS != 0 {
+        follow(flows.table.get_mut(place.flow), shared, place, payload, data_before, view);
     }
+    place
 }
 
-fn follow_http(
-    flow: &mut Flow,
-    engine: &mut HttpEngine,
-    place: Place,
-    payload: &[u8],
-    data_before: bool,
-    view: &PacketView,
-) {
-    if flow.http_over {
+/// Puts the packet's bytes in order, for what is spoken on its connection.
+fn follow(flow: &mut Flow, shared: &mut Shared, place: Place, payload: &[u8], data_before: bool, view: &PacketView) {
+    if flow.app_over {
         return;
     }
     let handshake_seen = flow.handshake_seen();
@@ -256,16 +362,19 @@ fn follow_http(
     let from_origin = fwd.syn_seen && !data_before;
     let seq = view.tcp_seq_raw.wrapping_add(u32::from(view.tcp_flags & SYN != 0));
     let answered = rev.seen;
-    if flow.http.is_none() {
+    let ports = [view.tcp_src_port, view.tcp_dst_port];
+    if flow.app.is_none() {
         // Most connections speak something else: they get no state. A first segment that is not at the stream's start
-        // may be ahead of a head.
+        // may be ahead of a message.
         let ahead = from_origin && view.tcp_len > 0 && seq != origin[0];
-        if payload.is_empty() || (!ahead && Sniff::of(payload) == Sniff::No) {
+        if payload.is_empty() || (!ahead && stream::sniff(payload, &Setting { ports, alpn: &[] }, shared).is_no()) {
             return;
         }
-        flow.http = Some(Box::default());
+        flow.app = Some(Box::default());
     }
-    let Some(http) = &mut flow.http else { return };
+    let Some(app) = &mut flow.app else { return };
+    app.wanted |= shared.wanted;
+    let by_dir = |pair: [u32; 2]| if place.dir == 0 { pair } else { [pair[1], pair[0]] };
     let packet = TcpPacket {
         dir: place.dir,
         seq,
@@ -275,29 +384,35 @@ fn follow_http(
         time: view.boot_ns,
         fin: view.tcp_flags & FIN != 0,
         reset: view.tcp_flags & RST != 0,
-        origin: if place.dir == 0 { origin } else { [origin[1], origin[0]] },
+        origin: by_dir(origin),
         from_origin,
-        answered,
-        handshake_seen,
+        fast: view.analysis & analysis::FAST_RETRANSMISSION != 0,
+        facts: Facts { ports: by_dir(ports.map(u32::from)).map(|port| port as u16), answered, handshake_seen },
     };
-    let (over, old) = http.packet(&packet, engine);
-    if over {
-        close(flow, engine);
-    } else if old && view.analysis & analysis::FAST_RETRANSMISSION != 0 {
-        http::repeated(payload, engine);
+    if app.packet(&packet, shared) {
+        close(flow, shared);
     }
 }
 
-fn close(flow: &mut Flow, engine: &mut HttpEngine) {
-    if let Some(mut http) = flow.http.take() {
-        HttpFlow::close(&mut http, engine, None);
+fn close(flow: &mut Flow, shared: &mut Shared) {
+    if let Some(mut app) = flow.app.take() {
+        Connection::close(&mut app, shared, None);
     }
-    flow.http_over = true;
+    flow.app_over = true;
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Pipeline;
+    use super::{Options, Pipeline};
+    use crate::packet::ALL_NEEDS;
+
+    /// What is dropped below is among the pipeline's counters.
+    #[test]
+    fn secrets_that_were_not_kept_are_counted() {
+        let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
+        pipeline.shared.tls.secrets.dropped = 3;
+        assert_eq!(pipeline.counters().secrets_dropped, 3);
+    }
 
     /// A pipeline may be made in one thread and run in another.
     #[test]

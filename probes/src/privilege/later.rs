@@ -5,6 +5,8 @@ use weftrace_artifact::{
     Artifact,
     action::{ActionKind, LogLevel},
     map::Value,
+    packet::needs,
+    plan::{ProbePlan, Way},
     ty::{Field, StackMode, Type},
 };
 
@@ -13,11 +15,13 @@ use weftrace_artifact::{
 pub struct Later {
     /// Names of addresses in processes, whoever's they are.
     pub processes: bool,
+    /// `pkt.owner.*`: sockets of processes, whoever's they are.
+    pub owners: bool,
     /// Names of the kernel's addresses.
     pub kernel_symbols: bool,
     /// `cat()`
     pub files: bool,
-    /// `skboutput()`: files are made where the script says.
+    /// `skboutput()`, `capture()`: files are made where the script or the command line says.
     pub captures: bool,
     /// `system()`
     pub commands: bool,
@@ -25,13 +29,18 @@ pub struct Later {
     pub trace_pipe: bool,
 }
 
+/// Whether a probe asks whose packets are; whose calls on sockets are, the calls tell.
+fn asks_owners(probe: &ProbePlan) -> bool {
+    probe.packet_needs & needs::OWNER != 0 && probe.ways().any(|way| matches!(way.way, Way::Pcap { .. }))
+}
+
 impl Later {
     pub fn of(artifact: &Artifact) -> Self {
-        let mut later = Self::default();
+        let mut later = Self { owners: artifact.probes.iter().any(asks_owners), ..Self::default() };
         for action in &artifact.actions {
             match &action.kind {
                 ActionKind::Cat(_) => later.files = true,
-                ActionKind::Packet { .. } => later.captures = true,
+                ActionKind::Packet { .. } | ActionKind::Capture { .. } => later.captures = true,
                 ActionKind::System(_) => later.commands = true,
                 ActionKind::Log { level: LogLevel::Debug, .. } => later.trace_pipe = true,
                 _ => {}
@@ -77,6 +86,9 @@ impl Later {
         let mut kept = Vec::new();
         if self.captures {
             kept.push(Capability::DacOverride);
+        }
+        if self.owners {
+            kept.extend([Capability::SysPtrace, Capability::DacReadSearch]);
         }
         if command {
             kept.push(Capability::Kill);

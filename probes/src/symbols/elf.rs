@@ -5,19 +5,21 @@
 //! Only headers and symbol tables are read, never the whole file. Files are untrusted: a malformed one is an error.
 
 use super::glob::Glob;
-use super::golang::Parts;
+use super::golang::{Machine, Parts};
 use super::stapsdt::Notes;
 use super::wanted::{By, Wanted};
+mod layout;
 mod rows;
 
+pub use layout::{Layout, Segment};
 pub use rows::{TableRow, table};
-pub(super) use rows::{of_go, table_of};
+pub(super) use rows::{of_go, of_minidebug, table_of};
 
-use super::{archive, debug_file};
+use super::{archive, debug_file, minidebug};
 use object::elf::{self, FileHeader32, FileHeader64};
 use object::read::ReadCache;
 use object::read::elf::{FileHeader, ProgramHeader, SectionHeader, Sym};
-use object::{Endianness, ReadRef};
+use object::{Endian, Endianness, ReadRef};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -49,63 +51,17 @@ pub struct Function {
     pub chooser: bool,
 }
 
-/// A loadable piece of the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment {
-    pub address: u64,
-    pub file_offset: u64,
-    /// Bytes in the file.
-    pub size: u64,
-    pub executable: bool,
-}
-
-/// What is known of a file without its symbols.
-#[derive(Clone, Debug, Default)]
-pub struct Layout {
-    pub segments: Vec<Segment>,
-    pub entry: u64,
-    /// `.gnu_debuglink`
-    pub debug_link: Option<String>,
-    /// `.note.gnu.build-id`
-    pub build_id: Vec<u8>,
-    /// Loaded at the addresses it says (ET_EXEC): not moved.
-    pub fixed: bool,
-    /// Where the image begins in its file: not at 0 in an archive.
-    pub base: u64,
-}
-
-impl Layout {
-    /// Address → offset in the file, in executable segments.
-    pub fn to_offset(&self, address: u64) -> Option<u64> {
-        self.offset_where(address, |s| s.executable)
-    }
-
-    /// Address → offset in the file, in any segment.
-    pub fn data_offset(&self, address: u64) -> Option<u64> {
-        self.offset_where(address, |_| true)
-    }
-
-    fn offset_where(&self, address: u64, wanted: impl Fn(&Segment) -> bool) -> Option<u64> {
-        let mut segments = self.segments.iter();
-        let s = segments.find(|s| wanted(s) && address >= s.address && address - s.address < s.size)?;
-        self.base.checked_add(s.file_offset)?.checked_add(address - s.address)
-    }
-
-    /// Offset in the file → address.
-    pub fn to_address(&self, offset: u64) -> Option<u64> {
-        let offset = offset.checked_sub(self.base)?;
-        let s = self
-            .segments
-            .iter()
-            .find(|s| s.executable && offset >= s.file_offset && offset - s.file_offset < s.size)?;
-        s.address.checked_add(offset - s.file_offset)
-    }
-}
-
 /// A symbol as visited: (address, size, name's bytes).
 type See<'f> = &'f mut dyn FnMut(u64, u64, &[u8]);
 /// The same with names left where they are: (table, address, size, start of the name).
 type SeeRow<'f> = &'f mut dyn FnMut(usize, u64, u64, u32);
+
+/// A name that ends with NUL, then, at the next multiple of four, a checksum.
+fn debug_link(bytes: &[u8], endian: Endianness) -> Option<(String, u32)> {
+    let end = memchr::memchr(0, bytes)?;
+    let crc = bytes.get((end + 4) & !3..)?.first_chunk()?;
+    Some((String::from_utf8_lossy(&bytes[..end]).into_owned(), endian.read_u32(*crc)))
+}
 
 fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ElfError + '_ {
     move |source| ElfError::Io { path: path.display().to_string(), source }
@@ -167,6 +123,8 @@ trait Reader {
     fn symbol(&self, name: &[u8]) -> object::Result<Option<(u64, u64)>>;
     /// Notes of static markers.
     fn markers(&self) -> object::Result<Notes>;
+    /// `.gnu_debugdata`, compressed.
+    fn packed(&self) -> object::Result<Option<Vec<u8>>>;
     /// What concerns Go, if Go made it.
     fn go(&self) -> object::Result<Option<Parts>>;
 }
@@ -181,6 +139,7 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or
     fn layout(&self) -> object::Result<Layout> {
         let endian = self.header.endian()?;
         let mut layout = Layout { entry: self.header.e_entry(endian).into(), base: self.base, ..Layout::default() };
+        layout.machine = Machine::of(self.header, endian);
         layout.fixed = self.header.e_type(endian) == elf::ET_EXEC;
         for segment in self.header.program_headers(endian, self.data)? {
             if segment.p_type(endian) == elf::PT_LOAD {
@@ -194,10 +153,7 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or
         }
         let sections = self.header.sections(endian, self.data)?;
         if let Some((_, section)) = sections.section_by_name(endian, b".gnu_debuglink") {
-            // A name, NUL-terminated, then a checksum.
-            let bytes = section.data(endian, self.data)?;
-            let name = &bytes[..memchr::memchr(0, bytes).unwrap_or(0)];
-            layout.debug_link = Some(String::from_utf8_lossy(name).into_owned());
+            layout.debug_link = debug_link(section.data(endian, self.data)?, endian);
         }
         for section in sections.iter() {
             let Ok(Some(mut notes)) = section.notes(endian, self.data) else { continue };
@@ -303,6 +259,14 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Reader for File32or
         Ok(None)
     }
 
+    fn packed(&self) -> object::Result<Option<Vec<u8>>> {
+        let endian = self.header.endian()?;
+        let sections = self.header.sections(endian, self.data)?;
+        let found = sections.section_by_name(endian, b".gnu_debugdata").map(|(_, section)| section);
+        let small = found.filter(|s| s.sh_size(endian).into() <= minidebug::MOST_PACKED);
+        small.map(|section| Ok(section.data(endian, self.data)?.to_vec())).transpose()
+    }
+
     fn go(&self) -> object::Result<Option<Parts>> {
         Parts::of(self.header, self.data)
     }
@@ -349,6 +313,9 @@ fn visit(path: &Path, root: &Path, see: See<'_>) -> Result<Layout, ElfError> {
         // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
         let _ = open(&debug, |file| file.visit(see));
     } else if !whole {
+        if let Some(image) = unpacked(path) {
+            let _ = parse(&*image, 0, |file| file.visit(see));
+        }
         for (address, size, name) in of_go(path) {
             see(address, size, name.as_bytes());
         }
@@ -398,8 +365,15 @@ pub fn symbol(path: &Path, root: &Path, name: &str) -> Result<Option<(u64, u64)>
     if found.is_some() {
         return Ok(found);
     }
-    let Some(debug) = debug_file::find(path, root, &layout) else { return Ok(None) };
+    let Some(debug) = debug_file::find(path, root, &layout) else {
+        return Ok(unpacked(path).and_then(|image| parse(&*image, 0, |file| file.symbol(name.as_bytes())).ok()?));
+    };
     Ok(open(&debug, |file| file.symbol(name.as_bytes())).unwrap_or(None))
+}
+
+/// The symbols that a stripped file keeps compressed, as an ELF file of their own.
+fn unpacked(path: &Path) -> Option<Vec<u8>> {
+    open(path, |file| file.packed()).ok()?.and_then(minidebug::unpack)
 }
 
 /// What a file says of its static markers, and where its segments are.

@@ -75,6 +75,9 @@ pub fn find(name: &str, pid: Option<u32>, search: &str) -> Result<Vec<Binary>, F
     if let (true, Some(pid)) = (is_glob(name), pid) {
         found.out.extend(mapped::matching(pid, &root, name, &found.out)?);
     }
+    if let (false, Some(pid)) = (is_glob(name), pid) {
+        mapped::instead_of_replaced(pid, &root, name, &mut found.out);
+    }
     match (found.out.is_empty(), found.denied) {
         (false, _) => Ok(found.out),
         (true, Some(path)) => Err(FindError::NotPermitted(path.display().to_string())),

@@ -53,6 +53,29 @@ pub(super) fn matching(pid: u32, root: &Path, glob: &str, known: &[Binary]) -> R
     Ok(all)
 }
 
+/// A program or library that was replaced or deleted while the process runs it (an upgrade): what the process has is meant, not what took
+/// its name.
+pub(super) fn instead_of_replaced(pid: u32, root: &Path, name: &str, found: &mut Vec<Binary>) {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else { return };
+    let own: Vec<Region> = text.lines().filter_map(parse_region).collect();
+    let has = |path: &Path| path.metadata().is_ok_and(|m| own.iter().any(|r| r.identity.1 == m.ino()));
+    let gone = |path: &Path| {
+        let path = Path::new("/").join(path.strip_prefix(root).unwrap_or(path));
+        let text = format!("{} (deleted)", path.display());
+        own.iter().find(|r| *r.path == *text)
+    };
+    if found.is_empty() && name.contains('/') {
+        let absolute = std::path::absolute(name).unwrap_or_else(|_| PathBuf::from(name));
+        let path = gone(&absolute).map(|region| current(region, pid, root).0).filter(|path| has(path));
+        found.extend(path.map(|path| Binary { path, root: root.to_path_buf(), shown: name.to_owned() }));
+    }
+    for binary in found.iter_mut().filter(|b| !has(&b.path)) {
+        if let Some(region) = gone(&binary.path) {
+            binary.path = current(region, pid, root).0;
+        }
+    }
+}
+
 fn files(maps: &str, pid: u32, root: &Path, seen: &mut BTreeSet<Identity>) -> Vec<Binary> {
     let mut out = Vec::new();
     for region in maps.lines().filter_map(parse_region) {
@@ -75,5 +98,9 @@ fn current(region: &Region, pid: u32, root: &Path) -> (PathBuf, String) {
         return (path, shown);
     }
     let mapping = PathBuf::from(format!("/proc/{pid}/map_files/{:x}-{:x}", region.start, region.end));
-    if mapping.metadata().is_ok() { (mapping, shown) } else { (path, shown) }
+    // What the first needs of privileges the second doesn't.
+    let program = PathBuf::from(format!("/proc/{pid}/exe"));
+    let is_it = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.ino() == region.identity.1);
+    let found = [mapping, program].into_iter().find(is_it);
+    (found.unwrap_or(path), shown)
 }

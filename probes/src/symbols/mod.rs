@@ -1,4 +1,8 @@
 //! Names for addresses, addresses for names: executables and libraries, the kernel, running processes.
+//!
+//! Not by blazesym: it maps files (one that is truncated meanwhile kills us) and opens them itself, while ours come as descriptors from the helper
+//! process, and of processes that have ended. It doesn't unwind nor know arguments either, so gimli would stay, and it would come on
+//! top with half a megabyte (docs/architecture.md).
 
 mod archive;
 pub(crate) mod debug_file;
@@ -7,10 +11,12 @@ pub mod find;
 pub mod glob;
 pub mod golang;
 mod images;
+pub mod instructions;
 pub mod kallsyms;
 mod ldcache;
 mod loaded;
 mod mapped;
+mod minidebug;
 mod perfmap;
 pub mod process;
 pub mod stapsdt;

@@ -51,6 +51,7 @@ impl Table {
             // Its symbols are a bonus: a broken debug file doesn't take the file's own away.
             let _ = table.add_file(&debug);
         } else if !whole {
+            table.add_kept(elf::of_minidebug(path));
             table.add_kept(elf::of_go(path));
         }
         table.sort();

@@ -50,8 +50,7 @@ impl Wanted {
             glob: Glob::new(pattern),
             cpp,
             like_cpp: pattern.contains([':', '(', '<', ' ']),
-            // `operator()` has none yet.
-            parameters: pattern.replace("operator()", "").contains('('),
+            parameters: has_parameters(pattern),
             arguments: without_arguments(pattern) != pattern,
             literal: pattern.into(),
         }
@@ -98,9 +97,42 @@ impl Wanted {
             return self.glob.matches(&typed).then_some(whole);
         }
         let bare = symbol.demangle_with_options(&options.no_params()).ok()?;
-        let wanted = self.glob.matches(&bare) || (!self.arguments && self.glob.matches(&without_arguments(&bare)));
+        // The demangler leaves out a lambda's parameters too, which tell it from others.
+        let lambda = bare.contains("{lambda") && {
+            let typed = symbol.demangle_with_options(&options).ok()?;
+            self.glob.matches(without_parameters(&typed))
+        };
+        let wanted =
+            lambda || self.glob.matches(&bare) || (!self.arguments && self.glob.matches(&without_arguments(&bare)));
         wanted.then_some(whole)
     }
+}
+
+/// Whether a pattern says which parameters a function has.
+fn has_parameters(pattern: &str) -> bool {
+    without_parameters(pattern).len() < pattern.len()
+}
+
+/// A C++ name up to its own list of parameters: a parenthesis that isn't part of a name, as in `operator()`, `(anonymous namespace)` and
+/// `{lambda(int)#1}`.
+fn without_parameters(name: &str) -> &str {
+    let mut braces = 0usize;
+    let mut at = 0;
+    while let Some(c) = name[at..].chars().next() {
+        let rest = &name[at..];
+        if let Some(part) = ["operator()", "(anonymous namespace)"].into_iter().find(|part| rest.starts_with(part)) {
+            at += part.len();
+            continue;
+        }
+        match c {
+            '{' => braces += 1,
+            '}' => braces = braces.saturating_sub(1),
+            '(' if braces == 0 => return &name[..at],
+            _ => {}
+        }
+        at += c.len_utf8();
+    }
+    name
 }
 
 /// A C++ name without the arguments of its templates: `f` for `f<int>`. Operators keep what looks like such.
@@ -168,6 +200,11 @@ mod tests {
             assert!(wanted(&format!("cpp:{pattern}"), made), "{pattern}");
         }
         assert!(!wanted("cpp:ns::A::tmpl<long>", made) && !wanted("cpp:ns::A::tm", made));
+        // app::(anonymous namespace)::hidden(int), main::{lambda(int)#1}::operator()(int) const
+        assert!(wanted("cpp:app::(anonymous namespace)::hidden", "_ZN3app12_GLOBAL__N_16hiddenEi"));
+        assert!(wanted("app::(anonymous namespace)::hidden(int)", "_ZN3app12_GLOBAL__N_16hiddenEi"));
+        assert!(!wanted("app::(anonymous namespace)::hidden()", "_ZN3app12_GLOBAL__N_16hiddenEi"));
+        assert!(wanted("cpp:main::{lambda(int)#1}::operator()", "_ZZ4mainENKUliE_clEi"));
         // std::vector<int, std::allocator<int> >::push_back(int&&)
         let member = "_ZNSt6vectorIiSaIiEE9push_backEOi";
         assert!(wanted("cpp:std::vector::push_back", member) && wanted("cpp:std::vector<int*>::push_back", member));

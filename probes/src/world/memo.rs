@@ -33,6 +33,16 @@ impl<K: Eq + Hash + Clone, T: Clone> Memo<K, T> {
         answer
     }
 
+    /// Whether one of these questions was not answered for want of a permission.
+    pub(super) fn is_refused(&self, of: impl Fn(&K) -> bool) -> bool {
+        self.0.borrow().iter().any(|(key, answer)| matches!(answer, Answer::NotPermitted(_)) && of(key))
+    }
+
+    /// Whether one was not answered at all.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.0.borrow().values().any(|answer| matches!(answer, Answer::NotPermitted(_) | Answer::CouldNotTell(_)))
+    }
+
     /// Something found in what was answered before.
     pub(super) fn find<R>(&self, look: impl Fn(&T) -> Option<R>) -> Option<R> {
         let known = self.0.borrow();

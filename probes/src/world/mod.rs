@@ -9,6 +9,7 @@ mod headers;
 mod memo;
 mod modules;
 mod packet;
+mod refused;
 mod user;
 
 use crate::kernel::Host;
@@ -267,6 +268,10 @@ impl World for HostWorld {
         user::address(path, file_offset)
     }
 
+    fn user_instruction(&self, path: &str, start: u64, file_offset: u64) -> Answer<bool> {
+        user::instruction(path, start, file_offset)
+    }
+
     fn user_symbol(&self, binary: &str, name: &str) -> Answer<UserSymbol> {
         self.user_names.get(&(binary.to_owned(), name.to_owned()), || self.files().symbol(binary, name))
     }
@@ -395,6 +400,10 @@ impl World for HostWorld {
 
     fn packet_field(&self, name: &str) -> Option<Ty> {
         packet::field(name)
+    }
+
+    fn telemetry_field_table(&self) -> Vec<PacketFieldInfo> {
+        packet::telemetry()
     }
 
     fn packet_field_table(&self) -> Vec<PacketFieldInfo> {

@@ -1,5 +1,7 @@
 //! Packet facts: fields by the artifact's table, filters by libpcap.
 
+#[cfg(feature = "live")]
+use crate::packet::source::BlockFilter;
 use weftrace_artifact::packet::{self, FIELDS, FieldRow, FieldType};
 use weftrace_lang::hir::{Config, Ty};
 use weftrace_lang::world::PacketFieldInfo;
@@ -12,6 +14,12 @@ pub(super) fn field(name: &str) -> Option<Ty> {
 /// All fields, in the table's order.
 pub(super) fn table() -> Vec<PacketFieldInfo> {
     FIELDS.iter().map(|row| PacketFieldInfo { name: row.name.into(), ty: type_of(row), doc: row.doc.into() }).collect()
+}
+
+/// Fields of spans and log records.
+pub(super) fn telemetry() -> Vec<PacketFieldInfo> {
+    let rows = weftrace_artifact::telemetry::FIELDS.iter();
+    rows.map(|row| PacketFieldInfo { name: row.name.into(), ty: type_of(row), doc: row.doc.into() }).collect()
 }
 
 fn type_of(row: &FieldRow) -> Ty {
@@ -27,22 +35,19 @@ fn type_of(row: &FieldRow) -> Ty {
         FieldType::Str => Ty::Str { cap: Config::default().max_strlen },
         FieldType::Headers => Ty::Headers,
         FieldType::Conn => Ty::Conn,
+        FieldType::ByteRanges => Ty::ByteRanges,
+        FieldType::Flow => Ty::Flow,
     }
 }
 
-/// Compiles a filter for Ethernet, as `pcap:` blocks use it; `Err` is libpcap's message.
+/// Compiles a filter, as `pcap:` blocks use it; `Err` is libpcap's message.
 #[cfg(feature = "live")]
 pub(super) fn compile_filter(filter: &str) -> Result<(), String> {
-    let text = |e: pcap::Error| match e {
-        pcap::Error::PcapError(text) => text,
-        other => other.to_string(),
-    };
     // libpcap would take the text up to the NUL.
     if filter.contains('\0') {
         return Err("the filter has a NUL character".into());
     }
-    let capture = pcap::Capture::dead(pcap::Linktype::ETHERNET).map_err(text)?;
-    capture.compile(filter, true).map(drop).map_err(text)
+    BlockFilter::check(filter)
 }
 
 #[cfg(not(feature = "live"))]

@@ -1,10 +1,13 @@
 //! Answers about programs and libraries.
 
+use crate::symbols::demangle_all;
 use crate::symbols::elf::{self, ElfError};
 use crate::symbols::find::{self, Binary, FindError};
 use crate::symbols::glob::Glob;
+use crate::symbols::instructions;
 use crate::symbols::stapsdt;
 use crate::symbols::wanted::Wanted;
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::Path;
 use weftrace_lang::world::{Answer, UsdtProbe, UserAddress, UserPlace, UserSymbol};
@@ -99,6 +102,15 @@ pub(super) fn address(path: &str, file_offset: u64) -> Answer<UserAddress> {
     }
 }
 
+/// Whether an instruction begins at an offset, in the function that begins at `start`.
+pub(super) fn instruction(path: &str, start: u64, file_offset: u64) -> Answer<bool> {
+    match instructions::begins_at(Path::new(path), start, file_offset) {
+        Ok(Some(begins)) => Answer::Found(begins),
+        Ok(None) => Answer::CouldNotTell(format!("{path} has more than code there")),
+        Err(e) => Answer::CouldNotTell(e.to_string()),
+    }
+}
+
 fn named(file: &Binary, name: &str, address: u64, size: u64) -> UserSymbol {
     UserSymbol {
         path: file.path_to_probe().display().to_string(),
@@ -112,7 +124,12 @@ fn named(file: &Binary, name: &str, address: u64, size: u64) -> UserSymbol {
 
 fn user_symbol(file: &Binary, f: elf::Function) -> UserSymbol {
     let (rust, chooser) = (f.rust, f.chooser);
+    let written = match demangle_all(&f.name) {
+        Cow::Owned(written) if f.demangled.is_none() => Some(written),
+        _ => None,
+    };
     UserSymbol {
+        written,
         file_offset: f.file_offset,
         demangled: f.demangled,
         rust,

@@ -137,3 +137,49 @@ pub fn block(big_endian: bool, kind: u32, body: &[u8]) -> Vec<u8> {
     out.extend(word(size));
     out
 }
+
+/// Two packets and their times, the second longer by five bytes.
+pub fn two() -> Vec<(u64, Vec<u8>)> {
+    let frame = Tcp::new(1, 1, 2, 2).frame();
+    vec![(1_700_000_000_123_456_000, frame.clone()), (1_700_000_001_000_000_000, [frame, vec![0; 5]].concat())]
+}
+
+/// A section header block.
+pub fn section(big: bool) -> Vec<u8> {
+    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let mut body = word(0x1a2b_3c4d).to_vec();
+    body.extend(if big { [0, 1, 0, 0] } else { [1, 0, 0, 0] });
+    body.extend([0xff; 8]);
+    block(big, 0x0a0d_0d0a, &body)
+}
+
+/// An interface description block.
+pub fn interface(big: bool, link: u16, options: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let half = |value: u16| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let mut body = half(link).to_vec();
+    body.extend([0; 2]);
+    body.extend([0; 4]);
+    for (code, value) in options {
+        body.extend(half(*code));
+        body.extend(half(value.len() as u16));
+        body.extend(value);
+        body.resize(body.len().next_multiple_of(4), 0);
+    }
+    body.extend([0; 4]);
+    block(big, 1, &body)
+}
+
+/// An enhanced packet block, of a packet that was seven bytes longer, with a comment.
+pub fn enhanced(big: bool, interface: u32, time: u64, data: &[u8]) -> Vec<u8> {
+    let word = |value: u32| if big { value.to_be_bytes() } else { value.to_le_bytes() };
+    let mut body = Vec::new();
+    for value in [interface, (time >> 32) as u32, time as u32, data.len() as u32, data.len() as u32 + 7] {
+        body.extend(word(value));
+    }
+    body.extend(data);
+    // A comment after the data, as an option.
+    body.resize(body.len().next_multiple_of(4), 0);
+    body.extend(if big { [0, 1, 0, 2] } else { [1, 0, 2, 0] });
+    body.extend(b"hi\0\0\0\0\0\0");
+    block(big, 6, &body)
+}

@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod build;
+pub mod conn;
+pub mod http2;
 pub mod strings;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use weftrace_artifact::packet::{PacketView, analysis, layer};
-use weftrace_probes::packet::source::Captures;
+use weftrace_probes::packet::source::{CaptureReader, Captures, SourceError};
 use weftrace_probes::packet::{ALL_NEEDS, Options, Pipeline};
 
 /// The folder of real captures: `WEFTRACE_CAPTURES`, or `../shared/captures` beside the workspace.
@@ -19,6 +21,25 @@ pub fn captures() -> Option<PathBuf> {
     }
     println!("SKIP captures: no {}", dir.display());
     None
+}
+
+/// (number, time, interface, link, bytes) of each packet, and how it ended.
+pub type Seen = Vec<(u64, u64, u32, u32, Vec<u8>)>;
+
+/// What a capture file holds.
+pub fn read(bytes: &[u8]) -> (Seen, Option<SourceError>) {
+    let mut reader = CaptureReader::new(bytes, "test").with_size(bytes.len() as u64);
+    let mut seen = Vec::new();
+    loop {
+        match reader.next_packet() {
+            Ok(Some(p)) => seen.push((p.number, p.time_ns, p.interface, p.link.0, p.data.to_vec())),
+            Ok(None) => return (seen, None),
+            Err(error) => {
+                assert!(reader.next_packet().unwrap().is_none(), "nothing after an error");
+                return (seen, Some(error));
+            }
+        }
+    }
 }
 
 /// Counts and frame numbers in truth.jsonl's words.
@@ -70,13 +91,22 @@ impl Tally {
     /// A packet's first presentation.
     pub fn packet(&mut self, view: &PacketView) {
         self.add("packets", 1);
-        let has = |bit: u32| view.layers & bit != 0;
+        let has = |bit: u64| view.layers & bit != 0;
         self.add("truncated_packets", u64::from(view.cap_len < view.len));
         self.add("vlan_packets", u64::from(has(layer::VLAN)));
         if has(layer::TCP) {
             self.tcp(view);
         }
+        self.part(view);
+    }
+
+    /// Any presentation.
+    pub fn part(&mut self, view: &PacketView) {
         self.http(view);
+        if view.layers & layer::TLS_HANDSHAKE != 0 {
+            self.add("tls_client_hello", u64::from(view.tls.handshake_type == 1));
+            self.add("tls_server_hello", u64::from(view.tls.handshake_type == 2));
+        }
     }
 
     fn tcp(&mut self, view: &PacketView) {
@@ -117,8 +147,7 @@ impl Tally {
         }
     }
 
-    /// Any presentation.
-    pub fn http(&mut self, view: &PacketView) {
+    fn http(&mut self, view: &PacketView) {
         if view.layers & layer::HTTP_REQUEST != 0 {
             self.mark("http_requests", view.number);
             *self.methods.entry(strings::text(view.http.method)).or_default() += 1;
@@ -146,15 +175,18 @@ pub fn tally(paths: &[PathBuf]) -> (Tally, Pipeline) {
     let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
     let mut view = PacketView::default();
     let mut captures = Captures::new(paths.iter().cloned());
-    while let Some(packet) = captures.next_packet().expect("captures are whole") {
+    while let Some((packet, secrets)) = captures.next_with_secrets().expect("captures are whole") {
+        for secrets in &secrets {
+            pipeline.add_secrets(&secrets.data);
+        }
         pipeline.process(&packet, &mut view);
         tally.packet(&view);
-        while pipeline.next_part(&mut view) {
-            tally.http(&view);
+        while pipeline.next_part(&mut view).is_some() {
+            tally.part(&view);
         }
     }
-    while pipeline.finish(&mut view) {
-        tally.http(&view);
+    while pipeline.finish(&mut view).is_some() {
+        tally.part(&view);
     }
     let streams = tally.streams.len() as u64;
     tally.counts.insert("tcp_streams".to_owned(), streams);

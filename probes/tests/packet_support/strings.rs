@@ -1,6 +1,7 @@
 //! Reads the strings of a view, as a handler would.
 #![allow(unsafe_code, reason = "a StrRef is a raw pointer")]
 
+use weftrace_artifact::headers;
 use weftrace_artifact::packet::{FieldRow, PacketView, Read, StrRef};
 
 /// The bytes, which must still be valid: no call to the pipeline since the view was filled.
@@ -18,16 +19,8 @@ pub fn text(text: StrRef) -> String {
 
 /// Packed headers as (name, value).
 pub fn headers(packed: StrRef) -> Vec<(String, String)> {
-    let all = bytes(packed);
-    let mut rest = all.as_slice();
-    let mut found = Vec::new();
-    while let [name, low, high, tail @ ..] = rest {
-        let (name, value) = (*name as usize, u16::from_le_bytes([*low, *high]) as usize);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        found.push((text(&tail[..name]), text(&tail[name..name + value])));
-        rest = &tail[name + value..];
-    }
-    found
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    headers::entries(&bytes(packed)).map(|(name, value)| (text(name), text(value))).collect()
 }
 
 /// The string a row names.

@@ -38,6 +38,18 @@ impl AttachError {
         Self::NoSuchEvent { what, remedy }
     }
 
+    /// The reason alone, for who reads beside it which probe it is about.
+    pub fn why(&self) -> String {
+        match self {
+            Self::NotSupported { why, .. } | Self::Failed { why, .. } => why.clone(),
+            Self::NotPermitted { capability, .. } => format!("not permitted{}", needs(*capability)),
+            Self::NoSuchEvent { .. } => "it does not exist on this host".into(),
+            Self::NoSuchProcess { .. } => self.to_string(),
+            Self::Tracefs { source, .. } => source.to_string(),
+            Self::NotKernel { .. } => "it is not attached to the kernel".into(),
+        }
+    }
+
     /// What the operator can do.
     pub fn remedy(&self) -> Option<String> {
         match self {

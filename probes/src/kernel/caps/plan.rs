@@ -7,6 +7,7 @@ use crate::privilege::Later;
 use weftrace_artifact::{
     Artifact,
     plan::{Attach, ProbePlan, Unit, Way},
+    program::ProgType,
 };
 
 /// What a use needs: all of it, and what this process lacks of it.
@@ -105,7 +106,7 @@ impl PlanNeeds {
         }
         let later = Later::of(artifact);
         let subject = Subject::Later(&later);
-        let optional = table::rows(&subject, host).map(|row| Optional {
+        let optional = table::rows(&subject, host).chain(can_do_without(artifact, host)).map(|row| Optional {
             what: row.what,
             needs: Needs::of(std::iter::once(row), host),
             without: row.without,
@@ -127,9 +128,23 @@ impl PlanNeeds {
     }
 }
 
+/// What packets are counted by in the kernel, if a probe of the plan is: without it they are counted in user space.
+fn can_do_without(artifact: &Artifact, host: &Host) -> impl Iterator<Item = &'static Row> {
+    let counted = artifact.probes.iter().any(counts_packets);
+    table::rows(&Subject::Program(ProgType::SocketFilter), host).filter(move |_| counted)
+}
+
+/// Whether a program counts the probe's packets, and user space where that can't be loaded.
+fn counts_packets(probe: &ProbePlan) -> bool {
+    let in_kernel = |way: &Attach| matches!((&way.way, way.unit), (Way::Pcap { .. }, Unit::Kernel(_)));
+    probe.ways().any(in_kernel) && !probe.ways().all(in_kernel)
+}
+
 /// What the probe needs by the first way that needs nothing that isn't here, rather one without CAP_SYS_ADMIN.
 fn of_probe(probe: &ProbePlan, artifact: &Artifact, host: &Host, setting: Setting) -> Needs {
-    let ways = probe.ways().map(|way| of_way(probe, way, artifact, host, setting));
+    let optional = counts_packets(probe);
+    let ways = probe.ways().filter(|way| !(optional && matches!(way.unit, Unit::Kernel(_))));
+    let ways = ways.map(|way| of_way(probe, way, artifact, host, setting));
     let wide = |needs: &Needs| needs.set().has_itself(Capability::SysAdmin);
     ways.min_by_key(|needs| (!needs.missing.is_empty(), wide(needs))).unwrap_or_default()
 }
@@ -144,7 +159,8 @@ fn of_way(probe: &ProbePlan, attach: &Attach, artifact: &Artifact, host: &Host, 
         // What else runs in user space asks the kernel for nothing.
         subjects.push(Subject::Way(&attach.way));
     }
-    if setting.namespace && packets {
+    let elsewhere = matches!(&attach.way, Way::Pcap { interface, .. } if interface.contains('@'));
+    if packets && (setting.namespace || elsewhere) {
         subjects.push(Subject::Namespace);
     }
     let mut rows: Vec<&'static Row> = Vec::new();

@@ -81,7 +81,7 @@ pub static TABLE: &[Row] = &[
         host: Where::Everywhere,
         needs: &[LOAD],
         works: |host| ready(Feature::SignedDiv, host),
-        without: "",
+        without: "packets copied to user space and counted there",
     },
     Row {
         what: "tracepoint: its number and fields are in tracefs, which is closed to others",
@@ -159,7 +159,7 @@ pub static TABLE: &[Row] = &[
         without: "",
     },
     Row {
-        what: "pcap in another network namespace (--netns, -p)",
+        what: "pcap in another network namespace (--netns, -p, pcap:…@NETNS)",
         applies: |s| matches!(s, Subject::Namespace),
         host: Where::Everywhere,
         needs: &[
@@ -187,6 +187,17 @@ pub static TABLE: &[Row] = &[
         ],
         works: |_| std::fs::File::open("/proc/1/maps").is_ok(),
         without: "addresses instead of names in other users' processes",
+    },
+    Row {
+        what: "pkt.owner",
+        applies: |s| matches!(s, Subject::Later(l) if l.owners),
+        host: Where::Everywhere,
+        needs: &[
+            (C::SysPtrace, "to see which sockets other users' processes hold"),
+            (C::DacReadSearch, "to look into their /proc/PID/fd"),
+        ],
+        works: |_| std::fs::read_dir("/proc/1/fd").is_ok(),
+        without: "packets of other users' processes have no owner",
     },
     Row {
         what: "cat()",

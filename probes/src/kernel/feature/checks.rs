@@ -71,7 +71,7 @@ pub static CHECKS: &[Check] = &[
     row("watchpoint", Probes, more::watchpoint, ""),
     row("iter", Probes, more::iterator, ""),
     row("pcap live", Probes, |h| try_feature(Feature::PacketSocket, h), "weftrace --read FILE"),
-    row("pcap in the kernel", Probes, more::packet_filter, "packets are counted in user space"),
+    row("pcap in the kernel", Probes, |h| try_feature(Feature::PacketFilter, h), "packets are counted in user space"),
     row("maps", Programs, more::maps, ""),
     row("ring buffer", Programs, |h| try_feature(Feature::Ringbuf, h), ""),
     row("stack maps", Programs, more::stacks, ""),

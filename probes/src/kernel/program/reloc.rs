@@ -27,7 +27,7 @@ pub(super) fn apply(image: &ProgramImage, map_fds: &[RawFd], world: Option<&dyn 
         *high = 0;
     }
     if let Some(world) = world {
-        for reloc in &image.field_relocs {
+        for reloc in image.field_relocs.iter().filter(|r| r.path != FieldPath::LinkKind) {
             patch(&mut insns, reloc, resolve(&reloc.path, world)?)?;
         }
     }
@@ -65,6 +65,7 @@ fn shown(path: &FieldPath) -> String {
     match path {
         FieldPath::Struct { name, members } => format!("{members} of struct {name}"),
         FieldPath::Tracepoint { category, event, field } => format!("args.{field} of tracepoint:{category}:{event}"),
+        FieldPath::LinkKind => "the kind of link".to_owned(),
     }
 }
 
@@ -73,6 +74,8 @@ fn resolve(path: &FieldPath, world: &dyn World) -> Result<i64, String> {
         FieldPath::Struct { name, members } => member_offset(world, name, members).map(|o| o.map(i64::from)),
         FieldPath::Tracepoint { category, event, field } => answer(world.tracepoint(category, event))
             .map(|e| e.and_then(|e| e.fields.iter().find(|f| f.name == *field).map(|f| i64::from(f.offset)))),
+        // Known by who opened the socket, not by the host.
+        FieldPath::LinkKind => Ok(None),
     };
     found.map_err(|why| format!("{}: {why}", shown(path)))?.ok_or_else(|| format!("this host has no {}", shown(path)))
 }

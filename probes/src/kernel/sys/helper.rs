@@ -177,19 +177,25 @@ struct OpenHow {
     resolve: u64,
 }
 
+/// How [`place_in_root`] opens. Its place in memory is all that a filter of system calls can look at, and it can't be written.
+static IN_ROOT: OpenHow = OpenHow {
+    flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
+    mode: 0,
+    // RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT
+    resolve: 0x2 | 0x10,
+};
+
+/// Third argument of the openat2(2) of [`place_in_root`]: where it is said how.
+pub fn in_root_address() -> u64 {
+    (&raw const IN_ROOT).addr() as u64
+}
+
 /// Opens `path` (a place only: nothing is read by it) as a process whose root is `root` would: links that lead to `/` lead to that root.
 /// Linux 5.6.
 pub fn place_in_root(root: BorrowedFd<'_>, path: &CStr) -> Result<OwnedFd, SyscallError> {
-    const RESOLVE_NO_MAGICLINKS: u64 = 2;
-    const RESOLVE_IN_ROOT: u64 = 0x10;
-    let how = OpenHow {
-        flags: (libc::O_PATH | libc::O_CLOEXEC) as u64,
-        mode: 0,
-        resolve: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-    };
     // SAFETY: a live descriptor, string and structure of the size that is told.
     let fd = unsafe {
-        libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), &raw const how, size_of::<OpenHow>())
+        libc::syscall(libc::SYS_openat2, root.as_raw_fd(), path.as_ptr(), &raw const IN_ROOT, size_of::<OpenHow>())
     };
     if fd < 0 {
         return Err(SyscallError::last("openat2"));

@@ -127,6 +127,47 @@ pub fn packet_filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<
     if set < 0 { Err(SyscallError::last("setsockopt(SO_ATTACH_BPF)")) } else { Ok(()) }
 }
 
+/// Takes a socket's filter away, whatever it is.
+pub fn detach_filter(socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    let nothing: i32 = 0;
+    let len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: a live descriptor and an integer, which the kernel doesn't look at.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, (&raw const nothing).cast(), len)
+    };
+    if set < 0 { Err(SyscallError::last("setsockopt(SO_DETACH_FILTER)")) } else { Ok(()) }
+}
+
+/// An instruction of a classic socket filter (struct sock_filter).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Classic {
+    pub code: u16,
+    pub jt: u8,
+    pub jf: u8,
+    pub k: u32,
+}
+
+/// The classic filter that a socket has; empty: none.
+pub fn socket_filter(socket: BorrowedFd<'_>) -> Result<Vec<Classic>, SyscallError> {
+    /// BPF_MAXINSNS
+    const MOST: usize = 4096;
+    /// One number for both directions.
+    const SO_GET_FILTER: i32 = libc::SO_ATTACH_FILTER;
+    let mut filter = vec![Classic::default(); MOST];
+    // Counted in instructions, not bytes.
+    let mut len = MOST as libc::socklen_t;
+    // SAFETY: a live descriptor, and room for as many instructions as is told, of a type that is plain integers.
+    let got = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, SO_GET_FILTER, filter.as_mut_ptr().cast(), &raw mut len)
+    };
+    if got < 0 {
+        return Err(SyscallError::last("getsockopt(SO_GET_FILTER)"));
+    }
+    filter.truncate(len as usize);
+    Ok(filter)
+}
+
 fn clock(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: a live timespec; the clocks asked for exist since Linux 2.6.39.

@@ -18,10 +18,10 @@ mod task_events;
 pub use capability::{
     CapSets, clear_ambient_set, drop_from_bounding_set, knows_capability, no_new_privileges, root_is_nobody,
 };
-pub use helper::{Forked, end_child, exit_now, fork_with_channel, place_in_root, receive, send};
+pub use helper::{Forked, end_child, exit_now, fork_with_channel, in_root_address, place_in_root, receive, send};
 pub use host::{
-    Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, packet_filter, packet_socket,
-    private_tracefs, want_descriptors,
+    Classic, Mapping, clock_boottime, clock_thread_cpu, detach_filter, device_index, enter_namespace, packet_filter,
+    packet_socket, private_tracefs, socket_filter, want_descriptors,
 };
 pub use link::{
     AttachType, LinkTarget, SESSION, iter_create, link_create, link_create_as, perf_set_bpf, raw_tracepoint_open,
@@ -32,7 +32,7 @@ pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Per
 pub use prog::{
     AttachObject, ProgInfo, ProgParams, TestRun, btf_load, enable_stats, prog_info, prog_load, prog_test_run,
 };
-pub use task_events::{TaskEvents, wait_readable};
+pub use task_events::{TaskEvents, readable, wait_readable};
 
 pub use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 

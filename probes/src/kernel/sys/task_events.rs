@@ -102,3 +102,10 @@ pub fn wait_readable(fds: &[OwnedFd]) {
     // SAFETY: live descriptors in an array of that length.
     unsafe { libc::poll(all.as_mut_ptr(), all.len() as libc::nfds_t, -1) };
 }
+
+/// Whether a read of it would give something now, be it its end or an error.
+pub fn readable(fd: BorrowedFd<'_>) -> bool {
+    let mut one = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: a live descriptor in an array of one.
+    unsafe { libc::poll(&raw mut one, 1, 0) > 0 }
+}

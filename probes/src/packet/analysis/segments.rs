@@ -8,11 +8,31 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Node {
     time: u64,
+    /// It was sent to mend a hole that is as old; 0: it was not.
+    since: u64,
     seq: u32,
     end: u32,
     /// Towards newer and older segments of the same direction; `newer` also links free nodes.
     newer: u32,
     older: u32,
+}
+
+/// What an acknowledgement covers.
+#[derive(Default)]
+pub(super) struct Acknowledged {
+    /// When the segment that ends exactly there was sent (the oldest of several).
+    pub(super) sent: Option<u64>,
+    /// Since when bytes were missing, and when the last copy of them was sent.
+    pub(super) repaired: Option<(u64, u64)>,
+}
+
+impl Acknowledged {
+    fn add(&mut self, node: &Node) {
+        if node.since != 0 {
+            let (since, until) = self.repaired.unwrap_or((node.since, node.time));
+            self.repaired = Some((since.min(node.since), until.max(node.time)));
+        }
+    }
 }
 
 pub(crate) struct Segments {
@@ -35,8 +55,24 @@ impl Segments {
         self.nodes.get(dir.oldest as usize).map(|node| node.time)
     }
 
-    pub(super) fn push(&mut self, dir: &mut Direction, seq: u32, end: u32, time: u64) {
-        let node = Node { time, seq, end, newer: NONE, older: dir.newest };
+    /// Whether a listed segment has this byte.
+    pub(super) fn covers(&self, dir: &Direction, seq: u32) -> bool {
+        let mut at = dir.newest;
+        while let Some(node) = self.nodes.get(at as usize) {
+            if !before(seq, node.seq) && before(seq, node.end) {
+                return true;
+            }
+            if dir.sorted && !before(seq, node.end) {
+                return false;
+            }
+            at = node.older;
+        }
+        false
+    }
+
+    /// `since`: since when the bytes were missing that it brings; 0: they were not.
+    pub(super) fn push(&mut self, dir: &mut Direction, (seq, end): (u32, u32), time: u64, since: u64) {
+        let node = Node { time, since, seq, end, newer: NONE, older: dir.newest };
         let at = if self.free != NONE {
             let at = self.free;
             self.free = self.node(at).newer;
@@ -87,11 +123,21 @@ impl Segments {
         }
     }
 
-    /// Step 15: drops what `ack` covers, shortens what it covers in part. Returns when the segment that ends exactly
-    /// there was sent (the oldest of several).
-    pub(super) fn acknowledge(&mut self, dir: &mut Direction, ack: u32) -> Option<u64> {
+    /// What was sent again and isn't acknowledged.
+    pub(super) fn under_repair(&self, dir: &Direction) -> Option<(u64, u64)> {
+        let (mut found, mut at) = (Acknowledged::default(), dir.newest);
+        while let Some(node) = self.nodes.get(at as usize) {
+            found.add(node);
+            at = node.older;
+        }
+        found.repaired
+    }
+
+    /// Step 15: drops what `ack` covers, shortens what it covers in part.
+    pub(super) fn acknowledge(&mut self, dir: &mut Direction, ack: u32) -> Acknowledged {
+        let mut found = Acknowledged::default();
         if dir.oldest == NONE {
-            return None;
+            return found;
         }
         // Oldest and newest disagree the wrong way round only if `ack` is nonsense half the number space away.
         let covered = |node: &Node| !before(ack, node.end);
@@ -99,51 +145,56 @@ impl Segments {
         if dir.sorted && (covered(&oldest) || !covered(&newest)) {
             return self.acknowledge_sorted(dir, ack);
         }
-        let mut sent = None;
         let mut at = dir.newest;
         while at != NONE {
-            let Node { seq, end, older, time, .. } = self.nodes[at as usize];
+            let node = self.nodes[at as usize];
+            let Node { seq, end, older, time, .. } = node;
             if ack == end {
-                sent = Some(time);
+                found.sent = Some(time);
             }
             if !before(ack, end) {
+                found.add(&node);
                 self.remove(dir, at);
             } else if before(seq, ack) {
                 self.node(at).seq = ack;
             }
             at = older;
         }
-        sent
+        found
     }
 
-    fn acknowledge_sorted(&mut self, dir: &mut Direction, ack: u32) -> Option<u64> {
-        let mut sent = None;
+    fn acknowledge_sorted(&mut self, dir: &mut Direction, ack: u32) -> Acknowledged {
+        let mut found = Acknowledged::default();
         while dir.oldest != NONE {
             let at = dir.oldest;
-            let Node { seq, end, time, .. } = self.nodes[at as usize];
+            let node = self.nodes[at as usize];
+            let Node { seq, end, time, .. } = node;
             if before(ack, end) {
                 if before(seq, ack) {
                     self.node(at).seq = ack;
                 }
                 break;
             }
-            if ack == end && sent.is_none() {
-                sent = Some(time);
+            if ack == end && found.sent.is_none() {
+                found.sent = Some(time);
             }
+            found.add(&node);
             self.remove(dir, at);
         }
-        sent
+        found
     }
 
     /// From the lowest byte not acknowledged to the highest byte sent, less those `sacked`.
     pub(super) fn in_flight(&self, dir: &Direction, sacked: u32) -> Option<u32> {
         const NONSENSE: u32 = 2_000_000_000;
         let newest = self.nodes.get(dir.newest as usize)?;
+        let relative = |seq: u32| seq.wrapping_sub(dir.base_seq);
         let (mut first, mut last) = (newest.seq, newest.end);
-        if dir.sorted {
-            first = self.nodes.get(dir.oldest as usize)?.seq;
+        let oldest = self.nodes.get(dir.oldest as usize)?;
+        // Ascending numbers may pass the base, where two connections share their ports.
+        if dir.sorted && relative(oldest.seq) <= relative(last) {
+            first = oldest.seq;
         } else {
-            let relative = |seq: u32| seq.wrapping_sub(dir.base_seq);
             let mut at = dir.newest;
             while let Some(node) = self.nodes.get(at as usize) {
                 if relative(node.end) > relative(last) {

@@ -96,6 +96,41 @@ fn two_duplicate_acks_make_it_fast() {
 }
 
 #[test]
+fn repairs_are_told_when_they_are_acknowledged() {
+    let mut talk = Talk::open();
+    let first = talk.now;
+    talk.send(0, 101, 501, 100, 1000, ACK); // lost on the way
+    talk.send(0, 201, 501, 100, 1000, ACK); // lost on the way
+    talk.now += 10 * MS;
+    talk.send(0, 301, 501, 100, 1000, ACK);
+    talk.send(1, 501, 101, 0, 1000, ACK);
+    // Two segments as one, at once: out of order for tshark, but their bytes were here before.
+    let again = talk.verdict(0, 101, 501, 200, 1000, ACK);
+    assert_eq!((again.flags & flag::RETRANSMISSION, again.repaired), (0, None));
+    let (since, until) = talk.verdict(1, 501, 401, 0, 1000, ACK).repaired.expect("a repair");
+    assert!(since <= first + 2 && (10 * MS..11 * MS).contains(&(until - since)), "{since} {until}");
+    // Told once.
+    assert_eq!(talk.verdict(1, 501, 401, 0, 1000, ACK).repaired, None);
+}
+
+#[test]
+fn no_repairs() {
+    // Bytes that were never here and overtook each other; acknowledged ones.
+    let mut talk = Talk::open();
+    talk.send(0, 201, 501, 100, 1000, ACK);
+    talk.send(0, 101, 501, 100, 1000, ACK);
+    assert_eq!(talk.verdict(1, 501, 301, 0, 1000, ACK).repaired, None);
+    talk.now += 300 * MS;
+    talk.send(0, 101, 501, 100, 1000, ACK);
+    assert_eq!(talk.verdict(1, 501, 301, 0, 1000, ACK).repaired, None);
+    // A connection that is reset before anybody acknowledged.
+    talk.send(0, 301, 501, 100, 1000, ACK);
+    talk.now += 300 * MS;
+    talk.send(0, 301, 501, 100, 1000, ACK);
+    assert!(talk.verdict(1, 501, 301, 0, 1000, ACK | RST).repaired.is_some());
+}
+
+#[test]
 fn acknowledged_bytes_again_are_spurious() {
     let mut talk = Talk::open();
     talk.send(0, 101, 501, 100, 1000, ACK);
@@ -197,7 +232,7 @@ fn lists_agree_with_a_plain_scan() {
                 let seq = if round % 2 == 0 || next(4) > 0 { high } else { high.wrapping_sub(next(50)) };
                 let end = seq.wrapping_add(1 + next(20));
                 high = high.max(end);
-                list.push(&mut dir, seq, end, time);
+                list.push(&mut dir, (seq, end), time, 0);
                 plain.insert(0, (seq, end, time));
             } else {
                 let ack = high.wrapping_sub(next(60));
@@ -214,7 +249,7 @@ fn lists_agree_with_a_plain_scan() {
                     }
                     false
                 });
-                assert_eq!(list.acknowledge(&mut dir, ack), want);
+                assert_eq!(list.acknowledge(&mut dir, ack).sent, want);
             }
             let first = plain.iter().map(|(seq, ..)| seq.wrapping_sub(1_000)).min();
             let last = plain.iter().map(|(_, end, _)| end.wrapping_sub(1_000)).max();
@@ -230,7 +265,7 @@ fn a_full_list_is_counted() {
     let mut list = Segments::new(2);
     let mut dir = Direction::default();
     for i in 0..5 {
-        list.push(&mut dir, i * 10, i * 10 + 10, 1);
+        list.push(&mut dir, (i * 10, i * 10 + 10), 1, 0);
     }
     assert_eq!((dir.in_list, list.dropped), (2, 3));
 }

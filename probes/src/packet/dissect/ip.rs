@@ -2,10 +2,18 @@
 
 use super::fragments::{Fragments, Key, Piece};
 use super::{Bytes, Context, Layer, Step, next};
-use weftrace_artifact::packet::layer;
+use weftrace_artifact::packet::{PacketView, layer, marks};
 
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
+
+/// The header that TCP or UDP is in: the last one, unless one more follows.
+fn family(view: &mut PacketView, family: u8) {
+    if view.net_family != 0 {
+        view.marks |= marks::TUNNELLED;
+    }
+    view.net_family = family;
+}
 
 pub(super) fn by_version(at: &Bytes<'_>) -> Option<Step> {
     match at.u8(0)? >> 4 {
@@ -16,6 +24,10 @@ pub(super) fn by_version(at: &Bytes<'_>) -> Option<Step> {
 }
 
 pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
+    if at.u8(0)? >> 4 == 6 {
+        // Said to be version 4: what it says itself counts.
+        return next(Layer::Ipv6);
+    }
     let h = at.header::<20>()?;
     let header_len = (h[0] & 0x0f) as usize * 4;
     if h[0] >> 4 != 4 || header_len < 20 {
@@ -41,7 +53,12 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     view.ip_dsfield = h[1];
     view.ip_src[..4].copy_from_slice(&h[12..16]);
     view.ip_dst[..4].copy_from_slice(&h[16..20]);
-    view.net_family = AF_INET;
+    if header_len > 20
+        && let Some(last) = routed_to(at.captured().get(20..header_len).unwrap_or_default())
+    {
+        view.ip_dst[..4].copy_from_slice(&last);
+    }
+    family(view, AF_INET);
     view.layers |= layer::IP;
     let fits = total <= at.wire_len();
     at.cap(total);
@@ -49,6 +66,7 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     if view.ip_frag_offset == 0 && view.ip_flags & 1 == 0 {
         return next(Layer::Proto(proto));
     }
+    view.marks |= marks::FRAGMENT;
     let piece = Piece {
         key: Key { family: AF_INET, proto, id: view.ip_id as u32, src: view.ip_src, dst: view.ip_dst },
         offset: view.ip_frag_offset as usize,
@@ -56,17 +74,45 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
         // The IP length says more than there is: the frame cannot hold the whole fragment.
         whole: at.is_whole() && fits,
     };
-    fragment(&piece, at, cx.time_ns, fragments)
+    fragment(&piece, at, cx, fragments)
+}
+
+/// The final destination of a packet with a source route (RFC 791, 3.1): the header has the next hop until the route is used up.
+fn routed_to(mut options: &[u8]) -> Option<[u8; 4]> {
+    const END: u8 = 0;
+    const NO_OPERATION: u8 = 1;
+    const LOOSE_ROUTE: u8 = 131;
+    const STRICT_ROUTE: u8 = 137;
+    while let [kind, tail @ ..] = options {
+        match *kind {
+            END => return None,
+            NO_OPERATION => {
+                options = tail;
+                continue;
+            }
+            _ => {}
+        }
+        let length = *tail.first()? as usize;
+        let option = options.get(..length).filter(|_| length >= 2)?;
+        if let [LOOSE_ROUTE | STRICT_ROUTE, _, pointer, route @ ..] = option {
+            let pointer = *pointer as usize;
+            let under_way = pointer >= 4 && pointer.is_multiple_of(4) && pointer <= length;
+            return route.last_chunk().copied().filter(|_| under_way);
+        }
+        options = &options[length..];
+    }
+    None
 }
 
 /// Keeps a fragment; goes on if it completes its datagram.
-fn fragment(piece: &Piece, at: &Bytes<'_>, time_ns: u64, fragments: Option<&mut Fragments>) -> Option<Step> {
+fn fragment(piece: &Piece, at: &Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
     let proto = piece.key.proto;
     if !piece.whole || fragments.is_none() {
         // Cannot be put together; the first piece still has the transport header.
+        cx.piece = true;
         return Some(if piece.offset == 0 { Step::Next(Layer::Proto(proto)) } else { Step::Done });
     }
-    let complete = fragments?.add(piece, at.captured(), time_ns);
+    let complete = fragments?.add(piece, at.captured(), cx.time_ns);
     Some(if complete { Step::Next(Layer::Reassembled(proto)) } else { Step::Done })
 }
 
@@ -83,7 +129,7 @@ pub(super) fn ipv6(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     view.ipv6_hlim = h[7];
     view.ipv6_src.copy_from_slice(&h[8..24]);
     view.ipv6_dst.copy_from_slice(&h[24..40]);
-    view.net_family = AF_INET6;
+    family(view, AF_INET6);
     view.layers |= layer::IPV6;
     at.advance(40)?;
     // Length 0: a jumbogram or segmentation offload; the frame's length holds.
@@ -115,7 +161,7 @@ fn extensions(first: u8, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Op
                     continue;
                 }
                 let key = Key { family: AF_INET6, proto, id, src: cx.view.ipv6_src, dst: cx.view.ipv6_dst };
-                return fragment(&Piece { key, offset, more, whole: at.is_whole() }, at, cx.time_ns, fragments);
+                return fragment(&Piece { key, offset, more, whole: at.is_whole() }, at, cx, fragments);
             }
             _ => return next(Layer::Proto(proto)),
         }

@@ -1,8 +1,8 @@
 //! Link layers: Ethernet with its tags, cooked captures, loopback, PPP, raw IP, NFLOG.
 
-use super::{Bytes, Context, Layer, Step, next, wlan};
+use super::{Bytes, Context, Layer, Step, next, pseudo, tag, wlan};
 use crate::packet::LinkType;
-use weftrace_artifact::packet::layer;
+use weftrace_artifact::packet::{layer, marks};
 
 /// EtherTypes.
 pub(super) mod ethertype {
@@ -19,14 +19,28 @@ pub(super) mod ethertype {
     pub(crate) const PROVIDER_BACKBONE: u16 = 0x88e7;
     /// Cisco FabricPath.
     pub(crate) const FABRIC_PATH: u16 = 0x8903;
+    pub(crate) const MACSEC: u16 = 0x88e5;
+    /// Cisco MetaData, of its security groups.
+    pub(crate) const METADATA: u16 = 0x8909;
+    pub(crate) const VNTAG: u16 = 0x8926;
+    /// High-availability seamless redundancy.
+    pub(crate) const HSR: u16 = 0x892f;
+    /// 802.1BR port extension.
+    pub(crate) const ETAG: u16 = 0x893f;
+    pub(crate) const NSH: u16 = 0x894f;
+    pub(crate) const TRILL: u16 = 0x22f3;
+    /// Frame relay in GRE.
+    pub(crate) const FRAME_RELAY: u16 = 0x6559;
     pub(crate) const OLD_PROVIDER_VLAN: u16 = 0x9100;
+    pub(crate) const WCCP: u16 = 0x883e;
     pub(crate) const ERSPAN_3: u16 = 0x22eb;
 }
 
 /// Values below are lengths (IEEE 802.3), not types.
 const FIRST_ETHERTYPE: u16 = 0x0600;
 
-pub(super) fn link(kind: LinkType, at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
+/// `depth`: how many link types lie around this one.
+pub(super) fn link(kind: LinkType, at: &mut Bytes<'_>, cx: &mut Context<'_>, depth: u8) -> Option<Step> {
     match kind {
         LinkType::ETHERNET => next(Layer::Ethernet),
         LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => next(Layer::AnyIp),
@@ -35,22 +49,26 @@ pub(super) fn link(kind: LinkType, at: &mut Bytes<'_>, cx: &mut Context<'_>) -> 
         LinkType::LINUX_SLL => sll(at),
         LinkType::LINUX_SLL2 => sll2(at, cx),
         LinkType::NULL | LinkType::LOOP => null(at),
+        // Cisco's HDLC, which goes by these numbers too, begins with unicast or multicast and a zero.
+        LinkType::PPP | LinkType::PPP_HDLC if matches!(at.be16(0)?, 0x0f00 | 0x8f00) => c_hdlc(at),
         LinkType::PPP | LinkType::PPP_HDLC => next(Layer::Ppp),
-        LinkType::PPP_ETHER => pppoe(at),
-        LinkType::C_HDLC => {
-            let kind = at.be16(2)?;
-            at.advance(4)?;
-            next(Layer::Type(kind))
-        }
+        LinkType::PPP_ETHER => pppoe(at, cx),
+        LinkType::C_HDLC => c_hdlc(at),
         LinkType::IEEE802_11 => wlan::frame(at),
         LinkType::IEEE802_11_RADIOTAP => wlan::radiotap(at),
         LinkType::NFLOG => nflog(at),
-        _ => Some(Step::UnknownLink),
+        other => pseudo::pseudo(other, at, cx, depth),
     }
 }
 
+fn c_hdlc(at: &mut Bytes<'_>) -> Option<Step> {
+    let kind = at.be16(2)?;
+    at.advance(4)?;
+    next(Layer::Type(kind))
+}
+
 /// An EtherType, or the length of an IEEE 802.3 frame.
-fn type_or_length(word: u16, at: &mut Bytes<'_>) -> Option<Step> {
+pub(super) fn type_or_length(word: u16, at: &mut Bytes<'_>) -> Option<Step> {
     if word < FIRST_ETHERTYPE {
         at.cap(word as usize);
         return next(Layer::Llc);
@@ -82,8 +100,15 @@ pub(super) fn by_type(kind: u16, at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Op
             return type_or_length(kind, at);
         }
         ethertype::MPLS | ethertype::MPLS_MULTICAST => Layer::Mpls,
-        ethertype::PPPOE_SESSION => return pppoe(at),
+        ethertype::PPPOE_SESSION => return pppoe(at, cx),
         ethertype::PPP => Layer::Ppp,
+        ethertype::NSH => Layer::Nsh,
+        ethertype::METADATA => return tag::cisco_metadata(at),
+        ethertype::VNTAG | ethertype::HSR => return tag::typed(at, 4),
+        ethertype::ETAG => return tag::typed(at, 6),
+        ethertype::MACSEC => return tag::macsec(at),
+        ethertype::TRILL => return tag::trill(at),
+        ethertype::FRAME_RELAY => return pseudo::frame_relay(at),
         ethertype::TRANSPARENT_ETHERNET => Layer::Ethernet,
         // An instance tag of 4 bytes, then the customer's frame (IEEE 802.1ah).
         ethertype::PROVIDER_BACKBONE => {
@@ -104,15 +129,31 @@ pub(super) fn by_type(kind: u16, at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Op
 pub(super) fn llc(at: &mut Bytes<'_>) -> Option<Step> {
     match at.array::<3>(0)? {
         [0xaa, 0xaa, 0x03] => {
-            let organisation = at.array::<3>(3)?;
-            let kind = at.be16(6)?;
-            at.advance(8)?;
-            // Organisation 0 is EtherType, 0x0000f8 the bridged kind of it.
-            if [[0, 0, 0], [0, 0, 0xf8]].contains(&organisation) { next(Layer::Type(kind)) } else { Some(Step::Done) }
+            at.advance(3)?;
+            snap(at)
         }
         [6, 6, 3] => {
             at.advance(3)?;
             next(Layer::Ipv4)
+        }
+        _ => Some(Step::Done),
+    }
+}
+
+/// Organisation and a type of its own.
+pub(super) fn snap(at: &mut Bytes<'_>) -> Option<Step> {
+    let organisation = at.array::<3>(0)?;
+    let kind = at.be16(3)?;
+    at.advance(5)?;
+    match (organisation, kind) {
+        // EtherType; 0x0000f8 is the bridged kind of it.
+        ([0, 0, 0 | 0xf8], kind) => next(Layer::Type(kind)),
+        // Bridged Ethernet with and without check sequence (RFC 2684; on ATM two bytes of padding come first).
+        ([0, 0x80, 0xc2], 1 | 7) => {
+            if at.be16(0)? == 0 {
+                at.advance(2)?;
+            }
+            next(Layer::Ethernet)
         }
         _ => Some(Step::Done),
     }
@@ -147,14 +188,12 @@ fn cooked(proto: u16) -> Option<Step> {
 /// BSD loopback: an address family in the byte order of the machine that captured (OpenBSD: big endian).
 fn null(at: &mut Bytes<'_>) -> Option<Step> {
     let word = at.be32(0)?;
-    let family = if word > 0xffff { word.swap_bytes() } else { word };
     at.advance(4)?;
-    match family {
-        2 => next(Layer::Ipv4),
-        // NetBSD and OpenBSD, FreeBSD, macOS, Linux
-        24 | 28 | 30 | 10 => next(Layer::Ipv6),
-        _ => Some(Step::Done),
+    // Some wrote an EtherType in the lower half.
+    if word & 0xffff >= FIRST_ETHERTYPE.into() {
+        return next(Layer::Type(word as u16));
     }
+    pseudo::by_family(if word > 0xffff { word.swap_bytes() } else { word })
 }
 
 /// RFC 1661: optional address and control, then the protocol, whose first byte may be left out when 0.
@@ -174,11 +213,12 @@ pub(super) fn ppp(at: &mut Bytes<'_>) -> Option<Step> {
 }
 
 /// RFC 2516: version and type, code, session, length.
-fn pppoe(at: &mut Bytes<'_>) -> Option<Step> {
+fn pppoe(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
     let length = at.be16(4)? as usize;
     if at.u8(1)? != 0 {
         return Some(Step::Done);
     }
+    cx.view.marks |= marks::TUNNELLED;
     at.advance(6)?;
     at.cap(length);
     next(Layer::Ppp)

@@ -11,8 +11,9 @@ pub(crate) const ACK: u32 = 0x10;
 pub(super) fn tcp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
     let Some(h) = at.header::<20>() else { return cut_short(*at, cx.view) };
     let header_len = (h[12] >> 4) as usize * 4;
+    // A length that can't be: the ports are there all the same.
     if header_len < 20 || header_len > at.wire_len() {
-        return None;
+        return cut_short(*at, cx.view);
     }
     let flags = u16::from_be_bytes([h[12], h[13]]) as u32 & 0x0fff;
     let view = &mut *cx.view;
@@ -33,10 +34,11 @@ pub(super) fn tcp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
     }
     at.pass(header_len);
     cx.view.payload = StrRef::from(at.captured());
-    Some(Step::Transport(Transport::Tcp))
+    // How long the segment is, the other pieces know.
+    Some(Step::Transport(if cx.piece { Transport::TcpCutShort } else { Transport::Tcp }))
 }
 
-/// A header of which only the start was captured: belongs to its conversation, but nothing follows from it.
+/// A header of which only the start was captured or can be believed: belongs to its conversation, but nothing follows from it.
 fn cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
     view.tcp_src_port = bytes.be16(0)?;
     view.tcp_dst_port = bytes.be16(2)?;

@@ -1,11 +1,20 @@
 //! IP protocols, and tunnels that carry frames or packets inside IP.
 
 use super::link::ethertype;
-use super::{Bytes, Layer, Step, next};
+use super::{Bytes, Context, Layer, Step, icmp, next, quoted};
+use weftrace_artifact::packet::marks;
 
 /// By IP protocol number. Errors in ICMP quote a packet that is not on the wire here: nothing inside them counts.
-pub(super) fn by_proto(proto: u8, at: &mut Bytes<'_>) -> Option<Step> {
+pub(super) fn by_proto(proto: u8, at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
     next(match proto {
+        1 | 58 => {
+            cx.quoted = quoted::tcp(proto, *at);
+            if cx.quoted.is_some() {
+                cx.view.marks |= marks::QUOTES_TCP;
+            }
+            icmp::icmp(proto == 58, *at, cx);
+            return Some(Step::Done);
+        }
         4 => Layer::Ipv4,
         6 => Layer::Tcp,
         17 => Layer::Udp,
@@ -28,9 +37,20 @@ pub(super) fn by_proto(proto: u8, at: &mut Bytes<'_>) -> Option<Step> {
             at.advance(2)?;
             Layer::Ethernet
         }
+        103 => return pim(at),
         137 => Layer::Mpls,
+        143 => Layer::Ethernet,
         _ => return Some(Step::Done),
     })
+}
+
+/// PIM registers (RFC 7761) carry a packet to the rendezvous point; version 2 has 8 bytes before it.
+fn pim(at: &mut Bytes<'_>) -> Option<Step> {
+    if at.u8(0)? != 0x21 {
+        return Some(Step::Done);
+    }
+    at.advance(8)?;
+    next(Layer::AnyIp)
 }
 
 /// GRE (RFC 2784, 2890; version 1 as in PPTP, RFC 2637), ERSPAN inside it.
@@ -55,13 +75,29 @@ fn gre(at: &mut Bytes<'_>) -> Option<Step> {
             let platform = at.u8(11)? & 1 != 0;
             at.advance(if platform { 20 } else { 12 })?;
         }
+        // WCCP version 2 puts four bytes before the packet that it redirects, version 1 none.
+        ethertype::WCCP => {
+            if at.u8(0)? >> 4 != 4 {
+                at.advance(4)?;
+            }
+            return next(Layer::AnyIp);
+        }
+        // Aruba's access points: 802.11.
+        0x8200..=0x8210 => return super::wlan::frame(at),
+        // Here the type comes before what it usually follows.
+        ethertype::METADATA => {
+            let kind = at.be16(0)?;
+            at.advance(8)?;
+            return next(Layer::Type(kind));
+        }
         kind => return next(Layer::Type(kind)),
     }
     next(Layer::Ethernet)
 }
 
 /// MPLS labels (RFC 3032) up to the bottom of the stack. What follows has no type: guessed by the first four bits.
-pub(super) fn mpls(at: &mut Bytes<'_>) -> Option<Step> {
+pub(super) fn mpls(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
+    cx.view.marks |= marks::TUNNELLED;
     loop {
         let bottom = at.u8(2)? & 1 != 0;
         at.advance(4)?;
@@ -87,6 +123,13 @@ pub(super) fn vxlan(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
     if valid { Some((Layer::Ethernet, bytes.skip(8)?)) } else { None }
 }
 
+/// VXLAN at the port that Linux takes if none is set (flannel and Cilium keep it). Others may use that port too: nothing but what RFC 7348
+/// has is read, with its reserved bits 0.
+pub(super) fn vxlan_of_linux(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    let plain = bytes.header::<8>()?;
+    if matches!(plain, [0x08, 0, 0, 0, .., 0]) { vxlan(bytes) } else { None }
+}
+
 /// VXLAN with a next-protocol byte (VXLAN-GPE).
 pub(super) fn vxlan_gpe(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
     let rest = bytes.skip(8)?;
@@ -94,8 +137,77 @@ pub(super) fn vxlan_gpe(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
         1 => Some((Layer::Ipv4, rest)),
         2 => Some((Layer::Ipv6, rest)),
         3 => Some((Layer::Ethernet, rest)),
+        4 => Some((Layer::Nsh, rest)),
+        5 => Some((Layer::Mpls, rest)),
         _ => None,
     }
+}
+
+/// LISP's data plane (RFC 9300): 8 bytes, then a packet.
+pub(super) fn lisp(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    any_ip(bytes.skip(8)?)
+}
+
+/// LISP's control plane: messages of type 8 carry a packet with another one.
+pub(super) fn lisp_control(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    if bytes.u8(0)? >> 4 == 8 { any_ip(bytes.skip(4)?) } else { None }
+}
+
+fn any_ip(rest: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    matches!(rest.u8(0)? >> 4, 4 | 6).then_some((Layer::AnyIp, rest))
+}
+
+/// L2TP version 2 (RFC 2661): data messages carry PPP.
+pub(super) fn l2tp(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    let flags = bytes.be16(0)?;
+    if flags & 0x8000 != 0 || flags & 0x0f != 2 {
+        return None;
+    }
+    let has = |bit: u16, size: usize| if flags & bit != 0 { size } else { 0 };
+    let (length, sequence) = (has(0x4000, 2), has(0x0800, 4));
+    let bytes = if length > 0 { bytes.limit(bytes.be16(2)? as usize) } else { bytes };
+    let mut header = 2 + length + 4 + sequence;
+    if flags & 0x0200 != 0 {
+        header += 2 + bytes.be16(header)? as usize;
+    }
+    Some((Layer::Ppp, bytes.skip(header)?))
+}
+
+/// CAPWAP's data channel (RFC 5415): a header whose length is in words, then Ethernet or a frame of the radio's kind. Encrypted
+/// frames, pieces and keep-alives have nothing to see.
+pub(super) fn capwap(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    const NATIVE: u32 = 0x0100;
+    const FRAGMENT: u32 = 0x80;
+    const KEEP_ALIVE: u32 = 0x08;
+    const RADIO_80211: u32 = 1;
+    let word = bytes.be32(0)?;
+    if word >> 24 != 0 || word & (FRAGMENT | KEEP_ALIVE) != 0 {
+        return None;
+    }
+    let rest = bytes.skip((word >> 19 & 0x1f) as usize * 4)?;
+    match (word & NATIVE != 0, word >> 9 & 0x1f) {
+        (false, _) => Some((Layer::Ethernet, rest)),
+        (true, RADIO_80211) => Some((Layer::SwappedWlan, rest)),
+        _ => None,
+    }
+}
+
+/// TaZmen Sniffer Protocol: version, kind (0 and 1 carry packets), encapsulation, tags up to one that ends them.
+pub(super) fn tzsp(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
+    const MAX_TAGS: usize = 64;
+    let ([version, kind], encapsulation) = (bytes.array::<2>(0)?, bytes.be16(2)?);
+    if version != 1 || kind > 1 || encapsulation != 1 {
+        return None;
+    }
+    let mut rest = bytes.skip(4)?;
+    for _ in 0..MAX_TAGS {
+        rest = match rest.u8(0)? {
+            0 => rest.skip(1)?,
+            1 => return Some((Layer::Ethernet, rest.skip(1)?)),
+            _ => rest.skip(2 + rest.u8(1)? as usize)?,
+        };
+    }
+    None
 }
 
 /// GENEVE (RFC 8926): option length in words, then an EtherType.
@@ -129,7 +241,7 @@ pub(super) fn gtp_u(bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
             rest = rest.skip(words * 4)?;
         }
     }
-    matches!(rest.u8(0)? >> 4, 4 | 6).then_some((Layer::AnyIp, rest))
+    any_ip(rest)
 }
 
 /// Teredo (RFC 4380): optional authentication and origin headers, then IPv6.

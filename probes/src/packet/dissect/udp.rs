@@ -29,12 +29,18 @@ pub(super) fn udp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
 
 fn by_port(port: u16, bytes: Bytes<'_>) -> Option<(Layer, Bytes<'_>)> {
     match port {
+        1701 => tunnel::l2tp(bytes),
         2152 => tunnel::gtp_u(bytes),
         3544 => tunnel::teredo(bytes),
+        4341 => tunnel::lisp(bytes),
+        4342 => tunnel::lisp_control(bytes),
         4789 => tunnel::vxlan(bytes),
         4790 => tunnel::vxlan_gpe(bytes),
+        5247 => tunnel::capwap(bytes),
         6081 => tunnel::geneve(bytes),
         6635 => Some((Layer::Mpls, bytes)),
+        8472 => tunnel::vxlan_of_linux(bytes),
+        37008 => tunnel::tzsp(bytes),
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ pub(super) fn radiotap(at: &mut Bytes<'_>) -> Option<Step> {
         // A frame check sequence at the end.
         at.cap(at.wire_len().saturating_sub(4));
     }
-    data(at, flags & 0x20 != 0)
+    data(at, flags & 0x20 != 0, false)
 }
 
 /// The flags field, if the first presence word says that there is one (bit 1); only the timestamp (bit 0) lies before it.
@@ -38,13 +38,18 @@ fn radiotap_flags(bytes: Bytes<'_>) -> u8 {
 }
 
 pub(super) fn frame(at: &mut Bytes<'_>) -> Option<Step> {
-    data(at, false)
+    data(at, false, false)
 }
 
-fn data(at: &mut Bytes<'_>, padded: bool) -> Option<Step> {
+/// As Cisco's access points send it in CAPWAP.
+pub(super) fn swapped(at: &mut Bytes<'_>) -> Option<Step> {
+    data(at, false, true)
+}
+
+fn data(at: &mut Bytes<'_>, padded: bool, swapped: bool) -> Option<Step> {
     let bytes = *at;
-    let control = bytes.u8(0)?;
-    let flags = bytes.u8(1)?;
+    let (first, second) = (bytes.u8(0)?, bytes.u8(1)?);
+    let (control, flags) = if swapped { (second, first) } else { (first, second) };
     let subtype = control >> 4;
     let (kind, version) = (control >> 2 & 3, control & 3);
     // Only data frames that carry data, in clear.
@@ -65,8 +70,8 @@ fn data(at: &mut Bytes<'_>, padded: bool) -> Option<Step> {
             header += 4; // HT control
         }
     }
-    // A fragment other than the first has no LLC header.
-    if bytes.le16(22)? & 0x0f != 0 {
+    // A fragment other than the first has no LLC header; access points put whole frames together.
+    if !swapped && bytes.le16(22)? & 0x0f != 0 {
         return Some(Step::Done);
     }
     if padded {

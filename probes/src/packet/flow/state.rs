@@ -1,8 +1,8 @@
 //! State of one conversation.
 
 use super::super::dissect::{ACK, FIN, RST, SYN};
-use super::super::http::HttpFlow;
-use super::FlowKey;
+use super::super::stream::Connection;
+use super::{Account, FlowKey};
 use weftrace_artifact::packet::{PacketView, analysis as flag, layer};
 
 /// Window scale: no SYN seen, or the SYNs did not agree on scaling.
@@ -15,6 +15,8 @@ pub(crate) struct Direction {
     /// Frame time at which `next_seq` was set, and of the last packet of any kind.
     pub(crate) next_time: u64,
     pub(crate) last_time: u64,
+    /// Highest end of a segment, counted from `base_seq` and unwrapped to 64 bits.
+    pub(crate) end: u64,
     /// Boot time since when this side advertises a window of 0; 0: it does not.
     pub(crate) stalled_since: u64,
     /// Boot time since when every packet of this side has left the other no room for a whole segment; 0: there was room.
@@ -59,6 +61,10 @@ const SEGMENT: u32 = 1448;
 impl Direction {
     /// Bytes that the other side may send after this packet: the window, less what is in flight.
     fn room(&self, other: &Self, view: &PacketView) -> u32 {
+        if self.scale == SCALE_UNKNOWN && view.tcp_flags & SYN == 0 && view.tcp_window_raw > 0 {
+            // What it counts in was said in a SYN that was not seen: any window but 0 may have room.
+            return SEGMENT;
+        }
         let scale = if view.tcp_flags & SYN != 0 { 0 } else { self.scale.max(0) };
         let window = view.tcp_window_raw << scale;
         let in_flight = if other.next_seq == 0 { 0 } else { other.next_seq.wrapping_sub(view.tcp_ack_raw) as i32 };
@@ -71,6 +77,7 @@ impl Default for Direction {
         Self {
             next_time: 0,
             last_time: 0,
+            end: 0,
             stalled_since: 0,
             closing_since: 0,
             base_seq: 0,
@@ -99,6 +106,23 @@ impl Default for Direction {
 }
 
 impl Direction {
+    /// 0: not known.
+    fn isn(&self) -> u32 {
+        if self.isn_known { self.base_seq } else { 0 }
+    }
+
+    /// The 64-bit place of a raw sequence number, counted from `base_seq`: the one nearest to what was sent last.
+    fn place(&mut self, seq: u32, len: u32) -> u64 {
+        let relative = seq.wrapping_sub(self.base_seq);
+        let ahead = i64::from(relative.wrapping_sub(self.end as u32) as i32);
+        // What lies before the first segment seen has no place: its number as it is.
+        let at = self.end.checked_add_signed(ahead).unwrap_or(u64::from(relative));
+        if ahead + i64::from(len) > 0 {
+            self.end = at + u64::from(len);
+        }
+        at
+    }
+
     pub(super) fn is_another_syn(&self, seq: u32) -> bool {
         self.base_known && self.base_seq != seq
     }
@@ -135,20 +159,27 @@ pub(crate) struct Flow {
     syn_time: u64,
     pub(crate) initial_rtt: u64,
     /// Boot times.
-    opened: u64,
+    pub(super) opened: u64,
     first_syn: u64,
     pub(crate) stream: u32,
     syns: u32,
     /// Index of the client's direction.
-    client: u8,
+    pub(super) client: u8,
     synack_seen: bool,
     /// A handshake is under way.
     opening: bool,
+    /// No packet of it was seen yet, only an ICMP error about one.
+    pub(super) only_quoted: bool,
     /// For the table's clock hand.
     pub(super) recent: bool,
-    /// The conversation does not speak HTTP any more (or both sides are done).
-    pub(crate) http_over: bool,
-    pub(crate) http: Option<Box<HttpFlow>>,
+    /// No more is to be read from the conversation: both sides are done.
+    pub(crate) app_over: bool,
+    /// What is spoken on it, once it looks like something that is asked for.
+    pub(crate) app: Option<Box<Connection>>,
+    /// What it did so far, if a script asks.
+    pub(super) account: Option<Box<Account>>,
+    /// Its end was told.
+    pub(super) told: bool,
 }
 
 impl Flow {
@@ -175,13 +206,17 @@ impl Flow {
         if dir == 0 { (a, b) } else { (b, a) }
     }
 
-    /// A view without a packet: the endpoints, from the client to the server.
-    pub(crate) fn endpoints(&self, view: &mut PacketView) {
-        self.key.write(self.client as usize, view);
-        view.tcp_stream = self.stream;
-        view.conn_opened = self.opened;
-        view.from_client = 1;
-        view.layers |= layer::TCP | layer::FLOW | layer::BOOT_TIME;
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        let client = self.client as usize;
+        let sides = [&self.dirs[client & 1], &self.dirs[1 - (client & 1)]];
+        Endpoints {
+            key: self.key,
+            client,
+            stream: self.stream,
+            opened: self.opened,
+            bases: sides.map(|side| side.base_seq),
+            isns: sides.map(Direction::isn),
+        }
     }
 
     pub(crate) fn handshake_seen(&self) -> bool {
@@ -199,6 +234,7 @@ impl Flow {
                 fwd.next_seq = fwd.max_ack;
             } else if seq != fwd.base_seq {
                 fwd.base_seq = seq;
+                fwd.end = 0;
                 found = flag::REUSED_PORTS;
             }
         }
@@ -217,6 +253,10 @@ impl Flow {
         found
     }
 
+    pub(super) fn count_syn(&mut self) {
+        self.syns = self.syns.saturating_add(1);
+    }
+
     /// iRTT by frame time, the handshake by boot time.
     pub(super) fn time_handshake(&mut self, dir: usize, view: &mut PacketView) {
         let flags = view.tcp_flags;
@@ -227,12 +267,13 @@ impl Flow {
                 self.first_syn = view.boot_ns;
                 self.opening = true;
             }
-            self.syns = self.syns.saturating_add(1);
+            self.count_syn();
         } else if flags & SYN != 0 {
             self.synack_seen = true;
         }
         if flags & (SYN | ACK) == ACK && self.initial_rtt == 0 && self.syn_time != 0 {
-            self.initial_rtt = view.time_ns.saturating_sub(self.syn_time);
+            // A clock that ran backwards gives a huge one, as in tshark, which is told to nobody.
+            self.initial_rtt = view.time_ns.wrapping_sub(self.syn_time);
         }
         if !self.opening || self.syns == 0 {
             return;
@@ -279,8 +320,11 @@ impl Flow {
     }
 
     /// What the view says about the flow.
-    pub(super) fn describe(&self, dir: usize, view: &mut PacketView) {
+    pub(super) fn describe(&mut self, dir: usize, view: &mut PacketView) {
+        view.tcp_place = self.dirs[dir & 1].place(view.tcp_seq_raw, view.tcp_len);
         let (fwd, rev) = (&self.dirs[dir & 1], &self.dirs[1 - (dir & 1)]);
+        (view.tcp_base, view.tcp_peer_base) = (fwd.base_seq, rev.base_seq);
+        view.tcp_dir = dir as u32 & 1;
         view.layers |= layer::FLOW;
         view.tcp_stream = self.stream;
         view.tcp_seq = view.tcp_seq_raw.wrapping_sub(fwd.base_seq);
@@ -298,15 +342,46 @@ impl Flow {
         for edge in view.sack_le.iter_mut().chain(&mut view.sack_re).take(if view.sack_count > 0 { 8 } else { 0 }) {
             *edge = edge.wrapping_sub(rev.base_seq);
         }
-        view.tcp_isn = if fwd.isn_known { fwd.base_seq } else { 0 };
-        view.tcp_peer_isn = if rev.isn_known { rev.base_seq } else { 0 };
-        view.from_client = u32::from(dir == self.client as usize);
+        (view.tcp_isn, view.tcp_peer_isn) = (fwd.isn(), rev.isn());
         view.sack_negotiated = u32::from(fwd.sack_permitted && rev.sack_permitted);
+        view.from_client = u32::from(dir == self.client as usize);
         view.conn_opened = self.opened;
-        if self.initial_rtt != 0 {
-            view.initial_rtt_ns = self.initial_rtt;
-            view.layers |= layer::INITIAL_RTT;
-        }
+        view.handshake_syns = self.syns;
+        tell_initial_rtt(self.initial_rtt, view);
+    }
+}
+
+/// Not the one of a clock that ran backwards.
+pub(super) fn tell_initial_rtt(ns: u64, view: &mut PacketView) {
+    if ns.cast_signed() > 0 {
+        view.initial_rtt_ns = ns;
+        view.layers |= layer::INITIAL_RTT;
+    }
+}
+
+/// Whose a conversation is, for a view without a packet.
+pub(crate) struct Endpoints {
+    key: FlowKey,
+    /// Index of the client's direction.
+    pub(super) client: usize,
+    stream: u32,
+    opened: u64,
+    /// Of the client's direction, then of the server's.
+    bases: [u32; 2],
+    isns: [u32; 2],
+}
+
+impl Endpoints {
+    /// From the client to the server.
+    pub(crate) fn write(&self, view: &mut PacketView) {
+        self.key.write(self.client, view);
+        view.tcp_stream = self.stream;
+        view.tcp_dir = self.client as u32 & 1;
+        [view.tcp_base, view.tcp_peer_base] = self.bases;
+        [view.tcp_isn, view.tcp_peer_isn] = self.isns;
+        view.conn_opened = self.opened;
+        view.from_client = 1;
+        view.layers |= layer::TCP | layer::FLOW | layer::BOOT_TIME;
     }
 }
 

@@ -3,8 +3,8 @@
 
 use super::Flow;
 use std::hash::{BuildHasher, Hasher};
-use weftrace_artifact::abi::ConnKey;
-use weftrace_artifact::packet::{PacketView, layer};
+use weftrace_artifact::abi::{ByteRange, BytesKey, ConnKey};
+use weftrace_artifact::packet::{PacketBytes, PacketView, layer};
 
 /// Endpoints of a conversation, the smaller first. Live, the same endpoints on two interfaces are two conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,9 @@ impl FlowKey {
     pub(crate) fn of(view: &PacketView, live: bool) -> (Self, usize) {
         let (src, dst) = innermost(view);
         let (sport, dport) = (view.tcp_src_port, view.tcp_dst_port);
-        let dir = usize::from((src, sport) > (dst, dport));
+        // As numbers of 128 bits: compared at once.
+        let end = |address: &[u8; 16], port: u16| (u128::from_be_bytes(*address), port);
+        let dir = usize::from(end(src, sport) > end(dst, dport));
         let mut key = Self { family: view.net_family as u32, ..Self::default() };
         (key.lo, key.hi, key.lo_port, key.hi_port) =
             if dir == 0 { (*src, *dst, sport, dport) } else { (*dst, *src, dport, sport) };
@@ -72,7 +74,7 @@ fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Addresses of the IP header that carries the transport.
-fn innermost(view: &PacketView) -> (&[u8; 16], &[u8; 16]) {
+pub(crate) fn innermost(view: &PacketView) -> (&[u8; 16], &[u8; 16]) {
     if view.net_family == 2 { (&view.ip_src, &view.ip_dst) } else { (&view.ipv6_src, &view.ipv6_dst) }
 }
 
@@ -86,6 +88,13 @@ pub fn conn_key(view: &PacketView) -> Option<ConnKey> {
     let sender = (src, view.tcp_src_port, view.tcp_isn);
     let receiver = (dst, view.tcp_dst_port, view.tcp_peer_isn);
     let (a, b) = if (sender.0, sender.1) <= (receiver.0, receiver.1) { (sender, receiver) } else { (receiver, sender) };
+    let sender_is = if a == sender { 1 } else { 2 };
+    // Who sent the first packet seen need not have opened the connection.
+    let client = match (view.tcp_isn | view.tcp_peer_isn, view.from_client) {
+        (0, _) => 0,
+        (_, 0) => 3 - sender_is,
+        _ => sender_is,
+    };
     Some(ConnKey {
         netns: view.netns,
         family: view.net_family as u16,
@@ -96,8 +105,38 @@ pub fn conn_key(view: &PacketView) -> Option<ConnKey> {
         b_port: b.1,
         a_isn: a.2,
         b_isn: b.2,
+        local: 0,
+        client,
         reserved: 0,
     })
+}
+
+/// The join key of bytes that a packet shows: what [`weftrace_artifact::native::NativeHelper::PacketBytes`] writes.
+pub fn bytes_key(view: &PacketView, which: PacketBytes) -> Option<BytesKey> {
+    let conn = conn_key(view)?;
+    let (src, dst) = innermost(view);
+    let from_a = (src, view.tcp_src_port) <= (dst, view.tcp_dst_port);
+    let mut key = BytesKey { conn, ..BytesKey::default() };
+    // `reverse`: bytes that the packet's receiver sends. Streams begin after the SYN.
+    let mut put = |reverse: bool, from: u64, to: u64| {
+        let (isn, base) = if reverse { (view.tcp_peer_isn, view.tcp_peer_base) } else { (view.tcp_isn, view.tcp_base) };
+        let before = if isn == 0 { u64::from(base) } else { 0 };
+        if from < to {
+            key.ranges[usize::from(from_a == reverse)][0] = ByteRange { from: before + from, to: before + to };
+        }
+    };
+    let http = &view.http;
+    let asked_by_receiver = http.request_dir != view.tcp_dir;
+    if which == PacketBytes::Segment {
+        put(false, view.tcp_place, view.tcp_place + u64::from(view.tcp_len));
+    }
+    if matches!(which, PacketBytes::Request | PacketBytes::Exchange) {
+        put(asked_by_receiver, http.request_from + 1, http.request_to + 1);
+    }
+    if matches!(which, PacketBytes::Response | PacketBytes::Exchange) {
+        put(!asked_by_receiver, http.response_from + 1, http.response_to + 1);
+    }
+    key.ranges.as_flattened().iter().any(|range| !range.is_empty()).then_some(key)
 }
 
 const EMPTY: u32 = u32::MAX;

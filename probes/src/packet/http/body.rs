@@ -96,5 +96,12 @@ impl Chunked {
     }
 }
 
+/// Whether bytes of a chunked body, of which it isn't known where its chunks begin, look like its end: an empty last chunk without
+/// trailers.
+pub(crate) fn ends_chunked(bytes: &[u8]) -> bool {
+    const END: &[u8] = b"\r\n0\r\n\r\n";
+    bytes.ends_with(END) || bytes == &END[2..]
+}
+
 #[cfg(test)]
 mod tests;

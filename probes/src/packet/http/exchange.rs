@@ -8,33 +8,42 @@
 //! request sent after its sender had acknowledged bytes inside a gap proves that the requests before it were answered there.
 
 use super::head::{Framing, Head, Kind};
-use super::present::{Ended, HttpEngine, Part};
-use super::stream::{Body, Piece, Stream};
+use super::messages::{Body, Messages};
+use super::present::{Awaiting, Ended, Found};
+use crate::packet::http2::Weight;
+use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use weftrace_artifact::packet::needs;
 
 /// A request and what is known of its response.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     /// Direction of the request.
-    pub(super) dir: usize,
-    pub(super) request: Arc<Head>,
-    pub(super) open: bool,
-    pub(super) start: u64,
-    pub(super) request_end: u64,
-    pub(super) from: u64,
-    pub(super) to: u64,
+    pub(crate) dir: usize,
+    pub(crate) request: Arc<Head>,
+    pub(crate) open: bool,
+    pub(crate) start: u64,
+    pub(crate) request_end: u64,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
     /// What the request's sender had acknowledged: its response cannot start before.
-    pub(super) not_before: u64,
-    pub(super) response: Option<Response>,
-    pub(super) first_on_conn: bool,
+    pub(crate) not_before: u64,
+    pub(crate) response: Option<Response>,
+    pub(crate) first_on_conn: bool,
+    /// HTTP/2: its stream; else 0.
+    pub(crate) stream: u32,
+    /// HTTP/2: its share of the memory for heads.
+    pub(crate) weight: Option<Weight>,
 }
 
-pub(super) struct Response {
-    pub(super) head: Arc<Head>,
-    pub(super) start: u64,
-    pub(super) from: u64,
+pub(crate) struct Response {
+    pub(crate) head: Arc<Head>,
+    pub(crate) start: u64,
+    pub(crate) from: u64,
     /// Matched after a gap: the pair is likely, not certain.
-    pub(super) unsure: bool,
+    pub(crate) unsure: bool,
+    /// HTTP/2: the header block after the body.
+    pub(crate) trailers: Option<Arc<Head>>,
 }
 
 #[derive(Default)]
@@ -42,155 +51,109 @@ pub(super) struct Matcher {
     queue: VecDeque<Exchange>,
     /// Exchanges begun.
     begun: u64,
-    handshake_seen: bool,
     after_gap: bool,
-    pub(super) tunnel: bool,
     /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
-    awaiting: VecDeque<Ended>,
-    /// What each direction's receiver has acknowledged, for the request under way.
-    acked: [u64; 2],
+    awaiting: Awaiting,
 }
 
 /// HTTP's view of one connection.
 #[derive(Default)]
 pub(crate) struct HttpFlow {
-    streams: [Stream; 2],
+    messages: [Messages; 2],
     matcher: Matcher,
 }
 
-/// Where a stream reports to.
-pub(super) struct Sink<'a> {
-    pub(super) matcher: &'a mut Matcher,
-    pub(super) engine: &'a mut HttpEngine,
+/// Where the messages of a direction report to.
+pub(super) struct Sink<'a, 's> {
+    matcher: &'a mut Matcher,
+    pub(super) shared: &'s mut Shared,
     dir: usize,
     /// Boot time of the packet in hand.
-    now: u64,
-}
-
-/// A TCP packet as HTTP needs it.
-pub(crate) struct TcpPacket<'a> {
-    pub(crate) dir: usize,
-    pub(crate) seq: u32,
-    pub(crate) ack: Option<u32>,
-    pub(crate) payload: &'a [u8],
-    pub(crate) len: u32,
-    pub(crate) time: u64,
-    pub(crate) fin: bool,
-    pub(crate) reset: bool,
-    /// Sequence number of the first byte of either direction.
-    pub(crate) origin: [u32; 2],
-    /// The sender's first byte must be at `origin`: its SYN was seen, and no data since.
-    pub(crate) from_origin: bool,
-    /// The other side was seen at all; if not, nothing will ever be acknowledged.
-    pub(crate) answered: bool,
-    pub(crate) handshake_seen: bool,
+    pub(super) now: u64,
+    /// The receivers' acknowledgements.
+    acked: [u64; 2],
+    handshake_seen: bool,
+    /// The message that is being read is the connection's last: another protocol comes.
+    pub(super) handover: Option<Next>,
 }
 
 impl HttpFlow {
-    /// Follows the connection by one packet. Returns (it is over for HTTP, all its payload was seen before).
-    pub(crate) fn packet(&mut self, packet: &TcpPacket<'_>, engine: &mut HttpEngine) -> (bool, bool) {
-        let dir = packet.dir & 1;
-        let other = 1 - dir;
-        self.matcher.handshake_seen = packet.handshake_seen;
-        if let Some(ack) = packet.ack
-            && self.streams[other].is_started()
-        {
-            let acked = self.streams[other].offset(ack, packet.origin[other]).max(0) as u64;
-            let mut sink = Sink { matcher: &mut self.matcher, engine, dir: other, now: packet.time };
-            self.streams[other].acknowledged(acked, &mut sink);
-            self.matcher.acked[other] = self.streams[other].acked;
-            self.matcher.arrived(dir, self.streams[other].acked, engine);
-        }
-        let stream = &mut self.streams[dir];
-        let at = stream.offset(packet.seq, packet.origin[dir]);
-        if packet.len > 0 {
-            stream.start_at(if packet.from_origin { 0 } else { at.max(0) as u64 });
-        }
-        // Bytes before the stream's start (a keep-alive's) are old.
-        let before = at.min(0).unsigned_abs().min(packet.len as u64);
-        let len = packet.len as u64 - before;
-        let bytes = packet.payload.get(before as usize..).unwrap_or_default();
-        self.matcher.sent_again(dir, at.max(0) as u64, len, packet.time);
-        let piece = Piece { bytes, len, at: at.max(0) as u64, time: packet.time, fresh: before == 0 };
-        let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now: packet.time };
-        let old = stream.receive(piece, !packet.answered, &mut sink);
-        if packet.fin {
-            stream.finish_at(at.max(0) as u64 + len);
-        }
-        let acked = stream.acked;
-        stream.acknowledged(acked, &mut sink);
-        if packet.reset {
-            for (dir, stream) in self.streams.iter_mut().enumerate() {
-                let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now: packet.time };
-                stream.end(false, &mut sink);
-            }
-        }
-        let over = self.matcher.tunnel || self.streams.iter().all(|stream| stream.ended);
-        if over || !packet.answered {
-            self.matcher.present_awaiting(engine);
-        }
-        self.settle(engine, packet.time);
-        (over, old)
+    fn sink<'a, 's>(&'a mut self, dir: usize, cx: &'s mut Context<'_>) -> (&'a mut Messages, Sink<'a, 's>) {
+        let dir = dir & 1;
+        let sink = Sink {
+            matcher: &mut self.matcher,
+            shared: cx.shared,
+            dir,
+            now: cx.now,
+            acked: cx.acked,
+            handshake_seen: cx.facts.handshake_seen,
+            handover: None,
+        };
+        (&mut self.messages[dir], sink)
+    }
+}
+
+impl Protocol for HttpFlow {
+    fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) -> Taken {
+        let (messages, mut sink) = self.sink(piece.dir, cx);
+        messages.data(piece, &mut sink)
+    }
+
+    fn hole(&mut self, hole: Hole, cx: &mut Context<'_>) {
+        let (messages, mut sink) = self.sink(hole.dir, cx);
+        messages.hole(hole, &mut sink);
+    }
+
+    fn end(&mut self, dir: usize, clean: bool, cx: &mut Context<'_>) {
+        let (messages, mut sink) = self.sink(dir, cx);
+        messages.end(clean, &mut sink);
+    }
+
+    fn acknowledged(&mut self, dir: usize, to: u64, cx: &mut Context<'_>) {
+        self.matcher.awaiting.acknowledged(1 - (dir & 1), to, &mut cx.shared.parts);
+    }
+
+    fn sent(&mut self, dir: usize, from: u64, to: u64, now: u64) {
+        self.matcher.awaiting.sent(dir, from, to, now);
+    }
+
+    fn repeated(&mut self, _dir: usize, payload: &[u8], cx: &mut Context<'_>) {
+        super::repeated(payload, cx.shared);
+    }
+
+    fn ignored(&self, dir: usize) -> u64 {
+        self.messages[dir & 1].ignored()
+    }
+
+    fn open_from(&self, dir: usize) -> u64 {
+        let queued = self.matcher.queue.iter().find(|exchange| exchange.dir == dir).map(|exchange| exchange.from);
+        let begun = self.messages[dir & 1].begun();
+        [queued, begun, self.matcher.awaiting.open_from(dir)].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
     /// Ends exchanges whose answering side has ended.
-    fn settle(&mut self, engine: &mut HttpEngine, now: u64) {
-        for dir in 0..2 {
-            if self.streams[dir].ended || self.matcher.tunnel {
-                let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now };
-                sink.give_up();
-            }
+    fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
+        if ended == [true; 2] || !cx.facts.answered {
+            self.matcher.awaiting.present_all(&mut cx.shared.parts);
+        }
+        for dir in (0..2).filter(|&dir| ended[dir]) {
+            self.sink(dir, cx).1.give_up();
         }
     }
 
-    /// The flow goes: what is open is presented (as ended now) or, without a listener, counted.
-    pub(crate) fn close(&mut self, engine: &mut HttpEngine, present_at: Option<u64>) {
-        if let Some(now) = present_at {
-            self.matcher.present_awaiting(engine);
-            for (dir, stream) in self.streams.iter_mut().enumerate() {
-                let mut sink = Sink { matcher: &mut self.matcher, engine, dir, now };
-                stream.end(false, &mut sink);
-                sink.give_up();
-            }
-        }
-        engine.counters.dropped += (self.matcher.queue.len() + self.matcher.awaiting.len()) as u64;
+    fn abandon(&mut self, shared: &mut Shared) {
+        shared.http.dropped += (self.matcher.queue.len() + self.matcher.awaiting.len()) as u64;
         self.matcher.queue.clear();
-        self.matcher.awaiting.clear();
-        for stream in &mut self.streams {
-            stream.release(&mut engine.held_total);
-        }
+        self.matcher.awaiting.forget(&mut shared.parts);
     }
 }
 
-impl Matcher {
-    /// The sender of requests in direction `dir` has acknowledged the other direction up to `acked`: exchanges whose response lies
-    /// before have ended, with the last packet that carried bytes of it.
-    fn arrived(&mut self, dir: usize, acked: u64, engine: &mut HttpEngine) {
-        while self.awaiting.front().is_some_and(|ended| ended.exchange.dir == dir && ended.to <= acked) {
-            let exchange = self.awaiting.pop_front();
-            engine.parts.push_back(Part { message: None, exchange });
-        }
+impl Sink<'_, '_> {
+    /// More is asked for than that there are messages: what they say, or exchanges.
+    pub(super) fn wants_more(&self) -> bool {
+        self.shared.asked & needs::HTTP_MORE != 0
     }
 
-    /// Bytes in direction `dir`: where they belong to a response that was not acknowledged yet, it ends now.
-    fn sent_again(&mut self, dir: usize, at: u64, len: u64, now: u64) {
-        for ended in self.awaiting.iter_mut().filter(|ended| ended.exchange.dir != dir) {
-            let from = ended.exchange.response.as_ref().map_or(ended.to, |response| response.from);
-            if at < ended.to && at + len > from {
-                ended.at = now;
-            }
-        }
-    }
-
-    /// Nothing will be acknowledged any more.
-    fn present_awaiting(&mut self, engine: &mut HttpEngine) {
-        for exchange in self.awaiting.drain(..) {
-            engine.parts.push_back(Part { message: None, exchange: Some(exchange) });
-        }
-    }
-}
-
-impl Sink<'_> {
     /// A head was parsed. Says what follows it.
     pub(super) fn head(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
         match head.kind {
@@ -207,9 +170,9 @@ impl Sink<'_> {
     }
 
     fn request(&mut self, head: &Arc<Head>, from: u64, start: u64) {
-        if self.matcher.queue.len() >= self.engine.limits.outstanding {
+        if self.matcher.queue.len() >= self.shared.http_limits.outstanding {
             self.matcher.queue.pop_front();
-            self.engine.counters.dropped += 1;
+            self.shared.http.dropped += 1;
         }
         self.matcher.begun += 1;
         self.matcher.queue.push_back(Exchange {
@@ -220,9 +183,11 @@ impl Sink<'_> {
             request_end: self.now,
             from,
             to: from,
-            not_before: self.matcher.acked[1 - self.dir],
+            not_before: self.acked[1 - self.dir],
             response: None,
-            first_on_conn: self.matcher.begun == 1 && self.matcher.handshake_seen,
+            first_on_conn: self.matcher.begun == 1 && self.handshake_seen,
+            stream: 0,
+            weight: None,
         });
     }
 
@@ -236,12 +201,21 @@ impl Sink<'_> {
             (to_head, to_connect) = (exchange.request.bodiless, exchange.request.connects);
             if !head.is_interim() {
                 let unsure = unsure && from != exchange.not_before;
-                exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure });
+                exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure, trailers: None });
                 self.matcher.after_gap = false;
             }
         }
-        if head.status == 101 || (to_connect && (200..300).contains(&head.status)) {
-            return Body::Tunnel;
+        if head.status == 101 && head.upgrades_to_http2() {
+            // The request is stream 1's: its response comes there (RFC 7540, section 3.2).
+            let asked = self.matcher.queue.pop_front_if(|front| front.dir != dir);
+            self.shared.upgraded = asked.map(|asked| Box::new(Exchange { response: None, stream: 1, ..asked }));
+            return Body::Handover(Next::Named("http2"));
+        }
+        if head.status == 101 {
+            return Body::Handover(Next::Unknown);
+        }
+        if to_connect && (200..300).contains(&head.status) {
+            return Body::Handover(Next::Sniffed);
         }
         if to_head || (100..200).contains(&head.status) || head.status == 204 || head.status == 304 {
             return Body::None;
@@ -255,7 +229,7 @@ impl Sink<'_> {
 
     /// A message ended, `damaged` if bytes of it are missing.
     pub(super) fn finish(&mut self, head: &Arc<Head>, damaged: bool, to: u64) {
-        let part = Part { message: (!damaged).then(|| Arc::clone(head)), exchange: None };
+        let part = Found { message: (!damaged).then(|| Arc::clone(head)), exchange: None };
         let dir = self.dir;
         match head.kind {
             Kind::Request => {
@@ -265,31 +239,41 @@ impl Sink<'_> {
             }
             Kind::Response if !head.is_interim() => {
                 if self.matcher.queue.front().is_some_and(|e| e.dir != dir && e.response.is_some()) {
+                    let most = self.shared.http_limits.outstanding;
                     let ended = self.end_front(!damaged, to);
-                    self.matcher.awaiting.extend(ended);
-                    // Acknowledgements that were not captured must not keep them for ever.
-                    if self.matcher.awaiting.len() > self.engine.limits.outstanding {
-                        let exchange = self.matcher.awaiting.pop_front();
-                        self.engine.parts.push_back(Part { message: None, exchange });
+                    if let Some(ended) = ended.filter(|_| self.wants_more()) {
+                        self.matcher.awaiting.push(ended, most, &mut self.shared.parts);
                     }
                 }
             }
             Kind::Response => {}
         }
         if part.message.is_some() {
-            self.engine.parts.push_back(part);
+            self.shared.parts.push(part);
         }
+    }
+
+    /// A message whose body is not framed as it should be.
+    pub(super) fn malformed(&mut self, head: &Arc<Head>) {
+        self.shared.http.malformed += 1;
+        self.shared.parts.push(Found { message: Some(Arc::clone(head)), exchange: None });
     }
 
     /// Ends the oldest exchange now.
     fn end_front(&mut self, complete: bool, to: u64) -> Option<Ended> {
-        let exchange = self.matcher.queue.pop_front()?;
-        Some(Ended { exchange, complete, to, at: self.now })
+        let mut exchange = self.matcher.queue.pop_front()?;
+        if exchange.open {
+            // Answered before it had come to its end: what came of it so far.
+            exchange.to = exchange.to.max(self.acked[exchange.dir & 1]);
+        }
+        Some(Ended { exchange, complete, to, at: self.now, answered: self.now, error: None, damaged: false })
     }
 
     fn give_up_front(&mut self) {
         let exchange = self.end_front(false, 0);
-        self.engine.parts.push_back(Part { message: None, exchange });
+        if self.wants_more() {
+            self.shared.parts.push(Found { message: None, exchange });
+        }
     }
 
     /// This direction has ended: requests it should have answered stay unanswered.

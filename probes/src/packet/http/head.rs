@@ -1,10 +1,13 @@
 //! Heads of requests and responses, by httparse; what handlers may ask of them is kept in one buffer.
 
-use std::ops::Range;
-use weftrace_artifact::abi::HEADERS_CAP;
-use weftrace_artifact::packet::StrRef;
+mod fields;
 
-const MAX_HEADERS: usize = 128;
+use std::ops::Range;
+use weftrace_artifact::packet::StrRef;
+use weftrace_artifact::{abi::HEADERS_CAP, headers};
+
+/// More are not HTTP.
+const MAX_HEADERS: usize = 512;
 
 /// Methods a message is recognised by (RFC 9110, WebDAV and its extensions, UPnP).
 const METHODS: &[&str] = &[
@@ -101,7 +104,7 @@ impl Sniff {
 /// One past the empty line that ends a head, looking from `from` on (an earlier call saw what lies before).
 pub(crate) fn end_of_head(bytes: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(found) = bytes.get(at..)?.iter().position(|&byte| byte == b'\n') {
+    while let Some(found) = memchr::memchr(b'\n', bytes.get(at..)?) {
         at += found + 1;
         match bytes.get(at..)? {
             [b'\n', ..] => return Some(at + 1),
@@ -137,6 +140,8 @@ pub(crate) struct Head {
     /// The method is HEAD or CONNECT: their responses are framed in another way.
     pub(crate) bodiless: bool,
     pub(crate) connects: bool,
+    /// `Upgrade: h2c`
+    to_http2: bool,
     buf: Vec<u8>,
     method: Range<usize>,
     uri: Range<usize>,
@@ -144,11 +149,17 @@ pub(crate) struct Head {
     version: Range<usize>,
     phrase: Range<usize>,
     headers: Range<usize>,
+    extra: Option<Box<fields::Extra>>,
 }
 
 impl Head {
     /// Parses a whole head, empty line included.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        Self::parse_for(bytes, true).map(|(head, _)| head)
+    }
+
+    /// The same of bytes that begin with a head, and where it ends. Without `texts` what it says is not kept, only what frames the message.
+    pub(crate) fn parse_for(bytes: &[u8], texts: bool) -> Option<(Self, usize)> {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
         if bytes.starts_with(b"HTTP/") {
             let mut config = httparse::ParserConfig::default();
@@ -157,51 +168,63 @@ impl Head {
             config.ignore_invalid_headers_in_responses(true);
             let mut response = httparse::Response::new(&mut []);
             let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
-            if !parsed.ok()?.is_complete() {
-                return None;
-            }
-            let mut head = Self::new(Kind::Response, response.version, response.headers);
+            let httparse::Status::Complete(end) = parsed.ok()? else { return None };
+            let mut head = Self::new(Kind::Response, response.version, response.headers, texts);
             head.status = response.code? as u32;
-            head.phrase = head.put(response.reason.unwrap_or_default().as_bytes());
-            return Some(head);
+            if texts {
+                head.phrase = head.put(response.reason.unwrap_or_default().as_bytes());
+            }
+            return Some((head, end));
         }
         let mut config = httparse::ParserConfig::default();
         config.ignore_invalid_headers_in_requests(true);
         config.allow_multiple_spaces_in_request_line_delimiters(true);
         let mut request = httparse::Request::new(&mut []);
         let parsed = config.parse_request_with_uninit_headers(&mut request, bytes, &mut headers);
-        if !parsed.ok()?.is_complete() {
-            return None;
-        }
-        let mut head = Self::new(Kind::Request, request.version, request.headers);
-        let method = request.method?;
+        let httparse::Status::Complete(end) = parsed.ok()? else { return None };
+        let mut head = Self::new(Kind::Request, request.version, request.headers, texts);
+        let (method, path) = (request.method?, request.path?);
         head.bodiless = method == "HEAD";
         head.connects = method == "CONNECT";
-        head.method = head.put(method.as_bytes());
-        head.uri = head.put(request.path?.as_bytes());
-        Some(head)
+        if texts {
+            head.method = head.put(method.as_bytes());
+            head.uri = head.put(path.as_bytes());
+        }
+        Some((head, end))
     }
 
-    fn new(kind: Kind, version: Option<u8>, headers: &[httparse::Header<'_>]) -> Self {
-        let mut head = Self {
+    fn new(kind: Kind, version: Option<u8>, headers: &[httparse::Header<'_>], texts: bool) -> Self {
+        let mut head = Self::empty(kind);
+        head.frame(headers);
+        if !texts {
+            return head;
+        }
+        head.buf.reserve(512);
+        let host = headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
+        head.host = host.map(|header| head.put(header.value));
+        head.version = head.put(if version == Some(0) { b"HTTP/1.0" } else { b"HTTP/1.1" });
+        head.pack(headers);
+        head
+    }
+
+    fn empty(kind: Kind) -> Self {
+        Self {
             kind,
             status: 0,
             framing: Framing::Unsaid,
             content_length: None,
             bodiless: false,
             connects: false,
-            buf: Vec::with_capacity(512),
+            to_http2: false,
+            buf: Vec::new(),
             method: 0..0,
             uri: 0..0,
             host: None,
             version: 0..0,
             phrase: 0..0,
             headers: 0..0,
-        };
-        head.version = head.put(if version == Some(0) { b"HTTP/1.0" } else { b"HTTP/1.1" });
-        head.frame(headers);
-        head.pack(headers);
-        head
+            extra: None,
+        }
     }
 
     fn put(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -218,8 +241,8 @@ impl Head {
                 self.content_length = self.content_length.or(text.parse().ok());
             } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
                 chunked |= ends_in_chunked(header.value);
-            } else if header.name.eq_ignore_ascii_case("host") && self.host.is_none() {
-                self.host = Some(self.put(header.value));
+            } else if header.name.eq_ignore_ascii_case("upgrade") {
+                self.to_http2 |= header.value.eq_ignore_ascii_case(b"h2c");
             }
         }
         self.framing = match self.content_length {
@@ -229,26 +252,9 @@ impl Head {
         };
     }
 
-    /// The layout of [`HEADERS_CAP`]: all headers in order until one does not fit.
     fn pack(&mut self, headers: &[httparse::Header<'_>]) {
         let from = self.buf.len();
-        for header in headers {
-            let (Ok(name_len), Ok(value_len)) = (u8::try_from(header.name.len()), u16::try_from(header.value.len()))
-            else {
-                break;
-            };
-            let size = 3 + header.name.len() + header.value.len();
-            if name_len == 0 {
-                continue;
-            }
-            if self.buf.len() - from + size > HEADERS_CAP as usize {
-                break;
-            }
-            self.buf.push(name_len);
-            self.buf.extend_from_slice(&value_len.to_le_bytes());
-            self.buf.extend(header.name.bytes().map(|byte| byte.to_ascii_lowercase()));
-            self.buf.extend_from_slice(header.value);
-        }
+        pack(&mut self.buf, headers.iter().map(|header| (header.name.as_bytes(), header.value)));
         self.headers = from..self.buf.len();
     }
 
@@ -280,10 +286,43 @@ impl Head {
         self.at(&self.headers)
     }
 
+    /// A response that hands the connection over to HTTP/2 in clear.
+    pub(crate) fn upgrades_to_http2(&self) -> bool {
+        self.to_http2
+    }
+
     /// Informational responses other than 101 announce another one.
     pub(crate) fn is_interim(&self) -> bool {
         self.kind == Kind::Response && (100..200).contains(&self.status) && self.status != 101
     }
+}
+
+/// Appends packed headers. Where they are copied only so much goes along, so what is too large for that comes
+/// last: a long cookie hides no `x-request-id`. Of one name the first stays the first.
+fn pack<'a>(buf: &mut Vec<u8>, all: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
+    let mut room = HEADERS_CAP as usize - 1;
+    let mut large: Vec<(&[u8], &[u8])> = Vec::new();
+    for (name, value) in all.filter(|(name, _)| !name.is_empty()) {
+        let size = 3 + name.len() + value.len();
+        if size > room || large.iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
+            large.push((name, value));
+        } else if put_header(buf, name, value) {
+            room -= size;
+        }
+    }
+    for (name, value) in large {
+        put_header(buf, name, value);
+    }
+}
+
+/// Its name in lower case. False if name or value is longer than the layout can say.
+fn put_header(buf: &mut Vec<u8>, name: &[u8], value: &[u8]) -> bool {
+    let at = buf.len() + headers::ENTRY_HEAD;
+    let fits = headers::push(buf, name, value);
+    if fits {
+        buf[at..at + name.len()].make_ascii_lowercase();
+    }
+    fits
 }
 
 fn ends_in_chunked(value: &[u8]) -> bool {

@@ -2,78 +2,127 @@
 
 use super::exchange::Exchange;
 use super::head::{Head, Kind};
-use super::{HttpCounters, HttpLimits};
+use crate::packet::stream::{Part, Parts};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use weftrace_artifact::packet::{HttpView, layer};
+use weftrace_artifact::packet::{HttpView, PacketView, layer, needs};
 
 /// One presentation: a message that ended, or an exchange.
 #[derive(Default)]
-pub(crate) struct Part {
+pub(crate) struct Found {
     pub(super) message: Option<Arc<Head>>,
     pub(super) exchange: Option<Ended>,
 }
 
+impl Found {
+    pub(crate) fn exchange(ended: Ended) -> Self {
+        Self { message: None, exchange: Some(ended) }
+    }
+}
+
 /// An exchange that has ended.
-pub(super) struct Ended {
-    pub(super) exchange: Exchange,
-    pub(super) complete: bool,
+pub(crate) struct Ended {
+    pub(crate) exchange: Exchange,
+    pub(crate) complete: bool,
     /// One past the last byte of the response, and boot time of the end.
-    pub(super) to: u64,
-    pub(super) at: u64,
+    pub(crate) to: u64,
+    pub(crate) at: u64,
+    /// When it was answered first: bytes of the response that are sent again move its end.
+    pub(crate) answered: u64,
+    /// HTTP/2: the stream was reset.
+    pub(crate) error: Option<u32>,
+    /// Bytes that may have been of the response are missing.
+    pub(crate) damaged: bool,
 }
 
-/// What all connections share: what is to be presented, and limits.
-pub(crate) struct HttpEngine {
-    pub(super) parts: VecDeque<Part>,
-    /// The part in the view, whose strings must stay.
-    presented: Option<Part>,
-    pub(crate) limits: HttpLimits,
-    pub(crate) counters: HttpCounters,
-    pub(super) held_total: usize,
+/// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
+#[derive(Default)]
+pub(crate) struct Awaiting(VecDeque<Ended>);
+
+/// Presents what was awaiting; it was owed since it was answered.
+fn settle(ended: Ended, parts: &mut Parts) {
+    parts.paid(ended.answered);
+    parts.push(Found::exchange(ended));
 }
 
-impl HttpEngine {
-    pub(crate) fn new(limits: HttpLimits) -> Self {
-        Self { parts: VecDeque::new(), presented: None, limits, counters: HttpCounters::default(), held_total: 0 }
+impl Awaiting {
+    /// Beyond `most` the oldest is presented: acknowledgements that were not captured must not keep them for ever.
+    pub(crate) fn push(&mut self, ended: Ended, most: usize, parts: &mut Parts) {
+        parts.owe(ended.answered);
+        self.0.push_back(ended);
+        if self.0.len() > most {
+            self.0.pop_front().into_iter().for_each(|ended| settle(ended, parts));
+        }
     }
 
-    /// Forgets what the last packet presented.
-    pub(crate) fn next_packet(&mut self) {
-        self.parts.clear();
-        self.presented = None;
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
     }
 
-    /// Layers and HTTP view of the next part. Its strings stay valid until the next call.
-    pub(crate) fn next_part(&mut self) -> Option<(u32, HttpView)> {
-        // The packet's own messages come before exchanges that its acknowledgement ends.
-        let next = self.parts.iter().position(|part| part.message.is_some()).unwrap_or(0);
-        let part = self.presented.insert(self.parts.remove(next)?);
-        Some(part.view())
+    /// Offset of the first request in direction `dir` that is still to be presented.
+    pub(crate) fn open_from(&self, dir: usize) -> Option<u64> {
+        self.0
+            .iter()
+            .map(|ended| &ended.exchange)
+            .filter(|exchange| exchange.dir == dir)
+            .map(|exchange| exchange.from)
+            .min()
     }
 
-    /// Presents a message that is no part of an exchange.
-    pub(crate) fn present_message(&mut self, head: Head) {
-        self.parts.push_back(Part { message: Some(Arc::new(head)), exchange: None });
+    /// The sender of requests in direction `dir` has acknowledged the other direction up to `acked`: exchanges whose response lies
+    /// before have ended, with the last packet that carried bytes of it.
+    pub(crate) fn acknowledged(&mut self, dir: usize, acked: u64, parts: &mut Parts) {
+        while let Some(ended) = self.0.pop_front_if(|ended| ended.exchange.dir == dir && ended.to <= acked) {
+            settle(ended, parts);
+        }
+    }
+
+    /// Bytes in direction `dir`: where they belong to a response that was not acknowledged yet, it ends now.
+    pub(crate) fn sent(&mut self, dir: usize, at: u64, to: u64, now: u64) {
+        // Responses of one direction ended in order: those before one that is not reached aren't either.
+        let mine = self.0.iter_mut().rev().filter(|ended| ended.exchange.dir != dir);
+        for ended in mine.take_while(|ended| at < ended.to) {
+            let from = ended.exchange.response.as_ref().map_or(ended.to, |response| response.from);
+            if to > from {
+                ended.at = now;
+            }
+        }
+    }
+
+    /// Nothing will be acknowledged any more.
+    pub(crate) fn present_all(&mut self, parts: &mut Parts) {
+        self.0.drain(..).for_each(|ended| settle(ended, parts));
+    }
+
+    /// None of them will be presented.
+    pub(crate) fn forget(&mut self, parts: &mut Parts) {
+        self.0.drain(..).for_each(|ended| parts.paid(ended.answered));
     }
 }
 
-impl Part {
-    fn view(&self) -> (u32, HttpView) {
-        let (mut layers, mut http) = (0, HttpView::default());
+impl Part for Found {
+    fn family(&self) -> u32 {
+        needs::HTTP
+    }
+
+    /// The packet's own messages come before exchanges that its acknowledgement ends.
+    fn late(&self) -> bool {
+        self.message.is_none()
+    }
+
+    fn present(&self, number: u32, view: &mut PacketView) {
+        view.http = HttpView { part: number, ..HttpView::default() };
         if let Some(ended) = &self.exchange {
-            layers |= layer::HTTP_EXCHANGE;
-            ended.fill(&mut http);
+            ended.fill(&mut view.layers, &mut view.http);
         }
         if let Some(head) = &self.message {
-            layers |= layer::HTTP;
-            fill_message(head, &mut layers, &mut http);
+            view.layers |= layer::HTTP;
+            fill_message(head, &mut view.layers, &mut view.http);
         }
-        (layers, http)
     }
 }
 
-fn fill_message(head: &Head, layers: &mut u32, http: &mut HttpView) {
+fn fill_message(head: &Head, layers: &mut u64, http: &mut HttpView) {
     match head.kind {
         Kind::Request => {
             *layers |= layer::HTTP_REQUEST;
@@ -99,8 +148,9 @@ fn fill_message(head: &Head, layers: &mut u32, http: &mut HttpView) {
 }
 
 impl Ended {
-    fn fill(&self, http: &mut HttpView) {
+    fn fill(&self, layers: &mut u64, http: &mut HttpView) {
         let exchange = &self.exchange;
+        *layers |= self.layers();
         let request = &exchange.request;
         http.method = request.method();
         http.uri = request.uri();
@@ -108,9 +158,11 @@ impl Ended {
         http.version = request.version();
         http.headers = request.headers();
         http.request_headers = request.headers();
+        (http.trace_id, http.parent_span_id) = request.trace();
         http.start = exchange.start;
         http.request_end = if exchange.open { self.at } else { exchange.request_end };
         (http.request_from, http.request_to) = (exchange.from, exchange.to);
+        http.request_dir = exchange.dir as u32 & 1;
         http.end = self.at;
         http.duration = self.at.saturating_sub(exchange.start);
         http.first_on_conn = u32::from(exchange.first_on_conn);
@@ -122,5 +174,37 @@ impl Ended {
             (http.response_from, http.response_to) = (response.from, self.to);
             http.complete = u32::from(self.complete && !response.unsure);
         }
+        http.stream = exchange.stream;
+        http.error = self.error.unwrap_or(0);
+        if request.is_grpc() {
+            (http.grpc.service, http.grpc.method) = request.grpc_call();
+        }
+        if let Some((status, head)) = self.grpc_status() {
+            http.grpc.status = status;
+            http.grpc.message = head.grpc_message();
+        }
+    }
+
+    /// What is known of it.
+    fn layers(&self) -> u64 {
+        let request = &self.exchange.request;
+        let have = |is: bool, bit: u64| if is { bit } else { 0 };
+        // A response that was not seen is known to be none only where all bytes were seen.
+        let status = self.exchange.response.as_ref().map_or(!self.damaged, |response| response.head.status != 0);
+        layer::HTTP_EXCHANGE
+            | have(request.has_method(), layer::EXCHANGE_METHOD)
+            | have(request.has_uri(), layer::EXCHANGE_URI)
+            | have(request.has_host() || request.extra().is_none_or(|extra| extra.unknown == 0), layer::HTTP_HOST)
+            | have(status, layer::EXCHANGE_STATUS)
+            | have(self.error.is_some(), layer::EXCHANGE_ERROR)
+            | have(request.is_grpc() && request.has_uri(), layer::GRPC)
+            | have(self.grpc_status().is_some(), layer::GRPC_STATUS)
+    }
+
+    /// In the trailers, or in the head of a response without a body.
+    fn grpc_status(&self) -> Option<(u32, &Head)> {
+        let response = self.exchange.response.as_ref()?;
+        let mut heads = response.trailers.iter().chain(std::iter::once(&response.head));
+        heads.find_map(|head| Some((head.extra()?.grpc_status?, &**head)))
     }
 }

@@ -2,13 +2,15 @@
 
 /// A capture file that is broken. Everything before the damage was delivered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: record {record} at byte {offset} {what}{}", unread(*.unread_bytes))]
+#[error("{file}: record {record} at {}byte {offset} {what}{}", if *.unpacked { "unpacked " } else { "" }, unread(*.unread_bytes))]
 pub struct Damage {
     pub file: String,
     /// Number of the record (pcap) or block (pcapng) in the file, from 1.
     pub record: u64,
     /// Where it starts.
     pub offset: u64,
+    /// The offset is one of what the file unpacks to.
+    pub unpacked: bool,
     /// What is wrong, to follow "record N at byte M".
     pub what: String,
     /// Bytes of the file from `offset` on, where its size is known.

@@ -35,12 +35,43 @@ impl BlockFilter {
                 filter: filter.text,
             });
         }
-        let links = if links.is_empty() { &[LinkType::ETHERNET] } else { links };
+        if links.is_empty() {
+            return filter.for_any_link();
+        }
         for &link in links {
             let program = compile(link, &filter.text)?;
             filter.programs.push((link, program));
         }
         Ok(filter)
+    }
+
+    /// Whether libpcap takes a filter; `Err` is its message.
+    #[cfg(feature = "live")]
+    pub fn check(text: &str) -> Result<(), String> {
+        let filter = Self { text: text.trim().to_owned(), programs: Vec::new(), not_applicable: 0 };
+        if filter.text.is_empty() {
+            return Ok(());
+        }
+        match filter.for_any_link() {
+            Ok(_) => Ok(()),
+            Err(FilterError::BadFilter { message, .. }) => Err(message),
+            Err(FilterError::NotBuilt) => Err(FilterError::NotBuilt.to_string()),
+        }
+    }
+
+    /// Where the source is not known: a filter that is good for Ethernet, or for a link type that has words of its own.
+    fn for_any_link(mut self) -> Result<Self, FilterError> {
+        match compile(LinkType::ETHERNET, &self.text) {
+            Ok(program) => self.programs.push((LinkType::ETHERNET, program)),
+            Err(error) => {
+                let others = [LinkType::IEEE802_11_RADIOTAP, LinkType::LINUX_SLL2, LinkType::PFLOG, LinkType::PPP];
+                if others.into_iter().all(|link| compile(link, &self.text).is_err()) {
+                    return Err(error);
+                }
+                self.programs.push((LinkType::ETHERNET, Program::Refused));
+            }
+        }
+        Ok(self)
     }
 
     pub fn text(&self) -> &str {
@@ -69,8 +100,22 @@ impl BlockFilter {
     }
 }
 
+/// Whether a filter asks which way packets go, which packets of this link type don't tell: libpcap leaves that to the kernel then, and
+/// in user space nothing would match.
+#[cfg(feature = "live")]
+fn asks_for_the_way(link: LinkType, text: &str) -> bool {
+    const TELL: [LinkType; 5] =
+        [LinkType::LINUX_SLL, LinkType::LINUX_SLL2, LinkType::PFLOG, LinkType::IPNET, LinkType::PPP_WITH_DIR];
+    let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
+    !TELL.contains(&link) && words.any(|word| word == "inbound" || word == "outbound")
+}
+
 #[cfg(feature = "live")]
 fn compile(link: LinkType, text: &str) -> Result<Program, FilterError> {
+    if asks_for_the_way(link, text) {
+        let message = "packets of this link type don't say which way they go".to_owned();
+        return Err(FilterError::BadFilter { filter: text.to_owned(), message, hint: None });
+    }
     let bad = |error: pcap::Error| FilterError::BadFilter {
         filter: text.to_owned(),
         message: super::live::message(&error),

@@ -6,6 +6,7 @@
 
 use super::error::{FilterError, SourceError};
 use super::netns::{self, NetNs};
+use crate::kernel::sys::detach_filter;
 use crate::packet::{LinkType, RawPacket};
 use pcap::{Active, Capture, Linktype, Precision};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -26,7 +27,7 @@ pub struct LiveOptions {
     /// `any`: all devices.
     pub device: String,
     pub netns: Option<NetNs>,
-    /// Bytes captured of each packet.
+    /// Bytes captured of each packet; 0: all.
     pub snaplen: u32,
     pub promiscuous: bool,
     /// Bytes of the ring shared with the kernel.
@@ -43,7 +44,7 @@ impl LiveOptions {
         /// Ethernet, a tunnel, IPv6 with extensions, TCP with all options.
         const HEADERS: u32 = 320;
         let mut options = Self::new(device);
-        if used & (needs::HTTP | needs::PAYLOAD) == 0 {
+        if used & (needs::STREAMS | needs::PAYLOAD) == 0 {
             options.snaplen = HEADERS;
         } else {
             // Segments that the kernel put together can be 64 kB; the ring has a place of that size for each packet.
@@ -56,7 +57,7 @@ impl LiveOptions {
         Self {
             device: device.into(),
             netns: None,
-            snaplen: 65_535,
+            snaplen: MAX_SNAPLEN,
             promiscuous: false,
             buffer_bytes: 8 << 20,
             latency: Latency::Immediate,
@@ -64,6 +65,9 @@ impl LiveOptions {
         }
     }
 }
+
+/// What libpcap and tcpdump take for "all": segments that the kernel put together can be larger than 64 KiB.
+const MAX_SNAPLEN: u32 = 262_144;
 
 /// Since the source was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +85,9 @@ pub struct LiveSource {
     link: LinkType,
     netns: u32,
     index: u32,
+    loopback: u32,
+    snaplen: u32,
+    filter: String,
     number: u64,
     counters: LiveCounters,
     /// The last 32-bit values of libpcap.
@@ -110,6 +117,7 @@ impl LiveSource {
             data: packet.data,
             len: packet.header.len,
             link: self.link,
+            device: &self.device,
             interface: self.index,
             netns: self.netns,
             number: self.number,
@@ -124,7 +132,30 @@ impl LiveSource {
         if super::filter::has_flag_as_predicate(filter) {
             super::BlockFilter::new(filter, &[self.link])?;
         }
-        self.capture.filter(filter, true).map_err(|error| bad_filter(filter, &error))
+        self.capture.filter(filter, true).map_err(|error| bad_filter(filter, &error))?;
+        filter.clone_into(&mut self.filter);
+        Ok(())
+    }
+
+    /// Takes filter and program from the socket: all packets come, and the blocks' filters choose.
+    pub fn without_program(&self) {
+        // There is something to detach; if not, that is what was wanted.
+        let _ = detach_filter(self.as_fd());
+    }
+
+    /// The filter that the kernel runs; empty: none.
+    pub fn filter(&self) -> &str {
+        &self.filter
+    }
+
+    /// Bytes captured of each packet.
+    pub fn snaplen(&self) -> u32 {
+        self.snaplen
+    }
+
+    /// Index of the device `lo` where it captures; 0: there is none.
+    pub(super) fn loopback(&self) -> u32 {
+        self.loopback
     }
 
     pub fn link(&self) -> LinkType {
@@ -173,7 +204,7 @@ fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
     let mut inactive = Capture::from_device(device)
         .map_err(failed)?
         .promisc(options.promiscuous && device != "any")
-        .snaplen(clamp(options.snaplen))
+        .snaplen(clamp(if options.snaplen == 0 { MAX_SNAPLEN } else { options.snaplen }))
         .buffer_size(clamp(options.buffer_bytes))
         .precision(Precision::Nano);
     inactive = match options.latency {
@@ -196,6 +227,9 @@ fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
         link,
         netns: netns::current(),
         index: netns::index(device),
+        loopback: netns::index("lo"),
+        snaplen: options.snaplen,
+        filter: String::new(),
         number: 0,
         counters: LiveCounters::default(),
         last: [0; 3],

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 /// Which network namespace to capture in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NetNs {
     /// A file that stands for it: `/run/netns/NAME`, `/proc/PID/ns/net`.
     Path(PathBuf),
@@ -19,6 +19,17 @@ impl NetNs {
     /// By the name that `ip netns` knows it by.
     pub fn named(name: &str) -> Self {
         Self::Path(PathBuf::from("/run/netns").join(name))
+    }
+
+    /// As probes name it: a name of `ip netns`, a path, or the number of a process in it.
+    pub fn written(text: &str) -> Self {
+        let named = Self::named(text);
+        let Self::Path(path) = &named;
+        match text.parse() {
+            _ if text.contains('/') => Self::Path(PathBuf::from(text)),
+            Ok(pid) if !path.exists() => Self::of_process(pid),
+            _ => named,
+        }
     }
 
     /// The one that a process is in.

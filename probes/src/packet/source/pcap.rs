@@ -7,11 +7,22 @@ use std::io::Read;
 
 const MICROSECONDS: u32 = 0xa1b2_c3d4;
 const NANOSECONDS: u32 = 0xa1b2_3c4d;
+/// IXIA's, of hardware and software: nanoseconds, and the length of all records after the file header.
+const IXIA: [u32; 2] = [0x1c00_01ac, 0x1c00_01ab];
 /// Alexey Kuznetsov's: interface index, protocol and packet type after each record's header.
 const MODIFIED: u32 = 0xa1b2_cd34;
 
+/// Captures of libpcap before 0.4 have the two lengths of a record the other way round; version 2.3 was written both ways.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    CapturedFirst,
+    LargerLast,
+    CapturedLast,
+}
+
 pub(super) struct Pcap {
     swapped: bool,
+    lengths: Lengths,
     /// ns per unit of the fraction.
     unit: u64,
     link: LinkType,
@@ -21,7 +32,7 @@ pub(super) struct Pcap {
 impl Pcap {
     pub(super) fn is_magic(head: &[u8]) -> bool {
         let Some(word) = head.first_chunk::<4>().map(|bytes| u32::from_le_bytes(*bytes)) else { return false };
-        [MICROSECONDS, NANOSECONDS, MODIFIED].iter().any(|&magic| word == magic || word.swap_bytes() == magic)
+        magic_of(word).is_some()
     }
 
     /// The format and the size of its file header.
@@ -30,18 +41,28 @@ impl Pcap {
         if !Self::is_magic(head) || head.len() < FILE_HEADER {
             return None;
         }
-        let word = u32::from_le_bytes(*head.first_chunk()?);
-        let swapped = ![MICROSECONDS, NANOSECONDS, MODIFIED].contains(&word);
-        let magic = if swapped { word.swap_bytes() } else { word };
-        let mut format = Self { swapped, unit: 1_000, link: LinkType(0), header: 16 };
+        let (magic, swapped) = magic_of(u32::from_le_bytes(*head.first_chunk()?))?;
+        let mut format = Self { swapped, lengths: Lengths::CapturedFirst, unit: 1_000, link: LinkType(0), header: 16 };
+        let mut size = FILE_HEADER;
         match magic {
             NANOSECONDS => format.unit = 1,
             MODIFIED => format.header = 24,
-            _ => {}
+            MICROSECONDS => {}
+            // IXIA's
+            _ => (format.unit, size) = (1, FILE_HEADER + 4),
         }
+        // The halves of the word lie in the order of the file's bytes.
+        let version = format.word(head, 4);
+        let (major, minor) =
+            if swapped { (version >> 16, version & 0xffff) } else { (version & 0xffff, version >> 16) };
+        format.lengths = match (major, minor) {
+            (543, _) | (2, 0..=2) => Lengths::CapturedLast,
+            (2, 3) => Lengths::LargerLast,
+            _ => Lengths::CapturedFirst,
+        };
         // The upper half holds the length of the frame check sequence.
         format.link = LinkType(format.word(head, 20) & 0xffff);
-        Some((format, FILE_HEADER))
+        Some((format, size))
     }
 
     fn word(&self, bytes: &[u8], at: usize) -> u32 {
@@ -60,7 +81,13 @@ impl Pcap {
         }
         let head = window.bytes();
         let (seconds, fraction) = (self.word(head, 0), self.word(head, 4));
-        let (captured, len) = (self.word(head, 8) as usize, self.word(head, 12));
+        let lengths = (self.word(head, 8), self.word(head, 12));
+        let (captured, len) = match self.lengths {
+            Lengths::LargerLast if lengths.0 <= lengths.1 => lengths,
+            Lengths::CapturedFirst => lengths,
+            Lengths::LargerLast | Lengths::CapturedLast => (lengths.1, lengths.0),
+        };
+        let captured = captured as usize;
         if captured > MAX_RECORD {
             return Ok(Item::Broken(format!("claims {}", human(captured as u64))));
         }
@@ -76,6 +103,17 @@ impl Pcap {
             link: self.link,
             interface: 0,
             time_ns: u64::from(seconds) * 1_000_000_000 + u64::from(fraction) * self.unit,
+            options: 0..0,
         }))
+    }
+}
+
+/// The magic number, and whether its bytes are the other way round.
+fn magic_of(word: u32) -> Option<(u32, bool)> {
+    let known = |word: u32| [MICROSECONDS, NANOSECONDS, MODIFIED].contains(&word) || IXIA.contains(&word);
+    match word {
+        word if known(word) => Some((word, false)),
+        word if known(word.swap_bytes()) => Some((word.swap_bytes(), true)),
+        _ => None,
     }
 }

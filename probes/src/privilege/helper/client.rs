@@ -1,7 +1,7 @@
 //! Our side: opening files, by ourselves where we may.
 
 use super::request::{self, ANSWER, Kinds, Request};
-use super::{KEEPS, server};
+use super::{KEEPS, confine, server};
 use crate::kernel::caps::CapSet;
 use crate::kernel::sys::{self, CapSets, Forked, SyscallError};
 use std::fs::File;
@@ -44,7 +44,7 @@ impl Helper {
         match sys::fork_with_channel(PATIENCE)? {
             Forked::Child { channel } => {
                 // With more than these it must not go on.
-                if crate::privilege::shed(keeps, || true).is_ok() {
+                if crate::privilege::shed(keeps, || true).is_ok() && confine::confine().is_ok() {
                     server::serve(&channel, kinds);
                 }
                 sys::exit_now()
@@ -104,6 +104,12 @@ pub fn is_file(path: &Path) -> bool {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => open(path).is_ok(),
         Err(_) => false,
     }
+}
+
+/// One request, whether we may open the file ourselves or not.
+#[cfg(test)]
+pub(super) fn ask(request: &Request) -> Option<io::Result<File>> {
+    connection().as_mut()?.ask(request).ok()
 }
 
 /// What the helper gives; where it gives nothing, our own error tells more.

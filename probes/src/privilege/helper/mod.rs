@@ -2,9 +2,10 @@
 //!
 //! It is forked before anything is attached and holds nothing but a socket and the capabilities to read. It knows a closed list of
 //! requests ([`request::Request`]), checks each, and hands over open files: it reads and parses nothing itself but the first bytes of a file.
-//! It ends with its parent.
+//! A filter of system calls ([`confine`]) lets it do nothing else. It ends with its parent.
 
 mod client;
+mod confine;
 mod request;
 mod server;
 

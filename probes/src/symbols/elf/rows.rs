@@ -10,6 +10,11 @@ pub(in crate::symbols) fn of_go(path: &Path) -> Vec<TableRow> {
     go.entries().into_iter().map(|f| (f.address, f.size, f.name.into())).collect()
 }
 
+/// The symbols that a stripped file keeps compressed.
+pub(in crate::symbols) fn of_minidebug(path: &Path) -> Vec<TableRow> {
+    super::unpacked(path).and_then(|image| table_of(&image)).map_or_else(Vec::new, |(_, rows)| rows)
+}
+
 /// (address, size, name)
 pub type TableRow = (u64, u64, Box<str>);
 

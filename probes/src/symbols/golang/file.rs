@@ -61,13 +61,7 @@ impl Parts {
         if !pieces.iter().any(|p| MARKS.contains(&p.name.as_str())) {
             return Ok(None);
         }
-        let known = weftrace_arch::by_machine(header.e_machine(endian)).map_or("", |arch| arch.name);
-        let machine = match known {
-            _ if !header.is_type_64() || !header.is_little_endian() => Machine::Other,
-            name if name == weftrace_arch::X86_64.name => Machine::X86_64,
-            name if name == weftrace_arch::AARCH64.name => Machine::Aarch64,
-            _ => Machine::Other,
-        };
+        let machine = Machine::of(header, endian);
         let headers = header.program_headers(endian, data)?;
         let thread = headers.iter().find(|p| p.p_type(endian) == elf::PT_TLS);
         let thread = thread.map(|p| (p.p_memsz(endian).into(), p.p_align(endian).into()));

@@ -8,19 +8,33 @@ pub mod pclntab;
 pub mod version;
 mod x86;
 
+use code::{Decode, Kind};
+use object::Endianness;
+use object::read::elf::FileHeader;
+
 pub use code::Places;
 pub use file::GoFile;
 pub(crate) use file::Parts;
 
 /// What a file is for, as ELF numbers machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Machine {
     X86_64,
     Aarch64,
+    #[default]
     Other,
 }
 
 impl Machine {
+    pub(crate) fn of<H: FileHeader<Endian = Endianness>>(header: &H, endian: Endianness) -> Self {
+        match weftrace_arch::by_machine(header.e_machine(endian)).map_or("", |arch| arch.name) {
+            _ if !header.is_type_64() || !header.is_little_endian() => Self::Other,
+            name if name == weftrace_arch::X86_64.name => Self::X86_64,
+            name if name == weftrace_arch::AARCH64.name => Self::Aarch64,
+            _ => Self::Other,
+        }
+    }
+
     /// The first version whose compiled functions take arguments in registers.
     fn first_register_abi(self) -> u32 {
         match self {
@@ -36,6 +50,24 @@ pub fn places(machine: Machine, bytes: &[u8], address: u64, in_registers: bool, 
     match machine {
         Machine::X86_64 => Some(code::places(&x86::Function { bytes, address }, in_registers, assembly)),
         Machine::Aarch64 => Some(code::places(&aarch64::Function { bytes, address }, in_registers, assembly)),
+        Machine::Other => None,
+    }
+}
+
+/// Whether an instruction begins so far into a function's code, told by decoding all before it. None: that isn't only code, or there is no
+/// decoder.
+pub(super) fn begins_at(machine: Machine, bytes: &[u8], at: u64) -> Option<bool> {
+    fn walk(code: &impl Decode, at: u64) -> Option<bool> {
+        let mut here = 0;
+        while here < at {
+            let instruction = code.at(here).filter(|i| i.kind != Kind::Unknown)?;
+            here = instruction.next;
+        }
+        Some(here == at)
+    }
+    match machine {
+        Machine::X86_64 => walk(&x86::Function { bytes, address: 0 }, at),
+        Machine::Aarch64 => walk(&aarch64::Function { bytes, address: 0 }, at),
         Machine::Other => None,
     }
 }

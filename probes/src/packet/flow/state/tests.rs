@@ -75,6 +75,7 @@ fn a_stall_lasts_from_the_first_zero_to_the_first_other() {
 #[test]
 fn a_stall_begins_when_no_segment_had_room() {
     let mut flow = Flow::default();
+    flow.dirs[1].scale = SCALE_UNUSED;
     step(&mut flow, 0, ACK, 100, MS);
     step(&mut flow, 1, ACK, 5_000, 10 * MS);
     step(&mut flow, 1, ACK, 500, 20 * MS);
@@ -84,6 +85,17 @@ fn a_stall_begins_when_no_segment_had_room() {
     // A small window that opens again was no stall.
     step(&mut flow, 1, ACK, 500, 400 * MS);
     assert_eq!(step(&mut flow, 1, ACK, 5_000, 500 * MS).layers & layer::ZERO_WINDOW_END, 0);
+}
+
+/// A connection older than the capture: its windows are in an unknown unit, and 0 alone is sure.
+#[test]
+fn a_stall_in_an_unknown_unit_begins_with_the_zero() {
+    let mut flow = Flow::default();
+    step(&mut flow, 0, ACK, 100, MS);
+    step(&mut flow, 1, ACK, 500, 20 * MS);
+    step(&mut flow, 1, ACK, 0, 220 * MS);
+    let end = step(&mut flow, 1, ACK, 500, 300 * MS);
+    assert_eq!((end.zero_window_start, end.zero_window_ns), (220 * MS, 80 * MS));
 }
 
 #[test]

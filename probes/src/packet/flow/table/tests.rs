@@ -44,6 +44,25 @@ fn the_join_key_orders_ends_and_keeps_their_numbers() {
     assert_eq!(conn_key(&PacketView::default()), None);
 }
 
+#[test]
+fn bytes_are_those_of_the_side_that_sends_them() {
+    let mut back = view(2, 80, 1, 40_000);
+    (back.tcp_isn, back.tcp_base, back.tcp_peer_base) = (22, 22, 500);
+    (back.tcp_place, back.tcp_len) = ((1 << 32) + 7, 100);
+    let key = bytes_key(&back, PacketBytes::Segment).unwrap();
+    let range = |from, to| ByteRange { from, to };
+    assert_eq!((key.ranges[0][0], key.ranges[1][0]), (ByteRange::default(), range((1 << 32) + 7, (1 << 32) + 107)));
+    back.tcp_len = 0;
+    assert_eq!(bytes_key(&back, PacketBytes::Segment), None);
+    // An exchange that the receiver of the packet asked for; the receiver's SYN was not seen.
+    (back.tcp_dir, back.http.request_dir) = (1, 0);
+    (back.http.request_from, back.http.request_to, back.http.response_to) = (10, 20, 5);
+    let key = bytes_key(&back, PacketBytes::Exchange).unwrap();
+    assert_eq!((key.ranges[0][0], key.ranges[1][0]), (range(511, 521), range(1, 6)));
+    let request = bytes_key(&back, PacketBytes::Request).unwrap();
+    assert!(request.ranges[1][0].is_empty() && !request.ranges[0][0].is_empty());
+}
+
 /// Many flows through a small table: every live key is found where it was put, whatever was evicted.
 #[test]
 fn agrees_with_a_map_under_eviction() {

@@ -1,0 +1,187 @@
+//! Heads of HTTP/2 messages: made from the fields of a header block.
+
+use super::{Framing, Head, Kind, Range, pack};
+use crate::packet::http2::Fields;
+use weftrace_artifact::{headers, packet::StrRef};
+
+/// What HTTP/2 and gRPC say beyond HTTP/1's heads.
+#[derive(Debug, Default)]
+pub(crate) struct Extra {
+    scheme: Range<usize>,
+    /// All fields with the pseudo ones (`:path`), packed.
+    all: Range<usize>,
+    /// Fields that are not known.
+    pub(crate) unknown: u32,
+    /// The content is gRPC's.
+    pub(crate) is_grpc: bool,
+    pub(crate) grpc_status: Option<u32>,
+    grpc_message: Range<usize>,
+}
+
+impl Head {
+    /// The head that a block's fields make: a request has a method, a response a status; trailers have neither.
+    pub(crate) fn of_fields(fields: &Fields) -> Self {
+        let mut head = Self::empty(Kind::Response);
+        head.version = head.put(b"HTTP/2");
+        let mut extra = Extra { unknown: fields.unknown, ..Extra::default() };
+        let from = head.buf.len();
+        pack(&mut head.buf, fields.iter().filter(|(name, _)| name.starts_with(b":")));
+        let pseudo_end = head.buf.len();
+        pack(&mut head.buf, fields.iter().filter(|(name, _)| !name.starts_with(b":")));
+        head.headers = pseudo_end..head.buf.len();
+        extra.all = from..head.buf.len();
+        for (name, value) in fields.iter() {
+            head.note(name, value, &mut extra);
+        }
+        if !head.method.is_empty() {
+            head.kind = Kind::Request;
+        }
+        if head.connects && head.uri.is_empty() {
+            head.uri = head.host.clone().unwrap_or_default();
+        }
+        head.extra = Some(Box::new(extra));
+        head
+    }
+
+    fn note(&mut self, name: &[u8], value: &[u8], extra: &mut Extra) {
+        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+        match name {
+            b":method" => {
+                self.bodiless = value == b"HEAD";
+                self.connects = value == b"CONNECT";
+                self.method = self.put(value);
+            }
+            b":path" => self.uri = self.put(value),
+            b":scheme" => extra.scheme = self.put(value),
+            b":authority" => self.host = Some(self.put(value)),
+            b"host" if self.host.is_none() => self.host = Some(self.put(value)),
+            b":status" => self.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0),
+            b"content-length" => {
+                self.content_length = number(value);
+                self.framing = self.content_length.map_or(Framing::Unsaid, Framing::Length);
+            }
+            b"content-type" => extra.is_grpc = is_grpc(value),
+            b"grpc-status" => extra.grpc_status = number(value).and_then(|status| u32::try_from(status).ok()),
+            b"grpc-message" => {
+                let text = unescape(value);
+                extra.grpc_message = self.put(&text);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + size_of::<Extra>() + self.buf.capacity()
+    }
+
+    /// `:authority`, or a Host field.
+    pub(crate) fn has_host(&self) -> bool {
+        self.host.is_some()
+    }
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        self.extra().is_some_and(|extra| extra.is_grpc)
+    }
+
+    pub(crate) fn has_method(&self) -> bool {
+        !self.method.is_empty()
+    }
+
+    pub(crate) fn has_uri(&self) -> bool {
+        !self.uri.is_empty()
+    }
+
+    pub(crate) fn scheme(&self) -> StrRef {
+        self.extra().map(|extra| self.at(&extra.scheme)).unwrap_or_default()
+    }
+
+    /// All fields, pseudo ones too.
+    pub(crate) fn all_fields(&self) -> StrRef {
+        self.extra().map(|extra| self.at(&extra.all)).unwrap_or_default()
+    }
+
+    pub(crate) fn grpc_message(&self) -> StrRef {
+        self.extra().map(|extra| self.at(&extra.grpc_message)).unwrap_or_default()
+    }
+
+    /// Ids of the trace and of the caller's span, by the header traceparent; empty without a proper one.
+    pub(crate) fn trace(&self) -> (StrRef, StrRef) {
+        let packed = self.buf.get(self.headers.clone()).unwrap_or_default();
+        let value = headers::find(packed, b"traceparent");
+        value.and_then(traceparent).map_or_else(Default::default, |(trace, span)| (trace.into(), span.into()))
+    }
+
+    /// `/package.Service/Method` as (service, method).
+    pub(crate) fn grpc_call(&self) -> (StrRef, StrRef) {
+        let path = self.buf.get(self.uri.clone()).unwrap_or_default();
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(path.len());
+        (path[..slash].into(), path.get(slash + 1..).unwrap_or_default().into())
+    }
+}
+
+/// Trace and caller's span in a traceparent header (W3C Trace Context): `00-TRACE-SPAN-FLAGS`, each in small hexadecimal digits, not all zero.
+fn traceparent(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut parts = value.trim_ascii().splitn(4, |b| *b == b'-');
+    let (version, trace, span) = (parts.next()?, parts.next()?, parts.next()?);
+    let hex = |part: &[u8], len: usize| {
+        part.len() == len && part.iter().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    };
+    let fine = hex(version, 2) && version != b"ff" && hex(trace, 32) && hex(span, 16);
+    let some = |part: &[u8]| part.iter().any(|b| *b != b'0');
+    (fine && some(trace) && some(span) && parts.next().is_some()).then_some((trace, span))
+}
+
+fn is_grpc(content_type: &[u8]) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let Some((start, rest)) = content_type.split_at_checked(GRPC.len()) else { return false };
+    start.eq_ignore_ascii_case(GRPC) && matches!(rest.first(), None | Some(b'+' | b';' | b' ' | b'-'))
+}
+
+/// gRPC sends its messages percent-encoded.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let digit = |at: usize| after.get(at).and_then(|&byte| (byte as char).to_digit(16));
+        rest = after;
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high << 4 | low) as u8);
+                rest = &after[2..];
+            }
+            _ => out.push(first),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::traceparent;
+
+    #[test]
+    fn traceparents() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let read = |text: String| traceparent(text.as_bytes()).map(|(t, s)| (t.to_vec(), s.to_vec()));
+        let both = Some((trace.as_bytes().to_vec(), span.as_bytes().to_vec()));
+        assert_eq!(read(format!("00-{trace}-{span}-01")), both);
+        assert_eq!(read(format!(" cc-{trace}-{span}-01-what-comes-later")), both, "of later versions");
+        for wrong in [
+            format!("ff-{trace}-{span}-01"),
+            format!("00-{}-{span}-01", trace.to_uppercase()),
+            format!("00-{}-{span}-01", "0".repeat(32)),
+            format!("00-{trace}-{}-01", "0".repeat(16)),
+            format!("00-{trace}-{span}"),
+            trace.to_owned(),
+            String::new(),
+        ] {
+            assert_eq!(read(wrong.clone()), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! HTTP/2 on one connection.
+
+use super::frame::{self, Header, kind};
+use super::present::{Detail, FramePart};
+use super::side::{Beginning, Block, Frame, Missed, Side};
+use super::streams::{Here, Streams};
+use crate::packet::http::{Awaiting, Ended, Exchange, Found, Head};
+use crate::packet::stream::{Context, Hole, Piece, Protocol, Shared, Taken};
+use std::sync::Arc;
+use weftrace_artifact::packet::needs;
+
+#[derive(Default)]
+pub(crate) struct Http2Flow {
+    sides: [Option<Side>; 2],
+    streams: Streams,
+    /// The connection spoke HTTP/1 before.
+    upgraded: bool,
+    /// Exchanges whose response the client has not acknowledged.
+    awaiting: Awaiting,
+    /// Bytes that are accounted for in what all connections hold.
+    held: usize,
+}
+
+impl Protocol for Http2Flow {
+    fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) -> Taken {
+        let dir = piece.dir & 1;
+        let known = self.sides[dir].take();
+        let mut side = known.unwrap_or_else(|| Side::new(self.beginning(&piece, cx)));
+        if side.began_with_preface() {
+            self.streams.client = Some(dir);
+        }
+        let before = side.held();
+        let mut rest = piece;
+        while !rest.bytes.is_empty() {
+            let Shared { http2_limits, http2, http2_fields, .. } = &mut *cx.shared;
+            let (used, ended) = side.take(&rest, http2_fields, http2_limits, http2);
+            if let Some(frame) = ended {
+                self.frame(&frame, &side.payload, dir, cx);
+                side.release();
+            }
+            rest = rest.skip(used);
+        }
+        self.account(&mut side, before, cx.shared);
+        self.sides[dir] = Some(side);
+        Taken::All
+    }
+
+    fn hole(&mut self, hole: Hole, cx: &mut Context<'_>) {
+        let dir = hole.dir & 1;
+        let Some(mut side) = self.sides[dir].take() else {
+            self.sides[dir] = Some(Side::new(Beginning::Unknown));
+            return;
+        };
+        let before = side.held();
+        match side.miss(hole) {
+            Missed::Nothing => {}
+            Missed::Of(stream) => self.streams.damage(dir, Some(stream)),
+            Missed::End(frame) => self.frame(&frame, &[], dir, cx),
+            Missed::Framing => {
+                cx.shared.http2.gaps += 1;
+                self.streams.damage(dir, None);
+            }
+        }
+        self.account(&mut side, before, cx.shared);
+        self.sides[dir] = Some(side);
+    }
+
+    fn end(&mut self, _dir: usize, _clean: bool, _cx: &mut Context<'_>) {}
+
+    fn acknowledged(&mut self, dir: usize, to: u64, cx: &mut Context<'_>) {
+        self.awaiting.acknowledged(1 - (dir & 1), to, &mut cx.shared.parts);
+    }
+
+    fn sent(&mut self, dir: usize, from: u64, to: u64, now: u64) {
+        self.awaiting.sent(dir, from, to, now);
+    }
+
+    fn ignored(&self, dir: usize) -> u64 {
+        self.sides[dir & 1].as_ref().map_or(0, Side::ignored)
+    }
+
+    fn open_from(&self, dir: usize) -> u64 {
+        let begun = self.sides[dir & 1].as_ref().and_then(Side::begun);
+        [begun, self.streams.open_from(dir), self.awaiting.open_from(dir)]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
+        let answers = self.streams.client.map(|client| 1 - client);
+        let over = ended == [true; 2];
+        if over || !cx.facts.answered {
+            self.awaiting.present_all(&mut cx.shared.parts);
+        }
+        if over || answers.is_some_and(|dir| ended[dir & 1]) {
+            for ended in self.streams.give_up(cx.now) {
+                cx.shared.parts.push(Found::exchange(ended));
+            }
+        }
+    }
+
+    fn abandon(&mut self, shared: &mut Shared) {
+        shared.http.dropped += (self.streams.len() + self.awaiting.len()) as u64;
+        shared.http2_held = shared.http2_held.saturating_sub(self.held);
+        self.awaiting.forget(&mut shared.parts);
+        *self = Self::default();
+    }
+}
+
+impl Http2Flow {
+    /// `upgraded`: the request with which HTTP/1 has handed the connection over.
+    pub(crate) fn new(upgraded: Option<Box<Exchange>>) -> Self {
+        let mut flow = Self { upgraded: upgraded.is_some(), ..Self::default() };
+        if let Some(exchange) = upgraded {
+            flow.streams.upgraded(*exchange);
+        }
+        flow
+    }
+
+    /// How a direction begins, of which this is the first that was seen.
+    fn beginning(&self, piece: &Piece<'_>, cx: &Context<'_>) -> Beginning {
+        let n = piece.bytes.len().min(frame::PREFACE.len());
+        let other = self.sides[1 - (piece.dir & 1)].as_ref().is_some_and(Side::began_with_preface);
+        let from_the_start = piece.from() == 0 && (cx.facts.handshake_seen || other);
+        if piece.bytes[..n] == frame::PREFACE[..n] {
+            Beginning::Preface
+        } else if from_the_start || piece.is_inside() || self.upgraded {
+            Beginning::Frames
+        } else {
+            Beginning::Unknown
+        }
+    }
+
+    /// Keeps account of what all connections hold; where that is too much, this one's tables go.
+    fn account(&mut self, side: &mut Side, before: usize, shared: &mut Shared) {
+        let others = shared.http2_held.saturating_sub(before);
+        if others + side.held() > shared.http2_limits.held_bytes_total {
+            side.give_back();
+            shared.http2.forgotten += 1;
+        }
+        shared.http2_held = others + side.held();
+        self.held = (self.held + side.held()).saturating_sub(before);
+    }
+
+    fn frame(&mut self, frame: &Frame, payload: &[u8], dir: usize, cx: &mut Context<'_>) {
+        let here = Here {
+            dir,
+            now: cx.now,
+            handshake_seen: cx.facts.handshake_seen,
+            room: cx.shared.http2_limits.heads_bytes_total,
+            most: cx.shared.http2_limits.streams,
+        };
+        let head = frame.block.is_some().then(|| Arc::new(Head::of_fields(&cx.shared.http2_fields)));
+        if let (Some(block), Some(head)) = (&frame.block, &head) {
+            let heads = &cx.shared.http2_heads;
+            cx.shared.http.dropped += self.streams.headers(frame, block, head, here, heads);
+        }
+        let detail = Detail::of(frame, payload);
+        if cx.shared.asked & needs::HTTP2 != 0 {
+            cx.shared.parts.push(FramePart { header: frame.header, head, detail });
+        }
+        match detail {
+            Detail::Reset(error) => {
+                let ended = self.streams.reset(frame.header.stream, error, here.now);
+                if let Some(ended) = ended {
+                    cx.shared.parts.push(Found::exchange(ended));
+                }
+            }
+            Detail::GoAway { last, error } => {
+                for ended in self.streams.refused(last, error, here) {
+                    cx.shared.parts.push(Found::exchange(ended));
+                }
+            }
+            Detail::None | Detail::Window(_) | Detail::Promised(_) => {}
+        }
+        if frame.damaged && frame.header.kind == kind::DATA {
+            self.streams.damage(dir, Some(frame.header.stream));
+        }
+        if ends(frame.header, frame.block.as_ref())
+            && let Some(ended) = self.streams.end(frame.header.stream, frame.to, here)
+        {
+            self.await_arrival(ended, cx);
+        }
+    }
+
+    /// The response ends here; whether it has arrived its acknowledgement says.
+    fn await_arrival(&mut self, ended: Ended, cx: &mut Context<'_>) {
+        let most = cx.shared.http2_limits.streams;
+        self.awaiting.push(ended, most, &mut cx.shared.parts);
+    }
+}
+
+/// Whether a frame ends its stream's direction. HEADERS say so at the block's beginning, and mean its end.
+fn ends(header: Header, block: Option<&Block>) -> bool {
+    match header.kind {
+        kind::CONTINUATION => block.is_some_and(|block| block.first.ends_stream()),
+        kind::HEADERS => header.ends_stream() && header.has(frame::flag::END_HEADERS),
+        _ => header.ends_stream(),
+    }
+}

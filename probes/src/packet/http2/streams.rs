@@ -1,0 +1,216 @@
+//! The streams of a connection: requests and their responses.
+
+use super::side::{Block, Frame};
+use crate::packet::http::{Ended, Exchange, Head, Response};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A request without the end of its response.
+pub(super) struct Open {
+    exchange: Exchange,
+    /// Bytes that may have been of the response are missing.
+    damaged: bool,
+}
+
+/// All open streams, and what all have in common.
+#[derive(Default)]
+pub(super) struct Streams {
+    open: BTreeMap<u32, Open>,
+    /// Requests seen.
+    begun: u64,
+    /// The direction that asks.
+    pub(super) client: Option<usize>,
+}
+
+/// Where a frame stands: in which direction, and when it ended.
+#[derive(Clone, Copy)]
+pub(super) struct Here {
+    pub(super) dir: usize,
+    pub(super) now: u64,
+    pub(super) handshake_seen: bool,
+    /// Streams that may be open, and bytes that the heads of all connections may take.
+    pub(super) most: usize,
+    pub(super) room: usize,
+}
+
+/// What all connections' heads of open exchanges take.
+#[derive(Clone, Default)]
+pub(crate) struct Heads(Arc<AtomicUsize>);
+
+/// An exchange's share of it, until it goes.
+pub(crate) struct Weight {
+    heads: Heads,
+    bytes: usize,
+}
+
+impl Weight {
+    /// None: there is no room.
+    fn new(heads: &Heads, bytes: usize, room: usize) -> Option<Self> {
+        let mut weight = Self { heads: heads.clone(), bytes: 0 };
+        weight.add(bytes, room).then_some(weight)
+    }
+
+    fn add(&mut self, bytes: usize, room: usize) -> bool {
+        let fits = self.heads.0.load(Ordering::Relaxed) + bytes <= room;
+        if fits {
+            self.heads.0.fetch_add(bytes, Ordering::Relaxed);
+            self.bytes += bytes;
+        }
+        fits
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.heads.0.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+impl Streams {
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Offset of the first open request in direction `dir`.
+    pub(super) fn open_from(&self, dir: usize) -> Option<u64> {
+        let mine = self.open.values().map(|open| &open.exchange).filter(|exchange| exchange.dir == dir);
+        mine.map(|exchange| exchange.from).min()
+    }
+
+    /// The request that an upgrade from HTTP/1 has left to stream 1.
+    pub(super) fn upgraded(&mut self, exchange: Exchange) {
+        self.client = Some(exchange.dir);
+        self.begun = 1;
+        self.open.insert(1, Open { exchange, damaged: false });
+    }
+
+    /// A header block has ended with `frame`. Returns requests that had to be given up.
+    pub(super) fn headers(&mut self, frame: &Frame, block: &Block, head: &Arc<Head>, here: Here, heads: &Heads) -> u64 {
+        if block.promised != 0 {
+            // The server asks itself, for the client.
+            let client = *self.client.get_or_insert(1 - here.dir);
+            let asked = self.request(block.promised, frame, block, head, Here { dir: client, ..here }, heads);
+            if let Some(pushed) = self.open.get_mut(&block.promised) {
+                pushed.exchange.open = false;
+            }
+            return asked;
+        }
+        if head.has_method() {
+            self.client.get_or_insert(here.dir);
+        } else if head.status != 0 {
+            self.client.get_or_insert(1 - here.dir);
+        }
+        let Some(client) = self.client else { return 0 };
+        if client == here.dir {
+            // A second block of a request is its trailers.
+            let is_new = !self.open.contains_key(&block.first.stream);
+            return if is_new { self.request(block.first.stream, frame, block, head, here, heads) } else { 0 };
+        }
+        let Some(open) = self.open.get_mut(&block.first.stream) else { return 0 };
+        match &mut open.exchange.response {
+            _ if head.is_interim() => {}
+            _ if !open.exchange.weight.as_mut().is_none_or(|weight| weight.add(head.size(), here.room)) => {
+                self.open.remove(&block.first.stream);
+                return 1;
+            }
+            Some(response) => response.trailers = Some(Arc::clone(head)),
+            none => {
+                *none = Some(Response {
+                    head: Arc::clone(head),
+                    start: block.start,
+                    from: block.from,
+                    unsure: false,
+                    trailers: None,
+                });
+            }
+        }
+        0
+    }
+
+    fn request(
+        &mut self,
+        stream: u32,
+        frame: &Frame,
+        block: &Block,
+        head: &Arc<Head>,
+        here: Here,
+        heads: &Heads,
+    ) -> u64 {
+        let Some(weight) = Weight::new(heads, head.size(), here.room) else { return 1 };
+        let mut given_up = 0;
+        while self.open.len() >= here.most.max(1) {
+            self.open.pop_first();
+            given_up += 1;
+        }
+        self.begun += 1;
+        let exchange = Exchange {
+            dir: here.dir,
+            request: Arc::clone(head),
+            open: true,
+            start: block.start,
+            request_end: here.now,
+            from: block.from,
+            to: frame.to,
+            not_before: 0,
+            response: None,
+            first_on_conn: self.begun == 1 && here.handshake_seen,
+            stream,
+            weight: Some(weight),
+        };
+        self.open.insert(stream, Open { exchange, damaged: false });
+        given_up
+    }
+
+    /// One direction of a stream has ended at offset `to`. Returns the exchange if that was the response.
+    pub(super) fn end(&mut self, stream: u32, to: u64, here: Here) -> Option<Ended> {
+        if self.client == Some(here.dir) {
+            let exchange = &mut self.open.get_mut(&stream)?.exchange;
+            (exchange.open, exchange.request_end, exchange.to) = (false, here.now, to);
+            return None;
+        }
+        let Open { exchange, damaged } = self.open.remove(&stream)?;
+        let complete = !damaged && exchange.response.is_some();
+        Some(Ended { exchange, complete, to, at: here.now, answered: here.now, error: None, damaged })
+    }
+
+    /// A stream was reset.
+    pub(super) fn reset(&mut self, stream: u32, error: u32, now: u64) -> Option<Ended> {
+        let open = self.open.remove(&stream)?;
+        Some(open.give_up(now, Some(error)))
+    }
+
+    /// The server has said that it won't answer requests after stream `last`.
+    pub(super) fn refused(&mut self, last: u32, error: u32, here: Here) -> Vec<Ended> {
+        if self.client.is_none_or(|client| client == here.dir) {
+            return Vec::new();
+        }
+        let refused = self.open.split_off(&last.saturating_add(1));
+        let (refused, pushed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            refused.into_iter().partition(|(stream, _)| stream % 2 == 1);
+        self.open.extend(pushed);
+        refused.into_values().map(|open| open.give_up(here.now, Some(error))).collect()
+    }
+
+    /// Bytes in direction `dir` are missing: of one stream, or of any.
+    pub(super) fn damage(&mut self, dir: usize, stream: Option<u32>) {
+        if self.client == Some(dir) {
+            return;
+        }
+        match stream {
+            Some(stream) => self.open.get_mut(&stream).into_iter().for_each(|open| open.damaged = true),
+            None => self.open.values_mut().for_each(|open| open.damaged = true),
+        }
+    }
+
+    /// No more answers will come.
+    pub(super) fn give_up(&mut self, now: u64) -> Vec<Ended> {
+        std::mem::take(&mut self.open).into_values().map(|open| open.give_up(now, None)).collect()
+    }
+}
+
+impl Open {
+    fn give_up(self, now: u64, error: Option<u32>) -> Ended {
+        Ended { exchange: self.exchange, complete: false, to: 0, at: now, answered: now, error, damaged: self.damaged }
+    }
+}

@@ -1,0 +1,247 @@
+//! What sockets carry, as system calls moved it: exchanges of HTTP with the fields that packets have.
+//!
+//! The kernel's programs tell of each call on a socket that speaks something like HTTP: who made it, when, which bytes of the stream it
+//! moved, and the first of them. Both directions are in order already, so there is nothing to put together; what was not copied is a
+//! hole whose length is known, and the protocols of [`super::stream`] pass over it as they do over packets that were cut short.
+
+mod socket;
+mod view;
+
+pub use socket::{Call, Open, Task};
+
+use super::http2::Http2Counters;
+use super::identity;
+use super::pipeline::Options;
+use super::stream::Shared;
+use socket::Socket;
+use std::collections::{HashMap, HashSet, VecDeque};
+use weftrace_artifact::packet::{MoreRef, MoreView, PacketView, layer, needs};
+
+/// What was seen, and what was lost on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketCounters {
+    pub calls: u64,
+    /// Bytes of a stream that no system call was seen for (io_uring, other ways in and out, records that were lost): times, not bytes.
+    pub gaps: u64,
+    /// Calls on sockets that were not told of, or had to make room.
+    pub unknown: u64,
+    pub evicted: u64,
+    /// Changes of the thread that moves a socket's bytes, of which there were too many to keep.
+    pub owners_dropped: u64,
+    /// Operations of io_uring on TCP sockets, and how many sockets (of the last few thousand).
+    pub unseen: u64,
+    pub unseen_sockets: u64,
+    /// Messages within TLS that no socket was known for.
+    pub unbound: u64,
+    pub http_malformed: u64,
+    pub http_dropped: u64,
+    pub http2: Http2Counters,
+    pub parts_dropped: u64,
+}
+
+/// All sockets that speak.
+pub struct Sockets {
+    table: HashMap<i64, Box<Socket>>,
+    /// Their keys, oldest first; those of sockets that are gone too, until their turn comes.
+    order: VecDeque<(i64, u64)>,
+    most: usize,
+    /// Entries of all sockets that say which thread moved which bytes.
+    owners: usize,
+    most_owners: usize,
+    serial: u64,
+    shared: Shared,
+    counters: SocketCounters,
+    more: Box<MoreView>,
+    needs: u32,
+    seed: u16,
+    /// Whose exchanges are being presented.
+    current: i64,
+    /// A socket that has ended, while the last of it is presented.
+    ended: Option<Box<Socket>>,
+    last_boot: u64,
+    closing: Vec<i64>,
+    /// Sockets that io_uring uses.
+    unseen: HashSet<(i64, u64)>,
+}
+
+/// Sockets that are followed at one time.
+const MOST: usize = 1 << 16;
+/// Changes of the thread that moves their bytes, of all together.
+const MOST_OWNERS: usize = 1 << 18;
+
+/// An exchange at a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// This process answers it; else it sent the request.
+    pub served: bool,
+    /// The server's port.
+    pub port: u16,
+}
+
+impl Sockets {
+    /// `needs`: the union of [`needs`] bits of all fields used.
+    pub fn new(needs: u32, options: &Options) -> Self {
+        // Exchanges are what blocks run for, whatever they read.
+        let read = needs | needs::HTTP | needs::HTTP_MORE;
+        Self {
+            table: HashMap::new(),
+            order: VecDeque::new(),
+            most: MOST.min(options.max_flows),
+            owners: 0,
+            most_owners: MOST_OWNERS,
+            serial: 0,
+            shared: Shared::new(read & !needs::TLS, options.stream, options.http, options.http2),
+            counters: SocketCounters::default(),
+            more: Box::default(),
+            needs,
+            seed: options.community_id_seed,
+            current: 0,
+            ended: None,
+            last_boot: 0,
+            closing: Vec::new(),
+            unseen: HashSet::new(),
+        }
+    }
+
+    pub fn counters(&self) -> SocketCounters {
+        SocketCounters {
+            http_malformed: self.shared.http.malformed,
+            http_dropped: self.shared.http.dropped,
+            http2: self.shared.http2,
+            parts_dropped: self.shared.parts.dropped,
+            ..self.counters
+        }
+    }
+
+    /// Sockets in the table.
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// A socket speaks, or is told again. What [`Self::next`] gives is of a socket whose place it takes.
+    pub fn open(&mut self, open: &Open) {
+        self.begin(open.time);
+        if let Some(known) = self.table.get(&open.key) {
+            if known.is_same(open) {
+                return;
+            }
+            // Its end was lost.
+            self.close(open.key, open.time);
+        }
+        while self.table.len() >= self.most {
+            let Some((key, serial)) = self.order.pop_front() else { break };
+            if self.table.get(&key).is_some_and(|socket| socket.serial == serial)
+                && let Some(mut old) = self.table.remove(&key)
+            {
+                self.counters.evicted += 1;
+                self.owners -= old.owners();
+                old.abandon(&mut self.shared);
+            }
+        }
+        self.serial += 1;
+        self.order.push_back((open.key, self.serial));
+        self.table.insert(open.key, Box::new(Socket::new(open, self.serial)));
+    }
+
+    /// A system call moved bytes. Then [`Self::next`] gives the exchanges that it ended.
+    pub fn call(&mut self, call: &Call<'_>) {
+        self.begin(call.end);
+        self.counters.calls += u64::from(call.last);
+        self.current = call.key;
+        match self.table.get_mut(&call.key) {
+            Some(socket) => {
+                let before = socket.owners();
+                self.counters.gaps += socket.call(call, &mut self.shared);
+                self.owners = (self.owners + socket.owners()).saturating_sub(before);
+                if self.owners > self.most_owners {
+                    let dropped = socket.forget_owners();
+                    self.owners -= dropped;
+                    self.counters.owners_dropped += dropped as u64;
+                }
+            }
+            None => self.counters.unknown += 1,
+        }
+    }
+
+    /// This side sends no more; `gone`: the socket is no more.
+    pub fn end(&mut self, key: i64, gone: bool, time: u64) {
+        self.begin(time);
+        if gone {
+            self.close(key, time);
+        } else if let Some(socket) = self.table.get_mut(&key) {
+            self.current = key;
+            socket.sends_no_more(time, &mut self.shared);
+        }
+    }
+
+    /// Bytes of a socket were moved by something that no system call shows. `opened` as in [`Open`]: a key is another's after a while.
+    pub fn unseen(&mut self, key: i64, opened: u64) {
+        self.begin(self.last_boot);
+        self.counters.unseen += 1;
+        if self.unseen.len() >= MOST {
+            self.unseen.clear();
+        }
+        self.counters.unseen_sockets += u64::from(self.unseen.insert((key, opened)));
+    }
+
+    /// A TLS library took or gave a message in clear, and its socket isn't known.
+    pub fn unbound(&mut self) {
+        self.begin(self.last_boot);
+        self.counters.unbound += 1;
+    }
+
+    fn begin(&mut self, time: u64) {
+        self.shared.next_packet();
+        self.ended = None;
+        self.last_boot = self.last_boot.max(time);
+    }
+
+    fn close(&mut self, key: i64, time: u64) {
+        let Some(mut socket) = self.table.remove(&key) else { return };
+        self.owners -= socket.owners();
+        socket.close(time, &mut self.shared);
+        self.current = key;
+        self.ended = Some(socket);
+        if self.order.len() > 2 * self.table.len() + 64 {
+            let table = &self.table;
+            self.order.retain(|(key, serial)| table.get(key).is_some_and(|socket| socket.serial == *serial));
+        }
+    }
+
+    /// Puts the next exchange into the view. Strings in it stay valid until the next call of another method.
+    pub fn next(&mut self, view: &mut PacketView) -> Option<Exchange> {
+        loop {
+            *view = PacketView::default();
+            self.shared.parts.next(view)?;
+            if view.layers & layer::HTTP_EXCHANGE == 0 {
+                continue;
+            }
+            let socket = self.ended.as_deref().or_else(|| self.table.get(&self.current).map(|socket| &**socket))?;
+            let exchange = socket.describe(view, &mut self.more);
+            identity::identify(self.needs, self.seed, view, &mut self.more);
+            view.more = MoreRef(&raw const *self.more);
+            return Some(exchange);
+        }
+    }
+
+    /// At the end of everything: ends the next of the sockets that are left; [`Self::next`] gives what was open on it. False: there are no
+    /// more.
+    pub fn finish_one(&mut self) -> bool {
+        if self.closing.is_empty() {
+            self.closing = self.table.keys().copied().collect();
+            // In the order in which they began, whatever the table's.
+            self.closing.sort_unstable_by_key(|key| std::cmp::Reverse(self.table.get(key).map(|s| s.serial)));
+        }
+        let Some(key) = self.closing.pop() else { return false };
+        self.begin(self.last_boot);
+        self.close(key, self.last_boot);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! Calls on a made-up socket.
+
+use super::*;
+use weftrace_artifact::{abi::ConnKey, packet::PacketView};
+
+const CLIENT: [u8; 4] = [10, 0, 0, 1];
+const SERVER: [u8; 4] = [10, 0, 0, 2];
+/// Sequence numbers of the first bytes got and sent: they wrap.
+const FROM: [u32; 2] = [u32::MAX - 10, 77];
+
+/// An exchange: uri, status, complete, bytes of both directions.
+type Told = (String, u32, bool, [u64; 4]);
+
+struct Bench {
+    sockets: Sockets,
+    view: Box<PacketView>,
+    to: [u32; 2],
+    /// Bytes in clear so far.
+    clear: [u64; 2],
+    time: u64,
+    /// Of the exchange last presented: whether it is its connection's first, when it began and ended.
+    last: (u32, u64, u64),
+    view_known: u64,
+    /// When all ended.
+    ends: Vec<u64>,
+}
+
+fn key() -> ConnKey {
+    let mut conn = ConnKey { family: 2, proto: 6, a_port: 4000, b_port: 80, ..ConnKey::default() };
+    (conn.a_addr[..4]).copy_from_slice(&CLIENT);
+    (conn.b_addr[..4]).copy_from_slice(&SERVER);
+    conn
+}
+
+fn open(opened: u64) -> Open {
+    Open { key: 1, conn: key(), local_port: 80, local: SERVER, from: FROM, opened, time: 5 }
+}
+
+impl Bench {
+    /// The server's socket of a connection that is seen from its start.
+    fn new() -> Self {
+        let mut sockets = Sockets::new(needs::HTTP, &Options::default());
+        sockets.open(&open(5));
+        Self {
+            sockets,
+            view: Box::default(),
+            to: FROM,
+            clear: [0; 2],
+            time: 10,
+            last: (0, 0, 0),
+            view_known: 0,
+            ends: Vec::new(),
+        }
+    }
+
+    /// A call for these bytes, which has just ended.
+    fn moved<'a>(&self, sent: bool, bytes: &'a [u8]) -> Call<'a> {
+        let dir = usize::from(sent);
+        Call {
+            key: 1,
+            sent,
+            start: self.time - 1,
+            end: self.time,
+            to: self.to[dir],
+            other: self.to[1 - dir],
+            total: bytes.len() as u64,
+            at: 0,
+            bytes,
+            last: true,
+            eof: false,
+            clear: 0,
+            task: Task::default(),
+        }
+    }
+
+    /// A call for `total` bytes of which these were copied; what has ended.
+    fn call(&mut self, sent: bool, bytes: &[u8], total: usize, tid: u32) -> Vec<Told> {
+        let dir = usize::from(sent);
+        self.to[dir] = self.to[dir].wrapping_add(total as u32);
+        self.time += 10;
+        let task = Task { pid: 7, tid, comm: *b"server\0\0\0\0\0\0\0\0\0\0" };
+        self.sockets.call(&Call { total: total as u64, task, ..self.moved(sent, bytes) });
+        self.ended()
+    }
+
+    /// The same of a piece of a call within TLS, in clear from byte `at` on, for which the stream has carried `carried` bytes more.
+    fn piece(&mut self, sent: bool, bytes: &[u8], (at, total, last): (u64, u64, bool), carried: u32) -> Vec<Told> {
+        let dir = usize::from(sent);
+        self.carry(sent, carried);
+        self.time += 10;
+        let clear = 1 + self.clear[dir];
+        self.sockets.call(&Call { total, at, last, clear, ..self.moved(sent, bytes) });
+        self.clear[dir] += if last { total } else { 0 };
+        self.ended()
+    }
+
+    /// The same of a call of which all was copied.
+    fn clear(&mut self, sent: bool, bytes: &[u8]) -> Vec<Told> {
+        self.piece(sent, bytes, (0, bytes.len() as u64, true), bytes.len() as u32 + 22)
+    }
+
+    /// The stream goes on, and nobody tells of it.
+    fn carry(&mut self, sent: bool, bytes: u32) {
+        let to = &mut self.to[usize::from(sent)];
+        *to = to.wrapping_add(bytes);
+    }
+
+    fn whole(&mut self, sent: bool, bytes: &[u8]) -> Vec<Told> {
+        self.call(sent, bytes, bytes.len(), 9)
+    }
+
+    fn ended(&mut self) -> Vec<Told> {
+        let mut all = Vec::new();
+        while let Some(exchange) = self.sockets.next(&mut self.view) {
+            assert_eq!(exchange, Exchange { served: true, port: 80 });
+            assert_eq!((&self.view.ip_src[..4], &self.view.ip_dst[..4]), (&CLIENT[..], &SERVER[..]));
+            let http = &self.view.http;
+            self.view_known = self.view.known;
+            self.last = (http.first_on_conn, http.start, http.end);
+            self.ends.push(http.end);
+            let uri = format!("{} bytes", http.uri.len);
+            let bytes = [http.request_from, http.request_to, http.response_from, http.response_to];
+            all.push((uri, http.status, http.complete == 1, bytes));
+        }
+        all
+    }
+}
+
+#[test]
+fn requests_in_pieces_and_several_at_once() {
+    let mut bench = Bench::new();
+    assert!(bench.whole(false, b"GET /a HT").is_empty());
+    assert!(bench.whole(false, b"TP/1.1\r\n\r\nGET /bc HTTP/1.1\r\n\r\n").is_empty());
+    let one = bench.whole(true, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    assert_eq!(one, [("2 bytes".to_owned(), 200, true, [0, 19, 0, 40])]);
+    assert_eq!(bench.last, (1, 19, 40));
+    // The body is counted, not copied; its last bytes end the exchange.
+    let head = b"HTTP/1.1 404 No\r\nContent-Length: 5000\r\n\r\n";
+    assert!(bench.call(true, head, head.len() + 1000, 9).is_empty());
+    let to = 40 + head.len() as u64 + 5000;
+    assert_eq!(bench.call(true, b"", 4000, 9), [("3 bytes".to_owned(), 404, true, [19, 39, 40, to])]);
+    assert_eq!(bench.sockets.counters(), SocketCounters { calls: 5, ..SocketCounters::default() });
+}
+
+#[test]
+fn a_chunked_body_that_was_cut_ends_where_it_ends() {
+    let mut bench = Bench::new();
+    bench.whole(false, b"GET /a HTTP/1.1\r\n\r\n");
+    let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\nxxxx";
+    assert!(bench.call(true, head, 60_000, 9).is_empty());
+    assert!(bench.call(true, b"yyyy", 60_000, 9).is_empty());
+    assert_eq!(bench.whole(true, b"zz\r\n0\r\n\r\n"), [("2 bytes".to_owned(), 200, true, [0, 19, 0, 120_009])]);
+    // Without such an end the next head says so.
+    bench.whole(false, b"GET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\n");
+    assert!(bench.call(true, head, 60_000, 9).is_empty());
+    let told = bench.time;
+    bench.time += 60_000;
+    let ended = bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
+    assert_eq!(ended.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(200, false), (204, true)]);
+    // It lasted as long as something of it came, not until the next.
+    assert_eq!(bench.ends[bench.ends.len() - 2..], [told, told + 60_010]);
+}
+
+#[test]
+fn what_no_call_shows_is_told_and_the_next_head_found() {
+    let mut bench = Bench::new();
+    bench.whole(false, b"GET /a HTTP/1.1\r\n\r\n");
+    // The response was sent by something else.
+    bench.to[1] = bench.to[1].wrapping_add(100);
+    bench.whole(false, b"GET /b HTTP/1.1\r\n\r\n");
+    let ended = bench.whole(true, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(ended.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(0, false), (200, true)]);
+    assert_eq!(bench.sockets.counters().gaps, 1);
+}
+
+#[test]
+fn threads_and_the_end_of_a_socket() {
+    let mut bench = Bench::new();
+    let get = b"GET /a HTTP/1.1\r\n\r\n";
+    bench.call(false, get, get.len(), 21);
+    bench.call(false, get, get.len(), 22);
+    bench.call(false, get, get.len(), 23);
+    bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
+    assert_eq!(bench.sockets.more.owner_tid, 21);
+    bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
+    assert_eq!(bench.sockets.more.owner_tid, 22);
+    bench.sockets.end(1, true, 100);
+    assert_eq!(bench.ended().iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(0, false)]);
+    assert_eq!((bench.sockets.more.owner_tid, bench.sockets.len()), (23, 0));
+    bench.whole(false, get);
+    assert_eq!(bench.sockets.counters().unknown, 1, "it was not told of again");
+    // The place is another's.
+    bench.sockets.open(&open(200));
+    (bench.to, bench.time) = (FROM, 210);
+    bench.whole(false, get);
+    assert_eq!(bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n").len(), 1);
+}
+
+/// In clear within TLS, of which pieces are not copied and a record is lost: each byte's place is known.
+#[test]
+fn what_a_library_gives_and_takes_in_clear() {
+    let mut bench = Bench::new();
+    let clear = |bench: &mut Bench, sent: bool, (at, total): (u64, u64), (from, bytes): (u64, &[u8])| {
+        bench.time += 10;
+        let last = at + bytes.len() as u64 == total || bytes.is_empty();
+        bench.sockets.call(&Call {
+            key: 1,
+            sent,
+            start: bench.time - 1,
+            end: bench.time,
+            to: bench.to[usize::from(sent)],
+            other: bench.to[usize::from(!sent)],
+            total,
+            at,
+            bytes,
+            last,
+            eof: false,
+            clear: from,
+            task: Task::default(),
+        });
+        bench.ended()
+    };
+    let get = b"GET /a HTTP/1.1\r\n\r\n";
+    bench.to[0] = bench.to[0].wrapping_add(500);
+    assert!(clear(&mut bench, false, (0, 19), (1, get)).is_empty());
+    bench.to[1] = bench.to[1].wrapping_add(900);
+    let head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n";
+    let whole = head.len() as u64 + 5000;
+    assert!(clear(&mut bench, true, (0, whole), (1, head)).is_empty());
+    let ended = clear(&mut bench, true, (whole, whole), (1, b""));
+    assert_eq!(ended, [("2 bytes".to_owned(), 200, true, [481, 500, 0, 900])]);
+    // What is encrypted, beside the calls for data, is not its own.
+    bench.whole(true, b"\x15\x03\x03\x00\x02\x01\x00");
+    // The record with the next request is lost; its response is another one's then.
+    assert!(clear(&mut bench, true, (0, 19), (1 + whole, b"HTTP/1.1 204 No\r\n\r\n")).is_empty());
+    clear(&mut bench, false, (0, 19), (1 + 2 * 19, get));
+    assert_eq!(bench.sockets.counters().gaps, 1);
+}
+
+/// A server with many threads: who began a request is known as long as it is open, and not kept any longer.
+#[test]
+fn owners_of_open_requests_are_kept() {
+    let mut bench = Bench::new();
+    let get = b"GET /a HTTP/1.1\r\n\r\n";
+    let answer = b"HTTP/1.1 204 No\r\n\r\n";
+    for tid in 0..1000 {
+        // Half of the head by one thread, the rest by another; the answer by a third.
+        bench.call(false, &get[..5], 5, tid);
+        bench.call(false, &get[5..], get.len() - 5, tid + 5000);
+        assert_eq!(bench.call(true, answer, answer.len(), tid + 9000).len(), 1);
+        assert_eq!(bench.sockets.more.owner_tid, tid);
+        assert!(bench.sockets.owners < 8, "{} after {tid} requests", bench.sockets.owners);
+    }
+    for tid in 0..200 {
+        bench.call(false, get, get.len(), tid);
+    }
+    assert!(bench.sockets.owners >= 200);
+    for tid in 0..200 {
+        bench.call(true, answer, answer.len(), tid % 3);
+        assert_eq!(bench.sockets.more.owner_tid, tid);
+    }
+    assert_eq!(bench.sockets.counters().owners_dropped, 0);
+    bench.sockets.end(1, true, bench.time);
+    assert_eq!(bench.sockets.owners, 0, "they go with their socket");
+}
+
+#[test]
+fn owners_beyond_the_bound_are_counted() {
+    let mut bench = Bench::new();
+    bench.sockets.most_owners = 9;
+    let get = b"GET /a HTTP/1.1\r\n\r\n";
+    for tid in 0..10 {
+        bench.call(false, get, get.len(), tid);
+    }
+    assert_eq!((bench.sockets.owners, bench.sockets.counters().owners_dropped), (1, 9));
+    let mut known = Vec::new();
+    for _ in 0..10 {
+        bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
+        known.push(bench.view_known);
+    }
+    let owned = |known: &&u64| **known & weftrace_artifact::packet::known::OWNER != 0;
+    assert_eq!(known.iter().filter(owned).count(), 1, "of the others it is not said whose they are");
+}
+
+/// Of two threads' calls that which lies behind may be told first: each keeps its own bytes.
+#[test]
+fn a_call_that_is_told_late_takes_no_other_bytes() {
+    let mut bench = Bench::new();
+    let get = b"GET /a HTTP/1.1\r\n\r\n";
+    bench.whole(false, get);
+    bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
+    let early = bench.to[0];
+    bench.to[0] = early.wrapping_add(get.len() as u32);
+    bench.call(false, get, get.len(), 2);
+    let late = std::mem::replace(&mut bench.to[0], early);
+    bench.call(false, get, get.len(), 1);
+    bench.to[0] = late.wrapping_add(get.len() as u32);
+    assert_eq!(bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n").len(), 1);
+    assert_eq!(bench.sockets.more.owner_tid, 2);
+}
+
+/// What TLS carries beside the bytes in clear is no gap: the handshake, session tickets, records that are sent in parts.
+#[test]
+fn what_is_in_clear_within_tls() {
+    let mut bench = Bench::new();
+    bench.carry(false, 300);
+    bench.carry(true, 500);
+    assert!(bench.clear(false, b"GET /a HTTP/1.1\r\n\r\n").is_empty());
+    bench.carry(true, 80);
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    assert_eq!(bench.clear(true, answer), [("2 bytes".to_owned(), 200, true, [322, 341, 602, 642])]);
+    assert_eq!(bench.last.0, 1, "the connection's first");
+    // The answer is on its way, as the next request comes; then the rest is sent, and told.
+    bench.clear(false, b"GET /b HTTP/1.1\r\n\r\n");
+    bench.carry(true, 30);
+    bench.clear(false, b"GET /c HTTP/1.1\r\n\r\n");
+    assert_eq!(bench.clear(true, answer).iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(200, true)]);
+    // A body of which only the beginning is copied.
+    let head = b"HTTP/1.1 201 OK\r\nContent-Length: 9000\r\n\r\n";
+    let total = head.len() as u64 + 9000;
+    assert_eq!(
+        bench.piece(true, head, (0, total, true), 9200).iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(),
+        [(201, true)]
+    );
+    assert_eq!(bench.sockets.counters(), SocketCounters { calls: 6, ..SocketCounters::default() });
+}
+
+#[test]
+fn records_in_clear_that_were_lost_are_gaps() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let mut bench = Bench::new();
+    bench.clear(false, b"GET /a HTTP/1.1\r\n\r\n");
+    // The answer was told in a record that was lost.
+    bench.carry(true, 62);
+    bench.clear[1] += answer.len() as u64;
+    bench.clear(false, b"GET /bc HTTP/1.1\r\n\r\n");
+    let ended = bench.clear(true, answer);
+    let ended: Vec<_> = ended.iter().map(|e| (e.0.as_str(), e.1, e.2)).collect();
+    assert_eq!(ended, [("2 bytes", 0, false), ("3 bytes", 200, true)]);
+    assert_eq!(bench.sockets.counters().gaps, 1);
+    // In the middle of a call they are not copied, and not lost.
+    bench.clear(false, b"GET /d HTTP/1.1\r\n\r\n");
+    let head = b"HTTP/1.1 201 OK\r\nContent-Length: 3000\r\n\r\n";
+    let total = head.len() as u64 + 3000;
+    assert!(bench.piece(true, head, (0, total, false), total as u32 + 22).is_empty());
+    let ended = bench.piece(true, &[b'x'; 100], (total - 100, total, true), 0);
+    assert_eq!(ended.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(201, true)]);
+    bench.clear(false, b"GET /e HTTP/1.1\r\n\r\n");
+    assert_eq!(bench.clear(true, answer).iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(200, true)]);
+    assert_eq!(bench.sockets.counters().gaps, 1);
+}
+
+/// The kernel's part had to forget how far it was: what there was meanwhile is not known.
+#[test]
+fn a_count_in_clear_that_begins_anew_is_a_gap() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let mut bench = Bench::new();
+    for _ in 0..2 {
+        bench.clear(false, b"GET /a HTTP/1.1\r\n\r\n");
+        assert_eq!(bench.clear(true, answer).len(), 1);
+        bench.clear[1] = 0;
+    }
+    assert_eq!(bench.sockets.counters().gaps, 1);
+}
