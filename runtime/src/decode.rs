@@ -120,21 +120,5 @@ pub fn member<'a>(field: &Field, bytes: &'a [u8]) -> &'a [u8] {
     slice(bytes, field.offset as usize, field.ty.size() as usize)
 }
 
-/// Name and value of each packed header ([`weftrace_artifact::abi::HEADERS_CAP`]).
-pub fn headers(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = bytes;
-    std::iter::from_fn(move || {
-        let name_len = usize::from(*rest.first()?);
-        if name_len == 0 || rest.len() < 3 {
-            return None;
-        }
-        let value_len = usize::from(u16::from_le_bytes([rest[1], rest[2]]));
-        let name = rest.get(3..3 + name_len)?;
-        let value = rest.get(3 + name_len..3 + name_len + value_len)?;
-        rest = &rest[3 + name_len + value_len..];
-        Some((name, value))
-    })
-}
-
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use crate::{native::CodeError, session::AttachFailure, sys::ChildError};
 use std::io;
+use weftrace_artifact::Place;
 use weftrace_probes::kernel::{MapError, sys::SyscallError};
 
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +23,19 @@ pub enum Error {
     NoProcess(u32),
     /// Strict: the first of the probes that did not attach.
     #[error("{probe}: {why}")]
-    Attach { probe: String, why: String, remedy: Option<String> },
+    Attach { probe: String, why: String, remedy: Option<String>, place: Place },
     /// Each has been told to the sink.
     #[error("no probe attached")]
     NothingAttached(Vec<AttachFailure>),
     /// A capture file or device.
     #[error("{source_name}: {why}")]
     Packets { source_name: String, why: String },
+    /// It can't be written.
+    #[error("{0}")]
+    Recording(String),
+    /// `--lateness`
+    #[error("--lateness {name}: no such source; here are {}", if there.is_empty() { "none: the script emits nothing".into() } else { there.join(", ") })]
+    NoSource { name: String, there: Vec<String> },
     /// Anything but a closed pipe, which ends a run quietly.
     #[error("writing output: {0}")]
     Output(io::Error),

@@ -7,7 +7,10 @@ use crate::{
     text::{self, push, separated},
 };
 use std::io::Write;
-use weftrace_artifact::ty::{Field, Type};
+use weftrace_artifact::{
+    headers,
+    ty::{Field, Type},
+};
 
 /// Appends a value.
 pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>) {
@@ -37,9 +40,10 @@ pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style
                 write_field(out, f, bytes, style);
             });
         }
+        Type::Flow => write_flow(out, bytes, style),
         Type::Opaque { .. } => push(out, "null"),
         Type::Headers => {
-            separated(out, "{", ", ", "}", decode::headers(bytes), |out, (name, value)| {
+            separated(out, "{", ", ", "}", headers::entries(bytes), |out, (name, value)| {
                 write_string(out, name);
                 push(out, ": ");
                 write_string(out, value);
@@ -59,6 +63,22 @@ pub fn write_field(out: &mut Vec<u8>, field: &Field, whole: &[u8], style: &mut S
         Some(num) => write_scalar(out, &field.ty, num, style.div),
         None => write_value(out, &field.ty, member(field, whole), style),
     }
+}
+
+/// `{"src": "10.0.0.1", "srcport": 80, "dst": …, "dstport": …, "proto": 6}`; null for no flow.
+fn write_flow(out: &mut Vec<u8>, bytes: &[u8], style: &mut Style<'_>) {
+    if decode::u32_at(bytes, 0) == 0 {
+        return push(out, "null");
+    }
+    for (i, (address, port)) in text::flow_ends(bytes).into_iter().enumerate() {
+        let (open, name) = if i == 0 { ("{", "src") } else { (", ", "dst") };
+        let _ = write!(out, "{open}\"{name}\": ");
+        write_value(out, &Type::Inet, address, style);
+        if let Some(port) = port {
+            let _ = write!(out, ", \"{name}port\": {port}");
+        }
+    }
+    let _ = write!(out, ", \"proto\": {}}}", text::flow_proto(bytes));
 }
 
 fn write_scalar(out: &mut Vec<u8>, ty: &Type, num: Num, div: u32) {

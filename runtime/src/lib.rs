@@ -5,6 +5,7 @@
 //! - [`decode`], [`text`], [`json`], [`format`], [`maps`]: values, pure.
 //! - [`native`]: handlers compiled to machine code.
 //! - [`sys`]: the kernel's event ring, the child of `-c`, clocks. [`losses`]: what was not delivered.
+//! - `record`: a run's packets and events in a file, and back; `pcapng`: its blocks.
 //! - [`join`]: records of all layers to one record per request, pure.
 //!
 //! Files with `unsafe`: those of `sys/`, and `native/{code,helpers,run}`.
@@ -19,13 +20,18 @@ pub mod losses;
 pub mod maps;
 pub mod names;
 pub mod native;
+mod pcapng;
+mod record;
 mod session;
 pub mod sink;
 pub mod stats;
 pub mod style;
 pub mod sys;
+mod telemetry;
 pub mod text;
 
-pub use engine::{StopHandle, StreamConsumer};
+pub use engine::{KeepOptions, StopHandle, StreamConsumer};
 pub use error::Error;
+pub use record::{Passphrase, RecordOptions, Recorded, RecordingError, SealError, read_recording};
 pub use session::{AttachFailure, ByHand, Ended, Outcome, Privileges, Running, Session, SessionOptions};
+pub use telemetry::{LinePlace, TelemetryOptions};

@@ -22,8 +22,14 @@ pub enum LossKind {
     Nested,
     /// The kernel dropped packets before they were read.
     Packets,
+    /// The device or its driver dropped packets before the kernel had them.
+    Device,
     /// Not acted on when the run was ended: acting took too long.
     Unread,
+    /// Spans or log records that there was no room for.
+    Refused,
+    /// Spans or log records that say too little, or messages of them that can't be read.
+    Unusable,
     /// A record that names no action, or is too short.
     Malformed,
     /// What processes had mapped, so that some of their addresses may have no names.
@@ -44,11 +50,41 @@ impl LossKind {
             Self::Missed => "missed",
             Self::Nested => "nested",
             Self::Packets => "packets",
+            Self::Device => "device",
             Self::Unread => "unread",
+            Self::Refused => "refused",
+            Self::Unusable => "unusable",
             Self::Malformed => "malformed",
             Self::Mappings => "mappings",
             Self::Analysis(what) => what,
         }
+    }
+
+    /// By its name in JSON. What an analysis lacks is known by the names that this version has.
+    pub fn from_name(name: &str) -> Option<Self> {
+        const PLAIN: &[LossKind] = &[
+            LossKind::RingFull,
+            LossKind::MapFull,
+            LossKind::Read,
+            LossKind::Stack,
+            LossKind::Recursion,
+            LossKind::Missed,
+            LossKind::Nested,
+            LossKind::Packets,
+            LossKind::Device,
+            LossKind::Unread,
+            LossKind::Refused,
+            LossKind::Unusable,
+            LossKind::Malformed,
+            LossKind::Mappings,
+        ];
+        let plain = PLAIN.iter().find(|kind| kind.name() == name).copied();
+        plain.or_else(|| ANALYSIS.iter().find(|(what, _)| *what == name).map(|(what, _)| Self::Analysis(what)))
+    }
+
+    /// Why a leg is unknown, where the number of what was lost says little: one operation may have moved many requests.
+    pub(crate) fn reason(self) -> Option<&'static str> {
+        matches!(self, Self::Analysis("io_uring" | "io_uring_sockets")).then_some("io_uring")
     }
 
     /// Whether a whole event was lost, not just a value in it.
@@ -60,7 +96,10 @@ impl LossKind {
                 | Self::Missed
                 | Self::Nested
                 | Self::Packets
+                | Self::Device
                 | Self::Unread
+                | Self::Refused
+                | Self::Unusable
                 | Self::Malformed
         )
     }
@@ -75,19 +114,55 @@ impl LossKind {
             Self::Recursion => "events (the probe was already running on that CPU)",
             Self::Missed => "events (the kernel was in a kprobe already, or had no room to watch for the return)",
             Self::Nested => "events (too many threads were in the probe at once on that CPU)",
-            Self::Packets => "packets (dropped before they were read)",
+            Self::Packets => "packets (the kernel's buffer was full)",
+            Self::Device => "packets (dropped by the device or its driver)",
             Self::Unread => "events (not acted on before the end)",
+            Self::Refused => "spans or log records (more than there was room for)",
+            Self::Unusable => "spans or log records (without trace id or time, or unreadable)",
             Self::Malformed => "records (unreadable)",
             Self::Mappings => "records of mappings (some processes that have ended may have no names)",
-            Self::Analysis("unknown_link") => "packets (of a link type that can't be dissected)",
-            Self::Analysis("fragments") => "IP fragments (their datagram was never complete)",
-            Self::Analysis("flows") => "conversations (the flow table was full)",
-            Self::Analysis("segments") => "segments (not followed for round trip times)",
-            Self::Analysis("http_gaps") => "pieces of HTTP streams (holes in the capture)",
-            Self::Analysis(_) => "HTTP exchanges (given up)",
+            Self::Analysis(what) => ANALYSIS.iter().find(|(name, _)| *name == what).map_or(what, |(_, text)| *text),
         }
     }
 }
+
+/// What [`LossKind::Analysis`] is of: its name, and for people what was lost.
+pub(crate) const ANALYSIS: &[(&str, &str)] = &[
+    ("filter", "packets (not matched: libpcap has no such filter for their link type)"),
+    ("unknown_link", "packets (of a link type that can't be dissected)"),
+    ("fragments", "IP fragments (their datagram was never complete)"),
+    ("flows", "conversations (the flow table was full)"),
+    ("segments", "segments (not followed for round trip times)"),
+    ("http2_unknown", "HTTP/2 headers (sent before the capture began, or in bytes that are missing)"),
+    ("http2_gaps", "pieces of HTTP/2 connections (holes in the capture)"),
+    ("http2_malformed", "HTTP/2 header blocks or frames (not as RFC 9113 and 7541 have them)"),
+    ("http2_cut", "HTTP/2 header blocks or tables (larger than what is kept)"),
+    ("http_malformed", "HTTP messages (not as RFC 9112 has them, or with a head longer than is read)"),
+    ("http_gaps", "pieces of HTTP streams (holes in the capture)"),
+    ("tls_gaps", "pieces of TLS streams (holes in the capture)"),
+    ("tls_secrets", "TLS secrets (not kept: too many sessions)"),
+    ("tls_refused", "TLS records (not read: connections held too much together)"),
+    ("connections", "ends of connections (too many at once)"),
+    ("owners", "owners of packets (their socket was gone, or no process holds it alone)"),
+    ("no_packet", "packets to be kept (there was none: time alone ended a connection or an exchange)"),
+    ("recorded_drops", "packets (the file says: not kept up with when it was captured)"),
+    ("recorded_device_drops", "packets (the file says: dropped by a device or its driver when it was captured)"),
+    ("attributes", "attributes of spans or log records (more than is kept of one, or with too long a name)"),
+    ("kept", "packets to be kept (not written)"),
+    ("questions", "queries (forgotten before their answer: too many at once)"),
+    ("parts", "messages (too many ended in one packet)"),
+    (
+        "socket_gaps",
+        "pieces of HTTP streams at sockets (moved by io_uring or another way that no system call shows, or told in a lost record)",
+    ),
+    ("io_uring", "operations of io_uring on TCP sockets (what they carried is unknown)"),
+    ("io_uring_sockets", "TCP sockets used by io_uring (requests on them are not seen)"),
+    ("sockets_unknown", "pieces of sockets that were not told of (a lost record)"),
+    ("tls_unbound", "messages within TLS (their socket is not known: the program moves the encrypted bytes itself)"),
+    ("sockets", "sockets (too many at once)"),
+    ("socket_owners", "threads of requests at sockets (too many in turn to keep)"),
+    ("http_dropped", "HTTP exchanges (given up)"),
+];
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +171,8 @@ pub struct Lost {
     pub source: String,
     pub kind: LossKind,
     pub count: u64,
+    /// From when on it may have been (boot time ns), where it is told long after; else since the source was last asked.
+    pub since: Option<u64>,
 }
 
 impl fmt::Display for Lost {
@@ -108,7 +185,11 @@ impl fmt::Display for Lost {
 #[derive(Clone, Debug, Default)]
 pub struct Losses {
     rows: BTreeMap<(String, LossKind), u64>,
+    /// See [`Lost::since`].
+    since: BTreeMap<(String, LossKind), u64>,
     told: u64,
+    /// What [`Self::fresh`] has given out.
+    given: BTreeMap<(String, LossKind), u64>,
 }
 
 impl Losses {
@@ -119,6 +200,12 @@ impl Losses {
         }
     }
 
+    /// The same of what was lost since `since`, as far as it was not told before.
+    pub fn set_since(&mut self, source: &str, kind: LossKind, count: u64, since: u64) {
+        self.set(source, kind, count);
+        self.since.insert((source.to_owned(), kind), since);
+    }
+
     pub fn add(&mut self, source: &str, kind: LossKind, count: u64) {
         if count > 0 {
             *self.rows.entry((source.to_owned(), kind)).or_default() += count;
@@ -127,7 +214,17 @@ impl Losses {
 
     /// By source, then kind.
     pub fn rows(&self) -> Vec<Lost> {
-        self.rows.iter().map(|((source, kind), &count)| Lost { source: source.clone(), kind: *kind, count }).collect()
+        let lost = |(row, count): (&(String, LossKind), &u64)| self.lost(row, *count);
+        self.rows.iter().map(lost).collect()
+    }
+
+    fn lost(&self, row: &(String, LossKind), count: u64) -> Lost {
+        Lost { source: row.0.clone(), kind: row.1, count, since: self.since.get(row).copied() }
+    }
+
+    /// Of one source.
+    pub fn of(&self, source: &str) -> Vec<Lost> {
+        self.rows().into_iter().filter(|row| row.source == source).collect()
     }
 
     /// Events that were not delivered.
@@ -135,12 +232,27 @@ impl Losses {
         self.rows.iter().filter(|((_, kind), _)| kind.is_event()).map(|(_, n)| n).sum()
     }
 
-    /// Lost events that were not told yet; they count as told from now on.
+    /// Lost events that were not told yet; they count as told from now on. Packets are told by themselves, with their device.
     pub fn news(&mut self) -> u64 {
-        let all = self.events();
+        let packets = |kind: &LossKind| matches!(kind, LossKind::Packets | LossKind::Device);
+        let events = self.rows.iter().filter(|((_, kind), _)| kind.is_event() && !packets(kind));
+        let all: u64 = events.map(|(_, n)| n).sum();
         let new = all - self.told.min(all);
         self.told = all;
         new
+    }
+
+    /// What was added since the last call, of all kinds.
+    pub fn fresh(&mut self) -> Vec<Lost> {
+        let mut fresh = Vec::new();
+        for (row, &count) in &self.rows {
+            let before = self.given.get(row).copied().unwrap_or(0);
+            if count > before {
+                fresh.push(self.lost(row, count - before));
+                self.given.insert(row.clone(), count);
+            }
+        }
+        fresh
     }
 
     pub fn is_empty(&self) -> bool {
@@ -152,6 +264,17 @@ impl Losses {
 mod tests {
     use super::*;
 
+    /// A recording keeps names, and its replay tells the same losses.
+    #[test]
+    fn every_kind_is_known_by_its_name() {
+        let plain = [LossKind::RingFull, LossKind::Missed, LossKind::Refused, LossKind::Unusable, LossKind::Mappings];
+        let analysis = ANALYSIS.iter().map(|(name, _)| LossKind::Analysis(name));
+        for kind in plain.into_iter().chain(analysis) {
+            assert_eq!(LossKind::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(LossKind::from_name("nothing_of_the_kind"), None);
+    }
+
     #[test]
     fn totals_and_news() {
         let mut losses = Losses::default();
@@ -161,9 +284,11 @@ mod tests {
         assert_eq!(losses.news(), 3);
         losses.set("kprobe:f", LossKind::RingFull, 5);
         losses.add("pcap:any", LossKind::Packets, 2);
-        assert_eq!(losses.news(), 4);
+        assert_eq!((losses.news(), losses.events()), (2, 7));
         assert_eq!(losses.news(), 0);
         assert_eq!(losses.rows()[0].to_string(), "lost 5 events (the event ring was full): kprobe:f");
         assert_eq!(losses.rows().len(), 3);
+        losses.add("pcap:any", LossKind::Analysis("tls_secrets"), 1);
+        assert!(losses.of("pcap:any").iter().any(|row| row.to_string().contains("TLS secrets")));
     }
 }

@@ -8,9 +8,14 @@ use crate::{
 };
 use std::{
     io::Write,
+    mem::offset_of,
     net::{Ipv4Addr, Ipv6Addr},
 };
-use weftrace_artifact::ty::{Field, Type};
+use weftrace_artifact::{
+    abi::{BYTE_RANGES, BytesKey, FlowValue},
+    headers,
+    ty::{Field, Type},
+};
 
 /// Appends the text form of a value.
 pub fn write_value(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>) {
@@ -66,9 +71,11 @@ fn write_named(out: &mut Vec<u8>, ty: &Type, bytes: &[u8], style: &mut Style<'_>
         Type::Time { fmt } => style.names.time(u64_at(bytes, 0), fmt, out),
         Type::CgroupPath { filter } => push(out, &style.names.cgroup_path(u64_at(bytes, 0), filter)),
         Type::Conn => write_conn(out, bytes),
+        Type::ByteRanges => write_byte_ranges(out, bytes),
+        Type::Flow => write_flow(out, bytes),
         Type::Opaque { .. } => push(out, "null"),
         Type::Headers => {
-            for (i, (name, value)) in decode::headers(bytes).enumerate() {
+            for (i, (name, value)) in headers::entries(bytes).enumerate() {
                 if i > 0 {
                     push(out, ", ");
                 }
@@ -216,6 +223,50 @@ fn write_conn(out: &mut Vec<u8>, bytes: &[u8]) {
         push(out, if six { "]" } else { "" });
         let _ = write!(out, ":{}", decode::uint(decode::slice(bytes, port, 2), 2));
     }
+}
+
+/// [`weftrace_artifact::abi::BytesKey`]: `10.0.0.1:80 <-> 10.0.0.2:5000 ← 1..240, → 1..93`: the first end receives, and sends.
+fn write_byte_ranges(out: &mut Vec<u8>, bytes: &[u8]) {
+    let ranges = offset_of!(BytesKey, ranges);
+    write_conn(out, bytes);
+    let mut separator = " ";
+    for i in 0..2 * BYTE_RANGES {
+        let (from, to) = (u64_at(bytes, ranges + i * 16), u64_at(bytes, ranges + i * 16 + 8));
+        if from < to {
+            let _ = write!(out, "{separator}{} {from}..{to}", if i < BYTE_RANGES { "→" } else { "←" });
+            separator = ", ";
+        }
+    }
+}
+
+/// [`weftrace_artifact::abi::FlowValue`]: `10.0.0.1:80 → 10.0.0.2:5000`; ports where the protocol has them.
+fn write_flow(out: &mut Vec<u8>, bytes: &[u8]) {
+    let two_way = bytes.get(offset_of!(FlowValue, two_way)) == Some(&1);
+    for (i, (addr, port)) in flow_ends(bytes).into_iter().enumerate() {
+        if i == 1 && u32_at(bytes, 0) != 0 {
+            push(out, if two_way { " ↔ " } else { " → " });
+        }
+        let bracket = port.is_some() && u32_at(addr, 0) as i32 == libc::AF_INET6;
+        push(out, if bracket { "[" } else { "" });
+        write_inet(out, u32_at(addr, 0) as u16, decode::slice(addr, 4, 16));
+        push(out, if bracket { "]" } else { "" });
+        if let Some(port) = port {
+            let _ = write!(out, ":{port}");
+        }
+    }
+}
+
+/// (address as [`Type::Inet`] lays it out, port) of both ends; no port where the protocol has none.
+pub(crate) fn flow_ends(bytes: &[u8]) -> [(&[u8], Option<u16>); 2] {
+    let number = |at: usize| decode::uint(decode::slice(bytes, at, 2), 2) as u16;
+    let ports = [number(offset_of!(FlowValue, src_port)), number(offset_of!(FlowValue, dst_port))];
+    let [src, dst] = ports.map(|port| (ports != [0, 0]).then_some(port));
+    [(decode::slice(bytes, 0, 20), src), (decode::slice(bytes, offset_of!(FlowValue, dst_family), 20), dst)]
+}
+
+/// Protocol number of a flow.
+pub(crate) fn flow_proto(bytes: &[u8]) -> u8 {
+    bytes.get(offset_of!(FlowValue, proto)).copied().unwrap_or(0)
 }
 
 fn copy(to: &mut [u8], from: &[u8]) {

@@ -34,6 +34,8 @@ fn ours(value: Value, buckets: &[u64]) -> Vec<String> {
         key_size: 4,
         max_entries: 1,
         presence: None,
+        ring: None,
+        ttl: None,
         place: Place::default(),
     };
     let bytes = buckets.iter().flat_map(|b| b.to_ne_bytes()).collect();

@@ -9,8 +9,9 @@ use crate::{
     sink::{Location, Message},
     style::Style,
 };
-use std::{cell::OnceCell, io::Read, rc::Rc};
+use std::{cell::OnceCell, collections::BTreeMap, io::Read, rc::Rc};
 use weftrace_artifact::{
+    Artifact,
     abi::{LossSlot, RecordHeader},
     action::{Action, ActionKind, LogLevel, Piece},
     map::MapId,
@@ -27,8 +28,10 @@ impl Core {
             action.kind,
             ActionKind::Clear { .. }
                 | ActionKind::Zero { .. }
+                | ActionKind::Update { .. }
                 | ActionKind::Exit
                 | ActionKind::Unwatch
+                | ActionKind::Capture { .. }
                 | ActionKind::Warn { .. }
         );
         if is_output {
@@ -56,12 +59,15 @@ impl Core {
                 let key = action.args.first().map_or(&[][..], |f| decode::member(f, payload));
                 self.print_element(*map, key);
             }
+            ActionKind::PrintJoin => self.say_joined(),
             ActionKind::PrintValue | ActionKind::PrintMapValue { .. } => {
+                self.native.store_mut().pass(header.time);
                 if let Some(value) = action.args.last() {
                     self.say(&Message::Value { ty: &value.ty, bytes: decode::member(value, payload) });
                 }
             }
             ActionKind::PrintMap { map, top, div } => {
+                self.native.store_mut().pass(header.time);
                 self.pending = Some(PendingPrint { map: *map, top: *top, div: *div, probe: header.probe });
             }
             ActionKind::Clear { map } => {
@@ -69,6 +75,7 @@ impl Core {
                 self.map_failed(*map, done.err().map(|e| e.to_string()));
             }
             ActionKind::Zero { map } => self.zero(*map),
+            ActionKind::Update { map, how } => self.update(header, (*map, *how), action, payload),
             ActionKind::Time { fmt } => self.time(header.time, fmt),
             ActionKind::Exit => {
                 let code = action.args.first().map_or(0, |f| decode::u64_at(decode::member(f, payload), 0) as i64);
@@ -86,6 +93,8 @@ impl Core {
                 self.unwatch(address, action);
             }
             ActionKind::Warn { .. } => self.warning(header, action, payload),
+            // Only where there is a packet: Core::run_packet.
+            ActionKind::Capture { .. } => {}
             ActionKind::Emit { .. } => {}
         }
     }
@@ -163,7 +172,7 @@ impl Core {
         let failed = match native.store().snapshot(map) {
             Ok(snapshot) => {
                 let unset = Merged::empty(&snapshot.spec.value);
-                let found = snapshot.elements.iter().find(|e| e.key == key).map_or(&unset, |e| &e.value);
+                let found = snapshot.elements.iter().find(|e| e.key.starts_with(key)).map_or(&unset, |e| &e.value);
                 let mut style = Style::new(names);
                 style.trailer = &artifact.options.str_trunc_trailer;
                 style.trailer_from = artifact.options.max_strlen;
@@ -193,7 +202,7 @@ impl Core {
     }
 
     /// Formats into the scratch buffer, which the caller gives back.
-    fn format(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) -> Vec<u8> {
+    pub(super) fn format(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) -> Vec<u8> {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         let artifact = Rc::clone(&self.artifact);
@@ -281,13 +290,14 @@ impl Core {
     }
 
     /// Native handlers' losses into the table.
-    pub(crate) fn count_native_losses(&mut self) {
-        let artifact = Rc::clone(&self.artifact);
+    pub(crate) fn native_losses<'a>(&mut self, artifact: &'a Artifact) -> BTreeMap<(&'a str, LossKind), u64> {
+        let mut rows = BTreeMap::new();
         for (probe, slots) in artifact.probes.iter().zip(&self.native.host().losses) {
             for (kind, &count) in SLOT_KINDS.iter().zip(slots) {
-                self.losses.set(&probe.name, *kind, count);
+                *rows.entry((&*probe.name, *kind)).or_default() += count;
             }
         }
+        rows
     }
 }
 

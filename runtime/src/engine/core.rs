@@ -1,22 +1,33 @@
 //! The state that records, handlers and actions share.
 
-use super::{StreamConsumer, joins::Joins, locate::locate, warnings::Warned};
+use super::{StreamConsumer, joins::Joins, locate::locate, supply::Supply, touch::Touch, warnings::Warned};
 use crate::{
+    join::JoinResult,
     losses::{LossKind, Losses},
     names::{HostNames, Names},
     native::Native,
     sink::{Location, Message, Sink},
     style::Style,
 };
-use std::{cell::OnceCell, io, rc::Rc};
+use std::{
+    cell::OnceCell,
+    collections::BTreeMap,
+    io,
+    rc::Rc,
+    time::{Duration, Instant},
+};
 use weftrace_artifact::{
     Artifact, Place,
     abi::{RECORD_HEADER_SIZE, RecordHeader},
-    action::{ActionId, ActionKind},
+    action::{ActionId, ActionKind, StreamId},
     map::MapId,
     packet::PacketView,
+    telemetry::TelemetryView,
 };
-use weftrace_probes::kernel::{Link, printk::TracePipe, sys::clock_boottime};
+use weftrace_probes::{
+    kernel::{Link, printk::TracePipe, sys::clock_boottime},
+    packet::RawPacket,
+};
 
 /// What the command line decides.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +38,10 @@ pub(crate) struct CoreOptions {
     pub(crate) allow_unsafe: bool,
     /// Stop after so many printed events.
     pub(crate) count: Option<u64>,
+    /// Headers and query strings are shown as they are.
+    pub(crate) open: bool,
+    /// How often joins without a result say so.
+    pub(crate) heartbeat: Option<Duration>,
     /// Bytes of a file that `cat()` shows.
     pub(crate) max_cat_bytes: u64,
 }
@@ -38,8 +53,19 @@ pub(crate) struct Core {
     pub(crate) names: HostNames,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) joins: Joins,
+    /// The result that a join's block is about.
+    pub(super) at_hand: Option<(u32, Box<JoinResult>)>,
+    /// When a result was last told, or that there is none.
+    pub(super) said_result: Instant,
     pub(crate) consumer: Option<Box<dyn StreamConsumer>>,
     pub(crate) losses: Losses,
+    /// Spans and log records, if a block is at them.
+    pub(crate) telemetry: Option<Box<super::TelemetryFeed>>,
+    /// Who feeds the streams, and what losses touch.
+    pub(crate) supply: Supply,
+    pub(crate) touch: Touch,
+    /// Watermarks of all sources when losses were last told to the joins.
+    pub(super) snapshot: Vec<u64>,
     pub(crate) options: CoreOptions,
     /// `exit(code)` was called.
     pub(crate) exit: Option<i64>,
@@ -61,6 +87,18 @@ pub(crate) struct Core {
     /// Once debugf() asked for it; None within: it can't be written.
     pub(super) trace_pipe: OnceCell<Option<TracePipe>>,
     pub(super) captures: super::capture::CaptureFiles,
+    /// What sockets carry, for `http:` blocks.
+    pub(crate) sockets: Option<Box<super::sockets::SocketFeed>>,
+    /// `--write`
+    pub(crate) keeper: Option<Box<super::keep::Keeper>>,
+    /// `weftrace record`
+    pub(crate) recorder: Option<Box<crate::record::write::Recorder>>,
+    /// The recording ended before the run.
+    pub(crate) unrecorded: bool,
+    /// Names of control groups as recorded, in a recording or a replay.
+    pub(super) cgroups: BTreeMap<u64, String>,
+    /// `weftrace replay`
+    pub(crate) replayed: Option<Box<super::replay::Replayed>>,
     /// By address, so that `unwatch()` finds them.
     pub(crate) watchpoints: Vec<(u64, Link)>,
     pub(super) scratch: Vec<u8>,
@@ -93,6 +131,12 @@ impl Core {
     ) -> Self {
         Self {
             joins: Joins::new(&artifact),
+            telemetry: None,
+            supply: Supply::new(&artifact),
+            touch: Touch::new(&artifact),
+            snapshot: Vec::new(),
+            at_hand: None,
+            said_result: Instant::now(),
             artifact,
             native,
             names,
@@ -111,6 +155,12 @@ impl Core {
             warned: Warned::default(),
             trace_pipe: OnceCell::new(),
             captures: super::capture::CaptureFiles::new(),
+            sockets: None,
+            keeper: None,
+            recorder: None,
+            unrecorded: false,
+            cgroups: BTreeMap::new(),
+            replayed: None,
             watchpoints: Vec::new(),
             scratch: Vec::new(),
             cut_told: Vec::new(),
@@ -183,24 +233,35 @@ impl Core {
         self.losses.set("records", LossKind::Malformed, self.malformed);
     }
 
-    fn emit(&mut self, stream: weftrace_artifact::action::StreamId, header: RecordHeader, payload: &[u8]) {
+    fn emit(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) {
+        if self.of_socket(stream, header, payload) {
+            return;
+        }
+        if self.replayed.as_ref().is_some_and(|replayed| replayed.drops(stream, header.probe)) {
+            return;
+        }
+        let derived = self.is_derived(header.probe);
+        let Some(recorder) = &mut self.recorder else { return self.deliver(stream, header, payload) };
+        let artifact = Rc::clone(&self.artifact);
+        let Some(spec) = artifact.streams.get(stream.0 as usize) else { return };
+        let payload = recorder.redacted(spec, payload);
+        if let Some(id) = super::recording::cgroup(spec, &payload) {
+            self.record_cgroup(id);
+        }
+        let Some(recorder) = &mut self.recorder else { return };
+        recorder.record(stream.0, derived, header.time, &payload);
+        self.deliver(stream, header, &payload);
+    }
+
+    /// A stream's record, to whoever reads it.
+    pub(super) fn deliver(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) {
         if let Some(consumer) = &mut self.consumer {
             consumer.record(stream, header, payload);
         }
         if !self.joins.is_empty() {
+            self.supply.came_from(header.probe, header.time);
             let outputs = self.joins.record(&mut self.native, stream, header.time, payload);
             self.join_outputs(outputs, header.time);
-        }
-    }
-
-    /// Everything up to `time` has arrived.
-    pub(crate) fn watermark(&mut self, time: u64) {
-        if let Some(consumer) = &mut self.consumer {
-            consumer.watermark(time);
-        }
-        if !self.joins.is_empty() {
-            let outputs = self.joins.advance(&mut self.native, time);
-            self.join_outputs(outputs, time);
         }
     }
 
@@ -210,14 +271,30 @@ impl Core {
         self.take_native();
     }
 
-    pub(crate) fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView) {
+    /// Runs a packet block. `raw` is the packet that it may keep; None: it is about something else (a connection's end).
+    pub(crate) fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView, raw: Option<&RawPacket<'_>>) {
         self.native.run_packet(entry, probe, view);
+        if self.keeper.is_none() {
+            return self.take_native();
+        }
+        let records = self.native.take_records();
+        self.act_on(&records, |core, record| core.kept(record, raw));
+    }
+
+    /// Runs a `span` or `log` block.
+    pub(crate) fn run_telemetry(&mut self, entry: u32, probe: u32, view: &TelemetryView) {
+        self.native.run_telemetry(entry, probe, view);
         self.take_native();
     }
 
     /// Acts on what handlers left in their queue.
     pub(super) fn take_native(&mut self) {
         let records = self.native.take_records();
+        self.act_on(&records, |_, _| false);
+    }
+
+    /// Acts on records, but those that `taken` has acted on.
+    fn act_on(&mut self, records: &[Box<[u8]>], mut taken: impl FnMut(&mut Self, &[u8]) -> bool) {
         if records.is_empty() {
             return;
         }
@@ -226,11 +303,30 @@ impl Core {
             return;
         }
         self.depth += 1;
-        for record in &records {
-            self.record(record);
+        for record in records {
+            if !taken(self, record) {
+                self.record(record);
+            }
         }
         self.depth -= 1;
         self.flush_pending();
+    }
+
+    /// Whether a record is a `capture()`, which has been done then.
+    fn kept(&mut self, record: &[u8], raw: Option<&RawPacket<'_>>) -> bool {
+        let Some((header, payload)) = split(record) else { return false };
+        let artifact = Rc::clone(&self.artifact);
+        let Some(action) = artifact.actions.get(header.action as usize) else { return false };
+        let ActionKind::Capture { comment } = &action.kind else { return false };
+        if payload.len() < action.size as usize || self.exit.is_some() {
+            return true;
+        }
+        self.delivered += 1;
+        match raw {
+            Some(raw) => self.keep(raw, comment.as_deref(), action, payload),
+            None => self.losses.add("capture()", LossKind::Analysis("no_packet"), 1),
+        }
+        true
     }
 
     /// Sends a message to the sink; remembers a sink that broke.
@@ -248,9 +344,18 @@ impl Core {
         }
     }
 
+    /// A warning of our own.
+    pub(crate) fn warn(&mut self, text: &str) {
+        self.note(|| crate::record::event::Event::Said { level: 0, text: text.to_owned() });
+        let level = weftrace_artifact::action::LogLevel::Warning;
+        self.say(&Message::Log { level, text: text.as_bytes(), at: &Location::default() });
+    }
+
     /// Once per wake-up.
     pub(crate) fn flush(&mut self) {
         self.flush_pending();
+        self.flush_kept();
+        self.record_wake();
         if self.output.is_none()
             && let Err(error) = self.sink.flush()
         {

@@ -2,17 +2,21 @@
 
 use super::core::Core;
 use crate::{
-    join::{self, Evaluate, JoinResult, Output, State, ViewStorage},
-    json::write_string,
+    join::{
+        self, Evaluate, JoinResult, Output, Summary, ViewStorage,
+        show::{self, Facts, Shown},
+    },
+    losses::LossKind,
     native::Native,
+    record::event::Event,
     sink::Message,
-    text::{push, separated},
+    sys,
 };
-use std::io::Write;
+use std::{rc::Rc, time::Instant};
 use weftrace_artifact::{
     Artifact,
     action::StreamId,
-    join::JoinView,
+    join::{JoinView, LegSpec},
     plan::{JoinEvent, Unit, Way},
 };
 
@@ -29,8 +33,12 @@ struct Block {
 pub(crate) struct Joins {
     engines: Vec<join::Engine>,
     blocks: Vec<Block>,
-    streams: Vec<StreamId>,
+    /// By join: how far it was advanced.
+    advanced: Vec<u64>,
 }
+
+/// Why a stream is not fed where a file is read: only the kernel's events feed it.
+const NOT_RUNNING: &str = "not running";
 
 /// A join's number with what it found.
 pub(crate) type Found = (u32, Output);
@@ -48,15 +56,19 @@ impl Evaluate for Eval<'_> {
 
 impl Joins {
     pub(crate) fn new(artifact: &Artifact) -> Self {
-        let engines = artifact.joins.iter().map(|spec| join::Engine::new(spec.clone(), &artifact.streams)).collect();
+        let mut engines: Vec<_> =
+            artifact.joins.iter().map(|spec| join::Engine::new(spec.clone(), &artifact.streams)).collect();
         let mut blocks = Vec::new();
         for (probe, plan) in artifact.probes.iter().enumerate() {
             if let (Way::Join { join, on }, Unit::Native(entry)) = (&plan.best.way, plan.best.unit) {
                 blocks.push(Block { join: *join, on: *on, entry, probe: probe as u32 });
             }
         }
-        let streams = (0..artifact.streams.len() as u32).map(StreamId).collect();
-        Self { engines, blocks, streams }
+        for (join, engine) in (0u32..).zip(&mut engines) {
+            let wanted = |leg| blocks.iter().any(|b: &Block| b.join == join && b.on == JoinEvent::Orphan(leg));
+            engine.want_orphans(wanted);
+        }
+        Self { advanced: vec![0; artifact.joins.len()], engines, blocks }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,12 +79,32 @@ impl Joins {
         self.each(native, time, |engine, eval, out| engine.record(stream, time, payload, eval, out))
     }
 
-    pub(crate) fn advance(&mut self, native: &mut Native, watermark: u64) -> Vec<Found> {
-        self.each(native, watermark, |engine, eval, out| engine.advance(watermark, eval, out))
+    pub(crate) fn len(&self) -> usize {
+        self.engines.len()
     }
 
-    pub(crate) fn flush(&mut self, native: &mut Native, now: u64) -> Vec<Found> {
-        self.each(native, now, |engine, eval, out| engine.flush(eval, out))
+    /// One join goes on to its watermark. `now`: what its blocks take for the present.
+    fn advance(&mut self, native: &mut Native, join: usize, (watermark, now): (u64, u64)) -> Vec<Found> {
+        let moved = self.advanced.get_mut(join).filter(|before| **before < watermark);
+        let Some(()) = moved.map(|before| *before = watermark) else { return Vec::new() };
+        self.one(native, (join, now), |engine, eval, out| engine.advance(watermark, eval, out))
+    }
+
+    fn flush(&mut self, native: &mut Native, join: usize, now: u64) -> Vec<Found> {
+        self.one(native, (join, now), |engine, eval, out| engine.flush(eval, out))
+    }
+
+    fn one(
+        &mut self,
+        native: &mut Native,
+        (join, now): (usize, u64),
+        work: impl FnOnce(&mut join::Engine, &mut dyn Evaluate, &mut dyn FnMut(Output)),
+    ) -> Vec<Found> {
+        let mut found = Vec::new();
+        if let Some(engine) = self.engines.get_mut(join) {
+            work(engine, &mut Eval { native, now }, &mut |output| found.push((join as u32, output)));
+        }
+        found
     }
 
     fn each(
@@ -89,35 +121,55 @@ impl Joins {
         found
     }
 
-    /// Events were lost somewhere between two times: no leg may say "none" for that stretch.
-    pub(crate) fn lost(&mut self, from: u64, to: u64, count: u64) {
+    /// Something of these streams was lost between two times: no leg on them may say "none" for that stretch.
+    pub(crate) fn lost(&mut self, interval: (u64, u64), streams: &[StreamId], count: u64, kind: Option<LossKind>) {
+        if streams.is_empty() {
+            return;
+        }
+        let reason = kind.and_then(LossKind::reason);
+        self.engines.iter_mut().for_each(|engine| engine.lost(interval, streams, count, reason));
+    }
+
+    /// The source of these streams has stood still so long.
+    pub(crate) fn stalled(&mut self, interval: (u64, u64), streams: &[StreamId]) {
+        self.engines.iter_mut().for_each(|engine| engine.stalled(interval, streams));
+    }
+
+    /// No probe feeds a stream.
+    pub(crate) fn unfed(&mut self, stream: StreamId, reason: &str) {
         for engine in &mut self.engines {
-            engine.lost((from, to), &self.streams, count);
+            if reason == NOT_RUNNING { engine.leave_out(stream) } else { engine.unfed(stream, reason) }
         }
     }
 
-    /// Streams that no running probe emits to (it did not attach, or doesn't run on files): what their legs lack is unknown, not none.
-    pub(crate) fn tell_unfed(&mut self, artifact: &Artifact, failed: &[u32]) {
+    /// Streams that no running probe emits to. Where it did not attach, what their legs lack is unknown, not none; where it doesn't run on files
+    /// they are left out. `fed`: by a recording. Says which, and why.
+    pub(crate) fn tell_unfed(
+        &mut self,
+        artifact: &Artifact,
+        failed: &[u32],
+        fed: impl Fn(StreamId) -> bool,
+    ) -> Vec<(StreamId, &'static str)> {
+        let mut unfed = Vec::new();
         let emits =
             |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
-        for &stream in &self.streams {
-            if emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
+        for stream in (0..artifact.streams.len() as u32).map(StreamId) {
+            if fed(stream) || emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
                 continue;
             }
-            let reason = if emits(stream).next().is_some() { "not attached" } else { "not running" };
-            for engine in &mut self.engines {
-                engine.unfed(stream, reason);
-            }
+            let reason = if emits(stream).next().is_some() { "not attached" } else { NOT_RUNNING };
+            self.unfed(stream, reason);
+            unfed.push((stream, reason));
         }
+        unfed
     }
 
     fn blocks(&self, join: u32, on: JoinEvent) -> Vec<Block> {
         self.blocks.iter().filter(|b| b.join == join && b.on == on).copied().collect()
     }
 
-    /// One line per join for people: what it found in all.
-    pub(crate) fn summaries(&self) -> Vec<String> {
-        self.engines.iter().map(|e| e.summary().text(e.name())).collect()
+    fn summaries(&self) -> Vec<(String, Summary)> {
+        self.engines.iter().map(|e| (e.name().to_owned(), e.summary().clone())).collect()
     }
 }
 
@@ -127,11 +179,17 @@ impl Core {
         for (join, output) in outputs {
             match output {
                 Output::Result(result) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.result(&result);
+                    }
                     let blocks = self.joins.blocks(join, JoinEvent::Result);
-                    if blocks.is_empty() {
-                        self.say_result(&result);
+                    let before = self.at_hand.replace((join, result.clone()));
+                    if blocks.is_empty() && !self.limit_reached() {
+                        self.printed += 1;
+                        self.say_joined();
                     }
                     self.run_blocks(&blocks, now, &ViewStorage::for_result(&result));
+                    self.at_hand = before;
                 }
                 Output::Orphan { leg, payload } => {
                     let blocks = self.joins.blocks(join, JoinEvent::Orphan(leg));
@@ -152,13 +210,38 @@ impl Core {
         }
     }
 
-    fn say_result(&mut self, result: &JoinResult) {
-        if self.limit_reached() {
-            return;
+    /// Prints the result at hand, in the output's own form.
+    pub(super) fn say_joined(&mut self) {
+        let Some((join, result)) = self.at_hand.take() else { return };
+        let facts = self.facts(join, &result);
+        self.said_result = Instant::now();
+        self.say(&Message::Joined(&Shown { result: &result, facts: &facts }));
+        self.at_hand = Some((join, result));
+    }
+
+    /// What only the host knows of a result.
+    fn facts(&mut self, join: u32, result: &JoinResult) -> Facts {
+        let artifact = Rc::clone(&self.artifact);
+        let legs = artifact.joins.get(join as usize).map_or(&[][..], |spec| &spec.legs);
+        let stream =
+            |leg: &LegSpec| artifact.streams.get(leg.stream.0 as usize).map_or(String::new(), |s| s.name.clone());
+        let cgroup = result.field("cgroup").parse().ok().filter(|id| *id != 0);
+        let cgroup = cgroup.map_or(String::new(), |id| self.cgroup_path(id));
+        Facts {
+            wall: (self.names.wall(result.begin), self.names.wall(result.end)),
+            community_id: result.conn.as_ref().map(|conn| show::community_id(conn, artifact.options.community_id_seed)),
+            container: Some(result.field("container")).filter(|id| !id.is_empty()).or_else(|| show::container(&cgroup)),
+            sources: legs.iter().map(stream).collect(),
+            open: self.options.open,
         }
-        self.printed += 1;
-        let json = result_json(result);
-        self.say(&Message::Record { kind: "join_result", text: result.text.as_bytes(), json: &json });
+    }
+
+    /// If nothing was told for long: says so, and that it all works.
+    pub(crate) fn heartbeat(&mut self) {
+        if self.options.heartbeat.is_some_and(|every| self.said_result.elapsed() >= every) {
+            self.said_result = Instant::now();
+            self.say_summaries(true);
+        }
     }
 
     /// The end of all streams.
@@ -169,63 +252,63 @@ impl Core {
         if self.joins.is_empty() {
             return;
         }
-        // Every source has ended and was drained: nothing can come late any more.
-        for outputs in [self.joins.advance(&mut self.native, u64::MAX), self.joins.flush(&mut self.native, now)] {
+        // Every source has ended and was drained: nothing can come late any more. What one join's blocks emit is for the next.
+        for join in 0..self.joins.len() {
+            let outputs = self.joins.advance(&mut self.native, join, (u64::MAX, now));
+            self.join_outputs(outputs, now);
+            let outputs = self.joins.flush(&mut self.native, join, now);
             self.join_outputs(outputs, now);
         }
     }
 
-    pub(crate) fn say_join_summaries(&mut self) {
-        for text in self.joins.summaries() {
-            let mut json = Vec::new();
-            write_string(&mut json, text.as_bytes());
-            self.say(&Message::Record { kind: "join_summary", text: text.as_bytes(), json: &json });
+    /// Lets every join go on to where all of its sources have come.
+    pub(crate) fn advance(&mut self) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.watermark(self.supply.all());
+        }
+        self.record_marks();
+        for join in 0..self.joins.len() {
+            let watermark = self.supply.watermark(join);
+            let outputs = self.joins.advance(&mut self.native, join, (watermark, watermark));
+            self.join_outputs(outputs, watermark);
+            self.supply.joined(join, watermark);
         }
     }
-}
 
-fn result_json(result: &JoinResult) -> Vec<u8> {
-    let mut out = Vec::new();
-    let verdict = result.verdict();
-    push(&mut out, "{\"join\": ");
-    write_string(&mut out, result.join.as_bytes());
-    push(&mut out, ", \"id\": ");
-    write_string(&mut out, result.id().as_bytes());
-    let _ = write!(
-        out,
-        ", \"status\": \"{}\", \"begin\": {}, \"end\": {}, \"total\": {}, \"app\": {}, \"unknown\": {}",
-        result.status.name(),
-        result.begin,
-        result.end,
-        result.total(),
-        result.app,
-        result.unknown
-    );
-    push(&mut out, ", \"verdict\": {\"layer\": ");
-    write_string(&mut out, verdict.layer.as_bytes());
-    let _ = write!(out, ", \"ns\": {}, \"percent\": {}}}, \"legs\": ", verdict.ns, verdict.percent);
-    separated(&mut out, "{", ", ", "}", &result.legs, |out, leg| {
-        write_string(out, leg.name.as_bytes());
-        let (state, value) = match &leg.state {
-            State::Value(v) => ("value".to_owned(), Some(*v)),
-            State::None => ("none".to_owned(), None),
-            State::Unknown(why) => (format!("unknown({why})"), None),
-            State::Ambiguous(n) => (format!("ambiguous({n})"), None),
-        };
-        push(out, ": {\"state\": ");
-        write_string(out, state.as_bytes());
-        if let Some(value) = value {
-            let _ = write!(out, ", \"value\": {value}");
+    /// Tells the joins what was lost since they were last told, each by its source; `now`: by then it was.
+    pub(crate) fn tell_losses(&mut self, now: u64) {
+        if self.replayed.as_ref().is_some_and(|replayed| replayed.same) {
+            return;
         }
-        let _ = write!(
-            out,
-            ", \"via\": \"{}\", \"count\": {}, \"lost\": {}, \"charged\": {}}}",
-            leg.via.name(),
-            leg.count,
-            leg.lost,
-            leg.charged
-        );
-    });
-    push(&mut out, "}");
-    out
+        let fresh = self.losses.fresh();
+        let before = std::mem::take(&mut self.snapshot);
+        self.snapshot = self.supply.sources().iter().map(super::supply::Source::watermark).collect();
+        for lost in fresh {
+            let streams = self.touch.streams(&lost.source, lost.kind);
+            let of = self.supply.named(&lost.source);
+            // It was not counted by the last time; what it was about may be as late as its source can be.
+            let from = before.get(of.0 as usize).copied().unwrap_or(0);
+            let from = lost.since.map_or(from, |since| since.min(from));
+            self.joins.lost((from, now), &streams, lost.count, Some(lost.kind));
+            self.note(|| Event::Lost {
+                source: lost.source.clone(),
+                kind: lost.kind.name().to_owned(),
+                from,
+                to: now,
+                count: lost.count,
+                streams: streams.iter().map(|stream| stream.0).collect(),
+            });
+        }
+    }
+
+    pub(crate) fn say_join_summaries(&mut self) {
+        self.say_summaries(false);
+    }
+
+    fn say_summaries(&mut self, heartbeat: bool) {
+        let wall = sys::now(libc::CLOCK_REALTIME);
+        for (join, summary) in self.joins.summaries() {
+            self.say(&Message::Summary { join: &join, summary: &summary, heartbeat, wall });
+        }
+    }
 }

@@ -3,7 +3,10 @@
 //! - `core`: records to actions, handlers, maps, joins, the sink
 //! - `actions`: each action's effect
 //! - `joins`: streams into the join engines, their results into blocks
-//! - `timers`, `packets`, `waits`: what wakes it
+//! - `sockets`: what system calls moved into `http:` blocks
+//! - `supply`, `touch`: up to when each source was heard, and which streams its losses touch
+//! - `timers`, `packets`, `telemetry`, `waits`: what wakes it
+//! - `recording`, `replay`: the run into a recording, and a recording in place of sources
 //! - `shutdown`: detach, drain, flush, END, losses, maps
 //!
 //! What is delivered after `exit()` or a signal: everything that was produced until the probes were detached. Nothing is thrown
@@ -12,17 +15,33 @@
 mod actions;
 mod capture;
 mod core;
+mod in_kernel;
 mod joins;
+mod keep;
 mod locate;
 mod packets;
+mod recording;
+mod replay;
 mod shutdown;
+mod sockets;
+mod supply;
+mod telemetry;
 mod timers;
+mod touch;
+mod updates;
 mod waits;
 mod warnings;
 
 pub(crate) use core::{Core, CoreOptions, now};
-pub(crate) use packets::{BlockSpec, Feed, LIVE_DISORDER_NS, first_packet_time, open_feeds};
+pub(crate) use in_kernel::InKernel;
+
+pub use keep::KeepOptions;
+pub(crate) use keep::Keeper;
+pub(crate) use packets::{BlockSpec, Feed, Wants, open_feeds};
 pub(crate) use shutdown::{finish, tell_joins};
+pub(crate) use sockets::{ExchangeBlock, SocketFeed};
+pub(crate) use supply::{BLOCKS, Change, KERNEL};
+pub(crate) use telemetry::{Origin, TelemetryBlock, TelemetryFeed};
 pub(crate) use timers::Timers;
 pub use waits::StopHandle;
 pub(crate) use waits::{Waits, Wake};

@@ -4,7 +4,7 @@ use super::{
     core::{Core, now},
     packets::Feed,
 };
-use crate::{losses::LossKind, session::Sources, sink::Message, stats::Cost, sys::Ring};
+use crate::{losses::LossKind, record::event::Event, session::Sources, sink::Message, stats::Cost, sys::Ring};
 use std::{
     rc::Rc,
     time::{Duration, Instant},
@@ -25,16 +25,22 @@ const IMPATIENCE: Duration = Duration::from_millis(500);
 /// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. `impatient`: somebody waits for
 /// the end. Returns what each probe cost.
 pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) -> Vec<Cost> {
+    core.note(|| Event::Stop);
+    count_missed(core, &sources.links, true);
     let links = std::mem::take(&mut sources.links);
-    count_missed(core, &links);
     let mut links: Vec<Link> = links.into_iter().map(|(_, link)| link).collect();
     links.extend(core.watchpoints.drain(..).map(|(_, link)| link));
     detach_all(links);
     drain_all(core, sources.ring.as_mut(), impatient.then(|| Instant::now() + IMPATIENCE));
+    core.finish_sockets();
     let time = finish_feeds(core, &mut sources.feeds);
+    core.finish_telemetry();
+    core.native.store_mut().pass(time);
     core.flush_pending();
-    let lost_before = tell_joins(core, sources);
+    let lost_before = tell_joins(core, sources, time);
     core.hears_all = true;
+    core.record_clock();
+    core.note(|| Event::End(time));
     core.flush_joins(time);
     core.ending = true;
     run_end(core, sources, time);
@@ -60,6 +66,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
         core.say(&Message::Cost(&cost));
     }
     core.flush();
+    core.end_recording();
     cost
 }
 
@@ -91,15 +98,25 @@ fn drain_all(core: &mut Core, ring: Option<&mut Ring>, deadline: Option<Instant>
 /// The time at which END runs: now, or the last packet's of files.
 fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
     let mut time = None;
+    // All of them see the same packets: what programs have not taken by now comes here.
+    #[cfg(feature = "live")]
+    for feed in feeds.iter_mut() {
+        if let Feed::Live(live) = feed {
+            live.stop_program();
+        }
+    }
+    #[cfg(feature = "live")]
+    let end = now();
     for feed in feeds {
         match feed {
             Feed::Files(files) => {
                 files.finish(core);
                 time = Some(files.last_time);
             }
+            Feed::Recording(replay) => time = Some(replay.finish(core)),
             #[cfg(feature = "live")]
             Feed::Live(live) => {
-                live.finish(core);
+                live.finish(core, end);
                 live.count_losses(core);
             }
         }
@@ -126,41 +143,39 @@ fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
     }
 }
 
-/// Reads all counters into the table.
+/// Reads all counters into the table. Several probes may have one name: their losses are one row.
 fn count_losses(core: &mut Core, sources: &Sources) {
     core.losses.set("names", LossKind::Mappings, core.names.lost_mappings());
-    core.count_native_losses();
+    core.count_socket_losses();
     let artifact = Rc::clone(&core.artifact);
+    let mut rows = core.native_losses(&artifact);
     let counters = core.native.store().kernel_by_role(Role::Losses).and_then(|map| read_losses(map).ok());
     for (program, image) in artifact.programs.iter().enumerate() {
+        let Some(counters) = &counters else { break };
         let source = source_name(&artifact, program as u32).unwrap_or(&image.name);
-        if let Some(counters) = &counters {
-            for (slot, kind) in SLOT_KINDS.iter().enumerate() {
-                let count = counters.get(program * LossSlot::COUNT as usize + slot);
-                core.losses.set(source, *kind, count.copied().unwrap_or(0));
-            }
+        for (slot, kind) in SLOT_KINDS.iter().enumerate() {
+            let count = counters.get(program * LossSlot::COUNT as usize + slot);
+            *rows.entry((source, *kind)).or_default() += count.copied().unwrap_or(0);
         }
     }
-    let mut missed = std::collections::BTreeMap::<u32, u64>::new();
     for (program, fd) in sources.programs.iter() {
-        if let Ok(info) = prog_info(fd) {
-            *missed.entry(program).or_default() += info.recursion_misses;
+        if let (Ok(info), Some(source)) = (prog_info(fd), source_name(&artifact, program)) {
+            *rows.entry((source, LossKind::Recursion)).or_default() += info.recursion_misses;
         }
     }
-    for (program, count) in missed {
-        if let Some(source) = source_name(&artifact, program) {
-            core.losses.set(source, LossKind::Recursion, count);
-        }
+    for ((source, kind), count) in rows {
+        core.losses.set(source, kind, count);
     }
 }
 
-/// What the kernel's kprobes missed, by the first probe of each link: only links know.
-fn count_missed(core: &mut Core, links: &[(u32, Link)]) {
+/// What the kernel's kprobes missed (`all`: also those whose misses touch no stream), by the first probe of each link: only links know.
+fn count_missed(core: &mut Core, links: &[(u32, Link)], all: bool) {
     let artifact = Rc::clone(&core.artifact);
     let mut missed = std::collections::BTreeMap::<&str, u64>::new();
     for (probe, link) in links {
         let Some(plan) = artifact.probes.get(*probe as usize) else { continue };
-        if matches!(plan.best.way, Way::Kprobe { .. } | Way::Fentry { .. })
+        if (all || core.touch.matters(*probe))
+            && matches!(plan.best.way, Way::Kprobe { .. } | Way::Fentry { .. })
             && let Some(count) = link.missed()
         {
             *missed.entry(&plan.name).or_default() += count;
@@ -171,16 +186,20 @@ fn count_missed(core: &mut Core, links: &[(u32, Link)]) {
     }
 }
 
-/// Reads the counters and tells the joins of events lost since they were last told; returns how many.
-pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources) -> u64 {
+/// Reads the counters and tells the joins what was lost since they were last told, by `now`; returns how many events.
+pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources, now: u64) -> u64 {
     count_losses(core, sources);
-    let lost = core.losses.news();
-    let to = now();
-    if lost > 0 {
-        core.joins.lost(sources.losses_since, to, lost);
+    if !core.joins.is_empty() || core.recorder.is_some() {
+        count_missed(core, &sources.links, false);
+        #[cfg(feature = "live")]
+        for feed in &mut sources.feeds {
+            if let Feed::Live(live) = feed {
+                live.count_losses(core);
+            }
+        }
+        core.tell_losses(now);
     }
-    sources.losses_since = to;
-    lost
+    core.losses.news()
 }
 
 /// The probe of a program; of several probes the first.

@@ -1,6 +1,6 @@
 //! Everything the loop waits for, as one closed enum.
 
-use super::packets::Feed;
+use super::{packets::Feed, telemetry::TelemetryFeed};
 use crate::{
     error::Error,
     sys::{Ring, watch},
@@ -28,6 +28,8 @@ pub(crate) enum Wake {
     Timer,
     /// A source of packets, by its place.
     Packets(usize),
+    /// Spans or log records have arrived.
+    Telemetry,
     /// SIGINT, SIGTERM, SIGUSR1, and those that blocks name.
     Signal(i32),
     /// The child of `-c`, or the process of `-p`, has ended.
@@ -142,7 +144,12 @@ impl Waits {
     }
 
     /// The next wake-up. Order: what ends the run, then timers, the ring, packets.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, feeds: &mut [Feed]) -> Poll<Wake> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        feeds: &mut [Feed],
+        telemetry: Option<&mut TelemetryFeed>,
+    ) -> Poll<Wake> {
         for (number, signal) in &mut self.signals {
             if signal.poll_recv(cx).is_ready() {
                 return Poll::Ready(Wake::Signal(*number));
@@ -169,6 +176,9 @@ impl Waits {
         }
         if let Some(i) = self.poll_packets(cx, feeds) {
             return Poll::Ready(Wake::Packets(i));
+        }
+        if telemetry.is_some_and(|feed| feed.poll_ready(cx)) {
+            return Poll::Ready(Wake::Telemetry);
         }
         for process in &self.processes {
             if process.poll_read_ready(cx).is_ready() {
@@ -207,7 +217,8 @@ impl Waits {
         self.packets_now.resize(feeds.len(), true);
         for (i, feed) in feeds.iter_mut().enumerate() {
             let ready = match feed {
-                Feed::Files(files) => !files.ended(),
+                Feed::Files(files) => files.poll_ready(cx),
+                Feed::Recording(replay) => !replay.ended(),
                 #[cfg(feature = "live")]
                 Feed::Live(live) => {
                     std::mem::take(&mut self.packets_now[i])
@@ -224,8 +235,6 @@ impl Waits {
                 return Some(i);
             }
         }
-        #[cfg(not(feature = "live"))]
-        let _ = cx;
         None
     }
 }

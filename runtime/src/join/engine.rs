@@ -1,14 +1,23 @@
 //! Open anchors, closed by watermark, each once.
 
-use super::leg::{self, Anchor, LegOutcome, Missing, State};
-use super::result::{JoinResult, Status, ViewStorage};
-use super::store::{Record, Store};
+mod close;
+
+use super::anchors::{Anchors, Closing};
+use super::bindings::Bindings;
+use super::gaps::{Gaps, STALLED};
+use super::keys::{Digest, Known, Range};
+use super::leg::{self, Scratch, Source};
+use super::nodes::Nodes;
+use super::result::{JoinResult, ViewStorage};
+use super::setup::{bindable, source};
+pub(super) use super::setup::{read_int, read_value};
+use super::slowest::Slowest;
+use super::store::{Shape, Store};
 use super::summary::Summary;
-use super::verdict::{self, Interval};
-use std::collections::BTreeMap;
+use super::verdict::{Free, Interval};
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
-    join::{JoinSpec, JoinView, Keep, LegSpec},
+    join::{JoinSpec, JoinView, KeyAt, KeyKind},
 };
 
 /// Runs the join's compiled expressions (filter, total, keep).
@@ -31,54 +40,105 @@ pub enum Output {
     },
 }
 
-/// A stretch of time in which events of some streams were lost.
-#[derive(Clone, Debug)]
-struct Loss {
-    interval: Interval,
-    count: u64,
-    streams: Vec<StreamId>,
-}
-
-/// At most this many loss intervals are kept apart; older ones are merged.
-const MAX_LOSSES: usize = 256;
-
-struct Open {
-    payload: Box<[u8]>,
-    start: u64,
-}
-
 /// One join.
 pub struct Engine {
     spec: JoinSpec,
-    streams: Vec<StreamSpec>,
-    /// By (end, order of arrival).
-    open: BTreeMap<(u64, u64), Open>,
-    open_bytes: u64,
+    /// The anchor's.
+    stream: StreamSpec,
+    /// Offset of its `opened` field.
+    opened: Option<u32>,
+    anchors: Anchors,
+    /// Keys of the anchor that legs go by, or bindings begin at.
+    anchor_keys: Vec<(KeyKind, KeyAt)>,
+    bytes_at: Option<u32>,
+    /// Of each leg: its store, its number there, and where its keys come from.
+    legs: Vec<(usize, u32, Vec<Source>)>,
     stores: Vec<Store>,
+    /// Stores that a stream feeds.
+    by_stream: Vec<Vec<usize>>,
+    orphans_wanted: Vec<bool>,
+    nodes: Nodes,
+    digest: Digest,
+    bindings: Bindings,
     unfed: Vec<Option<String>>,
-    losses: Vec<Loss>,
+    /// By stream.
+    losses: Vec<Gaps>,
     watermark: u64,
-    arrivals: u64,
-    /// `keep slowest`: what the current window holds, and its end.
-    slowest: (u64, Vec<JoinResult>),
+    /// The last time that is one: the last watermark that wasn't the end.
+    clock: u64,
+    /// The first watermark: everything that is later was seen, unless it was lost.
+    began: Option<u64>,
+    since_check: u32,
+    slowest: Slowest,
     summary: Summary,
+    work: Work,
 }
+
+/// Buffers that are used again.
+#[derive(Debug, Default)]
+struct Work {
+    scratch: Scratch,
+    keys: Vec<Option<Known>>,
+    ranges: Vec<Range>,
+    free: Free,
+    closing: Vec<Closing>,
+}
+
+/// Records between two looks at how much room is taken.
+const CHECK_EVERY: u32 = 64;
 
 impl Engine {
     /// `streams`: the artifact's, so that fields can be shown by name.
     pub fn new(spec: JoinSpec, streams: &[StreamSpec]) -> Self {
-        let legs = spec.legs.len();
+        let bindings = Bindings::new(&spec, streams);
+        let stream = streams.get(spec.anchor.0 as usize).cloned().unwrap_or_default();
+        let mut anchor_keys = bindable(&stream, streams, &bindings);
+        let mut shapes: Vec<Shape> = Vec::new();
+        let mut legs: Vec<(usize, u32, Vec<Source>)> = Vec::new();
+        for leg in &spec.legs {
+            let shape = Shape::of(leg);
+            let store = shapes.iter().position(|s| *s == shape).unwrap_or(shapes.len());
+            if store == shapes.len() {
+                shapes.push(shape);
+            }
+            let of_store = legs.iter().filter(|(s, ..)| *s == store).count() as u32;
+            let sources = leg.keys.iter().map(|key| source(key, &mut anchor_keys)).collect();
+            legs.push((store, of_store, sources));
+        }
+        let mut by_stream = vec![Vec::new(); streams.len()];
+        let mut stores = Vec::new();
+        for (column, shape) in shapes.into_iter().enumerate() {
+            let of = streams.get(shape.stream.0 as usize).cloned().unwrap_or_default();
+            let used = spec.legs.iter().zip(&legs).any(|(leg, (store, ..))| *store == column && !leg.off);
+            if let Some(list) = by_stream.get_mut(shape.stream.0 as usize).filter(|_| used) {
+                list.push(column);
+            }
+            stores.push(Store::new(shape, column, of.size, bindable(&of, streams, &bindings)));
+        }
+        let bytes = anchor_keys.iter().find(|(kind, _)| *kind == KeyKind::Bytes);
+        let opened = stream.field("opened").map(|f| f.offset);
         Self {
-            streams: streams.to_vec(),
-            open: BTreeMap::new(),
-            open_bytes: 0,
-            stores: (0..legs).map(|_| Store::default()).collect(),
-            unfed: vec![None; legs],
-            losses: Vec::new(),
+            opened,
+            anchors: Anchors::new(&spec, &stream, &anchor_keys),
+            bytes_at: bytes.map(|(_, at)| at.offset),
+            anchor_keys,
+            orphans_wanted: vec![true; spec.legs.len()],
+            nodes: Nodes::new(stores.len()),
+            legs,
+            stores,
+            by_stream,
+            digest: Digest::default(),
+            bindings,
+            unfed: vec![None; streams.len()],
+            losses: vec![Gaps::default(); streams.len()],
             watermark: 0,
-            arrivals: 0,
-            slowest: (0, Vec::new()),
+            clock: 0,
+            began: None,
+            since_check: 0,
+            slowest: Slowest::default(),
             summary: Summary::default(),
+            work: Work::default(),
+            stream,
             spec,
         }
     }
@@ -91,30 +151,46 @@ impl Engine {
         &self.summary
     }
 
-    /// No probe feeds this stream (it could not be attached): its legs are unknown, not none.
-    pub fn unfed(&mut self, stream: StreamId, reason: &str) {
-        for (leg, unfed) in self.spec.legs.iter().zip(&mut self.unfed) {
-            if leg.stream == stream {
-                *unfed = Some(reason.to_owned());
+    /// The legs whose orphans somebody asks for: records of others are kept without what is in them.
+    pub fn want_orphans(&mut self, wanted: impl Fn(u32) -> bool) {
+        self.orphans_wanted = (0..self.spec.legs.len() as u32).map(wanted).collect();
+        for (i, store) in self.stores.iter_mut().enumerate() {
+            let of_store = self.legs.iter().zip(&self.orphans_wanted).filter(|((s, ..), _)| *s == i);
+            if !of_store.into_iter().any(|(_, wanted)| *wanted) {
+                store.drop_payloads();
             }
         }
     }
 
-    /// Events of `streams` were lost between two loss snapshots.
-    pub fn lost(&mut self, interval: Interval, streams: &[StreamId], count: u64) {
+    /// No probe feeds this stream (it could not be attached): its legs are unknown, not none.
+    pub fn unfed(&mut self, stream: StreamId, reason: &str) {
+        if let Some(unfed) = self.unfed.get_mut(stream.0 as usize) {
+            *unfed = Some(reason.to_owned());
+        }
+    }
+
+    /// Nothing of this run can feed the stream, as of kernel events where a capture is read: its legs are no layers of the result.
+    pub fn leave_out(&mut self, stream: StreamId) {
+        self.spec.legs.iter_mut().filter(|leg| leg.stream == stream).for_each(|leg| leg.off = true);
+    }
+
+    /// Events of `streams` were lost between two loss snapshots. `reason`: what a leg's state says then, instead of how many.
+    pub fn lost(&mut self, interval: Interval, streams: &[StreamId], count: u64, reason: Option<&str>) {
         self.summary.lost += count;
-        if self.losses.len() >= MAX_LOSSES {
-            let second = self.losses.remove(1);
-            let first = &mut self.losses[0];
-            first.interval.1 = first.interval.1.max(second.interval.1);
-            first.count += second.count;
-            for stream in second.streams {
-                if !first.streams.contains(&stream) {
-                    first.streams.push(stream);
-                }
+        self.missing(interval, streams, count, reason);
+    }
+
+    /// The source of `streams` has stood still since the interval's begin, until now: called again, the interval grows.
+    pub fn stalled(&mut self, interval: Interval, streams: &[StreamId]) {
+        self.missing(interval, streams, 0, Some(STALLED));
+    }
+
+    fn missing(&mut self, interval: Interval, streams: &[StreamId], count: u64, reason: Option<&str>) {
+        for stream in streams {
+            if let Some(gaps) = self.losses.get_mut(stream.0 as usize) {
+                gaps.add(interval, count, reason);
             }
         }
-        self.losses.push(Loss { interval, count, streams: streams.to_vec() });
     }
 
     /// Takes a record of any stream; those of other joins are ignored. `time`: CLOCK_BOOTTIME ns of the event.
@@ -129,23 +205,18 @@ impl Engine {
         if stream == self.spec.anchor {
             self.anchor(payload, eval, out);
         }
-        for i in 0..self.spec.legs.len() {
-            let leg = &self.spec.legs[i];
-            if leg.stream != stream {
-                continue;
-            }
-            let value = leg.value.map_or(1, |(offset, size)| read_int(payload, offset, size));
-            let interval = interval_of(leg, payload, time, value);
-            let conn = leg
-                .keys
-                .iter()
-                .find_map(|k| super::store::Key::read(k.kind, payload, k.leg_offset).and_then(|(_, conn)| conn));
-            let record = Record { interval, value, conn, matched: false, payload: payload.into() };
-            if self.stores[i].insert(leg, record).is_none() {
+        let Some(stores) = self.by_stream.get(stream.0 as usize) else { return };
+        for &i in stores {
+            if !self.stores[i].insert(payload, time, &mut self.nodes, &self.digest) {
                 self.summary.keyless += 1;
             }
         }
-        self.bound(eval, out);
+        self.bindings.insert(stream, time, payload, &mut self.nodes, &self.digest);
+        self.since_check += 1;
+        if self.since_check >= CHECK_EVERY {
+            // Eighths over the limit are for the time until the next watermark: what goes is best decided there.
+            self.bound(|limit| limit + limit / 8, eval, out);
+        }
     }
 
     fn anchor(&mut self, payload: &[u8], eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
@@ -155,186 +226,113 @@ impl Engine {
         {
             return;
         }
-        self.summary.seen += 1;
-        let start = read_int(payload, self.spec.start_offset, 8) as u64;
-        let end = (read_int(payload, self.spec.end_offset, 8) as u64).max(start);
-        if end < self.watermark {
+        let taken = self.anchors.take(payload, self.watermark, &mut self.nodes, &self.digest);
+        self.summary.seen += u64::from(taken.first);
+        if taken.late {
             self.summary.late += 1;
             out(Output::Late { payload: payload.into() });
-            return;
         }
-        self.arrivals += 1;
-        self.open_bytes += payload.len() as u64;
-        self.open.insert((end, self.arrivals), Open { payload: payload.into(), start });
     }
 
     /// Everything up to `watermark` has arrived: closes the anchors that ended before it and forgets what no later
     /// anchor can want.
     pub fn advance(&mut self, watermark: u64, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
         self.watermark = self.watermark.max(watermark);
-        while let Some((&(end, _), _)) = self.open.first_key_value() {
-            if end + leg::EPSILON_NS >= self.watermark {
-                break;
-            }
-            self.close_first(Status::Closed, eval, out);
+        if watermark != u64::MAX {
+            self.clock = self.clock.max(watermark);
+            self.began.get_or_insert(watermark);
         }
-        let since = self.spec.legs.iter().filter_map(|l| l.since_ns).max().unwrap_or(0);
-        self.expire(self.watermark.saturating_sub(self.spec.timeout_ns + since), out);
-        if self.slowest.0 <= self.watermark {
-            self.emit_slowest(out);
+        let mut closing = std::mem::take(&mut self.work.closing);
+        self.anchors.ended_before(self.watermark, leg::EPSILON_NS, &mut closing);
+        for closed in closing.drain(..) {
+            self.close(&closed, eval, out);
+        }
+        self.work.closing = closing;
+        self.bound(|limit| limit, eval, out);
+        // At the end of all records those that have only begun still want theirs: `flush` closes them.
+        if watermark != u64::MAX {
+            let since = self.spec.legs.iter().filter_map(|l| l.since_ns).max().unwrap_or(0);
+            let kept = self.spec.timeout_ns.saturating_add(since).saturating_add(2 * leg::EPSILON_NS);
+            self.expire(self.watermark.saturating_sub(kept), out);
+        }
+        for result in self.slowest.before(self.watermark.saturating_sub(leg::EPSILON_NS)) {
+            self.keep(Box::new(result), out);
         }
     }
 
     /// The end: closes what is open, tells what is left.
     pub fn flush(&mut self, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
-        while !self.open.is_empty() {
-            self.close_first(Status::Flushed, eval, out);
+        self.watermark = u64::MAX;
+        let mut closing = Vec::new();
+        self.anchors.rest(self.clock, &mut closing);
+        for closed in closing {
+            self.close(&closed, eval, out);
         }
-        self.emit_slowest(out);
+        for result in self.slowest.before(u64::MAX) {
+            self.keep(Box::new(result), out);
+        }
         self.expire(u64::MAX, out);
     }
 
     fn expire(&mut self, time: u64, out: &mut dyn FnMut(Output)) {
         for (i, store) in self.stores.iter_mut().enumerate() {
-            store.expire(time, |record| {
-                self.summary.orphans += 1;
-                out(Output::Orphan { leg: i as u32, payload: record.payload });
+            let of_store = self.legs.iter().enumerate().filter(|(_, (s, ..))| *s == i);
+            let legs: Vec<(u32, u32)> = of_store.map(|(leg, (_, bit, _))| (leg as u32, *bit)).collect();
+            store.expire(time, &mut self.nodes, |matched, payload| {
+                for &(leg, _) in legs.iter().filter(|(_, bit)| matched & 1 << bit == 0) {
+                    self.summary.orphans += 1;
+                    if let Some(payload) = payload.filter(|_| self.orphans_wanted[leg as usize]) {
+                        out(Output::Orphan { leg, payload: payload.into() });
+                    }
+                }
             });
         }
-        self.losses.retain(|loss| loss.interval.1 >= time);
+        self.bindings.expire(time, &mut self.nodes);
+        self.anchors.expire(time, self.watermark, &mut self.nodes);
+        self.losses.iter_mut().for_each(|gaps| gaps.forget_before(time));
+    }
+
+    /// Memory taken by what is kept.
+    pub fn bytes(&self) -> u64 {
+        let stores: u64 = self.stores.iter().map(Store::bytes).sum();
+        stores + self.nodes.bytes() + self.bindings.bytes() + self.anchors.bytes() + self.slowest.bytes()
     }
 
     /// Keeps within the declared limits, oldest end first.
-    fn bound(&mut self, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
-        while self.open.len() > self.spec.max_anchors as usize {
-            self.summary.evicted_anchors += 1;
-            self.close_first(Status::Evicted, eval, out);
+    fn bound(&mut self, limit: impl Fn(u64) -> u64, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
+        self.since_check = 0;
+        let anchors = limit(u64::from(self.spec.max_anchors)) as usize;
+        if self.anchors.len() > anchors {
+            self.evict_anchors(self.anchors.len() - self.spec.max_anchors as usize, eval, out);
         }
-        while self.open_bytes + self.stores.iter().map(Store::bytes).sum::<u64>() > self.spec.max_bytes {
-            let oldest = (0..self.stores.len()).filter_map(|i| self.stores[i].oldest_end().map(|end| (end, i))).min();
-            let Some((_, i)) = oldest else { break };
-            self.stores[i].evict_oldest();
-            self.summary.evicted_records += 1;
+        if self.bytes() <= limit(self.spec.max_bytes) {
+            return;
         }
-    }
-
-    fn close_first(&mut self, status: Status, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
-        let Some(((end, _), open)) = self.open.pop_first() else { return };
-        self.open_bytes -= open.payload.len() as u64;
-        let result = Box::new(self.result(&open, end, status, eval));
-        self.summary.closed += 1;
-        match &self.spec.keep {
-            Keep::All => {}
-            Keep::If(handler) => {
-                let storage = ViewStorage::for_keep(&result);
-                if eval.call(*handler, &storage.view()) == 0 {
-                    return;
-                }
+        loop {
+            let excess = self.bytes().saturating_sub(self.spec.max_bytes);
+            if excess == 0 {
+                return;
             }
-            Keep::Slowest { count, per_ns } => {
-                let (count, per_ns) = (*count as usize, *per_ns);
-                if self.slowest.1.is_empty() {
-                    self.slowest.0 = end + per_ns;
-                }
-                self.slowest.1.push(*result);
-                self.slowest.1.sort_by_key(|r| (std::cmp::Reverse(r.total()), r.end));
-                self.slowest.1.truncate(count);
+            let oldest = (0..self.stores.len()).filter_map(|i| self.stores[i].oldest().map(|end| (end, i))).min();
+            if self.bindings.len() > 0 && (oldest.is_none() || self.bindings.bytes() > self.spec.max_bytes / 2) {
+                self.summary.evicted_bindings += self.bindings.evict_oldest(&mut self.nodes);
+            } else if let Some((_, i)) = oldest {
+                let most = (excess / 256).max(1) as usize;
+                self.summary.evicted_records += self.stores[i].evict_oldest(most, &mut self.nodes);
+            } else if self.anchors.len() > 0 {
+                self.evict_anchors((self.anchors.len() / 8).max(1), eval, out);
+            } else {
                 return;
             }
         }
-        self.keep(result, out);
     }
 
-    fn keep(&mut self, mut result: Box<JoinResult>, out: &mut dyn FnMut(Output)) {
-        result.text = super::result::text(&result);
-        self.summary.kept(&result);
-        out(Output::Result(result));
-    }
-
-    fn emit_slowest(&mut self, out: &mut dyn FnMut(Output)) {
-        for result in std::mem::take(&mut self.slowest.1) {
-            self.keep(Box::new(result), out);
+    fn evict_anchors(&mut self, count: usize, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
+        let mut closing = Vec::new();
+        self.anchors.oldest(count, self.clock, &mut closing);
+        self.summary.evicted_anchors += closing.len() as u64;
+        for closed in closing {
+            self.close(&closed, eval, out);
         }
     }
-
-    fn result(&mut self, open: &Open, end: u64, status: Status, eval: &mut dyn Evaluate) -> JoinResult {
-        let begin = self.begin(open, eval).min(end);
-        let anchor = Anchor { payload: &open.payload, start: open.start, begin, end };
-        let mut legs: Vec<LegOutcome> = Vec::with_capacity(self.spec.legs.len());
-        for (i, spec) in self.spec.legs.iter().enumerate() {
-            let missing = self.missing(spec, i, begin, end);
-            legs.push(leg::outcome(spec, &mut self.stores[i], &anchor, &missing));
-        }
-        let begin = self.opened_by_any(open, begin, &legs);
-        let blamed: Vec<&[Interval]> = self.spec.blame.iter().map(|&i| legs[i as usize].intervals.as_slice()).collect();
-        let division = verdict::divide((begin, end), &blamed);
-        let known = self.spec.blame.iter().all(|&i| matches!(legs[i as usize].state, State::Value(_) | State::None));
-        for (&leg, charged) in self.spec.blame.iter().zip(division.charged) {
-            legs[leg as usize].charged = charged;
-        }
-        let (app, unknown) = if known { (division.rest, 0) } else { (0, division.rest) };
-        let stream = self.streams.get(self.spec.anchor.0 as usize).cloned().unwrap_or_default();
-        JoinResult::new(&self.spec, stream, open.payload.clone(), (begin, end), legs, (app, unknown), status)
-    }
-
-    /// The first `total` clause that applies; without one the anchor's start.
-    fn begin(&self, open: &Open, eval: &mut dyn Evaluate) -> u64 {
-        let storage = ViewStorage::for_anchor(&open.payload);
-        let view = storage.view();
-        for (begin, condition) in &self.spec.total {
-            if condition.is_none_or(|c| eval.call(c, &view) != 0) {
-                return eval.call(*begin, &view);
-            }
-        }
-        open.start
-    }
-
-    /// Where the total begins with the connection's opening, it begins with the earliest that any layer saw of it: packets captured at the
-    /// server don't show a SYN that was lost before it, the client's kernel does.
-    fn opened_by_any(&self, open: &Open, begin: u64, legs: &[LegOutcome]) -> u64 {
-        let opened = self.streams.get(self.spec.anchor.0 as usize).and_then(|stream| stream.field("opened"));
-        if opened.is_none_or(|field| read_int(&open.payload, field.offset, 8) as u64 != begin) {
-            return begin;
-        }
-        let before = |interval: &&Interval| interval.1 <= open.start + leg::EPSILON_NS;
-        legs.iter()
-            .zip(&self.spec.legs)
-            .filter(|(leg, spec)| spec.since_ns.is_some() && spec.duration && leg.key == "conn")
-            .flat_map(|(leg, _)| leg.intervals.iter().filter(before).map(|interval| interval.0))
-            .fold(begin, u64::min)
-    }
-
-    fn missing(&self, leg: &LegSpec, index: usize, begin: u64, end: u64) -> Missing {
-        let from = leg.since_ns.map_or(begin, |since| begin.saturating_sub(since));
-        let overlapping = self
-            .losses
-            .iter()
-            .filter(|l| l.streams.contains(&leg.stream) && l.interval.0 <= end && l.interval.1 >= from);
-        Missing { lost: overlapping.map(|l| l.count).sum(), unfed: self.unfed[index].clone() }
-    }
-}
-
-/// The time a leg's record stands for.
-fn interval_of(leg: &LegSpec, payload: &[u8], time: u64, value: i64) -> Interval {
-    match leg.interval {
-        Some((start, end)) => {
-            let start = read_int(payload, start, 8) as u64;
-            (start, (read_int(payload, end, 8) as u64).max(start))
-        }
-        None if leg.duration => (time.saturating_sub(value.max(0) as u64), time),
-        None => (time, time),
-    }
-}
-
-/// A little integer of 1, 2, 4 or 8 bytes, zero-extended; 0 if the record is too short.
-pub(super) fn read_int(payload: &[u8], offset: u32, size: u8) -> i64 {
-    let mut bytes = [0; 8];
-    let (from, len) = (offset as usize, usize::from(size).min(8));
-    let Some(source) = payload.get(from..from + len) else { return 0 };
-    if cfg!(target_endian = "little") {
-        bytes[..len].copy_from_slice(source);
-    } else {
-        bytes[8 - len..].copy_from_slice(source);
-    }
-    i64::from_ne_bytes(bytes)
 }

@@ -1,202 +1,369 @@
 //! One leg's outcome for one anchor: which records belong to it, and what they add up to.
 
-use super::keys::{Agreement, agree};
-use super::store::{Key, Record, Store};
+mod outcome;
+
+use super::bindings::{Bindings, Met, Reached};
+use super::gaps::{EVICTED, Gaps};
+use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
+use super::nodes::Nodes;
+use super::store::{Record, Store};
 use super::verdict::{Interval, merge};
-use std::collections::BTreeSet;
-use weftrace_artifact::{
-    abi::ConnKey,
-    join::{KeyKind, LegAgg, LegSpec},
-};
+pub use outcome::{LegOutcome, State, Via};
+use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
 
 /// Sources closer in time than this are concurrent: the error of converting capture time to boot time.
 pub(super) const EPSILON_NS: u64 = 100_000;
 
-/// How a leg's records were matched, best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Via {
-    /// One to one: the same connection.
-    Exact,
-    /// Overlap in time of something shared (a process).
-    Overlap,
-    /// The same tuple in another namespace, with nothing to tell incarnations apart.
-    Guess,
-}
-
-impl Via {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Exact => "exact",
-            Self::Overlap => "overlap",
-            Self::Guess => "guess",
-        }
-    }
-}
-
-/// A leg's four outcomes. "None" is said only when it is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    Value(i64),
-    /// The probe ran, nothing was lost, nothing was seen.
-    None,
-    /// Why it can't be known: `lost 3`, `not attached`, `evicted`.
-    Unknown(String),
-    /// So many candidates, and nothing to tell them apart.
-    Ambiguous(u32),
-}
-
-#[derive(Clone, Debug)]
-pub struct LegOutcome {
-    pub name: String,
-    pub state: State,
-    pub via: Via,
-    /// The key that matched (`conn`, `pid` …); empty if nothing did.
-    pub key: &'static str,
-    /// Records that belong to the anchor.
-    pub count: u32,
-    /// Events lost in the leg's window that might have belonged to it.
-    pub lost: u64,
-    /// Time charged to it in the verdict, ns.
-    pub charged: u64,
-    /// Close intervals were merged to stay within bounds.
-    pub approximate: bool,
-    /// The value is a duration in ns.
-    pub duration: bool,
-    pub(super) intervals: Vec<Interval>,
-}
-
 /// What an anchor offers its legs.
 pub(super) struct Anchor<'a> {
-    pub payload: &'a [u8],
     pub start: u64,
     /// Begin of the total, at most `start`.
     pub begin: u64,
     pub end: u64,
+    /// Its own keys, in the order of the engine's list of them.
+    pub keys: &'a [Option<Known>],
+    /// Nodes of its ids.
+    pub ids: &'a [u32],
+    pub ranges: &'a [Range],
+    /// What arrived up to here is all there is.
+    pub complete_to: u64,
+    /// Its connection was opened after the run had begun, and no binding was lost since: a key that none leads to it doesn't have.
+    pub all_bindings_known: bool,
 }
 
-/// What is known to be missing from a leg's stream in the anchor's window.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Missing {
-    pub lost: u64,
-    /// The stream had no source at all.
-    pub unfed: Option<String>,
+/// Where a leg's key comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Source {
+    /// The anchor's own key of this number.
+    Own(usize),
+    /// Bindings from the anchor's key of this number, or from all of them.
+    Bound(Option<usize>),
+    /// Any of the anchor's ids.
+    Ids,
+}
+
+/// What a leg's outcome is made from.
+pub(super) struct Inputs<'a> {
+    pub spec: &'a LegSpec,
+    /// One for each key.
+    pub sources: &'a [Source],
+    pub nodes: &'a Nodes,
+    pub bindings: &'a Bindings,
+    pub unfed: Option<&'a str>,
+    pub lost: &'a Gaps,
+    /// Losses of the bindings' streams.
+    pub unbound: &'a [&'a Gaps],
+    /// How many other anchors carry its id at the same time.
+    pub namesakes: u32,
+}
+
+/// Buffers that are used again.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    hits: Vec<Hit>,
+    used: Vec<(u32, Via)>,
+    start: Vec<Reached>,
+    reached: Vec<Reached>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hit {
+    id: u32,
+    agreement: Agreement,
+    ends: Ends,
+}
+
+/// What stands in the way of knowing.
+#[derive(Debug, Default)]
+struct Doubts {
+    /// The anchor has none of the keys.
+    keyless: bool,
+    /// No binding led to a key.
+    unbound: bool,
+    bindings_used: bool,
+    met: Met,
+    /// Records that carry bytes, where the anchor's are not known.
+    unplaced: bool,
+    /// Candidates of so many connections.
+    several: u32,
 }
 
 /// Finds the leg's records for an anchor and aggregates them; marks them as used.
-pub(super) fn outcome(spec: &LegSpec, store: &mut Store, anchor: &Anchor<'_>, missing: &Missing) -> LegOutcome {
+pub(super) fn outcome(
+    inputs: &Inputs<'_>,
+    store: &mut Store,
+    leg: u32,
+    anchor: &Anchor<'_>,
+    scratch: &mut Scratch,
+) -> LegOutcome {
+    let spec = inputs.spec;
     let window = window(spec, anchor);
-    let found = spec.keys.iter().enumerate().find_map(|(i, key)| {
-        let (wanted, conn) = Key::read(key.kind, anchor.payload, key.anchor_offset)?;
-        let hits: Vec<(u64, &Record)> =
-            store.find(i as u8, wanted).filter(|(_, record)| belongs(spec, record, window)).collect();
-        let (hits, via) = choose(hits, conn.as_ref(), key.kind);
-        (!matches!(&hits, Hits::Ids(ids) if ids.is_empty())).then_some((hits, via, key.kind))
-    });
-    let blank = LegOutcome {
-        name: spec.name.clone(),
-        state: State::None,
-        via: Via::Exact,
-        key: "",
-        count: 0,
-        lost: missing.lost,
-        charged: 0,
-        approximate: false,
-        duration: spec.duration,
-        intervals: Vec::new(),
-    };
-    match found {
-        None => LegOutcome { state: nothing(store, window, missing), ..blank },
-        Some((Hits::Several(n), via, kind)) => {
-            LegOutcome { state: State::Ambiguous(n), via, key: key_name(kind), count: n, ..blank }
-        }
-        Some((Hits::Ids(ids), via, kind)) => {
-            let (value, mut intervals) = aggregate(spec, store, &ids);
-            for id in &ids {
-                store.mark(*id);
-            }
-            let approximate = merge(&mut intervals);
-            let count = ids.len() as u32;
-            LegOutcome { state: State::Value(value), via, key: key_name(kind), count, approximate, intervals, ..blank }
+    let mut out = LegOutcome::new(spec);
+    if spec.off {
+        return out;
+    }
+    let mut doubts = Doubts { keyless: true, ..Doubts::default() };
+    scratch.used.clear();
+    for (i, source) in inputs.sources.iter().enumerate() {
+        start(inputs, *source, anchor, window, &mut doubts, scratch);
+        let reached = std::mem::take(&mut scratch.reached);
+        gather(inputs, store, i as u8, anchor, window, &reached, &mut doubts, scratch);
+        scratch.reached = reached;
+        choose(spec.keys[i].kind, &mut out, &mut doubts, scratch);
+    }
+    // Several ways may lead to one record.
+    scratch.used.sort_unstable();
+    scratch.used.dedup_by_key(|(id, _)| *id);
+    aggregate(spec, store, &scratch.used, &mut out);
+    out.state = state(inputs, store, window, anchor, &doubts, &mut out);
+    if matches!(out.state, State::Value(_)) {
+        scratch.used.iter().for_each(|(id, _)| store.mark(*id, leg));
+        out.approximate = merge(&mut out.intervals);
+    } else {
+        // Some of it may be known, but not all.
+        out.intervals.clear();
+        if !matches!(out.state, State::None) {
+            scratch.used.iter().for_each(|(id, _)| store.mark(*id, leg));
         }
     }
-}
-
-enum Hits {
-    Ids(Vec<u64>),
-    /// Candidates of so many namespaces.
-    Several(u32),
+    out
 }
 
 /// The time in which a leg's records may lie.
 fn window(spec: &LegSpec, anchor: &Anchor<'_>) -> Interval {
     let from = spec.since_ns.map_or(anchor.begin, |since| anchor.begin.min(anchor.start.saturating_sub(since)));
-    (from.saturating_sub(EPSILON_NS), anchor.end + EPSILON_NS)
+    (from.saturating_sub(EPSILON_NS), anchor.end.saturating_add(EPSILON_NS))
+}
+
+/// The keys to look under.
+fn start(
+    inputs: &Inputs<'_>,
+    source: Source,
+    anchor: &Anchor<'_>,
+    window: Interval,
+    doubts: &mut Doubts,
+    scratch: &mut Scratch,
+) {
+    scratch.reached.clear();
+    let own = |known: &Known| known.node.map(|node| Reached { node, interval: window, ends: known.ends, guess: false });
+    let key = |i: usize| anchor.keys.get(i).and_then(Option::as_ref);
+    match source {
+        Source::Own(i) => {
+            doubts.keyless &= key(i).is_none();
+            scratch.reached.extend(key(i).and_then(own));
+        }
+        Source::Ids => {
+            doubts.keyless &= anchor.ids.is_empty();
+            let named = |&node: &u32| Reached { node, interval: window, ends: None, guess: false };
+            scratch.reached.extend(anchor.ids.iter().map(named));
+        }
+        Source::Bound(from) => {
+            let has = |i: &usize| key(*i).is_some();
+            let mut from = from.into_iter().chain(if from.is_some() { 0..0 } else { 0..anchor.keys.len() });
+            doubts.keyless &= !from.clone().any(|i| has(&i));
+            doubts.bindings_used = true;
+            scratch.start.clear();
+            scratch.start.extend(from.by_ref().filter_map(key).filter_map(own));
+            let ends = anchor.keys.iter().flatten().find_map(|carried| carried.ends);
+            let Scratch { start, reached, .. } = scratch;
+            let met = inputs.bindings.reach(start, inputs.spec.side, ends.as_ref(), inputs.nodes, reached);
+            doubts.met.too_many |= met.too_many;
+            doubts.met.unsided |= met.unsided;
+            // Only what bindings have added.
+            let of_kind = |key: KeyKind, r: &Reached| inputs.nodes.key(r.node).is(key);
+            let bound = reached.iter().any(|r| {
+                !start.iter().any(|s| s.node == r.node)
+                    && inputs.spec.keys.iter().any(|k| k.leg.is_none() || of_kind(k.kind, r))
+            });
+            doubts.unbound |= !bound && !anchor.all_bindings_known && !in_no_goroutine(inputs, anchor, reached);
+        }
+    }
+}
+
+/// Whether goroutines are asked for, and the process is known and has none that any binding knows: it isn't the Go program that is watched.
+fn in_no_goroutine(inputs: &Inputs<'_>, anchor: &Anchor<'_>, reached: &[Reached]) -> bool {
+    let mut owners = reached.iter().map(|r| r.node).filter(|node| inputs.nodes.key(*node).is(KeyKind::Pid)).peekable();
+    let owned = owners.peek().is_some() || anchor.keys.iter().flatten().any(|key| key.kind == KeyKind::Pid);
+    owned
+        && inputs.spec.keys.iter().all(|key| key.kind == KeyKind::Goroutine)
+        && !owners.any(|owner| inputs.bindings.have_goroutines(owner))
+}
+
+/// Collects the records under the keys that lie in the window and may belong to the anchor.
+#[expect(clippy::too_many_arguments, reason = "the pieces are borrowed from one engine")]
+fn gather(
+    inputs: &Inputs<'_>,
+    store: &Store,
+    index: u8,
+    anchor: &Anchor<'_>,
+    window: Interval,
+    reached: &[Reached],
+    doubts: &mut Doubts,
+    scratch: &mut Scratch,
+) {
+    let spec = inputs.spec;
+    let by_bytes = spec.keys[usize::from(index)].kind == KeyKind::Bytes;
+    scratch.hits.clear();
+    for key in reached {
+        let from = window.0.max(key.interval.0);
+        for (id, record) in store.find(key.node, from, inputs.nodes) {
+            if record.key != index || !belongs(spec, record, window) || !overlaps(record, key.interval) {
+                continue;
+            }
+            let mut agreement = key.ends.map_or(Agreement::Yes, |ends| agree(&ends, &record.ends));
+            if agreement == Agreement::Yes && key.guess {
+                agreement = Agreement::Maybe;
+            }
+            if agreement == Agreement::No || !right_side(spec.side, record, key.ends, doubts) {
+                continue;
+            }
+            if by_bytes {
+                if anchor.ranges.is_empty() {
+                    doubts.unplaced = true;
+                    continue;
+                }
+                let Some(ends) = key.ends else { continue };
+                let shared = |r: &Range| anchor.ranges.iter().any(|own| overlap(own, &ends, r, &record.ends));
+                if !store.any_range(id, record, shared) {
+                    continue;
+                }
+            }
+            scratch.hits.push(Hit { id, agreement, ends: record.ends });
+        }
+    }
+}
+
+fn right_side(side: Side, record: &Record, anchor: Option<Ends>, doubts: &mut Doubts) -> bool {
+    let Some(anchor) = anchor.filter(|_| side != Side::Any) else { return true };
+    let of = record.ends.side(&anchor);
+    doubts.met.unsided |= of.is_none();
+    of == Some(side)
 }
 
 /// Records of `last` and `first` must lie wholly in the window (a handshake of a later incarnation of the port does
 /// not), those that add up need only overlap it.
-fn belongs(spec: &LegSpec, record: &Record, (from, to): Interval) -> bool {
-    let (start, end) = record.interval;
+fn belongs(spec: &LegSpec, record: &Record, window: Interval) -> bool {
     match spec.agg {
-        LegAgg::Last | LegAgg::First => start >= from && end <= to,
-        LegAgg::Sum | LegAgg::Count | LegAgg::Min | LegAgg::Max => end >= from && start <= to,
+        LegAgg::Last | LegAgg::First => record.interval.0 >= window.0 && record.interval.1 <= window.1,
+        LegAgg::Sum | LegAgg::Count | LegAgg::Min | LegAgg::Max | LegAgg::Avg => overlaps(record, window),
     }
+}
+
+fn overlaps(record: &Record, (from, to): Interval) -> bool {
+    record.interval.1 >= from && record.interval.0 <= to
 }
 
 /// Keeps the records that agree best about the connection.
-fn choose(hits: Vec<(u64, &Record)>, conn: Option<&ConnKey>, kind: KeyKind) -> (Hits, Via) {
-    let Some(conn) = conn else {
-        let via = if matches!(kind, KeyKind::Id { .. }) { Via::Exact } else { Via::Overlap };
-        return (Hits::Ids(hits.into_iter().map(|(id, _)| id).collect()), via);
-    };
-    let agreement = |record: &Record| record.conn.as_ref().map_or(Agreement::No, |other| agree(conn, other));
-    let sure: Vec<u64> = hits.iter().filter(|(_, r)| agreement(r) == Agreement::Yes).map(|(id, _)| *id).collect();
-    if !sure.is_empty() {
-        return (Hits::Ids(sure), Via::Exact);
+fn choose(kind: KeyKind, out: &mut LegOutcome, doubts: &mut Doubts, scratch: &mut Scratch) {
+    let best = scratch.hits.iter().map(|hit| hit.agreement).max();
+    let Some(best) = best else { return };
+    scratch.hits.retain(|hit| hit.agreement == best);
+    let via = if best == Agreement::Yes { Via::of(kind) } else { Via::Guess };
+    if best == Agreement::Maybe {
+        let candidates = connections(&scratch.hits);
+        doubts.several += if candidates > 1 { candidates } else { 0 };
     }
-    let maybe: Vec<&(u64, &Record)> = hits.iter().filter(|(_, r)| agreement(r) == Agreement::Maybe).collect();
-    let places: BTreeSet<u32> = maybe.iter().filter_map(|(_, r)| r.conn.map(|c| c.netns)).collect();
-    if places.len() > 1 {
-        return (Hits::Several(maybe.len() as u32), Via::Guess);
+    if out.key.is_empty() || via > out.via {
+        (out.via, out.key) = (via, kind.name());
     }
-    (Hits::Ids(maybe.iter().map(|(id, _)| *id).collect()), Via::Guess)
+    scratch.used.extend(scratch.hits.iter().map(|hit| (hit.id, via)));
 }
 
-/// Nothing was found: is that knowledge?
-fn nothing(store: &Store, window: Interval, missing: &Missing) -> State {
-    if let Some(reason) = &missing.unfed {
-        State::Unknown(reason.clone())
-    } else if missing.lost > 0 {
-        State::Unknown(format!("lost {}", missing.lost))
-    } else if store.evicted_to >= window.0 && store.evicted > 0 {
-        State::Unknown("evicted".into())
-    } else if window.0 + EPSILON_NS < store.expired_to {
-        State::Unknown("older than the join's timeout".into())
-    } else {
-        State::None
+/// How many connections records may be of, as far as they can be told apart: by namespace, unless they are its two ends.
+fn connections(hits: &[Hit]) -> u32 {
+    let same = |a: &Ends, b: &Ends| a.netns == b.netns || agree(a, b) == Agreement::Yes;
+    let mut all: Vec<Ends> = hits.iter().map(|hit| hit.ends).collect();
+    all.sort_unstable();
+    let mut found: Vec<Ends> = Vec::new();
+    for ends in all {
+        if !found.iter().any(|other| same(other, &ends)) {
+            found.push(ends);
+        }
     }
+    found.len() as u32
 }
 
-fn aggregate(spec: &LegSpec, store: &Store, ids: &[u64]) -> (i64, Vec<Interval>) {
-    let mut records: Vec<&Record> = ids.iter().filter_map(|id| store.get(*id)).collect();
-    records.sort_by_key(|r| (r.interval.1, r.interval.0, r.value));
-    let intervals = |records: &[&Record]| records.iter().map(|r| r.interval).collect();
-    let values = || records.iter().map(|r| r.value);
-    match spec.agg {
-        LegAgg::Last => records.last().map_or((0, vec![]), |r| (r.value, vec![r.interval])),
-        LegAgg::First => records.first().map_or((0, vec![]), |r| (r.value, vec![r.interval])),
-        LegAgg::Sum => (values().fold(0, i64::wrapping_add), intervals(&records)),
-        LegAgg::Count => (records.len() as i64, intervals(&records)),
-        LegAgg::Min => (values().min().unwrap_or(0), intervals(&records)),
-        LegAgg::Max => (values().max().unwrap_or(0), intervals(&records)),
+fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOutcome) {
+    let mut value: Option<i64> = None;
+    let mut chosen: Option<(u64, u64, i64)> = None;
+    let mut sum = 0;
+    for record in used.iter().map(|(id, _)| store.get(*id)) {
+        let at = (record.interval.1, record.interval.0, record.value);
+        match spec.agg {
+            LegAgg::Last => chosen = Some(chosen.map_or(at, |best| best.max(at))),
+            LegAgg::First => chosen = Some(chosen.map_or(at, |best| best.min(at))),
+            LegAgg::Sum => value = Some(value.unwrap_or(0).wrapping_add(record.value)),
+            LegAgg::Count => value = Some(value.unwrap_or(0) + 1),
+            LegAgg::Min => value = Some(value.map_or(record.value, |v| v.min(record.value))),
+            LegAgg::Max => value = Some(value.map_or(record.value, |v| v.max(record.value))),
+            LegAgg::Avg => sum += i128::from(record.value),
+        }
+        if spec.duration && chosen.is_none() {
+            out.intervals.push(record.interval);
+        }
     }
+    if let Some((end, start, last)) = chosen {
+        value = Some(last);
+        out.intervals.push((start, end));
+    }
+    if spec.agg == LegAgg::Avg {
+        value = i128::checked_div(sum, used.len() as i128).map(|mean| mean as i64);
+    }
+    out.count = used.len() as u32;
+    out.state = value.map_or(State::None, State::Value);
 }
 
-fn key_name(kind: KeyKind) -> &'static str {
-    match kind {
-        KeyKind::Conn => "conn",
-        KeyKind::Pid => "pid",
-        KeyKind::Tid => "tid",
-        KeyKind::Id { .. } => "id",
+/// What may be said.
+fn state(
+    inputs: &Inputs<'_>,
+    store: &Store,
+    window: Interval,
+    anchor: &Anchor<'_>,
+    doubts: &Doubts,
+    out: &mut LegOutcome,
+) -> State {
+    let unknown = |why: &str| State::Unknown(why.to_owned());
+    if let Some(reason) = inputs.unfed {
+        return unknown(reason);
     }
+    let unbound = inputs.unbound.iter().copied().chain([&inputs.bindings.gone]);
+    let gaps = [inputs.lost].into_iter().chain(unbound.take(if doubts.bindings_used { usize::MAX } else { 0 }));
+    for missing in gaps.filter_map(|gaps| gaps.within(window)) {
+        let (count, reason) = missing;
+        out.lost += if reason.is_none() { count } else { 0 };
+        if let Some(reason) = reason {
+            return unknown(reason);
+        }
+    }
+    if out.lost > 0 {
+        return State::Unknown(format!("lost {}", out.lost));
+    }
+    if store.gone.within(window).is_some() || window.1 > anchor.complete_to {
+        return unknown(EVICTED);
+    }
+    if window.0 + EPSILON_NS < store.expired_to {
+        return unknown("older than the join's timeout");
+    }
+    if doubts.several > 0 {
+        return State::Ambiguous(doubts.several);
+    }
+    if out.count > 0 && inputs.namesakes > 0 {
+        return State::Ambiguous(inputs.namesakes + 1);
+    }
+    if doubts.unplaced {
+        return unknown("its bytes are not known");
+    }
+    if doubts.met.unsided {
+        return unknown("client or server is not known");
+    }
+    if doubts.met.too_many {
+        return unknown("bound to too many keys");
+    }
+    if out.count == 0 && doubts.keyless {
+        return unknown("no key");
+    }
+    if out.count == 0 && doubts.unbound {
+        return unknown("no binding");
+    }
+    std::mem::replace(&mut out.state, State::None)
 }

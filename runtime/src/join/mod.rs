@@ -3,17 +3,29 @@
 //! Pure: the engine is a function of the records and of the watermarks it is given, never of arrival order or of a
 //! clock, so that a recording gives the same output as the live run.
 //!
-//! - `engine`: open anchors, closing by watermark, `keep`
+//! - `engine`: records in, closing by watermark, `keep`; `anchors`: those that are open
 //! - `store`: the legs' records until no anchor can want them any more, bounded
-//! - `keys`: when two connection keys mean the same connection
+//! - `bindings`: what belongs together, and when
+//! - `keys`: when two connection keys mean the same connection; `nodes`: keys as small numbers
+//! - `gaps`: what was lost or dropped
 //! - `leg`: one leg's outcome for one anchor
 //! - `verdict`: time by layer
-//! - `result`, `summary`: what comes out, as data and as text
+//! - `result`, `summary`: what comes out, as data
+//! - `show`: as text, as a waterfall, as JSON
 
+mod anchors;
+mod bindings;
+mod calendar;
 mod engine;
-mod keys;
+mod gaps;
+pub(crate) mod keys;
 mod leg;
+mod nodes;
 mod result;
+mod setup;
+pub mod show;
+mod slab;
+mod slowest;
 mod store;
 mod summary;
 mod verdict;

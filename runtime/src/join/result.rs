@@ -1,10 +1,15 @@
 //! What a join says about one anchor, as data, as the subject of `join:` handlers, and as text.
 
-use super::leg::{LegOutcome, State};
-use std::{fmt::Write, net::IpAddr};
+use super::{
+    leg::{LegOutcome, State},
+    show::line,
+};
+use crate::decode::{self, slice};
+use std::net::IpAddr;
 use weftrace_artifact::{
-    abi::ConnKey,
+    abi::{ConnKey, HEADERS_CAP},
     action::StreamSpec,
+    headers,
     join::{IdSource, JoinSpec, JoinView, LegView},
     packet::StrRef,
     ty::Type,
@@ -19,6 +24,8 @@ pub enum Status {
     Flushed,
     /// There was no room for more open anchors.
     Evicted,
+    /// It had begun, and was not over when the join's time for it was up.
+    Open,
 }
 
 impl Status {
@@ -27,6 +34,7 @@ impl Status {
             Self::Closed => "closed",
             Self::Flushed => "flushed",
             Self::Evicted => "evicted",
+            Self::Open => "open",
         }
     }
 }
@@ -64,31 +72,40 @@ pub struct Verdict {
 }
 
 impl JoinResult {
+    /// Numbers only: what has names is worth them only if it is kept ([`Self::name`]).
     pub(super) fn new(
-        spec: &JoinSpec,
-        stream: StreamSpec,
         anchor: Box<[u8]>,
         (begin, end): (u64, u64),
         legs: Vec<LegOutcome>,
         (app, unknown): (u64, u64),
         status: Status,
     ) -> Self {
-        let ids = spec.ids.iter().filter_map(|source| id(source, &anchor)).collect();
-        let conn = stream.field("conn").and_then(|f| super::keys::read_conn(&anchor, f.offset));
         Self {
-            join: spec.name.clone(),
+            join: String::new(),
             status,
             begin,
             end,
-            ids,
+            ids: Vec::new(),
             legs,
-            blame: spec.blame.clone(),
+            blame: Vec::new(),
             app,
             unknown,
-            conn,
-            stream,
+            conn: None,
+            stream: StreamSpec::default(),
             anchor,
             text: String::new(),
+        }
+    }
+
+    /// Names everything.
+    pub(super) fn name(&mut self, spec: &JoinSpec, stream: &StreamSpec) {
+        self.join.clone_from(&spec.name);
+        self.ids = spec.ids.iter().filter_map(|source| id(source, &self.anchor)).collect();
+        self.conn = stream.field("conn").and_then(|f| super::keys::read_conn(&self.anchor, f.offset));
+        self.blame.clone_from(&spec.blame);
+        self.stream = stream.clone();
+        for (leg, spec) in self.legs.iter_mut().zip(&spec.legs) {
+            leg.name.clone_from(&spec.name);
         }
     }
 
@@ -103,18 +120,22 @@ impl JoinResult {
     }
 
     pub fn verdict(&self) -> Verdict {
-        let legs = self.blame.iter().map(|&i| &self.legs[i as usize]);
-        let mut best = Verdict { layer: "app".into(), ns: self.app, percent: 0, via: None };
-        if self.unknown > best.ns {
-            best = Verdict { layer: "unknown".into(), ns: self.unknown, percent: 0, via: None };
-        }
-        for leg in legs {
-            if leg.charged > best.ns {
-                best = Verdict { layer: leg.name.clone(), ns: leg.charged, percent: 0, via: Some(leg.via.name()) };
+        self.verdict_by(&self.blame, |i| &self.legs[i].name)
+    }
+
+    fn verdict_by<'a>(&self, blame: &[u32], name: impl Fn(usize) -> &'a str) -> Verdict {
+        // Of nothing, too, the application has no part as long as a layer may have one.
+        let known = blame.iter().all(|i| self.legs[*i as usize].is_known());
+        let (mut layer, mut ns, mut via) =
+            if known { ("app", self.app, None) } else { ("unknown", self.unknown, None) };
+        for i in blame.iter().map(|i| *i as usize) {
+            let leg = &self.legs[i];
+            if leg.charged > ns {
+                (layer, ns, via) = (name(i), leg.charged, Some(leg.via.name()));
             }
         }
-        best.percent = if self.total() == 0 { 0 } else { best.ns * 100 / self.total() };
-        best
+        let percent = (u128::from(ns) * 100).checked_div(u128::from(self.total())).unwrap_or(0) as u64;
+        Verdict { layer: layer.to_owned(), ns, percent, via }
     }
 
     /// A string or integer field of the anchor, as text; empty if it has none of that name.
@@ -122,7 +143,10 @@ impl JoinResult {
         let Some(field) = self.stream.field(name) else { return String::new() };
         match &field.ty {
             Type::Str { cap } => string_at(&self.anchor, field.offset, *cap),
-            Type::Int { bytes, .. } => super::engine::read_int(&self.anchor, field.offset, *bytes).to_string(),
+            Type::Int { .. } => {
+                let number = decode::scalar(&field.ty, decode::member(field, &self.anchor));
+                number.map_or(String::new(), |n| n.wide().to_string())
+            }
             Type::Inet => inet_at(&self.anchor, field.offset).map_or(String::new(), |address| address.to_string()),
             _ => String::new(),
         }
@@ -140,27 +164,20 @@ impl JoinResult {
 }
 
 fn id(source: &IdSource, anchor: &[u8]) -> Option<(String, String)> {
-    let (name, value) = match source {
-        IdSource::Field { name, offset, cap } => (name, string_at(anchor, *offset, *cap)),
-        IdSource::Header { name, offset } => (name, header(anchor.get(*offset as usize..)?, name)?),
-    };
-    (!value.is_empty()).then(|| (name.clone(), value))
+    let (IdSource::Field { name, .. } | IdSource::Header { name, .. }) = source;
+    id_value(source, anchor).map(|value| (name.clone(), value))
 }
 
-/// Looks a header up in packed headers (`weftrace_artifact::abi::HEADERS_CAP`).
-pub(crate) fn header(mut packed: &[u8], wanted: &str) -> Option<String> {
-    packed = packed.get(..weftrace_artifact::abi::HEADERS_CAP as usize).unwrap_or(packed);
-    loop {
-        let [name_len, low, high, rest @ ..] = packed else { return None };
-        let (name_len, value_len) = (usize::from(*name_len), usize::from(u16::from_le_bytes([*low, *high])));
-        if name_len == 0 || rest.len() < name_len + value_len {
-            return None;
+/// None: it is empty.
+pub(super) fn id_value(source: &IdSource, anchor: &[u8]) -> Option<String> {
+    let value = match source {
+        IdSource::Field { offset, cap, .. } => string_at(anchor, *offset, *cap),
+        IdSource::Header { name, offset } => {
+            let packed = slice(anchor, *offset as usize, HEADERS_CAP as usize);
+            String::from_utf8_lossy(headers::find(packed, name.as_bytes())?).into_owned()
         }
-        if rest[..name_len].eq_ignore_ascii_case(wanted.as_bytes()) {
-            return Some(String::from_utf8_lossy(&rest[name_len..name_len + value_len]).into_owned());
-        }
-        packed = &rest[name_len + value_len..];
-    }
+    };
+    Some(value).filter(|value| !value.is_empty())
 }
 
 /// An address as [`Type::Inet`] lays it out; None where the family is unset.
@@ -204,13 +221,18 @@ impl<'a> ViewStorage<'a> {
     }
 
     /// For `keep`: everything but the text, which only kept results are worth.
-    pub fn for_keep(result: &'a JoinResult) -> Self {
-        let legs = result.legs.iter().map(leg_view).collect();
+    pub(super) fn for_close(result: &'a JoinResult, spec: &JoinSpec) -> Self {
+        let id = spec.ids.iter().find_map(|source| id_value(source, &result.anchor)).unwrap_or_default();
+        let verdict = result.verdict_by(&spec.blame, |i| &spec.legs[i].name);
+        Self::of(result, id, line::verdict_text(&verdict))
+    }
+
+    fn of(result: &'a JoinResult, id: String, verdict: String) -> Self {
         Self {
             anchor: &result.anchor,
-            legs,
-            id: result.id().to_owned(),
-            verdict: verdict_text(result),
+            legs: result.legs.iter().map(leg_view).collect(),
+            id,
+            verdict,
             text: String::new(),
             status: result.status.name(),
             numbers: [result.total(), result.app, result.unknown, result.begin, result.end],
@@ -220,7 +242,8 @@ impl<'a> ViewStorage<'a> {
 
     /// For `join:NAME` blocks.
     pub fn for_result(result: &'a JoinResult) -> Self {
-        Self { text: result.text.clone(), ..Self::for_keep(result) }
+        let verdict = line::verdict(result);
+        Self { text: result.text.clone(), ..Self::of(result, result.id().to_owned(), verdict) }
     }
 
     /// Pointers into this storage: valid as long as it is borrowed.
@@ -244,79 +267,21 @@ impl<'a> ViewStorage<'a> {
 }
 
 fn leg_view(leg: &LegOutcome) -> LegView {
-    let (value, state) = match leg.state {
-        State::Value(value) => (value, 0),
-        State::None => (0, 1),
-        State::Unknown(_) => (0, 2),
-        State::Ambiguous(_) => (0, 3),
+    let (value, state, name, reason) = match &leg.state {
+        State::Value(value) => (*value, 0, "value", ""),
+        State::None => (0, 1, "none", ""),
+        State::Unknown(why) => (0, 2, "unknown", why.as_str()),
+        State::Ambiguous(_) => (0, 3, "ambiguous", ""),
     };
-    LegView { value, state, count: leg.count, charged_ns: leg.charged }
-}
-
-const MS: u64 = 1_000_000;
-
-/// Milliseconds rounded to nearest.
-fn ms(ns: u64) -> u64 {
-    (ns + MS / 2) / MS
-}
-
-fn verdict_text(result: &JoinResult) -> String {
-    let v = result.verdict();
-    let via = v.via.map_or(String::new(), |via| format!(" {via}"));
-    format!("{} {} ms ({}%){via}", v.layer, ms(v.ns), v.percent)
-}
-
-/// The record as the operator reads it: what it was, the verdict, time by layer, how sure.
-pub(super) fn text(result: &JoinResult) -> String {
-    let mut out = String::new();
-    let request = ["method", "path"].map(|f| result.field(f)).join(" ");
-    let peer = result.server();
-    let id = if result.id().is_empty() { "-" } else { result.id() };
-    let _ = write!(out, "{id}  {}", request.trim());
-    if !peer.is_empty() {
-        let _ = write!(out, " -> {peer}");
-    }
-    let _ = write!(out, "  {} ms  {}", ms(result.total()), result.field("status"));
-    for (name, value) in result.ids.iter().skip(1) {
-        let _ = write!(out, "  {name}={value}");
-    }
-    if result.status != Status::Closed {
-        let _ = write!(out, "  [{}]", result.status.name());
-    }
-    let _ = write!(out, "\n  verdict  {}\n  ", verdict_text(result));
-    let rank = |i: usize| result.blame.iter().position(|b| *b as usize == i).unwrap_or(usize::MAX);
-    let mut order: Vec<usize> = (0..result.legs.len()).collect();
-    order.sort_by_key(|i| (rank(*i), *i));
-    for &i in &order {
-        let _ = write!(out, "{} | ", leg_text(&result.legs[i], rank(i) != usize::MAX));
-    }
-    let _ = write!(out, "app {} | unknown {}\n  via:", ms(result.app), ms(result.unknown));
-    let mut matched = false;
-    for &i in &order {
-        let leg = &result.legs[i];
-        if !leg.key.is_empty() {
-            let separator = if matched { " ·" } else { "" };
-            let _ = write!(out, "{separator} {} {}({})", leg.name, leg.via.name(), leg.key);
-            matched = true;
-        }
-    }
-    let lost = result.legs.iter().map(|l| l.lost).max().unwrap_or(0);
-    let _ = write!(out, "{} lost in window: {lost}", if matched { " ·" } else { "" });
-    out
-}
-
-/// `syn 2150`, `loss none`, `syn 1000 (earlier)`, `loss unknown (lost 3)`.
-fn leg_text(leg: &LegOutcome, blamed: bool) -> String {
-    let name = &leg.name;
-    match &leg.state {
-        State::None => format!("{name} none"),
-        State::Unknown(reason) => format!("{name} unknown ({reason})"),
-        State::Ambiguous(n) => format!("{name} ambiguous ({n})"),
-        State::Value(value) if !leg.duration => format!("{name} {value}"),
-        State::Value(value) if blamed && leg.charged == 0 && *value > 0 => {
-            format!("{name} {} (outside)", ms(*value as u64))
-        }
-        State::Value(_) if blamed => format!("{name} {}", ms(leg.charged)),
-        State::Value(value) => format!("{name} {}", ms((*value).max(0) as u64)),
+    let via = if leg.key.is_empty() { "" } else { leg.via.name() };
+    LegView {
+        value,
+        state,
+        count: leg.count,
+        charged_ns: leg.charged,
+        lost: leg.lost,
+        state_name: name.as_bytes().into(),
+        via: via.as_bytes().into(),
+        reason: reason.as_bytes().into(),
     }
 }

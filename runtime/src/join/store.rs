@@ -1,11 +1,18 @@
 //! The legs' records, kept until no anchor can want them any more. Bounded; the oldest end goes first, and what went is known.
+//!
+//! A record is stored once for all legs that read it in the same way, in a list of its key's records by time.
 
-use super::keys::{Tuple, read_conn};
+use super::calendar::Calendar;
+use super::engine::{read_int, read_value};
+use super::gaps::{EVICTED, Gaps};
+use super::keys::{Carried, Digest, Ends, NodeKey, Range, ranges};
+use super::nodes::{NIL, Nodes};
+use super::slab::{Payloads, Slab};
 use super::verdict::Interval;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use weftrace_artifact::{
-    abi::ConnKey,
-    join::{KeyKind, LegSpec},
+    action::StreamId,
+    join::{IntAt, KeyAt, KeyKind, LegKey, LegSpec},
 };
 
 /// One record of a leg's stream.
@@ -14,137 +21,266 @@ pub(super) struct Record {
     /// The time it stands for: an interval, or an instant (start = end).
     pub interval: Interval,
     pub value: i64,
-    pub conn: Option<ConnKey>,
-    /// An anchor has used it.
-    pub matched: bool,
-    pub payload: Box<[u8]>,
+    /// Its first range; others are in `Store::more`.
+    pub range: Range,
+    pub ends: Ends,
+    node: u32,
+    pub prev: u32,
+    next: u32,
+    payload: u32,
+    /// Legs of the store whose anchors have used it.
+    matched: u32,
+    /// Which of the leg's keys it goes by.
+    pub key: u8,
+    has_more: bool,
 }
 
-/// The key of a record under one [`KeyKind`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Key {
-    Conn(Tuple),
-    Number(u32),
-    Id(Box<[u8]>),
+/// How legs read a stream's records: those that agree share a store.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shape {
+    pub stream: StreamId,
+    value: Option<IntAt>,
+    interval: Option<(u32, u32)>,
+    duration: bool,
+    keys: Vec<LegKey>,
 }
 
-impl Key {
-    /// Reads the key at `offset`; None where the record carries none (no connection, empty id).
-    pub(super) fn read(kind: KeyKind, payload: &[u8], offset: u32) -> Option<(Self, Option<ConnKey>)> {
-        match kind {
-            KeyKind::Conn => read_conn(payload, offset).map(|conn| (Self::Conn(Tuple::of(&conn)), Some(conn))),
-            KeyKind::Pid | KeyKind::Tid => {
-                let bytes = payload.get(offset as usize..offset as usize + 4)?;
-                let number = u32::from_ne_bytes(bytes.try_into().ok()?);
-                (number != 0).then_some((Self::Number(number), None))
+impl Shape {
+    pub(super) fn of(leg: &LegSpec) -> Self {
+        // Only a record without an interval of its own needs to know whether its value is one.
+        let duration = leg.duration && leg.interval.is_none();
+        let keys = leg.keys.clone();
+        Self { stream: leg.stream, value: leg.value, interval: leg.interval, duration, keys }
+    }
+
+    /// The time a record stands for, and its value.
+    fn read(&self, payload: &[u8], time: u64) -> (Interval, i64) {
+        let value = self.value.map_or(1, |at| read_value(payload, at));
+        let interval = match self.interval {
+            Some((start, end)) => {
+                let start = read_int(payload, start, 8) as u64;
+                (start, (read_int(payload, end, 8) as u64).max(start))
             }
-            KeyKind::Id { cap } => {
-                let bytes = payload.get(offset as usize..(offset + cap) as usize)?;
-                let id = bytes.split(|b| *b == 0).next().unwrap_or_default();
-                (!id.is_empty()).then(|| (Self::Id(id.into()), None))
-            }
-        }
+            None if self.duration => (time.saturating_sub(value.max(0) as u64), time),
+            None => (time, time),
+        };
+        (interval, value)
     }
 }
 
-type RecordId = u64;
-
-/// Records of one leg, found by key and dropped by end time.
-#[derive(Debug, Default)]
+/// Records of legs with one shape.
+#[derive(Debug)]
 pub(super) struct Store {
-    records: HashMap<RecordId, Record>,
-    by_key: HashMap<(u8, Key), Vec<RecordId>>,
-    by_end: BTreeMap<(u64, RecordId), Vec<(u8, Key)>>,
-    next: RecordId,
-    bytes: u64,
-    /// Everything up to this end time may have been evicted for want of room.
-    pub evicted_to: u64,
+    pub shape: Shape,
+    /// Its column in the nodes' rows.
+    column: usize,
+    /// Keys of its stream by which a record is found through bindings, where it lacks the leg's own.
+    own: Vec<(KeyKind, KeyAt)>,
+    records: Slab<Record>,
+    more: HashMap<u32, Box<[Range]>>,
+    by_end: Calendar,
+    /// Kept for those that nobody wanted, if somebody asks for these.
+    payloads: Option<Payloads>,
+    size: u32,
+    /// How much earlier than its predecessor in a list a record may end.
+    disorder: u64,
+    pub gone: Gaps,
     pub evicted: u64,
     /// Records that ended before this were let go: no anchor was expected to want them any more.
     pub expired_to: u64,
+    scratch: Vec<u32>,
 }
 
-/// What a record costs beside its payload: the map entries above.
-const OVERHEAD: u64 = 256;
+/// Steps back from a list's end to where a late record belongs; beyond them the list is not in order.
+const MAX_STEPS_BACK: u32 = 64;
 
 impl Store {
-    pub(super) fn insert(&mut self, leg: &LegSpec, record: Record) -> Option<RecordId> {
-        let keys: Vec<(u8, Key)> = (0u8..)
-            .zip(&leg.keys)
-            .filter_map(|(i, k)| Key::read(k.kind, &record.payload, k.leg_offset).map(|(key, _)| (i, key)))
-            .collect();
-        if keys.is_empty() {
-            return None;
-        }
-        let id = self.next;
-        self.next += 1;
-        for key in &keys {
-            self.by_key.entry(key.clone()).or_default().push(id);
-        }
-        self.bytes += OVERHEAD + record.payload.len() as u64;
-        self.by_end.insert((record.interval.1, id), keys);
-        self.records.insert(id, record);
-        Some(id)
-    }
-
-    /// Records under the leg's key number `index`, in order of arrival.
-    pub(super) fn find(&self, index: u8, key: Key) -> impl Iterator<Item = (RecordId, &Record)> {
-        let ids = self.by_key.get(&(index, key)).map_or(&[][..], Vec::as_slice);
-        ids.iter().filter_map(|id| self.records.get(id).map(|r| (*id, r)))
-    }
-
-    pub(super) fn get(&self, id: RecordId) -> Option<&Record> {
-        self.records.get(&id)
-    }
-
-    pub(super) fn mark(&mut self, id: RecordId) {
-        if let Some(record) = self.records.get_mut(&id) {
-            record.matched = true;
+    pub(super) fn new(shape: Shape, column: usize, size: u32, own: Vec<(KeyKind, KeyAt)>) -> Self {
+        Self {
+            shape,
+            column,
+            own,
+            records: Slab::default(),
+            more: HashMap::new(),
+            by_end: Calendar::default(),
+            payloads: Some(Payloads::new(size)),
+            size,
+            disorder: 0,
+            gone: Gaps::default(),
+            evicted: 0,
+            expired_to: 0,
+            scratch: Vec::new(),
         }
     }
 
-    pub(super) fn oldest_end(&self) -> Option<u64> {
-        self.by_end.first_key_value().map(|(&(end, _), _)| end)
+    /// Nobody asks for records that belong to no anchor: only their number is needed.
+    pub(super) fn drop_payloads(&mut self) {
+        self.payloads = None;
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    /// Takes a record; false if it carries none of the keys.
+    pub(super) fn insert(&mut self, payload: &[u8], time: u64, nodes: &mut Nodes, digest: &Digest) -> bool {
+        let Some((key, carried, bytes_at)) = self.key(payload, digest) else { return false };
+        let node = nodes.hold(carried.node);
+        let (interval, value) = self.shape.read(payload, time);
+        let mut all = bytes_at.into_iter().flat_map(|at| ranges(payload, at));
+        let range = all.next();
+        let more: Vec<Range> = all.collect();
+        let id = self.records.insert(Record {
+            interval,
+            value,
+            range: range.unwrap_or_default(),
+            ends: carried.ends.unwrap_or_default(),
+            node,
+            prev: NIL,
+            next: NIL,
+            payload: self.payloads.as_mut().map_or(NIL, |payloads| payloads.insert(payload)),
+            matched: 0,
+            key,
+            has_more: !more.is_empty(),
+        });
+        if !more.is_empty() {
+            self.more.insert(id, more.into());
+        }
+        self.link(id, nodes);
+        self.by_end.insert(interval.1, id);
+        true
     }
 
-    /// Drops records that ended before `time`; those no anchor used go to `orphan`.
-    pub(super) fn expire(&mut self, time: u64, mut orphan: impl FnMut(Record)) {
-        self.expired_to = self.expired_to.max(time);
-        while let Some((&(end, id), _)) = self.by_end.first_key_value() {
-            if end >= time {
+    /// The first of the leg's keys that the record carries; for bytes, where its ranges are.
+    fn key(&self, payload: &[u8], digest: &Digest) -> Option<(u8, Carried, Option<u32>)> {
+        for (i, key) in (0u8..).zip(&self.shape.keys) {
+            if let Some(at) = key.leg {
+                if let Some(carried) = digest.read(key.kind, payload, at) {
+                    return Some((i, carried, (key.kind == KeyKind::Bytes).then_some(at.offset)));
+                }
+            } else if let Some(carried) = self.own.iter().find_map(|(kind, at)| digest.read(*kind, payload, *at)) {
+                return Some((i, carried, None));
+            }
+        }
+        None
+    }
+
+    /// Puts a record into its key's list, which is in order of ends but for what comes very late.
+    fn link(&mut self, id: u32, nodes: &mut Nodes) {
+        let (node, end) = (self.records[id].node, self.records[id].interval.1);
+        let (mut after, mut before) = (nodes.last(node, self.column), NIL);
+        for _ in 0..MAX_STEPS_BACK {
+            if after == NIL || self.records[after].interval.1 <= end {
                 break;
             }
-            if let Some(record) = self.remove((end, id))
-                && !record.matched
-            {
-                orphan(record);
-            }
+            (before, after) = (after, self.records[after].prev);
+        }
+        if after != NIL {
+            // All before it may end later than it by what was known already.
+            self.disorder = self.disorder.saturating_add(self.records[after].interval.1.saturating_sub(end));
+            self.records[after].next = id;
+        }
+        (self.records[id].prev, self.records[id].next) = (after, before);
+        if before == NIL {
+            nodes.set_last(node, self.column, id);
+        } else {
+            self.records[before].prev = id;
         }
     }
 
-    /// Drops the record with the oldest end for want of room.
-    pub(super) fn evict_oldest(&mut self) -> bool {
-        let Some((&(end, id), _)) = self.by_end.first_key_value() else { return false };
-        self.evicted += 1;
-        self.evicted_to = self.evicted_to.max(end);
-        self.remove((end, id)).is_some()
+    /// The records under a key, the newest first, until no earlier one can end after `from`.
+    pub(super) fn find(&self, node: u32, from: u64, nodes: &Nodes) -> impl Iterator<Item = (u32, &Record)> {
+        let oldest = from.saturating_sub(self.disorder);
+        let mut at = nodes.last(node, self.column);
+        std::iter::from_fn(move || {
+            let record = (at != NIL).then(|| &self.records[at]).filter(|record| record.interval.1 >= oldest)?;
+            let id = std::mem::replace(&mut at, record.prev);
+            Some((id, record))
+        })
     }
 
-    fn remove(&mut self, at: (u64, RecordId)) -> Option<Record> {
-        for key in self.by_end.remove(&at)? {
-            if let Some(ids) = self.by_key.get_mut(&key) {
-                ids.retain(|id| *id != at.1);
-                if ids.is_empty() {
-                    self.by_key.remove(&key);
-                }
-            }
+    pub(super) fn get(&self, id: u32) -> &Record {
+        &self.records[id]
+    }
+
+    /// Whether any of the record's ranges passes.
+    pub(super) fn any_range(&self, id: u32, record: &Record, mut passes: impl FnMut(&Range) -> bool) -> bool {
+        let more = if record.has_more { self.more.get(&id) } else { None };
+        passes(&record.range) || more.is_some_and(|more| more.iter().any(passes))
+    }
+
+    pub(super) fn mark(&mut self, id: u32, leg: u32) {
+        self.records[id].matched |= 1 << leg;
+    }
+
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.by_end.oldest()
+    }
+
+    /// Memory that the records take; keys are the nodes'.
+    pub(super) fn bytes(&self) -> u64 {
+        let payload = if self.payloads.is_some() { self.size } else { 0 };
+        let each = size_of::<Record>() as u64 + 2 * size_of::<u32>() as u64 + u64::from(payload);
+        self.by_end.len() as u64 * each + (self.more.len() * 2 * size_of::<Record>()) as u64
+    }
+
+    /// Drops records that ended before `time`; `orphan` is told how each was used, and its payload.
+    pub(super) fn expire(&mut self, time: u64, nodes: &mut Nodes, mut orphan: impl FnMut(u32, Option<&[u8]>)) {
+        if time <= self.expired_to {
+            return;
         }
-        let record = self.records.remove(&at.1)?;
-        self.bytes -= OVERHEAD + record.payload.len() as u64;
-        Some(record)
+        self.expired_to = time;
+        let mut ids = std::mem::take(&mut self.scratch);
+        let records = &self.records;
+        self.by_end.take_before(time, &mut ids, |id| records[id].interval.1 < time);
+        ids.sort_by_cached_key(|&id| self.order(id, nodes));
+        for id in ids.drain(..) {
+            let record = &self.records[id];
+            let payload = self.payloads.as_ref().map(|payloads| payloads.get(record.payload));
+            orphan(record.matched, payload);
+            self.remove(id, nodes);
+        }
+        self.scratch = ids;
+        self.gone.forget_before(time);
+    }
+
+    /// By time, then by what is in it: never by arrival.
+    fn order(&self, id: u32, nodes: &Nodes) -> (Interval, i64, NodeKey, Ends, Range, Option<&[u8]>) {
+        let record = &self.records[id];
+        let (start, end) = record.interval;
+        let payload = self.payloads.as_ref().map(|payloads| payloads.get(record.payload));
+        ((end, start), record.value, nodes.key(record.node), record.ends, record.range, payload)
+    }
+
+    /// Drops records with the oldest end for want of room: at most `most`.
+    pub(super) fn evict_oldest(&mut self, most: usize, nodes: &mut Nodes) -> u64 {
+        let mut ids = std::mem::take(&mut self.scratch);
+        let mut calendar = std::mem::take(&mut self.by_end);
+        calendar.take_oldest(most, &mut ids, |id| self.order(id, nodes));
+        self.by_end = calendar;
+        let evicted = ids.len() as u64;
+        self.evicted += evicted;
+        for id in ids.drain(..) {
+            self.gone.add(self.records[id].interval, 1, Some(EVICTED));
+            self.remove(id, nodes);
+        }
+        self.scratch = ids;
+        evicted
+    }
+
+    fn remove(&mut self, id: u32, nodes: &mut Nodes) {
+        let Record { node, prev, next, payload, has_more, .. } = self.records[id];
+        if prev != NIL {
+            self.records[prev].next = next;
+        }
+        if next == NIL {
+            nodes.set_last(node, self.column, prev);
+        } else {
+            self.records[next].prev = prev;
+        }
+        nodes.release(node);
+        if has_more {
+            self.more.remove(&id);
+        }
+        if let Some(payloads) = &mut self.payloads {
+            payloads.remove(payload);
+        }
+        self.records.remove(id);
     }
 }

@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, fmt::Write};
 /// At most this many peers are counted by name per layer.
 const MAX_PEERS: usize = 1024;
 
+/// Names, each with its results.
+pub type Counts<'a> = Vec<(&'a str, u64)>;
+
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Anchors that passed the filter.
@@ -21,6 +24,7 @@ pub struct Summary {
     pub keyless: u64,
     pub evicted_anchors: u64,
     pub evicted_records: u64,
+    pub evicted_bindings: u64,
     /// Events lost before they reached the join.
     pub lost: u64,
     /// Kept results by the layer that took most of their time, with their peers.
@@ -44,30 +48,63 @@ impl Summary {
         }
     }
 
-    /// `312 slow of 48,210: syn 280 (10.0.3.7:8080: 271) · app 20`, with what was lost or dropped.
+    /// `312 slow of 48,210: syn 280 (peer 10.0.3.7:8080: 271) · app 20`, with what was lost or dropped.
     pub fn text(&self, name: &str) -> String {
-        let mut out = format!("{name}: {} kept of {}", grouped(self.kept), grouped(self.seen));
-        let mut layers: Vec<(&String, &Layer)> = self.layers.iter().collect();
-        layers.sort_by_key(|(name, layer)| (std::cmp::Reverse(layer.count), *name));
-        for (i, (name, layer)) in layers.iter().enumerate() {
-            let _ = write!(out, "{}{name} {}", if i == 0 { ": " } else { " · " }, grouped(layer.count));
-            if let Some((peer, count)) = layer.peers.iter().max_by_key(|(peer, n)| (**n, std::cmp::Reverse(*peer))) {
-                let _ = write!(out, " ({peer}: {})", grouped(*count));
+        // What the operator called slow is slow.
+        let what = if name.contains("slow") { "slow" } else { "kept" };
+        let mut out = format!("{name}: {} {what} of {}", grouped(self.kept), grouped(self.seen));
+        for (i, (layer, count, peers)) in self.by_layer().into_iter().enumerate() {
+            let _ = write!(out, "{}{layer} {}", if i == 0 { ": " } else { " · " }, grouped(count));
+            if let Some((peer, count)) = peers.first() {
+                let _ = write!(out, " (peer {}: {})", super::show::escaped(peer), grouped(*count));
             }
         }
+        self.losses(&mut out);
+        out.push('.');
+        out
+    }
+
+    /// `1,204 seen, 1,190 joined, none slow. Lost: 0.`: what is said while there is nothing to say.
+    pub fn heartbeat(&self, name: &str) -> String {
+        let what = if name.contains("slow") { "slow" } else { "kept" };
+        let mut out = format!("{name}: {} seen, {} joined", grouped(self.seen), grouped(self.closed));
+        let _ = match self.kept {
+            0 => write!(out, ", none {what}"),
+            n => write!(out, ", {} {what} so far", grouped(n)),
+        };
+        self.losses(&mut out);
+        out.push('.');
+        out
+    }
+
+    /// Layers that were to blame, the most frequent first: name, results, and the peers of those, the most frequent first.
+    pub fn by_layer(&self) -> Vec<(&str, u64, Counts<'_>)> {
+        let mut layers: Vec<_> = self.layers.iter().collect();
+        layers.sort_by_key(|(name, layer)| (std::cmp::Reverse(layer.count), *name));
+        layers.into_iter().map(|(name, layer)| (name.as_str(), layer.count, layer.by_count())).collect()
+    }
+
+    fn losses(&self, out: &mut String) {
         let _ = write!(out, ". Lost: {}", grouped(self.lost));
         for (count, what) in [
             (self.late, "late"),
             (self.evicted_anchors, "closed early for want of room"),
             (self.evicted_records, "leg records dropped for want of room"),
+            (self.evicted_bindings, "bindings dropped for want of room"),
             (self.keyless, "leg records without a key"),
         ] {
             if count > 0 {
                 let _ = write!(out, ", {what}: {}", grouped(count));
             }
         }
-        out.push('.');
-        out
+    }
+}
+
+impl Layer {
+    fn by_count(&self) -> Counts<'_> {
+        let mut peers: Vec<_> = self.peers.iter().map(|(peer, n)| (peer.as_str(), *n)).collect();
+        peers.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+        peers
     }
 }
 

@@ -1,9 +1,19 @@
+//! What a join says: made-up records, and their outcome worked out by hand.
+
 use super::*;
+
+mod begun;
+mod bindings;
+mod bytes;
+mod gaps;
+mod property;
+mod records;
+
 use weftrace_artifact::{
     Place,
     abi::{CONN_KEY_SIZE, ConnKey},
     action::{StreamId, StreamSpec},
-    join::{IdSource, JoinSpec, JoinView, Keep, KeyKind, LegAgg, LegKey, LegSpec, Side},
+    join::{IdSource, IntAt, JoinSpec, JoinView, Keep, KeyAt, KeyKind, LegAgg, LegKey, LegSpec, Side},
     ty::{Type, lay_out},
 };
 
@@ -96,15 +106,17 @@ fn span(key: &ConnKey, dur: u64) -> Vec<u8> {
 }
 
 fn leg(name: &str, stream: StreamId, agg: LegAgg, since: Option<u64>) -> LegSpec {
+    let at = Some(KeyAt { offset: 0, pid: None, cap: 0 });
     LegSpec {
         name: name.into(),
         stream,
         agg,
-        value: Some((CONN_KEY_SIZE, 8)),
+        value: Some(IntAt { offset: CONN_KEY_SIZE, size: 8, signed: false }),
         interval: None,
         duration: true,
-        keys: vec![LegKey { kind: KeyKind::Conn, leg_offset: 0, anchor_offset: 0 }],
+        keys: vec![LegKey { kind: KeyKind::Conn, leg: at, anchor: at }],
         since_ns: since,
+        off: false,
         side: Side::Any,
         place: Place::default(),
     }
@@ -248,11 +260,11 @@ fn nothing_seen_is_none_only_if_nothing_was_lost() {
     let anchor = [(REQUEST, 2 * S, request(&key, "a", S, S, 2 * S, true))];
     assert_eq!(only(spec(), &anchor).legs[1].state, State::None);
 
-    let lost = results(run(spec(), &anchor, |e| e.lost((S, 2 * S), &[LOSS], 3)));
+    let lost = results(run(spec(), &anchor, |e| e.lost((S, 2 * S), &[LOSS], 3, None)));
     assert_eq!(lost[0].legs[1].state, State::Unknown("lost 3".into()));
     assert_eq!((lost[0].app, lost[0].unknown), (0, S));
 
-    let elsewhere = results(run(spec(), &anchor, |e| e.lost((5 * S, 6 * S), &[LOSS], 3)));
+    let elsewhere = results(run(spec(), &anchor, |e| e.lost((5 * S, 6 * S), &[LOSS], 3, None)));
     assert_eq!(elsewhere[0].legs[1].state, State::None);
 
     let unfed = results(run(spec(), &anchor, |e| e.unfed(LOSS, "not attached")));
@@ -326,24 +338,55 @@ fn memory_is_bounded_and_what_was_dropped_is_unknown() {
     assert_eq!(r.legs[1].state, State::Unknown("evicted".into()));
 }
 
+/// What is said of a leg in the line of a result.
 #[test]
-fn orphans_are_told() {
-    let out = run(spec(), &[(LOSS, S, span(&conn(7, 5000, (1, 2)), MS))], |_| {});
-    assert!(matches!(out[..], [Output::Orphan { leg: 1, .. }]));
+fn what_another_layer_covers_is_not_outside() {
+    let key = conn(7, 5000, (11, 22));
+    // Connecting took all the time in which bytes were lost.
+    let records = [
+        (CONNECT, S, span(&key, S)),
+        (LOSS, 900 * MS, span(&key, 300 * MS)),
+        (REQUEST, 2 * S, request(&key, "a", 0, S, 2 * S, true)),
+    ];
+    let r = only(spec(), &records);
+    assert!(r.text.contains("syn 1000 | loss 300 (covered)"), "{}", r.text);
 }
 
 #[test]
-fn headers_are_found_by_name() {
-    let mut packed = Vec::new();
-    for (name, value) in [("host", "x"), ("x-request-id", "order-7f3a")] {
-        packed.push(name.len() as u8);
-        packed.extend((value.len() as u16).to_le_bytes());
-        packed.extend(name.as_bytes());
-        packed.extend(value.as_bytes());
-    }
-    packed.push(0);
-    packed.extend([0, 0]);
-    assert_eq!(result::header(&packed, "X-Request-Id").as_deref(), Some("order-7f3a"));
-    assert_eq!(result::header(&packed, "nope"), None);
-    assert_eq!(result::header(&packed[..7], "x-request-id"), None, "cut short");
+fn all_legs_see_all_of_a_total_that_begins_earlier() {
+    let (server, client) = (conn(1, 5000, (11, 22)), conn(2, 5000, (11, 22)));
+    // By the packets opened at 1090 ms, by the client at 50 ms; something was lost of the losses in between.
+    let records = [
+        (CONNECT, 1100 * MS, span(&client, 1050 * MS)),
+        (REQUEST, 2 * S, request(&server, "a", 1090 * MS, 1100 * MS, 2 * S, true)),
+    ];
+    let all = results(run(spec(), &records, |e| e.lost((500 * MS, 501 * MS), &[LOSS], 2, None)));
+    assert_eq!((all[0].begin, &all[0].legs[1].state), (50 * MS, &State::Unknown("lost 2".into())));
+    let late = [records[0].clone(), (LOSS, 800 * MS, span(&client, 100 * MS)), records[1].clone()];
+    assert_eq!(only(spec(), &late).legs[1].state, State::Value((100 * MS) as i64));
+}
+
+#[test]
+fn of_a_total_of_nothing_the_application_has_no_part_either() {
+    let key = conn(7, 5000, (11, 22));
+    let anchor = [(REQUEST, S, request(&key, "a", S, S, S, true))];
+    let verdict = |prepare: &dyn Fn(&mut Engine)| results(run(spec(), &anchor, prepare)).remove(0).verdict();
+    assert_eq!(verdict(&|_| {}).layer, "app");
+    let unknown = verdict(&|e| e.unfed(LOSS, "not attached"));
+    assert_eq!((unknown.layer.as_str(), unknown.ns, unknown.percent), ("unknown", 0, 0));
+}
+
+#[test]
+fn candidates_are_connections_not_records() {
+    let anchor = (REQUEST, 2 * S, request(&conn(1, 5000, (0, 0)), "a", S, S, 2 * S, true));
+    let loss = |netns, isns, at: u64| (LOSS, S + at * MS, span(&conn(netns, 5000, isns), MS));
+    let state = |records: &[(StreamId, u64, Vec<u8>)]| {
+        let all: Vec<_> = records.iter().cloned().chain([anchor.clone()]).collect();
+        only(spec(), &all).legs[1].state.clone()
+    };
+    let three = [loss(2, (0, 0), 100), loss(2, (0, 0), 200), loss(4, (0, 0), 300)];
+    assert_eq!(state(&three), State::Ambiguous(2));
+    assert_eq!(state(&three[..2]), State::Value((2 * MS) as i64));
+    // The two ends of one.
+    assert_eq!(state(&[loss(2, (11, 22), 100), loss(4, (11, 22), 200)]), State::Value((2 * MS) as i64));
 }

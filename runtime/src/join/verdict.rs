@@ -6,34 +6,51 @@ pub(super) type Interval = (u64, u64);
 /// A blamed leg keeps at most this many merged intervals; beyond it the closest are merged (`approx`).
 pub(super) const MAX_INTERVALS: usize = 64;
 
-/// How the total divides.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Division {
-    /// ns charged to each blamed leg, in the order of `blame`.
-    pub charged: Vec<u64>,
-    /// What no layer covers. Together with `charged` it is the total.
-    pub rest: u64,
+/// What no layer has taken of a total yet: disjoint pieces, in order. Taking from it keeps the sum.
+#[derive(Debug, Default)]
+pub(super) struct Free {
+    pieces: Vec<Interval>,
+    left: Vec<Interval>,
 }
 
-/// Divides `total` among layers: a moment belongs to the first layer (by priority) that covers it.
-pub(super) fn divide(total: Interval, layers: &[&[Interval]]) -> Division {
-    let (begin, end) = total;
-    let mut charged = vec![0; layers.len()];
-    let mut free = if begin < end { vec![total] } else { Vec::new() };
-    for (layer, intervals) in layers.iter().enumerate() {
-        for &interval in *intervals {
-            charged[layer] += take(&mut free, interval);
+impl Free {
+    pub(super) fn begin(&mut self, (from, to): Interval) {
+        self.pieces.clear();
+        if from < to {
+            self.pieces.push((from, to));
         }
     }
-    let rest = free.iter().map(|(a, b)| b - a).sum();
-    Division { charged, rest }
+
+    /// Takes what is free of `intervals` and returns how much that was.
+    pub(super) fn take(&mut self, intervals: &[Interval]) -> u64 {
+        intervals.iter().map(|&interval| self.take_one(interval)).sum()
+    }
+
+    fn take_one(&mut self, interval: Interval) -> u64 {
+        let taken = cut(&self.pieces, interval, &mut self.left);
+        std::mem::swap(&mut self.pieces, &mut self.left);
+        taken
+    }
+
+    /// Together with all that was taken it is the total.
+    pub(super) fn rest(&self) -> u64 {
+        self.pieces.iter().map(|(a, b)| b - a).sum()
+    }
 }
 
 /// Removes `interval` from the free pieces and returns how much it removed.
-fn take(free: &mut Vec<Interval>, (from, to): Interval) -> u64 {
-    let mut taken = 0;
+pub(super) fn take(free: &mut Vec<Interval>, interval: Interval) -> u64 {
     let mut left = Vec::with_capacity(free.len() + 1);
-    for &(a, b) in free.iter() {
+    let taken = cut(free, interval, &mut left);
+    *free = left;
+    taken
+}
+
+/// What `interval` leaves of the pieces; returns how much it takes.
+fn cut(pieces: &[Interval], (from, to): Interval, left: &mut Vec<Interval>) -> u64 {
+    let mut taken = 0;
+    left.clear();
+    for &(a, b) in pieces {
         let (cut_from, cut_to) = (a.max(from), b.min(to));
         if cut_from >= cut_to {
             left.push((a, b));
@@ -47,7 +64,6 @@ fn take(free: &mut Vec<Interval>, (from, to): Interval) -> u64 {
             left.push((cut_to, b));
         }
     }
-    *free = left;
     taken
 }
 
@@ -56,19 +72,29 @@ fn take(free: &mut Vec<Interval>, (from, to): Interval) -> u64 {
 pub(super) fn merge(intervals: &mut Vec<Interval>) -> bool {
     intervals.retain(|(a, b)| a < b);
     intervals.sort_unstable();
-    let mut merged: Vec<Interval> = Vec::with_capacity(intervals.len().min(MAX_INTERVALS));
-    for &(a, b) in intervals.iter() {
-        match merged.last_mut() {
-            Some(last) if a <= last.1 => last.1 = last.1.max(b),
-            _ => merged.push((a, b)),
+    intervals.dedup_by(|next, last| {
+        let touches = next.0 <= last.1;
+        if touches {
+            last.1 = last.1.max(next.1);
         }
+        touches
+    });
+    let excess = intervals.len().saturating_sub(MAX_INTERVALS);
+    if excess == 0 {
+        return false;
     }
-    let approximate = merged.len() > MAX_INTERVALS;
-    while merged.len() > MAX_INTERVALS {
-        let closest = (1..merged.len()).min_by_key(|&i| (merged[i].0 - merged[i - 1].1, i)).unwrap_or(1);
-        merged[closest - 1].1 = merged[closest].1;
-        merged.remove(closest);
-    }
-    *intervals = merged;
-    approximate
+    // The smallest gaps go, the earlier first among equals.
+    let mut gaps: Vec<(u64, usize)> = (1..intervals.len()).map(|i| (intervals[i].0 - intervals[i - 1].1, i)).collect();
+    gaps.select_nth_unstable(excess - 1);
+    let mut closed = vec![false; intervals.len()];
+    gaps[..excess].iter().for_each(|&(_, i)| closed[i] = true);
+    let mut at = 0;
+    intervals.dedup_by(|next, last| {
+        at += 1;
+        if closed[at] {
+            last.1 = next.1;
+        }
+        closed[at]
+    });
+    true
 }

@@ -15,6 +15,32 @@ use weftrace_artifact::map::Value;
 
 /// Appends a map's line; nothing for a map without elements. `explicit` as in [`super::write_text`].
 pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, explicit: bool, style: &mut Style<'_>) {
+    let mut contents = Vec::new();
+    if !write_contents_json(&mut contents, map, top, div, explicit, style) {
+        return;
+    }
+    let kind = match map.spec.value {
+        Value::Hist { .. } | Value::Lhist { .. } => "hist",
+        Value::Series { .. } => "tseries",
+        Value::Avg { .. } | Value::Stats { .. } => "stats",
+        _ => "map",
+    };
+    let _ = write!(out, "{{\"type\": \"{kind}\", \"data\": {{");
+    write_string(out, map.spec.name.as_bytes());
+    push(out, ": ");
+    out.extend_from_slice(&contents);
+    push(out, "}}\n");
+}
+
+/// Appends what a map holds, and nothing about it: an object by key, or a value. False where it is empty.
+pub fn write_contents_json(
+    out: &mut Vec<u8>,
+    map: &Snapshot<'_>,
+    top: u32,
+    div: u32,
+    explicit: bool,
+    style: &mut Style<'_>,
+) -> bool {
     let spec = map.spec;
     let elements = map.top(top);
     let unset;
@@ -25,17 +51,8 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
             Some(&unset)
         }
         (Some(_), [_, ..]) => None,
-        _ => return,
+        _ => return false,
     };
-    let kind = match spec.value {
-        Value::Hist { .. } | Value::Lhist { .. } => "hist",
-        Value::Series { .. } => "tseries",
-        Value::Avg { .. } | Value::Stats { .. } => "stats",
-        _ => "map",
-    };
-    let _ = write!(out, "{{\"type\": \"{kind}\", \"data\": {{");
-    write_string(out, spec.name.as_bytes());
-    push(out, ": ");
     match (scalar, &spec.key) {
         (Some(element), _) => write_value_json(out, map, &element.value, div, style),
         (None, Some(ty)) => separated(out, "{", ", ", "}", elements, |out, element| {
@@ -48,7 +65,7 @@ pub fn write_json(out: &mut Vec<u8>, map: &Snapshot<'_>, top: u32, div: u32, exp
         }),
         (None, None) => {}
     }
-    push(out, "}}\n");
+    true
 }
 
 /// Appends an element's value.

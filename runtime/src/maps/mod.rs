@@ -1,6 +1,7 @@
 //! A script's maps as user space sees them: elements read from the kernel and from native handlers, merged over CPUs and homes,
 //! sorted by value then key.
 
+pub(crate) mod age;
 mod hist;
 mod json;
 pub(crate) mod series;
@@ -9,10 +10,11 @@ mod text;
 mod value;
 
 pub use hist::{Label, Row, rows};
-pub use json::{write_json, write_value_json};
+pub use json::{write_contents_json, write_json, write_value_json};
 pub use store::{Homes, Part, Store};
 pub use text::{write_text, write_value_text};
 pub use value::Merged;
+pub(crate) use value::merge_into;
 
 use crate::decode::{self, scalar};
 use std::{cmp::Ordering, collections::HashMap};

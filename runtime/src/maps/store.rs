@@ -1,9 +1,9 @@
 //! All maps of an artifact: kernel parts behind descriptors, user parts in memory, and what can be done with a whole map.
 
-use super::{Snapshot, split_cpus};
+use super::{Snapshot, age, split_cpus};
 use crate::{native::UserMap, sys::lookup_and_delete};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role};
+use weftrace_artifact::map::{Home, Kind, LIBRARY_MAPS, MapId, MapSpec, Role};
 use weftrace_probes::kernel::{
     Host, MapError,
     maps::create_map,
@@ -29,6 +29,8 @@ pub struct Homes {
 pub struct Store {
     specs: Vec<MapSpec>,
     homes: Vec<Homes>,
+    /// Event time so far: what windows hold, and which elements have ended.
+    now: u64,
 }
 
 impl Store {
@@ -44,7 +46,70 @@ impl Store {
                 user: user.then(|| UserMap::new(spec)),
             });
         }
-        Ok(Self { specs: specs.to_vec(), homes })
+        Ok(Self { specs: specs.to_vec(), homes, now: 0 })
+    }
+
+    /// By map: the address of the only value of a map that is in user space alone, or null. It holds as long as the store does.
+    pub(crate) fn scalars(&mut self) -> Vec<*mut u8> {
+        let only_value = |home: &mut Homes| home.user.as_mut().and_then(UserMap::only_value);
+        self.homes.iter_mut().map(|home| only_value(home).map_or(std::ptr::null_mut(), <*mut u64>::cast)).collect()
+    }
+
+    /// Event time has come to this.
+    pub(crate) fn pass(&mut self, now: u64) {
+        self.now = self.now.max(now);
+    }
+
+    /// Whether elements of some map end by themselves.
+    pub(crate) fn forgets(&self) -> bool {
+        self.specs.iter().any(forgets)
+    }
+
+    /// Whether elements of this map end by themselves.
+    pub(crate) fn ends(&self, map: MapId) -> bool {
+        self.spec(map).is_some_and(forgets)
+    }
+
+    /// Updates a full map of user space once more, without what has ended: 0 or -errno.
+    pub(crate) fn update_swept(&mut self, map: MapId, key: &[u8], value: &[u8], flags: u64) -> i64 {
+        let now = self.now;
+        let (Some(spec), Some(home)) = (self.specs.get(map.0 as usize), self.homes.get_mut(map.0 as usize)) else {
+            return -i64::from(libc::EINVAL);
+        };
+        match &mut home.user {
+            Some(user) if forgets(spec) => {
+                sweep_user(spec, user, now);
+                user.update(key, value, flags)
+            }
+            _ => -i64::from(libc::E2BIG),
+        }
+    }
+
+    /// Removes what has ended, so that it takes no room. What is written at this moment stays: an element is taken out whole, and put
+    /// back if it turns out to be new.
+    pub(crate) fn sweep(&mut self) {
+        let now = self.now;
+        for (spec, home) in self.specs.iter().zip(&mut self.homes).filter(|(spec, _)| forgets(spec)) {
+            if let Some(user) = &mut home.user {
+                sweep_user(spec, user, now);
+            }
+            let Some(fd) = &home.kernel else { continue };
+            let mut old = Vec::new();
+            // A failure is that of the next print.
+            let _ = fd.for_each(|key, value| {
+                if age::is_old(spec, &split_cpus(spec, value), now) {
+                    old.push(key.to_vec());
+                }
+            });
+            let mut value = vec![0; fd.value_bytes()];
+            for key in old {
+                if matches!(lookup_and_delete(fd, &key, &mut value), Ok(true))
+                    && !age::is_old(spec, &split_cpus(spec, &value), now)
+                {
+                    let _ = fd.update(&key, &value, Update::NoExist);
+                }
+            }
+        }
     }
 
     pub fn spec(&self, map: MapId) -> Option<&MapSpec> {
@@ -84,10 +149,15 @@ impl Store {
 
     /// The script's maps by name, as they are printed at the end.
     pub fn script_maps(&self) -> Vec<MapId> {
-        let mut maps: Vec<MapId> =
-            (0..self.specs.len() as u32).map(MapId).filter(|m| self.specs[m.0 as usize].role == Role::Script).collect();
+        let mut maps: Vec<MapId> = (0..self.specs.len() as u32).map(MapId).filter(|m| self.is_shown(*m)).collect();
         maps.sort_by(|a, b| self.specs[a.0 as usize].name.cmp(&self.specs[b.0 as usize].name));
         maps
+    }
+
+    /// Whether it is one of the script's own.
+    fn is_shown(&self, map: MapId) -> bool {
+        let spec = &self.specs[map.0 as usize];
+        spec.role == Role::Script && !(spec.place.file != 0 && spec.name.starts_with(LIBRARY_MAPS))
     }
 
     /// Sets one whole element in every home; for internal maps (the value is repeated for each CPU).
@@ -114,6 +184,7 @@ impl Store {
             fd.for_each(|key, value| parts.push(Part { key: key.to_vec(), values: split_cpus(spec, value) }))?;
         }
         user_parts(home, &mut parts);
+        parts.retain_mut(|part| age::at(spec, part, self.now));
         Ok(Snapshot::new(spec, parts))
     }
 
@@ -143,6 +214,7 @@ impl Store {
         if let Some(user) = &mut home.user {
             user.clear();
         }
+        parts.retain_mut(|part| age::at(spec, part, self.now));
         Ok(Snapshot::new(spec, parts))
     }
 
@@ -167,7 +239,7 @@ impl Store {
     /// Sets every value to 0 and keeps the keys.
     pub fn zero(&mut self, map: MapId) -> Result<(), SyscallError> {
         let Some(spec) = self.specs.get(map.0 as usize) else { return Ok(()) };
-        let presence = spec.presence.map(|p| p as usize);
+        let presence = spec.presence.or(spec.ttl.map(|t| t.offset)).map(|p| p as usize);
         let home = &mut self.homes[map.0 as usize];
         if let Some(user) = &mut home.user {
             user.zero(presence);
@@ -195,6 +267,23 @@ impl Store {
     pub fn len(&self, map: MapId) -> Result<usize, SyscallError> {
         Ok(self.snapshot(map)?.elements.len())
     }
+}
+
+fn sweep_user(spec: &MapSpec, user: &mut UserMap, now: u64) {
+    let mut old = Vec::new();
+    user.for_each(|key, value| {
+        if age::is_old(spec, &[value.to_vec()], now) {
+            old.push(key.to_vec());
+        }
+    });
+    for key in old {
+        user.delete(&key);
+    }
+}
+
+/// Whether elements of a map with keys end by themselves.
+fn forgets(spec: &MapSpec) -> bool {
+    spec.key.is_some() && (spec.ttl.is_some() || spec.ring.is_some_and(|r| r.only_ns.is_some()))
 }
 
 fn user_parts(home: &Homes, parts: &mut Vec<Part>) {

@@ -20,6 +20,8 @@ pub(crate) fn spec(key: Option<Type>, value: Value) -> MapSpec {
         value_size: size + if presence.is_some() { 8 } else { 0 },
         max_entries: 100,
         presence,
+        ring: None,
+        ttl: None,
         place: Place::default(),
     }
 }

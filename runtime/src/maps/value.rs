@@ -111,6 +111,32 @@ impl Merged {
     }
 }
 
+/// Adds the aggregate of one event to an element as a map keeps it. Time series aren't sent so.
+pub(crate) fn merge_into(value: &Value, words: &mut [u64], part: &[u8]) {
+    let set = u64_at(part, 8) != 0;
+    match value {
+        Value::Min { signed } | Value::Max { signed } => {
+            let (new, [old, is_set, ..]) = (u64_at(part, 0), words) else { return };
+            let less = if *signed { (new as i64) < (*old as i64) } else { new < *old };
+            let better = if matches!(value, Value::Max { .. }) { new != *old && !less } else { less };
+            if set && (*is_set == 0 || better) {
+                (*old, *is_set) = (new, 1);
+            }
+        }
+        Value::Plain(_) | Value::Series { .. } => {}
+        Value::Count
+        | Value::Sum { .. }
+        | Value::Avg { .. }
+        | Value::Stats { .. }
+        | Value::Hist { .. }
+        | Value::Lhist { .. } => {
+            for (word, at) in words.iter_mut().zip((0..part.len()).step_by(8)) {
+                *word = word.wrapping_add(u64_at(part, at));
+            }
+        }
+    }
+}
+
 fn plus(a: Num, raw: u64) -> Num {
     match a {
         Num::Signed(v) => Num::Signed(v.wrapping_add(raw as i64)),

@@ -1,6 +1,6 @@
 //! The host's own names.
 
-use super::{Frame, KernelNames, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths};
+use super::{Frame, KernelNames, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths, kept::Kept};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 use weftrace_probes::{
@@ -40,6 +40,7 @@ pub struct HostNames {
     settings: Settings,
     users: Option<BTreeMap<u32, String>>,
     stacks: Option<StackReader>,
+    unwound: Kept,
     cgroups: CgroupPaths,
     told: Unnamed,
 }
@@ -57,6 +58,7 @@ impl HostNames {
             settings,
             users: None,
             stacks,
+            unwound: Kept::default(),
             cgroups: CgroupPaths::default(),
             told: Unnamed::default(),
         }
@@ -112,9 +114,18 @@ impl HostNames {
         self.processes.lost_mappings()
     }
 
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The wall clock's ns at a time since boot.
     pub(crate) fn wall(&mut self, boot_ns: u64) -> u64 {
         self.clock.wall(boot_ns)
+    }
+
+    /// A time since the epoch, as strftime shows it.
+    pub(crate) fn wall_time(wall_ns: u64, fmt: &str, out: &mut Vec<u8>) {
+        strftime(wall_ns, fmt, false, out);
     }
 }
 
@@ -132,7 +143,14 @@ impl Names for HostNames {
     fn frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
         let Some(pid) = pid else {
             let found = self.kernel(addr);
-            let frame = |s: Symbol<'_>| Frame { name: s.name.to_owned(), offset: s.offset, ..Frame::default() };
+            // As perf names them.
+            let module = |s: &Symbol<'_>| format!("[{}]", s.module.unwrap_or("kernel.kallsyms"));
+            let frame = |s: Symbol<'_>| Frame {
+                module: Some(module(&s)),
+                name: s.name.to_owned(),
+                offset: s.offset,
+                ..Frame::default()
+            };
             return found.map(frame).into_iter().collect();
         };
         if leaf {
@@ -163,7 +181,21 @@ impl Names for HostNames {
         Some(self.processes.unwind(pid, registers, stack, most))
     }
 
+    fn keep_unwound(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<i64> {
+        match self.unwind(pid, registers, stack, most) {
+            Some(found) => self.unwound.keep(found, stack.len()),
+            None => Some(-i64::from(libc::EFAULT)),
+        }
+    }
+
+    fn cut(&self, id: i64) -> Option<&'static str> {
+        self.unwound.cut(id)
+    }
+
     fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
+        if let Some(frames) = self.unwound.frames(id) {
+            return Some(frames.iter().flat_map(|f| f.to_ne_bytes()).collect());
+        }
         self.stacks.as_mut()?(stack, id)
     }
 
@@ -181,7 +213,7 @@ impl Names for HostNames {
 
     fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
         let wall = self.clock.wall(boot_ns);
-        strftime(wall, fmt, false, out);
+        self.clock.local(wall, fmt, out);
     }
 }
 

@@ -4,9 +4,11 @@
 
 mod cgroup;
 mod host;
+mod kept;
 mod kernel;
 
 pub use host::{HostNames, Settings, StackReader};
+pub(crate) use kept::Cut;
 pub use kernel::{KernelNames, KernelSymbols};
 
 pub use weftrace_probes::symbols::Unwound;
@@ -68,6 +70,17 @@ pub trait Names {
     /// Follows a copied stack; None: stacks of this process are not unwound.
     fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
         let _ = (pid, registers, stack, most);
+        None
+    }
+    /// Follows a copied stack and keeps it: its id, with [`weftrace_artifact::abi::UNWOUND_STACKS`] set, by which [`Self::stack`] gives it; that
+    /// of no stack if this process's are not unwound. None: there is no room for more.
+    fn keep_unwound(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<i64> {
+        let _ = (pid, registers, stack, most);
+        None
+    }
+    /// Why a kept stack isn't whole.
+    fn cut(&self, id: i64) -> Option<&'static str> {
+        let _ = id;
         None
     }
     fn user_name(&mut self, uid: u32) -> Option<String>;

@@ -9,15 +9,16 @@
 )]
 
 use super::host::NativeHost;
-use crate::{decode, sys};
+use crate::sys;
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use weftrace_artifact::{
-    abi::ConnKey,
+    abi::{BytesKey, ConnKey},
+    headers,
     map::MapId,
     native::{HandlerEnv, NativeHelper},
-    packet::PacketView,
+    packet::{PacketBytes, PacketView},
 };
-use weftrace_probes::packet::conn_key;
+use weftrace_probes::packet::{bytes_key, conn_key};
 
 /// # Safety
 /// `env` must be the environment that [`super::Native`] made for the running handler.
@@ -121,7 +122,12 @@ unsafe extern "C" fn comm(_: *mut HandlerEnv, dst: u64, capacity: u64) -> u64 {
 }
 
 /// The event's own time is in the environment; who calls this wants the clock's.
-unsafe extern "C" fn clock_gettime(_: *mut HandlerEnv, clock: u64) -> u64 {
+unsafe extern "C" fn clock_gettime(env: *mut HandlerEnv, clock: u64) -> u64 {
+    // SAFETY: the environment, by the code generator.
+    let host = unsafe { host(env) };
+    if host.recorded && clock == libc::CLOCK_BOOTTIME as u64 {
+        return host.now;
+    }
     i32::try_from(clock).map_or(0, sys::now)
 }
 
@@ -152,7 +158,7 @@ unsafe extern "C" fn header_get(
     // SAFETY: packed headers, a name and a slot of these lengths, by the code generator.
     let (headers, name, dst) =
         unsafe { (bytes(headers, headers_len), bytes(name, name_len), bytes_mut(dst, capacity)) };
-    if let Some((_, value)) = decode::headers(headers).find(|(n, _)| n.eq_ignore_ascii_case(name)) {
+    if let Some(value) = headers::find(headers, name) {
         return put_str(dst, value);
     }
     dst.fill(0);
@@ -176,6 +182,21 @@ unsafe extern "C" fn packet_conn(_: *mut HandlerEnv, subject: u64, dst: u64) -> 
     u64::from(key.is_some())
 }
 
+unsafe extern "C" fn packet_bytes(_: *mut HandlerEnv, subject: u64, which: u64, dst: u64) -> u64 {
+    if subject == 0 || dst == 0 {
+        return 0;
+    }
+    let which = [PacketBytes::Segment, PacketBytes::Request, PacketBytes::Response, PacketBytes::Exchange]
+        .into_iter()
+        .find(|w| *w as u64 == which);
+    // SAFETY: the subject of a packet handler is a PacketView, and the slot has a BytesKey's size, by the code generator.
+    let (view, dst) = unsafe { (&*(subject as *const PacketView), dst as *mut BytesKey) };
+    let key = which.and_then(|which| bytes_key(view, which));
+    // SAFETY: as above; the slot may be unaligned.
+    unsafe { dst.write_unaligned(key.unwrap_or_default()) };
+    u64::from(key.is_some())
+}
+
 unsafe extern "C" fn map_at(env: *mut HandlerEnv, map: u64, index: u64, key: u64, value: u64) -> u64 {
     // SAFETY: the environment, by the code generator.
     let (host, map) = unsafe { (host(env), MapId(map as u32)) };
@@ -183,6 +204,15 @@ unsafe extern "C" fn map_at(env: *mut HandlerEnv, map: u64, index: u64, key: u64
     // SAFETY: a key and a value of the map's sizes, by the code generator.
     let (key, value) = unsafe { (bytes_mut(key, sizes.0), bytes_mut(value, sizes.1)) };
     u64::from(host.element(map, index as usize, key, value))
+}
+
+unsafe extern "C" fn map_whole(env: *mut HandlerEnv, map: u64, part: u64, key: u64, dst: u64) -> u64 {
+    // SAFETY: the environment, by the code generator.
+    let (host, map) = unsafe { (host(env), MapId(map as u32)) };
+    let sizes = (host.key_size(map) as u64, host.value_size(map) as u64);
+    // SAFETY: a key and a value of the map's sizes, by the code generator.
+    let (key, dst) = unsafe { (bytes(key, sizes.0), bytes_mut(dst, sizes.1)) };
+    u64::from(part == 0 && host.whole(map, key, dst))
 }
 
 /// Function pointers as generated code reads them.
@@ -218,6 +248,8 @@ pub(super) static TABLE: HelperTable = HelperTable([
     map_len as *const u8,
     packet_conn as *const u8,
     map_at as *const u8,
+    map_whole as *const u8,
+    packet_bytes as *const u8,
 ]);
 
 #[cfg(test)]

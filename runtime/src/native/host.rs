@@ -1,7 +1,7 @@
 //! The runtime's side of a running handler: its maps, records and counters.
 
 use super::records::Records;
-use crate::maps::{Merged, Store, cpu_stride};
+use crate::maps::{Merged, Store, age, cpu_stride, split_cpus};
 use weftrace_artifact::{
     abi::{LossSlot, RecordHeader},
     map::{MapId, Value},
@@ -25,6 +25,8 @@ type Walk = (MapId, Vec<(Vec<u8>, Vec<u8>)>);
 #[derive(Debug)]
 pub struct NativeHost {
     pub store: Store,
+    /// By map, for [`weftrace_artifact::native::HandlerEnv::scalars`].
+    pub(super) scalars: Vec<*mut u8>,
     pub(crate) records: Records,
     /// By [`LossSlot`], then by probe.
     pub(crate) losses: Vec<[u64; LossSlot::COUNT as usize]>,
@@ -33,19 +35,23 @@ pub struct NativeHost {
     walks: Vec<Walk>,
     /// xorshift64*
     pub(crate) random: u64,
+    /// The clock is the time that a handler runs for.
+    pub(crate) recorded: bool,
     pub(crate) probe: u32,
     pub(crate) now: u64,
 }
 
 impl NativeHost {
-    pub(super) fn new(store: Store, probes: usize, seed: u64) -> Self {
+    pub(super) fn new(mut store: Store, probes: usize, seed: u64) -> Self {
         Self {
+            scalars: store.scalars(),
             store,
             records: Records::default(),
             losses: vec![[0; LossSlot::COUNT as usize]; probes.max(1)],
             copies: Vec::new(),
             walks: Vec::new(),
             random: seed | 1,
+            recorded: false,
             probe: 0,
             now: 0,
         }
@@ -74,7 +80,11 @@ impl NativeHost {
             return None;
         }
         let percpu = spec.kind.is_percpu();
-        let before = if percpu { sum_cpus(&spec.value, &bytes, cpu_stride(spec)) } else { to_words(&bytes) };
+        let before = match &spec.ring {
+            Some(ring) if percpu => to_words(&age::merged(ring, &split_cpus(spec, &bytes), spec.value_size as usize)),
+            _ if percpu => sum_cpus(&spec.value, &bytes, cpu_stride(spec)),
+            _ => to_words(&bytes),
+        };
         let now: Box<[u64]> = before.clone().into();
         self.copies.push(Copy { map, key: key.to_vec(), before, now });
         let copy = self.copies.last_mut()?;
@@ -89,7 +99,11 @@ impl NativeHost {
         let result = match self.store.home_mut(map) {
             None => -i64::from(libc::EINVAL),
             Some(home) => match (&mut home.user, &home.kernel) {
-                (Some(user), _) => user.update(key, value, flags),
+                (Some(user), _) => match user.update(key, value, flags) {
+                    // Full: of what has ended, perhaps.
+                    full if full == -i64::from(libc::E2BIG) => self.store.update_swept(map, key, value, flags),
+                    result => result,
+                },
                 (None, Some(fd)) => update_kernel(fd, key, value, flags),
                 (None, None) => -i64::from(libc::EINVAL),
             },
@@ -105,7 +119,11 @@ impl NativeHost {
         self.forget(map, key);
         let Some(home) = self.store.home_mut(map) else { return -i64::from(libc::EINVAL) };
         match (&mut home.user, &home.kernel) {
-            (Some(user), _) => user.delete(key),
+            (Some(user), Some(fd)) => {
+                let ours = user.delete(key);
+                if matches!(fd.delete(key), Ok(true)) { 0 } else { ours }
+            }
+            (Some(user), None) => user.delete(key),
             (None, Some(fd)) => match fd.delete(key) {
                 Ok(true) => 0,
                 Ok(false) => -i64::from(libc::ENOENT),
@@ -125,7 +143,9 @@ impl NativeHost {
 
     pub(super) fn len(&mut self, map: MapId) -> u64 {
         match self.store.home(map) {
-            Some(home) if home.kernel.is_none() => home.user.as_ref().map_or(0, |m| m.len() as u64),
+            Some(home) if home.kernel.is_none() && !self.store.ends(map) => {
+                home.user.as_ref().map_or(0, |m| m.len() as u64)
+            }
             Some(_) => self.store.len(map).unwrap_or(0) as u64,
             None => 0,
         }
@@ -167,6 +187,35 @@ impl NativeHost {
         key.copy_from_slice(k);
         value.copy_from_slice(v);
         true
+    }
+
+    /// Copies an aggregate's value over all CPUs and homes to `dst`; whether it is anywhere.
+    pub(super) fn whole(&mut self, map: MapId, key: &[u8], dst: &mut [u8]) -> bool {
+        let (Some(spec), Some(home)) = (self.store.spec(map).cloned(), self.store.home(map)) else { return false };
+        let mut parts = Vec::new();
+        if let Some(fd) = &home.kernel {
+            let mut bytes = vec![0; fd.value_bytes()];
+            if matches!(fd.lookup(key, &mut bytes), Ok(true)) {
+                parts = split_cpus(&spec, &bytes);
+            }
+        }
+        parts.extend(home.user.as_ref().and_then(|user| user.value_of(key)));
+        if let Some(ring) = &spec.ring {
+            dst.copy_from_slice(&age::merged(ring, &parts, dst.len()));
+            return !parts.is_empty();
+        }
+        let mut merged = Merged::empty(&spec.value);
+        for part in &parts {
+            merged.add(&spec.value, part);
+        }
+        dst.copy_from_slice(&merged_bytes(&merged, dst.len()));
+        !parts.is_empty()
+    }
+
+    /// Whether a handler left anything for [`Self::finish`].
+    #[inline]
+    pub(super) fn has_to_finish(&self) -> bool {
+        !self.walks.is_empty() || !self.copies.is_empty()
     }
 
     /// After a handler: changed copies of kernel elements go back.

@@ -84,16 +84,22 @@ impl Records {
             .entries
             .iter()
             .filter(|e| e.state == State::Submitted)
-            .map(|e| {
-                let words = &self.chunks[e.chunk][e.at..e.at + e.len.div_ceil(8)];
-                words.iter().flat_map(|w| w.to_ne_bytes()).take(e.len).collect()
-            })
+            .map(|e| bytes(&self.chunks[e.chunk][e.at..], e.len))
             .collect();
         self.entries.clear();
         self.used = 0;
         self.chunks.truncate(1);
         taken
     }
+}
+
+/// The first `len` bytes of these words. (Word by word into room of that size: the compiler makes one copy of it.)
+fn bytes(words: &[u64], len: usize) -> Box<[u8]> {
+    let mut bytes = vec![0; len].into_boxed_slice();
+    for (bytes, word) in bytes.chunks_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_ne_bytes()[..bytes.len()]);
+    }
+    bytes
 }
 
 #[cfg(test)]

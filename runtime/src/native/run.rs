@@ -4,7 +4,7 @@
 use super::{Code, CodeError, NativeHost, helpers::TABLE};
 use crate::maps::Store;
 use std::ptr;
-use weftrace_artifact::{Artifact, join::JoinView, native::HandlerEnv, packet::PacketView};
+use weftrace_artifact::{Artifact, join::JoinView, native::HandlerEnv, packet::PacketView, telemetry::TelemetryView};
 
 /// All handlers of an artifact with the maps they share with the kernel's programs.
 #[derive(Debug)]
@@ -31,6 +31,12 @@ impl Native {
         &self.host
     }
 
+    /// What handlers ask of the world from now on a replay can answer too: the time they run for, random numbers by `seed`.
+    pub(crate) fn be_recorded(&mut self, seed: u64) {
+        self.host.recorded = true;
+        self.host.random = seed | 1;
+    }
+
     pub fn store(&self) -> &Store {
         &self.host.store
     }
@@ -54,6 +60,11 @@ impl Native {
         self.call(entry, probe, view.boot_ns, ptr::from_ref(view).cast())
     }
 
+    /// Runs a `span` or `log` handler; its time is that at which it ended.
+    pub fn run_telemetry(&mut self, entry: u32, probe: u32, view: &TelemetryView) -> u64 {
+        self.call(entry, probe, view.end, ptr::from_ref(view).cast())
+    }
+
     /// Runs a join's handler.
     pub fn run_join(&mut self, entry: u32, probe: u32, now: u64, view: &JoinView) -> u64 {
         self.call(entry, probe, now, ptr::from_ref(view).cast())
@@ -63,11 +74,13 @@ impl Native {
         let Some(handler) = self.code.as_ref().and_then(|c| c.handler(entry)) else { return 0 };
         self.host.probe = probe;
         self.host.now = now;
+        self.host.store.pass(now);
         let mut env = HandlerEnv {
             helpers: TABLE.as_ptr(),
             now,
             probe,
             reserved: 0,
+            scalars: self.host.scalars.as_ptr(),
             host: ptr::from_mut(&mut *self.host).cast(),
         };
         let started = (!self.costs.is_empty()).then(std::time::Instant::now);
@@ -78,11 +91,14 @@ impl Native {
             cost.0 += 1;
             cost.1 += started.elapsed().as_nanos() as u64;
         }
-        self.host.finish();
+        if self.host.has_to_finish() {
+            self.host.finish();
+        }
         result
     }
 
     /// The records that handlers submitted since the last call.
+    #[inline]
     pub fn take_records(&mut self) -> Vec<Box<[u8]>> {
         if self.host.records.is_empty() { Vec::new() } else { self.host.records.take() }
     }

@@ -1,5 +1,6 @@
 //! Maps of native handlers: bounded, with values that stay where they are, since handlers hold their addresses.
 
+use super::key_hash::KeyHash;
 use crate::maps::is_lru;
 use std::{collections::HashMap, rc::Rc};
 use weftrace_artifact::map::{Kind, MapSpec};
@@ -16,8 +17,10 @@ pub struct UserMap {
     max: usize,
     array: bool,
     lru: bool,
-    index: HashMap<Rc<[u8]>, u32>,
+    /// Empty for arrays: there a slot's number is its key.
+    index: HashMap<Rc<[u8]>, u32, KeyHash>,
     chunks: Vec<Box<[u64]>>,
+    /// Empty for arrays.
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Where the search for an element to evict goes on.
@@ -39,15 +42,15 @@ impl UserMap {
             max: (spec.max_entries as usize).max(1),
             array: matches!(spec.kind, Kind::Array | Kind::PercpuArray),
             lru: is_lru(spec.kind),
-            index: HashMap::new(),
+            index: HashMap::default(),
             chunks: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
             hand: 0,
         };
         if map.array {
-            for i in 0..map.max as u32 {
-                map.insert(&i.to_ne_bytes());
+            for from in (0..map.max).step_by(CHUNK) {
+                map.chunks.push(vec![0; map.words * CHUNK.min(map.max - from)].into());
             }
         }
         map
@@ -55,16 +58,45 @@ impl UserMap {
 
     /// Address of an element's value: at least `value_size` bytes, valid as long as the map, even if the element is deleted.
     pub fn lookup(&mut self, key: &[u8]) -> Option<*mut u64> {
-        let slot = *self.index.get(key)?;
-        self.slots[slot as usize].used = true;
+        let slot = self.slot(key)?;
+        self.mark_used(slot);
         Some(self.value_mut(slot).as_mut_ptr())
+    }
+
+    /// An element's bytes.
+    pub fn value_of(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let slot = self.slot(key)?;
+        Some(self.value(slot).iter().flat_map(|w| w.to_ne_bytes()).take(self.value_size).collect())
+    }
+
+    /// Address of the value of an array of one: what maps without keys are.
+    pub(crate) fn only_value(&mut self) -> Option<*mut u64> {
+        (self.array && self.max == 1).then(|| self.value_mut(0).as_mut_ptr())
+    }
+
+    /// The slot of an array's element.
+    fn place(&self, key: &[u8]) -> Option<u32> {
+        let slot = u32::from_ne_bytes(*key.first_chunk()?);
+        ((slot as usize) < self.max && key.len() == 4).then_some(slot)
+    }
+
+    /// The slot of an element that is there; all of an array's are.
+    fn slot(&self, key: &[u8]) -> Option<u32> {
+        if self.array { self.place(key) } else { self.index.get(key).copied() }
+    }
+
+    /// For the order in which elements of LRU maps make room; arrays have none.
+    fn mark_used(&mut self, slot: u32) {
+        if let Some(slot) = self.slots.get_mut(slot as usize) {
+            slot.used = true;
+        }
     }
 
     /// As bpf_map_update_elem: flags 0 any, 1 only new, 2 only existing; 0 or -errno.
     pub fn update(&mut self, key: &[u8], value: &[u8], flags: u64) -> i64 {
-        let slot = match (self.index.get(key), flags) {
+        let slot = match (self.slot(key), flags) {
             (Some(_), 1) => return -i64::from(libc::EEXIST),
-            (Some(&slot), _) => slot,
+            (Some(slot), _) => slot,
             (None, 2) => return -i64::from(libc::ENOENT),
             (None, _) if self.array => return -i64::from(libc::E2BIG),
             (None, _) => match self.insert(key) {
@@ -72,7 +104,7 @@ impl UserMap {
                 None => return -i64::from(libc::E2BIG),
             },
         };
-        self.slots[slot as usize].used = true;
+        self.mark_used(slot);
         let size = self.value_size.min(value.len());
         let target = self.value_mut(slot);
         target.fill(0);
@@ -84,10 +116,20 @@ impl UserMap {
         0
     }
 
+    /// Changes an element's value in place, of a new one from zeros; false: the map is full.
+    pub fn change(&mut self, key: &[u8], change: impl FnOnce(&mut [u64])) -> bool {
+        let Some(slot) = self.slot(key).or_else(|| if self.array { None } else { self.insert(key) }) else {
+            return false;
+        };
+        self.mark_used(slot);
+        change(self.value_mut(slot));
+        true
+    }
+
     /// 0 or -errno. Elements of arrays become 0.
     pub fn delete(&mut self, key: &[u8]) -> i64 {
         if self.array {
-            let Some(&slot) = self.index.get(key) else { return -i64::from(libc::ENOENT) };
+            let Some(slot) = self.place(key) else { return -i64::from(libc::ENOENT) };
             self.value_mut(slot).fill(0);
             return 0;
         }
@@ -98,11 +140,11 @@ impl UserMap {
     }
 
     pub fn len(&self) -> usize {
-        self.index.len()
+        if self.array { self.max } else { self.index.len() }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.len() == 0
     }
 
     pub fn clear(&mut self) {
@@ -121,7 +163,8 @@ impl UserMap {
     /// Zeroes the values, of scalars all but the presence word at `presence`.
     pub fn zero(&mut self, presence: Option<usize>) {
         let keep = presence.map_or(self.words, |p| p / 8);
-        let slots: Vec<u32> = self.index.values().copied().collect();
+        let slots: Vec<u32> =
+            if self.array { (0..self.max as u32).collect() } else { self.index.values().copied().collect() };
         for slot in slots {
             let value = self.value_mut(slot);
             let end = keep.min(value.len());
@@ -132,11 +175,15 @@ impl UserMap {
     /// Every element in no particular order.
     pub fn for_each(&self, mut see: impl FnMut(&[u8], &[u8])) {
         let mut bytes = Vec::with_capacity(self.words * 8);
-        for (key, &slot) in &self.index {
+        let mut show = |key: &[u8], slot: u32| {
             bytes.clear();
             bytes.extend(self.value(slot).iter().flat_map(|w| w.to_ne_bytes()));
             see(key, &bytes[..self.value_size]);
+        };
+        if self.array {
+            (0..self.max as u32).for_each(|slot| show(&slot.to_ne_bytes(), slot));
         }
+        self.index.iter().for_each(|(key, &slot)| show(key, slot));
     }
 
     fn insert(&mut self, key: &[u8]) -> Option<u32> {

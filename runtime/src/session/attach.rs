@@ -2,7 +2,7 @@
 
 use super::Programs;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     os::fd::RawFd,
 };
@@ -11,9 +11,8 @@ use weftrace_artifact::{
     plan::{Attach, ProbePlan, Site, Unit, Way},
 };
 use weftrace_probes::kernel::{
-    AttachError, AttachOptions, Host, Kprobes, Link, LoadError, Uprobes, attach,
+    AttachError, AttachOptions, Host, Link, LoadError, Uprobes, attach,
     caps::Capability,
-    kprobes,
     program::{Many, TypedTarget},
     uprobes,
 };
@@ -67,7 +66,7 @@ impl AttachFailure {
         last.bug |= failures.iter().any(|f| f.bug);
         last.not_permitted |= failures.iter().any(|f| f.not_permitted);
         let passed = plan.passed.iter().map(|p| format!("nor by {}: {}", p.way, p.why));
-        let tried = failures.iter().map(|f| format!("nor otherwise: {}", f.why));
+        let tried = plan.ways().zip(&failures).map(|(one, f)| format!("nor by {}: {}", one.way.describe(), f.why));
         let others: Vec<String> = passed.chain(tried).collect();
         if !others.is_empty() {
             last.why = format!("{} ({})", last.why, others.join("; "));
@@ -88,48 +87,6 @@ pub(super) struct Taken {
     pub(super) instead_of: Vec<String>,
 }
 
-/// What probes of one link have in common.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shared<'a> {
-    program: u32,
-    of: Common<'a>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Common<'a> {
-    File { path: &'a str, ret: bool, pid: Option<u32> },
-    Kernel { ret: bool },
-}
-
-/// And what they haven't.
-struct Own<'a> {
-    offsets: Vec<u64>,
-    function: &'a str,
-}
-
-enum Group<'a> {
-    Uprobes(Uprobes<'a>),
-    Kprobes(Kprobes<'a>),
-}
-
-impl<'a> Shared<'a> {
-    fn of(plan: &'a ProbePlan) -> Option<(Self, Own<'a>)> {
-        let (Unit::Kernel(program), []) = (plan.best.unit, &plan.fallbacks[..]) else { return None };
-        Some(match &plan.best.way {
-            Way::Uprobe { path, offset, more, ret, pid, semaphore: 0, .. } => {
-                let of = Common::File { path, ret: *ret, pid: *pid };
-                let offsets = std::iter::once(offset).chain(more).copied().collect();
-                (Self { program, of }, Own { offsets, function: "" })
-            }
-            // By name: a link takes no modules, and no offsets.
-            Way::Kprobe { function, module, offset: 0, ret } if module.as_deref().is_none_or(|m| m == "vmlinux") => {
-                (Self { program, of: Common::Kernel { ret: *ret } }, Own { offsets: Vec::new(), function })
-            }
-            _ => return None,
-        })
-    }
-}
-
 /// What attaching needs.
 pub(super) struct Attacher<'a> {
     pub(super) artifact: &'a Artifact,
@@ -140,7 +97,9 @@ pub(super) struct Attacher<'a> {
     /// Probes that share each program: those learn which fired by their cookie.
     users: Vec<u32>,
     /// What one link can't hold many of here (older kernels): not tried again.
-    one_by_one: RefCell<BTreeSet<Many>>,
+    pub(super) one_by_one: RefCell<BTreeSet<Many>>,
+    /// Links that failed, of those that hold many.
+    pub(super) refused_links: Cell<u32>,
     /// Programs that watch many system calls, and whether they could be attached: each is once, for its first probe.
     watching: RefCell<BTreeMap<u32, Result<(), AttachFailure>>>,
 }
@@ -155,59 +114,16 @@ impl<'a> Attacher<'a> {
                 *n += 1;
             }
         }
-        Self { artifact, host, maps, pid, users, one_by_one: RefCell::default(), watching: RefCell::default() }
-    }
-
-    /// Attaches the first of these probes that one link can hold together: thousands take as long as one. The link, and how many;
-    /// None: one by one.
-    pub(super) fn attach_many(&self, order: &[u32], programs: &mut Programs) -> Option<(Link, usize)> {
-        let (program, count, group) = self.together(order)?;
-        let (what, places) = match &group {
-            Group::Uprobes(all) => (Many::Uprobes, all.sites.len()),
-            Group::Kprobes(all) => (Many::Kprobes, all.functions.len()),
-        };
-        if places < 2 || self.one_by_one.borrow().contains(&what) {
-            return None;
+        Self {
+            artifact,
+            host,
+            maps,
+            pid,
+            users,
+            one_by_one: RefCell::default(),
+            refused_links: Cell::new(0),
+            watching: RefCell::default(),
         }
-        let fd = programs.load_for_many(self.artifact, program, what, self.maps, self.host);
-        let link = fd.and_then(|fd| match &group {
-            Group::Uprobes(all) => uprobes(fd, all, self.host).ok(),
-            Group::Kprobes(all) => kprobes(fd, all, self.host).ok(),
-        });
-        if link.is_none() {
-            // Whatever it was: each for itself says which can't be attached, and why.
-            self.one_by_one.borrow_mut().insert(what);
-        }
-        Some((link?, count))
-    }
-
-    /// As many probes from the first one on as are of the same program, and functions of one file and process or of the kernel.
-    fn together(&self, order: &[u32]) -> Option<(u32, usize, Group<'a>)> {
-        let artifact: &'a Artifact = self.artifact;
-        let place = |index: u32| Shared::of(&artifact.probes[index as usize]);
-        let (common, _) = place(*order.first()?)?;
-        let alike: Vec<(Own<'a>, u64)> = order
-            .iter()
-            .map_while(|&index| {
-                let (its, site) = place(index)?;
-                (its == common).then_some((site, u64::from(index)))
-            })
-            .collect();
-        let count = alike.len();
-        let alike = alike.into_iter();
-        let group = match common.of {
-            Common::File { path, ret, pid } => {
-                let each =
-                    |(site, cookie): (Own<'_>, u64)| site.offsets.into_iter().map(move |offset| (offset, cookie));
-                let sites = alike.flat_map(each).collect();
-                Group::Uprobes(Uprobes { path, ret, pid, sites, semaphores: Vec::new() })
-            }
-            Common::Kernel { ret } => {
-                let functions = alike.map(|(site, cookie)| (site.function, cookie)).collect();
-                Group::Kprobes(Kprobes { ret, functions })
-            }
-        };
-        Some((common.program, count, group))
     }
 
     /// Tries the ways in order: the first that works counts. The failure tells of all of them.
@@ -221,10 +137,7 @@ impl<'a> Attacher<'a> {
         for (at, one) in plan.ways().enumerate() {
             match self.attach_one(index, plan, one, programs) {
                 Ok(link) => {
-                    return Ok((
-                        link,
-                        Taken { at, instead_of: failures.into_iter().map(|f: AttachFailure| f.why).collect() },
-                    ));
+                    return Ok((link, Taken { at, instead_of: instead_of(plan, &failures) }));
                 }
                 Err(failure) => failures.push(failure),
             }
@@ -234,7 +147,7 @@ impl<'a> Attacher<'a> {
 
     /// A uprobe by a link of its own: for perf events the kernel wants CAP_SYS_ADMIN, for links CAP_PERFMON is enough.
     fn without_perf_event(&self, index: u32, program: u32, way: &Way, programs: &mut Programs) -> Option<Link> {
-        if self.host.caps().has(Capability::SysAdmin) {
+        if self.host.caps().has(Capability::SysAdmin) || !self.host.has_uprobe_multi() {
             return None;
         }
         let (path, ret, pid, sites) = match way {
@@ -286,16 +199,21 @@ impl<'a> Attacher<'a> {
             .load(self.artifact, program, target.as_ref(), self.maps, self.host)
             .map_err(|error| load_failure(index, plan, &error))?;
         let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-        // Typed programs have none on older kernels, and don't ask.
-        let typed = target.is_some();
-        let cookie = if shared && !typed { u64::from(index) } else { 0 };
+        // Those at raw tracepoints, typed or not, have none before Linux 6.10, and don't ask: what differs by target is a program of its own.
+        let asks = target.is_none() && !matches!(one.way, Way::RawTracepoint { .. });
+        let cookie = if shared && asks { u64::from(index) } else { 0 };
         let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
         attach(fd, &one.way, &options).map_err(|error| AttachFailure {
             remedy: error.remedy(),
             not_permitted: matches!(error, AttachError::NotPermitted { .. }),
-            ..AttachFailure::new(index, plan, &error)
+            ..AttachFailure::new(index, plan, &error.why())
         })
     }
+}
+
+/// The ways before the one that worked, with why they didn't.
+fn instead_of(plan: &ProbePlan, failures: &[AttachFailure]) -> Vec<String> {
+    plan.ways().zip(failures).map(|(one, f)| format!("not by {}: {}", one.way.describe(), f.why)).collect()
 }
 
 pub(super) fn load_failure(index: u32, plan: &ProbePlan, error: &LoadError) -> AttachFailure {

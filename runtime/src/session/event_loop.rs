@@ -2,7 +2,8 @@
 
 use super::{Ended, Running};
 use crate::{
-    engine::{Feed, LIVE_DISORDER_NS, Wake, now, tell_joins},
+    engine::{BLOCKS, Change, Feed, KERNEL, Wake, now, tell_joins},
+    record::event::Event,
     sink::Message,
 };
 use std::{
@@ -15,8 +16,6 @@ use weftrace_probes::kernel::program::run_once;
 
 /// How often watermarks advance while nothing happens.
 const TICK: Duration = Duration::from_millis(100);
-/// Events of one time may be seen this far apart.
-const DISORDER_NS: u64 = 10_000_000;
 /// Records handled between two looks at signals and timers.
 const RING_BATCH: u64 = 16 * 1024;
 /// And the time that it may take: actions such as `system()` are slow.
@@ -25,6 +24,10 @@ const BATCH_TIME: Duration = Duration::from_millis(20);
 const CLOCK_EVERY: u64 = 256;
 /// How long a `print(@m)` at the end of the ring waits for a `clear(@m)`.
 const PAIR_PATIENCE: Duration = Duration::from_micros(100);
+/// How often losses of live packets are told, while there are any.
+const DROPS_EVERY: Duration = Duration::from_secs(2);
+/// How often maps whose elements end are looked through.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// How often new losses are told.
 const LOSSES_EVERY: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,8 @@ impl Running {
     pub(super) async fn event_loop(&mut self) -> Ended {
         loop {
             self.set_timer();
-            let Self { waits, sources, .. } = self;
-            let wake = poll_fn(|cx| waits.poll(cx, &mut sources.feeds)).await;
+            let Self { waits, sources, core, .. } = self;
+            let wake = poll_fn(|cx| waits.poll(cx, &mut sources.feeds, core.telemetry.as_deref_mut())).await;
             if let Some(ended) = self.handle(wake) {
                 return ended;
             }
@@ -48,6 +51,7 @@ impl Running {
     }
 
     fn handle(&mut self, wake: Wake) -> Option<Ended> {
+        self.core.begin_round();
         match wake {
             Wake::Stop => return Some(Ended::Stopped),
             Wake::Deadline => return Some(Ended::Deadline),
@@ -55,8 +59,10 @@ impl Running {
             Wake::Signal(number) => return self.signal(number),
             Wake::Ring => drop(self.drain_ring()),
             Wake::Timer => self.run_timers(),
+            Wake::Telemetry => self.core.step_telemetry(),
             Wake::Packets(i) => match self.sources.feeds.get_mut(i) {
                 Some(Feed::Files(files)) => files.step(&mut self.core, &mut self.timers),
+                Some(Feed::Recording(replay)) => replay.step(&mut self.core, &mut self.timers),
                 #[cfg(feature = "live")]
                 Some(Feed::Live(live)) => {
                     let more = live.step(&mut self.core);
@@ -70,9 +76,13 @@ impl Running {
 
     fn signal(&mut self, number: i32) -> Option<Ended> {
         let blocks: Vec<_> = self.signals.iter().filter(|s| s.0 == number).copied().collect();
+        let time = now();
+        if !blocks.is_empty() {
+            self.core.note(|| Event::Signal { number, time });
+        }
         for (_, unit, probe) in &blocks {
             match unit {
-                Unit::Native(entry) => self.core.run(*entry, *probe, now()),
+                Unit::Native(entry) => self.core.run(*entry, *probe, time),
                 Unit::Kernel(program) => {
                     if self.sources.programs.get(*program, None).is_some_and(|fd| run_once(fd).is_ok()) {
                         self.drain_ring();
@@ -86,6 +96,9 @@ impl Running {
         match number {
             libc::SIGINT | libc::SIGTERM => Some(Ended::Signal(number)),
             libc::SIGUSR1 if blocks.is_empty() => {
+                if !self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_))) {
+                    self.core.native.store_mut().pass(now());
+                }
                 self.core.print_maps();
                 None
             }
@@ -97,6 +110,7 @@ impl Running {
     pub(super) fn drain_ring(&mut self) -> bool {
         let Some(ring) = &mut self.sources.ring else { return true };
         let before = now();
+        self.progress.begin(before, ring.produced());
         let used = ring.pending();
         let core = &mut self.core;
         let mut left = RING_BATCH;
@@ -120,12 +134,14 @@ impl Running {
         }
         let (quarter, half) = (ring.size() as u64 / 4, ring.size() as u64 / 2);
         self.waits.ring_drained(drained.records, drained.more, used > quarter);
+        let reached = self.progress.reached(ring.consumed());
         if used > half {
             self.tell_losses();
         }
+        // All that was reserved before the reading of the clock has been acted on.
         let done = left > 0 && !drained.busy;
-        if done && self.sources.feeds.is_empty() {
-            self.core.watermark(before.saturating_sub(DISORDER_NS));
+        if let Some(time) = done.then_some(before).max(reached) {
+            self.core.supply.mark(KERNEL, time, None);
         }
         done
     }
@@ -133,43 +149,122 @@ impl Running {
     fn run_timers(&mut self) {
         let time = now();
         // What happened before the tick is acted on before it.
-        let mut done = self.drain_ring();
+        let done = self.drain_ring();
+        self.core.note(|| Event::Tick(time));
         while let Some(due) = self.timers.due(time, false) {
             self.core.run(due.entry, due.probe, due.time);
             if self.core.should_stop() {
                 return;
             }
         }
-        if !self.has_streams() || Instant::now() < self.next_tick {
+        self.tell_drops();
+        self.sweep(time);
+        if !self.has_ticks() || Instant::now() < self.next_tick {
             return;
         }
         self.next_tick = Instant::now() + TICK;
+        if done {
+            // Without a ring there is nothing to drain.
+            self.core.supply.mark(KERNEL, time, None);
+        }
         for feed in &mut self.sources.feeds {
             match feed {
-                Feed::Files(_) => done = false,
+                Feed::Files(_) | Feed::Recording(_) => {}
                 #[cfg(feature = "live")]
-                Feed::Live(live) => done &= !live.step(&mut self.core),
+                Feed::Live(live) => live.tick(&mut self.core, time),
             }
         }
+        self.core.tick_telemetry(time);
+        self.core.supply.mark(BLOCKS, time, None);
+        self.tell_clock_steps();
+        self.tell_stalls(time);
+        // Losses first: what they touch must not be closed as if nothing had been lost.
         self.tell_losses();
-        if done {
-            let behind = if self.sources.feeds.is_empty() { DISORDER_NS } else { LIVE_DISORDER_NS };
-            self.core.watermark(time.saturating_sub(behind));
+        self.core.advance();
+    }
+
+    /// Sources that stand still are told and left out; their streams lack something.
+    fn tell_stalls(&mut self, time: u64) {
+        for stall in self.core.supply.stalls(time, &mut self.marks_seen) {
+            let Some(source) = self.core.supply.get(stall.source) else { continue };
+            let (name, streams): (_, Vec<_>) = (source.name.clone(), source.streams.iter().copied().collect());
+            self.core.joins.stalled(stall.interval, &streams);
+            let (source, (from, to)) = (stall.source.0, stall.interval);
+            let change = match stall.change {
+                Change::Begins => 0,
+                Change::GoesOn => 1,
+                Change::Ends => 2,
+            };
+            self.core.note(|| Event::Stalled { source, change, from, to });
+            let text = match stall.change {
+                Change::GoesOn => continue,
+                Change::Begins => format!("{name}: stalled: nothing was heard of it for 5 s; joins go on without it"),
+                Change::Ends => format!("{name}: goes on; joins wait for it again"),
+            };
+            self.core.warn(&text);
         }
+    }
+
+    /// The wall clock was set.
+    fn tell_clock_steps(&mut self) {
+        self.core.names.clock().tick();
+        for step in self.core.names.clock().take_steps() {
+            self.core.warn(&step.to_string());
+        }
+        self.core.heartbeat();
+    }
+
+    /// Something happens by time alone: watermarks, ends of connections.
+    fn has_ticks(&self) -> bool {
+        #[cfg(feature = "live")]
+        let ends = self.sources.feeds.iter().any(|f| matches!(f, Feed::Live(live) if live.ticks()));
+        #[cfg(not(feature = "live"))]
+        let ends = false;
+        ends || self.has_streams()
     }
 
     fn has_streams(&self) -> bool {
-        !self.core.joins.is_empty() || self.core.consumer.is_some()
+        !self.core.joins.is_empty() || self.core.consumer.is_some() || self.core.recorder.is_some()
     }
 
     fn set_timer(&mut self) {
-        if self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_))) {
+        if self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_) | Feed::Recording(_))) {
             self.waits.timer = None;
             return;
         }
         let due = self.timers.next().map(|at| Instant::now() + Duration::from_nanos(at.saturating_sub(now())));
-        let tick = self.has_streams().then_some(self.next_tick);
-        self.waits.timer = [due, tick].into_iter().flatten().min();
+        let tick = self.has_ticks().then_some(self.next_tick);
+        let drops = (!self.sources.feeds.is_empty()).then(|| self.told_drops + DROPS_EVERY);
+        let sweep = self.core.native.store().forgets().then(|| self.swept + SWEEP_EVERY);
+        self.waits.timer = [due, tick, drops, sweep].into_iter().flatten().min();
+    }
+
+    /// Removes elements of maps that have ended by themselves.
+    fn sweep(&mut self, time: u64) {
+        if self.swept.elapsed() < SWEEP_EVERY {
+            return;
+        }
+        self.swept = Instant::now();
+        let store = self.core.native.store_mut();
+        if store.forgets() {
+            store.pass(time);
+            store.sweep();
+        }
+    }
+
+    fn tell_drops(&mut self) {
+        let since = self.told_drops.elapsed();
+        if since < DROPS_EVERY {
+            return;
+        }
+        self.told_drops = Instant::now();
+        for feed in &mut self.sources.feeds {
+            match feed {
+                Feed::Files(_) | Feed::Recording(_) => {}
+                #[cfg(feature = "live")]
+                Feed::Live(live) => live.tell_losses(&mut self.core, since),
+            }
+        }
     }
 
     fn tell_losses(&mut self) {
@@ -178,11 +273,12 @@ impl Running {
         if !due && !self.has_streams() {
             return;
         }
-        self.untold_losses += tell_joins(&mut self.core, &mut self.sources);
+        self.untold_losses += tell_joins(&mut self.core, &mut self.sources, now());
         if due {
             self.told_losses = Instant::now();
             let lost = std::mem::take(&mut self.untold_losses);
             if lost > 0 {
+                self.core.note(|| Event::Said { level: 1, text: lost.to_string() });
                 self.core.say(&Message::LostEvents(lost));
             }
         }
@@ -190,10 +286,11 @@ impl Running {
 
     fn files_ended(&self) -> bool {
         let mut files = self.sources.feeds.iter().filter_map(|f| match f {
-            Feed::Files(files) => Some(files),
+            Feed::Files(files) => Some(files.ended()),
+            Feed::Recording(replay) => Some(replay.ended()),
             #[cfg(feature = "live")]
             Feed::Live(_) => None,
         });
-        files.next().is_some_and(|files| files.ended())
+        files.next().unwrap_or(false)
     }
 }

@@ -7,7 +7,9 @@ mod options;
 mod prepare;
 mod privileges;
 mod programs;
+mod progress;
 mod running;
+mod together;
 mod unique;
 
 pub use attach::AttachFailure;
@@ -18,11 +20,12 @@ pub(crate) use running::Sources;
 pub use running::{Ended, Outcome, Running};
 
 use crate::{
-    engine::{Core, CoreOptions, StreamConsumer},
+    engine::{Core, CoreOptions, Keeper, StreamConsumer},
     error::Error,
     maps::Store,
     names::{HostNames, Settings, Stack, StackReader},
     native::Native,
+    record::Recorded,
     sink::Sink,
     sys::{Child, Clock, Ring},
 };
@@ -49,6 +52,7 @@ pub struct Session {
     ring: Option<Ring>,
     child: Option<Child>,
     consumer: Option<Box<dyn StreamConsumer>>,
+    recorded: Option<Recorded>,
     privileges: Privileges,
 }
 
@@ -72,7 +76,17 @@ impl Session {
             None => None,
         };
         let native = Native::new(&artifact, store, options.cost)?;
-        Ok(Self { artifact: Rc::new(artifact), options, host, native, ring, child, consumer: None, privileges })
+        Ok(Self {
+            artifact: Rc::new(artifact),
+            options,
+            host,
+            native,
+            ring,
+            child,
+            consumer: None,
+            recorded: None,
+            privileges,
+        })
     }
 
     /// Also hands every emitted record to this.
@@ -87,6 +101,13 @@ impl Session {
         self
     }
 
+    /// Takes the recording that [`SessionOptions::replay`] asks for.
+    #[must_use]
+    pub fn replay(mut self, recorded: Recorded) -> Self {
+        self.recorded = Some(recorded);
+        self
+    }
+
     /// Process id of the child of `-c`.
     pub fn child_pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::pid)
@@ -98,12 +119,18 @@ impl Session {
     }
 
     fn into_core(self, sink: Box<dyn Sink>) -> Result<(Core, Parts), Error> {
-        let clock = if self.options.read.is_empty() { Clock::live() } else { Clock::Wall };
+        let clock = match (self.options.read.is_empty(), self.options.replay) {
+            (true, _) => Clock::live(),
+            (false, Some(_)) => Clock::recorded(),
+            (false, None) => Clock::Wall,
+        };
         let stacks = stack_reader(self.native.store())?;
         let options = CoreOptions {
             escape: self.options.terminal,
             allow_unsafe: self.options.allow_unsafe,
             count: self.options.count,
+            open: self.options.open,
+            heartbeat: self.options.heartbeat.filter(|_| self.options.read.is_empty()),
             max_cat_bytes: self.artifact.options.max_cat_bytes.into(),
         };
         let mut settings = name_settings(&self.artifact);
@@ -113,11 +140,17 @@ impl Session {
         let names = HostNames::new(clock, stacks, settings, self.privileges.kernel_names());
         let mut core = Core::new(self.artifact, self.native, names, sink, options);
         core.consumer = self.consumer;
+        if let Some(keep) = &self.options.keep {
+            let at = keep.path.display().to_string();
+            let keeper = Keeper::new(keep.clone(), &self.options.read)
+                .map_err(|e| Error::Packets { source_name: format!("--write {at}"), why: e.to_string() })?;
+            core.keeper = Some(Box::new(keeper));
+        }
         if self.privileges.later.trace_pipe {
             core.open_trace_pipe();
         }
-        let Self { options, host, ring, child, privileges, .. } = self;
-        Ok((core, Parts { options, host, ring, child, privileges }))
+        let Self { options, host, ring, child, privileges, recorded, .. } = self;
+        Ok((core, Parts { options, host, ring, child, privileges, recorded }))
     }
 }
 
@@ -128,6 +161,7 @@ struct Parts {
     ring: Option<Ring>,
     child: Option<Child>,
     privileges: Privileges,
+    recorded: Option<Recorded>,
 }
 
 /// Fills the arrays of names that the script's programs look up.

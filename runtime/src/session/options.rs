@@ -1,5 +1,6 @@
 //! What the command line decides about a run.
 
+use crate::{engine::KeepOptions, record::RecordOptions, telemetry::TelemetryOptions};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -20,12 +21,24 @@ pub enum ByHand {
 pub struct SessionOptions {
     /// `--read`: packets come from these files, and nothing is asked of the kernel.
     pub read: Vec<PathBuf>,
+    /// `--tls-keys`: secrets of TLS sessions, as programs log them.
+    pub tls_keys: Option<PathBuf>,
+    /// `--write`: where `capture()` keeps packets.
+    pub keep: Option<KeepOptions>,
+    /// Where applications send spans and log records to, if a block is at those.
+    pub telemetry: TelemetryOptions,
     /// `-c`: program and arguments.
     pub command: Vec<OsString>,
     /// `-p`: the run ends with this process.
     pub pid: Option<u32>,
     /// `--netns`: packets are captured in this network namespace: a name of /run/netns, or a path. Without it, in that of `pid`.
     pub netns: Option<PathBuf>,
+    /// `weftrace record`
+    pub record: Option<RecordOptions>,
+    /// `weftrace replay`: the only one of `read` is the recording of [`super::Session::replay`]; true: with the script that was recorded.
+    pub replay: Option<bool>,
+    /// `--lateness`: how long joins wait for a source's records: (its name or kind, ns).
+    pub lateness: Vec<(String, u64)>,
     /// `--for`
     pub run_for: Option<Duration>,
     /// `--count`: end after so many printed events.
@@ -38,6 +51,10 @@ pub struct SessionOptions {
     pub cost: bool,
     /// The output is a terminal: control characters in traced strings are shown as `\xNN`.
     pub terminal: bool,
+    /// Headers and query strings are shown as they are.
+    pub open: bool,
+    /// How often joins without a result say so; None: never.
+    pub heartbeat: Option<Duration>,
     /// Maps are printed at the end, if the script doesn't forbid it.
     pub print_maps: bool,
     /// `--test`, `--bench`: only these probes run, by hand.
@@ -76,15 +93,23 @@ impl Default for SessionOptions {
     fn default() -> Self {
         Self {
             read: Vec::new(),
+            keep: None,
+            telemetry: TelemetryOptions::default(),
             command: Vec::new(),
+            tls_keys: None,
             pid: None,
             netns: None,
+            record: None,
+            replay: None,
+            lateness: Vec::new(),
             run_for: None,
             count: None,
             strict: false,
             allow_unsafe: false,
             cost: false,
             terminal: false,
+            open: false,
+            heartbeat: None,
             print_maps: true,
             by_hand: None,
             left_out: BTreeSet::new(),

@@ -2,19 +2,27 @@
 
 use super::{
     AttachFailure, ByHand, Running, SessionOptions,
-    attach::{Attacher, NO_SOURCE, load_failure},
+    attach::{Attacher, NO_SOURCE, Taken, load_failure},
+    together::Waiting,
 };
 use crate::{
-    engine::{BlockSpec, Core, now, open_feeds},
+    engine::{
+        BlockSpec, Core, ExchangeBlock, InKernel, Origin, SocketFeed, TelemetryBlock, TelemetryFeed, Wants, now,
+        open_feeds,
+    },
     error::Error,
+    record::{Recorded, event::Event},
     sink::Message,
     sys::Child,
+    telemetry::{Arrivals, BindError, Wanted},
 };
-use std::rc::Rc;
+use std::{collections::BTreeSet, os::fd::RawFd, rc::Rc};
 use tokio::runtime::Runtime;
 use weftrace_artifact::{
     Artifact, Place,
+    action::LogLevel,
     map::{MapId, Role},
+    packet::needs,
     plan::{Attach, ProbePlan, Rate, Unit, Way},
 };
 use weftrace_probes::kernel::{
@@ -97,7 +105,7 @@ impl Running {
             match plan.best.unit {
                 Unit::Native(entry) => {
                     // The clock of recorded packets has not moved on yet.
-                    let time = if options.read.is_empty() { now() } else { start };
+                    let time = if options.read.is_empty() && options.record.is_none() { now() } else { start };
                     self.core.run(entry, index, time);
                     self.attached += 1;
                 }
@@ -119,7 +127,7 @@ impl Running {
         }
     }
 
-    pub(super) fn attach_all(&mut self, options: &SessionOptions, host: &Host) {
+    pub(super) fn attach_all(&mut self, options: &SessionOptions, host: &Host, recorded: Option<Recorded>) {
         let artifact = Rc::clone(&self.core.artifact);
         let maps = self.core.native.store().descriptors();
         let pid = options.pid.or(self.child.as_ref().map(Child::pid));
@@ -128,18 +136,22 @@ impl Running {
         let mut order = attach_order(&artifact);
         order.retain(|i| wanted(options, *i, &artifact.probes[*i as usize].best.way));
         make_room(&artifact, &order, host);
-        let mut at = 0;
-        while let Some(&index) = order.get(at) {
-            if options.read.is_empty()
-                && let Some((link, count)) = attacher.attach_many(&order[at..], &mut self.sources.programs)
-            {
-                self.sources.links.push((index, link));
-                let further = |i: &&u32| artifact.probes[**i as usize].further;
-                self.attached += count - order[at..at + count].iter().filter(further).count();
-                at += count;
+        let mut not: BTreeSet<u32> = options.refused.keys().copied().collect();
+        for (at, &index) in order.iter().enumerate() {
+            if not.contains(&index) && !options.refused.contains_key(&index) {
                 continue;
             }
-            at += 1;
+            let waiting = Waiting { order: &order[at..], not: &not };
+            if options.read.is_empty()
+                && !not.contains(&index)
+                && let Some((link, held)) = attacher.attach_many(&waiting, &mut self.sources.programs)
+            {
+                self.sources.links.push((index, link));
+                self.attached += held.iter().filter(|i| !artifact.probes[**i as usize].further).count();
+                self.note_session(&held);
+                not.extend(held);
+                continue;
+            }
             let plan = &artifact.probes[index as usize];
             if let Some(why) = options.refused.get(&index) {
                 self.failures.push(AttachFailure::refused(index, plan, why));
@@ -148,6 +160,9 @@ impl Running {
             match plan.best.unit {
                 _ if plan.best.way == Way::Begin => {}
                 Unit::Native(entry) => blocks.extend(self.attach_handler(entry, index, plan)),
+                Unit::Kernel(program) if matches!(plan.best.way, Way::Pcap { .. }) => {
+                    blocks.extend(self.attach_packets(program, index, plan));
+                }
                 Unit::Kernel(_) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
@@ -160,7 +175,18 @@ impl Running {
                 Unit::Kernel(_) => self.attach_one(&attacher, index, plan),
             }
         }
-        self.open_packets(options, &blocks);
+        self.open_packets(options, &blocks, (&maps, host), recorded);
+        self.open_telemetry(options);
+    }
+
+    /// `--lateness`, once all sources are known.
+    pub(super) fn set_lateness(&mut self, options: &SessionOptions) -> Result<(), Error> {
+        for (name, ns) in &options.lateness {
+            if !self.core.supply.set_lateness(name, *ns) {
+                return Err(Error::NoSource { name: name.clone(), there: self.core.supply.names() });
+            }
+        }
+        Ok(())
     }
 
     /// A handler in user space at an event of ours; packets it gets from the block that is returned.
@@ -169,13 +195,26 @@ impl Running {
             Way::End | Way::Signal { .. } | Way::Join { .. } => {}
             Way::Interval { ns } | Way::Profile { rate: Rate::PeriodNs(ns) } => self.timers.add(*ns, entry, index),
             Way::Profile { rate: Rate::Hz(hz) } => self.timers.add(1_000_000_000 / (*hz).max(1), entry, index),
+            Way::Exchange { side, port } => {
+                let block = ExchangeBlock { entry, probe: index, side: *side, port: *port };
+                let artifact = &self.core.artifact;
+                self.core.sockets.get_or_insert_with(|| Box::new(SocketFeed::new(artifact))).add(block);
+            }
+            Way::Telemetry { signal, service, name } => {
+                let wanted = Wanted::new(*signal, service, name);
+                self.telemetry.push(TelemetryBlock { entry, probe: index, wanted });
+                return None;
+            }
             Way::Pcap { interface, filter } => {
                 return Some(BlockSpec {
                     entry,
                     probe: index,
                     interface: interface.clone(),
                     filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
-                    parts: plan.packet_needs & weftrace_artifact::packet::needs::HTTP != 0,
+                    parts: plan.packet_needs & needs::PARTS,
+                    ends: plan.packet_needs & needs::FLOW_END != 0,
+                    needs: plan.packet_needs,
+                    program: None,
                 });
             }
             _ => {
@@ -207,6 +246,17 @@ impl Running {
         self.attached += usize::from(!plan.further);
     }
 
+    /// Keeps which probes a session holds; `held` may be those of another link.
+    fn note_session(&mut self, held: &[u32]) {
+        let other = |i: &u32| self.core.artifact.probes[*i as usize].session;
+        self.in_sessions.extend(held.iter().copied().filter(|i| other(i).is_some_and(|other| held.contains(&other))));
+    }
+
+    /// Whether a probe was attached by one link together with the other end of its function.
+    pub fn is_in_session(&self, probe: u32) -> bool {
+        self.in_sessions.contains(&probe)
+    }
+
     /// How a probe was attached, and why not in the ways before that one; None: by a link together with others, or not at all.
     pub fn taken(&self, probe: u32) -> Option<(&Way, &[String])> {
         let (_, taken) = self.taken.iter().find(|(index, _)| *index == probe)?;
@@ -220,7 +270,12 @@ impl Running {
         for (index, taken) in &self.taken {
             let plan = &self.core.artifact.probes[*index as usize];
             let Some(way) = plan.ways().nth(taken.at).filter(|_| !plan.fallbacks.is_empty()) else { continue };
-            let mut line = format!("{}: attached by {}", plan.name, way.way.describe());
+            let how = match (&way.way, way.unit) {
+                (Way::Pcap { .. }, Unit::Kernel(_)) => "runs in the kernel, on the packet socket".to_owned(),
+                (Way::Pcap { .. }, Unit::Native(_)) => "runs in user space".to_owned(),
+                (way, _) => format!("attached by {}", way.describe()),
+            };
+            let mut line = format!("{}: {how}", plan.name);
             for why in &taken.instead_of {
                 line += "; ";
                 line += why;
@@ -230,13 +285,49 @@ impl Running {
         lines
     }
 
-    fn open_packets(&mut self, options: &SessionOptions, blocks: &[BlockSpec]) {
+    /// A packet block with a program: its handler gets what that leaves.
+    fn attach_packets(&mut self, program: u32, index: u32, plan: &ProbePlan) -> Option<BlockSpec> {
+        let handler = plan.fallbacks.iter().find_map(|a| match a.unit {
+            Unit::Native(entry) => Some(entry),
+            Unit::Kernel(_) => None,
+        });
+        let block = self.attach_handler(handler?, index, plan)?;
+        // What is recorded passes through user space.
+        Some(BlockSpec { program: self.core.recorder.is_none().then_some(program), ..block })
+    }
+
+    fn open_packets(
+        &mut self,
+        options: &SessionOptions,
+        blocks: &[BlockSpec],
+        (maps, host): (&[RawFd], &Host),
+        recorded: Option<Recorded>,
+    ) {
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         let artifact = Rc::clone(&self.core.artifact);
-        let opened = open_feeds(options, blocks, artifact.packet_needs);
+        let wants = Wants {
+            needs: blocks.iter().fold(0, |all, block| all | block.needs),
+            community_id_seed: artifact.options.community_id_seed,
+            capture: artifact.options.capture,
+        };
+        let programs = &mut self.sources.programs;
+        let mut in_kernel = InKernel { artifact: &artifact, maps, host, programs, came_of_it: Vec::new() };
+        let opened = open_feeds(options, blocks, wants, &mut in_kernel, recorded);
+        for (index, came) in in_kernel.came_of_it {
+            let not = came.err();
+            if let Some(not) = not.as_ref().filter(|n| n.failed) {
+                let plan = &artifact.probes[index as usize];
+                let text = format!("{} runs in user space: {}", plan.name, not.why);
+                let at = self.core.locate(plan.place);
+                self.core.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &at });
+            }
+            let at = usize::from(not.is_some());
+            self.taken.push((index, Taken { at, instead_of: not.into_iter().map(|n| n.why).collect() }));
+        }
         for (feed, probes) in opened {
             match feed {
-                Ok(feed) => {
+                Ok(mut feed) => {
+                    feed.register(&mut self.core, &probes);
                     self.sources.feeds.push(feed);
                     self.attached += probes.len();
                 }
@@ -245,6 +336,40 @@ impl Running {
                         let plan = &artifact.probes[index as usize];
                         self.failures.push(AttachFailure::new(index, plan, &error));
                     }
+                }
+            }
+        }
+    }
+
+    /// Opens what applications send to, or reads what they have sent.
+    fn open_telemetry(&mut self, options: &SessionOptions) {
+        let blocks = std::mem::take(&mut self.telemetry);
+        if blocks.is_empty() {
+            return;
+        }
+        // Over recordings without any of spans nothing is known of them, but what was recorded of their streams.
+        if !options.read.is_empty() && (options.telemetry.lines.is_empty() || options.replay.is_some()) {
+            self.attached += blocks.len();
+            self.unheard.extend(blocks.iter().map(|b| b.probe));
+            return;
+        }
+        let wanted: Vec<Wanted> = blocks.iter().map(|b| b.wanted.clone()).collect();
+        let from = if options.read.is_empty() {
+            Arrivals::bind(&options.telemetry, wanted).map(Origin::Live)
+        } else {
+            options.telemetry.read(&wanted).map(Origin::Recorded)
+        };
+        match from {
+            Ok(from) => {
+                self.attached += blocks.len();
+                self.core.telemetry = Some(Box::new(TelemetryFeed::new(from, blocks, &mut self.core)));
+            }
+            Err(BindError { why, remedy }) => {
+                let artifact = Rc::clone(&self.core.artifact);
+                for block in blocks {
+                    let plan = &artifact.probes[block.probe as usize];
+                    let failure = AttachFailure::new(block.probe, plan, &why);
+                    self.failures.push(AttachFailure { remedy: Some(remedy.clone()), ..failure });
                 }
             }
         }
@@ -261,8 +386,8 @@ impl Running {
         if options.strict
             && let Some(failure) = self.failures.iter().find(|f| !f.wildcard || self.nothing_of(f.place))
         {
-            let (probe, why, remedy) = (failure.probe.clone(), failure.why.clone(), failure.remedy.clone());
-            return Err(Error::Attach { probe, why, remedy });
+            let AttachFailure { probe, why, remedy, place, .. } = failure.clone();
+            return Err(Error::Attach { probe, why, remedy, place });
         }
         for failure in std::mem::take(&mut self.failures) {
             let at = self.core.locate(failure.place);
@@ -270,15 +395,24 @@ impl Running {
             self.core.say(&Message::NotAttached { probe, why, remedy, at: &at });
             self.failures.push(failure);
         }
-        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).collect();
-        self.core.joins.tell_unfed(&self.core.artifact, &failed);
+        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).chain(self.unheard.iter().copied()).collect();
+        let core = &mut self.core;
+        let replayed = core.replayed.as_ref();
+        let fed = |stream| replayed.is_some_and(|replayed| replayed.has(stream));
+        for (stream, reason) in core.joins.tell_unfed(&core.artifact, &failed, fed) {
+            core.note(|| Event::Unfed { stream: stream.0, reason: reason.to_owned() });
+        }
         // A dry run leaves BEGIN out, and that may be all that there is.
-        if self.attached == 0 && !(options.dry_run && self.failures.is_empty()) {
+        // And joins may have all of their streams from a recording.
+        let may_be_none = (options.dry_run && self.failures.is_empty()) || options.replay.is_some();
+        if self.attached == 0 && !may_be_none {
             self.core.flush();
             return Err(Error::NothingAttached(std::mem::take(&mut self.failures)));
         }
-        if !options.dry_run {
-            self.core.say(&Message::Attached(self.attached));
+        if !options.dry_run && options.replay != Some(true) {
+            let attached = self.attached;
+            self.core.note(|| Event::Said { level: 2, text: attached.to_string() });
+            self.core.say(&Message::Attached(attached));
         }
         self.core.flush();
         Ok(())

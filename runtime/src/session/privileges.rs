@@ -63,7 +63,9 @@ impl Privileges {
     pub fn reasons(&self) -> Vec<(Capability, &'static str)> {
         let Some(Ok(shed)) = &self.shed else { return Vec::new() };
         let all = [
-            (Capability::DacOverride, "skboutput() makes its file when the first packet comes"),
+            (Capability::DacOverride, "skboutput() and capture() make files while packets come"),
+            (Capability::SysPtrace, "to see which sockets other users' processes hold"),
+            (Capability::DacReadSearch, "to see which sockets other users' processes hold"),
             (Capability::Kill, "to end the command of -c, whoever it has become"),
             (Capability::Bpf, "this kernel wants it to look into maps"),
             (Capability::SysAdmin, "this kernel wants it to look into maps"),

@@ -14,8 +14,10 @@ use weftrace_probes::kernel::{
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
     loaded: BTreeMap<(u32, Option<TypedTarget>), OwnedFd>,
-    /// Loaded for many uprobes by one link.
-    many: BTreeMap<u32, OwnedFd>,
+    /// Loaded for links that hold many functions.
+    many: BTreeMap<(u32, Many), OwnedFd>,
+    /// Loaded for one packet socket.
+    sockets: Vec<(u32, OwnedFd)>,
 }
 
 impl Programs {
@@ -54,7 +56,7 @@ impl Programs {
         host: &Host,
     ) -> Option<BorrowedFd<'_>> {
         let image = artifact.programs.get(program as usize)?;
-        let loaded: &OwnedFd = match self.many.entry(program) {
+        let loaded: &OwnedFd = match self.many.entry((program, what)) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {
                 let sources = Sources { many: Some(what), ..Sources::of(host, artifact) };
@@ -64,6 +66,17 @@ impl Programs {
         Some(loaded.as_fd())
     }
 
+    /// One that was loaded so.
+    pub(crate) fn for_many(&self, program: u32, what: Many) -> Option<BorrowedFd<'_>> {
+        self.many.get(&(program, what)).map(AsFd::as_fd)
+    }
+
+    /// Keeps a program that was loaded for a packet socket.
+    #[cfg_attr(not(feature = "live"), allow(dead_code, reason = "there are no devices"))]
+    pub(crate) fn adopt(&mut self, program: u32, loaded: OwnedFd) {
+        self.sockets.push((program, loaded));
+    }
+
     pub(crate) fn get(&self, program: u32, target: Option<&TypedTarget>) -> Option<BorrowedFd<'_>> {
         self.loaded.get(&(program, target.cloned())).map(AsFd::as_fd)
     }
@@ -71,6 +84,7 @@ impl Programs {
     /// By program, each as often as it was loaded.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, BorrowedFd<'_>)> {
         let one_by_one = self.loaded.iter().map(|((program, _), fd)| (*program, fd.as_fd()));
-        one_by_one.chain(self.many.iter().map(|(program, fd)| (*program, fd.as_fd())))
+        let many = self.many.iter().map(|((program, _), fd)| (*program, fd.as_fd()));
+        one_by_one.chain(many).chain(self.sockets.iter().map(|(program, fd)| (*program, fd.as_fd())))
     }
 }

@@ -1,13 +1,14 @@
 //! The run: attach, loop, end.
 
 use super::{
-    AttachFailure, ByHand, Parts, Privileges, Programs, Session, SessionOptions, attach::Taken, unique::Unique,
-    write_names, write_probes, write_start,
+    AttachFailure, ByHand, Parts, Privileges, Programs, Session, SessionOptions, attach::Taken, progress::Progress,
+    unique::Unique, write_names, write_probes, write_start,
 };
 use crate::{
-    engine::{Core, Feed, StopHandle, Timers, Waits, finish, first_packet_time, now},
+    engine::{Core, Feed, StopHandle, TelemetryBlock, Timers, Waits, finish, now},
     error::Error,
     losses::Lost,
+    record::{Recorded, event::Event},
     sink::{Message, Sink},
     stats::Cost,
     sys::{Child, Ring, pidfd_open},
@@ -25,6 +26,7 @@ use weftrace_artifact::{
     plan::{Unit, Way},
 };
 use weftrace_probes::kernel::{Host, Link, sys::enable_stats};
+use weftrace_probes::packet::source::first_packet_time;
 
 /// What produces events, and what they run by.
 pub(crate) struct Sources {
@@ -35,8 +37,6 @@ pub(crate) struct Sources {
     pub(crate) feeds: Vec<Feed>,
     pub(crate) cost: bool,
     pub(crate) print_maps: bool,
-    /// When the joins were last told of losses, CLOCK_BOOTTIME ns.
-    pub(crate) losses_since: u64,
 }
 
 /// Between two looks at the ring while an iterator is walked.
@@ -73,6 +73,8 @@ pub struct Outcome {
     pub cost: Vec<Cost>,
     /// A capture file was damaged.
     pub damaged: bool,
+    /// A recording ends before its run did: it could not be written on.
+    pub unrecorded: bool,
     /// Packets read from files.
     pub packets: u64,
     /// Wait status of the child of `-c`, if it has ended.
@@ -89,6 +91,12 @@ pub struct Running {
     pub(super) failures: Vec<AttachFailure>,
     /// By which way a probe was attached, for each that attached by itself.
     pub(super) taken: Vec<(u32, Taken)>,
+    /// Blocks at spans or log records.
+    pub(super) telemetry: Vec<TelemetryBlock>,
+    /// Probes that run but have no source here.
+    pub(super) unheard: Vec<u32>,
+    /// Those that a link holds together with the other end of their function.
+    pub(super) in_sessions: BTreeSet<u32>,
     /// Whether functions that were named are the only ones of their name.
     pub(super) unique: Option<Unique>,
     pub(super) attached: usize,
@@ -102,10 +110,18 @@ pub struct Running {
     /// Kept while statistics are counted.
     pub(super) _stats: Option<std::os::fd::OwnedFd>,
     pub(super) told_losses: Instant,
+    /// How far the ring was read.
+    pub(super) progress: Progress,
     /// Known to the joins, not yet said.
     pub(super) untold_losses: u64,
+    /// Marks of all sources when it was last looked whether any stands still.
+    pub(super) marks_seen: Vec<u64>,
     pub(super) privileges: Privileges,
     pub(super) next_tick: Instant,
+    /// When losses of live packets were last told.
+    pub(super) told_drops: Instant,
+    /// When maps were last looked through for what has ended.
+    pub(super) swept: Instant,
     // Last: descriptors that are registered with it go first.
     pub(super) runtime: Option<Runtime>,
 }
@@ -116,7 +132,7 @@ impl Running {
             tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build().map_err(Error::Loop)?;
         let inside = runtime.enter();
         let (core, parts) = session.into_core(sink)?;
-        let Parts { options, host, ring, child, privileges } = parts;
+        let Parts { options, host, ring, child, privileges, recorded } = parts;
         let stats = if options.cost { enable_stats().ok() } else { None };
         let sources = Sources {
             links: Vec::new(),
@@ -125,7 +141,6 @@ impl Running {
             feeds: Vec::new(),
             cost: options.cost,
             print_maps: options.print_maps,
-            losses_since: now(),
         };
         let artifact = Rc::clone(&core.artifact);
         let signals = artifact.probes.iter().enumerate().filter_map(|(i, p)| match (&p.best.way, p.best.unit) {
@@ -144,6 +159,9 @@ impl Running {
             child,
             failures: Vec::new(),
             taken: Vec::new(),
+            telemetry: Vec::new(),
+            unheard: Vec::new(),
+            in_sessions: BTreeSet::new(),
             unique: None,
             attached: 0,
             walks: Vec::new(),
@@ -152,25 +170,39 @@ impl Running {
             left_out: options.left_out.clone(),
             _stats: stats,
             told_losses: Instant::now(),
+            progress: Progress::default(),
             untold_losses: 0,
+            marks_seen: Vec::new(),
             privileges,
             next_tick: Instant::now(),
+            told_drops: Instant::now(),
+            swept: Instant::now(),
             runtime: Some(runtime),
         };
-        running.prepare(&options, &host)?;
+        running.prepare(&options, &host, recorded)?;
         Ok(running)
     }
 
-    fn prepare(&mut self, options: &SessionOptions, host: &Host) -> Result<(), Error> {
-        let start = if options.read.is_empty() { now() } else { first_packet_time(&options.read).unwrap_or(0) };
+    fn prepare(&mut self, options: &SessionOptions, host: &Host, recorded: Option<Recorded>) -> Result<(), Error> {
+        let start = match (&options.read[..], options.replay) {
+            ([], _) => now(),
+            (_, Some(_)) => recorded.as_ref().map_or(0, |recorded| self.core.begin_replay(recorded)),
+            (files, _) => first_packet_time(files).unwrap_or(0),
+        };
+        if let Some(record) = &options.record {
+            self.core
+                .begin_recording(record, start)
+                .map_err(|e| Error::Recording(format!("{}: {e}", record.path.display())))?;
+        }
         // Recorded times are the wall clock's already.
         let wall = if options.read.is_empty() { crate::sys::now(libc::CLOCK_REALTIME).wrapping_sub(now()) } else { 0 };
         write_start(&mut self.core, start, wall as i64)?;
         write_names(&mut self.core)?;
         write_probes(&mut self.core)?;
         self.run_begin(options, host, start);
-        self.attach_all(options, host);
+        self.attach_all(options, host, recorded);
         self.tell_attached(options)?;
+        self.set_lateness(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         if let Some(pid) = options.pid {
             let fd = pidfd_open(pid as libc::pid_t).map_err(|_| Error::NoProcess(pid))?;
@@ -181,7 +213,9 @@ impl Running {
             child.start()?;
         }
         if options.read.is_empty() {
-            self.timers.start(now());
+            let time = now();
+            self.core.note(|| Event::TimersStart(time));
+            self.timers.start(time);
         }
         self.privileges.give_up(self.core.native.store(), self.child.is_some());
         if let Some(Err(error)) = &self.privileges.shed {
@@ -190,6 +224,10 @@ impl Running {
             self.core.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &at });
         }
         self.core.names.start_watching();
+        // Threads have the privileges of the one that makes them.
+        if let Some(feed) = &mut self.core.telemetry {
+            feed.start().map_err(Error::Loop)?;
+        }
         Ok(())
     }
 
@@ -201,6 +239,11 @@ impl Running {
     /// What became of the privileges that it started with.
     pub fn privileges(&self) -> &Privileges {
         &self.privileges
+    }
+
+    /// Where it listens for spans and log records.
+    pub fn listens(&self) -> &[String] {
+        self.core.telemetry.as_ref().map_or(&[], |feed| feed.places())
     }
 
     /// Probes that run.
@@ -236,6 +279,10 @@ impl Running {
                     damaged |= files.damaged;
                     packets += files.packets;
                 }
+                Feed::Recording(replay) => {
+                    damaged |= replay.damaged;
+                    packets += replay.packets;
+                }
                 #[cfg(feature = "live")]
                 Feed::Live(_) => {}
             }
@@ -247,6 +294,7 @@ impl Running {
             lost: self.core.losses.rows(),
             cost,
             damaged,
+            unrecorded: self.core.unrecorded,
             packets,
             child_status: self.child.as_mut().and_then(Child::ended),
         };
@@ -284,6 +332,7 @@ impl Running {
             && (!self.sources.links.is_empty()
                 || !self.core.watchpoints.is_empty()
                 || !self.sources.feeds.is_empty()
+                || self.core.telemetry.is_some()
                 || self.timers.next().is_some()
                 || !self.signals.is_empty()
                 || self.child.is_some())

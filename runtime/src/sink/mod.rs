@@ -2,12 +2,19 @@
 
 mod by_hand;
 mod json;
+mod otlp;
+mod perfetto;
+mod plain;
 mod text;
 
 pub use json::JsonSink;
+pub use otlp::{Endpoint, OtlpSink};
+pub use perfetto::PerfettoSink;
+pub use plain::PlainJsonSink;
 pub use text::TextSink;
 
 use crate::{
+    join::{Summary, show::Shown},
     losses::Lost,
     maps::{Merged, Snapshot},
     stats::Cost,
@@ -104,7 +111,17 @@ pub enum Message<'a> {
     },
     /// The run is over: maps follow.
     End,
-    /// Made by others (joins, alerts): both forms ready, without a newline at the end.
+    /// A join's result.
+    Joined(&'a Shown<'a>),
+    /// What a join did: at the end, or in between while nothing is to be told (`heartbeat`).
+    Summary {
+        join: &'a str,
+        summary: &'a Summary,
+        heartbeat: bool,
+        /// The time, in CLOCK_REALTIME ns: heartbeats have one.
+        wall: u64,
+    },
+    /// Made by others (alerts): both forms ready, without a newline at the end.
     Record {
         kind: &'a str,
         text: &'a [u8],

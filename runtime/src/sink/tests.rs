@@ -73,7 +73,7 @@ static EMPTY: Location = Location {
 fn rows() -> (Location, Vec<Lost>, Vec<Cost>) {
     (
         Location { file: "stdin".into(), line: 1, column: 32, end_line: 1, end_column: 75, ..Location::default() },
-        vec![Lost { source: "kprobe:f".into(), kind: LossKind::RingFull, count: 3 }],
+        vec![Lost { source: "kprobe:f".into(), kind: LossKind::RingFull, count: 3, since: None }],
         vec![Cost { probe: "kprobe:f".into(), runs: 10, ns: 2_000_000 }],
     )
 }
@@ -120,6 +120,16 @@ fn json_in_bpftraces_shapes() {
     for line in text.lines() {
         serde_json::from_str::<serde_json::Value>(line).expect("valid JSON");
     }
+}
+
+#[test]
+fn plain_json_is_what_the_script_prints() {
+    let (out, err) = (Shared::default(), Shared::default());
+    let mut sink = PlainJsonSink::new(Box::new(out.clone()), Box::new(err.clone()));
+    let (at, lost, cost) = rows();
+    say(&mut sink, &messages(&at, &lost, &cost));
+    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'1.0 2.0\na b c\n{\"x\": 1}\n");
+    assert!(err.text().contains("WARNING: lost 3 events") && !err.text().contains("Attached"), "{}", err.text());
 }
 
 #[test]

@@ -1,7 +1,14 @@
 //! Text, as bpftrace prints it.
 
 use super::{Buffered, Location, Message, Sink, by_hand};
-use crate::{maps, stats, style::Style, text, text::push};
+use crate::{
+    join::show::{self, waterfall::Look},
+    maps, stats,
+    style::Style,
+    sys::strftime,
+    text,
+    text::push,
+};
 use std::io::{self, Write};
 use weftrace_artifact::action::LogLevel;
 
@@ -13,17 +20,60 @@ pub struct TextSink {
     quiet: bool,
     /// Whether events were in the output since the last flush, so that messages keep their order on a terminal.
     level: LogLevel,
+    /// Results of joins are drawn; None: written in lines.
+    waterfall: Option<Look>,
+    /// While nothing is slow, that is said.
+    heartbeat: bool,
 }
 
 impl TextSink {
     pub fn new(out: Box<dyn Write>, err: Box<dyn Write>, quiet: bool) -> Self {
-        Self { out: Buffered::new(out), err: Buffered::new(err), quiet, level: LogLevel::Warning }
+        Self {
+            out: Buffered::new(out),
+            err: Buffered::new(err),
+            quiet,
+            level: LogLevel::Warning,
+            waterfall: None,
+            heartbeat: false,
+        }
     }
 
     /// Shows debugf too.
     pub fn verbose(mut self) -> Self {
         self.level = LogLevel::Debug;
         self
+    }
+
+    /// Results of joins are drawn.
+    pub fn waterfall(mut self, look: Look) -> Self {
+        self.waterfall = Some(look);
+        self
+    }
+
+    /// Says now and then that nothing is slow: somebody watches.
+    pub fn heartbeat(mut self) -> Self {
+        self.heartbeat = true;
+        self
+    }
+
+    fn joined(&mut self, shown: &show::Shown<'_>) {
+        let out = self.out.bytes();
+        let text = match self.waterfall {
+            Some(look) => show::waterfall::draw(shown, look),
+            None => show::line::text(shown),
+        };
+        push(out, &text);
+        // A waterfall has many lines: an empty one stands between two.
+        push(out, if self.waterfall.is_some() { "\n\n" } else { "\n" });
+    }
+
+    fn not_attached(&mut self, (probe, why): (&str, &str), remedy: Option<&str>, at: &Location) {
+        let mut line = format!("{probe} did not attach: {why}");
+        if let Some(remedy) = remedy {
+            line += "\n   = ";
+            line += remedy;
+        }
+        self.log(LogLevel::Warning, line.as_bytes(), at);
     }
 
     fn log(&mut self, level: LogLevel, message: &[u8], at: &Location) {
@@ -108,6 +158,18 @@ impl Sink for TextSink {
                 out.extend_from_slice(bytes);
                 out.push(b'\n');
             }
+            Message::Joined(shown) => self.joined(shown),
+            Message::Summary { join, summary, heartbeat: false, .. } => {
+                push(out, &summary.text(join));
+                out.push(b'\n');
+            }
+            Message::Summary { join, summary, wall, .. } => {
+                if self.heartbeat {
+                    let err = self.err.bytes();
+                    strftime(*wall, "%H:%M:%SZ", true, err);
+                    let _ = writeln!(err, "  ok  {}", summary.heartbeat(join));
+                }
+            }
             Message::Record { text, .. } => {
                 out.extend_from_slice(text);
                 out.push(b'\n');
@@ -134,14 +196,7 @@ impl Sink for TextSink {
                     let _ = writeln!(self.err.bytes(), "Attached {n} probe{s}");
                 }
             }
-            Message::NotAttached { probe, why, remedy, at } => {
-                let mut line = format!("{probe} did not attach: {why}");
-                if let Some(remedy) = remedy {
-                    line += "\n   = ";
-                    line += remedy;
-                }
-                self.log(LogLevel::Warning, line.as_bytes(), at);
-            }
+            Message::NotAttached { probe, why, remedy, at } => self.not_attached((probe, why), *remedy, at),
             Message::LostEvents(n) => drop(writeln!(self.err.bytes(), "Lost {n} events")),
             Message::Losses(rows) => {
                 for row in *rows {

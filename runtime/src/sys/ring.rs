@@ -19,6 +19,10 @@ const DISCARDED: u32 = 1 << 30;
 /// Length word and page offset before each record.
 const RECORD_HEADER: u64 = 8;
 
+/// Bytes read before the kernel is told that their room is free: every producer reads the position, and each time it has changed has
+/// to fetch it from our CPU's cache.
+const TELL_AFTER: u64 = 4096;
+
 /// The ring of one map.
 #[derive(Debug)]
 pub struct Ring {
@@ -65,14 +69,20 @@ impl Ring {
         unsafe { &*self.consumer.cast::<AtomicU64>() }
     }
 
-    fn producer_pos(&self) -> u64 {
+    /// The producer's position.
+    pub fn produced(&self) -> u64 {
         // SAFETY: the page starts with the position, aligned, and lives as long as `self`; the kernel writes it atomically.
         unsafe { &*self.producer.cast::<AtomicU64>() }.load(Ordering::Acquire)
     }
 
+    /// Our position.
+    pub fn consumed(&self) -> u64 {
+        self.consumer_pos().load(Ordering::Relaxed)
+    }
+
     /// Bytes between the producer's position and ours.
     pub fn pending(&self) -> u64 {
-        self.producer_pos().wrapping_sub(self.consumer_pos().load(Ordering::Relaxed))
+        self.produced().wrapping_sub(self.consumed())
     }
 
     /// Looks for new records for so long; whether there are some.
@@ -96,8 +106,10 @@ impl Ring {
     /// record.
     pub fn drain(&mut self, mut see: impl FnMut(&[u8]) -> bool) -> Drained {
         let mut done = Drained::default();
-        let end = self.producer_pos();
+        let end = self.produced();
         let mut at = self.consumer_pos().load(Ordering::Relaxed);
+        let mut told = at;
+        let tell_after = TELL_AFTER.min(self.size as u64 / 16);
         while at < end {
             let (word, record) = self.record(at);
             if word & BUSY != 0 {
@@ -116,16 +128,20 @@ impl Ring {
             let step = (len + RECORD_HEADER).next_multiple_of(8);
             done.bytes += step;
             at += step;
-            // Told after each record: the kernel may use the room at once.
-            self.consumer_pos().store(at, Ordering::Release);
+            if at - told >= tell_after {
+                self.consumer_pos().store(at, Ordering::Release);
+                told = at;
+            }
             if !go_on {
                 break;
             }
         }
-        // The kernel wakes us only for a record that begins at our position when it is finished: what came between reading the
-        // producer's position and writing ours must be looked for again.
+        self.consumer_pos().store(at, Ordering::Release);
+        // The kernel wakes us only for a record that begins at our position when it is finished: what came, or was finished, before we
+        // wrote ours must be looked for again.
         fence(Ordering::SeqCst);
-        done.more = !done.busy && self.producer_pos() != at;
+        done.busy = done.busy && self.record(at).0 & BUSY != 0;
+        done.more = !done.busy && self.produced() != at;
         done
     }
 

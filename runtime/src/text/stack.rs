@@ -3,7 +3,7 @@
 use super::{pad, push};
 use crate::{
     decode::{slice, u32_at, u64_at},
-    names::{Frame, Stack},
+    names::{Cut, Frame, Stack},
     style::Style,
 };
 use std::io::Write;
@@ -43,6 +43,9 @@ pub(super) fn write_stack(
     }
     let addresses = found.chunks_exact(8).map(|c| u64_at(c, 0)).take_while(|a| *a != 0).take(limit as usize);
     write_frames(out, addresses, pid, mode, style);
+    let whole = found.len() / 8 <= limit as usize;
+    let why = style.names.cut(id).filter(|_| whole);
+    write_cut(out, why, style);
 }
 
 /// A stack that is unwound here.
@@ -54,12 +57,13 @@ pub(super) fn write_sample(out: &mut Vec<u8>, bytes: &[u8], (mode, limit): (Stac
     let stack = slice(bytes, StackSample::STACK as usize, used);
     let Some(found) = style.names.unwind(pid, registers, stack, limit as usize) else { return };
     write_frames(out, found.frames.iter().copied(), Some(pid), mode, style);
-    if found.beyond && used as u32 == StackSample::PIECE * StackSample::PIECES {
+    write_cut(out, Cut::of(&found, used).why(), style);
+}
+
+fn write_cut(out: &mut Vec<u8>, why: Option<&str>, style: &Style<'_>) {
+    if let Some(why) = why {
         pad(out, style.indent);
-        let _ = writeln!(out, "<cut: only {used} bytes of the stack were copied>");
-    } else if found.unknown {
-        pad(out, style.indent);
-        push(out, "<cut: no unwind information for the last frame>\n");
+        let _ = writeln!(out, "<cut: {why}>");
     }
 }
 

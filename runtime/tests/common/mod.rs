@@ -65,6 +65,8 @@ pub fn map(name: &str, role: Role, kind: Kind, value_size: u32, max_entries: u32
         value_size,
         max_entries,
         presence: script.then_some(8),
+        ring: None,
+        ttl: None,
         place: Place::default(),
     }
 }
@@ -76,11 +78,13 @@ pub fn probe(name: &str, unit: Unit, way: Way) -> ProbePlan {
         best: Attach::new(way, unit),
         fallbacks: vec![],
         passed: vec![],
+        session: None,
         place: Place::default(),
         wildcard: false,
         further: false,
         packet_needs: 0,
         emits: vec![],
+        maps: vec![],
     }
 }
 

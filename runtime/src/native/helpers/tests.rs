@@ -20,12 +20,21 @@ fn spec() -> MapSpec {
         value_size: 8,
         max_entries: 2,
         presence: None,
+        ring: None,
+        ttl: None,
         place: Place::default(),
     }
 }
 
 fn env(host: &mut NativeHost) -> HandlerEnv {
-    HandlerEnv { helpers: TABLE.as_ptr(), now: 77, probe: 0, reserved: 0, host: std::ptr::from_mut(host).cast() }
+    HandlerEnv {
+        helpers: TABLE.as_ptr(),
+        now: 77,
+        probe: 0,
+        reserved: 0,
+        scalars: host.scalars.as_ptr(),
+        host: std::ptr::from_mut(host).cast(),
+    }
 }
 
 #[test]

@@ -17,6 +17,8 @@ fn spec(kind: Kind, value_size: u32, max_entries: u32) -> MapSpec {
         value_size,
         max_entries,
         presence: None,
+        ring: None,
+        ttl: None,
         place: Place::default(),
     }
 }

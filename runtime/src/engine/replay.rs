@@ -1,0 +1,393 @@
+//! A recording in place of sources: its events in the order in which the run acted on them.
+
+use super::{
+    core::Core,
+    packets::{BlockSpec, Blocks, Wants},
+    recording::MAX_CGROUPS,
+    supply::{BLOCKS, KERNEL, SourceId},
+    timers::Timers,
+};
+use crate::{
+    losses::LossKind,
+    record::{
+        event::Event,
+        read::{Next, Recording, RecordingError},
+        remap::{Remap, remap},
+    },
+    sink::Message,
+    sys::Pair,
+};
+use std::{collections::BTreeMap, rc::Rc};
+use weftrace_artifact::{
+    abi::RecordHeader,
+    action::StreamId,
+    plan::{Unit, Way},
+};
+use weftrace_probes::packet::RawPacket;
+
+/// Sources of a recording: devices, mostly.
+const MAX_SOURCES: usize = 256;
+/// No source loses more between two looks: sums of what is claimed must fit.
+const MOST_LOST: u64 = 1 << 40;
+/// Events between two looks at signals.
+const BATCH: usize = 4096;
+/// More than any run acted on between two wake-ups, or at its end.
+const MOST: usize = 1 << 24;
+
+/// A recorded source of packets, with the script's blocks on it.
+struct Feed {
+    name: String,
+    id: SourceId,
+    blocks: Option<Blocks>,
+}
+
+/// A recording being replayed.
+pub(crate) struct Replay {
+    recording: Recording,
+    specs: Vec<BlockSpec>,
+    wants: Wants,
+    /// By recorded stream; None: the script has none of that name.
+    streams: Vec<Option<Remap>>,
+    sources: BTreeMap<u32, SourceId>,
+    feeds: BTreeMap<u32, Feed>,
+    /// Blocks of signals: (number, entry, probe).
+    signals: Vec<(i32, u32, u32)>,
+    /// The script is the one that was recorded, with the same arguments.
+    same: bool,
+    stopped: bool,
+    ended: bool,
+    end: Option<u64>,
+    pub(crate) damaged: bool,
+    pub(crate) packets: u64,
+    pub(crate) last_time: u64,
+}
+
+/// What of the script's emits a replay leaves to the recording.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    /// By stream: the recording has its records.
+    recorded: Vec<bool>,
+    /// By probe: what it emits was recorded with its source.
+    by_source: Vec<bool>,
+    /// By probe: time or a signal runs it, and it may have run in the kernel.
+    by_time: Vec<bool>,
+    /// By stream: such blocks made records of it in user space, as they do again.
+    made: Vec<bool>,
+    pub(crate) same: bool,
+}
+
+impl Replayed {
+    /// Whether the recording has a stream's records.
+    pub(crate) fn has(&self, stream: StreamId) -> bool {
+        self.recorded.get(stream.0 as usize).copied().unwrap_or(false)
+    }
+
+    /// A packet block's record, which comes out of the recording too.
+    pub(crate) fn drops(&self, stream: StreamId, probe: u32) -> bool {
+        let is = |list: &[bool], at: u32| list.get(at as usize).copied().unwrap_or(false);
+        self.has(stream) && (is(&self.by_source, probe) || (is(&self.by_time, probe) && !is(&self.made, stream.0)))
+    }
+}
+
+impl Replay {
+    pub(crate) fn new(recording: Recording, specs: &[BlockSpec], wants: Wants, same: bool) -> Self {
+        Self {
+            recording,
+            specs: specs.to_vec(),
+            wants,
+            streams: Vec::new(),
+            sources: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            signals: Vec::new(),
+            same,
+            stopped: false,
+            ended: false,
+            end: None,
+            damaged: false,
+            packets: 0,
+            last_time: 0,
+        }
+    }
+
+    pub(crate) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Ties the recording's streams to the script's.
+    pub(super) fn register(&mut self, core: &mut Core) {
+        let artifact = Rc::clone(&core.artifact);
+        self.last_time = self.recording.run.start;
+        self.streams = self.recording.run.streams.iter().map(|stream| remap(stream, &artifact)).collect();
+        let mut replayed =
+            Replayed { recorded: vec![false; artifact.streams.len()], same: self.same, ..Replayed::default() };
+        for remap in self.streams.iter().flatten() {
+            let (Remap::Same(own) | Remap::Fields(own, ..)) = remap;
+            replayed.recorded[own.0 as usize] = true;
+        }
+        replayed.by_source = artifact.probes.iter().map(|p| matches!(p.best.way, Way::Pcap { .. })).collect();
+        replayed.by_time = artifact.probes.iter().map(|p| is_timed(&p.best.way)).collect();
+        replayed.made = vec![false; artifact.streams.len()];
+        let signal = |(i, plan): (u32, &weftrace_artifact::plan::ProbePlan)| match (&plan.best.way, plan.best.unit) {
+            (Way::Signal { number }, Unit::Native(entry)) => Some((*number, entry, i)),
+            _ => None,
+        };
+        self.signals = (0..).zip(&artifact.probes).filter_map(signal).collect();
+        core.supply.replay();
+        core.replayed = Some(Box::new(replayed));
+    }
+
+    /// Handles a batch of events. A run that is over (`exit()`, enough was printed) ends where the recorded one ended, if it did too.
+    pub(crate) fn step(&mut self, core: &mut Core, timers: &mut Timers) {
+        for n in 0.. {
+            let event = match self.recording.next() {
+                Ok(Next::Event(event)) => event,
+                Ok(Next::Packet(raw, kept)) => {
+                    self.packets += 1;
+                    self.last_time = self.last_time.max(kept.boot);
+                    let raw = RawPacket {
+                        interface: kept.interface,
+                        netns: kept.netns,
+                        number: kept.number,
+                        boot_ns: Some(kept.boot),
+                        live: true,
+                        ..raw
+                    };
+                    let owner = kept.owner.as_ref().map(|(pid, comm)| (*pid, &comm[..]));
+                    if let Some(blocks) = self.feeds.get_mut(&kept.source).and_then(|feed| feed.blocks.as_mut()) {
+                        blocks.recorded(&raw, owner, core);
+                    }
+                    continue;
+                }
+                Ok(Next::Foreign) => continue,
+                Ok(Next::End) => return self.cut(core, None),
+                Err(error) => return self.cut(core, Some(&error)),
+            };
+            let wake = matches!(event, Event::Wake);
+            self.event(event, core, timers);
+            // Where the recorded run stopped there is no wake-up, but what it did at its end.
+            let stops = wake && !self.stopped && core.should_stop();
+            // Signals are looked at in between, wherever that is. But what is to stop must come to the place where the recorded run did.
+            let pauses = n > if core.should_stop() { MOST } else { BATCH };
+            if self.ended || stops || pauses {
+                return;
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event, core: &mut Core, timers: &mut Timers) {
+        match event {
+            Event::Source { id, kind, name, streams, interfaces, .. } => {
+                self.source(id, (&kind, name), &streams, &interfaces, core);
+            }
+            Event::Clock { boot, wall, width, offset, zone } => {
+                core.names.clock().add(Pair { boot, wall, width });
+                core.names.clock().set_zone(offset, &zone);
+                core.names.clock().take_steps();
+            }
+            Event::Record { stream, derived, time, payload } => self.record(stream, derived, time, &payload, core),
+            Event::Mark { source, time } => {
+                if let Some(id) = self.sources.get(&source) {
+                    core.supply.set_mark(*id, time);
+                    self.last_time = self.last_time.max(time);
+                }
+            }
+            Event::Advance => core.advance(),
+            Event::Lost { source, kind, from, to, count, streams } => {
+                self.lost((&source, &kind), (from, to), count, &streams, core);
+            }
+            Event::Stalled { source, change, from, to } => {
+                if let Some(id) = self.sources.get(&source).copied() {
+                    let streams = core.supply.set_stalled(id, change != 2);
+                    core.joins.stalled((from, to), &streams);
+                }
+            }
+            Event::Unfed { stream, reason } => {
+                if let Some(own) = self.own(stream) {
+                    core.joins.unfed(own, &reason);
+                }
+            }
+            Event::TimersStart(time) => timers.start(time),
+            Event::Tick(time) => self.tick(time, core, timers),
+            Event::PassTime { source, time } => {
+                if let Some(blocks) = self.feeds.get_mut(&source).and_then(|feed| feed.blocks.as_mut()) {
+                    blocks.pass_time(time, core);
+                }
+            }
+            Event::Signal { number, time } => {
+                for (_, entry, probe) in self.signals.clone().into_iter().filter(|s| s.0 == number) {
+                    core.run(entry, probe, time);
+                }
+            }
+            Event::Said { level, text } => said(level, &text, core),
+            Event::Stop => self.stopped = true,
+            Event::SourceEnd(source) => {
+                if let Some(blocks) = self.feeds.get_mut(&source).and_then(|feed| feed.blocks.as_mut()) {
+                    blocks.finish(core);
+                }
+            }
+            Event::End(time) => (self.end, self.ended) = (Some(time), true),
+            Event::Cgroup { id, path } => {
+                if core.cgroups.len() < MAX_CGROUPS {
+                    core.cgroups.insert(id, path);
+                }
+            }
+            Event::Wake | Event::Run(_) | Event::Result { .. } => {}
+        }
+    }
+
+    fn lost(
+        &mut self,
+        (source, kind): (&str, &str),
+        interval: (u64, u64),
+        count: u64,
+        streams: &[u32],
+        core: &mut Core,
+    ) {
+        let streams: Vec<StreamId> = streams.iter().filter_map(|s| self.own(*s)).collect();
+        let (kind, count) = (LossKind::from_name(kind), count.min(MOST_LOST));
+        core.joins.lost(interval, &streams, count, kind);
+        if let Some(kind) = kind {
+            core.losses.add(source, kind, count);
+            core.losses.fresh();
+            if !self.stopped {
+                core.losses.news();
+            }
+        }
+    }
+
+    fn tick(&mut self, time: u64, core: &mut Core, timers: &mut Timers) {
+        // No clock shows such times, and no timer would ever come to their end.
+        if time > i64::MAX as u64 {
+            self.damaged = true;
+            return;
+        }
+        self.last_time = self.last_time.max(time);
+        while let Some(due) = timers.due(time, false) {
+            core.run(due.entry, due.probe, due.time);
+            if core.should_stop() {
+                break;
+            }
+        }
+    }
+
+    fn own(&self, stream: u32) -> Option<StreamId> {
+        let (Remap::Same(own) | Remap::Fields(own, ..)) = self.streams.get(stream as usize)?.as_ref()?;
+        Some(*own)
+    }
+
+    fn source(
+        &mut self,
+        id: u32,
+        (kind, name): (&str, String),
+        streams: &[u32],
+        interfaces: &[String],
+        core: &mut Core,
+    ) {
+        if self.sources.len() >= MAX_SOURCES || self.sources.contains_key(&id) {
+            self.damaged = true;
+            return;
+        }
+        let streams: Vec<StreamId> = streams.iter().filter_map(|s| self.own(*s)).collect();
+        let own = match kind {
+            "blocks" => BLOCKS,
+            "kernel" => KERNEL,
+            _ => core.supply.add(&name, "packets", 0, std::collections::BTreeSet::new()),
+        };
+        if let Some(replayed) = core.replayed.as_mut().filter(|_| own == BLOCKS) {
+            for stream in &streams {
+                replayed.made[stream.0 as usize] = true;
+            }
+        }
+        core.supply.feed(own, streams);
+        self.sources.insert(id, own);
+        if kind != "packets" {
+            return;
+        }
+        // A block is for the source that it was recorded with; of another script, for all, as if it read files.
+        let known = |spec: &&BlockSpec| {
+            let mine = interfaces.contains(&spec.interface);
+            mine || !self.same
+        };
+        let specs: Vec<BlockSpec> = self.specs.iter().filter(known).cloned().collect();
+        let artifact = Rc::clone(&core.artifact);
+        let emits = specs.iter().filter_map(|s| artifact.probes.get(s.probe as usize)).flat_map(|p| p.emits.clone());
+        core.supply.feed(own, emits);
+        let blocks = match Blocks::new(&specs, self.wants) {
+            Ok(blocks) if !specs.is_empty() => Some(blocks),
+            Ok(_) => None,
+            Err(error) => {
+                core.warn(&error.to_string());
+                None
+            }
+        };
+        self.feeds.insert(id, Feed { name, id: own, blocks });
+    }
+
+    fn record(&mut self, stream: u32, derived: bool, time: u64, payload: &[u8], core: &mut Core) {
+        let Some(remap) = self.streams.get(stream as usize).and_then(Option::as_ref) else { return };
+        let (Remap::Same(own) | Remap::Fields(own, ..)) = remap;
+        self.last_time = self.last_time.max(time);
+        // What the script's own blocks make again isn't taken twice.
+        if derived && core.makes(*own) {
+            return;
+        }
+        let header = RecordHeader { action: u32::MAX, probe: u32::MAX, time };
+        match remap {
+            Remap::Same(own) if payload.len() >= core.artifact.streams[own.0 as usize].size as usize => {
+                core.deliver(*own, header, payload);
+            }
+            Remap::Same(_) => self.damaged = true,
+            Remap::Fields(own, size, fields) => {
+                let mut mine = vec![0; *size as usize];
+                for (from, to, len) in fields {
+                    if let (Some(from), Some(to)) = (payload.get(*from..from + len), mine.get_mut(*to..to + len)) {
+                        to.copy_from_slice(from);
+                    }
+                }
+                core.deliver(*own, header, &mine);
+            }
+        }
+    }
+
+    /// The recording ends before its run did.
+    fn cut(&mut self, core: &mut Core, error: Option<&RecordingError>) {
+        (self.ended, self.damaged) = (true, true);
+        let why = error.map_or_else(|| "the file ends".to_owned(), ToString::to_string);
+        core.warn(&format!("{why}; the recording is cut short: what came before this was replayed"));
+        if !self.stopped {
+            for feed in self.feeds.values_mut() {
+                if let Some(blocks) = &mut feed.blocks {
+                    blocks.finish(core);
+                }
+            }
+        }
+    }
+
+    /// The time of the end.
+    pub(crate) fn finish(&mut self, core: &mut Core) -> u64 {
+        // The recorded losses are there already; another script's analysis may have its own.
+        if !self.same {
+            for feed in self.feeds.values() {
+                if let Some(blocks) = &feed.blocks {
+                    blocks.count_losses(&feed.name, core);
+                    core.supply.mark(feed.id, self.last_time, None);
+                }
+            }
+        }
+        self.end.unwrap_or(self.last_time)
+    }
+}
+
+fn said(level: u8, text: &str, core: &mut Core) {
+    match (level, text.parse()) {
+        (1, Ok(lost)) => core.say(&Message::LostEvents(lost)),
+        (2, Ok(attached)) => core.say(&Message::Attached(attached as usize)),
+        (0, _) => core.warn(text),
+        _ => {}
+    }
+}
+
+/// Whether time or a signal runs it, and no event.
+fn is_timed(way: &Way) -> bool {
+    matches!(way, Way::Interval { .. } | Way::Profile { .. } | Way::Signal { .. })
+}

@@ -1,0 +1,226 @@
+//! What sockets carry, into `http:` blocks: records of the kernel's part become exchanges.
+
+use super::core::Core;
+use crate::{join::keys::read_conn, losses::LossKind};
+use weftrace_artifact::{
+    Artifact,
+    abi::RecordHeader,
+    action::{StreamId, StreamSpec},
+    packet::PacketView,
+    plan::SocketSide,
+    sockets,
+    ty::Field,
+};
+use weftrace_probes::packet::{Options, SocketCall, SocketExchange, SocketOpen, SocketTask, Sockets};
+
+/// An `http:` block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExchangeBlock {
+    pub(crate) entry: u32,
+    pub(crate) probe: u32,
+    pub(crate) side: SocketSide,
+    /// The server's; 0: any.
+    pub(crate) port: u16,
+}
+
+impl ExchangeBlock {
+    fn wants(&self, exchange: SocketExchange) -> bool {
+        let side = match self.side {
+            SocketSide::Server => exchange.served,
+            SocketSide::Client => !exchange.served,
+            SocketSide::Either => true,
+        };
+        side && (self.port == 0 || self.port == exchange.port)
+    }
+}
+
+/// What a stream's records are, and where their fields lie.
+#[derive(Debug)]
+enum Kind {
+    Open(Box<[Field; 8]>),
+    Call(Box<[Field; 14]>),
+    End([Field; 2]),
+    Unseen([Field; 2]),
+    Unbound,
+}
+
+impl Kind {
+    fn of(spec: &StreamSpec) -> Option<Self> {
+        match spec.name.as_str() {
+            sockets::OPEN => {
+                let names = ["key", "conn", "local_port", "local", "local6", "sent_from", "got_from", "opened"];
+                fields(spec, names).map(|fields| Self::Open(Box::new(fields)))
+            }
+            sockets::SHORT | sockets::LONG => {
+                let names = [
+                    "key", "sent", "start", "to", "total", "other", "clear", "at", "last", "eof", "pid", "tid", "comm",
+                    "data",
+                ];
+                fields(spec, names).map(|fields| Self::Call(Box::new(fields)))
+            }
+            sockets::END => fields(spec, ["key", "gone"]).map(Self::End),
+            sockets::UNSEEN => fields(spec, ["key", "opened"]).map(Self::Unseen),
+            sockets::UNBOUND => Some(Self::Unbound),
+            _ => None,
+        }
+    }
+}
+
+fn fields<const N: usize>(spec: &StreamSpec, names: [&str; N]) -> Option<[Field; N]> {
+    let found: Vec<Field> = names.iter().filter_map(|name| spec.field(name).cloned()).collect();
+    found.try_into().ok()
+}
+
+/// The source: all sockets, and the blocks.
+pub(crate) struct SocketFeed {
+    sockets: Sockets,
+    blocks: Vec<ExchangeBlock>,
+    /// By stream.
+    kinds: Vec<Option<Kind>>,
+    view: Box<PacketView>,
+}
+
+impl SocketFeed {
+    pub(crate) fn new(artifact: &Artifact) -> Self {
+        let options = Options { community_id_seed: artifact.options.community_id_seed, ..Options::default() };
+        Self {
+            sockets: Sockets::new(artifact.packet_needs, &options),
+            blocks: Vec::new(),
+            kinds: artifact.streams.iter().map(Kind::of).collect(),
+            view: Box::default(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, block: ExchangeBlock) {
+        self.blocks.push(block);
+    }
+
+    /// Takes a record; false: its stream is not of sockets.
+    fn record(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> bool {
+        let Some(Some(kind)) = self.kinds.get(stream.0 as usize) else { return false };
+        let number = |field: &Field| number(payload, field);
+        match kind {
+            Kind::Open(fields) => {
+                let [key, conn, local_port, local, local6, sent_from, got_from, opened] = &**fields;
+                let Some(conn) = read_conn(payload, conn.offset) else { return true };
+                let local = if conn.family == 2 { number(local) } else { number(local6) } as u32;
+                self.sockets.open(&SocketOpen {
+                    key: number(key) as i64,
+                    conn,
+                    local_port: number(local_port) as u16,
+                    local: local.to_ne_bytes(),
+                    from: [number(got_from) as u32, number(sent_from) as u32],
+                    opened: number(opened),
+                    time: header.time,
+                });
+            }
+            Kind::Call(fields) => {
+                let [key, sent, start, to, total, other, clear, from, last, eof, pid, tid, comm, data] = &**fields;
+                let mut task = SocketTask { pid: number(pid) as u32, tid: number(tid) as u32, ..Default::default() };
+                task.comm.iter_mut().zip(at(payload, comm)).for_each(|(to, from)| *to = *from);
+                let len = u32_at(payload, data.offset) as usize;
+                let bytes = payload.get(data.offset as usize + 4..).unwrap_or_default();
+                self.sockets.call(&SocketCall {
+                    key: number(key) as i64,
+                    sent: number(sent) != 0,
+                    start: number(start),
+                    end: header.time,
+                    to: number(to) as u32,
+                    other: number(other) as u32,
+                    total: number(total),
+                    at: number(from),
+                    bytes: &bytes[..len.min(bytes.len())],
+                    last: number(last) != 0,
+                    eof: number(eof) != 0,
+                    clear: number(clear),
+                    task,
+                });
+            }
+            Kind::End([key, gone]) => self.sockets.end(number(key) as i64, number(gone) != 0, header.time),
+            Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
+            Kind::Unbound => self.sockets.unbound(),
+        }
+        true
+    }
+
+    /// Runs the blocks for what has ended.
+    fn present(&mut self, core: &mut Core) {
+        while let Some(exchange) = self.sockets.next(&mut self.view) {
+            for block in self.blocks.iter().filter(|block| block.wants(exchange)) {
+                core.run_packet(block.entry, block.probe, &self.view, None);
+            }
+        }
+    }
+
+    fn count_losses(&self, core: &mut Core) {
+        let counters = self.sockets.counters();
+        for (what, count) in [
+            ("socket_gaps", counters.gaps),
+            ("io_uring", counters.unseen),
+            ("io_uring_sockets", counters.unseen_sockets),
+            ("sockets_unknown", counters.unknown),
+            ("tls_unbound", counters.unbound),
+            ("sockets", counters.evicted),
+            ("socket_owners", counters.owners_dropped),
+            ("http_malformed", counters.http_malformed),
+            ("http_dropped", counters.http_dropped),
+            ("http2_unknown", counters.http2.unknown),
+            ("http2_gaps", counters.http2.gaps),
+            ("http2_malformed", counters.http2.malformed),
+            ("http2_cut", counters.http2.cut + counters.http2.forgotten),
+            ("parts", counters.parts_dropped),
+        ] {
+            core.losses.set(sockets::SOURCE, LossKind::Analysis(what), count);
+        }
+    }
+}
+
+impl Core {
+    /// Whether a record was of sockets.
+    pub(super) fn of_socket(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> bool {
+        let Some(mut feed) = self.sockets.take() else { return false };
+        let taken = feed.record(stream, header, payload);
+        if taken {
+            feed.present(self);
+        }
+        self.sockets = Some(feed);
+        taken
+    }
+
+    /// Exchanges that are open when all has ended.
+    pub(crate) fn finish_sockets(&mut self) {
+        let Some(mut feed) = self.sockets.take() else { return };
+        while self.exit.is_none() && feed.sockets.finish_one() {
+            feed.present(self);
+        }
+        self.sockets = Some(feed);
+    }
+
+    pub(crate) fn count_socket_losses(&mut self) {
+        if let Some(feed) = self.sockets.take() {
+            feed.count_losses(self);
+            self.sockets = Some(feed);
+        }
+    }
+}
+
+/// A field's bytes.
+fn at<'a>(payload: &'a [u8], field: &Field) -> &'a [u8] {
+    let from = field.offset as usize;
+    payload.get(from..from + field.ty.size() as usize).unwrap_or_default()
+}
+
+/// An integer as it is written, with its sign.
+fn number(payload: &[u8], field: &Field) -> u64 {
+    match *at(payload, field) {
+        [a] => a.into(),
+        [a, b] => u16::from_ne_bytes([a, b]).into(),
+        [a, b, c, d] => u32::from_ne_bytes([a, b, c, d]).into(),
+        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+fn u32_at(payload: &[u8], offset: u32) -> u32 {
+    payload.get(offset as usize..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u32::from_ne_bytes(*bytes))
+}

@@ -1,0 +1,157 @@
+//! What an anchor comes to when it is closed.
+
+use super::{Engine, Evaluate, Output, read_int};
+use crate::join::{
+    anchors::Closing,
+    gaps::Gaps,
+    keys::{Known, ranges},
+    leg::{self, Anchor, Inputs, LegOutcome},
+    result::{JoinResult, Status, ViewStorage},
+    show,
+    verdict::Interval,
+};
+use weftrace_artifact::join::{Keep, KeyKind, LegSpec};
+
+/// Everything is attached before the first watermark is made, which may be so much older.
+const ATTACHED_BY_NS: u64 = 200_000_000;
+
+impl Engine {
+    pub(super) fn close(&mut self, closed: &Closing, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
+        let mut result = Box::new(self.result(closed, eval));
+        self.anchors.told(closed, &mut self.nodes, &self.digest);
+        self.summary.closed += 1;
+        match self.spec.keep {
+            Keep::All => {}
+            Keep::If(handler) => {
+                let storage = ViewStorage::for_close(&result, &self.spec);
+                if eval.call(handler, &storage.view()) == 0 {
+                    return;
+                }
+            }
+            Keep::Slowest { count, per_ns } => {
+                if self.slowest.wants(&result, count, per_ns) {
+                    result.name(&self.spec, &self.stream);
+                    self.slowest.add(*result, count, per_ns);
+                }
+                return;
+            }
+        }
+        result.name(&self.spec, &self.stream);
+        self.keep(result, out);
+    }
+
+    pub(super) fn keep(&mut self, mut result: Box<JoinResult>, out: &mut dyn FnMut(Output)) {
+        result.text = show::line::bare(&result);
+        self.summary.kept(&result);
+        out(Output::Result(result));
+    }
+
+    fn result(&mut self, closed: &Closing, eval: &mut dyn Evaluate) -> JoinResult {
+        let payload: Box<[u8]> = self.anchors.payload(closed).into();
+        let begin = self.begin(&payload, closed.start, eval).min(closed.end);
+        self.work.keys.clear();
+        for (kind, at) in &self.anchor_keys {
+            // An anchor that doesn't know its bytes still has a connection, whose bytes may have been its own.
+            let kind = if *kind == KeyKind::Bytes { KeyKind::Conn } else { *kind };
+            let carried = self.digest.read(kind, &payload, *at);
+            let known = carried.map(|c| Known { kind, node: self.nodes.find(&c.node), ends: c.ends });
+            self.work.keys.push(known);
+        }
+        self.work.ranges.clear();
+        self.work.ranges.extend(self.bytes_at.into_iter().flat_map(|at| ranges(&payload, at)));
+        let begin = self.opened_by_any(&payload, closed, begin);
+        let mut legs = self.outcomes(closed, &payload, begin, |_| true);
+        let free = &mut self.work.free;
+        free.begin((begin, closed.end));
+        let mut known = true;
+        for &i in &self.spec.blame {
+            let leg = &mut legs[i as usize];
+            leg.charged = free.take(&leg.intervals);
+            known &= leg.is_known();
+        }
+        let (app, unknown) = if known { (free.rest(), 0) } else { (0, free.rest()) };
+        JoinResult::new(payload, (begin, closed.end), legs, (app, unknown), closed.status)
+    }
+
+    /// Whether every binding of the anchor's connection is known: it was opened since the run began, and none was lost.
+    fn all_bindings_known(&self, payload: &[u8], end: u64) -> bool {
+        let opened = self.opened.map_or(0, |at| read_int(payload, at, 8) as u64);
+        let life = (opened, end);
+        let began = self.began.map_or(u64::MAX, |began| began.saturating_add(ATTACHED_BY_NS));
+        opened >= began
+            && self.bindings.gone.within(life).is_none()
+            && self.bindings.needed_streams().all(|s| self.losses[s.0 as usize].within(life).is_none())
+            && !self.bindings.needed_streams().any(|s| self.unfed[s.0 as usize].is_some())
+    }
+
+    /// Of those legs that are asked for.
+    fn outcomes(
+        &mut self,
+        closed: &Closing,
+        payload: &[u8],
+        begin: u64,
+        wanted: impl Fn(&LegSpec) -> bool,
+    ) -> Vec<LegOutcome> {
+        let anchor = Anchor {
+            start: closed.start,
+            begin,
+            end: closed.end,
+            keys: &self.work.keys,
+            ids: self.anchors.ids(closed),
+            ranges: &self.work.ranges,
+            // Of what is closed before its time more may come.
+            complete_to: if closed.status == Status::Flushed { u64::MAX } else { self.watermark },
+            all_bindings_known: self.all_bindings_known(payload, closed.end),
+        };
+        let unbound: Vec<&Gaps> = self.bindings.needed_streams().map(|s| &self.losses[s.0 as usize]).collect();
+        let none = Gaps::default();
+        let mut legs = Vec::with_capacity(self.spec.legs.len());
+        for (spec, (store, bit, sources)) in self.spec.legs.iter().zip(&self.legs).filter(|(spec, _)| wanted(spec)) {
+            let by_id = spec.keys.iter().any(|key| key.kind == KeyKind::Id);
+            let stream = spec.stream.0 as usize;
+            let since = spec.since_ns.unwrap_or(0);
+            let inputs = Inputs {
+                spec,
+                sources,
+                nodes: &self.nodes,
+                bindings: &self.bindings,
+                unfed: self.unfed.get(stream).and_then(Option::as_deref),
+                lost: self.losses.get(stream).unwrap_or(&none),
+                unbound: &unbound,
+                namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { 0 },
+            };
+            legs.push(leg::outcome(&inputs, &mut self.stores[*store], *bit, &anchor, &mut self.work.scratch));
+        }
+        legs
+    }
+
+    /// The first `total` clause that applies; without one the anchor's start.
+    fn begin(&self, payload: &[u8], start: u64, eval: &mut dyn Evaluate) -> u64 {
+        if self.spec.total.is_empty() {
+            return start;
+        }
+        let storage = ViewStorage::for_anchor(payload);
+        let view = storage.view();
+        for (begin, condition) in &self.spec.total {
+            if condition.is_none_or(|c| eval.call(c, &view) != 0) {
+                return eval.call(*begin, &view);
+            }
+        }
+        start
+    }
+
+    /// Where the total begins with the connection's opening, it begins with the earliest that any layer saw of it: packets captured at the
+    /// server don't show a SYN that was lost before it, the client's kernel does. All legs are then asked of the whole of it.
+    fn opened_by_any(&mut self, payload: &[u8], closed: &Closing, begin: u64) -> u64 {
+        if self.opened.is_none_or(|at| read_int(payload, at, 8) as u64 != begin) {
+            return begin;
+        }
+        let before = |interval: &&Interval| interval.1 <= closed.start.saturating_add(leg::EPSILON_NS);
+        let by_conn = |leg: &LegSpec| leg.keys.iter().any(|key| key.kind == KeyKind::Conn);
+        let legs = self.outcomes(closed, payload, begin, |leg| leg.since_ns.is_some() && leg.duration && by_conn(leg));
+        legs.iter()
+            .filter(|leg| leg.key == KeyKind::Conn.name())
+            .flat_map(|leg| leg.intervals.iter().filter(before).map(|interval| interval.0))
+            .fold(begin, u64::min)
+    }
+}

@@ -1,0 +1,236 @@
+use super::{Facts, Shown, container, escaped, json, line, trace_id, waterfall, without_query};
+use crate::{
+    join::{
+        leg::{LegOutcome, State, Via},
+        result::{JoinResult, Status},
+        summary::Summary,
+    },
+    names::NoNames,
+    style::Style,
+};
+use weftrace_artifact::{
+    abi::ConnKey,
+    action::StreamSpec,
+    headers,
+    ty::{Type, lay_out},
+};
+
+const MS: u64 = 1_000_000;
+
+fn leg(name: &str, state: State, charged: u64, intervals: Vec<(u64, u64)>) -> LegOutcome {
+    let matched = matches!(state, State::Value(_));
+    LegOutcome {
+        name: name.into(),
+        state,
+        via: Via::Exact,
+        key: if matched { "conn" } else { "" },
+        count: u32::from(matched),
+        lost: 0,
+        charged,
+        approximate: false,
+        duration: true,
+        off: false,
+        intervals,
+    }
+}
+
+fn stream() -> StreamSpec {
+    let fields = [
+        ("status", Type::U32),
+        ("method", Type::Str { cap: 8 }),
+        ("path", Type::Str { cap: 64 }),
+        ("server", Type::Inet),
+        ("header", Type::Headers),
+    ];
+    let (fields, size) = lay_out(fields.into_iter().map(|(n, t)| (Some(n.to_owned()), t)));
+    StreamSpec { name: "http.request".into(), fields, size }
+}
+
+fn packed(all: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in all {
+        headers::push(&mut out, name.as_bytes(), value.as_bytes());
+    }
+    out
+}
+
+fn anchor(stream: &StreamSpec, path: &str) -> Box<[u8]> {
+    let mut out = vec![0; stream.size as usize];
+    let mut put = |name: &str, bytes: &[u8]| {
+        let at = stream.field(name).expect("a field").offset as usize;
+        out[at..at + bytes.len()].copy_from_slice(bytes);
+    };
+    put("status", &200u32.to_ne_bytes());
+    put("method", b"GET");
+    put("path", path.as_bytes());
+    put("server", &[2, 0, 0, 0, 10, 0, 3, 7]);
+    put("header", &packed(&[("X-Request-ID", "order-7"), ("Authorization", "Bearer s3cret")]));
+    out.into()
+}
+
+/// A request of 1 s: 450 ms of connecting, the last 150 ms of them within a retransmission's stall of 300 ms.
+fn result(path: &str) -> JoinResult {
+    let stream = stream();
+    let anchor = anchor(&stream, path);
+    let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    JoinResult {
+        join: "slow".into(),
+        status: Status::Closed,
+        begin: 1000 * MS,
+        end: 2000 * MS,
+        ids: vec![("x-request-id".into(), "order-7".into()), ("traceparent".into(), traceparent.into())],
+        legs: vec![
+            leg("count", State::Value(3), 0, Vec::new()),
+            leg("syn", State::Value(450 * MS as i64), 450 * MS, vec![(1000 * MS, 1450 * MS)]),
+            leg("loss", State::Value(300 * MS as i64), 150 * MS, vec![(1300 * MS, 1600 * MS)]),
+            leg("zwin", State::None, 0, Vec::new()),
+            leg("gc", State::Unknown("lost 3".into()), 0, Vec::new()),
+        ],
+        blame: vec![1, 2, 3, 4],
+        app: 0,
+        unknown: 400 * MS,
+        conn: Some(ConnKey { family: 2, proto: 6, ..ConnKey::default() }),
+        stream,
+        anchor,
+        text: String::new(),
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        wall: (1_700_000_000_000_000_000, 1_700_000_001_000_000_000),
+        community_id: Some("1:LQU9".into()),
+        container: None,
+        sources: ["tcp.retransmit", "tcp.connect", "tcp.loss", "tcp.zero_window", "go.gc_pause"]
+            .map(String::from)
+            .into(),
+        open: false,
+    }
+}
+
+fn counted(mut result: JoinResult) -> JoinResult {
+    result.legs[0].duration = false;
+    result
+}
+
+#[test]
+fn a_line_says_what_it_was_and_hides_the_query() {
+    let result = counted(result("/pay?card=4111"));
+    let text = line::text(&Shown { result: &result, facts: &facts() });
+    let head = "order-7  GET /pay?[redacted] -> 10.0.3.7  1000 ms  200  \
+                traceparent=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01  community_id=1:LQU9";
+    let rest = "\n  verdict  syn 450 ms (45%) exact\n  syn 450 | loss 150 | zwin none | gc unknown (lost 3) | count 3 | \
+                app 0 | unknown 400\n  via: syn exact(conn) · loss exact(conn) · count exact(conn) · lost in window: 0";
+    assert_eq!(text, format!("{head}{rest}"));
+}
+
+#[test]
+fn a_waterfall_draws_each_layer_on_one_scale() {
+    let result = counted(result("/small"));
+    let shown = Shown { result: &result, facts: &facts() };
+    let drawn = waterfall::draw(&shown, waterfall::Look { colour: false, width: 60 });
+    let rows: Vec<&str> = drawn.lines().skip(1).collect();
+    assert_eq!(
+        rows,
+        [
+            "  verdict  syn 450 ms (45%) exact",
+            "                0               1000 ms",
+            "  syn      450 ▕██████████▏            ▏ exact(conn)",
+            "  loss     150 ▕      ░░░░████         ▏ exact(conn)",
+            "  zwin    none",
+            "  gc      unknown (lost 3)",
+            "  count      3  exact(conn)",
+            "  app        0",
+            "  unknown  400 ▕             ▏█████████▏",
+        ]
+    );
+}
+
+#[test]
+fn colour_is_asked_for_and_reset() {
+    let result = result("/small");
+    let shown = Shown { result: &result, facts: &facts() };
+    let plain = waterfall::draw(&shown, waterfall::Look { colour: false, width: 80 });
+    assert!(!plain.contains('\x1b'));
+    let colour = waterfall::draw(&shown, waterfall::Look { colour: true, width: 80 });
+    assert_eq!(colour.matches("\x1b[0m").count() * 2, colour.matches('\x1b').count(), "each colour ends");
+    let mut stripped = colour;
+    while let Some(from) = stripped.find('\x1b') {
+        let to = from + stripped[from..].find('m').expect("a whole sequence") + 1;
+        stripped.replace_range(from..to, "");
+    }
+    assert_eq!(stripped, plain);
+}
+
+fn as_json(shown: &Shown<'_>) -> serde_json::Value {
+    let mut out = Vec::new();
+    json::write(&mut out, shown, &mut Style::new(&mut NoNames));
+    serde_json::from_slice(&out).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out)))
+}
+
+#[test]
+fn json_has_the_documented_fields() {
+    let result = counted(result("/pay?card=4111"));
+    let value = as_json(&Shown { result: &result, facts: &facts() });
+    assert_eq!(value["schema"], 1);
+    assert_eq!(value["begin"], "2023-11-14T22:13:20.000000000Z");
+    assert_eq!(value["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    assert_eq!(value["verdict"]["layer"], "syn");
+    assert_eq!(value["legs"]["loss"]["intervals"], serde_json::json!([[300_000_000, 600_000_000]]));
+    assert_eq!(value["legs"]["gc"]["state"], "unknown");
+    assert_eq!(value["legs"]["gc"]["reason"], "lost 3");
+    assert_eq!(value["legs"]["gc"]["value"], serde_json::Value::Null);
+    assert_eq!(value["legs"]["syn"]["source"], "tcp.connect");
+    let charged: u64 = value["legs"].as_object().expect("legs").values().filter_map(|l| l["charged_ns"].as_u64()).sum();
+    let rest = value["app_ns"].as_u64().expect("a number") + value["unknown_ns"].as_u64().expect("a number");
+    assert_eq!(charged + rest, value["total_ns"].as_u64().expect("a number"));
+}
+
+#[test]
+fn secrets_are_shown_only_if_allowed() {
+    let result = result("/pay?card=4111");
+    let mut facts = facts();
+    let closed = as_json(&Shown { result: &result, facts: &facts });
+    assert_eq!(closed["anchor"]["path"], "/pay?[redacted]");
+    assert_eq!(closed["anchor"]["header"]["Authorization"], "[redacted]");
+    assert_eq!(closed["anchor"]["header"]["X-Request-ID"], "order-7", "it names the trace");
+    facts.open = true;
+    let open = as_json(&Shown { result: &result, facts: &facts });
+    assert_eq!(open["anchor"]["path"], "/pay?card=4111");
+    assert_eq!(open["anchor"]["header"]["Authorization"], "Bearer s3cret");
+}
+
+#[test]
+fn text_from_requests_moves_no_cursor() {
+    assert_eq!(escaped("a\x1b[2Jb\nc\u{9b}d\u{202e}é"), "a\\x1b[2Jb\\x0ac\\x9bd\\u{202e}é");
+    let result = result("/\x1b]0;title\x07");
+    let shown = Shown { result: &result, facts: &facts() };
+    let drawn = waterfall::draw(&shown, waterfall::Look { colour: false, width: 80 });
+    assert!(!drawn.contains('\x1b') && drawn.contains("/\\x1b]0;title\\x07"), "{drawn}");
+}
+
+#[test]
+fn ids_of_traces_and_containers() {
+    let id = "4bf92f3577b34da6a3ce929d0e0e4736";
+    assert_eq!(trace_id(id).as_deref(), Some(id));
+    assert_eq!(trace_id(&format!("00-{}-00f067aa0ba902b7-01", id.to_uppercase())).as_deref(), Some(id));
+    assert_eq!(trace_id(&format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32))), None);
+    assert_eq!(trace_id("order-7"), None);
+    let long = "a".repeat(64);
+    assert_eq!(container(&format!("0:/system.slice/docker-{long}.scope")), Some(long));
+    assert_eq!(container("0:/user.slice"), None);
+    assert_eq!(without_query("/a?b=c?d"), "/a?[redacted]");
+}
+
+#[test]
+fn a_summary_answers_and_a_heartbeat_reassures() {
+    let mut summary = Summary::default();
+    (summary.seen, summary.closed) = (48_210, 48_205);
+    assert_eq!(summary.heartbeat("slow"), "slow: 48,210 seen, 48,205 joined, none slow. Lost: 0.");
+    let result = result("/small");
+    for _ in 0..3 {
+        summary.kept(&result);
+    }
+    assert_eq!(summary.text("slow"), "slow: 3 slow of 48,210: syn 3 (peer 10.0.3.7: 3). Lost: 0.");
+    assert_eq!(summary.text("all"), "all: 3 kept of 48,210: syn 3 (peer 10.0.3.7: 3). Lost: 0.");
+}

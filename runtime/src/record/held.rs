@@ -1,0 +1,127 @@
+//! Blocks on their way to the file, in order. Packets wait for the results that they belong to, which become their comments.
+
+use crate::{join::JoinResult, pcapng::Interface};
+use std::collections::{HashMap, VecDeque};
+use weftrace_artifact::abi::ConnKey;
+
+/// Comments of one packet.
+const MAX_COMMENTS: usize = 8;
+
+pub(super) enum Held {
+    Events(Vec<u8>),
+    Interface(Interface),
+    Packet(Box<HeldPacket>),
+}
+
+pub(super) struct HeldPacket {
+    pub(super) interface: u32,
+    /// CLOCK_REALTIME and CLOCK_BOOTTIME, ns.
+    pub(super) time_ns: u64,
+    pub(super) boot: u64,
+    /// On the wire.
+    pub(super) len: u32,
+    pub(super) data: Vec<u8>,
+    pub(super) kept: Vec<u8>,
+    pub(super) ends: Option<Ends>,
+    pub(super) comments: Vec<String>,
+}
+
+impl Held {
+    fn ends(&self) -> Option<Ends> {
+        if let Self::Packet(packet) = self { packet.ends } else { None }
+    }
+
+    /// What it takes in memory, about.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Events(events) => events.len(),
+            Self::Interface(_) => size_of::<Interface>(),
+            Self::Packet(p) => {
+                let said: usize = p.comments.iter().map(String::len).sum();
+                p.data.len() + p.kept.len() + said + size_of::<HeldPacket>()
+            }
+        }
+    }
+}
+
+/// Both endpoints, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ends([([u8; 16], u16); 2]);
+
+impl Ends {
+    pub(super) fn of(key: &ConnKey) -> Self {
+        let mut ends = [(key.a_addr, key.a_port), (key.b_addr, key.b_port)];
+        ends.sort_unstable();
+        Self(ends)
+    }
+}
+
+/// What is held.
+#[derive(Default)]
+pub(super) struct Queue {
+    held: VecDeque<Held>,
+    bytes: usize,
+    /// How many left before the first of `held`.
+    gone: u64,
+    /// Packets of each connection among `held`, counted from the recording's first: a result must not look at all packets.
+    by_ends: HashMap<Ends, VecDeque<u64>>,
+}
+
+impl Queue {
+    pub(super) fn push(&mut self, held: Held) {
+        if let Some(ends) = held.ends() {
+            self.by_ends.entry(ends).or_default().push_back(self.gone + self.held.len() as u64);
+        }
+        self.bytes += held.bytes();
+        self.held.push_back(held);
+    }
+
+    pub(super) fn first(&self) -> Option<&Held> {
+        self.held.front()
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Held> {
+        let first = self.held.pop_front()?;
+        self.gone += 1;
+        self.bytes -= first.bytes();
+        if let Some(ends) = first.ends()
+            && let Some(its) = self.by_ends.get_mut(&ends)
+        {
+            its.pop_front();
+            if its.is_empty() {
+                self.by_ends.remove(&ends);
+            }
+        }
+        Some(first)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The packets of a result's connection and time get a comment.
+    pub(super) fn result(&mut self, result: &JoinResult) {
+        let Some(its) = result.conn.and_then(|conn| self.by_ends.get(&Ends::of(&conn))) else { return };
+        let text = format!("{} {}", result.join, result.id());
+        for number in its {
+            let Some(Held::Packet(packet)) = self.held.get_mut((number - self.gone) as usize) else { continue };
+            let within = packet.boot >= result.begin && packet.boot <= result.end;
+            if within && packet.comments.len() < MAX_COMMENTS {
+                self.bytes += text.len();
+                packet.comments.push(text.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "held_tests.rs"]
+mod tests;

@@ -1,0 +1,31 @@
+//! Recordings: a pcapng file with the packets, and in custom blocks everything else that a run's joins were made of.
+//! docs/recording.md is the format.
+//!
+//! - `event`: what is in the custom blocks, `code` as bytes
+//! - `write`: a run's events to a file, packets with comments
+//! - `file`, `sealed`: where that goes, sealed by a passphrase if there is one
+//! - `held`: what waits to be written
+//! - `redact`: what isn't written
+//! - `remap`: streams of a recording as a script has them
+//! - `read`: a file's events and packets, in order
+
+pub(crate) mod code;
+pub(crate) mod event;
+mod file;
+mod held;
+pub(crate) mod read;
+pub(crate) mod redact;
+pub(crate) mod remap;
+mod sealed;
+pub(crate) mod write;
+
+pub use read::{Recorded, RecordingError, open as read_recording};
+pub use sealed::{Passphrase, SealError};
+pub use write::RecordOptions;
+
+/// Private enterprise numbers identify whose a custom block is. We have none: this is the number that RFC 5612 sets aside for
+/// examples, and what follows it says who we are.
+pub(crate) const ENTERPRISE: u32 = 32_473;
+pub(crate) const MAGIC: &[u8; 8] = b"weftrace";
+/// Changes when readers of the one before would misread.
+pub(crate) const VERSION: u16 = 1;

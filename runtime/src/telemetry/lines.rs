@@ -1,0 +1,161 @@
+//! Lines of JSON from files and sockets.
+
+use super::{connections::each_connection, intake::Intake, place::SocketFile};
+use crate::sys;
+use std::{
+    collections::VecDeque,
+    fs,
+    io::{BufRead, Read},
+    os::unix::fs::FileTypeExt,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    net::{TcpListener, UnixListener},
+};
+use weftrace_probes::telemetry::{
+    Record, Taken, bytes_of, left_out,
+    lines::{self, MAX_LINE},
+};
+
+/// How often a file is looked at that has been read to its end.
+const FOLLOW: Duration = Duration::from_millis(100);
+const CHUNK: usize = 64 << 10;
+
+/// Puts lines together from pieces.
+#[derive(Default)]
+pub(super) struct Lines {
+    rest: Vec<u8>,
+    /// The rest of a line that is too long is thrown away.
+    skipping: bool,
+}
+
+impl Lines {
+    /// Takes a piece and hands on the lines that end in it.
+    pub(super) fn feed(&mut self, mut piece: &[u8], intake: &Intake) {
+        let mut taken = Taken::default();
+        let now = sys::now(libc::CLOCK_REALTIME);
+        while let Some(end) = piece.iter().position(|b| *b == b'\n') {
+            let (head, tail) = (&piece[..end], &piece[end + 1..]);
+            if std::mem::take(&mut self.skipping) {
+                self.rest.clear();
+            } else if self.rest.is_empty() {
+                lines::line(head, now, &mut taken);
+            } else {
+                self.rest.extend_from_slice(head);
+                lines::line(&self.rest, now, &mut taken);
+                self.rest.clear();
+            }
+            piece = tail;
+        }
+        if self.rest.len() + piece.len() > MAX_LINE {
+            if !std::mem::replace(&mut self.skipping, true) {
+                intake.malformed();
+            }
+            self.rest.clear();
+        } else if !self.skipping {
+            self.rest.extend_from_slice(piece);
+        }
+        intake.offer(taken);
+    }
+
+    /// There is no more: the last line needs no end.
+    pub(super) fn finish(&mut self, intake: &Intake) {
+        if !self.rest.is_empty() {
+            self.feed(b"\n", intake);
+        }
+    }
+}
+
+/// Reads a file and follows it as it grows, on a thread of its own: reading may block.
+pub(super) fn follow(mut file: fs::File, intake: Arc<Intake>) {
+    let grows = file.metadata().is_ok_and(|m| !m.file_type().is_fifo() && !m.file_type().is_char_device());
+    let work = move || {
+        let mut lines = Lines::default();
+        let mut chunk = vec![0; CHUNK];
+        while !intake.has_ended() {
+            match file.read(&mut chunk) {
+                Ok(0) if grows => thread::sleep(FOLLOW),
+                Ok(0) | Err(_) => break,
+                Ok(n) => lines.feed(&chunk[..n], &intake),
+            }
+        }
+        lines.finish(&intake);
+    };
+    // Without a thread nothing is read, and nothing said: there is no memory to say it.
+    let _ = thread::Builder::new().name("weftrace-lines".into()).spawn(work);
+}
+
+/// Lines from whatever connects; `file`, the socket's name, goes with it.
+pub(super) async fn listen_unix(listener: UnixListener, file: SocketFile, intake: Arc<Intake>) {
+    each_connection(
+        |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
+        |stream| read(stream, Arc::clone(&intake)),
+    )
+    .await;
+    drop(file);
+}
+
+pub(super) async fn listen_tcp(listener: TcpListener, intake: Arc<Intake>) {
+    each_connection(
+        |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
+        |stream| read(stream, Arc::clone(&intake)),
+    )
+    .await;
+}
+
+async fn read(mut from: impl AsyncRead + Unpin, intake: Arc<Intake>) {
+    let mut lines = Lines::default();
+    let mut chunk = vec![0; CHUNK];
+    while let Ok(n @ 1..) = from.read(&mut chunk).await {
+        lines.feed(&chunk[..n], &intake);
+    }
+    lines.finish(&intake);
+}
+
+/// Of recordings so many bytes are read, and kept, at most.
+const RECORDED: usize = 256 << 20;
+
+/// What files held of spans and log records.
+#[derive(Default)]
+pub(crate) struct Recorded {
+    /// By the time they ended.
+    pub(crate) records: VecDeque<Record>,
+    /// Could not be used, or were too many.
+    pub(crate) unusable: u64,
+    /// Attributes that were left out.
+    pub(crate) attributes: u64,
+}
+
+/// Reads whole files, for runs over recordings.
+pub(super) fn read_all(files: Vec<fs::File>, wanted: impl Fn(&Record) -> bool) -> Recorded {
+    let (mut records, mut unusable, mut attributes, mut bytes) = (Vec::new(), 0, 0, 0);
+    for file in files {
+        let mut reader = std::io::BufReader::new(file);
+        let mut line = Vec::new();
+        // What can't be read any more ends the file.
+        while line_of(&mut reader, &mut line).is_ok_and(|n| n > 0) {
+            let mut taken = Taken::default();
+            lines::line(&line, 0, &mut taken);
+            unusable += taken.rejected;
+            taken.records.retain(&wanted);
+            bytes += bytes_of(&taken.records);
+            if bytes > RECORDED {
+                unusable += taken.records.len() as u64;
+            } else {
+                attributes += left_out(&taken.records);
+                records.append(&mut taken.records);
+            }
+        }
+    }
+    records.sort_by_key(|record| record.end);
+    Recorded { records: records.into(), unusable, attributes }
+}
+
+/// The next line, or as much of it as a line may have.
+fn line_of(reader: &mut impl BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
+    line.clear();
+    reader.take(MAX_LINE as u64).read_until(b'\n', line)
+}
