@@ -1,13 +1,15 @@
 //! The command line, as typed. What it means is decided in `commands/`.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use weftrace_runtime::{LinePlace, sink::Endpoint};
 
 const AFTER_HELP: &str = "\
 `weftrace SCRIPT` and `weftrace -e 'PROGRAM'` are short for `weftrace run …`.
 
 Exit codes: 0 ran (Ctrl-C after a clean drain too), 1 script error, 2 usage, 3 could not attach or no
-permission, 5 input damaged (4 is kept for alerts); exit(n) in a script gives n.";
+permission, 5 input damaged, 6 output, kept packets or a recording not written (4 is kept for alerts); exit(n) in a
+script gives n.";
 
 #[derive(Debug, Parser)]
 #[command(name = "weftrace", version, about, after_help = AFTER_HELP, max_term_width = 110)]
@@ -17,9 +19,35 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one")]
 pub enum Command {
     /// Run a script: a file, a bundled script's name, or -e 'PROGRAM'
     Run(Run),
+    /// Run a script and record its packets, streams and clock in a pcapng file, from which `weftrace replay` makes the same joins again
+    #[command(
+        override_usage = "weftrace record -o FILE [OPTIONS] SCRIPT [ARGS]\n       weftrace record -o FILE [OPTIONS] -e PROGRAM",
+        mut_arg("output", |a| a.help("Write the recording to FILE")),
+        mut_arg("read", |a| a.hide(true)),
+        mut_arg("dry_run", |a| a.hide(true)),
+        after_help = "Unless --no-redact is given, the recording, and what the joins see meanwhile, has no values of headers but harmless ones \
+            and those that\nthe script names, no query strings, and no bodies: they are overwritten with x."
+    )]
+    Record(Record),
+    /// Replay a recording: with the script that made it, or another; needs no privileges
+    #[command(
+        mut_arg("read", |a| a.hide(true)),
+        mut_arg("dry_run", |a| a.hide(true)),
+        mut_arg("command", |a| a.hide(true)),
+        mut_arg("pid", |a| a.hide(true)),
+        mut_arg("netns", |a| a.hide(true)),
+        mut_arg("promiscuous", |a| a.hide(true)),
+        mut_arg("snaplen", |a| a.hide(true)),
+        mut_arg("packet_buffer", |a| a.hide(true)),
+        mut_arg("partial", |a| a.hide(true)),
+        mut_arg("duration", |a| a.hide(true)),
+        mut_arg("lateness", |a| a.hide(true))
+    )]
+    Replay(Replay),
     /// Check a script and say what is wrong with it
     Check(Check),
     /// Show what a script becomes
@@ -56,16 +84,65 @@ pub enum Format {
     Json,
 }
 
+/// How a run writes what it has to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Text; results of joins are drawn on a terminal, and lines elsewhere
+    #[default]
+    Text,
+    /// One JSON object a line (docs/output.md)
+    Json,
+    /// Text, with results of joins drawn wherever it goes
+    Waterfall,
+    /// Results of joins as a trace for ui.perfetto.dev; other output goes to stderr
+    Perfetto,
+}
+
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
     pub source: Source,
-    /// Read packets from capture files (pcap, pcapng, `-` for stdin) instead of interfaces; needs no privileges
+    /// Read packets from capture files (pcap, pcapng, also gzip and zstd; `-` for stdin), merged by time, instead of interfaces; needs no
+    /// privileges
     #[arg(long, value_name = "FILE", num_args = 1)]
     pub read: Vec<PathBuf>,
+    /// Decrypt TLS with the secrets in FILE, which programs write if SSLKEYLOGFILE names it; those that a pcapng file holds are used anyway
+    #[arg(long, value_name = "FILE")]
+    pub tls_keys: Option<PathBuf>,
+    /// Spans and log records for `span` and `log` blocks: a file of JSON lines (followed as it grows), unix:PATH or tcp:ADDRESS:PORT to
+    /// listen at (docs/spans.md)
+    #[arg(long, value_name = "PLACE", num_args = 1, value_parser = LinePlace::parse)]
+    pub spans: Vec<LinePlace>,
+    /// Where `span` and `log` blocks take OTLP over gRPC; `off`: nowhere. Listens only if the script has such a block
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_at, default_value = "127.0.0.1:4317")]
+    pub otlp_grpc: ListenAt,
+    /// Where they take OTLP over HTTP
+    #[arg(long, value_name = "ADDRESS", value_parser = listen_at, default_value = "127.0.0.1:4318")]
+    pub otlp_http: ListenAt,
+    /// Keep the packets that the script's capture() chooses in a pcapng file
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+    /// Begin a new file after so many bytes (100MB, 64MiB): FILE_00001_TIME, FILE_00002_TIME …
+    #[arg(long, value_name = "SIZE", value_parser = file_size, requires = "write")]
+    pub write_size: Option<u64>,
+    /// Begin a new file after so much time
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "write")]
+    pub write_every: Option<Duration>,
+    /// Only the last N files stay (with --write-size or --write-every)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), requires = "write")]
+    pub write_files: Option<u32>,
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: Output,
+    /// Send results of joins to a collector too, as OpenTelemetry spans: http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
+    pub otlp_out: Option<Endpoint>,
+    /// Show headers and query strings of joined requests as they are; otherwise their values are left out
+    #[arg(long)]
+    pub no_redact: bool,
+    /// While no result of a join is printed, say so this often: 30s, 5m; 0: never
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
+    pub heartbeat: Duration,
     /// Write the output to FILE
     #[arg(short, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -78,12 +155,24 @@ pub struct Run {
     /// Run CMD once the probes are attached, and end with it
     #[arg(short, value_name = "CMD")]
     pub command: Option<String>,
-    /// Only this process (uprobes), and its network namespace (packets)
+    /// Only this process (probes of programs and of the kernel, timers, counters), and its network namespace (packets)
     #[arg(short, value_name = "PID")]
     pub pid: Option<u32>,
     /// Capture packets in this network namespace (name of /run/netns, or a path)
-    #[arg(long, value_name = "NETNS")]
+    #[arg(long, value_name = "NETNS", conflicts_with = "read")]
     pub netns: Option<PathBuf>,
+    /// Capture packets that are for other machines too (config: pcap_promiscuous)
+    #[arg(long, conflicts_with = "read")]
+    pub promiscuous: bool,
+    /// Capture at most so many bytes of each packet; 0: all (config: pcap_snaplen)
+    #[arg(long, value_name = "BYTES", conflicts_with = "read")]
+    pub snaplen: Option<u32>,
+    /// Size of the kernel's packet buffer for each device: 512k, 64M (config: pcap_buffer_bytes) [default: 8M]
+    #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "read")]
+    pub packet_buffer: Option<u32>,
+    /// Joins wait so long for a source's records: kernel=50ms, packets=200ms, otlp=10s
+    #[arg(long, value_name = "SOURCE=TIME", value_parser = lateness)]
+    pub lateness: Vec<(String, u64)>,
     /// End after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,
@@ -103,6 +192,30 @@ pub struct Run {
     /// Run even if some probes could not be attached
     #[arg(long)]
     pub partial: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Record {
+    #[command(flatten)]
+    pub run: Run,
+    /// Encrypt the recording by a passphrase, as `age -p` does
+    #[arg(long)]
+    pub encrypt: bool,
+    /// The passphrase is the first line of FILE; otherwise it is what WEFTRACE_PASSPHRASE says
+    #[arg(long, value_name = "FILE", requires = "encrypt")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// What `weftrace record` wrote; `-`: from stdin
+    #[arg(value_name = "RECORDING")]
+    pub recording: PathBuf,
+    /// Of an encrypted recording: the passphrase is the first line of FILE; otherwise it is what WEFTRACE_PASSPHRASE says
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub run: Run,
 }
 
 #[derive(Debug, Args)]
@@ -158,8 +271,8 @@ pub struct Fmt {
 
 #[derive(Debug, Args)]
 pub struct List {
-    /// `tcp_*`, `tracepoint:tcp:*`, `kprobe:tcp_*`, `uprobe:/bin/bash:*`, `struct sock`, a script, `pcap:*` (fields), `builtins`,
-    /// `scripts`; everything that the kernel has if there is none
+    /// `tcp_*`, `tracepoint:tcp:*`, `kprobe:tcp_*`, `uprobe:/bin/bash:*`, `struct sock`, a script, `pcap:*` (fields), `join:*`
+    /// [SCRIPT], `std/*` (the modules' streams), `builtins`, `scripts`; everything that the kernel has if there is none
     #[arg(value_name = "PATTERN")]
     pub pattern: Vec<String>,
     /// With arguments, fields and whole definitions
@@ -192,7 +305,7 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &["run", "check", "dump", "fmt", "list", "doctor", "help"];
+const COMMANDS: &[&str] = &["run", "record", "replay", "check", "dump", "fmt", "list", "doctor", "help"];
 
 /// Reads the command line; `weftrace SCRIPT` and `weftrace -e …` become `weftrace run …`.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {
@@ -231,6 +344,81 @@ fn duration(text: &str) -> Result<Duration, String> {
         _ => return Err(format!("`{text}`: unknown unit `{unit}`; write 500ms, 30s, 5m or 1h")),
     };
     millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// `otlp=10s`: a source and nanoseconds.
+fn lateness(text: &str) -> Result<(String, u64), String> {
+    let Some((source, time)) = text.split_once('=') else {
+        return Err(format!("`{text}` names no source and time; write kernel=50ms"));
+    };
+    Ok((source.to_owned(), duration(time)?.as_nanos() as u64))
+}
+
+/// An address to listen at, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAt(pub Option<SocketAddr>);
+
+/// `127.0.0.1:4317`, `[::1]:4317`, `4317` (of the loopback), `off`
+fn listen_at(text: &str) -> Result<ListenAt, String> {
+    if text == "off" {
+        return Ok(ListenAt(None));
+    }
+    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let address = port.or_else(|_| text.parse());
+    address
+        .map(|a| ListenAt(Some(a)))
+        .map_err(|_| format!("`{text}` is no address; write 127.0.0.1:4317, 0.0.0.0:4317 or off"))
+}
+
+/// Whether `run` or `record` has a long option of this name.
+pub fn is_option_of_run(name: &str) -> bool {
+    let command = <Record as clap::Args>::augment_args(clap::Command::new("record"));
+    name == "help" || command.get_arguments().any(|argument| argument.get_long() == Some(name))
+}
+
+/// Whether an option of `run` or `record`, as written without its value, takes one.
+pub fn takes_value(option: &str) -> bool {
+    let command = <Record as clap::Args>::augment_args(clap::Command::new("record"));
+    let is = |argument: &&clap::Arg| match option.strip_prefix("--") {
+        Some(name) => argument.get_long() == Some(name),
+        None => argument.get_short() == option.chars().nth(1),
+    };
+    command.get_arguments().find(is).is_some_and(|argument| argument.get_action().takes_values())
+}
+
+/// Bytes of memory: `65536`, `512k`, `64M`, `1GiB`; bare letters are powers of 1024.
+fn size(text: &str) -> Result<u32, String> {
+    let bytes = bytes(text, 1024, "512k, 64M or 1G")?;
+    u32::try_from(bytes).map_err(|_| format!("`{text}` is too much"))
+}
+
+/// Bytes of a file: `100MB`, `64MiB`, `1G`; bare letters are powers of 1000, as dumpcap has them.
+fn file_size(text: &str) -> Result<u64, String> {
+    const WRITE: &str = "100MB, 64MiB or a number of bytes";
+    bytes(text, 1000, WRITE)
+        .and_then(|n| if n > 0 { Ok(n) } else { Err(format!("`{text}` is no size; write {WRITE}")) })
+}
+
+/// A size: k, M and G are powers of `letter`, kB, MB and GB of 1000, KiB, MiB and GiB of 1024.
+fn bytes(text: &str, letter: u64, write: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("`{text}` is no size; write {write}");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.to_ascii_lowercase();
+    let (power, suffix) = match unit.as_bytes() {
+        [b'k', ..] => (1, &unit[1..]),
+        [b'm', ..] => (2, &unit[1..]),
+        [b'g', ..] => (3, &unit[1..]),
+        _ => (0, &unit[..]),
+    };
+    let base = match suffix {
+        "" => letter,
+        "b" => 1000,
+        "i" | "ib" if power > 0 => 1024,
+        _ => return Err(wrong()),
+    };
+    base.checked_pow(power).and_then(|factor| number.checked_mul(factor)).ok_or_else(|| format!("`{text}` is too much"))
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ fn a_script_alone_is_run() {
 fn flags_after_the_script_are_the_scripts() {
     let r = run(&["run", "-f", "json", "tcp/retransmit", "--threshold", "5", "-v"]);
     assert_eq!(r.source.script, ["tcp/retransmit", "--threshold", "5", "-v"]);
-    assert_eq!((r.format, r.verbose), (Format::Json, 0));
+    assert_eq!((r.format, r.verbose), (Output::Json, 0));
 }
 
 #[test]
@@ -31,6 +31,27 @@ fn durations_have_units() {
     assert_eq!(run(&["--for", "2m", "x"]).duration, Some(Duration::from_mins(2)));
     let error = parse_words(&["run", "--for", "2y", "x"]).expect_err("no such unit");
     assert!(error.usage_error && error.text.contains("unknown unit `y`"), "{}", error.text);
+}
+
+#[test]
+fn sizes_have_units() {
+    for (word, memory, file) in [
+        ("512", Some(512), Some(512)),
+        ("8k", Some(8 << 10), Some(8_000)),
+        ("1G", Some(1 << 30), Some(1_000_000_000)),
+        ("1kb", Some(1_000), Some(1_000)),
+        ("3MiB", Some(3 << 20), Some(3 << 20)),
+        ("3Mi", Some(3 << 20), Some(3 << 20)),
+        ("100MB", Some(100_000_000), Some(100_000_000)),
+        ("5GB", None, Some(5_000_000_000)),
+        ("0", Some(0), None),
+        ("1MBBB", None, None),
+        ("1i", None, None),
+        ("99999999999GB", None, None),
+        ("x", None, None),
+    ] {
+        assert_eq!((size(word).ok(), file_size(word).ok()), (memory, file), "{word}");
+    }
 }
 
 #[test]

@@ -11,18 +11,30 @@ macro_rules! bundled {
 
 /// Sorted by name; `std/…` are modules for `import`.
 pub const SCRIPTS: &[Script] = bundled![
+    "dns/latency",
+    "http/requests",
     "http/slow_requests",
+    "http/traces",
+    "std/go",
     "std/http",
+    "std/http_sockets",
+    "std/otel",
+    "std/sched",
     "std/tcp",
+    "std/tls",
     "tcp/accept",
     "tcp/connect",
     "tcp/connect_latency",
     "tcp/drops",
+    "tcp/flows",
+    "tcp/handshake",
     "tcp/life",
     "tcp/retransmit",
     "tcp/sack",
+    "tcp/summary",
     "tcp/syn_backlog",
     "tcp/zero_window",
+    "tls/handshake",
 ];
 
 pub fn find(name: &str) -> Option<&'static str> {

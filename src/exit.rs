@@ -13,6 +13,8 @@ pub enum ExitStatus {
     Attach,
     /// The input is damaged; what came before the damage was processed.
     Damaged,
+    /// Output or packets that were to be kept could not be written.
+    NotWritten,
     /// `exit(n)` in the script.
     Code(u8),
 }
@@ -25,6 +27,7 @@ impl ExitStatus {
             Self::Usage => 2,
             Self::Attach => 3,
             Self::Damaged => 5,
+            Self::NotWritten => 6,
             Self::Code(n) => i32::from(n),
         }
     }

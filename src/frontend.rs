@@ -1,6 +1,12 @@
 //! From what was typed to a checked program and an artifact.
 
-use crate::{args::Source, bundle, exit::ExitStatus, printer, render};
+use crate::{
+    args::Source,
+    bundle,
+    exit::ExitStatus,
+    own_options::{own_option, reads_positionals},
+    printer, render, script_help,
+};
 use std::{
     ffi::OsString,
     fmt::Write,
@@ -24,7 +30,13 @@ use weftrace_probes::world::{HeaderPath, HostWorld, ModulePath};
 pub struct Setting {
     /// `--read`
     pub reading_file: bool,
+    /// Packets come from another network namespace.
+    pub other_network: bool,
+    /// Flags that stand for settings: as written, the setting, its value.
+    pub flags: Vec<(String, String, String)>,
     pub unsafe_ok: bool,
+    /// A run without `--write`.
+    pub nowhere_to_write: bool,
     /// `-k`
     pub helper_warnings: bool,
     pub pid: Option<u32>,
@@ -40,6 +52,8 @@ pub struct Setting {
     pub include_directories: Vec<PathBuf>,
     /// `--include`: headers before the script's own.
     pub include_files: Vec<PathBuf>,
+    /// Modules besides the bundled ones, before them: (name, text).
+    pub modules: Vec<(&'static str, &'static str)>,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -77,15 +91,13 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
     let mut loaded = Loaded::parse(name, text, directory, &setting);
     let Loaded { name, script, .. } = &loaded;
     let text = &loaded.sources.file(loaded.file).text;
-    if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), script)) {
+    if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), script, text)) {
         if matches!(own.as_str(), "--help" | "-h") {
-            printer::out(&script_help(name, text, script));
+            printer::out(&script_help::text(name, text, script, &loaded.world));
             return Err(ExitStatus::Ok);
         }
-        printer::err_line(&format!(
-            "error: {own} is weftrace's own option: what follows the script's name is for the script"
-        ));
-        printer::err_line(&format!("  = write: weftrace run {own} … {name}"));
+        printer::err_line(&format!("error: {own} is weftrace's own option: what follows the script is for the script"));
+        printer::err_line(&format!("  = write: weftrace {own} … {name}"));
         return Err(ExitStatus::Usage);
     }
     let (positional, named) = script_arguments(arguments);
@@ -136,44 +148,6 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
 
 fn has_params(script: &Script) -> bool {
     script.items.iter().any(|i| matches!(i, Item::Param(_)))
-}
-
-/// Whether `$1`, `$2` … or `$#` stands in a text.
-fn reads_positionals(text: &str) -> bool {
-    text.split('$').skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit() || c == '#'))
-}
-
-/// A script's header and its flags.
-fn script_help(name: &str, text: &str, script: &Script) -> String {
-    let mut out = format!("{name}: {}\n", bundle::header(text, "title").unwrap_or("a script"));
-    for key in ["answers", "layers", "needs"] {
-        if let Some(value) = bundle::header(text, key) {
-            let _ = writeln!(out, "  {key}: {value}");
-        }
-    }
-    let _ = writeln!(out, "\nUsage: weftrace run [OPTIONS OF WEFTRACE] {name} [FLAGS]");
-    for item in &script.items {
-        if let Item::Param(p) = item {
-            let default = text.get(p.default.span.start as usize..p.default.span.end as usize).unwrap_or("");
-            let _ = writeln!(out, "  --{:<14} {} [{default}]", p.name.text, p.help.as_deref().unwrap_or_default());
-        }
-    }
-    out
-}
-
-/// An option of weftrace among the script's arguments, where the script has no such flag and takes no such argument.
-fn own_option(argument: &str, script: &Script) -> Option<String> {
-    const LONG: &[&str] = &["read", "format", "for", "count", "dry-run", "unsafe", "partial", "netns", "stage", "help"];
-    const SHORT: &[&str] = &["-e", "-f", "-o", "-q", "-v", "-vv", "-c", "-p", "-h"];
-    let option = argument.split('=').next().unwrap_or(argument);
-    let params =
-        || script.items.iter().filter_map(|i| if let Item::Param(p) = i { Some(p.name.text.as_str()) } else { None });
-    let own = match option.strip_prefix("--") {
-        Some(name) => LONG.contains(&name) && !params().any(|p| p == name),
-        // A script with parameters has no use for single letters; one that reads $1 may.
-        None => SHORT.contains(&option) && params().next().is_some(),
-    };
-    own.then(|| option.to_owned())
 }
 
 /// `--name value`, `--name=value` and the rest, in order.
@@ -234,7 +208,13 @@ impl Loaded {
     pub fn parse(name: String, text: String, directory: Option<PathBuf>, setting: &Setting) -> Self {
         let mut sources = SourceMap::default();
         let headers = HeaderPath { beside: directory.clone(), directories: setting.include_directories.clone() };
-        let modules = ModulePath { bundled: bundle::SCRIPTS, directories: directory.into_iter().collect() };
+        let bundled = if setting.modules.is_empty() {
+            bundle::SCRIPTS
+        } else {
+            // Once in a process.
+            setting.modules.iter().chain(bundle::SCRIPTS).copied().collect::<Vec<_>>().leak()
+        };
+        let modules = ModulePath { bundled, directories: directory.into_iter().collect() };
         let world = world(setting.pid, setting.traceable_functions.as_deref())
             .with_debuginfo(&setting.debuginfo)
             .with_modules(modules)
@@ -256,9 +236,12 @@ impl Loaded {
         let file = sources.add(name.clone(), text);
         let options = check::Options {
             unsafe_ok: setting.unsafe_ok,
+            nowhere_to_write: setting.nowhere_to_write,
             helper_warnings: setting.helper_warnings,
             reading_file: setting.reading_file,
+            other_network: setting.other_network,
             config: environment(),
+            flags: setting.flags.clone(),
             pid: setting.pid,
             child_pid: setting.child_pid,
             unwound: setting.unwound.clone(),
@@ -321,19 +304,6 @@ impl Loaded {
         errors.peek().is_some() && errors.all(|d| matches!(d.code, "no-permission" | "could-not-tell"))
     }
 
-    /// All that the findings say.
-    pub fn said(&self) -> String {
-        let mut out = String::new();
-        for d in &self.diagnostics {
-            let notes = d.notes.iter().map(|(Note::Write(t) | Note::Note(t) | Note::Near(t))| t.as_str());
-            for text in std::iter::once(d.message.as_str()).chain(notes) {
-                out += text;
-                out.push('\n');
-            }
-        }
-        out
-    }
-
     /// Takes the findings that say what could not be looked at.
     pub fn take_refusals(&mut self) -> Vec<Refusal> {
         let found = std::mem::take(&mut self.diagnostics);
@@ -346,10 +316,20 @@ impl Loaded {
     }
 
     pub fn compile(&mut self, program: &Program) -> Artifact {
-        let options = driver::Options { read_file: self.options.reading_file, ..driver::Options::default() };
-        let (artifact, found) = driver::compile(program, &self.sources, &self.world, &options);
+        let (artifact, found) = driver::compile(program, &self.sources, &self.world, &self.target());
         self.diagnostics.extend(found);
         artifact
+    }
+
+    /// The same with the plan's text.
+    pub fn compile_with_plan(&mut self, program: &Program) -> (Artifact, String) {
+        let (artifact, text, found) = driver::compile_with_plan(program, &self.sources, &self.world, &self.target());
+        self.diagnostics.extend(found);
+        (artifact, text)
+    }
+
+    fn target(&self) -> driver::Options {
+        driver::Options { read_file: self.options.reading_file, ..driver::Options::default() }
     }
 
     pub fn has_errors(&self) -> bool {

@@ -7,8 +7,10 @@ mod bundle;
 mod commands;
 mod exit;
 mod frontend;
+mod own_options;
 mod printer;
 mod render;
+mod script_help;
 
 use exit::ExitStatus;
 
@@ -16,7 +18,18 @@ fn main() {
     if std::env::args_os().next().is_some_and(|name| bpftrace::is_called(&name)) {
         std::process::exit(bpftrace::main(std::env::args_os()));
     }
-    let status = match args::parse(std::env::args_os()) {
+    let argv: Vec<_> = std::env::args_os().collect();
+    let parsed = args::parse(argv.clone());
+    // `weftrace run NAME --read FILE` means what `weftrace run --read FILE NAME` does.
+    let anew = match &parsed {
+        Ok(args::Command::Run(run) | args::Command::Record(args::Record { run, .. })) => {
+            own_options::options_first(&argv, &run.source)
+        }
+        Ok(args::Command::Replay(replay)) => own_options::options_first(&argv, &replay.run.source),
+        _ => None,
+    };
+    let parsed = anew.map_or(parsed, args::parse);
+    let status = match parsed {
         Ok(command) => commands::run(command),
         Err(early) => early.print(),
     };

@@ -108,6 +108,7 @@ fn try_run(args: &Args) -> Result<i32, Failed> {
 fn setting(args: &Args) -> Setting {
     Setting {
         unsafe_ok: args.r#unsafe,
+        nowhere_to_write: true,
         helper_warnings: args.warnings > 0,
         debuginfo: args.debuginfo.clone(),
         traceable_functions: args.traceable_functions.clone(),
@@ -134,7 +135,7 @@ fn take_parameters(loaded: &mut Loaded, args: &Args) {
 /// What bpftrace says when a run can't start; `idle`: why a program without probes has nothing to do.
 fn in_its_words(error: Error, idle: Option<&str>) -> Failed {
     match error {
-        Error::Attach { probe, why, remedy } => {
+        Error::Attach { probe, why, remedy, .. } => {
             let remedy = remedy.map(|r| format!("\nHINT: {r}")).unwrap_or_default();
             format!(
                 "{why}{remedy}\nERROR: Unable to attach probe: {probe}. If this is expected, set the 'missing_probes' config variable to 'warn'."

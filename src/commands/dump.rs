@@ -66,29 +66,36 @@ fn text(loaded: &mut Loaded, stage: Stage) -> Option<Vec<u8>> {
         Stage::Ir => driver::Stage::Ir,
         Stage::Bpf => driver::Stage::Bpf,
         Stage::Clif => driver::Stage::Clif,
-        Stage::Plan => driver::Stage::Plan,
+        Stage::Plan => return Some(plan(loaded, &program).into_bytes()),
     };
     let text = self::stage(loaded, &program, stage);
     if text.is_empty() {
         printer::err_line(match stage {
             driver::Stage::Bpf => "note: nothing of it runs in the kernel",
             driver::Stage::Clif => "note: nothing of it runs in user space",
-            driver::Stage::Ir | driver::Stage::Plan => "note: nothing of it runs",
+            driver::Stage::Ir | driver::Stage::Plan => NOTHING_RUNS,
         });
     }
-    let needs = match stage {
-        driver::Stage::Plan if !text.is_empty() && !loaded.options.reading_file => {
-            let artifact = loaded.compile(&program);
-            let setting = caps::Setting { commands_run: true, ..caps::Setting::default() };
-            needs::plan_lines(&PlanNeeds::of(&artifact, &Host::new(), setting))
-        }
-        _ => String::new(),
-    };
-    Some((text + &needs).into_bytes())
+    Some(text.into_bytes())
+}
+
+const NOTHING_RUNS: &str = "note: nothing of it runs";
+
+/// The plan and what it needs.
+fn plan(loaded: &mut Loaded, program: &Program) -> String {
+    let (artifact, text) = loaded.compile_with_plan(program);
+    if text.is_empty() {
+        printer::err_line(NOTHING_RUNS);
+    }
+    if text.is_empty() || loaded.options.reading_file {
+        return text;
+    }
+    let setting = caps::Setting { commands_run: true, ..caps::Setting::default() };
+    text + &needs::plan_lines(&PlanNeeds::of(&artifact, &Host::new(), setting))
 }
 
 /// A stage's text; findings are added to the script's.
-pub(super) fn stage(loaded: &mut Loaded, program: &Program, stage: driver::Stage) -> String {
+fn stage(loaded: &mut Loaded, program: &Program, stage: driver::Stage) -> String {
     let options = driver::Options { read_file: loaded.options.reading_file, ..driver::Options::default() };
     let (text, found) = driver::dump(program, &loaded.sources, &loaded.world, &options, stage);
     loaded.diagnostics.extend(found);

@@ -15,12 +15,22 @@ use weftrace_probes::{
     world::HostWorld,
 };
 
+mod joins;
+mod modules;
+
 pub fn run(args: &List) -> ExitStatus {
     let pattern = args.pattern.join(",");
     let listing = match pattern.split_once(':').unwrap_or((&pattern, "*")) {
         ("scripts", _) => text(scripts(args.verbose)),
+        _ if modules::asked(&pattern) => text(modules::list(&pattern)),
         ("builtins", _) => text(builtins()),
+        ("http", glob) => text(exchanges(&HostWorld::new(), glob, args.verbose)),
+        (signal @ ("span" | "log"), glob) => text(telemetry_fields(&HostWorld::new(), signal, glob)),
         ("pcap", glob) => text(packet_fields(&HostWorld::new(), glob)),
+        ("join", _) => match joins::list(args) {
+            Ok(found) => text(found),
+            Err(status) => return status,
+        },
         _ => match probes(args, &pattern) {
             Ok(listing) => listing,
             Err(status) => return status,
@@ -35,7 +45,11 @@ pub fn run(args: &List) -> ExitStatus {
     }
     printer::err_line(&format!("nothing matches {pattern}"));
     let provider = pattern.split(':').next().unwrap_or_default();
-    if pattern.contains(':') && !provider.contains(['*', '?', '[', ' ']) {
+    if provider == "join" {
+        printer::err_line(
+            "  = note: joins of a script: weftrace list 'join:*' SCRIPT; without one those of bundled modules",
+        );
+    } else if pattern.contains(':') && !provider.contains(['*', '?', '[', ' ']) {
         printer::err_line(&nothing(provider));
     }
     ExitStatus::Script
@@ -47,7 +61,8 @@ fn text(text: String) -> Listing {
 
 /// What to write where a provider is not known.
 fn nothing(provider: &str) -> String {
-    let all: Vec<&str> = Catalog::providers().chain(["pcap", "builtins", "scripts"]).collect();
+    let all: Vec<&str> =
+        Catalog::providers().chain(["pcap", "http", "span", "log", "join", "builtins", "scripts"]).collect();
     let near = weftrace_lang::suggest::nearest(provider, all.iter().copied(), 2);
     match near.first() {
         _ if all.contains(&provider) || provider.len() < 3 => "  = note: `*` and `?` are wildcards".to_owned(),
@@ -77,6 +92,37 @@ fn packet_fields(world: &HostWorld, glob: &str) -> String {
     let mut out = String::new();
     for field in world.packet_field_table().iter().filter(|f| check::glob_matches(glob, &f.name)) {
         let _ = writeln!(out, "{:<36} {:<10} {}", field.name, check::type_name(&field.ty), field.doc);
+    }
+    out
+}
+
+/// The sides of sockets; in detail, with what a block on them can name.
+fn exchanges(world: &HostWorld, glob: &str, verbose: bool) -> String {
+    let mut out = String::new();
+    for (side, doc) in [
+        ("server", "requests that processes of this host answer"),
+        ("client", "requests that processes of this host send"),
+    ] {
+        if check::glob_matches(glob.split(':').next().unwrap_or("*"), side) {
+            let _ = writeln!(out, "{:<36} {doc}", format!("http:{side}[:PORT]"));
+        }
+    }
+    let shown = verbose && !out.is_empty();
+    let known = |name: &str| check::EXCHANGE_FIELDS.iter().any(|glob| check::glob_matches(glob, name));
+    for field in world.packet_field_table().iter().filter(|f| shown && known(&f.name)) {
+        let _ = writeln!(out, "    {:<32} {:<10} {}", field.name, check::type_name(&field.ty), field.doc);
+    }
+    out
+}
+
+/// Fields of `span` or `log` blocks; the pattern is of their names, or `*`: which services there are nobody knows before they send.
+fn telemetry_fields(world: &HostWorld, signal: &str, glob: &str) -> String {
+    let mut out = String::new();
+    let other = if signal == "span" { "log." } else { "span." };
+    for field in world.telemetry_field_table().iter().filter(|f| !f.name.starts_with(other)) {
+        if check::glob_matches(glob, &field.name) {
+            let _ = writeln!(out, "{:<36} {:<10} {}", field.name, check::type_name(&field.ty), field.doc);
+        }
     }
     out
 }

@@ -6,6 +6,7 @@ mod dump;
 mod fmt;
 mod list;
 mod needs;
+mod replay;
 mod run;
 
 use crate::{args::Command, exit::ExitStatus};
@@ -13,6 +14,8 @@ use crate::{args::Command, exit::ExitStatus};
 pub fn run(command: Command) -> ExitStatus {
     match command {
         Command::Run(args) => run::run(&args),
+        Command::Record(args) => replay::record(args),
+        Command::Replay(args) => replay::replay(args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Fmt(args) => fmt::run(&args),

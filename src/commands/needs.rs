@@ -1,10 +1,9 @@
 //! Capabilities in words: what a plan needs, what is missing and how to get it, what became of them.
 
 use std::fmt::Write;
-use weftrace_probes::kernel::{
-    Host,
-    caps::{self, CapSet, Capability, Need, PlanNeeds},
-    tracefs::Access,
+use weftrace_probes::{
+    kernel::caps::{self, CapSet, Capability, Need, PlanNeeds},
+    world::HostWorld,
 };
 use weftrace_runtime::Privileges;
 
@@ -75,30 +74,16 @@ pub(super) fn how_to_permit(set: CapSet) -> String {
 }
 
 /// The same for a script that can't even be checked.
-pub(super) fn permit_to_check(said: &str) -> String {
-    let set = to_check(said);
+pub(super) fn permit_to_check(world: &HostWorld) -> String {
+    let set = to_check(world);
     let missing = set.lacking_in(CapSet::effective());
     let what = if missing.is_empty() { String::new() } else { format!("  = missing: {}\n", list(missing)) };
     what + &how_to_permit(set)
 }
 
-/// What is needed when a script can't even be checked, by what was said about it.
-pub(super) fn to_check(said: &str) -> CapSet {
-    let mut set = CapSet::of(&[Capability::Bpf, Capability::Perfmon]);
-    let mut add = |more: &[Capability]| set = CapSet(set.0 | CapSet::of(more).0);
-    if said.contains("tracefs") || said.contains("/tracing") {
-        add(&[Capability::DacReadSearch]);
-        if Host::new().tracefs_access() == Access::NotMounted {
-            add(&[Capability::SysAdmin]);
-        }
-    }
-    if said.contains("kernel addresses") {
-        add(&[Capability::Syslog]);
-    }
-    if said.split("/proc/").skip(1).any(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
-        add(&[Capability::SysPtrace]);
-    }
-    set.least()
+/// What is needed when a script can't even be checked: to see what could not be seen, and then to run it.
+pub(super) fn to_check(world: &HostWorld) -> CapSet {
+    CapSet(CapSet::of(&[Capability::Bpf, Capability::Perfmon]).0 | world.lacks().0).least()
 }
 
 /// What became of the privileges, for `-v`.

@@ -1,35 +1,58 @@
 //! `weftrace run`.
 
-use super::{dump, needs};
+mod refusals;
+mod script;
+
+use super::{needs, replay};
 use crate::{
-    args::{Format, Run},
+    args::{Output, Run},
     exit::ExitStatus,
-    frontend::{self, Loaded, Setting},
+    frontend::Loaded,
     printer,
 };
+use refusals::{failed_to_run, lacks_permission, refused};
+use script::Ready;
 use std::{
-    collections::BTreeMap,
     ffi::OsString,
     fs::File,
     io::{self, IsTerminal, Write},
+    os::unix::fs::MetadataExt,
+    path::Path,
 };
 use weftrace_artifact::{
     Artifact,
     plan::{ProbePlan, Unit, Way},
 };
-use weftrace_compiler::driver;
-use weftrace_lang::hir::Program;
 use weftrace_probes::kernel::{
     Host,
-    caps::{self, Need, Needs, PlanNeeds},
+    caps::{self, PlanNeeds},
 };
 use weftrace_runtime::{
-    Error, Outcome, Session, SessionOptions,
-    sink::{JsonSink, Sink, TextSink},
-    sys::Child,
+    Error, KeepOptions, Outcome, RecordOptions, Recorded, Session, SessionOptions, TelemetryOptions,
+    join::show::waterfall::Look,
+    losses::LossKind,
+    sink::{JsonSink, OtlpSink, PerfettoSink, PlainJsonSink, Sink, TextSink},
+    sys::{Child, columns},
 };
 
 pub fn run(args: &Run) -> ExitStatus {
+    run_as(args, Mode::Live)
+}
+
+/// What becomes of a run.
+#[expect(clippy::large_enum_variant, reason = "there is one")]
+pub enum Mode {
+    Live,
+    /// The arguments are known later.
+    Record(RecordOptions),
+    /// `args.read` is the recording; `own`: with its own script.
+    Replay {
+        recorded: Recorded,
+        own: bool,
+    },
+}
+
+pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
     // Forked first, and waiting: the script may ask for its number.
     let child = match args.command.as_deref().map(|c| Child::prepare(&words(c))).transpose() {
         Ok(child) => child,
@@ -38,38 +61,15 @@ pub fn run(args: &Run) -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
-    let setting = Setting {
-        reading_file: !args.read.is_empty(),
-        unsafe_ok: args.r#unsafe,
-        helper_warnings: args.warnings,
-        pid: args.pid,
-        child_pid: child.as_ref().map(Child::pid),
-        ..Setting::default()
-    };
-    let mut loaded = match frontend::load(&args.source, &setting) {
-        Ok(loaded) => loaded,
+    let Ready { loaded, artifact, plan } = match script::ready(args, &mode, child.as_ref()) {
+        Ok(ready) => ready,
         Err(status) => return status,
     };
-    let program = loaded.check();
-    let artifact = if loaded.has_errors() { Artifact::default() } else { loaded.compile(&program) };
-    let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
-    let said = loaded.said();
-    loaded.report(args.quiet, frontend::text_style());
-    if not_permitted {
-        printer::err(&needs::permit_to_check(&said));
-        return ExitStatus::Attach;
-    }
-    if failed {
-        return ExitStatus::Script;
-    }
-    if artifact.probes.is_empty() {
-        return nothing_to_run(!program.probes.is_empty());
-    }
     let host = Host::new();
-    let needs = plan_needs(args, &artifact, (&mut loaded, &program), &host);
-    let name = loaded.name.clone();
-    drop((program, loaded));
-    let sink = match sink(args) {
+    let needs = plan_needs(args, &artifact, &plan, &host);
+    let arguments = replay::arguments(&loaded, child.as_ref());
+    let Loaded { name, sources, .. } = loaded;
+    let sink = match sink(args, &artifact) {
         Ok(sink) => sink,
         Err(why) => {
             printer::err_line(&format!("error: {why}"));
@@ -80,19 +80,40 @@ pub fn run(args: &Run) -> ExitStatus {
         return ExitStatus::Attach;
     }
     let options = SessionOptions { refused: refused(&needs), ..options(args) };
-    match execute(&name, artifact, (child, host), sink, (options, args)) {
+    let (options, recorded) = with_mode(options, mode, arguments);
+    match execute(&name, (artifact, recorded), (child, host), sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
-        Err(error) => failed_to_run(&error, &needs, args),
+        Err(error) => failed_to_run(&error, &sources, &needs, args),
     }
 }
 
-/// What the plan needs; with -v and --dry-run it is told, after the plan.
-fn plan_needs(args: &Run, artifact: &Artifact, (loaded, program): (&mut Loaded, &Program), host: &Host) -> PlanNeeds {
-    let told = args.verbose > 0 || args.dry_run;
-    if told {
-        printer::err(&dump::stage(loaded, program, driver::Stage::Plan));
+/// What a recording or a replay decides about the run.
+fn with_mode(
+    mut options: SessionOptions,
+    mode: Mode,
+    arguments: Vec<(String, String, String)>,
+) -> (SessionOptions, Option<Recorded>) {
+    match mode {
+        Mode::Live => {}
+        Mode::Record(record) => options.record = Some(RecordOptions { arguments, ..record }),
+        Mode::Replay { recorded, own } => {
+            options.replay = Some(own);
+            // What was shown live is shown again.
+            options.open |= own && !recorded.is_redacted();
+            // Of a run that waits.
+            options.heartbeat = None;
+            options.count = options.count.or(recorded.count().filter(|_| own));
+            return (options, Some(recorded));
+        }
     }
+    (options, None)
+}
+
+/// What the plan needs; with -v and --dry-run it is told, after the plan.
+fn plan_needs(args: &Run, artifact: &Artifact, plan: &str, host: &Host) -> PlanNeeds {
+    let told = tells_plan(args);
+    printer::err(plan);
     // Files are read as any program reads them. And who may everything lacks nothing: it isn't looked at.
     if !args.read.is_empty() || (!told && host.caps().suffices()) {
         return PlanNeeds::default();
@@ -104,6 +125,10 @@ fn plan_needs(args: &Run, artifact: &Artifact, (loaded, program): (&mut Loaded, 
     needs
 }
 
+fn tells_plan(args: &Run) -> bool {
+    args.verbose > 0 || args.dry_run
+}
+
 /// What the command line adds to what the plan needs.
 fn setting_of(args: &Run) -> caps::Setting {
     caps::Setting {
@@ -113,85 +138,34 @@ fn setting_of(args: &Run) -> caps::Setting {
     }
 }
 
-/// Says why a run did not start or ended early, and what helps.
-fn failed_to_run(error: &Error, needs: &PlanNeeds, args: &Run) -> ExitStatus {
-    printer::err_line(&format!("error: {}", told_once(error)));
-    if let Error::Attach { remedy: Some(remedy), .. } = error {
-        printer::err_line(&format!("  = {remedy}"));
-    }
-    if !needs.attach.missing.is_empty() {
-        printer::err(&needs::reasons(&needs.attach.missing));
-        printer::err(&needs::how_to_permit(needs.everything()));
-    }
-    match error {
-        Error::Packets { .. } if !args.read.is_empty() => ExitStatus::Damaged,
-        _ => ExitStatus::Attach,
-    }
-}
-
-/// A script without probes, or without any that runs here.
-fn nothing_to_run(some: bool) -> ExitStatus {
-    if some {
-        printer::err_line(
-            "error: nothing in this script runs: with --read only pcap blocks, joins, timers, BEGIN and END do",
-        );
-        printer::err_line("  = write: pcap:any /…/ { … }");
-        ExitStatus::Attach
-    } else {
-        printer::err_line("error: the script has no probes");
-        printer::err_line(
-            "  = write: tracepoint:tcp:tcp_retransmit_skb { @ = count(); } (weftrace list shows what there is)",
-        );
-        ExitStatus::Script
-    }
-}
-
-/// An error's text; the probe's name only once, where the cause names it too.
-fn told_once(error: &Error) -> String {
-    match error {
-        Error::Attach { probe, why, .. } if why.starts_with(&format!("{probe}: ")) => why.clone(),
-        error => error.to_string(),
-    }
-}
-
-/// What the plan needs and this process lacks, before anything is loaded: an error for each probe.
-fn lacks_permission(artifact: &Artifact, needs: &PlanNeeds, args: &Run) -> bool {
-    if args.partial || needs.attach.missing.is_empty() {
-        return false;
-    }
-    let mut told: Vec<&[Need]> = Vec::new();
-    for (probe, its) in artifact.probes.iter().zip(&needs.probes).filter(|(_, n)| !n.missing.is_empty()) {
-        printer::err_line(&format!("error: {}: {}", probe.name, not_permitted(its)));
-        if !told.contains(&&its.missing[..]) {
-            printer::err(&needs::reasons(&its.missing));
-            told.push(&its.missing);
-        }
-    }
-    printer::err(&needs::how_to_permit(needs.everything()));
-    true
-}
-
-fn not_permitted(needs: &Needs) -> String {
-    format!("not permitted: it needs {}", needs::list(caps::set(&needs.missing)))
-}
-
-/// With --partial, what can run runs: the others, and why not.
-fn refused(needs: &PlanNeeds) -> BTreeMap<u32, String> {
-    let lacking = (0u32..).zip(&needs.probes).filter(|(_, n)| !n.missing.is_empty());
-    lacking.map(|(index, needs)| (index, not_permitted(needs))).collect()
+/// `--write` and what goes with it.
+fn keep(args: &Run) -> Option<KeepOptions> {
+    Some(KeepOptions {
+        path: args.write.clone()?,
+        size: args.write_size,
+        every: args.write_every.map(|time| time.as_nanos() as u64),
+        files: args.write_files,
+    })
 }
 
 /// What the command line decides about the run.
 fn options(args: &Run) -> SessionOptions {
     SessionOptions {
         read: args.read.clone(),
+        // A dry run writes nothing.
+        keep: keep(args).filter(|_| !args.dry_run),
+        tls_keys: args.tls_keys.clone(),
+        telemetry: TelemetryOptions { grpc: args.otlp_grpc.0, http: args.otlp_http.0, lines: args.spans.clone() },
         pid: args.pid,
         netns: args.netns.clone(),
+        lateness: args.lateness.clone(),
         run_for: args.duration,
         count: args.count,
         strict: !args.partial,
         allow_unsafe: args.r#unsafe,
         terminal: args.output.is_none() && io::stdout().is_terminal(),
+        open: args.no_redact,
+        heartbeat: Some(args.heartbeat).filter(|every| !every.is_zero()),
         dry_run: args.dry_run,
         shed_privileges: true,
         ..SessionOptions::default()
@@ -201,7 +175,7 @@ fn options(args: &Run) -> SessionOptions {
 /// None: a dry run, which attached and ended.
 fn execute(
     name: &str,
-    artifact: Artifact,
+    (artifact, recorded): (Artifact, Option<Recorded>),
     (child, host): (Option<Child>, Host),
     sink: Box<dyn Sink>,
     (options, args): (SessionOptions, &Run),
@@ -210,6 +184,9 @@ fn execute(
     let mut session = Session::with_host(artifact, options, host)?;
     if let Some(child) = child {
         session = session.adopt(child);
+    }
+    if let Some(recorded) = recorded {
+        session = session.replay(recorded);
     }
     let running = session.start(sink)?;
     if args.verbose > 0 || args.dry_run {
@@ -221,6 +198,9 @@ fn execute(
     }
     if !args.quiet {
         printer::err_line(&opening);
+        if !running.listens().is_empty() {
+            printer::err_line(&format!("spans: {}", running.listens().join(", ")));
+        }
     }
     if args.verbose > 0 {
         printer::err(&needs::told(running.privileges()));
@@ -237,8 +217,10 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
     let probes: Vec<&ProbePlan> = probes.map(|(_, plan)| plan).collect();
     // BEGIN and END are not what the reader asks about.
     let waits = |p: &&&ProbePlan| !p.further && !matches!(p.best.way, Way::Begin | Way::End);
-    let kernel = probes.iter().filter(waits).filter(|p| matches!(p.best.unit, Unit::Kernel(_))).count();
-    let packets = probes.iter().filter(|p| matches!(p.best.way, Way::Pcap { .. })).count();
+    let takes_packets = |p: &&&ProbePlan| matches!(p.best.way, Way::Pcap { .. });
+    let in_kernel = |p: &&&ProbePlan| matches!(p.best.unit, Unit::Kernel(_)) && !takes_packets(p);
+    let kernel = probes.iter().filter(waits).filter(in_kernel).count();
+    let packets = probes.iter().filter(takes_packets).count();
     let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
     let mut parts = Vec::new();
     if kernel > 0 {
@@ -246,6 +228,10 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
     }
     if packets > 0 {
         parts.push(plural(packets, "packet block"));
+    }
+    let telemetry = probes.iter().filter(|p| matches!(p.best.way, Way::Telemetry { .. })).count();
+    if telemetry > 0 {
+        parts.push(plural(telemetry, "span block"));
     }
     if parts.is_empty() {
         parts.push(plural(probes.len(), "probe"));
@@ -255,20 +241,56 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
 }
 
 /// Text or NDJSON, to stdout or `-o FILE`.
-fn sink(args: &Run) -> Result<Box<dyn Sink>, String> {
-    let to: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout()),
-        Some(path) => Box::new(File::create(path).map_err(|e| format!("-o {}: {e}", path.display()))?),
-    };
-    Ok(match args.format {
-        Format::Text => {
-            // What was attached is in our opening line.
-            let sink = TextSink::new(to, Box::new(io::stderr()), true);
-            Box::new(if args.verbose > 0 { sink.verbose() } else { sink })
-        }
-        Format::Json => Box::new(JsonSink::new(to, args.quiet)),
+fn sink(args: &Run, artifact: &Artifact) -> Result<Box<dyn Sink>, String> {
+    let sink = written(args, artifact)?;
+    Ok(match &args.otlp_out {
+        Some(endpoint) => Box::new(OtlpSink::new(sink, endpoint.clone(), Box::new(io::stderr()))),
+        None => sink,
     })
 }
+
+fn written(args: &Run, artifact: &Artifact) -> Result<Box<dyn Sink>, String> {
+    let to: Box<dyn Write> = match &args.output {
+        None => Box::new(io::stdout()),
+        Some(path) if args.read.iter().any(|read| is_same(read, path)) => {
+            return Err(format!("-o {}: this file is being read: it is not overwritten", path.display()));
+        }
+        Some(path) => Box::new(File::create(path).map_err(|e| format!("-o {}: {e}", path.display()))?),
+    };
+    if args.format == Output::Json && artifact.options.plain_json {
+        return Ok(Box::new(PlainJsonSink::new(to, Box::new(io::stderr()))));
+    }
+    if args.format == Output::Json {
+        return Ok(Box::new(JsonSink::new(to, args.quiet)));
+    }
+    if args.format == Output::Perfetto {
+        let others = TextSink::new(Box::new(io::stderr()), Box::new(io::stderr()), true);
+        return Ok(Box::new(PerfettoSink::new(to, others)));
+    }
+    // What was attached is in our opening line.
+    let mut sink = TextSink::new(to, Box::new(io::stderr()), true);
+    if args.verbose > 0 {
+        sink = sink.verbose();
+    }
+    if !args.quiet && io::stderr().is_terminal() {
+        sink = sink.heartbeat();
+    }
+    let terminal = args.output.is_none() && io::stdout().is_terminal();
+    if terminal || args.format == Output::Waterfall {
+        let colour = terminal && std::env::var_os("NO_COLOR").is_none();
+        let width = columns(io::stdout()).filter(|_| terminal).unwrap_or(PLAIN_WIDTH);
+        sink = sink.waterfall(Look { colour, width });
+    }
+    Ok(Box::new(sink))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| path.metadata().ok().map(|m| (m.dev(), m.ino()));
+    id(one).is_some_and(|one| id(other) == Some(one))
+}
+
+/// Columns of what is drawn into a file or a pipe.
+const PLAIN_WIDTH: usize = 100;
 
 /// Splits `-c` as a shell splits simple words: blanks, single and double quotes, backslashes.
 fn words(command: &str) -> Vec<OsString> {
@@ -309,6 +331,9 @@ fn finish(outcome: &Outcome, args: &Run) -> ExitStatus {
     }
     if !args.read.is_empty() && outcome.damaged {
         return ExitStatus::Damaged;
+    }
+    if outcome.unrecorded || outcome.lost.iter().any(|lost| lost.kind == LossKind::Analysis("kept")) {
+        return ExitStatus::NotWritten;
     }
     ExitStatus::Ok
 }

@@ -68,7 +68,7 @@ pub(super) fn run(head: &Head, args: &Doctor) -> ExitStatus {
 
 /// What may not be looked at: a row for each place that could not be checked.
 fn unchecked(loaded: &mut Loaded) -> Findings {
-    let set = needs::to_check(&loaded.said());
+    let set = needs::to_check(&loaded.world);
     let rows = loaded.take_refusals().into_iter().map(|refusal| Row {
         name: refusal.source,
         count: 1,

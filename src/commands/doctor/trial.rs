@@ -42,7 +42,13 @@ pub(super) fn attach(artifact: &Artifact, plan: &PlanNeeds) -> Trial {
                 how.extend_from_slice(instead_of);
                 Some((index, how.join("; ")))
             });
-            let taken = taken.collect();
+            let mut taken: BTreeMap<u32, String> = taken.collect();
+            for (index, probe) in (0u32..).zip(&artifact.probes).filter(|(i, _)| running.is_in_session(*i)) {
+                let other = probe.session.and_then(|other| artifact.probes.get(other as usize));
+                let with =
+                    other.map_or_else(String::new, |o| format!(", in a session with its {}", o.best.way.describe()));
+                taken.insert(index, probe.best.way.describe() + &with);
+            }
             Trial { failures: by_index(running.failures()), taken, failed: None }
         }
         Err(Error::NothingAttached(failures)) => Trial { failures: by_index(&failures), ..Trial::default() },

@@ -1,0 +1,92 @@
+//! From the script to what is to run.
+
+use super::{
+    Mode, options,
+    refusals::{nothing_to_capture, nothing_to_run, nothing_to_write},
+    tells_plan,
+};
+use crate::{
+    args::Run,
+    commands::{needs, replay},
+    exit::ExitStatus,
+    frontend::{self, Loaded, Setting},
+    printer,
+};
+use weftrace_artifact::Artifact;
+use weftrace_runtime::sys::Child;
+
+/// A script that can run.
+pub(super) struct Ready {
+    pub(super) loaded: Loaded,
+    pub(super) artifact: Artifact,
+    /// As text, if it is told.
+    pub(super) plan: String,
+}
+
+/// Reads, checks and compiles the script. What is wrong with it has been said.
+pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Ready, ExitStatus> {
+    let setting = setting(args, mode, child);
+    let mut loaded = match mode {
+        Mode::Replay { recorded, own: true } => replay::load(recorded, &setting)?,
+        _ => frontend::load(&args.source, &setting)?,
+    };
+    let program = loaded.check();
+    let (artifact, plan) = match loaded.has_errors() {
+        true => Default::default(),
+        false if tells_plan(args) => loaded.compile_with_plan(&program),
+        false => (loaded.compile(&program), String::new()),
+    };
+    let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
+    if let Mode::Replay { own, .. } = mode {
+        replay::reword(&mut loaded, *own);
+    }
+    loaded.report(args.quiet, frontend::text_style());
+    if not_permitted {
+        printer::err(&needs::permit_to_check(&loaded.world));
+        return Err(ExitStatus::Attach);
+    }
+    if failed {
+        return Err(ExitStatus::Script);
+    }
+    if artifact.probes.is_empty() && (artifact.joins.is_empty() || !matches!(mode, Mode::Replay { .. })) {
+        return Err(nothing_to_run(!program.probes.is_empty()));
+    }
+    match nothing_to_write(args, &artifact).or_else(|| nothing_to_capture(args, &artifact)) {
+        Some(status) => Err(status),
+        None => Ok(Ready { loaded, artifact, plan }),
+    }
+}
+
+fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
+    let setting = Setting {
+        reading_file: !args.read.is_empty(),
+        other_network: options(args).enters_network(),
+        flags: flags(args),
+        unsafe_ok: args.r#unsafe,
+        helper_warnings: args.warnings,
+        nowhere_to_write: args.write.is_none(),
+        pid: args.pid,
+        child_pid: child.map(Child::pid),
+        ..Setting::default()
+    };
+    match mode {
+        Mode::Replay { recorded, .. } => Setting { modules: replay::modules(recorded), ..setting },
+        _ => setting,
+    }
+}
+
+/// Flags that stand for settings of the script.
+fn flags(args: &Run) -> Vec<(String, String, String)> {
+    let flag = |flag: &str, setting: &str, value: String| (flag.to_owned(), setting.to_owned(), value);
+    let mut flags = Vec::new();
+    if args.promiscuous {
+        flags.push(flag("--promiscuous", "pcap_promiscuous", "true".into()));
+    }
+    if let Some(bytes) = args.snaplen {
+        flags.push(flag("--snaplen", "pcap_snaplen", bytes.to_string()));
+    }
+    if let Some(bytes) = args.packet_buffer {
+        flags.push(flag("--packet-buffer", "pcap_buffer_bytes", bytes.to_string()));
+    }
+    flags
+}
