@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: all build demo test quick-test check fmt bench test-kernels vm-test conformance clean
+.PHONY: all build demo accuracy test quick-test check fmt bench test-kernels vm-test conformance clean
 
 all: build
 
@@ -13,6 +13,15 @@ build: .setup-build
 demo: .setup-demo
 	cargo build --profile quick -p weftrace -p weftrace-lab
 	target/quick/lab demo --weftrace target/quick/weftrace
+
+# Eight causes of slow requests, induced in real programs; docs/accuracy.md says what is measured, and gets a row for each run. With
+# `make accuracy CAUSE=gc COUNT=600`, a smaller one, it stays as it is.
+accuracy: .setup-accuracy
+	cargo build --profile quick -p weftrace -p weftrace-lab
+	report="--report docs/accuracy.md"
+	if [ -n "$(COUNT)$(RATE)" ]; then report=; fi
+	target/quick/lab accuracy --weftrace target/quick/weftrace $$report $(if $(CAUSE),--cause $(CAUSE)) $(if $(MODE),--mode $(MODE)) \
+	  $(if $(COUNT),--count $(COUNT)) $(if $(RATE),--rate $(RATE)) $(if $(IDS),--ids $(IDS)) $(if $(PCAP),--pcap $(PCAP))
 
 test: .setup-test
 	tests/run
@@ -46,12 +55,14 @@ conformance: .setup-test
 	cargo build --profile quick -p weftrace
 	tests/peer/suite
 
-.PHONY: .setup-build .setup-demo .setup-test .setup-bench
+.PHONY: .setup-build .setup-accuracy .setup-demo .setup-test .setup-bench
 .setup-build:
 	@tests/setup build
 .setup-demo:
 	@tests/setup build demo
+.setup-accuracy:
+	@tests/setup build demo accuracy
 .setup-test:
-	@tests/setup build demo test
+	@tests/setup build demo test accuracy
 .setup-bench:
 	@tests/setup build bench

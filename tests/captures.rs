@@ -1,14 +1,16 @@
-//! The analysis of every capture of ../shared/captures counts what tshark counts there (truth.jsonl, made by tshark 4.0.17).
+//! `tcp/summary` counts in every capture of ../shared/captures what tshark counts there (truth.jsonl, made by tshark 4.0.17), and in
+//! the large capture that is made of them, frame by frame.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
+use serde_json::Value;
 use std::{
+    collections::BTreeMap,
+    fmt::Write,
     fs,
+    io::{BufRead, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
-
-const PROGRAM: &str = "pcap:any /tcp.analysis.retransmission/ { @r = count(); } pcap:any /tcp.analysis.zero_window/ { @z = count(); } \
-                       pcap:any { @n = count(); }";
 
 /// Where the captures are: WEFTRACE_CAPTURES, or beside the repository.
 fn captures() -> Option<PathBuf> {
@@ -17,25 +19,38 @@ fn captures() -> Option<PathBuf> {
     path.join("truth.jsonl").is_file().then_some(path)
 }
 
-/// (retransmissions, zero windows, packets) as weftrace prints them in JSON.
-fn counted(file: &Path) -> [u64; 3] {
-    let output = Command::new(env!("CARGO_BIN_EXE_weftrace"))
-        .args(["-q", "-f", "json", "-e", PROGRAM, "--read"])
+fn weftrace() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command
+}
+
+/// The counts of `tcp/summary`, by name: one object, alone.
+fn summary(file: &Path) -> BTreeMap<String, u64> {
+    let output = weftrace()
+        .args(["run", "scripts/tcp/summary.probe", "-f", "json", "--read"])
         .arg(file)
         .output()
         .expect("weftrace runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}: {said}", file.display());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{}: {}", file.display(), String::from_utf8_lossy(&output.stderr));
-    let mut counts = [0; 3];
-    for line in text.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).expect("NDJSON");
-        for (count, map) in counts.iter_mut().zip(["@r", "@z", "@n"]) {
-            if let Some(n) = line["data"][map].as_u64() {
-                *count = n;
-            }
+    assert_eq!(text.lines().count(), 1, "{}: one object is expected: {text}", file.display());
+    let object: Value = serde_json::from_str(&text).expect("JSON");
+    let counts = object.as_object().expect("counts by name");
+    counts.iter().map(|(name, n)| (name.clone(), n.as_u64().expect("a count"))).collect()
+}
+
+/// What differs from tshark's counts.
+fn compare(name: &str, found: &BTreeMap<String, u64>, truth: &Value, wrong: &mut String) -> usize {
+    let counts = truth.as_object().expect("counts by name");
+    for (count, want) in counts {
+        let have = found.get(count).copied();
+        if want.as_u64() != have {
+            writeln!(wrong, "{name}: {count} is {have:?}, tshark has {want}").unwrap();
         }
     }
-    counts
+    counts.len()
 }
 
 #[test]
@@ -45,26 +60,97 @@ fn counts_equal_tsharks() {
         return;
     };
     let truth = fs::read_to_string(captures.join("truth.jsonl")).expect("readable");
-    let mut wrong = Vec::new();
+    let mut wrong = String::new();
     let mut files = 0;
     for line in truth.lines() {
-        let truth: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        let truth: Value = serde_json::from_str(line).expect("JSON");
         let name = truth["file"].as_str().expect("a file name");
-        let path = captures.join(name);
-        if !path.is_file() {
-            wrong.push(format!("{name} is missing"));
-            continue;
-        }
+        let found = summary(&captures.join(name));
+        let compared = compare(name, &found, &truth["counts"], &mut wrong);
+        assert!(compared >= 35, "{name}: only {compared} counts");
         files += 1;
-        let expected =
-            ["retransmission", "zero_window", "packets"].map(|c| truth["counts"][c].as_u64().expect("a count"));
-        let found = counted(&path);
-        if found != expected {
-            wrong.push(format!(
-                "{name}: [retransmissions, zero windows, packets] are {found:?}, tshark says {expected:?}"
-            ));
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(files >= 30, "only {files} captures");
+}
+
+/// SHA-256 of text, by the system's tool.
+fn digest(text: &str) -> String {
+    let mut tool = Command::new("sha256sum").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("sha256sum");
+    tool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    String::from_utf8_lossy(&output.stdout).split_whitespace().next().unwrap_or_default().to_owned()
+}
+
+/// Needs the capture that gen_big.py makes; `make bench` makes and names it.
+#[test]
+fn large_capture_equals_tsharks() {
+    let (Some(captures), Some(big)) = (captures(), std::env::var_os("WEFTRACE_BIG_CAPTURE").map(PathBuf::from)) else {
+        println!("SKIP WEFTRACE_BIG_CAPTURE");
+        return;
+    };
+    let truth: Value = serde_json::from_slice(&fs::read(captures.join("big.truth.json")).unwrap()).unwrap();
+    let mut wrong = String::new();
+    let compared = compare("the large capture", &summary(&big), &truth["counts"], &mut wrong);
+    assert!(compared >= 20, "only {compared} counts");
+
+    // Frame by frame: the numbers of the frames that carry each flag, as a digest.
+    let digests = truth["frame_list_sha256"].as_object().unwrap();
+    let names: Vec<&str> = digests.keys().map(String::as_str).collect();
+    let fields: Vec<String> = names.iter().map(|name| format!("tcp.analysis.{name}")).collect();
+    let format = " %d".repeat(names.len());
+    let program =
+        format!("pcap:any /tcp.analysis.flags/ {{ printf(\"%lu{format}\\n\", frame.number, {}); }}", fields.join(", "));
+    let mut run = weftrace()
+        .args(["-q", "-e"])
+        .arg(program)
+        .arg("--read")
+        .arg(&big)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("weftrace runs");
+    let mut lists = vec![String::new(); names.len()];
+    for line in BufReader::new(run.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let mut words = line.split(' ');
+        let frame = words.next().unwrap_or_default();
+        for (list, set) in lists.iter_mut().zip(words) {
+            if set == "1" {
+                writeln!(list, "{frame}").unwrap();
+            }
         }
     }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(files >= 30, "only {files} captures");
+    assert!(run.wait().unwrap().success());
+    for (name, list) in names.iter().zip(&lists) {
+        let (have, want) = (digest(list), digests[*name].as_str().unwrap());
+        if have != want {
+            writeln!(wrong, "{name}: {} frames, not tshark's", list.lines().count()).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// An exchange that is open when a capture ends is for the blocks whose filter its connection passed.
+#[test]
+fn an_open_exchange_is_for_who_wanted_its_connection() {
+    let request = b"GET /open HTTP/1.1\r\n\r\n";
+    let mut packet = vec![0; 12];
+    packet.extend([8, 0, 0x45, 0]);
+    packet.extend((40 + request.len() as u16).to_be_bytes());
+    packet.extend([0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0x9c, 0x40, 0x1f, 0x90]);
+    packet.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
+    packet.extend(request);
+    let mut capture = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65535, 1, 1, 0, packet.len() as u32, packet.len() as u32] {
+        capture.extend(word.to_le_bytes());
+    }
+    capture.extend(packet);
+    let path = std::env::temp_dir().join(format!("weftrace-open-{}.pcap", std::process::id()));
+    fs::write(&path, capture).unwrap();
+    let program = r#"pcap:any:"port 8080" /http.exchange/ { printf("%s %s\n", http.exchange.uri, conversation); }
+        pcap:any:"port 9090" /http.exchange/ { printf("not %s\n", http.exchange.uri); }"#;
+    let output = weftrace().args(["-q", "-e", program, "--read"]).arg(&path).output().unwrap();
+    fs::remove_file(&path).unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said.trim_end(), "/open 10.0.0.1:40000 \u{2194} 10.0.0.2:8080", "{output:?}");
 }

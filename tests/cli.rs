@@ -88,6 +88,26 @@ fn unknown_option() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+/// weftrace's own options may follow the script's name, where the script has no such flag and takes no such argument.
+#[test]
+fn options_after_the_script() {
+    let path = temporary("after.pcap", &capture(3));
+    let capture = path.to_str().unwrap();
+    let output = weftrace(&["run", "tcp/handshake", "--slow", "1s", "-q", "--read", capture, "-f", "json"]);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""));
+    let output = weftrace(&["tcp/summary", "--format=json", &format!("--read={capture}")]);
+    assert!(text(&output.stdout).starts_with('{') && text(&output.stdout).contains("\"packets\": 3"), "{output:?}");
+    // After -- all is the script's, and what is not its own is wrong.
+    let output = weftrace(&["run", "tcp/handshake", "--", "-q"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    // One that reads its arguments gets them.
+    let script = temporary("words.bt", b"BEGIN { printf(\"<%s>\\n\", str($1)); exit(); }");
+    let output = weftrace(&["run", script.to_str().unwrap(), "-q"]);
+    assert!(text(&output.stdout).contains("<-q>"), "{output:?}");
+    fs::remove_file(path).unwrap();
+    fs::remove_file(script).unwrap();
+}
+
 /// A minimal pcap: header and `packets` records of 60 zero bytes.
 fn capture(packets: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -206,13 +226,31 @@ fn captures_need_no_privileges() {
 }
 
 #[test]
-fn options_of_weftrace_come_before_the_script() {
+fn options_after_a_script_mean_what_they_mean_before_it() {
     let output = weftrace(&["run", "tcp/retransmit", "--read", "x.pcap"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("weftrace run --read"), "{}", text(&output.stderr));
+    assert_eq!(output.status.code(), Some(5));
+    assert!(text(&output.stderr).contains("x.pcap: No such file"), "{}", text(&output.stderr));
+    let output = weftrace(&["run", "tcp/flows", "--write-size", "1MB"]);
+    assert!(output.status.code() == Some(2) && text(&output.stderr).contains("--write <FILE>"), "{output:?}");
+    let output = weftrace(&["-e", "pcap:any { @ = count(); }", "word", "--read", "x.pcap"]);
+    assert!(text(&output.stderr).contains("write: weftrace --read"), "{output:?}");
     let help = weftrace(&["run", "tcp/retransmit", "--help"]);
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("--threshold"), "{}", text(&help.stdout));
+}
+
+#[test]
+fn options_that_would_do_nothing_are_refused() {
+    for (args, says) in [
+        (["--netns", "blue", "-e", "interval:s:1 { }"], "error: --netns: the script captures no packets"),
+        (["--snaplen", "96", "-e", "interval:s:1 { }"], "error: --snaplen: the script captures no packets"),
+        (["--packet-buffer", "8M", "-e", "interval:s:1 { }"], "error: --packet-buffer: the script"),
+        (["--tls-keys", "x", "-e", "pcap:any { @[ip.src] = count(); }"], "error: --tls-keys: the script reads nothing"),
+    ] {
+        let output = weftrace(&args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+    }
 }
 
 #[test]
@@ -228,9 +266,23 @@ fn a_dry_run_runs_nothing() {
 
 #[test]
 fn what_is_no_capture_is_told_from_a_compressed_one() {
-    let path = temporary("x.pcap.gz", &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
+    let path = temporary("x.pcap.xz", &[0xfd, b'7', b'z', b'X', b'Z', 0]);
     let output = weftrace(&["--read", path.to_str().expect("UTF-8"), "-e", "pcap:any { @ = count(); }"]);
     let _ = fs::remove_file(&path);
     assert_eq!(output.status.code(), Some(5));
-    assert!(text(&output.stderr).contains("zcat"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("xzcat"), "{}", text(&output.stderr));
+}
+
+/// What a module counts is printed by whoever asks, and at the end: its probe is kept though no join reads what it emits.
+#[test]
+fn a_modules_map_is_read_where_only_a_print_names_it() {
+    let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("a-modules-map");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    std::fs::write(folder.join("counts.probe"), "interval:ms:10 { @n = count(); emit a.tick(start = nsecs); }")
+        .expect("a file");
+    let script = folder.join("main.probe");
+    std::fs::write(&script, "import \"./counts.probe\"; interval:ms:300 { print(@n); exit(); }").expect("a file");
+    let plan = weftrace(&["dump", "--stage", "plan", &script.to_string_lossy()]);
+    let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+    assert!(plan.contains("interval:ms:10") && !plan.contains("nothing reads what it emits"), "{plan}");
 }

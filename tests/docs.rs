@@ -26,8 +26,23 @@ fn type_name(ty: FieldType) -> &'static str {
         FieldType::Str => "string",
         FieldType::Headers => "headers",
         FieldType::Conn => "conn",
+        FieldType::ByteRanges => "bytes",
+        FieldType::Flow => "flow",
         FieldType::Time => "ns since the epoch",
     }
+}
+
+#[test]
+fn fields_of_spans() {
+    let mut table = String::from("| field | type | |\n|---|---|---|\n");
+    for row in weftrace_artifact::telemetry::FIELDS {
+        let _ = writeln!(table, "| `{}` | {} | {} |", row.name, type_name(row.ty), row.doc);
+    }
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/spans.md")).expect("readable");
+    assert!(
+        text.ends_with(&format!("## Fields\n\n{table}")),
+        "docs/spans.md has another table of fields than\n{table}"
+    );
 }
 
 #[test]
@@ -37,10 +52,18 @@ fn packet_fields() {
          integers in ns. A field\nthat its packet lacks is absent: comparisons with it are false, `a ?? b` gives b, its value is 0 \
          or \"\".\n\n| field | type | |\n|---|---|---|\n",
     );
+    // Beside the table, which is long enough.
+    let kernel: Vec<String> =
+        packet::FIELDS.iter().filter(|row| row.kernel.is_some()).map(|row| format!("`{}`", row.name)).collect();
     for row in packet::FIELDS {
         let doc = row.doc.replace('|', "\\|");
         let _ = writeln!(text, "| `{}` | {} | {doc} |", row.name, type_name(row.ty));
     }
+    let _ = writeln!(
+        text,
+        "\nA live block that only filters and counts these runs in the kernel ([language.md](language.md#packet-blocks)):\n{}.",
+        kernel.join(",\n")
+    );
     same_as("fields.md", &text);
 }
 
@@ -94,20 +117,45 @@ fn language() {
         let _ = writeln!(text, "| `{}` | {short} | {} | {} |", cell(row.shape), cell(&arguments), cell(row.doc));
     }
     part_of("language.md", "providers", &text);
-    let places: [(u32, &str); 5] = [
+    let places: [(u32, &str); 7] = [
         (class::TIMER, "timers"),
         (class::KERNEL, "kernel"),
         (class::USER, "user"),
         (class::PCAP, "packets"),
         (class::JOIN, "joins"),
+        (class::EXCHANGE, "exchanges"),
+        (class::TELEMETRY, "spans"),
     ];
     let mut text = String::from("| written | where | |\n|---|---|---|\n");
-    for row in builtins::rows().filter(|r| r.is_supported()) {
+    for row in builtins::rows() {
         let valid: Vec<&str> = places.iter().filter(|(bit, _)| row.valid & bit != 0).map(|(_, name)| *name).collect();
         let valid = if valid.len() == places.len() { "everywhere".to_owned() } else { valid.join(", ") };
         let _ = writeln!(text, "| `{}` | {valid} | {} |", cell(row.signature), cell(row.doc));
     }
     part_of("language.md", "builtins", &text);
+}
+
+/// docs/joins.md: what the bundled modules emit, as their own text says.
+#[test]
+fn streams_of_modules() {
+    use weftrace_lang::{check, span::FileId, syntax};
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/std");
+    let mut modules: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    modules.sort();
+    let mut text = String::from("| stream | of | fields | emitted by | needs |\n|---|---|---|---|---|\n");
+    for path in modules {
+        let module = fs::read_to_string(&path).unwrap();
+        let header = |key: &str| module.lines().find_map(|l| l.strip_prefix("// ")?.strip_prefix(key)).map(str::trim);
+        let needs = header("needs:").or_else(|| header("layers:")).unwrap_or_default();
+        let (name, code) =
+            (path.file_stem().unwrap().to_string_lossy(), |all: &[String]| format!("`{}`", all.join("`, `")));
+        for found in check::emitted(&syntax::parse(&module, FileId(0)).0) {
+            let (stream, by) = (&found.stream, cell(&code(&found.by)));
+            let _ =
+                writeln!(text, "| `{stream}` | std/{name} | {} | {by} | {} |", found.fields.join(", "), cell(needs));
+        }
+    }
+    part_of("joins.md", "streams", &text);
 }
 
 /// docs/kernels.md is written by `make test-kernels`, which takes minutes: here only that it has a row for each case, measured on each
@@ -139,10 +187,12 @@ fn kernels_have_every_provider() {
         // No machine of the tests has counters.
         assert!(!works.is_empty() || row[0] == "hardware", "{} works nowhere", row[0]);
     }
-    // Each of the language's providers has a case, but those that no kernel has a part in.
+    // Each of the language's providers has a case, but those that no kernel has a part in; http has one in tests/vm/cases, spans and log
+    // records come from applications.
     use weftrace_lang::check::providers::{PROVIDERS, ProviderKind};
     for row in PROVIDERS {
-        let apart = ["join", "test", "bench"].contains(&row.name) || row.kind == ProviderKind::NotYet;
+        let apart =
+            ["join", "test", "bench", "http", "span", "log"].contains(&row.name) || row.kind == ProviderKind::NotYet;
         let tried = |case: &&str| case.split([' ', ',']).any(|word| word == row.name);
         assert!(apart || cases.iter().any(tried), "no case for {}", row.name);
     }

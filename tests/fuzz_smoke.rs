@@ -101,12 +101,120 @@ fn packets() {
     frame.extend([8, 0, 0x45, 0, 0, (40 + http.len()) as u8, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]);
     frame.extend([0x9c, 0x40, 0, 80, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x18, 1, 0, 0, 0, 0, 0]);
     frame.extend(http);
-    let all = vec![frame.clone(), frame[14..].to_vec(), [&[0u8; 16][..], &frame[14..]].concat()];
+    // A DNS answer whose names point to each other, and an ICMP error that quotes it.
+    let dns = b"\x12\x34\x81\x80\0\x01\0\x02\0\0\0\0\x01a\x02bc\0\0\x01\0\x01\xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x04\x01x\xc0\x0e\
+        \xc0\x24\0\x01\0\x01\0\0\0\x3c\0\x04\x0a\0\0\x01";
+    let ip =
+        |proto: u8, size: usize| [0x45, 0, 0, (20 + size) as u8, 0, 0, 0, 0, 64, proto, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+    let datagram = [&ip(17, 8 + dns.len())[..], &[0, 53, 0x9c, 0x40, 0, (8 + dns.len()) as u8, 0, 0], dns].concat();
+    let icmp = [&ip(1, 8 + datagram.len())[..], &[3, 4, 0, 0, 0, 0, 5, 0xdc], &datagram].concat();
+    let mut all = vec![frame.clone(), frame[14..].to_vec(), [&[0u8; 16][..], &frame[14..]].concat()];
+    all.extend([&datagram, &icmp].map(|packet| [&frame[..14], packet].concat()));
     // Null, Ethernet, raw IP, 802.11, SLL, radiotap, raw IPv4 and IPv6, NFLOG, SLL2.
     let links = [0, 1, 12, 101, 105, 113, 127, 228, 229, 239, 276];
     fuzz("packets", &all, |bytes| {
         let link = links[bytes.iter().map(|b| usize::from(*b)).sum::<usize>() % links.len()];
-        weftrace_probes::packet::fuzz_one(link, bytes);
+        weftrace_probes::packet::fuzz::fuzz_one(link, bytes);
+    });
+}
+
+/// Both sides of connections: HTTP/1 with bodies of each kind, and HTTP/2 whose headers are inserted and referred to, padded, continued,
+/// pushed, reset.
+#[test]
+fn connections() {
+    let segment = |how: u8, payload: &[u8]| [&[how, payload.len() as u8], payload].concat();
+    let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
+        [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream], payload].concat()
+    };
+    let http1 = [
+        segment(0, b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"),
+        segment(1, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"),
+        segment(1, b"0\r\nx: y\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
+        segment(0, b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcCONNECT h:1 HTTP/1.1\r\n\r\n"),
+        segment(1, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"),
+    ]
+    .concat();
+    let request = b"\x82\x86\x84\x41\x01h\x40\x0cx-request-id\x01\x37\xbe";
+    let http2 = [
+        segment(0, &[&b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &frame(4, 0, 0, &[0, 1, 0, 0, 16, 0])].concat()),
+        segment(1, &[frame(4, 0, 0, &[0, 3, 0, 0, 0, 9]), frame(4, 1, 0, &[])].concat()),
+        segment(0, &frame(1, 5, 1, request)),
+        segment(0, &frame(1, 0x25, 3, b"\0\0\0\x01\x09\xbe\xbf\x3f\x01")),
+        segment(1, &frame(1, 8, 1, b"\x01\x88\0")),
+        segment(1, &frame(9, 4, 1, b"\x5f\x10application/grpc\x40\x01a\x83\xff\xff\xea")),
+        segment(1, &[frame(0, 0, 1, b"\0\0\0\0\x01x"), frame(1, 5, 1, b"\x40\x0bgrpc-status\x01\x35")].concat()),
+        segment(1, &[frame(5, 4, 3, b"\0\0\0\x02\x82\x84"), frame(3, 0, 3, &[0, 0, 0, 8])].concat()),
+        segment(0, &[frame(8, 0, 0, &[0, 0, 1, 0]), frame(6, 0, 0, &[0; 8]), frame(7, 0, 0, &[0; 8])].concat()),
+    ]
+    .concat();
+    let both = [http1.clone(), http2.clone()].concat();
+    let tls = tls_connection(&segment);
+    fuzz("connections", &[http1, http2, both, tls], weftrace_probes::packet::fuzz::fuzz_stream);
+}
+
+/// TLS 1.2 as far as records that don't open with the secrets that the fuzzer knows, a handshake message over two records, an alert.
+fn tls_connection(segment: &impl Fn(u8, &[u8]) -> Vec<u8>) -> Vec<u8> {
+    let record = |kind: u8, body: &[u8]| [&[kind, 3, 3, 0, body.len() as u8], body].concat();
+    let hello = |kind: u8, rest: &[u8]| [&[kind, 0, 0, 34 + rest.len() as u8, 3, 3][..], &[0; 32], rest].concat();
+    let client = b"\0\0\x04\xc0\x2f\x13\x01\x01\0\0\x25\0\0\0\x06\0\x04\0\0\x01a\0\x10\0\x05\0\x03\x02h2\0\x2b\0\x03\x02\x03\x04\
+        \0\x33\0\x07\0\x05\0\x1d\0\x01\0";
+    let certificate = [&[11, 0, 0, 40][..], &[0; 40]].concat();
+    [
+        segment(0, &record(22, &hello(1, client))),
+        segment(1, &record(22, &hello(2, b"\0\xc0\x2f\0\0\x09\0\x10\0\x05\0\x03\x02h2"))),
+        segment(1, &[record(22, &certificate[..20]), record(22, &certificate[20..])].concat()),
+        segment(0, &[record(20, &[1]), record(22, &[7; 40])].concat()),
+        segment(1, &[record(20, &[1]), record(22, &[7; 40]), record(23, &[9; 60])].concat()),
+        segment(0, &[record(23, &[9; 60]), record(21, &[2, 40])].concat()),
+    ]
+    .concat()
+}
+
+/// The readers of capture files: both formats, plain and compressed. What they unpack to is mutated too, by packing it anew.
+#[test]
+fn capture_files() {
+    use std::io::Write;
+    let mut pcap = [0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 1, 0, 0, 0].to_vec();
+    let mut pcapng = [0x0a, 0x0d, 0x0d, 0x0a, 28, 0, 0, 0, 0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0].to_vec();
+    pcapng.extend([0xff; 8]);
+    pcapng.extend([
+        28, 0, 0, 0, 1, 0, 0, 0, 32, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 0, 0x89, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0,
+        0,
+    ]);
+    pcapng.extend([10, 0, 0, 0, 24, 0, 0, 0, 0x4b, 0x53, 0x4c, 0x54, 3, 0, 0, 0, b'k', b'e', b'y', 0, 24, 0, 0, 0]);
+    for i in 0..40u8 {
+        let data: Vec<u8> = (0..60).map(|n: u8| n.wrapping_mul(i)).collect();
+        pcap.extend([i, 0, 0, 0, 0, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0]);
+        pcap.extend(&data);
+        pcapng.extend([6, 0, 0, 0, 92, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, i, 0, 0, 0, 60, 0, 0, 0, 60, 0, 0, 0]);
+        pcapng.extend(&data);
+        pcapng.extend([92, 0, 0, 0]);
+    }
+    let gzip = |bytes: &[u8]| {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(bytes).unwrap();
+        packed.finish().unwrap()
+    };
+    let zstd = |bytes: &[u8]| ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest);
+    let all = vec![pcap.clone(), pcapng.clone(), gzip(&pcap), gzip(&pcapng), zstd(&pcap), zstd(&pcapng)];
+    let read = |bytes: &[u8]| {
+        let mut reader =
+            weftrace_probes::packet::source::CaptureReader::new(bytes, "fuzz").with_size(bytes.len() as u64);
+        let mut last = 0;
+        while let Ok(Some(packet)) = reader.next_packet() {
+            assert_eq!(packet.number, last + 1);
+            assert!(packet.data.len() <= packet.len as usize);
+            last = packet.number;
+            drop(reader.take_secrets());
+        }
+    };
+    fuzz("capture files", &all, |bytes| {
+        read(bytes);
+        match bytes.last() {
+            Some(n) if n % 16 == 0 => read(&gzip(bytes)),
+            Some(n) if n % 16 == 1 => read(&zstd(bytes)),
+            _ => {}
+        }
     });
 }
 
@@ -127,4 +235,38 @@ fn tables_and_code_of_go_programs() {
         all.push(table);
     }
     fuzz("golang", &all, weftrace_probes::symbols::golang::fuzz_one);
+}
+
+#[test]
+fn spans_and_log_records() {
+    use weftrace_probes::telemetry::{fuzz_telemetry, proto::Writer};
+    let mut request = Writer::default();
+    request.message(1, |group| {
+        group.message(1, |resource| {
+            resource.message(1, |pair| {
+                pair.text(1, "service.name");
+                pair.message(2, |any| any.text(1, "checkout"));
+            });
+        });
+        group.message(2, |scoped| {
+            scoped.message(2, |span| {
+                span.bytes(1, &[7; 16]);
+                span.bytes(2, &[7; 8]);
+                span.text(5, "GET");
+                span.fixed64(7, 5);
+                span.fixed64(8, 6);
+                span.message(9, |pair| {
+                    pair.text(1, "list");
+                    pair.message(2, |any| any.message(5, |list| list.message(1, |one| one.varint(3, 1))));
+                });
+            });
+        });
+    });
+    let lines = [
+        r#"{"type": "span", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "span_id": "00f067aa0ba902b7", "start": "2026-11-22T15:16:51.5Z", "duration_ns": 2}"#,
+        r#"{"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "5", "body": {"stringValue": "x"}}]}]}]}"#,
+    ];
+    let mut seeds: Vec<Vec<u8>> = lines.iter().map(|l| l.as_bytes().to_vec()).collect();
+    seeds.push(request.0);
+    fuzz("telemetry", &seeds, fuzz_telemetry);
 }

@@ -81,3 +81,52 @@ fn a_tiny_ring() {
     assert_eq!(delivered + lost, 300_000);
     assert!(lost > 0 && delivered > 0, "{delivered} delivered, {lost} lost");
 }
+
+/// A pcapng block.
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let size = (12 + body.len().next_multiple_of(4)) as u32;
+    let mut out = [&kind.to_le_bytes()[..], &size.to_le_bytes(), body].concat();
+    out.resize(size as usize - 4, 0);
+    out.extend(size.to_le_bytes());
+    out
+}
+
+/// Datagrams, one a millisecond; at some of them the file says how many it has dropped so far.
+fn capture_with_drops(packets: u64, said: &[(u64, u64)]) -> Vec<u8> {
+    const RAW: u8 = 101;
+    let section = [&[0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0][..], &[0xff; 8]].concat();
+    let mut file = [block(0x0a0d_0d0a, &section), block(1, &[RAW, 0, 0, 0, 0, 0, 0, 0])].concat();
+    for ms in 1..=packets {
+        let port = if ms % 1000 == 0 { 7 } else { 8 };
+        let mut data = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        data.extend([(ms / 1000) as u8, 0, 0, port, 0, 8, 0, 0]);
+        let head = [0, 0, ms as u32 * 1000, 28, 28].map(u32::to_le_bytes).concat();
+        file.extend(block(6, &[head, data].concat()));
+        for (_, dropped) in said.iter().filter(|(at, _)| *at == ms) {
+            let head = [0, 0, ms as u32 * 1000].map(u32::to_le_bytes).concat();
+            file.extend(block(5, &[&head[..], &[7, 0, 8, 0], &dropped.to_le_bytes(), &[0; 4]].concat()));
+        }
+    }
+    file
+}
+
+/// What a file says to have dropped is of any time since it said so last: legs of that time are unknown, others none.
+#[test]
+fn drops_that_a_capture_tells_of_reach_the_joins_that_are_open() {
+    let file = std::env::temp_dir().join(format!("weftrace-drops-{}.pcapng", std::process::id()));
+    std::fs::write(&file, capture_with_drops(12_000, &[(3001, 2), (6001, 5), (9001, 5)])).unwrap();
+    let script = r#"
+        pcap:any /udp.dstport == 7/ { emit ask.one(pid = 1, nr = udp.srcport >> 8, start = nsecs - 50ms, end = nsecs); }
+        pcap:any /udp.dstport == 9/ { emit quiet.one(pid = 1, nr = 1); }
+        join asked { from a = ask.one(); total a.start; quiet = count(quiet.one) by pid; timeout 30s; }
+        join:asked { printf("leg %d %s\n", a.nr, quiet.state); }"#;
+    let args = ["run", "-q", "--read", file.to_str().unwrap(), "-e", script];
+    let output = Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("weftrace runs");
+    let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // What was closed before the file told of it can't be taken back.
+    let want = |n: &u8| format!("leg {n} {}", if (3..=6).contains(n) { "unknown" } else { "none" });
+    let legs: Vec<_> = said.lines().filter(|line| line.starts_with("leg ")).collect();
+    assert_eq!(legs, (1..=12).map(|n| want(&n)).collect::<Vec<_>>(), "{told}");
+    assert!(told.contains("lost 5 packets"), "{told}");
+    std::fs::remove_file(file).unwrap();
+}

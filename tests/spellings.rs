@@ -66,8 +66,10 @@ fn parameters_of_rust() {
     let script = "uprobe:BIN:names::inner::whole { print((args.s.length, args.n, args.p.a, args.p.b)); }
         uprobe:BIN:names::inner::work { print(args.x); }";
     let Some(path) = build("rust-O0", "names.rs", &["-g", "-Copt-level=0"]).filter(|_| can_trace()) else { return };
-    let (lines, said) = traced(script, &path);
-    assert_eq!(lines[1..], ["3", "(5, 9, 7, 8)"].map(str::to_owned), "{lines:?} {said}");
+    let (mut lines, said) = traced(script, &path);
+    // The program prints a line of its own, before ours or between them.
+    lines.retain(|line| line != "13 20 true");
+    assert_eq!(lines, ["3", "(5, 9, 7, 8)"], "{said}");
     // Of small enums only the compiler knows where they are; nor of what follows them.
     let said = checked("uprobe:BIN:names::inner::perhaps { print(args.n); }", &path);
     assert!(said.contains("args.n cannot be read") && said.contains("Rust passes"), "{said}");

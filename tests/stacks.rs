@@ -168,3 +168,63 @@ fn in_another_mount_namespace() {
     let (lines, said) = tracer.end();
     assert_eq!(names(&lines)[..2], ["leaf", "main"], "{lines:?} {said}");
 }
+
+/// Keys of maps: unwound in user space, which updates the map.
+#[test]
+fn without_frame_pointers_as_keys() {
+    let Some(path) = build("stacks-keys", "stacks.c", &NO_FRAMES).filter(|_| can_trace()) else { return };
+    let lib = build("stacks-keys.so", "callback.c", &["-shared", "-fPIC", "-O2", "-fomit-frame-pointer"]);
+    let command = format!("{} {} 5", path.display(), lib.expect("a compiler").display());
+    let (lines, said) = traced_command(
+        r#"config = { show_debug_info = 0 }
+        uprobe:BIN:leaf /arg0 < 5/ { @n[dw_ustack] = count(); @calls++; }
+        uprobe:BIN:leaf /arg0 == 1/ {
+            $stack = dw_ustack(2);
+            @pairs[$stack, comm] = sum(3); @high[dw_ustack(1)] = max(arg0); @low[dw_ustack(1)] = min(arg0);
+            @steps[dw_ustack(1)]++; @last[dw_ustack(1), "x"] = arg0; @times[dw_ustack(raw, 1)] = hist(arg0);
+            @all[dw_ustack(1)] = stats(arg0);
+        }
+        END {
+            for ($kv : @pairs) { printf("pair %s%s %d %d\n", $kv.0.0, $kv.0.1, (int64)$kv.1, len(@pairs)); }
+            clear(@pairs);
+        }"#,
+        &path,
+        &command,
+    );
+    let all = lines.join("\n");
+    // Every call is in one of the stacks; each stack is whole.
+    let calls: u64 = all.split("@calls: ").nth(1).and_then(|n| n.lines().next()?.parse().ok()).expect("counted");
+    let counted: Vec<&str> = all.split("@n[").skip(1).collect();
+    let number = |s: &&str| s.split("]: ").nth(1).and_then(|n| n.lines().next()?.parse::<u64>().ok()).expect("a count");
+    assert_eq!(counted.iter().map(number).sum::<u64>(), calls, "{all} {said}");
+    assert!(counted.len() > 2 && counted.len() < 20, "{all}");
+    assert!(
+        counted.iter().all(|s| s.split("]: ").next().is_some_and(|s| s.contains("leaf+0") && s.contains("_start+")))
+    );
+    for wanted in ["leaf+0\n        compare+", "leaf+0\n        handler+", "leaf+0\n        call_back+"] {
+        assert!(all.contains(wanted), "{wanted}: {all}");
+    }
+    assert!(
+        all.contains("pair \n        leaf+0\n") && all.contains("stacks-keys ") && !all.contains("@pairs["),
+        "{all}"
+    );
+    for (map, value) in [("high", "]: 1"), ("low", "]: 1"), ("last", ", x]: 1"), ("all", "]: { .count")] {
+        let found = all.split(&format!("@{map}[")).nth(1).expect(map);
+        assert!(found.trim_start().starts_with("leaf+0") && found.contains(value), "{map}: {found}");
+    }
+    assert!(all.contains("@steps[") && all.contains("@times["), "{all}");
+    let check = |script: &str| {
+        let script = script.replace("BIN", &path.to_string_lossy());
+        text(&weftrace(&["check", "-e", &script]).stderr)
+    };
+    for refused in
+        ["print(@[dw_ustack])", "delete(@[dw_ustack])", "if (@[dw_ustack] > 1) { exit() }", "@[dw_ustack] += 2"]
+    {
+        let update = if refused.contains("print") { "@[dw_ustack] = count();" } else { "@[dw_ustack]++;" };
+        let said = check(&format!("uprobe:BIN:leaf {{ {update} {refused}; }}"));
+        assert_eq!(said.matches("error").count(), 1, "{refused}: {said}");
+        assert!(said.contains("is not known in the probe"), "{refused}: {said}");
+    }
+    let said = check("uprobe:BIN:leaf { @[dw_ustack] = count(); } uprobe:BIN:main { print(len(@)); }");
+    assert!(said.contains("kept in user space") && said.matches("error").count() == 1, "{said}");
+}

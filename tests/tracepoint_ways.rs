@@ -53,7 +53,10 @@ fn both(targets: &str, filter: &str, key: &str, command: &str, words: &str) -> B
     let (first, second) = ways.split_at(ways.len() / 2);
     assert!(first.iter().all(|(_, way)| way.starts_with("tp_btf")), "{first:?}");
     assert!(second.iter().all(|(_, way)| way == "perf tracepoint"), "{second:?}");
-    let (lines, said) = traced_command(&script, Path::new(command), &format!("{command} {words}"));
+    // On a busy machine a perf tracepoint misses what happens while another runs on its processor, which is told: nothing to compare then.
+    let run = || traced_command(&script, Path::new(command), &format!("{command} {words}"));
+    let missed = |(_, said): &(Vec<String>, String)| said.contains("already running on that CPU");
+    let (lines, said) = (0..5).map(|_| run()).find(|ran| !missed(ran)).expect("a run that misses nothing");
     // A string on a page that is not in memory.
     assert!(said.trim().is_empty() || said.contains("reads of memory"), "{script}: {said}");
     maps(&lines)

@@ -111,3 +111,53 @@ fn what_would_break_the_program_is_refused() {
     assert!(said("uprobe:/no/such/program:main").contains("does not exist or is not executable"));
     assert!(said(&format!("uretprobe:{path}:leaf+1")).contains("function offset"));
 }
+
+/// A probe there would break the program, silently.
+#[test]
+fn the_middle_of_an_instruction_is_refused() {
+    let Some(path) = program(true) else { return };
+    let nm = std::process::Command::new("objdump").args(["-d", "--disassemble=leaves"]).arg(&path).output();
+    let Ok(out) = nm else { return println!("SKIP objdump") };
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    let address = |l: &str| u64::from_str_radix(l.trim().split_once(":\t")?.0, 16).ok();
+    let begins: Vec<u64> = text.lines().filter_map(address).collect();
+    let (start, end) = (begins[0], *begins.last().expect("some"));
+    let mut refused = 0;
+    for at in start..=end {
+        let said = checked(&format!("uprobe:BIN:leaves+{} {{ }} uprobe:BIN:{at:#x} {{ }}", at - start), &path);
+        if begins.contains(&at) {
+            assert_eq!(said, "", "{at:#x}");
+        } else {
+            assert_eq!(said.matches("in the middle of an instruction").count(), 2, "{at:#x}: {said}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 4, "{text}");
+}
+
+/// An upgrade while the process runs: its own file is meant, not what took the name.
+#[test]
+fn a_replaced_program_is_the_one_that_runs() {
+    let Some(built) = build("doze-built", "doze.c", &["-O1"]).filter(|_| can_trace()) else { return };
+    let other = build("doze-other", "doze.c", &["-O0", "-pg"]).expect("a compiler");
+    let path = traced::folder().join("doze-upgraded");
+    std::fs::copy(&built, &path).expect("copied");
+    let mut running = std::process::Command::new(&path).spawn().expect("it runs");
+    let pid = running.id().to_string();
+    let run = |name: &str| {
+        let script = format!(
+            "uprobe:{name}:inner_doze {{ printf(\"%s\\n\", usym(reg(\"ip\"))); exit(); }} interval:s:5 {{ exit(); }}"
+        );
+        let out = traced::weftrace(&["run", "-q", "-e", &script, "-p", &pid]);
+        (traced::lines(&out.stdout), traced::text(&out.stderr))
+    };
+    let name = path.display().to_string();
+    std::fs::remove_file(&path).expect("removed");
+    let deleted = run(&name);
+    std::fs::copy(&other, &path).expect("copied");
+    let replaced = run(&name);
+    let _ = running.kill();
+    let _ = running.wait();
+    assert_eq!(deleted.0, ["inner_doze"], "{}", deleted.1);
+    assert_eq!(replaced.0, ["inner_doze"], "{}", replaced.1);
+}

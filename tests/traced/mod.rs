@@ -1,6 +1,8 @@
 //! For tests that build a program and trace it.
 #![allow(clippy::print_stdout, dead_code, reason = "tests say what they skip; each uses a part")]
 
+pub mod nginx;
+
 use std::{
     collections::HashMap,
     io::{BufRead, BufReader, Read},
@@ -8,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, Command, Output, Stdio},
     sync::{LazyLock, Mutex},
+    time::{Duration, Instant},
 };
 
 /// Built already: tests run side by side, and none may find a program half written or replaced.
@@ -117,6 +120,8 @@ pub fn checked(script: &str, path: &Path) -> String {
 pub struct Tracer {
     /// None: it has ended.
     child: Option<Child>,
+    /// What it said until everything was attached.
+    pub started: String,
     said: BufReader<ChildStderr>,
 }
 
@@ -139,12 +144,16 @@ impl Tracer {
             .spawn()
             .expect("the binary runs");
         let mut said = BufReader::new(child.stderr.take().expect("piped"));
-        let mut line = String::new();
+        let mut started = String::new();
         // The last that is said before the loop, with everything attached.
-        while !line.contains("Ctrl-C ends") {
-            assert!(said.read_line(&mut line).expect("text") > 0, "{script} ended early: {line}");
+        while !started.contains("Ctrl-C ends") {
+            assert!(said.read_line(&mut started).expect("text") > 0, "{script} ended early: {started}");
         }
-        Self { child: Some(child), said }
+        Self { child: Some(child), started, said }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
     }
 
     /// What it printed, and what it said at its end.
@@ -157,4 +166,33 @@ impl Tracer {
         self.said.read_to_string(&mut said).expect("text");
         (lines(&out.stdout), said)
     }
+}
+
+/// Ends with its test: asked to, so that what it started ends with it (nginx's workers outlive a master that is killed).
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.0.id().to_string()).status();
+        for _ in 0..200 {
+            if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Whether something comes true within a few seconds.
+pub fn soon(is: impl Fn() -> bool) -> bool {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(5) {
+        if is() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }

@@ -24,5 +24,10 @@ let_through() { in_server nft delete table ip t; }
 counter() { # NAMESPACE NAME: of its /proc/net/snmp
   $ip netns exec "$1" cat /proc/net/snmp | awk -v name="$2" '/^Tcp:/ { if (!n) { for (i = 1; i <= NF; i++) if ($i == name) n = i } else print $n }'
 }
-serve() { in_server "$work" serve "$@" & serving=$!; sleep 0.3; }
+until_listening() { for _ in $(seq 100); do grep -q listening "$temp/listening" && return; sleep 0.1; done; }
+serve() { # as `work serve`
+  : >"$temp/listening"
+  in_server "$work" serve "$@" >"$temp/listening" & serving=$!
+  until_listening
+}
 talk() { in_client "$work" talk "$@" >"$temp/talk"; }

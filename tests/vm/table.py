@@ -27,12 +27,17 @@ def measured(path):
     return kernel, cells
 
 
+def stands(cell):
+    """What a cell has that must not be lost: that it works, and by one link for both ends of a function."""
+    return cell.startswith("works"), "in a session" in cell
+
+
 def written(text):
-    """{provider: {suite: whether it works}} of the document's table."""
+    """{provider: {suite: (whether it works, whether in a session)}} of the document's table."""
     rows = [[c.strip() for c in line.strip().strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| ")]
     header = next((row for row in rows if row[0] == "provider"), [])
     suites = [next((s for s, title in COLUMNS.items() if c.startswith(title)), "") for c in header]
-    return {row[0]: {s: c.startswith("works") for s, c in zip(suites, row)} for row in rows if row[0] != "provider"}
+    return {row[0]: {s: stands(c) for s, c in zip(suites, row)} for row in rows if row[0] != "provider"}
 
 
 def cell(state, text):
@@ -56,8 +61,12 @@ def main():
     old, after = rest.split(END)
     wrong = []
     for name in names:
-        works = {s: kernels[s][1].get(name, ("FAILED",))[0] for s in suites}
-        known = written(old).get(name, {})
+        now = {s: kernels[s][1].get(name, ("FAILED", "not run")) for s in suites}
+        works = {s: state for s, (state, _) in now.items()}
+        before_now = written(old).get(name, {})
+        known = {s: worked for s, (worked, _) in before_now.items()}
+        joined = [s for s, (_, joined) in before_now.items() if joined and s in now]
+        wrong += [f"{name} on {s}: no longer in a session" for s in joined if "in a session" not in now[s][1]]
         wrong += [f"{name} on {s}: {state}, and worked before" for s, state in works.items() if known.get(s) and state != "works"]
         wrong += [f"{name} on {s}: failed" for s, state in works.items() if state == "FAILED" and not known.get(s)]
         if "--write" in sys.argv and "works" not in works.values() and not name.startswith("hardware"):

@@ -2,10 +2,12 @@
  *
  *   work do N LINKS      everything but what follows; before, the kinds of the BPF links of the parent (weftrace, which started this
  *                        by -c) are written to the file LINKS
+ *   work busy N LINKS    the same, and then half a second on a CPU
  *   work signal N        SIGUSR1 to the parent
- *   work datagrams N     to port 9 of 127.0.0.1
- *   work listen PORT     holds a listening socket while reading stdin
- *   work serve PORT N MS accepts N connections, MS late each; takes 2 KB, gives 4 KB, closes
+ *   work datagrams N     to port 9 of 127.0.0.1, where it takes each before it sends the next: at its end all have passed
+ *   work listen PORT     holds a listening socket while reading stdin; says so, as `serve` does
+ *   work serve PORT N MS [WAITING]
+ *                        accepts N connections, MS late each, the first once so many wait; takes 2 KB, gives 4 KB, closes
  *   work talk PORT N ADDRESS [AT_ONCE]
  *                        connects N times, one after the other (or so many at once), gives 2 KB, takes what comes; a connect that fails is
  *                        counted and told
@@ -16,6 +18,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,9 +113,6 @@ static void everything(long n) {
     watched = i;
     pages[i * 4096] = 1;
   }
-  /* Some time on a CPU. */
-  for (clock_t end = clock() + CLOCKS_PER_SEC / 2; clock() < end;)
-    ;
 }
 
 static struct sockaddr_in endpoint(const char *address, long port) {
@@ -120,13 +120,31 @@ static struct sockaddr_in endpoint(const char *address, long port) {
   return to;
 }
 
-static void serve(long port, long n, long late) {
+/* Others may connect. */
+static void ready(void) {
+  printf("listening\n");
+  fflush(stdout);
+}
+
+/* Connections that wait to be accepted. */
+static long queued(int listening) {
+  struct tcp_info info = {0};
+  socklen_t len = sizeof info;
+  if (getsockopt(listening, IPPROTO_TCP, TCP_INFO, &info, &len))
+    fail("TCP_INFO");
+  return info.tcpi_unacked;
+}
+
+static void serve(long port, long n, long late, long waiting) {
   char buffer[4096] = {0};
   struct sockaddr_in here = endpoint("0.0.0.0", port);
   int one = 1, listening = socket(AF_INET, SOCK_STREAM, 0);
   setsockopt(listening, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
   if (bind(listening, (void *)&here, sizeof here) || listen(listening, 8))
     fail("listen");
+  ready();
+  while (queued(listening) < waiting)
+    usleep(10000);
   while (n-- > 0) {
     usleep(late * 1000);
     int s = accept(listening, 0, 0);
@@ -192,7 +210,8 @@ static void hold(void) {
 int main(int argc, char **argv) {
   const char *what = argc > 1 ? argv[1] : "";
   long n = argc > 2 ? atol(argv[2]) : 0;
-  if (!strcmp(what, "do") && argc > 3) {
+  int busy = !strcmp(what, "busy");
+  if ((busy || !strcmp(what, "do")) && argc > 3) {
     /* What this reads is none of the work. */
     char name[17] = "";
     prctl(PR_GET_NAME, name);
@@ -200,6 +219,8 @@ int main(int argc, char **argv) {
     links(argv[3]);
     prctl(PR_SET_NAME, name);
     everything(n);
+    for (clock_t end = clock() + CLOCKS_PER_SEC / 2; busy && clock() < end;)
+      ;
   } else if (!strcmp(what, "signal")) {
     for (long i = 0; i < n; i++) {
       kill(getppid(), SIGUSR1);
@@ -213,13 +234,19 @@ int main(int argc, char **argv) {
     if (tcp) {
       if (bind(s, (void *)&to, sizeof to) || listen(s, 1))
         fail("listen");
+      ready();
       while (read(0, &byte, 1) > 0)
         ;
-    } else
+    } else {
+      int there = socket(AF_INET, SOCK_DGRAM, 0);
+      if (bind(there, (void *)&to, sizeof to))
+        fail("bind");
       for (long i = 0; i < n; i++)
-        sendto(s, "x", 1, 0, (void *)&to, sizeof to);
+        if (sendto(s, "x", 1, 0, (void *)&to, sizeof to) != 1 || read(there, &byte, 1) != 1)
+          fail("datagram");
+    }
   } else if (!strcmp(what, "serve") && argc > 4) {
-    serve(n, atol(argv[3]), atol(argv[4]));
+    serve(n, atol(argv[3]), atol(argv[4]), argc > 5 ? atol(argv[5]) : 0);
   } else if (!strcmp(what, "talk") && argc > 4) {
     printf("%ld failed\n", talk(n, atol(argv[3]), argv[4], argc > 5 ? atol(argv[5]) : 1));
   } else if (!strcmp(what, "hold")) {

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// One run: what it used, and how long it took, ms.
-fn measure(command: &str) -> io::Result<(Usage, f64)> {
+pub fn measure(command: &str) -> io::Result<(Usage, f64)> {
     let begin = Instant::now();
     let child = Command::new("sh")
         .args(["-c", &format!("exec {command}")])
@@ -20,7 +20,8 @@ fn measure(command: &str) -> io::Result<(Usage, f64)> {
     Ok((usage, begin.elapsed().as_secs_f64() * 1e3))
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// Of at least one value.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

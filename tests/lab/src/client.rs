@@ -1,6 +1,6 @@
 //! An HTTP client that times itself: what it saw is the truth that weftrace is judged by.
 
-use crate::net::{SERVER, netns_path};
+use crate::net::{SERVER, inside};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -44,11 +44,7 @@ pub fn connect(client_port: u16, server_port: u16, small_buffer: bool) -> io::Re
 
 /// Runs a request on a thread in the client's namespace.
 pub fn start(namespace: &str, request: Request) -> thread::JoinHandle<io::Result<Seen>> {
-    let path = netns_path(namespace);
-    thread::spawn(move || {
-        crate::sys::enter_netns(&path)?;
-        perform(&request)
-    })
+    inside(namespace, move || perform(&request))
 }
 
 fn perform(request: &Request) -> io::Result<Seen> {

@@ -2,7 +2,7 @@
 
 use crate::{
     client::{self, Request, Seen},
-    net::{Drop, Net},
+    net::{Drop, Net, done_inside},
     server::{PORT, SHORT_PORT, Server},
     watch::Watch,
 };
@@ -94,7 +94,7 @@ pub fn run(weftrace: &Path, script: &str) -> io::Result<bool> {
     let watch = Watch::start(weftrace, &args, true)?;
     let outcome = traffic(&net, &server);
     // In-flight packets and the kernel's last events are younger than the watermark's margin.
-    thread::sleep(Duration::from_millis(700));
+    watch.printed(CASES.len() + 1, Duration::from_secs(10), is_verdict);
     let (out, _, clean) = watch.stop()?;
     drop(server);
     let _ = std::fs::remove_dir_all(&directory);
@@ -148,12 +148,8 @@ fn request(id: &str, path: &str, client_port: u16, server_port: u16, stall_ms: u
 /// client's SYNs are dropped until it goes on.
 fn full_backlog(client: &str, server: &Server) -> io::Result<(String, thread::JoinHandle<io::Result<Seen>>)> {
     server.pause()?;
-    let path = crate::net::netns_path(client);
-    let fillers = thread::spawn(move || -> io::Result<Vec<socket2::Socket>> {
-        crate::sys::enter_netns(&path)?;
-        (0..2u16).map(|i| client::connect(40000 + i, SHORT_PORT, false)).collect()
-    });
-    let fillers = fillers.join().map_err(|_| io::Error::other("the filling thread panicked"))??;
+    let fill = || (0..2u16).map(|i| client::connect(40000 + i, SHORT_PORT, false)).collect::<io::Result<Vec<_>>>();
+    let fillers = done_inside(client, fill)?;
     let request = request("backlog-full", "/small", 40010, SHORT_PORT, 0);
     let running = ("backlog-full".to_owned(), client::start(client, request));
     thread::sleep(Duration::from_millis(1500));
@@ -162,12 +158,17 @@ fn full_backlog(client: &str, server: &Server) -> io::Result<(String, thread::Jo
     Ok(running)
 }
 
+/// The second line of a record.
+pub fn is_verdict(line: &str) -> bool {
+    line.trim_start().starts_with("verdict ")
+}
+
 /// The printed records by id: `syn 1003 | loss none | app 4 | unknown 0`.
 pub fn records(lines: &[String]) -> BTreeMap<String, (u64, Pieces)> {
     let mut found = BTreeMap::new();
     for window in lines.windows(3) {
         let [head, verdict, pieces] = window else { continue };
-        if !verdict.trim_start().starts_with("verdict ") {
+        if !is_verdict(verdict) {
             continue;
         }
         let Some(id) = head.split_whitespace().next() else { continue };
@@ -219,14 +220,14 @@ fn compare(seen: &BTreeMap<String, Seen>, records: &BTreeMap<String, (u64, Piece
 
 fn judge(case: &Case, client: &Seen, total: u64, pieces: &Pieces) -> (bool, String) {
     let close = |said: u64, injected: u64| said.abs_diff(injected) <= (injected / 20).max(10);
-    let sum: u64 = ["syn", "loss", "zwin", "app", "unknown"].iter().filter_map(|l| pieces.get(*l)).sum();
+    let sum: u64 = crate::LAYERS.iter().filter_map(|l| pieces.get(*l)).sum();
     // Each piece is rounded to a millisecond.
     if sum.abs_diff(total) > 3 {
         return (false, format!(": the layers sum to {sum}"));
     }
     let (largest, _) = pieces
         .iter()
-        .filter(|(name, _)| ["syn", "loss", "zwin", "app", "unknown"].contains(&name.as_str()))
+        .filter(|(name, _)| crate::LAYERS.contains(&name.as_str()))
         .max_by_key(|(_, ms)| **ms)
         .map_or(("", 0), |(name, ms)| (name.as_str(), *ms));
     if largest != case.layers[0].0 {

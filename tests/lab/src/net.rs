@@ -3,11 +3,15 @@
 //! Drops are made in the router, so that both ends see true loss. A drop is keyed by the client's port and applies to the first
 //! copies only, so that each fault has a known size.
 
+use crate::sys;
 use std::{
     fmt::Write as _,
     io,
+    net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 pub const CLIENT: &str = "10.0.1.7";
@@ -48,7 +52,8 @@ fn run(program: &str, args: &[&str]) -> io::Result<()> {
     Err(io::Error::other(format!("{program} {}: {}", args.join(" "), said.trim())))
 }
 
-fn ip(line: &str) -> io::Result<()> {
+/// `ip`, with its words between single blanks.
+pub(crate) fn ip(line: &str) -> io::Result<()> {
     run("ip", &line.split(' ').collect::<Vec<_>>())
 }
 
@@ -137,7 +142,7 @@ impl Net {
         self.nft("flush chain inet faults forward\n")
     }
 
-    fn nft(&self, script: &str) -> io::Result<()> {
+    pub(crate) fn nft(&self, script: &str) -> io::Result<()> {
         use std::io::Write;
         let mut child = Command::new("ip")
             .args(["netns", "exec", &self.router(), "nft", "-f", "-"])
@@ -153,7 +158,7 @@ impl Net {
     }
 }
 
-fn ip_netns(name: &str, command: &[&str]) -> io::Result<()> {
+pub(crate) fn ip_netns(name: &str, command: &[&str]) -> io::Result<()> {
     let mut args = vec!["netns", "exec", name];
     args.extend(command);
     run("ip", &args)
@@ -171,6 +176,56 @@ impl std::ops::Drop for Net {
 /// Where a named namespace can be entered.
 pub fn netns_path(name: &str) -> PathBuf {
     PathBuf::from("/run/netns").join(name)
+}
+
+/// Runs `work` on a thread in a namespace.
+pub fn inside<T: Send + 'static>(
+    namespace: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> thread::JoinHandle<io::Result<T>> {
+    let path = netns_path(namespace);
+    thread::spawn(move || {
+        sys::enter_netns(&path)?;
+        work()
+    })
+}
+
+/// The same, and waits for it.
+pub fn done_inside<T: Send + 'static>(
+    namespace: &str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    inside(namespace, work).join().map_err(|_| io::Error::other("a thread panicked"))?
+}
+
+/// Asks again and again until it is so, and fails with what it is if that takes longer than `most`.
+pub fn until(most: Duration, what: &str, mut so: impl FnMut() -> io::Result<bool>) -> io::Result<()> {
+    let due = Instant::now() + most;
+    while !so()? {
+        if Instant::now() > due {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, format!("{what}: not within {most:?}")));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Connects to an address of the calling thread's namespace as soon as somebody listens there.
+pub fn connected(address: &str, port: u16) -> io::Result<TcpStream> {
+    let mut stream = None;
+    until(Duration::from_secs(20), &format!("listening on {address}:{port}"), || {
+        stream = TcpStream::connect((address, port)).ok();
+        Ok(stream.is_some())
+    })?;
+    stream.ok_or_else(|| io::Error::other("no stream"))
+}
+
+/// Waits until somebody listens on a port of a namespace. `logs`: files that say why not.
+pub fn listening(namespace: &str, port: u16, logs: &[PathBuf]) -> io::Result<()> {
+    done_inside(namespace, move || connected("127.0.0.1", port).map(drop)).map_err(|error| {
+        let said: String = logs.iter().map(|log| std::fs::read_to_string(log).unwrap_or_default()).collect();
+        io::Error::new(error.kind(), format!("{error}\n{said}"))
+    })
 }
 
 /// A counter of `nstat` in a namespace, as `/proc/net/{snmp,netstat}` has it.

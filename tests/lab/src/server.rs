@@ -1,6 +1,6 @@
 //! The servers: nginx in front, and behind it, over a Unix socket, a small application whose delays are known.
 
-use crate::net::{Net, netns_path};
+use crate::net::{Net, listening};
 use std::{
     fs,
     io::{self, BufRead, BufReader, Write},
@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 pub const PORT: u16 = 8080;
@@ -46,27 +46,8 @@ impl Server {
             .stdin(Stdio::null())
             .spawn()?;
         let server = Self { nginx, directory };
-        server.wait_until_listening(net)?;
+        listening(&net.server(), PORT, &[server.directory.join("error.log")])?;
         Ok(server)
-    }
-
-    fn wait_until_listening(&self, net: &Net) -> io::Result<()> {
-        let path = netns_path(&net.server());
-        let connected = thread::spawn(move || -> io::Result<()> {
-            crate::sys::enter_netns(&path)?;
-            let until = Instant::now() + Duration::from_secs(10);
-            loop {
-                match std::net::TcpStream::connect(("127.0.0.1", PORT)) {
-                    Ok(_) => return Ok(()),
-                    Err(error) if Instant::now() > until => return Err(error),
-                    Err(_) => thread::sleep(Duration::from_millis(20)),
-                }
-            }
-        });
-        connected.join().map_err(|_| io::Error::other("the waiting thread panicked"))?.map_err(|error| {
-            let log = fs::read_to_string(self.directory.join("error.log")).unwrap_or_default();
-            io::Error::other(format!("nginx does not listen: {error}\n{log}"))
-        })
     }
 
     /// Stops every nginx process (SIGSTOP), so that its accept queues fill.

@@ -1,18 +1,21 @@
 //! weftrace as a child process: waits until it is attached, keeps what it prints, ends it with SIGINT.
 
+use crate::net::until;
 use std::{
     io::{self, BufRead, BufReader},
+    mem,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::mpsc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
+/// Ended when dropped.
 pub struct Watch {
     child: Child,
-    out: thread::JoinHandle<Vec<String>>,
-    err: thread::JoinHandle<Vec<String>>,
+    out: Lines,
+    err: Lines,
 }
 
 /// The notice that weftrace prints once its probes are attached, if the environment asks for it.
@@ -21,62 +24,110 @@ const ATTACHED: &str = "__BPFTRACE_NOTIFY_PROBES_ATTACHED";
 impl Watch {
     /// Starts weftrace and waits until its probes are attached. `echo`: its output goes to ours too.
     pub fn start(weftrace: &Path, args: &[String], echo: bool) -> io::Result<Self> {
-        let mut child = Command::new(weftrace)
-            .args(args)
-            .env(ATTACHED, "1")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", weftrace.display())))?;
+        Self::of(Command::new(weftrace).args(args), echo)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", weftrace.display())))
+    }
+
+    /// The same with a command that becomes weftrace.
+    pub fn of(command: &mut Command, echo: bool) -> io::Result<Self> {
+        let mut child =
+            command.env(ATTACHED, "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (attached, ready) = mpsc::channel();
-        let out = collect(child.stdout.take().expect("piped"), echo, attached.clone(), false);
-        let err = collect(child.stderr.take().expect("piped"), echo, attached, true);
+        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let out = Lines::collect(out, attached.clone(), move |line| {
+            if echo {
+                println!("{line}");
+            }
+        });
+        let err = Lines::collect(err, attached, move |line| {
+            if echo {
+                eprintln!("{line}");
+            }
+        });
         let mut watch = Self { child, out, err };
-        let until = Instant::now() + Duration::from_secs(30);
+        let due = Instant::now() + Duration::from_secs(30);
         loop {
             if ready.recv_timeout(Duration::from_millis(50)).is_ok() {
                 return Ok(watch);
             }
-            if watch.child.try_wait()?.is_some() || Instant::now() > until {
-                let _ = watch.child.kill();
-                let _ = watch.child.wait();
-                let said = watch.err.join().unwrap_or_default().join("\n");
+            if watch.child.try_wait()?.is_some() || Instant::now() > due {
+                watch.end();
+                let said = watch.err.taken().join("\n");
                 return Err(io::Error::other(format!("weftrace did not attach its probes:\n{said}")));
             }
         }
+    }
+
+    /// Waits until it has printed so many lines of those that are `wanted`, but no longer than `most`.
+    pub fn printed(&self, count: usize, most: Duration, wanted: impl Fn(&str) -> bool) {
+        let (mut found, mut read) = (0, 0);
+        let enough = || {
+            let lines = self.out.lock();
+            found += lines[read..].iter().filter(|line| wanted(line)).count();
+            read = lines.len();
+            Ok(found >= count)
+        };
+        // What is missing then is the judge's to tell.
+        let _ = until(most, "lines", enough);
     }
 
     /// Ends it as Ctrl-C would; returns its stdout and stderr lines and whether it exited with 0.
     pub fn stop(mut self) -> io::Result<(Vec<String>, Vec<String>, bool)> {
         crate::sys::signal(self.child.id(), libc::SIGINT)?;
         let status = self.child.wait()?;
-        let out = self.out.join().unwrap_or_default();
-        let err = self.err.join().unwrap_or_default();
-        Ok((out, err, status.success()))
+        Ok((self.out.taken(), self.err.taken(), status.success()))
+    }
+
+    fn end(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
-fn collect(
-    from: impl io::Read + Send + 'static,
-    echo: bool,
-    attached: mpsc::Sender<()>,
-    stderr: bool,
-) -> thread::JoinHandle<Vec<String>> {
-    thread::spawn(move || {
-        let mut lines = Vec::new();
-        for line in BufReader::new(from).lines().map_while(Result::ok) {
-            if line.contains(ATTACHED) {
-                let _ = attached.send(());
-                continue;
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The lines of a pipe, as a thread reads them.
+struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Lines {
+    fn collect(
+        from: impl io::Read + Send + 'static,
+        attached: mpsc::Sender<()>,
+        echo: impl Fn(&str) + Send + 'static,
+    ) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let mine = Arc::clone(&lines);
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(from).lines().map_while(Result::ok) {
+                if line.contains(ATTACHED) {
+                    let _ = attached.send(());
+                    continue;
+                }
+                echo(&line);
+                mine.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
-            match (echo, stderr) {
-                (true, true) => eprintln!("{line}"),
-                (true, false) => println!("{line}"),
-                (false, _) => {}
-            }
-            lines.push(line);
+        });
+        Self { lines, reader: Some(reader) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<String>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All of them, once the pipe is closed.
+    fn taken(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            let _ = reader.join();
         }
-        lines
-    })
+        mem::take(&mut *self.lock())
+    }
 }

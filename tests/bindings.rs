@@ -1,0 +1,97 @@
+//! What `std/tcp` says of connections and their processes, against a server on loopback: tied while the connection lives, not after it.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+const PORT: u16 = 18_431;
+const CONNECTIONS: usize = 3;
+/// ms from one call of the server's to the next.
+const EVERY: u64 = 20;
+
+/// The anchor lasts from 200 ms before the server's end is closed to 500 ms after it; meanwhile its process goes on with its calls.
+const SCRIPT: &str = r#"
+import "std/tcp";
+tracepoint:syscalls:sys_enter_getppid /comm == "beats"/ { emit beat.one(pid = pid); }
+tracepoint:sock:inet_sock_set_state /args.newstate == 7 && args.oldstate != 10 && args.sport == 18431/ {
+  emit closed.one(conn = conn((struct sock *)args.skaddr), start = nsecs - 200000000, end = nsecs + 500000000);
+}
+join closed {
+  from c = closed.one();
+  total c.start;
+  accepted = count(tcp.accept_queue) by conn since 10s;
+  beats = count(beat.one) by pid;
+  timeout 30s;
+}
+"#;
+
+/// Runs a script in a network namespace of its own with tracefs, beside a role below; None: it can't be done here.
+fn run(script: &str, role: &str) -> Option<String> {
+    let tracefs = "/sys/kernel/tracing";
+    let setup = format!("ip link set lo up && {{ [ -e {tracefs}/events ] || mount -t tracefs t {tracefs}; }}");
+    let can = Command::new("unshare").args(["-n", "-m", "sh", "-c", &setup]).stderr(Stdio::null()).status();
+    if !can.is_ok_and(|status| status.success()) {
+        println!("SKIP namespaces and tracefs");
+        return None;
+    }
+    let me = std::env::current_exe().unwrap();
+    let child = format!("sh -c 'exec {} --ignored --exact {role} > /dev/null'", me.display());
+    let setup = format!("{setup} && exec \"$@\"");
+    let output = Command::new("unshare")
+        .args(["-n", "-m", "sh", "-c", &setup, "sh", env!("CARGO_BIN_EXE_weftrace"), "run", "-f", "json"])
+        .args(["-c", &child, "-e", script])
+        .env("WEFTRACE_ROLE", "1")
+        .output()
+        .expect("unshare runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_connection_is_its_processs_until_it_is_closed() {
+    let Some(out) = run(SCRIPT, "serves") else { return };
+    let lines = out.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let results: Vec<_> = lines.filter(|line| line["type"] == "join_result").collect();
+    assert_eq!(results.len(), CONNECTIONS, "{out}");
+    for result in results {
+        let legs = &result["data"]["legs"];
+        // A socket that is being closed has given its port back, and is the same connection still.
+        assert_eq!(legs["accepted"]["value"], 1, "{legs}");
+        let beats = legs["beats"]["value"].as_u64();
+        assert!(beats.is_some_and(|n| (1..=200 / EVERY + 2).contains(&n)), "{legs}");
+    }
+}
+
+/// A server whose connections come and go while another of its threads works.
+#[test]
+#[ignore = "run by another"]
+fn serves() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let beats = || {
+        for _ in 0..2500 / EVERY {
+            let _ = std::os::unix::process::parent_id();
+            thread::sleep(Duration::from_millis(EVERY));
+        }
+    };
+    let beats = thread::Builder::new().name("beats".into()).spawn(beats).unwrap();
+    let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
+    for _ in 0..CONNECTIONS {
+        let mut client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"x").unwrap();
+        server.read_exact(&mut [0]).unwrap();
+        thread::sleep(Duration::from_millis(300));
+        drop(client);
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+        drop(server);
+        thread::sleep(Duration::from_millis(100));
+    }
+    beats.join().unwrap();
+}

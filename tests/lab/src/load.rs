@@ -1,0 +1,194 @@
+//! `lab load`: what a traced web server costs. CPU time of nginx and weftrace, a control group each, for each request that wrk made; at
+//! saturation and at half of it; with weftrace and without, in turn.
+
+use crate::{
+    bench::median,
+    cgroup::Cgroup,
+    net::{Net, SERVER, listening},
+    sys,
+    watch::Watch,
+};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+const PORT: u16 = 8080;
+const CONNECTIONS: u32 = 64;
+
+/// What is measured: how it is called, its script, and how much more CPU a request may take, %.
+pub struct Variant {
+    pub name: String,
+    pub script: String,
+    /// Captures packets, in the server's namespace.
+    packets: bool,
+    budget: f64,
+}
+
+/// One run of wrk: requests a second, and CPU time a request of each, µs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cost {
+    rate: f64,
+    server: f64,
+    tracer: f64,
+}
+
+impl Cost {
+    fn both(self) -> f64 {
+        self.server + self.tracer
+    }
+}
+
+struct Bench {
+    net: Net,
+    server: Cgroup,
+    tracer: Cgroup,
+    directory: PathBuf,
+    nginx: Option<Child>,
+    seconds: u64,
+}
+
+pub fn run(weftrace: &Path, script: &str, seconds: u64, runs: usize) -> io::Result<bool> {
+    let bench = Bench::start(seconds)?;
+    let variants = variants(script);
+    println!(
+        "CPU time of nginx and weftrace for each request, medians of {runs} runs of {seconds} s, with weftrace and without in turn"
+    );
+    bench.once(None, weftrace, None)?;
+    let full = bench.once(None, weftrace, None)?.rate;
+    for (load, delay) in [("half load", Some(pause(full))), ("saturation", None)] {
+        for variant in &variants {
+            let (mut with, mut without) = (Vec::new(), Vec::new());
+            for _ in 0..runs.max(1) {
+                without.push(bench.once(delay, weftrace, None)?);
+                with.push(bench.once(delay, weftrace, Some(variant))?);
+            }
+            report(load, variant, &with, &without);
+        }
+    }
+    Ok(true)
+}
+
+/// The script over the sockets' system calls, and as it is.
+pub fn variants(script: &str) -> [Variant; 2] {
+    let sockets = Path::new(env!("CARGO_MANIFEST_DIR")).join("slow_requests_sockets.probe");
+    let variant = |name: &str, script: &str, packets, budget| Variant {
+        name: name.to_owned(),
+        script: script.to_owned(),
+        packets,
+        budget,
+    };
+    [
+        variant("http/slow_requests, no packet copied", &sockets.to_string_lossy(), false, 10.0),
+        variant(script, script, true, 25.0),
+    ]
+}
+
+/// How long each connection waits between its requests for half the rate, ms.
+fn pause(full: f64) -> u64 {
+    (f64::from(CONNECTIONS) / (full / 2.0) * 1e3).round().max(1.0) as u64
+}
+
+fn report(load: &str, variant: &Variant, with: &[Cost], without: &[Cost]) {
+    // Pair by pair: the machine's mood is the same.
+    let more = (median(with.iter().zip(without).map(|(a, b)| a.both() / b.both().max(0.001)).collect()) - 1.0) * 100.0;
+    let middle = |costs: &[Cost], of: fn(&Cost) -> f64| median(costs.iter().map(of).collect());
+    let (rate, alone) = (middle(with, |c| c.rate), middle(without, |c| c.rate));
+    println!(
+        "  {load:<10}  {:<36} {:>6.1} µs beside {:>5.1} alone: {more:>+6.1} % (budget {:.0} %){}",
+        variant.name,
+        middle(with, |c| c.both()),
+        middle(without, |c| c.both()),
+        variant.budget,
+        if more > variant.budget { "  OVER" } else { "" },
+    );
+    println!(
+        "  {:<10}  of them weftrace {:.1} µs; {rate:.0} requests/s beside {alone:.0}: {:+.1} %",
+        "",
+        middle(with, |c| c.tracer),
+        (rate / alone.max(1.0) - 1.0) * 100.0,
+    );
+}
+
+impl Bench {
+    fn start(seconds: u64) -> io::Result<Self> {
+        let directory = std::env::temp_dir().join(format!("weftrace-load-{}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        let (net, server, tracer) = (Net::new("p")?, Cgroup::new("nginx")?, Cgroup::new("tracer")?);
+        let mut bench = Self { net, server, tracer, directory, nginx: None, seconds };
+        let d = bench.directory.display().to_string();
+        let configuration = format!(
+            "daemon off; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+  access_log off; client_body_temp_path {d}; proxy_temp_path {d}; fastcgi_temp_path {d}; uwsgi_temp_path {d}; scgi_temp_path {d};
+  keepalive_requests 100000000;
+  server {{ listen {PORT} backlog=1024; location / {{ return 200 \"hello\\n\"; }} }}
+}}
+"
+        );
+        fs::write(bench.directory.join("nginx.conf"), configuration)?;
+        Command::new("chmod").arg("-R").arg("a+rwX").arg(&bench.directory).status()?;
+        let (conf, log) = (format!("{d}/nginx.conf"), format!("{d}/error.log"));
+        let namespace = bench.net.server();
+        let words = ["ip", "netns", "exec", &namespace, "nginx", "-c", &conf, "-e", &log];
+        bench.nginx = Some(bench.server.command(&words).stdin(Stdio::null()).spawn()?);
+        listening(&namespace, PORT, &[bench.directory.join("error.log")])?;
+        Ok(bench)
+    }
+
+    fn once(&self, pause_ms: Option<u64>, weftrace: &Path, variant: Option<&Variant>) -> io::Result<Cost> {
+        let watch = variant
+            .map(|variant| {
+                let (binary, namespace) = (weftrace.display().to_string(), self.net.server());
+                let mut words = vec![binary.as_str(), "run"];
+                if variant.packets {
+                    words.extend(["--netns", &namespace]);
+                }
+                words.push(&variant.script);
+                Watch::of(&mut self.tracer.command(&words), false)
+            })
+            .transpose()?;
+        let before = (self.server.used_us()?, self.tracer.used_us()?);
+        let requests = self.wrk(pause_ms);
+        let after = (self.server.used_us()?, self.tracer.used_us()?);
+        if let Some(watch) = watch {
+            watch.stop()?;
+        }
+        let requests = requests?;
+        let each = |used: u64| used as f64 / requests as f64;
+        Ok(Cost {
+            rate: requests as f64 / self.seconds as f64,
+            server: each(after.0 - before.0),
+            tracer: each(after.1 - before.1),
+        })
+    }
+
+    /// How many requests were answered.
+    fn wrk(&self, pause_ms: Option<u64>) -> io::Result<u64> {
+        let lua = self.directory.join("pause.lua");
+        fs::write(&lua, format!("function delay() return {} end\n", pause_ms.unwrap_or(0)))?;
+        let mut wrk = Command::new("ip");
+        wrk.args(["netns", "exec", &self.net.client(), "wrk", "-t1"]);
+        wrk.args([format!("-c{CONNECTIONS}"), format!("-d{}s", self.seconds)]);
+        if pause_ms.is_some() {
+            wrk.arg("-s").arg(lua);
+        }
+        let output = wrk.arg(format!("http://{SERVER}:{PORT}/")).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let line = text.lines().find_map(|line| line.trim().split_once(" requests in ")).map(|(count, _)| count);
+        let count = line.and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+        count.ok_or_else(|| io::Error::other(format!("wrk: {text}{}", String::from_utf8_lossy(&output.stderr))))
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        if let Some(nginx) = &mut self.nginx {
+            let _ = sys::signal(nginx.id(), libc::SIGTERM);
+            let _ = nginx.wait();
+        }
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}

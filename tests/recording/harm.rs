@@ -1,0 +1,154 @@
+//! Recordings that are damaged, or made to do harm.
+
+use super::*;
+
+/// Bytes changed at random, in a recording that is otherwise whole: an error or none, no panic, and an end.
+#[test]
+fn damaged_recordings_are_replayed_to_the_damage() {
+    let folder = folder("damage");
+    let file = folder.join("x.pcapng");
+    let file = file.to_str().unwrap();
+    assert!(timers(file).status.success());
+    let whole = fs::read(file).unwrap();
+    let mut seed = 7u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    for round in 0..120 {
+        let mut bytes = whole.clone();
+        for _ in 0..=round % 5 {
+            let at = random(bytes.len());
+            bytes[at] = [0, 1, 0x7f, 0xff, bytes[at].wrapping_add(1)][random(5)];
+        }
+        fs::write(file, &bytes).unwrap();
+        let output = weftrace(&["replay", "-q", file]).output().unwrap();
+        let said = text(&output.stderr);
+        assert!(matches!(output.status.code(), Some(0..=6)), "round {round}: {:?} {said}", output.status);
+        assert!(!said.contains("panicked"), "round {round}: {said}");
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A recording made by hand: what it says of itself, then blocks of other events.
+fn by_hand(sources: &[(&str, &str)], events: &[&[u8]]) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u32).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    let mut run = vec![1];
+    text(&mut run, "1");
+    run.extend([1, 0]);
+    run.extend([0; 32]);
+    run.extend([0; 4]);
+    text(&mut run, "UTC");
+    run.extend([0; 8]);
+    run.extend((sources.len() as u32).to_le_bytes());
+    for (name, script) in sources {
+        text(&mut run, name);
+        text(&mut run, script);
+    }
+    run.extend([0; 8]);
+    let block = |out: &mut Vec<u8>, kind: u32, body: &[u8]| {
+        let len = (body.len().next_multiple_of(4) + 12) as u32;
+        out.extend([kind.to_le_bytes(), len.to_le_bytes()].concat());
+        out.extend(body);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out.extend(len.to_le_bytes());
+    };
+    let mut out = Vec::new();
+    block(&mut out, 0x0a0d_0d0a, &[&0x1a2b_3c4du32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
+    for events in std::iter::once(&run[..]).chain(events.iter().copied()) {
+        let mut own = 32_473u32.to_le_bytes().to_vec();
+        own.extend(b"weftrace");
+        own.extend([1, 0, 0, 0]);
+        own.extend((events.len() as u32).to_le_bytes());
+        own.extend(events);
+        block(&mut out, 0x4000_0bad, &own);
+    }
+    out
+}
+
+/// A name that is no path, of which every part would be kept; and times at which no run was.
+#[test]
+fn what_is_made_to_harm_does_no_harm() {
+    let folder = folder("harm");
+    let file = folder.join("x.pcapng");
+    let name = "a/".repeat(100_000);
+    let script = "interval:ms:1 { @n++; } BEGIN { printf(\"begun\\n\"); }";
+    let tick = |time: u64| [&[11][..], &time.to_le_bytes()].concat();
+    let start = [&[10][..], &0u64.to_le_bytes()].concat();
+    let clock = |boot: u64, wall: u64| {
+        let numbers = [boot, wall, u64::MAX].map(u64::to_le_bytes).concat();
+        [&[3][..], &numbers, &i32::MIN.to_le_bytes(), &4u32.to_le_bytes(), b"a\0%%"].concat()
+    };
+    let lost = |count: u64| {
+        let words = [&1u32.to_le_bytes()[..], b"p", &9u32.to_le_bytes(), b"ring_full"].concat();
+        [&[7][..], &words, &[0; 16], &count.to_le_bytes(), &[0; 4]].concat()
+    };
+    let events = [
+        start,
+        tick(i64::MAX as u64),
+        tick(u64::MAX),
+        clock(1, 1),
+        clock(u64::MAX, u64::MAX),
+        lost(u64::MAX),
+        lost(u64::MAX),
+    ];
+    let events: Vec<&[u8]> = events.iter().map(Vec::as_slice).collect();
+    fs::write(&file, by_hand(&[("-e", script), (&name, "")], &events)).unwrap();
+    // In 4 GB of addresses.
+    let limited = "ulimit -v 4000000; exec \"$@\"";
+    let output = Command::new("timeout")
+        .args(["60", "sh", "-c", limited, "sh", env!("CARGO_BIN_EXE_weftrace"), "replay", "-q"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(text(&output.stdout).starts_with("begun") && !said.contains("panicked"), "{said}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Little that unpacks to much, and never a round's end: Ctrl-C ends it all the same.
+#[test]
+fn a_replay_can_be_interrupted() {
+    let folder = folder("interrupt");
+    let file = folder.join("x.pcapng.gz");
+    let packed = fs::File::create(&file).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+    // Joins go on, and on.
+    let much = vec![6; 15 << 20];
+    let first = by_hand(&[("-e", "BEGIN { printf(\"begun\\n\"); } interval:s:1 { @n++; }")], &[]);
+    let more = by_hand(&[], &[&much]);
+    packed.write_all(&first).unwrap();
+    for _ in 0..100 {
+        packed.write_all(&more[more.len() - much.len().next_multiple_of(4) - 32..]).unwrap();
+    }
+    packed.finish().unwrap();
+    let mut child = weftrace(&["replay", "-q", file.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // It is at work on what has no end: half a second of the processor, in hundredths.
+    let used = || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+        let fields: Vec<String> = stat.rsplit(") ").next().unwrap_or("").split(' ').map(str::to_owned).collect();
+        fields.get(11).and_then(|ticks| ticks.parse::<u32>().ok()).unwrap_or(u32::MAX)
+    };
+    while used() < 50 {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.try_wait().unwrap().is_none(), "it was to take longer");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let due = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > due {
+            child.kill().unwrap();
+            panic!("Ctrl-C was not heard");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
