@@ -1,7 +1,11 @@
 //! The command line, as typed. What it means is decided in `commands/`.
 
+mod values;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+pub use values::ListenAt;
+use values::{duration, file_size, lateness, listen_at, size};
 use weftrace_runtime::{LinePlace, sink::Endpoint};
 
 const AFTER_HELP: &str = "\
@@ -10,6 +14,12 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 ran (Ctrl-C after a clean drain too), 1 script error, 2 usage, 3 could not attach or no
 permission, 5 input damaged, 6 output, kept packets or a recording not written (4 is kept for alerts); exit(n) in a
 script gives n.";
+
+const TEST_HELP: &str = "\
+Beside NAME.probe: NAME.pcap (also pcapng, gzip, zstd), NAME.recording (of weftrace record) or NAME.test.probe (with test: blocks) is what
+it runs on, NAME.args has its arguments, NAME.expect what it prints. NAME.CASE.pcap, NAME.CASE.args, NAME.CASE.expect are further cases.
+
+Exit codes: 0 all passed (or were skipped, which is told), 1 one failed, 2 usage, 6 output not written.";
 
 #[derive(Debug, Parser)]
 #[command(name = "weftrace", version, about, after_help = AFTER_HELP, max_term_width = 110)]
@@ -52,6 +62,9 @@ pub enum Command {
     Check(Check),
     /// Show what a script becomes
     Dump(Dump),
+    /// Run scripts on their fixtures and compare what they print with what is expected
+    #[command(after_help = TEST_HELP)]
+    Test(Test),
     /// Lay scripts out anew, comments kept
     Fmt(Fmt),
     /// List probes, packet fields, builtins and bundled scripts
@@ -192,6 +205,12 @@ pub struct Run {
     /// Run even if some probes could not be attached
     #[arg(long)]
     pub partial: bool,
+    /// Write to FILE how often each place of the script ran: for `weftrace test`
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub coverage: Option<PathBuf>,
+    /// Run the `test:` blocks, and nothing that waits for events: for `weftrace test`
+    #[arg(long, hide = true)]
+    pub run_tests: bool,
 }
 
 #[derive(Debug, Args)]
@@ -256,6 +275,41 @@ pub struct Dump {
     pub read: bool,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TestFormat {
+    #[default]
+    Text,
+    /// Test Anything Protocol, version 14
+    Tap,
+    /// XML as JUnit writes it
+    Junit,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Folders with scripts, or scripts [default: .]
+    #[arg(value_name = "DIR|SCRIPT")]
+    pub places: Vec<PathBuf>,
+    /// Write what is expected anew
+    #[arg(long)]
+    pub bless: bool,
+    /// How results are written
+    #[arg(short, long, value_enum, default_value_t)]
+    pub format: TestFormat,
+    /// Write them to FILE, and text to stdout
+    #[arg(short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Don't run each case once more to count which probes and branches it reaches
+    #[arg(long)]
+    pub no_coverage: bool,
+    /// Name the probes and branches that no fixture reaches
+    #[arg(short)]
+    pub verbose: bool,
+    /// A run that takes longer has failed
+    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
+    pub timeout: Duration,
+}
+
 #[derive(Debug, Args)]
 pub struct Fmt {
     /// Script files
@@ -305,7 +359,7 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &["run", "record", "replay", "check", "dump", "fmt", "list", "doctor", "help"];
+const COMMANDS: &[&str] = &["run", "record", "replay", "check", "test", "dump", "fmt", "list", "doctor", "help"];
 
 /// Reads the command line; `weftrace SCRIPT` and `weftrace -e …` become `weftrace run …`.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {
@@ -331,45 +385,6 @@ pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early>
     }
 }
 
-/// `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
-fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no duration; write 500ms, 30s, 5m or 1h"))?;
-    let millis = match unit {
-        "ms" => Some(number),
-        "" | "s" => number.checked_mul(1000),
-        "m" => number.checked_mul(60_000),
-        "h" => number.checked_mul(3_600_000),
-        _ => return Err(format!("`{text}`: unknown unit `{unit}`; write 500ms, 30s, 5m or 1h")),
-    };
-    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
-}
-
-/// `otlp=10s`: a source and nanoseconds.
-fn lateness(text: &str) -> Result<(String, u64), String> {
-    let Some((source, time)) = text.split_once('=') else {
-        return Err(format!("`{text}` names no source and time; write kernel=50ms"));
-    };
-    Ok((source.to_owned(), duration(time)?.as_nanos() as u64))
-}
-
-/// An address to listen at, or none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ListenAt(pub Option<SocketAddr>);
-
-/// `127.0.0.1:4317`, `[::1]:4317`, `4317` (of the loopback), `off`
-fn listen_at(text: &str) -> Result<ListenAt, String> {
-    if text == "off" {
-        return Ok(ListenAt(None));
-    }
-    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let address = port.or_else(|_| text.parse());
-    address
-        .map(|a| ListenAt(Some(a)))
-        .map_err(|_| format!("`{text}` is no address; write 127.0.0.1:4317, 0.0.0.0:4317 or off"))
-}
-
 /// Whether `run` or `record` has a long option of this name.
 pub fn is_option_of_run(name: &str) -> bool {
     let command = <Record as clap::Args>::augment_args(clap::Command::new("record"));
@@ -384,41 +399,6 @@ pub fn takes_value(option: &str) -> bool {
         None => argument.get_short() == option.chars().nth(1),
     };
     command.get_arguments().find(is).is_some_and(|argument| argument.get_action().takes_values())
-}
-
-/// Bytes of memory: `65536`, `512k`, `64M`, `1GiB`; bare letters are powers of 1024.
-fn size(text: &str) -> Result<u32, String> {
-    let bytes = bytes(text, 1024, "512k, 64M or 1G")?;
-    u32::try_from(bytes).map_err(|_| format!("`{text}` is too much"))
-}
-
-/// Bytes of a file: `100MB`, `64MiB`, `1G`; bare letters are powers of 1000, as dumpcap has them.
-fn file_size(text: &str) -> Result<u64, String> {
-    const WRITE: &str = "100MB, 64MiB or a number of bytes";
-    bytes(text, 1000, WRITE)
-        .and_then(|n| if n > 0 { Ok(n) } else { Err(format!("`{text}` is no size; write {WRITE}")) })
-}
-
-/// A size: k, M and G are powers of `letter`, kB, MB and GB of 1000, KiB, MiB and GiB of 1024.
-fn bytes(text: &str, letter: u64, write: &str) -> Result<u64, String> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let wrong = || format!("`{text}` is no size; write {write}");
-    let number: u64 = number.parse().map_err(|_| wrong())?;
-    let unit = unit.to_ascii_lowercase();
-    let (power, suffix) = match unit.as_bytes() {
-        [b'k', ..] => (1, &unit[1..]),
-        [b'm', ..] => (2, &unit[1..]),
-        [b'g', ..] => (3, &unit[1..]),
-        _ => (0, &unit[..]),
-    };
-    let base = match suffix {
-        "" => letter,
-        "b" => 1000,
-        "i" | "ib" if power > 0 => 1024,
-        _ => return Err(wrong()),
-    };
-    base.checked_pow(power).and_then(|factor| number.checked_mul(factor)).ok_or_else(|| format!("`{text}` is too much"))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
 use weftrace_lang::{
     ast::{Include, Item, Script},
-    check,
+    check, coverage,
     diag::{Diagnostic, Note, Severity},
     hir::Program,
     span::{FileId, SourceMap, Span},
@@ -30,6 +30,8 @@ use weftrace_probes::world::{HeaderPath, HostWorld, ModulePath};
 pub struct Setting {
     /// `--read`
     pub reading_file: bool,
+    /// Only `test:` blocks run.
+    pub only_tests: bool,
     /// Packets come from another network namespace.
     pub other_network: bool,
     /// Flags that stand for settings: as written, the setting, its value.
@@ -52,6 +54,8 @@ pub struct Setting {
     pub include_directories: Vec<PathBuf>,
     /// `--include`: headers before the script's own.
     pub include_files: Vec<PathBuf>,
+    /// Blocks of the script count how often they ran.
+    pub coverage: bool,
     /// Modules besides the bundled ones, before them: (name, text).
     pub modules: Vec<(&'static str, &'static str)>,
 }
@@ -65,6 +69,8 @@ pub struct Loaded {
     pub world: HostWorld,
     pub options: check::Options,
     pub diagnostics: Vec<Diagnostic>,
+    /// What counts, if it does.
+    pub coverage: Vec<coverage::Point>,
 }
 
 /// Reads a script: `-e` text, a file, or a bundled one by name.
@@ -226,6 +232,7 @@ impl Loaded {
             defines.set("LINUX_VERSION_CODE", &version.to_string());
         }
         let (mut script, diagnostics) = syntax::parse_with(&text, FileId(0), &mut defines);
+        let coverage = if setting.coverage { coverage::instrument(&mut script) } else { Vec::new() };
         let includes = setting.include_files.iter().map(|path| {
             // A file of the user's, or one of the headers that need not be installed.
             let own = path.exists().then(|| std::path::absolute(path).ok()).flatten();
@@ -239,6 +246,7 @@ impl Loaded {
             nowhere_to_write: setting.nowhere_to_write,
             helper_warnings: setting.helper_warnings,
             reading_file: setting.reading_file,
+            only_tests: setting.only_tests,
             other_network: setting.other_network,
             config: environment(),
             flags: setting.flags.clone(),
@@ -247,7 +255,7 @@ impl Loaded {
             unwound: setting.unwound.clone(),
             ..check::Options::default()
         };
-        Self { name, sources, file, script, world, options, diagnostics }
+        Self { name, sources, file, script, world, options, diagnostics, coverage }
     }
 
     /// Checks the script; findings are added to `diagnostics`.

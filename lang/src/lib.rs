@@ -8,6 +8,7 @@ pub mod abi;
 pub mod ast;
 pub mod builtins;
 pub mod check;
+pub mod coverage;
 pub mod diag;
 pub mod format;
 pub mod hir;

@@ -8,6 +8,7 @@ mod list;
 mod needs;
 mod replay;
 mod run;
+mod test;
 
 use crate::{args::Command, exit::ExitStatus};
 
@@ -18,6 +19,7 @@ pub fn run(command: Command) -> ExitStatus {
         Command::Replay(args) => replay::replay(args),
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),

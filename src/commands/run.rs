@@ -1,5 +1,6 @@
 //! `weftrace run`.
 
+mod for_tests;
 mod refusals;
 mod script;
 
@@ -28,7 +29,7 @@ use weftrace_probes::kernel::{
     caps::{self, PlanNeeds},
 };
 use weftrace_runtime::{
-    Error, KeepOptions, Outcome, RecordOptions, Recorded, Session, SessionOptions, TelemetryOptions,
+    ByHand, Error, KeepOptions, Outcome, RecordOptions, Recorded, Session, SessionOptions, TelemetryOptions,
     join::show::waterfall::Look,
     losses::LossKind,
     sink::{JsonSink, OtlpSink, PerfettoSink, PlainJsonSink, Sink, TextSink},
@@ -68,14 +69,14 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
     let host = Host::new();
     let needs = plan_needs(args, &artifact, &plan, &host);
     let arguments = replay::arguments(&loaded, child.as_ref());
-    let Loaded { name, sources, .. } = loaded;
     let sink = match sink(args, &artifact) {
-        Ok(sink) => sink,
+        Ok(sink) => for_tests::wrap(sink, args, &loaded),
         Err(why) => {
             printer::err_line(&format!("error: {why}"));
             return ExitStatus::Usage;
         }
     };
+    let Loaded { name, sources, .. } = loaded;
     if lacks_permission(&artifact, &needs, args) {
         return ExitStatus::Attach;
     }
@@ -167,6 +168,7 @@ fn options(args: &Run) -> SessionOptions {
         open: args.no_redact,
         heartbeat: Some(args.heartbeat).filter(|every| !every.is_zero()),
         dry_run: args.dry_run,
+        by_hand: args.run_tests.then_some(ByHand::Tests),
         shed_privileges: true,
         ..SessionOptions::default()
     }

@@ -106,7 +106,7 @@ impl<'a> Checker<'a> {
     }
 
     fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
-        if self.switched_off(probe) {
+        if self.switched_off(probe) || self.opts.only_tests && !of_tests(probe) {
             self.off.insert(probe.span);
             return all.push(ghost(probe));
         }
@@ -283,6 +283,14 @@ impl<'a> Checker<'a> {
         let version = release.split_whitespace().find(|w| w.starts_with(|c: char| c.is_ascii_digit())).unwrap_or("?");
         version.split(['.', '-']).take(2).collect::<Vec<_>>().join(".")
     }
+}
+
+/// Whether a probe runs beside tests: the others wait for events, and need not exist.
+fn of_tests(probe: &ast::Probe) -> bool {
+    use ProviderKind as P;
+    let runs = |kind| matches!(kind, P::Begin | P::End | P::Test | P::Join);
+    // What is no provider at all is told.
+    probe.points.iter().any(|p| providers::find(&p.provider.text).is_none_or(|row| runs(row.kind)))
 }
 
 /// The name that a text begins with.

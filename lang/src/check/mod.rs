@@ -115,6 +115,8 @@ pub struct Options {
     pub helper_warnings: bool,
     /// `--read FILE`: only pcap blocks run, and interfaces don't matter.
     pub reading_file: bool,
+    /// Only `test:` blocks run, and what goes with them.
+    pub only_tests: bool,
     /// Packets are captured in another network namespace (`--netns`, `-p`), whose interfaces aren't known here.
     pub other_network: bool,
     /// Settings that win over the script's config block (environment, flags).

@@ -34,10 +34,12 @@ use weftrace_probes::kernel::{
 /// Why a kernel program doesn't run beside capture files.
 const NOT_WITH_FILES: &str = "not run: packets are read from files";
 
-/// Whether a probe is for this run: `--test` and `--bench` run theirs by hand, with BEGIN and END, and nothing else.
+/// Whether a probe is for this run: `--test` and `--bench` run theirs by hand, with BEGIN and END, and what joins say of the records that
+/// they emit; nothing else.
 fn wanted(options: &SessionOptions, index: u32, way: &Way) -> bool {
     let by_hand = match way {
         Way::Begin | Way::End => return true,
+        Way::Join { .. } if options.by_hand.is_some() => return true,
         Way::Test { .. } => Some(ByHand::Tests),
         Way::Bench { .. } => Some(ByHand::Benchmarks),
         _ => None,

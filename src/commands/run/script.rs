@@ -60,6 +60,7 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
 fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
     let setting = Setting {
         reading_file: !args.read.is_empty(),
+        only_tests: args.run_tests,
         other_network: options(args).enters_network(),
         flags: flags(args),
         unsafe_ok: args.r#unsafe,
@@ -67,6 +68,7 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
         nowhere_to_write: args.write.is_none(),
         pid: args.pid,
         child_pid: child.map(Child::pid),
+        coverage: args.coverage.is_some(),
         ..Setting::default()
     };
     match mode {

@@ -1,0 +1,77 @@
+//! Values of options: durations, sizes, addresses.
+
+use std::{net::SocketAddr, time::Duration};
+
+/// `500ms`, `30s`, `5m`, `1h`; a bare number is seconds.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| format!("`{text}` is no duration; write 500ms, 30s, 5m or 1h"))?;
+    let millis = match unit {
+        "ms" => Some(number),
+        "" | "s" => number.checked_mul(1000),
+        "m" => number.checked_mul(60_000),
+        "h" => number.checked_mul(3_600_000),
+        _ => return Err(format!("`{text}`: unknown unit `{unit}`; write 500ms, 30s, 5m or 1h")),
+    };
+    millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
+}
+
+/// `otlp=10s`: a source and nanoseconds.
+pub(super) fn lateness(text: &str) -> Result<(String, u64), String> {
+    let Some((source, time)) = text.split_once('=') else {
+        return Err(format!("`{text}` names no source and time; write kernel=50ms"));
+    };
+    Ok((source.to_owned(), duration(time)?.as_nanos() as u64))
+}
+
+/// An address to listen at, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListenAt(pub Option<SocketAddr>);
+
+/// `127.0.0.1:4317`, `[::1]:4317`, `4317` (of the loopback), `off`
+pub(super) fn listen_at(text: &str) -> Result<ListenAt, String> {
+    if text == "off" {
+        return Ok(ListenAt(None));
+    }
+    let port = text.parse::<u16>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    let address = port.or_else(|_| text.parse());
+    address
+        .map(|a| ListenAt(Some(a)))
+        .map_err(|_| format!("`{text}` is no address; write 127.0.0.1:4317, 0.0.0.0:4317 or off"))
+}
+
+/// Bytes of memory: `65536`, `512k`, `64M`, `1GiB`; bare letters are powers of 1024.
+pub(super) fn size(text: &str) -> Result<u32, String> {
+    let bytes = bytes(text, 1024, "512k, 64M or 1G")?;
+    u32::try_from(bytes).map_err(|_| format!("`{text}` is too much"))
+}
+
+/// Bytes of a file: `100MB`, `64MiB`, `1G`; bare letters are powers of 1000, as dumpcap has them.
+pub(super) fn file_size(text: &str) -> Result<u64, String> {
+    const WRITE: &str = "100MB, 64MiB or a number of bytes";
+    bytes(text, 1000, WRITE)
+        .and_then(|n| if n > 0 { Ok(n) } else { Err(format!("`{text}` is no size; write {WRITE}")) })
+}
+
+/// A size: k, M and G are powers of `letter`, kB, MB and GB of 1000, KiB, MiB and GiB of 1024.
+fn bytes(text: &str, letter: u64, write: &str) -> Result<u64, String> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let wrong = || format!("`{text}` is no size; write {write}");
+    let number: u64 = number.parse().map_err(|_| wrong())?;
+    let unit = unit.to_ascii_lowercase();
+    let (power, suffix) = match unit.as_bytes() {
+        [b'k', ..] => (1, &unit[1..]),
+        [b'm', ..] => (2, &unit[1..]),
+        [b'g', ..] => (3, &unit[1..]),
+        _ => (0, &unit[..]),
+    };
+    let base = match suffix {
+        "" => letter,
+        "b" => 1000,
+        "i" | "ib" if power > 0 => 1024,
+        _ => return Err(wrong()),
+    };
+    base.checked_pow(power).and_then(|factor| number.checked_mul(factor)).ok_or_else(|| format!("`{text}` is too much"))
+}

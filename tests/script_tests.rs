@@ -1,0 +1,226 @@
+//! `weftrace test`: what it runs, what it says of it, and in which forms.
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
+
+mod traced;
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use traced::text;
+
+const NOBODY: u32 = 65_534;
+
+/// A folder with scripts that anybody may read, gone at the end.
+struct Scripts(PathBuf);
+
+impl Scripts {
+    fn new(name: &str, files: &[(&str, &str)]) -> Self {
+        let folder = std::env::temp_dir().join(format!("weftrace-scripts-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        for (name, text) in files {
+            fs::write(folder.join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    /// A capture of the bundled library beside a script.
+    fn capture(&self, name: &str) {
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/tcp/zero_window.pcap");
+        fs::copy(from, self.0.join(name)).unwrap();
+    }
+
+    fn test(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+        command.arg("test").args(args).current_dir(&self.0);
+        command
+    }
+}
+
+impl Drop for Scripts {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+const COUNT: &str = "param more = 0 \"added\";\npcap:any:\"tcp\" { @n++; if (more > 5) { @m++; } }\nEND { printf(\"%d\\n\", @n + more); clear(@n); clear(@m); }\n";
+
+#[test]
+fn a_capture_is_read_compared_and_blessed() {
+    let scripts =
+        Scripts::new("bless", &[("count.probe", COUNT), ("count.more.args", "--more 10"), ("other.md", "no script")]);
+    scripts.capture("count.pcap");
+    // Nothing is expected so far.
+    let output = scripts.test(&[]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("count.expect is not there: weftrace test --bless writes it"), "{said}");
+    assert!(said.ends_with("0 passed, 2 failed, 0 skipped\n"), "{said}");
+
+    assert_eq!(scripts.test(&["--bless"]).status.code(), Some(0));
+    let counted: u64 = fs::read_to_string(scripts.0.join("count.expect")).unwrap().trim().parse().unwrap();
+    assert!(counted > 10);
+    let with_more: u64 = fs::read_to_string(scripts.0.join("count.more.expect")).unwrap().trim().parse().unwrap();
+    assert_eq!(with_more, counted + 10, "a case has arguments of its own");
+
+    // Both cases together reach every branch.
+    let output = scripts.test(&["count.probe"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("probes 2/2, branches 2/2\n") && said.ends_with("2 passed, 0 failed, 0 skipped\n"), "{said}");
+
+    fs::write(scripts.0.join("count.expect"), "1\n").unwrap();
+    let output = scripts.test(&[]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("    -1\n") && said.contains(&format!("    +{counted}\n")), "a diff: {said}");
+}
+
+#[test]
+fn captures_need_no_root() {
+    let scripts = Scripts::new("nobody", &[("count.probe", COUNT)]);
+    scripts.capture("count.pcap");
+    assert_eq!(scripts.test(&["--bless"]).status.code(), Some(0));
+    let mut command = scripts.command(&["-v"]);
+    let output =
+        if nobody_can_run() { command.uid(NOBODY).gid(NOBODY).output().unwrap() } else { command.output().unwrap() };
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", text(&output.stderr));
+    assert!(said.contains("probes 2/2, branches 1/2\n"), "coverage too: {said}");
+    assert!(said.contains("line 2: then more > 5\n"), "what is missed is named: {said}");
+}
+
+/// Only root may become somebody else.
+fn nobody_can_run() -> bool {
+    let path = env!("CARGO_BIN_EXE_weftrace");
+    Command::new(path).arg("--version").uid(NOBODY).gid(NOBODY).output().is_ok_and(|out| out.status.success())
+}
+
+#[test]
+fn recordings_are_replayed() {
+    let script = "BEGIN { printf(\"of a recording\\n\"); }\ninterval:ms:10 { exit(); }\n";
+    let scripts = Scripts::new("recording", &[("tick.probe", script)]);
+    let made = Command::new(env!("CARGO_BIN_EXE_weftrace"))
+        .args(["record", "-q", "-o", "tick.recording", "tick.probe"])
+        .current_dir(&scripts.0)
+        .output()
+        .unwrap();
+    if !made.status.success() {
+        println!("SKIP kernel programs");
+        return;
+    }
+    let output = scripts.test(&["--bless"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert_eq!(fs::read_to_string(scripts.0.join("tick.expect")).unwrap().trim_end(), "of a recording");
+}
+
+const ORDERS: &str = r#"
+import "./streams";
+join orders {
+  from  o = shop.order();
+  total o.start;
+  db    = sum(shop.query.dur) by pid;
+  blame db;
+}
+join:orders { printf("order: %d ms, db %d ms\n", args.total / 1ms, args.db / 1ms); }
+"#;
+const STREAMS: &str = r"
+usdt:/no/such/shop:order { emit shop.order(pid = (uint32)arg0, start = (uint64)arg1, end = nsecs); }
+usdt:/no/such/shop:query { emit shop.query(pid = (uint32)arg0, start = (uint64)arg1, end = nsecs, dur = (uint64)arg2); }
+";
+const SYNTHETIC: &str = r#"
+import "./orders";
+test:slow_query {
+  emit shop.query(pid = (uint32)7, start = (uint64)1s, end = (uint64)1300ms, dur = (uint64)300ms);
+  emit shop.order(pid = (uint32)7, start = (uint64)1s, end = (uint64)1500ms);
+}
+"#;
+
+/// Events that never happened reach the join of the script, whose own probes are not even there.
+#[test]
+fn test_blocks_emit_synthetic_events() {
+    let files = [("orders.probe", ORDERS), ("streams.probe", STREAMS), ("orders.test.probe", SYNTHETIC)];
+    let scripts = Scripts::new("synthetic", &files);
+    let output = scripts.test(&["--bless", "."]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    if said.contains("skipped  ") {
+        println!("SKIP kernel programs");
+        return;
+    }
+    let printed = fs::read_to_string(scripts.0.join("orders.test.expect")).unwrap();
+    assert!(printed.starts_with("ok slow_query\norder: 500 ms, db 300 ms\n"), "{printed}");
+}
+
+#[test]
+fn tests_of_functions_are_in_the_script() {
+    let script = "fn twice($x: int64): int64 { return $x * 2; }\n\
+                  test:doubles { if (twice(2) != 4) { errorf(\"twice(2) is %d\", twice(2)); } }\n\
+                  test:wrong { if (twice(3) != 7) { errorf(\"twice(3) is %d\", twice(3)); } }\n\
+                  kprobe:no_such_function { @x = twice(1); }\n";
+    let scripts = Scripts::new("functions", &[("twice.probe", script)]);
+    let said = text(&scripts.test(&[]).stdout);
+    if said.contains("skipped  ") {
+        println!("SKIP kernel programs");
+        return;
+    }
+    assert!(said.contains("    ok doubles\n    FAILED wrong\n") && said.contains("twice(3) is 6"), "{said}");
+}
+
+#[test]
+fn forms_for_machines() {
+    let scripts = Scripts::new("forms", &[("count.probe", COUNT), ("bare.bt", "BEGIN { exit(); }")]);
+    scripts.capture("count.pcap");
+    assert_eq!(scripts.test(&["--bless"]).status.code(), Some(0));
+    let tap = text(&scripts.test(&["-f", "tap"]).stdout);
+    assert!(tap.starts_with("TAP version 14\n1..1\nok 1 - ./count count.pcap\n"), "{tap}");
+    let output = scripts.test(&["-f", "junit", "-o", "results.xml"]);
+    assert!(text(&output.stdout).contains("no fixture: ./bare\n"), "{}", text(&output.stdout));
+    let xml = fs::read_to_string(scripts.0.join("results.xml")).unwrap();
+    assert!(xml.contains("<testcase classname=\"./count\" name=\"count.pcap\""), "{xml}");
+    assert_eq!(scripts.test(&["-o", "/no/such/folder/x"]).status.code(), Some(6));
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let endless = "BEGIN { $i = 0; while ($i < 100000000000) { $i++; } }\npcap:any { }\n";
+    let files = [
+        ("broken.probe", "BEGIN { printf(\"x\" }"),
+        ("lonely.probe", "BEGIN { }"),
+        ("lonely.expect", "x"),
+        ("two.probe", COUNT),
+        ("status.probe", "pcap:any { exit(7); }"),
+        ("status.expect", ""),
+        ("endless.probe", endless),
+    ];
+    let scripts = Scripts::new("wrong", &files);
+    for capture in ["two.pcap", "two.pcapng", "status.pcap", "endless.pcap"] {
+        scripts.capture(capture);
+    }
+    let output = scripts.test(&["--no-coverage", "--timeout", "1s"]);
+    let said = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in [
+        "--> ./broken.probe:1:",
+        "./lonely.expect has no fixture",
+        "are fixtures of one case",
+        "exit code 7",
+        "it did not end within 1 s",
+        "0 passed, 5 failed, 0 skipped",
+    ] {
+        assert!(said.contains(part), "{part} is not in\n{said}");
+    }
+    for (args, part) in [(vec!["nowhere"], "nowhere: No such file"), (vec!["two.pcap"], "two.pcap is no script")] {
+        let output = scripts.test(&args);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(part), "{}", text(&output.stderr));
+    }
+}
