@@ -31,5 +31,7 @@ mod strings;
 mod syscalls;
 #[path = "lower/task.rs"]
 mod task;
+#[path = "lower/twin.rs"]
+mod twin;
 #[path = "lower/warnings.rs"]
 mod warnings;

@@ -37,10 +37,12 @@ pub enum LossSlot {
     Stack = 3,
     /// As many threads as the program has scratch memory for were in it on that CPU: the event was not seen.
     Nested = 4,
+    /// Not a loss: an event that the program's first copy missed and the second saw ([`crate::program::ProgramImage::twin`]).
+    Caught = 5,
 }
 
 impl LossSlot {
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 6;
 }
 
 /// A copy of a task's user registers and of the top of its user stack: {u32 pid (tgid), u32 bytes of the stack that could be

@@ -43,6 +43,9 @@ pub enum Role {
     /// Array by number of a system call: 1 + the index of the probe that is for it, or 0. The runtime fills the one that a program uses
     /// before the program is attached; `table` tells several apart.
     Syscalls { table: u32 },
+    /// Hash by {u64 × 3: arguments of an event, u64: which program} of what first copies of programs saw and their second copies have
+    /// yet to pass over ([`crate::program::ProgramImage::twin`]).
+    Twins,
     /// Array by index of the probe: its full name in so many bytes, then that of its function. The runtime fills it before anything
     /// runs.
     Probes { name_cap: u32 },

@@ -50,6 +50,11 @@ pub struct ProgramImage {
     pub scratch_size: u32,
     /// Bytes of frame used, for `dump`.
     pub frame_size: u32,
+    /// Index of a second copy of this program, attached right behind it. The kernel passes over an event that comes in while a program
+    /// runs on its CPU already (the recursion counter of __bpf_trace_run, kernel/trace/bpf_trace.c): the copy, which doesn't run
+    /// then, handles what the first one didn't see, and nothing else.
+    #[serde(default)]
+    pub twin: Option<u32>,
 }
 
 /// A 16-byte `ld_imm64` at instruction `insn` takes the map's fd (BPF_PSEUDO_MAP_FD).

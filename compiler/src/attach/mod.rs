@@ -11,6 +11,7 @@ mod tracepoint;
 
 pub(crate) use tracepoint::{Among, Source, source};
 
+use crate::lower::has_twin;
 use crate::place::{Side, Uses};
 use std::borrow::Cow;
 use table::{Rank, Substitute};
@@ -84,6 +85,8 @@ pub(crate) struct Layout {
     /// Of system calls: at the return.
     ret: bool,
     words: Option<Words>,
+    /// It tells this event from others.
+    twin: bool,
 }
 
 impl<'a> Form<'a> {
@@ -104,7 +107,8 @@ impl<'a> Form<'a> {
             _ => 0,
         };
         let ret = matches!(self.target.provider, Provider::Syscall { ret: true, .. });
-        Layout { prog: self.prog, returned, ret, words: self.words.clone() }
+        let twin = has_twin(&self.target.provider);
+        Layout { prog: self.prog, returned, ret, words: self.words.clone(), twin }
     }
 
     /// One program watches many targets and knows which of them fired.

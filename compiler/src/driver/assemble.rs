@@ -181,7 +181,7 @@ fn programs(tables: &Tables, units: &Units, sources: &[(String, String)]) -> Vec
             probe: if unit.many { ebpf::ProbeId::Cookie } else { ebpf::ProbeId::Constant(unit.probe) },
             features: tables.features,
         };
-        ebpf::compile(&unit.function, &env)
+        ebpf::compile(&unit.function, &env).map(|image| ProgramImage { twin: unit.twin, ..image })
     };
     units.kernel.iter().enumerate().map(one).collect()
 }

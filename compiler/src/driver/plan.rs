@@ -44,6 +44,11 @@ fn row(artifact: &Artifact, probe: &ProbePlan) -> [String; 4] {
     if let Some(other) = probe.session.and_then(|other| artifact.probes.get(other as usize)) {
         let _ = write!(how, ", in a session with its {}", other.best.way.describe());
     }
+    if let Unit::Kernel(program) = probe.best.unit
+        && artifact.programs.get(program as usize).is_some_and(|p| p.twin.is_some())
+    {
+        how += " (twice: one sees what comes in while the other runs)";
+    }
     let mut why = probe.reason.clone();
     if !probe.best.why.is_empty() {
         let _ = write!(why, "; {}", probe.best.why);

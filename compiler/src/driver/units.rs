@@ -4,7 +4,7 @@ use super::{sessions, ways};
 use crate::{
     attach::{self, Among, Ask, Chain, Form, Layout, Policy},
     ir::Function,
-    lower::{Module, Spot, lower_probe_at, place},
+    lower::{Module, Spot, Twin, has_twin, lower_probe_at, place},
     place::{
         MapUse, Side, Unit as Placed, Uses, packets,
         walk::{self, Node},
@@ -33,6 +33,8 @@ pub struct KernelUnit {
     pub many: bool,
     /// A thread may leave the CPU within the program, and another enter it there.
     pub nests: bool,
+    /// Index of its second copy ([`weftrace_artifact::program::ProgramImage::twin`]).
+    pub twin: Option<u32>,
 }
 
 /// A probe that does not run, and why.
@@ -116,6 +118,7 @@ fn lower_targets<'a>(
                     many: sharing == Sharing::ByIndex,
                     words: form.words.as_deref(),
                     frames: form.frames,
+                    twin: None,
                 };
                 let side = form.side(placed.side);
                 let layout = form.layout();
@@ -130,7 +133,7 @@ fn lower_targets<'a>(
             }
             if placed.side == Side::Kernel(ProgType::SocketFilter) {
                 // For packets that aren't plain, and where the program can't be attached.
-                let spot = Spot { target, site: None, many: false, words: None, frames: 0 };
+                let spot = Spot { target, site: None, many: false, words: None, frames: 0, twin: None };
                 let unit = lower_target(module, units, probe, spot, Side::Native)?;
                 needs |= module.packet_needs;
                 ways.push(Attach::new(ways::way(&target.provider, Side::Native), unit));
@@ -276,16 +279,41 @@ fn lower_target<'a>(
 ) -> Result<Unit, Box<Diagnostic>> {
     let index = units.probes.len();
     let name = function_name(index, &spot.target.name);
+    let raw = matches!(side, Side::Kernel(ProgType::TracingRawTp | ProgType::RawTracepoint));
+    if raw && has_twin(&spot.target.provider) {
+        return lower_twins(module, units, probe, spot, side);
+    }
     let function = lower_probe_at(module, probe, spot, side, &name)?;
     Ok(if let Side::Kernel(_) = side {
         // The kernel runs these with preemption on, and keeps no count of who is in them.
         let nests = matches!(spot.target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
-        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests });
+        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests, twin: None });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {
         units.native.push(function);
         Unit::Native(units.native.len() as u32 - 1)
     })
+}
+
+/// A target's program and its second copy; returns the first.
+fn lower_twins<'a>(
+    module: &mut Module<'a>,
+    units: &mut Units,
+    probe: &'a ProbeDef,
+    spot: Spot<'_>,
+    side: Side,
+) -> Result<Unit, Box<Diagnostic>> {
+    let index = units.probes.len();
+    let first = units.kernel.len() as u32;
+    let pair = units.kernel.iter().filter(|k| k.twin.is_some()).count() as u32;
+    for (second, suffix) in [(false, ""), (true, "_2")] {
+        let name = function_name(index, &format!("{}{suffix}", spot.target.name));
+        let spot = Spot { twin: Some(Twin { second, pair }), ..spot };
+        let function = lower_probe_at(module, probe, spot, side, &name)?;
+        let twin = (!second).then_some(first + 1);
+        units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests: false, twin });
+    }
+    Ok(Unit::Kernel(first))
 }
 
 /// What the plan tells of a probe's body.

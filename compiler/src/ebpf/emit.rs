@@ -88,6 +88,7 @@ pub(super) fn emit(
         spans: all_spans,
         scratch_size,
         frame_size: units.first().map_or(0, |u| u.layout.size),
+        twin: None,
     })
 }
 

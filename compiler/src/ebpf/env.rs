@@ -135,6 +135,7 @@ impl fmt::Display for RoleName {
             Role::Config => "configuration",
             Role::Warnings => "warnings",
             Role::Names(_) => "names",
+            Role::Twins => "events of twins",
             Role::Probes { .. } => "names of probes",
             Role::Syscalls { .. } => "system calls",
         })

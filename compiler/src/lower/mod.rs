@@ -49,6 +49,7 @@ mod ssa;
 mod strings;
 mod syscalls;
 mod task;
+mod twin;
 mod updates;
 mod usdt;
 mod warn;
@@ -57,6 +58,7 @@ pub use layout::layout;
 pub(crate) use layout::{in_register, stack_mode};
 pub use module::{Module, config, not_yet, place};
 pub(crate) use syscalls::{has_layout, is_known_field};
+pub(crate) use twin::{Twin, has_twin, may_have_twin};
 
 use crate::{
     attach::Word,
@@ -87,7 +89,7 @@ pub fn lower_probe<'a>(
         Provider::Usdt { sites, .. } => sites.first(),
         _ => None,
     };
-    lower_probe_at(module, probe, Spot { target, site, many: false, words: None, frames: 0 }, side, name)
+    lower_probe_at(module, probe, Spot { target, site, many: false, words: None, frames: 0, twin: None }, side, name)
 }
 
 /// What a probe's function is for.
@@ -102,13 +104,15 @@ pub(crate) struct Spot<'a> {
     pub(crate) words: Option<&'a [Option<Word>]>,
     /// Frames of our own that a kernel stack begins with.
     pub(crate) frames: u8,
+    /// It is one of two copies that share the events.
+    pub(crate) twin: Option<Twin>,
 }
 
 /// The same, for one spot.
 pub(crate) fn lower_probe_at<'a, 's>(
     module: &'s mut Module<'a>,
     probe: &'a ProbeDef,
-    Spot { target, site, many, words, frames }: Spot<'s>,
+    Spot { target, site, many, words, frames, twin }: Spot<'s>,
     side: Side,
     name: &str,
 ) -> Result<Function, Box<Diagnostic>> {
@@ -142,6 +146,9 @@ pub(crate) fn lower_probe_at<'a, 's>(
     if probe.predicate.as_ref().is_some_and(|p| known(p) == Some(false)) {
         cx.leave();
         return Ok(cx.finish());
+    }
+    if let Some(twin) = twin {
+        cx.enter_twin(twin);
     }
     if let Some(predicate) = &probe.predicate {
         let (yes, no) = (cx.block(), cx.block());

@@ -226,6 +226,8 @@ fn internal_spec(role: Role, home: Home) -> MapSpec {
         }
         Role::Config => ("config", Kind::Array, 4, 16, 1),
         Role::Warnings => ("warnings", Kind::PercpuArray, 4, 8, 1),
+        // Between a program and its copy there is one event for each that nests on a CPU; the rest are those that a copy never came to.
+        Role::Twins => ("twins", Kind::LruHash, 32, 8, 2048),
         Role::Probes { .. } => ("probes", Kind::Array, 4, 8, 1),
         Role::Syscalls { .. } => ("syscalls", Kind::Array, 4, 8, NameTable::Syscalls.entries()),
         Role::Names(table) => ("names", Kind::Array, 4, NAME_CAP, table.entries()),

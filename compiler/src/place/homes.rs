@@ -1,6 +1,7 @@
 //! Where maps live.
 
 use super::{MapPlace, MapUse, Placement, Side, packets, uses::is_aggregate};
+use crate::lower::may_have_twin;
 use weftrace_artifact::{map::Home, program::ProgType};
 use weftrace_lang::{
     diag::Diagnostic,
@@ -32,8 +33,9 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
                         native.merge(MapUse { aggregate, write: !aggregate, sent: true, ..MapUse::default() });
                     }
                     if used.write || used.aggregate {
-                        // One function per target where the probe's name matters.
+                        // One function per target where the probe's name matters, two where one has a second copy.
                         kernel_writers += if unit.uses.names { probe.targets.len() as u32 } else { 1 };
+                        kernel_writers += u32::from(probe.targets.iter().any(may_have_twin));
                     }
                 }
                 Side::Native => native.merge(used),

@@ -29,6 +29,7 @@ pub fn image(name: &str, prog_type: ProgType, insns: Vec<u64>, map_relocs: Vec<M
         spans: vec![],
         scratch_size: 0,
         frame_size: 0,
+        twin: None,
     }
 }
 

@@ -301,8 +301,8 @@ impl Core {
     }
 }
 
-/// By [`weftrace_artifact::abi::LossSlot`].
-pub(crate) const SLOT_KINDS: [LossKind; LossSlot::COUNT as usize] =
+/// By [`weftrace_artifact::abi::LossSlot`]; the last slot is no loss.
+pub(crate) const SLOT_KINDS: [LossKind; LossSlot::Caught as usize] =
     [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack, LossKind::Nested];
 
 /// The strings of an array up to the first empty one.

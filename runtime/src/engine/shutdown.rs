@@ -9,8 +9,12 @@ use std::{
     rc::Rc,
     time::{Duration, Instant},
 };
-use weftrace_artifact::plan::{Unit, Way};
-use weftrace_artifact::{abi::LossSlot, map::Role};
+use weftrace_artifact::{
+    Artifact,
+    abi::LossSlot,
+    map::Role,
+    plan::{Unit, Way},
+};
 use weftrace_probes::kernel::{Link, detach_all, maps::read_losses, program::run_once, sys::prog_info};
 
 use super::actions::SLOT_KINDS;
@@ -149,6 +153,10 @@ fn count_losses(core: &mut Core, sources: &Sources) {
     core.count_socket_losses();
     let artifact = Rc::clone(&core.artifact);
     let mut rows = core.native_losses(&artifact);
+    // Before what second copies caught of them is read, or a miss would show for a moment that is none.
+    let first = sources.programs.iter().filter(|(program, _)| is_first(&artifact, *program));
+    let missed: Vec<(u32, u64)> =
+        first.filter_map(|(program, fd)| Some((program, prog_info(fd).ok()?.recursion_misses))).collect();
     let counters = core.native.store().kernel_by_role(Role::Losses).and_then(|map| read_losses(map).ok());
     for (program, image) in artifact.programs.iter().enumerate() {
         let Some(counters) = &counters else { break };
@@ -158,9 +166,10 @@ fn count_losses(core: &mut Core, sources: &Sources) {
             *rows.entry((source, *kind)).or_default() += count.copied().unwrap_or(0);
         }
     }
-    for (program, fd) in sources.programs.iter() {
-        if let (Ok(info), Some(source)) = (prog_info(fd), source_name(&artifact, program)) {
-            *rows.entry((source, LossKind::Recursion)).or_default() += info.recursion_misses;
+    for (program, missed) in missed {
+        if let Some(source) = source_name(&artifact, program) {
+            let missed = missed.saturating_sub(caught(&artifact, program, counters.as_deref()));
+            *rows.entry((source, LossKind::Recursion)).or_default() += missed;
         }
     }
     for ((source, kind), count) in rows {
@@ -202,8 +211,22 @@ pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources, now: u64) -> u6
     core.losses.news()
 }
 
-/// The probe of a program; of several probes the first.
-fn source_name(artifact: &weftrace_artifact::Artifact, program: u32) -> Option<&str> {
+/// Whether a program is no other one's second copy: what such a copy is passed over for, the first one saw.
+fn is_first(artifact: &Artifact, program: u32) -> bool {
+    artifact.programs.iter().all(|image| image.twin != Some(program))
+}
+
+/// How many events a program missed that its second copy saw.
+fn caught(artifact: &Artifact, program: u32, counters: Option<&[u64]>) -> u64 {
+    let twin = artifact.programs.get(program as usize).and_then(|image| image.twin);
+    let slot = twin.map(|twin| (twin * LossSlot::COUNT + LossSlot::Caught as u32) as usize);
+    slot.zip(counters).and_then(|(slot, all)| all.get(slot).copied()).unwrap_or(0)
+}
+
+/// The probe of a program, or of what it is the second copy of; of several probes the first.
+fn source_name(artifact: &Artifact, program: u32) -> Option<&str> {
+    let first = artifact.programs.iter().position(|image| image.twin == Some(program));
+    let program = first.map_or(program, |at| at as u32);
     artifact.probes.iter().find(|p| p.runs(Unit::Kernel(program))).map(|p| p.name.as_str())
 }
 
@@ -215,7 +238,10 @@ fn costs(core: &Core, sources: &Sources) -> Vec<Cost> {
     let mut rows = Vec::new();
     for (program, fd) in sources.programs.iter() {
         if let (Ok(info), Some(probe)) = (prog_info(fd), source_name(&core.artifact, program)) {
-            rows.push(Cost { probe: probe.to_owned(), runs: info.run_cnt, ns: info.run_time_ns });
+            match rows.iter_mut().find(|row: &&mut Cost| row.probe == probe && !is_first(&core.artifact, program)) {
+                Some(row) => row.ns += info.run_time_ns,
+                None => rows.push(Cost { probe: probe.to_owned(), runs: info.run_cnt, ns: info.run_time_ns }),
+            }
         }
     }
     for (plan, &(runs, ns)) in core.artifact.probes.iter().zip(core.native.costs()) {

@@ -195,6 +195,11 @@ impl<'a> Attacher<'a> {
         programs: &mut Programs,
     ) -> Result<Link, AttachFailure> {
         let target = TypedTarget::of(&one.way);
+        if let Some(twin) = self.artifact.programs.get(program as usize).and_then(|image| image.twin) {
+            // Loaded before the first is attached, so that only its attaching lies between the two.
+            let loaded = programs.load(self.artifact, twin, target.as_ref(), self.maps, self.host);
+            loaded.map_err(|error| load_failure(index, plan, &error))?;
+        }
         let fd = programs
             .load(self.artifact, program, target.as_ref(), self.maps, self.host)
             .map_err(|error| load_failure(index, plan, &error))?;
@@ -208,6 +213,22 @@ impl<'a> Attacher<'a> {
             not_permitted: matches!(error, AttachError::NotPermitted { .. }),
             ..AttachFailure::new(index, plan, &error.why())
         })
+    }
+}
+
+impl Attacher<'_> {
+    /// The second copy of a program that was just attached, if it has one: the kernel runs it behind the first.
+    pub(super) fn attach_twin(
+        &self,
+        index: u32,
+        plan: &ProbePlan,
+        taken: &Taken,
+        programs: &mut Programs,
+    ) -> Option<Result<Link, AttachFailure>> {
+        let one = plan.ways().nth(taken.at)?;
+        let Unit::Kernel(program) = one.unit else { return None };
+        let twin = self.artifact.programs.get(program as usize)?.twin?;
+        Some(self.attach_program(index, plan, one, twin, programs))
     }
 }
 

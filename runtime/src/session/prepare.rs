@@ -239,6 +239,10 @@ impl Running {
         {
             return self.failures.push(AttachFailure::new(index, plan, &error));
         }
+        // Without it events can be missed, which is counted.
+        if let Some(Ok(twin)) = attacher.attach_twin(index, plan, &taken, &mut self.sources.programs) {
+            self.sources.links.push((index, twin));
+        }
         self.taken.push((index, taken));
         match &plan.best.way {
             Way::Iter { .. } => self.walks.push(link),

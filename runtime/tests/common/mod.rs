@@ -235,6 +235,7 @@ pub fn counting_program(prog_type: ProgType) -> ProgramImage {
         spans: vec![],
         scratch_size: 0,
         frame_size: 8,
+        twin: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn image() -> ProgramImage {
         spans: vec![(0, Place { end: 2, ..Place::default() }), (1, Place { start: 9, end: 12, ..Place::default() })],
         scratch_size: 0,
         frame_size: 0,
+        twin: None,
     }
 }
 

@@ -15,6 +15,7 @@ fn image(insns: Vec<u64>, map_relocs: Vec<MapReloc>) -> ProgramImage {
         spans: vec![],
         scratch_size: 0,
         frame_size: 0,
+        twin: None,
     }
 }
 

@@ -167,6 +167,14 @@ impl LiveSource {
         self.netns
     }
 
+    /// How many packets that the kernel has taken so far have not been returned; None: not known, where there is a loopback device, of
+    /// whose packets libpcap leaves out one copy of two.
+    pub fn waiting(&mut self) -> Option<u64> {
+        let counters = self.counters();
+        let loops = self.device == "any" || self.index == self.loopback;
+        (!loops).then(|| counters.received.saturating_sub(counters.dropped_kernel).saturating_sub(self.number))
+    }
+
     /// Reads what the kernel counted. The kernel's 32-bit counters may wrap between calls, once.
     pub fn counters(&mut self) -> LiveCounters {
         if let Ok(stats) = self.capture.stats() {

@@ -48,6 +48,8 @@ pub(crate) struct LiveFeed {
     /// Losses that were told already.
     told: BTreeMap<LossKind, u64>,
     remedy_told: bool,
+    /// A packet was seen that is younger than the end: all that came before it is read.
+    past_end: bool,
 }
 
 impl LiveFeed {
@@ -85,6 +87,7 @@ impl LiveFeed {
             last_boot: 0,
             told,
             remedy_told: false,
+            past_end: false,
         })
     }
 
@@ -100,6 +103,7 @@ impl LiveFeed {
                 let boot = self.clock.boot(raw.time_ns);
                 core.record_clock();
                 if boot > end {
+                    self.past_end = true;
                     return false;
                 }
                 self.last_boot = self.last_boot.max(boot);
@@ -172,13 +176,22 @@ impl LiveFeed {
         }
     }
 
-    /// What arrived until `end`, then the exchanges still open. The kernel keeps the last packets until their block is due. After
-    /// exit() nothing more is looked at.
+    /// What arrived until `end`, then the exchanges still open. The kernel keeps the last packets until their block is due; on a busy
+    /// machine its timer may be late, so what it says it has taken is waited for, up to a limit. After exit() nothing more is looked at.
     pub(crate) fn finish(&mut self, core: &mut Core, end: u64) {
-        let due = Instant::now() + 2 * Duration::from_millis(BLOCK_MS.into());
+        /// What the kernel has taken may also be what libpcap left out: filtered in user space.
+        const PATIENCE: Duration = Duration::from_millis(500);
+        let begin = Instant::now();
+        let due = begin + 2 * Duration::from_millis(BLOCK_MS.into());
+        let mut left = self.source.waiting();
         while core.exit.is_none() {
-            while self.one(core, end) && core.exit.is_none() {}
-            if Instant::now() > due {
+            let mut taken = 0;
+            while self.one(core, end) && core.exit.is_none() {
+                taken += 1;
+            }
+            left = left.map(|n| n.saturating_sub(taken));
+            let now = Instant::now();
+            if left == Some(0) || self.past_end || now > due && (left.is_none() || now > begin + PATIENCE) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(2));

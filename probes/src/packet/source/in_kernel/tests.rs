@@ -31,6 +31,7 @@ fn image() -> ProgramImage {
         spans: vec![(0, weftrace_artifact::Place::default()), (1, weftrace_artifact::Place::default())],
         scratch_size: 0,
         frame_size: 0,
+        twin: None,
     }
 }
 
