@@ -61,7 +61,7 @@ fn maps_by_address() {
         // A map that isn't there does nothing.
         assert_eq!(map_lookup(env, 9, k), 0);
     }
-    assert_eq!(host.losses[0], [0, 1, 0, 0, 0]);
+    assert_eq!(host.losses[0], [0, 1, 0, 0, 0, 0]);
 }
 
 /// Timers read and write kernel maps by the system call: a look-up is a copy that goes back when the handler ends.
