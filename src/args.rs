@@ -1,8 +1,10 @@
 //! The command line, as typed. What it means is decided in `commands/`.
 
+mod lib;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use lib::{Lib, LibCommand};
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 pub use values::ListenAt;
 use values::{duration, file_size, lateness, listen_at, size};
@@ -65,6 +67,8 @@ pub enum Command {
     /// Run scripts on their fixtures and compare what they print with what is expected
     #[command(after_help = TEST_HELP)]
     Test(Test),
+    /// The scripts that can be run or imported by name: what they are for, what they take
+    Lib(Lib),
     /// Lay scripts out anew, comments kept
     Fmt(Fmt),
     /// List probes, packet fields, builtins and bundled scripts
@@ -359,7 +363,7 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &["run", "record", "replay", "check", "test", "dump", "fmt", "list", "doctor", "help"];
+const COMMANDS: &[&str] = &["run", "record", "replay", "check", "test", "lib", "dump", "fmt", "list", "doctor", "help"];
 
 /// Reads the command line; `weftrace SCRIPT` and `weftrace -e …` become `weftrace run …`.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {

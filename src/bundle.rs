@@ -1,5 +1,10 @@
 //! The scripts that ship with the binary, by name.
 
+use weftrace_lang::{
+    header::{self, Header},
+    span::FileId,
+};
+
 /// (name, text)
 pub type Script = (&'static str, &'static str);
 
@@ -41,9 +46,7 @@ pub fn find(name: &str) -> Option<&'static str> {
     SCRIPTS.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
 }
 
-/// The value of a header line of a script: `// title:   …`.
-pub fn header<'a>(text: &'a str, key: &str) -> Option<&'a str> {
-    text.lines()
-        .map_while(|line| line.strip_prefix("//"))
-        .find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':').map(str::trim))
+/// The header of a script; an empty one where there is none.
+pub fn header(text: &str) -> Header {
+    header::parse(text, FileId(0)).0.unwrap_or_default()
 }

@@ -4,15 +4,17 @@ use crate::bundle;
 use std::{collections::BTreeSet, fmt::Write};
 use weftrace_lang::{
     ast::{Item, Script},
+    check::{self, Flag},
     span::FileId,
     syntax,
     world::{Answer, World},
 };
 
 pub fn text(name: &str, text: &str, script: &Script, world: &dyn World) -> String {
-    let mut out = format!("{name}: {}\n", bundle::header(text, "title").unwrap_or("a script"));
-    for key in ["answers", "layers", "needs"] {
-        if let Some(value) = bundle::header(text, key) {
+    let header = bundle::header(text);
+    let mut out = format!("{name}: {}\n", header.get("title").unwrap_or("a script"));
+    for key in ["answers", "layers", "needs", "params"] {
+        if let Some(value) = header.get(key) {
             let _ = writeln!(out, "  {key}: {value}");
         }
     }
@@ -41,11 +43,14 @@ fn imports(script: &Script) -> Vec<String> {
 }
 
 fn flags(text: &str, script: &Script, told: &mut BTreeSet<String>, out: &mut String) {
-    for item in &script.items {
-        let Item::Param(p) = item else { continue };
-        if told.insert(p.name.text.clone()) {
-            let default = text.get(p.default.span.start as usize..p.default.span.end as usize).unwrap_or("");
-            let _ = writeln!(out, "  --{:<14} {} [{default}]", p.name.text, p.help.as_deref().unwrap_or_default());
+    for flag in check::flags(script, text) {
+        if told.insert(flag.name.clone()) {
+            let _ = writeln!(out, "  {:<20} {} [{}]", written(&flag), flag.help, flag.default);
         }
     }
+}
+
+/// `--slow TIME`
+pub fn written(flag: &Flag) -> String {
+    format!("--{} {}", flag.name, flag.takes).trim_end().to_owned()
 }

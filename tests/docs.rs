@@ -197,3 +197,51 @@ fn kernels_have_every_provider() {
         assert!(apart || cases.iter().any(tried), "no case for {}", row.name);
     }
 }
+
+/// docs/scripts.md: what the headers of the bundled scripts say.
+#[test]
+fn scripts() {
+    use weftrace_lang::{check, header, span::FileId, syntax};
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts");
+    let folders = fs::read_dir(&root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir());
+    let files = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|e| e.unwrap().path());
+    let mut scripts: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "probe")).collect();
+    scripts.retain(|p| !p.to_string_lossy().ends_with(".test.probe"));
+    scripts.sort();
+    let mut text = String::from(
+        "# Bundled scripts\n\nMade of the scripts' headers, as `weftrace lib show NAME` prints them. `weftrace run NAME` runs one; those of `std/` are modules: \
+         `import \"std/tcp\"`.\n\n| | |\n|---|---|\n",
+    );
+    let mut sections = String::new();
+    for path in &scripts {
+        let script = fs::read_to_string(path).unwrap();
+        let name = path.strip_prefix(&root).unwrap().with_extension("").display().to_string();
+        let (header, wrong) = header::parse(&script, FileId(0));
+        assert!(wrong.is_empty(), "{name}: {wrong:?}");
+        let header = header.unwrap_or_else(|| panic!("{name} has no header"));
+        let anchor = name.replace('/', "");
+        let _ = writeln!(text, "| [{name}](#{anchor}) | {} |", cell(header.title()));
+        let _ = writeln!(sections, "\n## {name}\n\n{}\n", header.title());
+        for (key, value) in header.values.iter().filter(|(key, _)| *key != "title") {
+            let _ = writeln!(sections, "- {key}: {value}");
+        }
+        if path.with_extension("expect").is_file() {
+            let _ = writeln!(sections, "- tested on a capture beside it");
+        }
+        let flags = check::flags(&syntax::parse(&script, FileId(0)).0, &script);
+        if !flags.is_empty() {
+            let _ = writeln!(sections, "\n| flag | default | |\n|---|---|---|");
+        }
+        for flag in flags {
+            let written = format!("--{} {}", flag.name, flag.takes);
+            let _ =
+                writeln!(sections, "| `{}` | `{}` | {} |", written.trim_end(), cell(&flag.default), cell(&flag.help));
+        }
+        if !header.sample.is_empty() {
+            let remark =
+                if header.sample_remark.is_empty() { String::new() } else { format!("{}\n\n", header.sample_remark) };
+            let _ = writeln!(sections, "\n{remark}```\n{}\n```", header.sample.join("\n"));
+        }
+    }
+    same_as("scripts.md", &format!("{text}{sections}"));
+}

@@ -224,3 +224,102 @@ fn what_is_wrong_is_said() {
         assert!(text(&output.stderr).contains(part), "{}", text(&output.stderr));
     }
 }
+
+#[test]
+fn headers_are_held_to_their_form() {
+    let whole = "// title:   Counts\n// answers: how many?\n// layers:  packets\n";
+    let scripts = Scripts::new("headers", &[("good.probe", &format!("{whole}BEGIN {{ exit(); }}\n"))]);
+    for (name, header, part) in [
+        ("titel", "// titel: x\n// answers: y\n// layers: z\n", "a header has no line `titel`"),
+        ("layers", "// title: x\n// answers: y\n", "the header has no line `layers`"),
+        ("twice", &format!("{whole}// layers: more\n"), "the header has two lines `layers`"),
+    ] {
+        fs::write(scripts.0.join("x.probe"), format!("{header}BEGIN {{ exit(); }}\n")).unwrap();
+        let said = text(&scripts.test(&[]).stdout);
+        assert!(said.contains(part) && said.contains("--> ./x.probe:") && said.contains("1 failed"), "{name}: {said}");
+        let checked =
+            Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(scripts.0.join("x.probe")).output().unwrap();
+        assert_eq!(checked.status.code(), Some(1), "{name}");
+        assert!(text(&checked.stderr).contains(part), "{name}: {}", text(&checked.stderr));
+    }
+    let good =
+        Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(scripts.0.join("good.probe")).output().unwrap();
+    assert_eq!(text(&good.stderr), "");
+}
+
+/// One table of flags: each sentence about `param`, as somebody types it.
+#[test]
+fn flags_are_typed_checked_and_told() {
+    let script = "param threshold = 5 \"retransmits in the window\";\nparam slow = 100ms \"longer ones\";\nparam name = \"all\" \"whose\";\n\
+                  BEGIN { printf(\"%d %d %s %d\\n\", threshold, slow / 1ms, name, getopt(\"loud\", false, \"say more\")); exit(); }\n";
+    let scripts = Scripts::new("flags", &[("f.probe", script)]);
+    let run = |args: &[&str]| {
+        let path = scripts.0.join("f.probe");
+        Command::new(env!("CARGO_BIN_EXE_weftrace")).args(["run", "-q"]).arg(path).args(args).output().unwrap()
+    };
+    let help = text(&run(&["--help"]).stdout);
+    for line in [
+        "  --threshold N        retransmits in the window [5]\n",
+        "  --slow TIME          longer ones [100ms]\n",
+        "  --name TEXT          whose [\"all\"]\n",
+        "  --loud               say more [false]\n",
+    ] {
+        assert!(help.contains(line), "{line} is not in\n{help}");
+    }
+    for (args, part) in [
+        (vec!["--threshold", "many"], "--threshold takes a number, not \"many\""),
+        (vec!["--slow", "150"], "--slow takes a time, and 150 has no unit"),
+        (vec!["--loud=perhaps"], "--loud takes true or false, not \"perhaps\""),
+        (vec!["--treshold", "3"], "= near by name: --threshold"),
+    ] {
+        let output = run(&args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        assert!(text(&output.stderr).contains(part), "{args:?}: {}", text(&output.stderr));
+    }
+    let output = run(&["--threshold", "7", "--slow=2s", "--name", "me", "--loud"]);
+    if output.status.code() != Some(3) {
+        assert!(text(&output.stdout).starts_with("7 2000 me 1\n"), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+}
+
+#[test]
+fn flags_that_collide_are_refused() {
+    let scripts =
+        Scripts::new("collide", &[("m.probe", "param most = 7 \"in a module\";\nfn f(): int64 { return most; }\n")]);
+    for (script, part) in [
+        ("param a = 1; param a = 1;", "the flag --a is declared twice"),
+        ("import \"./m\"; param most = 2;", "a module has a flag --most with another default"),
+        ("param pid = 1;", "pid is a builtin"),
+        ("param help = 1;", "--help is every script's"),
+        ("macro a() { 1 } param a = 1;", "a is a macro"),
+        ("param a = 1; BEGIN { print(getopt(\"a\", 2)); }", "the flag --a has another default elsewhere"),
+    ] {
+        fs::write(scripts.0.join("x.probe"), format!("{script}\nBEGIN {{ exit(); }}\n")).unwrap();
+        let checked =
+            Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(scripts.0.join("x.probe")).output().unwrap();
+        let said = text(&checked.stderr);
+        assert!(checked.status.code() == Some(1) && said.contains(part), "{script}: {said}");
+    }
+    // The same flag in both is one.
+    fs::write(scripts.0.join("x.probe"), "import \"./m\"; param most = 7; BEGIN { exit(); }").unwrap();
+    let checked =
+        Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("check").arg(scripts.0.join("x.probe")).output().unwrap();
+    assert_eq!(text(&checked.stderr), "");
+}
+
+#[test]
+fn the_library_can_be_searched() {
+    let lib = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_weftrace")).arg("lib").args(args).output().unwrap();
+    let listed = text(&lib(&["list", "tcp/*"]).stdout);
+    assert!(listed.contains("tcp/retransmit") && !listed.contains("dns/latency"), "{listed}");
+    let found = text(&lib(&["search", "zero", "WINDOW"]).stdout);
+    assert!(found.contains("tcp/zero_window") && !found.contains("tcp/connect "), "{found}");
+    let shown = text(&lib(&["show", "tcp/retransmit"]).stdout);
+    assert!(
+        shown.contains("  --threshold N ") && shown.contains("  layers:   kernel") && shown.contains("Sample:"),
+        "{shown}"
+    );
+    assert!(text(&lib(&["show", "std/tls", "-f", "json"]).stdout).contains("\"name\":\"tls.handshake\""));
+    let none = lib(&["show", "tcp/retransmits"]);
+    assert!(none.status.code() == Some(1) && text(&none.stderr).contains("near by name: tcp/retransmit"));
+}

@@ -55,19 +55,15 @@ fn fixtures_print_what_is_expected() {
 
 #[test]
 fn headers_and_bundle() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let streams = String::from_utf8_lossy(&weftrace(&["list", "std/t*"]).stdout).into_owned();
     assert!(streams.contains("    tcp.connect          conn, start, end, dur, ok\n"), "{streams}");
     assert!(streams.contains("by tracepoint:sock:inet_sock_set_state, pcap:any:tcp\n"), "{streams}");
     assert!(streams.contains("    tls.handshake ") && !streams.contains("sched.runq"), "{streams}");
     assert_eq!(weftrace(&["list", "std/nothing"]).status.code(), Some(1));
+    // What headers say is held by tests/docs.rs.
     let listed = String::from_utf8_lossy(&weftrace(&["list", "scripts"]).stdout).into_owned();
     for script in scripts() {
-        let text = fs::read_to_string(root.join(&script)).expect("readable");
         let name = script.strip_prefix("scripts").expect("below scripts").with_extension("");
-        for key in ["title", "answers", "layers"] {
-            assert!(text.contains(&format!("// {key}:")), "{}: no {key}", script.display());
-        }
         let bundled = listed.lines().any(|l| l.split_whitespace().next().is_some_and(|n| Path::new(n) == name));
         assert!(bundled, "{} is not bundled", name.display());
     }

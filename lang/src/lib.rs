@@ -11,6 +11,7 @@ pub mod check;
 pub mod coverage;
 pub mod diag;
 pub mod format;
+pub mod header;
 pub mod hir;
 pub mod hir_dump;
 pub mod recorded;

@@ -14,6 +14,8 @@ pub fn run(args: &Check) -> ExitStatus {
         Err(status) => return status,
     };
     let program = loaded.check();
+    let (_, header) = weftrace_lang::header::parse(&loaded.sources.file(loaded.file).text, loaded.file);
+    loaded.diagnostics.extend(header);
     if !loaded.has_errors() {
         loaded.compile(&program);
     }

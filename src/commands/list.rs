@@ -138,10 +138,11 @@ fn builtins() -> String {
 fn scripts(verbose: bool) -> String {
     let mut out = String::new();
     for (name, text) in bundle::SCRIPTS {
-        let _ = writeln!(out, "{name:<24} {}", bundle::header(text, "title").unwrap_or_default());
+        let header = bundle::header(text);
+        let _ = writeln!(out, "{name:<24} {}", header.title());
         if verbose {
             for key in ["answers", "layers", "needs"] {
-                if let Some(value) = bundle::header(text, key) {
+                if let Some(value) = header.get(key) {
                     let _ = writeln!(out, "{:<24}   {key}: {value}", "");
                 }
             }

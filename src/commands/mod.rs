@@ -4,6 +4,7 @@ mod check;
 mod doctor;
 mod dump;
 mod fmt;
+mod lib;
 mod list;
 mod needs;
 mod replay;
@@ -20,6 +21,7 @@ pub fn run(command: Command) -> ExitStatus {
         Command::Check(args) => check::run(&args),
         Command::Dump(args) => dump::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Lib(args) => lib::run(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -41,6 +41,7 @@ mod emitted;
 mod expansion;
 mod expr;
 mod filter;
+mod flags;
 mod functions;
 mod glob;
 mod golang;
@@ -91,6 +92,7 @@ use crate::span::{FileId, SourceMap};
 use crate::world::World;
 
 pub(crate) use config::MAX_CAT_BYTES;
+pub use flags::{Flag, flags};
 pub use keys::{KEYS, KeyRow, MAX_STEPS, is_binding};
 pub use modules::is_shown;
 pub use sockets::FIELDS as EXCHANGE_FIELDS;

@@ -51,6 +51,7 @@ impl<'a> Checker<'a> {
             return Some(Val::error(span));
         }
         let v = self.flag(name, default, param.help.as_deref().unwrap_or(""), param.span);
+        self.has_unit(param);
         Some(Val { e: crate::hir::Expr { span, ..v.e }, ..v })
     }
 
@@ -180,11 +181,51 @@ impl<'a> Checker<'a> {
         self.report(d);
     }
 
-    /// Flags that no checked code uses are still flags.
+    /// A bare number where the default is a time would be nanoseconds, which nobody means.
+    fn has_unit(&mut self, param: &ast::Param) {
+        if !matches!(param.default.kind, ast::ExprKind::Duration(_)) {
+            return;
+        }
+        let name = &param.name.text;
+        let given = self.opts.named.iter().rev().find(|(n, _)| n == name).and_then(|(_, text)| text.as_deref());
+        let bare = |text: &&str| text.bytes().all(|b| b.is_ascii_digit()) && text.bytes().any(|b| b != b'0');
+        if let Some(text) = given.filter(bare) {
+            let message = format!("--{name} takes a time, and {text} has no unit");
+            self.report(Diagnostic::error("bad-parameter", param.span, message).write(format!("--{name} {text}ms")));
+        }
+    }
+
+    /// Flags that no checked code uses are still flags; and no two mean the same.
     pub(crate) fn note_params(&mut self) {
         let items = self.items;
-        for p in &items.params {
+        for (index, p) in items.params.iter().enumerate() {
             self.param_value(&p.name.text, p.span);
+            self.collides(p, items.params[..index].iter().find(|before| before.name.text == p.name.text).copied());
+        }
+    }
+
+    /// A name that means something else already: its value would be read nowhere, or a flag would have two.
+    fn collides(&mut self, param: &ast::Param, before: Option<&ast::Param>) {
+        let (name, span) = (&param.name.text, param.name.span);
+        let d = |what: String| Diagnostic::error("param-collides", span, what);
+        if name == "help" {
+            self.report(d("--help is every script's".into()).note("it tells the script's flags"));
+        } else if crate::builtins::find(name).is_some_and(|row| row.bare) {
+            let found = d(format!("{name} is a builtin: the parameter would be read nowhere"));
+            self.report(found.write(format!("param only_{name} = …")));
+        } else if let Some(m) = self.find_macro(name, &[]) {
+            self.report(
+                d(format!("{name} is a macro: the parameter would be read nowhere")).other(m.name.span, "here"),
+            );
+        }
+        let Some(before) = before else { return };
+        if before.span.file == span.file {
+            self.report(d(format!("the flag --{name} is declared twice")).other(before.name.span, "here too"));
+        } else if before.default.without_spans() != param.default.without_spans() {
+            let found = d(format!("a module has a flag --{name} with another default"))
+                .other(before.name.span, "here")
+                .note("flags of a script and of its modules are one table: give one of them another name, or both one default");
+            self.report(found);
         }
     }
 }

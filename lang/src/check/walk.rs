@@ -1,7 +1,24 @@
 //! Walks over syntax trees, for questions that need no types.
 
-use crate::ast::{Block, Expr, ExprKind, ForIter, Probe, Script, Stmt, StmtKind, TypeOperand};
+use crate::ast::{Block, Expr, ExprKind, ForIter, Item, Probe, Script, Stmt, StmtKind, TypeOperand};
 use std::collections::BTreeSet;
+
+/// Calls `f` on every expression of probes, functions and macros.
+pub(crate) fn script<'a>(s: &'a Script, f: &mut dyn FnMut(&'a Expr)) {
+    for item in &s.items {
+        match item {
+            Item::Probe(probe) => {
+                for p in probe.alternatives() {
+                    p.predicate.iter().for_each(|e| expr(e, f));
+                    block(&p.body, f);
+                }
+            }
+            Item::Fn(x) => block(&x.body, f),
+            Item::Macro(m) => block(&m.body, f),
+            _ => {}
+        }
+    }
+}
 
 /// Calls `f` on every expression of a block, outer before inner.
 pub(crate) fn block<'a>(b: &'a Block, f: &mut dyn FnMut(&'a Expr)) {

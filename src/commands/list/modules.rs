@@ -14,8 +14,8 @@ pub(super) fn list(pattern: &str) -> String {
     let mut out = String::new();
     let modules = bundle::SCRIPTS.iter().filter(|(name, _)| name.starts_with("std/"));
     for (name, text) in modules.filter(|(name, _)| check::glob_matches(pattern, name)) {
-        let _ = writeln!(out, "{name:<24} {}", bundle::header(text, "title").unwrap_or_default());
-        if let Some(needs) = bundle::header(text, "needs") {
+        let _ = writeln!(out, "{name:<24} {}", bundle::header(text).title());
+        if let Some(needs) = bundle::header(text).get("needs") {
             let _ = writeln!(out, "{:<24} needs {needs}", "");
         }
         for found in check::emitted(&syntax::parse(text, FileId(0)).0) {

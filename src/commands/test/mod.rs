@@ -22,6 +22,7 @@ use std::{
 use weftrace_lang::{
     ast::{Item, Script},
     diag::Severity,
+    header,
     span::{FileId, SourceMap},
     syntax,
 };
@@ -92,7 +93,8 @@ fn one(script: &Path, args: &Test, folder: Option<&Folder>) -> Result<Report, ca
         complain(format!("{} is no text", script.display()));
         return Ok(report);
     };
-    let (parsed, found) = syntax::parse(&text, FileId(0));
+    let (parsed, mut found) = syntax::parse(&text, FileId(0));
+    found.extend(header::parse(&text, FileId(0)).1);
     if found.iter().any(|d| d.severity == Severity::Error) {
         let mut sources = SourceMap::default();
         sources.add(script.display().to_string(), text);
