@@ -4,6 +4,7 @@ use crate::{
     args::Source,
     bundle,
     exit::ExitStatus,
+    libraries::OfProject,
     own_options::{own_option, reads_positionals},
     printer, render, script_help,
 };
@@ -11,6 +12,7 @@ use std::{
     ffi::OsString,
     fmt::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 use weftrace_artifact::Artifact;
 use weftrace_compiler::driver;
@@ -23,7 +25,7 @@ use weftrace_lang::{
     syntax,
     world::World as _,
 };
-use weftrace_probes::world::{HeaderPath, HostWorld, ModulePath};
+use weftrace_probes::world::{HeaderPath, HostWorld, Libraries, ModulePath};
 
 /// What besides the text decides what a script means.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +140,14 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
             Ok((name.clone(), bundle::find(&name).unwrap_or_default().to_owned(), None))
         }
         Err(error) => {
+            match OfProject::new(None).script(&name) {
+                Some(Ok((name, text))) => return Ok((name, text, None)),
+                Some(Err(why)) => {
+                    printer::err_line(&format!("error: {name}: {why}"));
+                    return Err(ExitStatus::Script);
+                }
+                None => {}
+            }
             printer::err_line(&format!("error: {name}: {error}"));
             let names: Vec<&str> = bundle::SCRIPTS.iter().map(|(n, _)| *n).collect();
             let near = weftrace_lang::suggest::nearest(&name, names.iter().copied(), 3);
@@ -220,7 +230,8 @@ impl Loaded {
             // Once in a process.
             setting.modules.iter().chain(bundle::SCRIPTS).copied().collect::<Vec<_>>().leak()
         };
-        let modules = ModulePath { bundled, directories: directory.into_iter().collect() };
+        let libraries: Arc<dyn Libraries> = Arc::new(OfProject::new(directory.as_deref()));
+        let modules = ModulePath { bundled, directories: directory.into_iter().collect(), libraries: Some(libraries) };
         let world = world(setting.pid, setting.traceable_functions.as_deref())
             .with_debuginfo(&setting.debuginfo)
             .with_modules(modules)

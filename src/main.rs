@@ -7,6 +7,7 @@ mod bundle;
 mod commands;
 mod exit;
 mod frontend;
+mod libraries;
 mod own_options;
 mod printer;
 mod render;

@@ -22,15 +22,15 @@ pub fn text(name: &str, text: &str, script: &Script, world: &dyn World) -> Strin
     let mut told = BTreeSet::new();
     flags(text, script, &mut told, &mut out);
     let mut seen = BTreeSet::new();
-    let mut imports = imports(script);
-    while let Some(path) = imports.pop() {
-        if !seen.insert(path.clone()) {
-            continue;
-        }
-        if let Answer::Found((_, text)) = world.module(&path) {
+    let mut imports: Vec<_> = imports(script).into_iter().map(|path| (path, name.to_owned())).collect();
+    while let Some((path, from)) = imports.pop() {
+        if let Answer::Found((name, text)) = world.module_from(&path, &from) {
+            if !seen.insert(name.clone()) {
+                continue;
+            }
             let (module, _) = syntax::parse(&text, FileId(0));
             flags(&text, &module, &mut told, &mut out);
-            imports.extend(self::imports(&module));
+            imports.extend(self::imports(&module).into_iter().map(|path| (path, name.clone())));
         }
     }
     out

@@ -231,6 +231,9 @@ impl World for Recorder<'_> {
     fn module(&self, path: &str) -> Answer<(String, String)> {
         noted!(self, module, path.to_owned(), self.world.module(path))
     }
+    fn module_from(&self, path: &str, from: &str) -> Answer<(String, String)> {
+        noted!(self, module, path.to_owned(), self.world.module_from(path, from))
+    }
 }
 
 /// A world made of answers that were written down. A question that was never asked could not be told, except for globs:

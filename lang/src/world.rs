@@ -254,4 +254,8 @@ pub trait World {
     }
     /// Text of an imported module: `std/http`, `./local`.
     fn module(&self, path: &str) -> Answer<(String, String)>;
+    /// The same for the text called `from`: what a library imports is looked for in the library.
+    fn module_from(&self, path: &str, _from: &str) -> Answer<(String, String)> {
+        self.module(path)
+    }
 }

@@ -140,6 +140,12 @@ pub fn modules(recorded: &Recorded) -> Vec<(&'static str, &'static str)> {
     let mut modules = Vec::new();
     for (name, text) in recorded.sources().iter().skip(1).filter(|(name, _)| is_path(name)).take(MOST) {
         let text: &'static str = text.clone().leak();
+        // A library's text is called `team@COMMIT/db.probe`, and imported as `team/db`.
+        let written = match name.split_once('/') {
+            Some((library, path)) => format!("{}/{path}", library.split('@').next().unwrap_or(library)),
+            None => name.clone(),
+        };
+        let name = &written;
         let plain = name.trim_end_matches(".probe").trim_end_matches(".bt");
         for name in [name.as_str(), plain] {
             let tails = name.match_indices('/').map(|(at, _)| &name[at + 1..]);

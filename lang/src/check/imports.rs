@@ -25,8 +25,8 @@ pub(crate) struct Loaded {
 /// Reads everything that a script imports or includes.
 pub(crate) fn load(script: &Script, sources: &mut SourceMap, world: &dyn World) -> Loaded {
     let mut loaded = Loaded::default();
-    let mut seen = HashSet::new();
-    modules(script, sources, world, &mut seen, &mut loaded);
+    let mut way = Way { seen: HashSet::new(), open: vec![sources.file(FileId(0)).name.clone()] };
+    modules(script, sources, world, &mut way, &mut loaded);
     library(script, sources, &mut loaded);
     let mut scripts = headers::load(&loaded.scripts, script, sources, world, &mut loaded.diags);
     scripts.append(&mut loaded.scripts);
@@ -59,13 +59,39 @@ fn calls(text: &str, name: &str) -> bool {
     text.match_indices(name).any(|(at, _)| text[at + name.len()..].starts_with('(') && !text[..at].ends_with(word))
 }
 
-fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &mut HashSet<String>, out: &mut Loaded) {
+/// Which modules were read, by the names of their texts.
+struct Way {
+    seen: HashSet<String>,
+    /// From the script to where we are.
+    open: Vec<String>,
+}
+
+impl Way {
+    /// The modules from one that is not read to its end yet back to it.
+    fn circle(&self, name: &str) -> Option<String> {
+        let plain = |name: &str| name.strip_prefix("./").unwrap_or(name).to_owned();
+        let at = self.open.iter().position(|open| plain(open) == plain(name))?;
+        let names: Vec<&str> = self.open[at..].iter().map(String::as_str).chain([name]).collect();
+        Some(names.join(" → "))
+    }
+}
+
+fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, way: &mut Way, out: &mut Loaded) {
     for item in &script.items {
         let Item::Import(import) = item else { continue };
-        if !seen.insert(import.path.clone()) {
+        let from = way.open.last().cloned().unwrap_or_default();
+        let answer = world.module_from(&import.path, &from);
+        let name = answer.clone().found().map_or_else(|| import.path.clone(), |(name, _)| name);
+        if let Some(circle) = way.circle(&name) {
+            let what = format!("modules import each other in a circle: {circle}");
+            let d = Diagnostic::error("import-circle", import.span, what);
+            out.diags.push(d.note("what both need goes into a module of its own"));
             continue;
         }
-        if seen.len() > MOST_MODULES {
+        if !way.seen.insert(name) {
+            continue;
+        }
+        if way.seen.len() > MOST_MODULES {
             out.diags.push(Diagnostic::error(
                 "too-many-imports",
                 import.span,
@@ -73,9 +99,9 @@ fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &m
             ));
             return;
         }
-        match world.module(&import.path) {
+        match answer {
             Answer::Found((name, text)) => {
-                let file = sources.add(name, text.clone());
+                let file = sources.add(name.clone(), text.clone());
                 let (module, diags) = crate::syntax::parse(&text, file);
                 out.diags.extend(diags);
                 for item in &module.items {
@@ -85,35 +111,33 @@ fn modules(script: &Script, sources: &mut SourceMap, world: &dyn World, seen: &m
                         out.diags.push(d);
                     }
                 }
-                modules(&module, sources, world, seen, out);
+                way.open.push(name);
+                modules(&module, sources, world, way, out);
+                way.open.pop();
                 out.scripts.push(module);
             }
-            Answer::NotThere if directory(import, sources, world, seen, out) => {}
+            Answer::NotThere if directory(import, sources, world, way, out) => {}
             answer => out.diags.push(not_found(&import.path, import.span, &answer)),
         }
     }
 }
 
 /// `import "dir"` means every script in it. False: there is no such directory, or nothing in it.
-fn directory(
-    import: &Import,
-    sources: &mut SourceMap,
-    world: &dyn World,
-    seen: &mut HashSet<String>,
-    out: &mut Loaded,
-) -> bool {
+fn directory(import: &Import, sources: &mut SourceMap, world: &dyn World, way: &mut Way, out: &mut Loaded) -> bool {
     let Answer::Found(names) = world.module_directory(&import.path) else { return false };
     let imports = names.iter().map(|path| Item::Import(Import { path: path.clone(), span: import.span }));
     let all = Script { shebang: None, items: imports.collect() };
-    modules(&all, sources, world, seen, out);
+    modules(&all, sources, world, way, out);
     !names.is_empty()
 }
 
 fn not_found(path: &str, span: Span, answer: &Answer<(String, String)>) -> Diagnostic {
     let d = Diagnostic::error("no-such-module", span, format!("no module \"{path}\""));
     match answer {
-        Answer::NotPermitted(why) | Answer::CouldNotTell(why) => d.note(format!("it could not be read: {why}")),
-        _ => d.note("looked for beside the script, then in the bundled library (weftrace list modules)"),
+        Answer::NotPermitted(why) | Answer::CouldNotTell(why) => d.note(why),
+        _ => d
+            .note("looked for beside the script, in the libraries of weftrace.lock, then in the bundled library")
+            .note("weftrace lib list has all; weftrace lib add URL adds a library"),
     }
 }
 

@@ -37,6 +37,18 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// A function is there once, whatever module it is of: a call would mean either.
+    pub(crate) fn check_functions(&mut self) {
+        let items = self.items;
+        for (i, f) in items.fns.iter().enumerate() {
+            if let Some(first) = items.fns[..i].iter().find(|o| o.name.text == f.name.text) {
+                let what = format!("there is a function {} already", f.name.text);
+                let d = Diagnostic::error("function-twice", f.name.span, what).other(first.name.span, "the first one");
+                self.report(d.note("functions of a script and of all modules that it imports have names of their own"));
+            }
+        }
+    }
+
     fn check_params(&mut self, m: &'a Macro) {
         for (i, p) in m.params.iter().enumerate() {
             let (kind, name) = param(p);

@@ -48,6 +48,7 @@ pub(crate) fn run(
     c.settle(&instances);
     c.sink.on = true;
     c.note_params();
+    c.check_functions();
     let (probes, joins) = c.round(&instances);
     c.unknown_flags();
     c.untyped_maps();

@@ -22,7 +22,7 @@ use crate::symbols::{self, kallsyms};
 use answers::{from_btf, from_kallsyms, from_tracefs};
 pub use headers::HeaderPath;
 use memo::Memo;
-pub use modules::ModulePath;
+pub use modules::{Libraries, LibraryTexts, ModulePath};
 use std::path::Path;
 use std::sync::Arc;
 use user::Files;
@@ -419,7 +419,11 @@ impl World for HostWorld {
     }
 
     fn module(&self, path: &str) -> Answer<(String, String)> {
-        self.modules.find(path)
+        self.modules.find(path, "")
+    }
+
+    fn module_from(&self, path: &str, from: &str) -> Answer<(String, String)> {
+        self.modules.find(path, from)
     }
 }
 

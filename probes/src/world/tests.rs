@@ -28,8 +28,11 @@ fn modules_from_directories_then_the_library() {
     let dir = std::env::temp_dir().join(format!("weftrace-modules-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("dir");
     std::fs::write(dir.join("local.probe"), "// local").expect("write");
-    let path =
-        ModulePath { bundled: &[("std/http", "// http"), ("local", "// shadowed")], directories: vec![dir.clone()] };
+    let path = ModulePath {
+        bundled: &[("std/http", "// http"), ("local", "// shadowed")],
+        directories: vec![dir.clone()],
+        ..ModulePath::default()
+    };
     let world = HostWorld::new().with_modules(path);
     assert!(matches!(world.module("./local"), Answer::Found((_, text)) if text == "// local"));
     assert!(matches!(world.module("local"), Answer::Found((_, text)) if text == "// local"));

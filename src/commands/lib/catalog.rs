@@ -1,6 +1,6 @@
 //! Every script that can be run or imported by name, with its header.
 
-use crate::bundle;
+use crate::{bundle, libraries::OfProject, printer};
 use weftrace_lang::{
     check::{self, Emitted, Flag},
     header::Header,
@@ -44,7 +44,23 @@ impl Entry {
     }
 }
 
-/// By name.
+/// By name: those of weftrace, then those of the libraries here. A library that can't be read is told.
 pub(super) fn all() -> Vec<Entry> {
-    bundle::SCRIPTS.iter().map(|(name, text)| Entry::new(name, "weftrace", text)).collect()
+    let mut all: Vec<Entry> = bundle::SCRIPTS.iter().map(|(name, text)| Entry::new(name, "weftrace", text)).collect();
+    for library in OfProject::new(None).each() {
+        let library = match library {
+            Ok(library) => library,
+            Err(why) => {
+                printer::err_line(&format!("warning: {why}"));
+                continue;
+            }
+        };
+        let origin = format!("{}@{}", library.name, library.commit);
+        for (path, text) in library.texts.iter().filter(|(path, _)| !path.ends_with(".test.probe")) {
+            if let Some(plain) = path.strip_suffix(".probe").or_else(|| path.strip_suffix(".bt")) {
+                all.push(Entry::new(&format!("{}/{plain}", library.name), &origin, text));
+            }
+        }
+    }
+    all
 }

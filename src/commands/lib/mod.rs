@@ -1,6 +1,7 @@
-//! `weftrace lib`: the scripts that there are.
+//! `weftrace lib`: the scripts that there are, and the libraries that some come from.
 
 mod catalog;
+mod manage;
 
 use crate::{
     args::{Format, Lib, LibCommand},
@@ -13,6 +14,9 @@ use serde_json::{Value, json};
 use std::fmt::Write;
 
 pub fn run(args: &Lib) -> ExitStatus {
+    if let Some(status) = manage::run(&args.command) {
+        return status;
+    }
     match &args.command {
         LibCommand::List(list) => {
             let all = catalog::all();
@@ -27,6 +31,9 @@ pub fn run(args: &Lib) -> ExitStatus {
             several(&found, search.format, &search.words.join(" "))
         }
         LibCommand::Show(show) => one(&show.script, show.format),
+        LibCommand::Add(_) | LibCommand::Update(_) | LibCommand::Remove(_) | LibCommand::Fetch | LibCommand::Vendor => {
+            ExitStatus::Ok
+        }
     }
 }
 
