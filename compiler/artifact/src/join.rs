@@ -32,6 +32,42 @@ pub struct JoinSpec {
     pub place: Place,
 }
 
+/// A block whose only work is to tell joins of HTTP exchanges, and which of them no join can keep: those need not be told of, only counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Passing {
+    /// The block, in [`crate::Artifact::probes`].
+    pub probe: u32,
+    /// The joins whose anchors it makes.
+    pub joins: Vec<u32>,
+    pub bound: Bound,
+}
+
+/// What a join's `keep` asks of an exchange at least: that it took longer than so many ns, or that its status is so high.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    pub longer_than_ns: u64,
+    pub status_from: u64,
+}
+
+impl Bound {
+    /// Of nothing it can be kept.
+    pub const NEVER: Self = Self { longer_than_ns: u64::MAX, status_from: u64::MAX };
+
+    /// What either of two asks for.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            longer_than_ns: self.longer_than_ns.min(other.longer_than_ns),
+            status_from: self.status_from.min(other.status_from),
+        }
+    }
+
+    /// Whether an exchange that took so long may be kept.
+    pub fn allows(self, ns: u64, status: u32) -> bool {
+        ns > self.longer_than_ns || u64::from(status) >= self.status_from
+    }
+}
+
 impl JoinSpec {
     /// Whether bindings lead to any of its legs.
     pub fn needs_bindings(&self) -> bool {

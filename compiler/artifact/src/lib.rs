@@ -31,6 +31,9 @@ pub struct Artifact {
     pub streams: Vec<action::StreamSpec>,
     pub joins: Vec<join::JoinSpec>,
     pub probes: Vec<plan::ProbePlan>,
+    /// Blocks that tell joins of exchanges most of which no join keeps.
+    #[serde(default)]
+    pub passing: Vec<join::Passing>,
     /// Analyses the packet blocks need ([`packet::Needs`] bits).
     pub packet_needs: u32,
     /// Where macros are called: [`Place::expansion`] numbers them from 1.

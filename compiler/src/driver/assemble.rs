@@ -152,6 +152,7 @@ pub(super) fn artifact(mut tables: Tables, mut units: Units, sources: &SourceMap
         streams: tables.streams,
         joins: tables.joins,
         probes: units.probes,
+        passing: units.passing,
         packet_needs: tables.packet_needs,
         expansions: tables.expansions,
         sources,

@@ -2,6 +2,7 @@
 
 mod assemble;
 mod joins;
+mod passing;
 mod plan;
 mod sessions;
 mod units;

@@ -58,6 +58,9 @@ fn row(artifact: &Artifact, probe: &ProbePlan) -> [String; 4] {
     if !emits.is_empty() {
         let _ = write!(why, "; emits {}", emits.join(", "));
     }
+    if artifact.passing.iter().any(|p| artifact.probes.get(p.probe as usize).is_some_and(|p| std::ptr::eq(p, probe))) {
+        why.push_str("; passes over what no join keeps");
+    }
     [side.to_owned(), probe.name.clone(), how, why]
 }
 

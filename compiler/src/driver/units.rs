@@ -1,6 +1,6 @@
 //! All functions of a script, lowered and optimised, before code generation.
 
-use super::{sessions, ways};
+use super::{passing, sessions, ways};
 use crate::{
     attach::{self, Among, Ask, Chain, Form, Layout, Policy},
     ir::Function,
@@ -13,6 +13,7 @@ use crate::{
 use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamId,
+    join::Passing,
     plan::{Attach, ProbePlan, Unit, Way},
     program::ProgType,
 };
@@ -54,6 +55,8 @@ pub struct Units {
     pub probes: Vec<ProbePlan>,
     /// Of each probe: why it is no part of a session, if it could be.
     pub(super) apart: Vec<Option<String>>,
+    /// Blocks that tell joins of exchanges.
+    pub(super) passing: Vec<Passing>,
     /// Probes that the placement left out.
     pub left_out: Vec<LeftOut>,
     /// Probes of imported modules that nothing needs: nothing to warn about.
@@ -150,6 +153,9 @@ fn lower_targets<'a>(
             }
             if let Way::Usdt { sites, .. } = &mut plan.best.way {
                 sites.retain(|s| variant.offsets.contains(&s.offset));
+            }
+            if let Some((joins, bound)) = passing::of(module.program, probe) {
+                units.passing.push(Passing { probe: units.probes.len() as u32, joins, bound });
             }
             units.probes.push(plan);
             units.apart.push(sessions::apart(&target.provider, &placed.uses));

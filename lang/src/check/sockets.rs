@@ -40,7 +40,10 @@ const WORDS: &[(&str, &str, &str)] = &[
 const WITH_TLS: &[(&str, &str)] = &[
     (
         "WITHIN_TLS",
-        "$ssl = @__sockets_ssl[tid(init)]; if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }",
+        "if (@__sockets_tls != 0) {
+           $ssl = @__sockets_ssl[tid(init)];
+           if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
+         }",
     ),
     ("GONE", "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);"),
 ];

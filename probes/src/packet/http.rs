@@ -13,7 +13,7 @@ mod messages;
 mod present;
 
 pub(crate) use exchange::{Exchange, HttpFlow, Response};
-pub(crate) use head::Head;
+pub(crate) use head::{Framing, Head, Kind, Sniff as HeadSniff};
 pub(crate) use present::{Awaiting, Ended, Found};
 
 use super::stream::Shared;

@@ -4,6 +4,7 @@
 //! moved, and the first of them. Both directions are in order already, so there is nothing to put together; what was not copied is a
 //! hole whose length is known, and the protocols of [`super::stream`] pass over it as they do over packets that were cut short.
 
+mod passing;
 mod socket;
 mod view;
 
@@ -13,9 +14,13 @@ use super::http2::Http2Counters;
 use super::identity;
 use super::pipeline::Options;
 use super::stream::Shared;
+use passing::Passed;
 use socket::Socket;
 use std::collections::{HashMap, HashSet, VecDeque};
-use weftrace_artifact::packet::{MoreRef, MoreView, PacketView, layer, needs};
+use weftrace_artifact::{
+    join::Bound,
+    packet::{MoreRef, MoreView, PacketView, layer, needs},
+};
 
 /// What was seen, and what was lost on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +67,8 @@ pub struct Sockets {
     closing: Vec<i64>,
     /// Sockets that io_uring uses.
     unseen: HashSet<(i64, u64)>,
+    /// Of exchanges that need not be presented.
+    bound: Option<Bound>,
 }
 
 /// Sockets that are followed at one time.
@@ -100,6 +107,7 @@ impl Sockets {
             last_boot: 0,
             closing: Vec::new(),
             unseen: HashSet::new(),
+            bound: None,
         }
     }
 
@@ -139,6 +147,7 @@ impl Sockets {
             {
                 self.counters.evicted += 1;
                 self.owners -= old.owners();
+                self.counters.gaps += old.read_held(&mut self.shared);
                 old.abandon(&mut self.shared);
             }
         }
@@ -147,24 +156,36 @@ impl Sockets {
         self.table.insert(open.key, Box::new(Socket::new(open, self.serial)));
     }
 
-    /// A system call moved bytes. Then [`Self::next`] gives the exchanges that it ended.
-    pub fn call(&mut self, call: &Call<'_>) {
+    /// Which exchanges served here are of interest at all; None: all of them. Others that are plain enough are passed over.
+    pub fn pass_over(&mut self, bound: Option<Bound>) {
+        self.bound = bound;
+    }
+
+    /// A system call moved bytes. Then [`Self::next`] gives the exchanges that it ended; or it ended this one, which is of no interest.
+    pub fn call(&mut self, call: &Call<'_>) -> Option<Exchange> {
         self.begin(call.end);
         self.counters.calls += u64::from(call.last);
         self.current = call.key;
-        match self.table.get_mut(&call.key) {
-            Some(socket) => {
-                let before = socket.owners();
-                self.counters.gaps += socket.call(call, &mut self.shared);
-                self.owners = (self.owners + socket.owners()).saturating_sub(before);
-                if self.owners > self.most_owners {
-                    let dropped = socket.forget_owners();
-                    self.owners -= dropped;
-                    self.counters.owners_dropped += dropped as u64;
-                }
+        let Some(socket) = self.table.get_mut(&call.key) else {
+            self.counters.unknown += 1;
+            return None;
+        };
+        let before = socket.owners();
+        let passed = match socket.passes(call, self.bound) {
+            Passed::Not => {
+                self.counters.gaps += socket.read_held(&mut self.shared) + socket.call(call, &mut self.shared);
+                None
             }
-            None => self.counters.unknown += 1,
+            Passed::Part => None,
+            Passed::Exchange => Some(Exchange { served: true, port: socket.open.local_port }),
+        };
+        self.owners = (self.owners + socket.owners()).saturating_sub(before);
+        if self.owners > self.most_owners {
+            let dropped = socket.forget_owners();
+            self.owners -= dropped;
+            self.counters.owners_dropped += dropped as u64;
         }
+        passed
     }
 
     /// This side sends no more; `gone`: the socket is no more.
@@ -174,6 +195,7 @@ impl Sockets {
             self.close(key, time);
         } else if let Some(socket) = self.table.get_mut(&key) {
             self.current = key;
+            self.counters.gaps += socket.read_held(&mut self.shared);
             socket.sends_no_more(time, &mut self.shared);
         }
     }
@@ -203,6 +225,7 @@ impl Sockets {
     fn close(&mut self, key: i64, time: u64) {
         let Some(mut socket) = self.table.remove(&key) else { return };
         self.owners -= socket.owners();
+        self.counters.gaps += socket.read_held(&mut self.shared);
         socket.close(time, &mut self.shared);
         self.current = key;
         self.ended = Some(socket);

@@ -254,6 +254,11 @@ pub(crate) trait Protocol: Send {
         0
     }
 
+    /// Nothing is under way in either direction, and what comes next begins a message that nothing before it matters to.
+    fn rests(&self) -> bool {
+        false
+    }
+
     /// Where in the TCP stream of a direction the first of the requests begins that are still to be presented.
     fn open_from(&self, _dir: usize) -> u64 {
         0

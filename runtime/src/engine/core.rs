@@ -21,7 +21,6 @@ use weftrace_artifact::{
     abi::{RECORD_HEADER_SIZE, RecordHeader},
     action::{ActionId, ActionKind, StreamId},
     map::MapId,
-    packet::PacketView,
     telemetry::TelemetryView,
 };
 use weftrace_probes::{
@@ -271,16 +270,6 @@ impl Core {
         self.take_native();
     }
 
-    /// Runs a packet block. `raw` is the packet that it may keep; None: it is about something else (a connection's end).
-    pub(crate) fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView, raw: Option<&RawPacket<'_>>) {
-        self.native.run_packet(entry, probe, view);
-        if self.keeper.is_none() {
-            return self.take_native();
-        }
-        let records = self.native.take_records();
-        self.act_on(&records, |core, record| core.kept(record, raw));
-    }
-
     /// Runs a `span` or `log` block.
     pub(crate) fn run_telemetry(&mut self, entry: u32, probe: u32, view: &TelemetryView) {
         self.native.run_telemetry(entry, probe, view);
@@ -294,7 +283,7 @@ impl Core {
     }
 
     /// Acts on records, but those that `taken` has acted on.
-    fn act_on(&mut self, records: &[Box<[u8]>], mut taken: impl FnMut(&mut Self, &[u8]) -> bool) {
+    pub(super) fn act_on(&mut self, records: &[Box<[u8]>], mut taken: impl FnMut(&mut Self, &[u8]) -> bool) {
         if records.is_empty() {
             return;
         }
@@ -313,7 +302,7 @@ impl Core {
     }
 
     /// Whether a record is a `capture()`, which has been done then.
-    fn kept(&mut self, record: &[u8], raw: Option<&RawPacket<'_>>) -> bool {
+    pub(super) fn kept(&mut self, record: &[u8], raw: Option<&RawPacket<'_>>) -> bool {
         let Some((header, payload)) = split(record) else { return false };
         let artifact = Rc::clone(&self.artifact);
         let Some(action) = artifact.actions.get(header.action as usize) else { return false };

@@ -16,7 +16,7 @@ use std::{rc::Rc, time::Instant};
 use weftrace_artifact::{
     Artifact,
     action::StreamId,
-    join::{JoinView, LegSpec},
+    join::{Bound, JoinView, LegSpec, Passing},
     plan::{JoinEvent, Unit, Way},
 };
 
@@ -35,6 +35,8 @@ pub(crate) struct Joins {
     blocks: Vec<Block>,
     /// By join: how far it was advanced.
     advanced: Vec<u64>,
+    /// By probe.
+    passing: Vec<Option<Passing>>,
 }
 
 /// Why a stream is not fed where a file is read: only the kernel's events feed it.
@@ -68,7 +70,28 @@ impl Joins {
             let wanted = |leg| blocks.iter().any(|b: &Block| b.join == join && b.on == JoinEvent::Orphan(leg));
             engine.want_orphans(wanted);
         }
-        Self { advanced: vec![0; artifact.joins.len()], engines, blocks }
+        let mut passing = vec![None; artifact.probes.len()];
+        for block in &artifact.passing {
+            if let Some(place) = passing.get_mut(block.probe as usize) {
+                *place = Some(block.clone());
+            }
+        }
+        Self { advanced: vec![0; artifact.joins.len()], engines, blocks, passing }
+    }
+
+    /// What the block's joins may keep; None: it does more than to tell joins of exchanges.
+    pub(super) fn bound(&self, probe: u32) -> Option<Bound> {
+        self.passing.get(probe as usize)?.as_ref().map(|passing| passing.bound)
+    }
+
+    /// An exchange that the block need not tell of has ended: its joins count it.
+    pub(super) fn pass_over(&mut self, probe: u32, end: u64) {
+        let joins = self.passing.get(probe as usize).into_iter().flatten().flat_map(|passing| &passing.joins);
+        for join in joins {
+            if let Some(engine) = self.engines.get_mut(*join as usize) {
+                engine.pass_over(end);
+            }
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {

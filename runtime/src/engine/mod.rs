@@ -4,6 +4,7 @@
 //! - `actions`: each action's effect
 //! - `joins`: streams into the join engines, their results into blocks
 //! - `sockets`: what system calls moved into `http:` blocks
+//! - `passing`: packet blocks, and exchanges that no join would keep
 //! - `supply`, `touch`: up to when each source was heard, and which streams its losses touch
 //! - `timers`, `packets`, `telemetry`, `waits`: what wakes it
 //! - `recording`, `replay`: the run into a recording, and a recording in place of sources
@@ -20,6 +21,7 @@ mod joins;
 mod keep;
 mod locate;
 mod packets;
+mod passing;
 mod recording;
 mod replay;
 mod shutdown;

@@ -6,6 +6,7 @@ use weftrace_artifact::{
     Artifact,
     abi::RecordHeader,
     action::{StreamId, StreamSpec},
+    join::Bound,
     packet::PacketView,
     plan::SocketSide,
     sockets,
@@ -71,6 +72,15 @@ fn fields<const N: usize>(spec: &StreamSpec, names: [&str; N]) -> Option<[Field;
     found.try_into().ok()
 }
 
+/// What became of a record.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    /// It may have ended exchanges.
+    Read,
+    /// It ended one that no join would keep, then.
+    PassedOver(SocketExchange, u64),
+}
+
 /// The source: all sockets, and the blocks.
 pub(crate) struct SocketFeed {
     sockets: Sockets,
@@ -95,14 +105,14 @@ impl SocketFeed {
         self.blocks.push(block);
     }
 
-    /// Takes a record; false: its stream is not of sockets.
-    fn record(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> bool {
-        let Some(Some(kind)) = self.kinds.get(stream.0 as usize) else { return false };
+    /// Takes a record; None: its stream is not of sockets.
+    fn record(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> Option<Taken> {
+        let kind = self.kinds.get(stream.0 as usize)?.as_ref()?;
         let number = |field: &Field| number(payload, field);
         match kind {
             Kind::Open(fields) => {
                 let [key, conn, local_port, local, local6, sent_from, got_from, opened] = &**fields;
-                let Some(conn) = read_conn(payload, conn.offset) else { return true };
+                let Some(conn) = read_conn(payload, conn.offset) else { return Some(Taken::Read) };
                 let local = if conn.family == 2 { number(local) } else { number(local6) } as u32;
                 self.sockets.open(&SocketOpen {
                     key: number(key) as i64,
@@ -120,7 +130,7 @@ impl SocketFeed {
                 task.comm.iter_mut().zip(at(payload, comm)).for_each(|(to, from)| *to = *from);
                 let len = u32_at(payload, data.offset) as usize;
                 let bytes = payload.get(data.offset as usize + 4..).unwrap_or_default();
-                self.sockets.call(&SocketCall {
+                let passed = self.sockets.call(&SocketCall {
                     key: number(key) as i64,
                     sent: number(sent) != 0,
                     start: number(start),
@@ -135,12 +145,28 @@ impl SocketFeed {
                     clear: number(clear),
                     task,
                 });
+                if let Some(exchange) = passed {
+                    return Some(Taken::PassedOver(exchange, header.time));
+                }
             }
             Kind::End([key, gone]) => self.sockets.end(number(key) as i64, number(gone) != 0, header.time),
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
             Kind::Unbound => self.sockets.unbound(),
         }
-        true
+        Some(Taken::Read)
+    }
+
+    /// What joins may keep of the exchanges that the blocks tell them of; None: the blocks do more than that.
+    fn bound(&self, core: &Core) -> Option<Bound> {
+        let bounds = self.blocks.iter().map(|block| core.joins.bound(block.probe));
+        bounds.reduce(|a, b| Some(a?.or(b?))).flatten().filter(|_| core.only_joins_read())
+    }
+
+    /// An exchange that ended then was passed over: the blocks' joins count it.
+    fn pass_over(&self, exchange: SocketExchange, end: u64, core: &mut Core) {
+        for block in self.blocks.iter().filter(|block| block.wants(exchange)) {
+            core.joins.pass_over(block.probe, end);
+        }
     }
 
     /// Runs the blocks for what has ended.
@@ -179,12 +205,15 @@ impl Core {
     /// Whether a record was of sockets.
     pub(super) fn of_socket(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> bool {
         let Some(mut feed) = self.sockets.take() else { return false };
+        feed.sockets.pass_over(feed.bound(self));
         let taken = feed.record(stream, header, payload);
-        if taken {
-            feed.present(self);
+        match taken {
+            Some(Taken::Read) => feed.present(self),
+            Some(Taken::PassedOver(exchange, end)) => feed.pass_over(exchange, end, self),
+            None => {}
         }
         self.sockets = Some(feed);
-        taken
+        taken.is_some()
     }
 
     /// Exchanges that are open when all has ended.

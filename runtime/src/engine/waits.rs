@@ -61,10 +61,18 @@ enum RingState {
     At(Instant),
 }
 
-/// How long events gather while they come thick.
-const GATHER: Duration = Duration::from_millis(1);
-/// Wake-ups closer than this are thick.
+/// How long events gather while they come thick: the less, the sooner they would fill the ring. Each wake-up costs the program that
+/// is traced an interrupt (on a virtual machine some µs), and us a round of the loop.
+const GATHER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
+/// Wake-ups closer than this are thick, and so many records at once.
 const THICK: Duration = Duration::from_millis(2);
+const THICK_RECORDS: u64 = 64;
+
+/// How long to let records gather, if so much of the ring was used in the time since it was empty: until an eighth is.
+fn gather(since: Duration, (used, all): (u64, u64)) -> Duration {
+    let eighth = since.as_nanos().saturating_mul(u128::from(all / 8)) / u128::from(used.max(1));
+    Duration::from_nanos(u64::try_from(eighth).unwrap_or(u64::MAX)).clamp(GATHER[0], GATHER[1])
+}
 
 pub(crate) struct Waits {
     ring: Option<AsyncFd<OwnedFd>>,
@@ -126,15 +134,16 @@ impl Waits {
         Ok(())
     }
 
-    /// After a drain: when to look again. `full`: a good part of the ring was in use.
-    pub(crate) fn ring_drained(&mut self, records: u64, more: bool, full: bool) {
+    /// After a drain: when to look again. `used`: bytes of the ring that were in use, and all.
+    pub(crate) fn ring_drained(&mut self, records: u64, more: bool, used: (u64, u64)) {
         let now = Instant::now();
-        let thick = self.last_ring.is_some_and(|last| now - last < THICK);
+        let since = self.last_ring.map_or(Duration::MAX, |last| now - last);
+        let thick = since < THICK || (records >= THICK_RECORDS && since < 2 * GATHER[1]);
         self.last_ring = Some(now);
-        self.ring_state = if full {
+        self.ring_state = if used.0 > used.1 / 4 {
             RingState::Now
         } else if thick && (more || records > 0) {
-            RingState::At(now + GATHER)
+            RingState::At(now + gather(since, used))
         } else if more {
             RingState::Now
         } else {

@@ -234,6 +234,13 @@ impl Engine {
         }
     }
 
+    /// An anchor that `keep` doesn't let through, whatever its legs are: it is counted.
+    pub(crate) fn pass_over(&mut self, end: u64) {
+        self.summary.seen += 1;
+        self.summary.passed_over += 1;
+        *(if end < self.watermark { &mut self.summary.late } else { &mut self.summary.closed }) += 1;
+    }
+
     /// Everything up to `watermark` has arrived: closes the anchors that ended before it and forgets what no later
     /// anchor can want.
     pub fn advance(&mut self, watermark: u64, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {

@@ -16,9 +16,11 @@ pub struct Summary {
     pub closed: u64,
     /// Results that `keep` let through.
     pub kept: u64,
+    /// Of those that were seen: what was passed over before it was joined, since nothing would keep it.
+    pub passed_over: u64,
     /// Anchors that arrived after the watermark had passed them.
     pub late: u64,
-    /// Leg records that belonged to no anchor.
+    /// Leg records that belonged to no anchor; not known where anchors were passed over.
     pub orphans: u64,
     /// Leg records without any key.
     pub keyless: u64,

@@ -132,10 +132,10 @@ impl Running {
                 true
             });
         }
-        let (quarter, half) = (ring.size() as u64 / 4, ring.size() as u64 / 2);
-        self.waits.ring_drained(drained.records, drained.more, used > quarter);
+        let size = ring.size() as u64;
+        self.waits.ring_drained(drained.records, drained.more, (used, size));
         let reached = self.progress.reached(ring.consumed());
-        if used > half {
+        if used > size / 2 {
             self.tell_losses();
         }
         // All that was reserved before the reading of the clock has been acted on.

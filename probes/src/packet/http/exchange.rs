@@ -131,6 +131,12 @@ impl Protocol for HttpFlow {
         [queued, begun, self.matcher.awaiting.open_from(dir)].into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
+    fn rests(&self) -> bool {
+        let Matcher { queue, begun, after_gap, awaiting } = &self.matcher;
+        let idle = queue.is_empty() && awaiting.len() == 0 && !after_gap && *begun > 0;
+        idle && self.messages.iter().all(Messages::at_start)
+    }
+
     /// Ends exchanges whose answering side has ended.
     fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
         if ended == [true; 2] || !cx.facts.answered {

@@ -58,6 +58,11 @@ impl Messages {
         }
     }
 
+    /// A message may start here.
+    pub(super) fn at_start(&self) -> bool {
+        matches!(self.state, State::Start)
+    }
+
     /// Offset of a head that has begun.
     pub(super) fn begun(&self) -> Option<u64> {
         matches!(self.state, State::Head).then_some(self.from)

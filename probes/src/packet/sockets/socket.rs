@@ -1,13 +1,13 @@
 //! One socket: where its two streams are, what is spoken on them, who moved their bytes.
 
-use super::Exchange;
+use super::{Exchange, passing::Held};
 use crate::packet::stream::{Context, Dialogue, Facts, Hole, Piece, Shared};
 use std::collections::VecDeque;
 use weftrace_artifact::{abi::ConnKey, packet::PacketView};
 
 /// Directions of a socket's two streams.
-const GOT: usize = 0;
-const SENT: usize = 1;
+pub(super) const GOT: usize = 0;
+pub(super) const SENT: usize = 1;
 
 /// A socket's ends, and where its streams begin.
 #[derive(Clone, Copy, Debug, Default)]
@@ -90,11 +90,20 @@ pub(super) struct Socket {
     dialogue: Dialogue,
     /// What is spoken is within TLS.
     within: bool,
+    /// What was not read.
+    pub(super) held: Held,
 }
 
 impl Socket {
     pub(super) fn new(open: &Open, serial: u64) -> Self {
-        Self { serial, open: *open, dirs: Default::default(), dialogue: Dialogue::default(), within: false }
+        Self {
+            serial,
+            open: *open,
+            dirs: Default::default(),
+            dialogue: Dialogue::default(),
+            within: false,
+            held: Held::default(),
+        }
     }
 
     /// Whether the socket that is told of is this one. (What its initial numbers are is told less surely than its ends.)
@@ -124,7 +133,7 @@ impl Socket {
     }
 
     /// The 64-bit offset that a sequence number stands for: the one nearest to where the stream is.
-    fn offset(&self, dir: usize, seq: u32) -> u64 {
+    pub(super) fn offset(&self, dir: usize, seq: u32) -> u64 {
         let (next, origin) = (self.dirs[dir].next, self.open.from[dir]);
         let ahead = seq.wrapping_sub(origin.wrapping_add(next as u32)) as i32;
         if self.dirs[dir].started { next.saturating_add_signed(ahead.into()) } else { seq.wrapping_sub(origin).into() }
@@ -247,6 +256,24 @@ impl Socket {
         let from = std::mem::replace(&mut self.dirs[dir].next, to);
         let (dialogue, mut cx) = self.context(shared, now);
         dialogue.hole(Hole { dir, len: to - from, exact: true, from, to, lost }, &mut cx);
+    }
+
+    /// Offset of a direction's next byte.
+    pub(super) fn next(&self, dir: usize) -> u64 {
+        self.dirs[dir].next
+    }
+
+    /// Both directions are open and between messages, all of which were answered.
+    pub(super) fn rests(&self) -> bool {
+        !self.within && self.dirs.iter().all(|dir| dir.started && !dir.ended) && self.dialogue.rests()
+    }
+
+    /// Both directions have gone on to `to`, with bytes that nobody asks for; `from` on they were moved by these tasks.
+    pub(super) fn moved_on(&mut self, to: [u64; 2], from: [u64; 2], tasks: [Task; 2]) {
+        for dir in [GOT, SENT] {
+            self.own(dir, from[dir], tasks[dir]);
+            (self.dirs[dir].next, self.dirs[dir].told) = (to[dir], to[dir]);
+        }
     }
 
     fn context<'a>(&'a mut self, shared: &'a mut Shared, now: u64) -> (&'a mut Dialogue, Context<'a>) {

@@ -135,6 +135,11 @@ impl Dialogue {
         }
     }
 
+    /// A message ended, and nothing of another one has come, in both directions; what was asked was answered.
+    pub(crate) fn rests(&self) -> bool {
+        !self.over && self.speaks.as_ref().is_some_and(|protocol| protocol.rests())
+    }
+
     pub(crate) fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
         if let Some(protocol) = &mut self.speaks {
             protocol.settle(ended, cx);

@@ -164,7 +164,11 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
         ("evicted_bindings", summary.evicted_bindings),
         ("lost", summary.lost),
     ] {
-        number(out, name, n);
+        if name == "orphans" && summary.passed_over > 0 {
+            push(out, ", \"orphans\": null");
+        } else {
+            number(out, name, n);
+        }
     }
     push(out, ", \"layers\": ");
     separated(out, "[", ", ", "]", summary.by_layer(), |out, (layer, count, peers)| {
