@@ -66,7 +66,7 @@ enum RingState {
 const GATHER: [Duration; 2] = [Duration::from_millis(1), Duration::from_millis(5)];
 /// Wake-ups closer than this are thick, and so many records at once.
 const THICK: Duration = Duration::from_millis(2);
-const THICK_RECORDS: u64 = 64;
+const THICK_RECORDS: u64 = 8;
 
 /// How long to let records gather, if so much of the ring was used in the time since it was empty: until an eighth is.
 fn gather(since: Duration, (used, all): (u64, u64)) -> Duration {

@@ -81,7 +81,7 @@ impl Socket {
             return false;
         }
         let took = call.end.saturating_sub(request.start);
-        if !plain_response(call.bytes, call.total).is_some_and(|status| !bound.allows(took, status)) {
+        if plain_response(call.bytes, call.total).is_none_or(|status| bound.allows(took, status)) {
             return false;
         }
         let answered_to = self.offset(SENT, call.to);
