@@ -1,6 +1,6 @@
 //! Exit codes, as documented in README.md and `weftrace --help`.
 
-/// How the process ends. 4 is kept for alerts, which the language does not have yet.
+/// How the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitStatus {
     /// Ran; Ctrl-C after a clean drain too.
@@ -11,6 +11,8 @@ pub enum ExitStatus {
     Usage,
     /// A probe could not be attached, or a permission is missing.
     Attach,
+    /// An alert fired, and nothing else went wrong.
+    Alert,
     /// The input is damaged; what came before the damage was processed.
     Damaged,
     /// Output or packets that were to be kept could not be written.
@@ -26,6 +28,7 @@ impl ExitStatus {
             Self::Script => 1,
             Self::Usage => 2,
             Self::Attach => 3,
+            Self::Alert => 4,
             Self::Damaged => 5,
             Self::NotWritten => 6,
             Self::Code(n) => i32::from(n),

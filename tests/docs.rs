@@ -67,6 +67,16 @@ fn packet_fields() {
     same_as("fields.md", &text);
 }
 
+/// docs/alerts.md: the sinks.
+#[test]
+fn sinks_of_alerts() {
+    let mut text = String::from("| written | |\n|---|---|\n");
+    for row in weftrace_lang::builtins::sinks::SINKS {
+        let _ = writeln!(text, "| `{}` | {} |", row.signature, row.doc);
+    }
+    part_of("alerts.md", "sinks", &text);
+}
+
 #[test]
 fn builtins() {
     let mut text = String::from(

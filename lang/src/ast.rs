@@ -3,9 +3,11 @@
 //! Equality ignores no field, so the round trip (print, parse again) is compared after
 //! [`Script::without_spans`].
 
+mod alert;
 mod join;
 mod operator;
 
+pub use alert::{Alert, AlertClause, AlertClauseKind, AlertSink, AlertStmt, AlertTold, GroupKey};
 pub use join::{Join, JoinClause, JoinClauseKind, Leg};
 pub use operator::{BinOp, UnOp};
 
@@ -44,6 +46,7 @@ pub enum Item {
     Fn(FnDef),
     Probe(Probe),
     Join(Join),
+    Alert(Alert),
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -261,6 +264,8 @@ pub enum StmtKind {
         stream: Ident,
         fields: Vec<(Ident, Expr)>,
     },
+    /// Made of an [`Alert`].
+    Alert(Box<AlertStmt>),
     /// `import "…";` inside a block (bpftrace's standard library has it in macro bodies).
     Import(Import),
 }

@@ -2,7 +2,7 @@
 
 use crate::check::{operator, type_name};
 use crate::hir::{
-    Action, Block, Expr, ExprKind, Format, JoinDef, Keep, MapDef, Piece, ProbeDef, Program, Stmt, StmtKind,
+    Action, AlertDef, Block, Expr, ExprKind, Format, JoinDef, Keep, MapDef, Piece, ProbeDef, Program, Stmt, StmtKind,
 };
 use std::fmt::Write as _;
 
@@ -21,6 +21,9 @@ pub fn dump(p: &Program) -> String {
     }
     for j in &p.joins {
         d.join(j);
+    }
+    for alert in &p.alerts {
+        d.alert(alert);
     }
     for probe in &p.probes {
         d.probe(probe);
@@ -102,6 +105,20 @@ impl Dump<'_> {
             };
             d.line(&format!("keep {keep}"));
             d.line(&format!("limit {}, {}; timeout {}", j.max_anchors, j.max_bytes, j.timeout_ns));
+        });
+    }
+
+    fn alert(&mut self, a: &AlertDef) {
+        self.line(&format!("alert {:?} when {}", a.name, a.condition));
+        self.inside(|d| {
+            let on = if a.on_events { "events" } else { "time" };
+            d.line(&format!("by {on} group [{}] for {} every {:?}", a.group.join(", "), a.for_ns, a.every_ns));
+            for (name, value) in &a.labels {
+                d.line(&format!("label {name} = {value:?}"));
+            }
+            for s in &a.sinks {
+                d.line(&format!("to {} {:?} {:?}", s.kind, s.at, s.secret));
+            }
         });
     }
 
@@ -226,6 +243,11 @@ impl Dump<'_> {
             Action::Cat(f) => format!("cat {}", format_text(f)),
             Action::System(f) => format!("system {}", format_text(f)),
             Action::Unwatch => "unwatch".into(),
+            Action::Alert { alert, keys, message } => {
+                let message = message.as_ref().map_or(String::new(), |f| format!(" {}", format_text(f)));
+                format!("alert {alert} by {keys}{message}")
+            }
+            Action::AlertLooked { alert } => format!("alert {alert} looked"),
         }
     }
 

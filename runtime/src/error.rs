@@ -33,6 +33,9 @@ pub enum Error {
     /// It can't be written.
     #[error("{0}")]
     Recording(String),
+    /// The address can't be listened at.
+    #[error("--metrics {0}")]
+    Metrics(String),
     /// `--lateness`
     #[error("--lateness {name}: no such source; here are {}", if there.is_empty() { "none: the script emits nothing".into() } else { there.join(", ") })]
     NoSource { name: String, there: Vec<String> },

@@ -6,10 +6,14 @@
 //! - [`native`]: handlers compiled to machine code.
 //! - [`sys`]: the kernel's event ring, the child of `-c`, clocks. [`losses`]: what was not delivered.
 //! - `record`: a run's packets and events in a file, and back; `pcapng`: its blocks.
+//! - `metrics`: the run's numbers for Prometheus.
+//! - `alert`: alerts and their sinks; `client`: HTTP, as a client.
 //! - [`join`]: records of all layers to one record per request, pure.
 //!
 //! Files with `unsafe`: those of `sys/`, and `native/{code,helpers,run}`.
 
+mod alert;
+mod client;
 pub mod decode;
 mod engine;
 mod error;
@@ -18,6 +22,7 @@ pub mod join;
 pub mod json;
 pub mod losses;
 pub mod maps;
+mod metrics;
 pub mod names;
 pub mod native;
 mod pcapng;
@@ -30,8 +35,10 @@ pub mod sys;
 mod telemetry;
 pub mod text;
 
+pub use alert::{AlertCounts, AlertTargets, TargetError};
 pub use engine::{KeepOptions, StopHandle, StreamConsumer};
 pub use error::Error;
+pub use metrics::{MetricsOptions, SERIES};
 pub use record::{Passphrase, RecordOptions, Recorded, RecordingError, SealError, read_recording};
 pub use session::{AttachFailure, ByHand, Ended, Outcome, Privileges, Running, Session, SessionOptions};
 pub use telemetry::{LinePlace, TelemetryOptions};

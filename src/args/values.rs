@@ -41,6 +41,12 @@ pub(super) fn listen_at(text: &str) -> Result<ListenAt, String> {
         .map_err(|_| format!("`{text}` is no address; write 127.0.0.1:4317, 0.0.0.0:4317 or off"))
 }
 
+/// As [`listen_at`], but somewhere.
+pub(super) fn metrics_at(text: &str) -> Result<SocketAddr, String> {
+    let at = listen_at(text).ok().and_then(|at| at.0);
+    at.ok_or_else(|| format!("`{text}` is no address; write 127.0.0.1:9464 or 9464"))
+}
+
 /// Bytes of memory: `65536`, `512k`, `64M`, `1GiB`; bare letters are powers of 1024.
 pub(super) fn size(text: &str) -> Result<u32, String> {
     let bytes = bytes(text, 1024, "512k, 64M or 1G")?;

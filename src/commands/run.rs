@@ -1,6 +1,8 @@
 //! `weftrace run`.
 
+mod alerts;
 mod for_tests;
+mod metrics;
 mod refusals;
 mod script;
 
@@ -62,13 +64,17 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
-    let Ready { loaded, artifact, plan } = match script::ready(args, &mode, child.as_ref()) {
+    let Ready { mut loaded, artifact, plan } = match script::ready(args, &mode, child.as_ref()) {
         Ok(ready) => ready,
         Err(status) => return status,
     };
     let host = Host::new();
     let needs = plan_needs(args, &artifact, &plan, &host);
     let arguments = replay::arguments(&loaded, child.as_ref());
+    let alerts = match alerts::targets(args, (&artifact, &mut loaded), matches!(mode, Mode::Replay { .. })) {
+        Ok(alerts) => alerts,
+        Err(status) => return status,
+    };
     let sink = match sink(args, &artifact) {
         Ok(sink) => for_tests::wrap(sink, args, &loaded),
         Err(why) => {
@@ -80,7 +86,13 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
     if lacks_permission(&artifact, &needs, args) {
         return ExitStatus::Attach;
     }
-    let options = SessionOptions { refused: refused(&needs), ..options(args) };
+    let metrics = match metrics::options(args) {
+        Ok(metrics) => metrics,
+        Err(status) => return status,
+    };
+    // What probes cost is asked of the kernel then.
+    let cost = metrics.is_some();
+    let options = SessionOptions { refused: refused(&needs), alerts, metrics, cost, ..options(args) };
     let (options, recorded) = with_mode(options, mode, arguments);
     match execute(&name, (artifact, recorded), (child, host), sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
@@ -200,6 +212,9 @@ fn execute(
     }
     if !args.quiet {
         printer::err_line(&opening);
+        if let Some(address) = running.metrics_at() {
+            printer::err_line(&format!("metrics: http://{address}/metrics"));
+        }
         if !running.listens().is_empty() {
             printer::err_line(&format!("spans: {}", running.listens().join(", ")));
         }
@@ -336,6 +351,9 @@ fn finish(outcome: &Outcome, args: &Run) -> ExitStatus {
     }
     if outcome.unrecorded || outcome.lost.iter().any(|lost| lost.kind == LossKind::Analysis("kept")) {
         return ExitStatus::NotWritten;
+    }
+    if outcome.alerts.fired > 0 {
+        return ExitStatus::Alert;
     }
     ExitStatus::Ok
 }

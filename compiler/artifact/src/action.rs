@@ -88,6 +88,17 @@ pub enum ActionKind {
     Emit {
         stream: StreamId,
     },
+    /// A group of an alert: args are whether it meets the condition (u8), `keys` keys, and what the message says. Without a message its
+    /// text is made of the keys.
+    Alert {
+        alert: u32,
+        keys: u32,
+        message: Option<Vec<Piece>>,
+    },
+    /// All groups of an alert that meet its condition now have been told.
+    AlertLooked {
+        alert: u32,
+    },
     /// Something went wrong at a place, which has counter `site` of [`crate::map::Role::Warnings`]. One argument, i64: the
     /// helper's result.
     Warn {
@@ -99,7 +110,10 @@ pub enum ActionKind {
 impl ActionKind {
     /// Whether a record must say when it was made: reading the clock takes more time than the rest of a small record.
     pub fn asks_time(&self) -> bool {
-        matches!(self, Self::Time { .. } | Self::Packet { .. } | Self::Emit { .. } | Self::Warn { .. })
+        matches!(
+            self,
+            Self::Time { .. } | Self::Packet { .. } | Self::Emit { .. } | Self::Warn { .. } | Self::Alert { .. }
+        )
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod abi;
 pub mod action;
+pub mod alert;
 pub mod headers;
 pub mod join;
 pub mod map;
@@ -30,6 +31,8 @@ pub struct Artifact {
     pub actions: Vec<action::Action>,
     pub streams: Vec<action::StreamSpec>,
     pub joins: Vec<join::JoinSpec>,
+    #[serde(default)]
+    pub alerts: Vec<alert::AlertSpec>,
     pub probes: Vec<plan::ProbePlan>,
     /// Blocks that tell joins of exchanges most of which no join keeps.
     #[serde(default)]

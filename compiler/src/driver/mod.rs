@@ -1,5 +1,6 @@
 //! The whole way from a checked program to an [`Artifact`], and the text of every stage on it.
 
+mod alerts;
 mod assemble;
 mod joins;
 mod passing;

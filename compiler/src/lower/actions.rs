@@ -48,6 +48,10 @@ impl Cx<'_, '_> {
             Action::Cat(f) => ActionKind::Cat(pieces(f)),
             Action::System(f) => ActionKind::System(pieces(f)),
             Action::Unwatch => ActionKind::Unwatch,
+            Action::Alert { alert, keys, message } => {
+                ActionKind::Alert { alert: *alert, keys: *keys, message: message.as_ref().map(pieces) }
+            }
+            Action::AlertLooked { alert } => ActionKind::AlertLooked { alert: *alert },
         };
         self.send_args(kind, args, span)
     }

@@ -109,7 +109,19 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
         .collect();
     let mut placement = Placement { units, read_file: options.read_file, ..Placement::default() };
     homes::place_maps(program, &mut placement);
+    placement.diagnostics.extend(asks_in_vain(program, &placement));
     placement
+}
+
+/// Alerts that look through maps do so in user space.
+fn asks_in_vain(program: &Program, placement: &Placement) -> Vec<Diagnostic> {
+    let looks = program.probes.iter().zip(&placement.units).filter(|(_, unit)| unit.uses.alert);
+    let vain = looks.filter_map(|(probe, unit)| Some((probe, unit.uses.kernel_only?)));
+    vain.map(|(probe, what)| {
+        let text = format!("an alert that looks at maps has no {what}: it asks in user space");
+        Diagnostic::error("alert-asks-kernel", probe.span, text).write("alert … on PROBE when …, where it is known")
+    })
+    .collect()
 }
 
 /// What a provider allows.
@@ -245,6 +257,9 @@ fn place_neutral(
             Some(what) => (Side::Not, format!("not running: --read, and it asks the kernel ({what})")),
             None => (Side::Native, "timers run on recorded time".to_owned()),
         };
+    }
+    if uses.alert && uses.kernel_only.is_none() {
+        return (Side::Native, "looks through maps for an alert".to_owned());
     }
     let shared = |i: usize| uses.maps[i].any() && kernel[i].any();
     // What packet blocks count is in part in user space.

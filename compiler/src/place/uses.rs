@@ -65,6 +65,8 @@ pub(crate) struct Uses {
     /// A function that takes pointers whose types the verifier knows.
     pub(crate) typed_pointer: Option<&'static str>,
     pub(crate) retval: bool,
+    /// Looks through maps for an alert.
+    pub(crate) alert: bool,
     /// Fields of a tracepoint's record: (name, offset). A record or a part of it that is no single number has the offset None.
     pub(crate) fields: BTreeSet<(String, Option<u32>)>,
     /// `argN` by number: of a static marker each place may have its own.
@@ -123,6 +125,7 @@ impl Uses {
                 }
             }
             S::ForMap { map, .. } => self.map(*map, |m| m.whole = true),
+            S::Action { action: Action::AlertLooked { .. }, .. } => self.alert = true,
             S::Action { action: Action::PrintMapValue { map }, .. } => self.print_element(program, *map),
             _ => {}
         }

@@ -4,6 +4,7 @@
 mod actions;
 mod functions;
 mod maps;
+pub mod sinks;
 pub(crate) mod values;
 
 use crate::check::call::Call;

@@ -29,6 +29,7 @@ pub(crate) struct Items<'a> {
     pub(crate) params: Vec<&'a ast::Param>,
     pub(crate) map_decls: Vec<&'a ast::MapDecl>,
     pub(crate) joins: Vec<&'a ast::Join>,
+    pub(crate) alerts: Vec<&'a ast::Alert>,
     pub(crate) probes: Vec<&'a ast::Probe>,
     /// In order: what is used is defined before.
     pub(crate) ctypes: Vec<CDef<'a>>,
@@ -52,6 +53,7 @@ impl<'a> Items<'a> {
             params: Vec::new(),
             map_decls: Vec::new(),
             joins: Vec::new(),
+            alerts: Vec::new(),
             probes: Vec::new(),
             ctypes: Vec::new(),
             configs: Vec::new(),
@@ -80,6 +82,7 @@ impl<'a> Items<'a> {
                     items.probes.push(p);
                 }
                 Item::Join(j) => items.joins.push(j),
+                Item::Alert(a) => items.alerts.push(a),
             }
         }
         items.joins = super::modules::joins(&items.joins, &items.probes);

@@ -5,6 +5,8 @@
 //! gives the HIR. Nothing here fails: what cannot be understood is [`Ty::Error`], reported once, and quiet after.
 
 mod address;
+mod alert_rules;
+mod alerts;
 mod args;
 mod attach;
 mod attach_code;
@@ -143,7 +145,8 @@ pub fn analyze(
     world: &dyn World,
     opts: &Options,
 ) -> (Program, Vec<Diagnostic>) {
-    let script = attach_devices::written_out(attach_params::written_out(script, sources, opts));
+    let script = attach_params::written_out(script, sources, opts);
+    let script = attach_devices::written_out(alerts::written_out(script));
     let loaded = imports::load(&script, sources, world);
     let (mut script, mut opts) = (script, opts.clone());
     // With probes of ours beside the script's.

@@ -15,7 +15,7 @@ use super::scope::{Cells, Frame};
 use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
-use crate::hir::{BinOp, Config, Expr, ExprKind, Func, JoinDef, ProbeDef, Program, Space, Ty};
+use crate::hir::{AlertDef, BinOp, Config, Expr, ExprKind, Func, JoinDef, ProbeDef, Program, Space, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::World;
 
@@ -54,7 +54,8 @@ pub(crate) fn run(
     c.untyped_maps();
     c.check_declared();
     c.check_windows();
-    c.program(probes, joins)
+    let alerts = c.check_alerts();
+    c.program(probes, joins, alerts)
 }
 
 impl<'a> Checker<'a> {
@@ -217,12 +218,13 @@ impl<'a> Checker<'a> {
         Some(expr(kind, Ty::Bool))
     }
 
-    fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>) -> (Program, Vec<Diagnostic>) {
+    fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>, alerts: Vec<AlertDef>) -> (Program, Vec<Diagnostic>) {
         let program = Program {
             probes,
             maps: self.maps.defs(self.config.max_map_keys),
             streams: self.streams.defs(),
             joins,
+            alerts,
             structs: self.types.structs.values().flatten().map(|s| (**s).clone()).collect(),
             enums: self.types.enums.into_values().collect(),
             config: self.config,

@@ -88,6 +88,12 @@ pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
             block(body, f);
         }
         StmtKind::Break | StmtKind::Continue | StmtKind::Import(_) => {}
+        StmtKind::Alert(alert) => {
+            if let Some(told) = &alert.told {
+                told.when.iter().chain(&told.keys).for_each(|e| expr(e, f));
+                told.message.iter().for_each(|a| expr(&a.value, f));
+            }
+        }
         StmtKind::Emit { fields, .. } => {
             for (_, e) in fields {
                 expr(e, f);

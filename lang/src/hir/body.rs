@@ -130,6 +130,16 @@ pub enum Action {
     System(Format),
     /// One argument: the address of watchpoints to detach.
     Unwatch,
+    /// A group of an alert: args are whether it meets the condition, the keys, and what the message says.
+    Alert {
+        alert: u32,
+        keys: u32,
+        message: Option<Format>,
+    },
+    /// All groups of an alert that meet its condition have been told.
+    AlertLooked {
+        alert: u32,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! A program: probes, maps, streams, settings.
 
-use super::{Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
+use super::{AlertDef, Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
 use crate::span::Span;
 use crate::world::{GoAbi, GoRuntime, UsdtSite};
 
@@ -11,6 +11,7 @@ pub struct Program {
     pub maps: Vec<MapDef>,
     pub streams: Vec<StreamDef>,
     pub joins: Vec<JoinDef>,
+    pub alerts: Vec<AlertDef>,
     pub structs: Vec<StructDef>,
     pub enums: Vec<EnumDef>,
     pub config: Config,

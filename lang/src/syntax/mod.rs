@@ -127,6 +127,7 @@ fn parse_item(builder: &mut Builder<'_>, raw: &RawItem, scan_diags: &[Diagnostic
         ItemKind::Macro => Rule::item_macro,
         ItemKind::Fn => Rule::item_fn,
         ItemKind::Join => Rule::item_join,
+        ItemKind::Alert => Rule::item_alert,
         ItemKind::CType => Rule::item_ctype,
         ItemKind::Typedef => Rule::item_typedef,
         ItemKind::Junk => return None,
@@ -172,6 +173,7 @@ impl Item {
             Self::Fn(i) => i.span,
             Self::Probe(i) => i.span,
             Self::Join(i) => i.span,
+            Self::Alert(i) => i.span,
         }
     }
 }

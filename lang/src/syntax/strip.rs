@@ -1,8 +1,9 @@
 //! Trees without places, so that two texts of one meaning compare equal.
 
 use crate::ast::{
-    Arg, AttachPoint, Block, CField, CTypeDef, Expr, ExprKind, ForIter, Ident, IfExpr, Item, JoinClause,
-    JoinClauseKind, Leg, MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind, TypeOperand,
+    Alert, AlertClause, AlertClauseKind, Arg, AttachPoint, Block, CField, CTypeDef, Expr, ExprKind, ForIter, Ident,
+    IfExpr, Item, JoinClause, JoinClauseKind, Leg, MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind,
+    TypeOperand,
 };
 use crate::span::Span;
 
@@ -90,6 +91,32 @@ fn item(item: &mut Item) {
             each(&mut j.clauses, clause);
             j.span = Span::default();
         }
+        Item::Alert(a) => alert(a),
+    }
+}
+
+fn alert(a: &mut Alert) {
+    ident(&mut a.name);
+    each(&mut a.clauses, alert_clause);
+    a.span = Span::default();
+}
+
+fn alert_clause(clause: &mut AlertClause) {
+    clause.span = Span::default();
+    match &mut clause.kind {
+        AlertClauseKind::On(points) => each(points, attach_point),
+        AlertClauseKind::When(e) | AlertClauseKind::For(e) | AlertClauseKind::Every(e) => expr(e),
+        AlertClauseKind::Message(list) => each(list, expr),
+        AlertClauseKind::Labels(list) => fields(list),
+        AlertClauseKind::To(sinks) => each(sinks, |sink| {
+            ident(&mut sink.kind);
+            each(&mut sink.args, arg);
+            sink.span = Span::default();
+        }),
+        AlertClauseKind::Group(keys) => each(keys, |key| {
+            key.name.iter_mut().for_each(ident);
+            expr(&mut key.value);
+        }),
     }
 }
 
@@ -181,6 +208,7 @@ fn stmt(s: &mut Stmt) {
             ident(stream);
             fields(list);
         }
+        StmtKind::Alert(_) => {}
         StmtKind::Import(i) => i.span = Span::default(),
     }
 }

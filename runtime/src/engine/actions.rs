@@ -32,6 +32,8 @@ impl Core {
                 | ActionKind::Exit
                 | ActionKind::Unwatch
                 | ActionKind::Capture { .. }
+                | ActionKind::Alert { .. }
+                | ActionKind::AlertLooked { .. }
                 | ActionKind::Warn { .. }
         );
         if is_output {
@@ -92,6 +94,8 @@ impl Core {
                 let address = action.args.first().map_or(0, |f| decode::u64_at(decode::member(f, payload), 0));
                 self.unwatch(address, action);
             }
+            ActionKind::Alert { .. } => self.alert(header, action, payload),
+            ActionKind::AlertLooked { alert } => self.alert_looked(header.time, *alert),
             ActionKind::Warn { .. } => self.warning(header, action, payload),
             // Only where there is a packet: Core::run_packet.
             ActionKind::Capture { .. } => {}

@@ -2,8 +2,10 @@
 
 use super::{StreamConsumer, joins::Joins, locate::locate, supply::Supply, touch::Touch, warnings::Warned};
 use crate::{
+    alert::Alerts,
     join::JoinResult,
     losses::{LossKind, Losses},
+    metrics::MetricsFeed,
     names::{HostNames, Names},
     native::Native,
     sink::{Location, Message, Sink},
@@ -52,6 +54,10 @@ pub(crate) struct Core {
     pub(crate) names: HostNames,
     pub(crate) sink: Box<dyn Sink>,
     pub(crate) joins: Joins,
+    /// If the script has any.
+    pub(crate) alerts: Option<Box<Alerts>>,
+    /// `--metrics`
+    pub(crate) metrics: Option<Box<MetricsFeed>>,
     /// The result that a join's block is about.
     pub(super) at_hand: Option<(u32, Box<JoinResult>)>,
     /// When a result was last told, or that there is none.
@@ -130,6 +136,8 @@ impl Core {
     ) -> Self {
         Self {
             joins: Joins::new(&artifact),
+            alerts: None,
+            metrics: None,
             telemetry: None,
             supply: Supply::new(&artifact),
             touch: Touch::new(&artifact),
@@ -344,6 +352,9 @@ impl Core {
     pub(crate) fn flush(&mut self) {
         self.flush_pending();
         self.flush_kept();
+        if self.alerts.is_some() {
+            self.tell_sinks();
+        }
         self.record_wake();
         if self.output.is_none()
             && let Err(error) = self.sink.flush()

@@ -191,7 +191,7 @@ impl Joins {
         self.blocks.iter().filter(|b| b.join == join && b.on == on).copied().collect()
     }
 
-    fn summaries(&self) -> Vec<(String, Summary)> {
+    pub(super) fn summaries(&self) -> Vec<(String, Summary)> {
         self.engines.iter().map(|e| (e.name().to_owned(), e.summary().clone())).collect()
     }
 }
@@ -243,7 +243,7 @@ impl Core {
     }
 
     /// What only the host knows of a result.
-    fn facts(&mut self, join: u32, result: &JoinResult) -> Facts {
+    pub(super) fn facts(&mut self, join: u32, result: &JoinResult) -> Facts {
         let artifact = Rc::clone(&self.artifact);
         let legs = artifact.joins.get(join as usize).map_or(&[][..], |spec| &spec.legs);
         let stream =

@@ -2,6 +2,8 @@
 //!
 //! - `core`: records to actions, handlers, maps, joins, the sink
 //! - `actions`: each action's effect
+//! - `alerts`: what blocks tell of alerts, on to their sinks
+//! - `metrics`: numbers for who asks
 //! - `joins`: streams into the join engines, their results into blocks
 //! - `sockets`: what system calls moved into `http:` blocks
 //! - `passing`: packet blocks, and exchanges that no join would keep
@@ -14,12 +16,14 @@
 //! away: produced = delivered + told lost.
 
 mod actions;
+mod alerts;
 mod capture;
 mod core;
 mod in_kernel;
 mod joins;
 mod keep;
 mod locate;
+mod metrics;
 mod packets;
 mod passing;
 mod recording;
@@ -39,6 +43,7 @@ pub(crate) use in_kernel::InKernel;
 
 pub use keep::KeepOptions;
 pub(crate) use keep::Keeper;
+pub(crate) use metrics::answer;
 pub(crate) use packets::{BlockSpec, Feed, Wants, open_feeds};
 pub(crate) use shutdown::{finish, tell_joins};
 pub(crate) use sockets::{ExchangeBlock, SocketFeed};

@@ -57,6 +57,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     }
     core.sum_up_warnings();
     core.say_join_summaries();
+    core.finish_alerts();
     core.say(&Message::End);
     if core.artifact.options.print_maps_on_exit && sources.print_maps {
         core.print_maps();
@@ -66,7 +67,8 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
         let rows = core.losses.rows();
         core.say(&Message::Losses(&rows));
     }
-    if !cost.is_empty() {
+    // Measured for metrics, it was told there.
+    if !cost.is_empty() && core.metrics.is_none() {
         core.say(&Message::Cost(&cost));
     }
     core.flush();
@@ -221,6 +223,19 @@ fn caught(artifact: &Artifact, program: u32, counters: Option<&[u64]>) -> u64 {
     let twin = artifact.programs.get(program as usize).and_then(|image| image.twin);
     let slot = twin.map(|twin| (twin * LossSlot::COUNT + LossSlot::Caught as u32) as usize);
     slot.zip(counters).and_then(|(slot, all)| all.get(slot).copied()).unwrap_or(0)
+}
+
+/// Reads all counters; what each probe cost so far.
+pub(super) fn measure(core: &mut Core, sources: &mut Sources) -> Vec<Cost> {
+    count_losses(core, sources);
+    count_missed(core, &sources.links, true);
+    #[cfg(feature = "live")]
+    for feed in &mut sources.feeds {
+        if let Feed::Live(live) = feed {
+            live.count_losses(core);
+        }
+    }
+    costs(core, sources)
 }
 
 /// The probe of a program, or of what it is the second copy of; of several probes the first.

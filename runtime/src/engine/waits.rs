@@ -3,6 +3,7 @@
 use super::{packets::Feed, telemetry::TelemetryFeed};
 use crate::{
     error::Error,
+    metrics::MetricsFeed,
     sys::{Ring, watch},
 };
 use std::{
@@ -30,6 +31,8 @@ pub(crate) enum Wake {
     Packets(usize),
     /// Spans or log records have arrived.
     Telemetry,
+    /// Somebody asks for metrics.
+    Scrape,
     /// SIGINT, SIGTERM, SIGUSR1, and those that blocks name.
     Signal(i32),
     /// The child of `-c`, or the process of `-p`, has ended.
@@ -157,7 +160,7 @@ impl Waits {
         &mut self,
         cx: &mut Context<'_>,
         feeds: &mut [Feed],
-        telemetry: Option<&mut TelemetryFeed>,
+        (telemetry, metrics): (Option<&mut TelemetryFeed>, Option<&mut MetricsFeed>),
     ) -> Poll<Wake> {
         for (number, signal) in &mut self.signals {
             if signal.poll_recv(cx).is_ready() {
@@ -173,6 +176,9 @@ impl Waits {
         }
         if self.timer.is_some_and(|t| t <= now) {
             return Poll::Ready(Wake::Timer);
+        }
+        if metrics.is_some_and(|feed| feed.poll_ready(cx)) {
+            return Poll::Ready(Wake::Scrape);
         }
         // In turns, so that a busy ring doesn't starve the packets.
         if std::mem::take(&mut self.packets_first)

@@ -2,7 +2,7 @@
 
 use super::{Ended, Running};
 use crate::{
-    engine::{BLOCKS, Change, Feed, KERNEL, Wake, now, tell_joins},
+    engine::{BLOCKS, Change, Feed, KERNEL, Wake, answer, now, tell_joins},
     record::event::Event,
     sink::Message,
 };
@@ -36,7 +36,10 @@ impl Running {
         loop {
             self.set_timer();
             let Self { waits, sources, core, .. } = self;
-            let wake = poll_fn(|cx| waits.poll(cx, &mut sources.feeds, core.telemetry.as_deref_mut())).await;
+            let wake = poll_fn(|cx| {
+                waits.poll(cx, &mut sources.feeds, (core.telemetry.as_deref_mut(), core.metrics.as_deref_mut()))
+            })
+            .await;
             if let Some(ended) = self.handle(wake) {
                 return ended;
             }
@@ -60,6 +63,12 @@ impl Running {
             Wake::Ring => drop(self.drain_ring()),
             Wake::Timer => self.run_timers(),
             Wake::Telemetry => self.core.step_telemetry(),
+            Wake::Scrape => {
+                if self.sources.feeds.iter().all(|f| !matches!(f, Feed::Files(_) | Feed::Recording(_))) {
+                    self.core.native.store_mut().pass(now());
+                }
+                answer(&mut self.core, &mut self.sources);
+            }
             Wake::Packets(i) => match self.sources.feeds.get_mut(i) {
                 Some(Feed::Files(files)) => files.step(&mut self.core, &mut self.timers),
                 Some(Feed::Recording(replay)) => replay.step(&mut self.core, &mut self.timers),

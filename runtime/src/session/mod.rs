@@ -20,9 +20,11 @@ pub(crate) use running::Sources;
 pub use running::{Ended, Outcome, Running};
 
 use crate::{
+    alert::{AlertTargets, Alerts},
     engine::{Core, CoreOptions, Keeper, StreamConsumer},
     error::Error,
     maps::Store,
+    metrics::MetricsFeed,
     names::{HostNames, Settings, Stack, StackReader},
     native::Native,
     record::Recorded,
@@ -140,6 +142,18 @@ impl Session {
         let names = HostNames::new(clock, stacks, settings, self.privileges.kernel_names());
         let mut core = Core::new(self.artifact, self.native, names, sink, options);
         core.consumer = self.consumer;
+        let specs = &core.artifact.alerts;
+        if !specs.is_empty() {
+            let targets = match &self.options.alerts {
+                given if given.of.len() == specs.len() && !self.options.dry_run => given.clone(),
+                given => AlertTargets::only_stderr(&given.script, specs),
+            };
+            core.alerts = Some(Box::new(Alerts::new(specs, targets).map_err(Error::Output)?));
+        }
+        if let Some(metrics) = &self.options.metrics {
+            let feed = MetricsFeed::bind(metrics).map_err(|e| Error::Metrics(format!("{}: {e}", metrics.address)))?;
+            core.metrics = Some(Box::new(feed));
+        }
         if let Some(keep) = &self.options.keep {
             let at = keep.path.display().to_string();
             let keeper = Keeper::new(keep.clone(), &self.options.read)

@@ -1,6 +1,9 @@
 //! What the command line decides about a run.
 
-use crate::{engine::KeepOptions, record::RecordOptions, telemetry::TelemetryOptions};
+use crate::{
+    alert::AlertTargets, engine::KeepOptions, metrics::MetricsOptions, record::RecordOptions,
+    telemetry::TelemetryOptions,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
@@ -39,6 +42,10 @@ pub struct SessionOptions {
     pub replay: Option<bool>,
     /// `--lateness`: how long joins wait for a source's records: (its name or kind, ns).
     pub lateness: Vec<(String, u64)>,
+    /// Where the script's alerts go; none: beside the output.
+    pub alerts: AlertTargets,
+    /// `--metrics`: where the run's numbers are offered.
+    pub metrics: Option<MetricsOptions>,
     /// `--for`
     pub run_for: Option<Duration>,
     /// `--count`: end after so many printed events.
@@ -102,6 +109,8 @@ impl Default for SessionOptions {
             record: None,
             replay: None,
             lateness: Vec::new(),
+            alerts: AlertTargets::default(),
+            metrics: None,
             run_for: None,
             count: None,
             strict: false,

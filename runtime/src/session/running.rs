@@ -5,6 +5,7 @@ use super::{
     unique::Unique, write_names, write_probes, write_start,
 };
 use crate::{
+    alert::AlertCounts,
     engine::{Core, Feed, StopHandle, TelemetryBlock, Timers, Waits, finish, now},
     error::Error,
     losses::Lost,
@@ -71,6 +72,7 @@ pub struct Outcome {
     pub lost: Vec<Lost>,
     /// By probe, dearest first, if asked for.
     pub cost: Vec<Cost>,
+    pub alerts: AlertCounts,
     /// A capture file was damaged.
     pub damaged: bool,
     /// A recording ends before its run did: it could not be written on.
@@ -228,6 +230,9 @@ impl Running {
         if let Some(feed) = &mut self.core.telemetry {
             feed.start().map_err(Error::Loop)?;
         }
+        if let Some(feed) = &mut self.core.metrics {
+            feed.start().map_err(Error::Loop)?;
+        }
         Ok(())
     }
 
@@ -244,6 +249,11 @@ impl Running {
     /// Where it listens for spans and log records.
     pub fn listens(&self) -> &[String] {
         self.core.telemetry.as_ref().map_or(&[], |feed| feed.places())
+    }
+
+    /// Where it offers metrics.
+    pub fn metrics_at(&self) -> Option<std::net::SocketAddr> {
+        self.core.metrics.as_ref().map(|feed| feed.address)
     }
 
     /// Probes that run.
@@ -293,6 +303,7 @@ impl Running {
             delivered: self.core.delivered,
             lost: self.core.losses.rows(),
             cost,
+            alerts: self.core.alerts.as_ref().map_or_else(AlertCounts::default, |alerts| alerts.counts()),
             damaged,
             unrecorded: self.core.unrecorded,
             packets,

@@ -82,7 +82,7 @@ impl Sink for JsonSink {
                 let kind = if *heartbeat { "join_heartbeat" } else { "join_summary" };
                 data(out, kind, |out| show::json::write_summary(out, join, summary, heartbeat.then_some(*wall)));
             }
-            Message::Record { kind, json, .. } => data(out, kind, |out| out.extend_from_slice(json)),
+            Message::Alert { json, .. } => data(out, "alert", |out| out.extend_from_slice(json)),
             Message::Log { level, text, at } => {
                 let kind = match level {
                     LogLevel::Error => "errorf",

@@ -121,9 +121,8 @@ pub enum Message<'a> {
         /// The time, in CLOCK_REALTIME ns: heartbeats have one.
         wall: u64,
     },
-    /// Made by others (alerts): both forms ready, without a newline at the end.
-    Record {
-        kind: &'a str,
+    /// An alert fires, or no longer does: both forms ready, without a newline at the end.
+    Alert {
         text: &'a [u8],
         json: &'a [u8],
     },

@@ -27,7 +27,6 @@ impl Sink for PlainJsonSink {
             Message::Value { ty, bytes } => json::write_value(out, ty, bytes, style),
             Message::Element { map, value } => maps::write_value_json(out, map, value, 1, style),
             Message::Joined(shown) => show::json::write(out, shown, style),
-            Message::Record { json, .. } => out.extend_from_slice(json),
             Message::Printf(bytes)
             | Message::Time(bytes)
             | Message::Cat(bytes)

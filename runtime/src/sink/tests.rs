@@ -56,7 +56,7 @@ fn messages<'a>(at: &'a Location, lost: &'a [Lost], cost: &'a [Cost]) -> Vec<Mes
         Message::Losses(lost),
         Message::Cost(cost),
         Message::End,
-        Message::Record { kind: "alert", text: b"ALERT x", json: b"{\"x\": 1}" },
+        Message::Alert { text: b"ALERT x", json: b"{\"x\": 1}" },
     ]
 }
 
@@ -84,12 +84,12 @@ fn text_as_bpftrace_prints_it() {
     let mut sink = TextSink::new(Box::new(out.clone()), Box::new(err.clone()), false);
     let (at, lost, cost) = rows();
     say(&mut sink, &messages(&at, &lost, &cost));
-    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'\n1.0 2.0\na b c\n\n\n\nALERT x\n");
+    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'\n1.0 2.0\na b c\n\n\n\n");
     assert_eq!(
         err.text(),
         "Attached 1 probe\nstdin:1:32-75: ERROR: ef cdef\nWARNING: kprobe:f did not attach: no kprobes\n   = use fentry\n\
          Lost 3 events\nWARNING: lost 3 events (the event ring was full): kprobe:f\n\
-         cost: 10 runs, 200000 ns each, 2 ms in all: kprobe:f\n"
+         cost: 10 runs, 200000 ns each, 2 ms in all: kprobe:f\nALERT x\n"
     );
 }
 
@@ -128,8 +128,14 @@ fn plain_json_is_what_the_script_prints() {
     let mut sink = PlainJsonSink::new(Box::new(out.clone()), Box::new(err.clone()));
     let (at, lost, cost) = rows();
     say(&mut sink, &messages(&at, &lost, &cost));
-    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'1.0 2.0\na b c\n{\"x\": 1}\n");
-    assert!(err.text().contains("WARNING: lost 3 events") && !err.text().contains("Attached"), "{}", err.text());
+    assert_eq!(out.text(), "test \r \n \t \\ \" bar5\n12:00:00\n/bin/echo,'A'1.0 2.0\na b c\n");
+    assert!(
+        err.text().ends_with("ALERT x\n")
+            && err.text().contains("WARNING: lost 3 events")
+            && !err.text().contains("Attached"),
+        "{}",
+        err.text()
+    );
 }
 
 #[test]

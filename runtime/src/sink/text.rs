@@ -170,9 +170,10 @@ impl Sink for TextSink {
                     let _ = writeln!(err, "  ok  {}", summary.heartbeat(join));
                 }
             }
-            Message::Record { text, .. } => {
-                out.extend_from_slice(text);
-                out.push(b'\n');
+            Message::Alert { text, .. } => {
+                let err = self.err.bytes();
+                err.extend_from_slice(text);
+                err.push(b'\n');
             }
             Message::Value { ty, bytes } => {
                 text::write_value(out, ty, bytes, style);

@@ -26,6 +26,7 @@ impl Builder<'_> {
             Rule::macro_def => self.macro_def(inner).map(Item::Macro),
             Rule::fn_def => self.fn_def(inner).map(Item::Fn),
             Rule::join => self.join(inner).map(Item::Join),
+            Rule::alert => self.alert(inner).map(Item::Alert),
             Rule::c_struct | Rule::c_enum => Some(Item::CType(self.c_type(inner))),
             Rule::typedef => self.typedef(inner).map(Item::Typedef),
             _ => None,

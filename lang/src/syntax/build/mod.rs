@@ -1,5 +1,6 @@
 //! pest's pairs → syntax tree.
 
+mod alert;
 mod c;
 mod expr;
 mod items;

@@ -1,6 +1,6 @@
 //! What each kind of item looks like.
 
-use super::super::scan::{ItemKind, Kind};
+use super::super::scan::{ALERT_CLAUSES, ItemKind, Kind};
 use super::{Place, Stuck};
 use crate::diag::Diagnostic;
 
@@ -12,6 +12,7 @@ const FORMS: &[(ItemKind, &str, &str)] = &[
     (ItemKind::MapDecl, "map declaration", "let @name = hash(1000);"),
     (ItemKind::Macro, "macro", "macro name(value, $variable, @map) { … }"),
     (ItemKind::Fn, "function", "fn name($x: int64): int64 { … }"),
+    (ItemKind::Alert, "alert", "alert \"name\" when rate(@n[$peer], 10s) > 5 to stderr group by $peer every 5m;"),
     (ItemKind::Join, "join", "join name { from r = http.request; … }"),
     (ItemKind::CType, "definition", "struct name { int first; char second[16]; };"),
 ];
@@ -28,6 +29,10 @@ pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
         return clause_form(s);
     }
     let Place::Item(kind) = s.place else { return None };
+    alert_form(s, kind).or_else(|| other_form(s, kind))
+}
+
+fn other_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
     let (_, name, form) = FORMS.iter().find(|(k, ..)| *k == kind)?;
     if matches!(s.word(s.before()), "=" | "+" | "-" | "*" | "/") && s.word(s.at) == ";" {
         return None;
@@ -84,6 +89,37 @@ pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
             .label("not expected here")
             .write(*form),
     )
+}
+
+/// What is nearly an alert's clause.
+fn alert_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
+    if kind != ItemKind::Alert {
+        return None;
+    }
+    let (before, word) = (s.word(s.before()), s.word(s.at));
+    let told = |code, message: String| Some(Diagnostic::error(code, s.span(s.at.min(s.hi - 1)), message));
+    if s.at >= s.hi && before != ";" {
+        let end = s.span(s.before()).end as usize;
+        let span = s.src.span(end.saturating_sub(1), end);
+        let diag = Diagnostic::error("missing-semicolon", span, format!("missing `;` after `{before}`"));
+        return Some(diag.write(format!("{before};")));
+    }
+    if word == "by" || before == "group" {
+        let key = if word == "by" { s.word(s.at + 1) } else { word };
+        return told("group-form", "what an alert is grouped by follows `group by`".into())
+            .map(|d| d.write(format!("group by {}", if key.is_empty() { "$peer" } else { key })));
+    }
+    if before == "to" || (word == "(" && s.word(s.at.saturating_sub(1)) == "to") {
+        return told("sink-form", "where an alert goes to is named by a word".into())
+            .map(|d| d.write("to stderr, webhook(\"https://…\")"));
+    }
+    if s.kind(s.at) != Some(Kind::Word) || ALERT_CLAUSES.contains(&word) || s.at == s.lo + 1 {
+        return None;
+    }
+    let diag = told("unknown-clause", format!("`{word}` begins no clause of an alert"))?
+        .note(format!("clauses: {}", ALERT_CLAUSES.join(", ")));
+    let near = crate::suggest::nearest(word, ALERT_CLAUSES.iter().copied(), 1);
+    Some(near.into_iter().fold(diag, Diagnostic::near))
 }
 
 /// A word after a field's name: two fields without `;` between them.

@@ -69,6 +69,7 @@ impl Printer {
             }
             Item::Probe(probe) => self.probe(probe),
             Item::Join(join) => self.join(join),
+            Item::Alert(alert) => self.alert(alert),
         }
     }
 
@@ -93,7 +94,7 @@ impl Printer {
         }
     }
 
-    fn attach_point(&mut self, point: &AttachPoint) {
+    pub(super) fn attach_point(&mut self, point: &AttachPoint) {
         if let Some(label) = &point.label {
             self.text(&format!("{}=", label.text));
         }

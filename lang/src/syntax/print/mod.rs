@@ -4,6 +4,7 @@
 //! text gives the same tree. Comments are not in the tree, nor is what a conditional (`#if`) left out, nor how a number
 //! was spelled: they are lost, unless the source text is at hand (`format.rs`).
 
+mod alert;
 mod expr;
 mod format;
 mod items;

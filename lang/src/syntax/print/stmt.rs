@@ -98,6 +98,8 @@ impl Printer {
                 self.fields(fields);
                 self.text(")");
             }
+            // Never parsed.
+            StmtKind::Alert(_) => {}
             StmtKind::Import(i) => self.text(&format!("import {}", quote(&i.path))),
         }
     }

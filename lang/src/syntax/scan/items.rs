@@ -2,7 +2,7 @@
 
 use super::brackets::Brackets;
 use super::lexer::{Kind, Lexer, Token, is_word_start};
-use super::{ItemKind, RawItem, Scan};
+use super::{ALERT_CLAUSES, ItemKind, RawItem, Scan};
 use crate::diag::Diagnostic;
 use crate::span::FileId;
 
@@ -195,6 +195,11 @@ impl<'a> Scanner<'a> {
                 self.braced(false);
                 ItemKind::Join
             }
+            // `alert:…` is a probe.
+            "alert" if next == b'"' => {
+                self.alert();
+                ItemKind::Alert
+            }
             _ => {
                 if let Some((_, text)) = C_WORDS.iter().find(|(w, _)| *w == word && (named || next == b'*')) {
                     return self.c_junk(start, word, text);
@@ -342,6 +347,27 @@ impl<'a> Scanner<'a> {
                 if last == b';' || (complete && is_word_start(self.peek())) {
                     break;
                 }
+            }
+        }
+        let end = self.lexer.pos;
+        self.brackets.unclosed(&mut self.lexer, end, "before the next item");
+    }
+
+    /// Tokens up to `;`, or up to a word at the start of a line that begins none of an alert's clauses.
+    fn alert(&mut self) {
+        self.take();
+        loop {
+            let at = self.lexer.after_layout(self.lexer.pos);
+            let byte = self.lexer.byte(at);
+            let open = !self.brackets.stack.is_empty();
+            let line_start = self.lexer.byte(at - 1) == b'\n';
+            let next_item = line_start && is_word_start(byte) && !ALERT_CLAUSES.contains(&self.lexer.word_at(at));
+            if byte == 0 || (!open && (byte == b'}' || next_item)) {
+                break;
+            }
+            let Some(token) = self.take() else { break };
+            if self.brackets.stack.is_empty() && self.lexer.byte(token.start) == b';' {
+                break;
             }
         }
         let end = self.lexer.pos;

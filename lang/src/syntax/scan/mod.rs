@@ -17,6 +17,9 @@ pub(super) use lexer::{Kind, Token};
 /// How deep brackets (and unbracketed `?:` and `if` chains) may nest. pest recurses about fifteen calls per level.
 pub(super) const MAX_NESTING: usize = 80;
 
+/// Words that begin an alert's clauses.
+pub(super) const ALERT_CLAUSES: &[&str] = &["on", "when", "for", "to", "group", "every", "message", "labels"];
+
 /// What the first words of an item say it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ItemKind {
@@ -28,6 +31,7 @@ pub(super) enum ItemKind {
     Macro,
     Fn,
     Join,
+    Alert,
     CType,
     Typedef,
     /// Already told by a diagnostic; not parsed.

@@ -1,0 +1,97 @@
+//! TLS: the server's certificate is always verified, by the system's roots and those that the command line adds.
+
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    crypto::ring,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use std::{
+    io,
+    net::TcpStream,
+    sync::{Arc, OnceLock},
+};
+
+pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
+
+/// Where distributions keep the certificates that they trust.
+const SYSTEM: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// Whom to trust, read when it is first needed.
+#[derive(Clone, Default)]
+pub(super) struct Trust {
+    more: Option<String>,
+    config: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
+}
+
+impl Trust {
+    pub(super) fn new(more: Option<&str>) -> Self {
+        Self { more: more.map(str::to_owned), config: Arc::default() }
+    }
+
+    /// Encrypts a connection.
+    pub(super) fn wrap(&self, host: &str, stream: TcpStream) -> io::Result<Box<Stream>> {
+        let config = self.config.get_or_init(|| make(self.more.as_deref())).clone();
+        let config = config.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("{host} is no name that a certificate has"))
+        })?;
+        let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut stream = Box::new(StreamOwned::new(connection, stream));
+        // Here, so that what is wrong with a certificate is told as such.
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(|error| told(&error))?;
+        }
+        Ok(stream)
+    }
+}
+
+/// What is wrong with a certificate, in words.
+fn told(error: &io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::InvalidCertificate(why)) = inner else {
+        return io::Error::new(error.kind(), error.to_string());
+    };
+    let why = match why {
+        CertificateError::UnknownIssuer => {
+            "its certificate is signed by nobody who is trusted here (--ca-file FILE trusts one more)".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "its certificate has expired".to_owned(),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate is for another name".to_owned()
+        }
+        other => format!("its certificate is refused: {other}"),
+    };
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn make(more: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = SYSTEM.iter().find(|path| std::path::Path::new(path).exists())
+        && let Ok(found) = CertificateDer::pem_file_iter(path)
+    {
+        // Some of a system's may be too old to be read.
+        roots.add_parsable_certificates(found.flatten());
+    }
+    if let Some(path) = more {
+        let wrong = |e: &dyn std::fmt::Display| format!("{path}: no certificates ({e})");
+        let found = CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;
+        for certificate in found {
+            let certificate = certificate.map_err(|e| wrong(&e))?;
+            roots.add(certificate).map_err(|e| wrong(&e))?;
+        }
+    }
+    if roots.is_empty() {
+        return Err("there are no certificates to trust: install ca-certificates, or name a file by --ca-file".into());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

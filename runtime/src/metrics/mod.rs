@@ -1,0 +1,96 @@
+//! The run's numbers for Prometheus: a listener on a thread of its own, which hands each question to the engine.
+//!
+//! - `text`: names, labels and values as the exposition formats have them
+//! - `serve`: HTTP
+
+mod serve;
+pub(crate) mod text;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, mpsc::SyncSender},
+    task::{Context, Poll},
+    thread,
+};
+use tokio::sync::mpsc;
+
+/// Series of one map that are shown unless the command line says otherwise.
+pub const SERIES: usize = 1000;
+
+/// Where and how metrics are offered.
+#[derive(Clone)]
+pub struct MetricsOptions {
+    pub address: SocketAddr,
+    /// Who asks must know it.
+    pub token: Option<String>,
+    /// Of each map so many series, the largest.
+    pub series: usize,
+}
+
+impl std::fmt::Debug for MetricsOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsOptions")
+            .field("address", &self.address)
+            .field("series", &self.series)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A question that waits for its answer.
+pub(crate) struct Scrape {
+    pub(crate) open_metrics: bool,
+    pub(crate) answer: SyncSender<Vec<u8>>,
+}
+
+/// What the engine has of it.
+pub(crate) struct MetricsFeed {
+    questions: mpsc::Receiver<Scrape>,
+    next: Option<Scrape>,
+    bound: Option<(TcpListener, serve::Server)>,
+    pub(crate) address: SocketAddr,
+    pub(crate) series: usize,
+    /// Questions answered so far.
+    pub(crate) answered: u64,
+}
+
+impl MetricsFeed {
+    /// Opens the address; nobody is answered yet.
+    pub(crate) fn bind(options: &MetricsOptions) -> io::Result<Self> {
+        let listener = TcpListener::bind(options.address)?;
+        let address = listener.local_addr()?;
+        let (sender, questions) = mpsc::channel(4);
+        let server =
+            serve::Server { token: options.token.clone().map(Arc::from), local: address.ip().is_loopback(), sender };
+        Ok(Self {
+            questions,
+            next: None,
+            bound: Some((listener, server)),
+            address,
+            series: options.series,
+            answered: 0,
+        })
+    }
+
+    /// Begins to listen, on a thread that has the privileges of this one.
+    pub(crate) fn start(&mut self) -> io::Result<()> {
+        let Some((listener, server)) = self.bound.take() else { return Ok(()) };
+        // It ends with the process: it only ever waits.
+        thread::Builder::new().name("weftrace-metrics".into()).spawn(move || server.listen(&listener))?;
+        Ok(())
+    }
+
+    /// Whether somebody asks; if not, `cx` is woken when somebody does.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.next.is_none()
+            && let Poll::Ready(question) = self.questions.poll_recv(cx)
+        {
+            self.next = question;
+        }
+        self.next.is_some()
+    }
+
+    pub(crate) fn take(&mut self) -> Option<Scrape> {
+        self.next.take()
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+use crate::maps::Part;
+use weftrace_artifact::{
+    Place,
+    map::{Home, Kind as MapKind, Role},
+    ty::Field,
+};
+
+fn spec(name: &str, key: Option<Type>, value: Value) -> MapSpec {
+    MapSpec {
+        name: name.into(),
+        role: Role::Script,
+        kind: MapKind::Hash,
+        home: Home::User,
+        key_size: key.as_ref().map_or(4, Type::size),
+        value_size: value.size(),
+        key,
+        value,
+        max_entries: 10,
+        presence: None,
+        ring: None,
+        ttl: None,
+        place: Place::default(),
+    }
+}
+
+fn part(key: &[u8], words: &[u64]) -> Part {
+    Part { key: key.to_vec(), values: vec![words.iter().flat_map(|w| w.to_ne_bytes()).collect()] }
+}
+
+fn shown(spec: &MapSpec, parts: Vec<Part>, most: usize) -> (String, Option<usize>) {
+    let mut names = crate::names::NoNames;
+    let mut style = Style::new(&mut names);
+    let mut all = Exposition::new(false);
+    let left_out = all.map(&Snapshot::new(spec, parts), most, &mut style);
+    (String::from_utf8(all.end()).expect("text"), left_out)
+}
+
+const TEXT: Type = Type::Str { cap: 8 };
+
+#[test]
+fn counters_with_keys() {
+    let spec = spec("@n", Some(TEXT), Value::Count);
+    let parts = vec![part(b"a\"b\\\0\0\0\0", &[3]), part(b"x\ny\0\0\0\0\0", &[5])];
+    let (text, left_out) = shown(&spec, parts.clone(), 10);
+    assert_eq!(
+        text,
+        "# HELP weftrace_map_n_total @n of the script\n# TYPE weftrace_map_n_total counter\n\
+         weftrace_map_n_total{key=\"a\\\"b\\\\\"} 3\nweftrace_map_n_total{key=\"x\\ny\"} 5\n"
+    );
+    assert_eq!(left_out, Some(0));
+    // The largest stay, and it is known how many are missing.
+    let (text, left_out) = shown(&spec, parts, 1);
+    assert!(text.ends_with("{key=\"x\\ny\"} 5\n") && !text.contains("a\\\""), "{text}");
+    assert_eq!(left_out, Some(1));
+}
+
+#[test]
+fn keys_of_several_parts() {
+    let field = |offset| Field { name: None, offset, ty: Type::I64, bits: None };
+    let tuple = Type::Tuple { fields: vec![field(0), field(8)], size: 16 };
+    let key: Vec<u8> = [7u64, 9].iter().flat_map(|w| w.to_ne_bytes()).collect();
+    let (text, _) = shown(&spec("@", Some(tuple), Value::Max { signed: false }), vec![part(&key, &[4, 1])], 10);
+    assert!(text.ends_with("# TYPE weftrace_map gauge\nweftrace_map{key1=\"7\",key2=\"9\"} 4\n"), "{text}");
+}
+
+#[test]
+fn means_are_summaries() {
+    let (text, _) = shown(&spec("@lat", None, Value::Avg { signed: true }), vec![part(&[], &[u64::MAX - 9, 4])], 10);
+    assert!(
+        text.ends_with("# TYPE weftrace_map_lat summary\nweftrace_map_lat_sum -10\nweftrace_map_lat_count 4\n"),
+        "{text}"
+    );
+}
+
+/// Cumulative, by inclusive bounds, from the first bucket on.
+#[test]
+fn histograms() {
+    let mut buckets = vec![0u64; hist_buckets(0) as usize];
+    (buckets[0], buckets[1], buckets[4]) = (1, 2, 5);
+    let (text, _) = shown(&spec("@h", None, Value::Hist { bits: 0 }), vec![part(&[], &buckets)], 10);
+    let rows: Vec<&str> = text.lines().skip(2).collect();
+    // A negative one, two zeros, five of 4 to 7.
+    assert_eq!(
+        rows,
+        [
+            "weftrace_map_h_bucket{le=\"-1\"} 1",
+            "weftrace_map_h_bucket{le=\"0\"} 3",
+            "weftrace_map_h_bucket{le=\"1\"} 3",
+            "weftrace_map_h_bucket{le=\"3\"} 3",
+            "weftrace_map_h_bucket{le=\"7\"} 8",
+            "weftrace_map_h_bucket{le=\"+Inf\"} 8",
+            "weftrace_map_h_count 8"
+        ]
+    );
+    let linear = Value::Lhist { min: 0, max: 30, step: 10 };
+    let (text, _) = shown(&spec("@l", None, linear), vec![part(&[], &[1, 0, 2, 0, 4])], 10);
+    let rows: Vec<&str> = text.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "weftrace_map_l_bucket{le=\"-1\"} 1",
+            "weftrace_map_l_bucket{le=\"9\"} 1",
+            "weftrace_map_l_bucket{le=\"19\"} 3",
+            "weftrace_map_l_bucket{le=\"29\"} 3",
+            "weftrace_map_l_bucket{le=\"+Inf\"} 7",
+            "weftrace_map_l_count 7"
+        ]
+    );
+}
+
+/// Bounds are where the buckets of the language begin, less one.
+#[test]
+fn bounds_are_those_of_the_rows() {
+    for bits in 0..=5u8 {
+        let count = hist_buckets(bits) as usize;
+        for i in 0..count - 1 {
+            let mut buckets = vec![0u64; count];
+            buckets[i] = 1;
+            let value = Value::Hist { bits };
+            let high = crate::maps::rows(&value, &buckets, 1)[0].high.clone().expect("a bound").value;
+            if let Some(bound) = log_bound(i as u32, bits) {
+                assert_eq!(bound, high - 1, "bits {bits} bucket {i}");
+            } else {
+                assert_ne!(high & (high - 1), 0, "bits {bits} bucket {i}: {high}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_no_number_is_not_shown() {
+    assert_eq!(shown(&spec("@t", None, Value::Plain(TEXT)), vec![part(&[], &[1])], 10), (String::new(), None));
+}
+
+#[test]
+fn names() {
+    assert_eq!((map_name("@"), map_name("@a_b2")), ("weftrace_map".to_owned(), "weftrace_map_a_b2".to_owned()));
+}

@@ -1,0 +1,453 @@
+//! Alerts from a script to their receivers: fired and resolved, sent as each receiver wants it, and exit code 4. The receivers are servers of this test that
+//! refuse what the real ones document to refuse, and Debian's Alertmanager and Pushgateway.
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// `a` is counted ten times a second for a while, then no more. With `count()` in windows of a second.
+const BUSY: &str = "interval:100ms { @t++; if (@t < 25) { @n[\"a<1>\"] = count(); } if (@t > 60) { exit(); } }";
+
+fn weftrace(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+    command.args(args).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
+    command
+}
+
+fn run(program: &str, env: &[(&str, &str)], args: &[&str]) -> Output {
+    let mut all = vec!["run", "-q"];
+    all.extend(args);
+    all.extend(["-e", program]);
+    weftrace(&all).envs(env.iter().copied()).output().expect("weftrace runs")
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn file(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("weftrace-alerts-{name}-{}", std::process::id()))
+}
+
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+struct Request {
+    head: String,
+    body: String,
+}
+
+/// Answers every request by what `answer` says of it, and keeps all.
+fn receiver(answer: impl Fn(&Request) -> String + Send + 'static) -> (u16, Arc<Mutex<Vec<Request>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&kept);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let Some(request) = read(&stream) else { continue };
+            let answer = answer(&request);
+            all.lock().expect("kept").push(request);
+            let _ = (&stream).write_all(answer.as_bytes());
+        }
+    });
+    (port, kept)
+}
+
+fn read(stream: &TcpStream) -> Option<Request> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = n.trim().parse().ok()?;
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+        head.push_str(&line);
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    Some(Request { head, body: String::from_utf8(body).ok()? })
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn fires_and_resolves() {
+    let path = file("log");
+    let _ = fs::remove_file(&path);
+    let program = format!(
+        "{BUSY} alert \"busy\" when rate(@n[$who], 1s) > 3 to stderr, file(\"{}\") group by $who \
+         message \"%s \\x1b[2J: %d\\nin 1 s\", $who, rate(@n[$who], 1s) labels team = \"net\";",
+        path.display()
+    );
+    let output = run(&program, &[], &[]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    let said = err(&output);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    // The message is that of the last time that the condition held.
+    assert!(lines[0].contains("Z  ALERT  busy  a<1> \\x1b[2J: ") && lines[0].ends_with(" in 1 s"), "{said}");
+    assert!(lines[1].contains("Z  RESOLVED  busy  a<1> \\x1b[2J: ") && lines[1].contains("  after "), "{said}");
+    let log = fs::read_to_string(&path).expect("the file");
+    let objects: Vec<serde_json::Value> = log.lines().map(json).collect();
+    assert_eq!(objects.iter().map(|o| o["state"].as_str()).collect::<Vec<_>>(), [Some("firing"), Some("resolved")]);
+    assert_eq!(objects[0]["labels"], json("{\"who\": \"a<1>\", \"team\": \"net\"}"));
+    assert_eq!(objects[0]["condition"], "rate(@n[$who], 1s) > 3");
+    let _ = fs::remove_file(&path);
+}
+
+#[test]
+fn exit_codes() {
+    let fires = "alert \"a\" on interval:100ms when @t >= 0;";
+    let code = |program: &str| run(program, &[], &[]).status.code();
+    assert_eq!(code(&format!("interval:100ms {{ @t++; if (@t > 3) {{ exit(); }} }} {fires}")), Some(4));
+    assert_eq!(code(&format!("interval:100ms {{ @t++; if (@t > 3) {{ exit(7); }} }} {fires}")), Some(7));
+    assert_eq!(
+        code("interval:100ms { @t++; if (@t > 3) { exit(); } } alert \"a\" on interval:100ms when @t < 0;"),
+        Some(0)
+    );
+}
+
+/// As JSON it is an object of the output.
+#[test]
+fn objects_in_the_output() {
+    let program = "interval:100ms { @t++; if (@t > 20) { exit(); } } alert \"a\" when @t > 1 for 100ms every 10s;";
+    let output = run(program, &[], &["-f", "json"]);
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    let alert = out.lines().map(json).find(|o| o["type"] == "alert").expect("an alert");
+    assert_eq!((alert["data"]["alert"].as_str(), alert["data"]["schema"].as_u64()), (Some("a"), Some(1)));
+}
+
+/// An alert at a join has the record, without what is nobody's business.
+#[test]
+fn carries_the_joined_record() {
+    let program = "import \"std/http\"; join slow { from r = http.request(); ids r.header[\"x-request-id\"]; } join:slow { } \
+                   alert \"any\" on join:slow when total > 0 group by r.path to webhook(env=\"HOOK\");";
+    let (port, kept) = receiver(|_| ok(""));
+    let hook = format!("http://127.0.0.1:{port}/in?key=hidden");
+    let capture = "scripts/http/slow_requests.pcap";
+    let Some(capture) = captured(capture) else { return };
+    let output = run(program, &[("HOOK", &hook)], &["--alerts", "script", "--read", &capture]);
+    assert_eq!(output.status.code(), Some(4), "{}", err(&output));
+    let kept = kept.lock().expect("kept");
+    let alerts: Vec<serde_json::Value> =
+        kept.iter().flat_map(|r| json(&r.body)["alerts"].as_array().cloned().unwrap_or_default()).collect();
+    assert!(!alerts.is_empty());
+    for alert in alerts.iter().filter(|a| a["state"] == "firing") {
+        assert_eq!(alert["record"]["join"], "slow", "{alert}");
+        assert_eq!(alert["labels"]["path"], alert["record"]["anchor"]["path"]);
+    }
+    assert!(!err(&output).contains("hidden"));
+}
+
+fn captured(path: &str) -> Option<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/http");
+    let found = fs::read_dir(folder).ok()?.flatten().map(|e| e.path());
+    let named = Path::new(path).file_stem()?.to_owned();
+    let mut captures = found.filter(|p| p.extension().is_some_and(|e| e == "pcap" || e == "pcapng"));
+    captures.find(|p| p.file_stem() == Some(&named)).map(|p| p.display().to_string())
+}
+
+/// What a robot says that takes messages of `most` bytes, `count` in a minute.
+fn robot(most: usize, count: usize, at: &'static str, too_many: &'static str) -> impl Fn(&Request) -> String + Send {
+    let times: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
+    move |request| {
+        let mut times = times.lock().expect("times");
+        times.retain(|t| t.elapsed() < Duration::from_mins(1));
+        times.push(Instant::now());
+        let body = json(&request.body);
+        let text = body.pointer(at).and_then(|t| t.as_str()).unwrap_or_default();
+        if times.len() > count {
+            return too_many.to_owned();
+        }
+        if text.is_empty() || text.len() > most {
+            return ok("{\"errcode\": 40058, \"errmsg\": \"content\"}");
+        }
+        ok("{\"errcode\": 0, \"errmsg\": \"ok\"}")
+    }
+}
+
+/// Three hundred groups at once arrive at each chat, within its limits.
+#[test]
+fn chats_within_their_limits() {
+    let wecom_busy = "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n{\"errcode\": 45009, \"errmsg\": \"freq limit\"}";
+    let (wecom, wecom_kept) = receiver(robot(2048, 20, "/text/content", wecom_busy));
+    let (dingtalk, dingtalk_kept) = receiver(robot(20_000, 20, "/text/content", wecom_busy));
+    let slack_busy = "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n";
+    let (slack, slack_kept) = receiver(robot(40_000, 60, "/text", slack_busy));
+    let key = file("key");
+    fs::write(&key, "SECKEY\n").expect("written");
+    let program = format!(
+        "begin {{ for ($i : 0..300) {{ @n[$i] = 1; }} }} interval:100ms {{ @t++; if (@t > 40) {{ exit(); }} }} \
+         alert \"many\" when @n[$i] > 0 group by $i to slack, wecom(env=\"W\"), dingtalk(env=\"D\", key_file=\"{}\") \
+         message \"group %d. <!channel> <@U1>\", $i;",
+        key.display()
+    );
+    let url = |port: u16| format!("http://127.0.0.1:{port}/robot/send?access_token=TOPSECRET");
+    let output =
+        run(&program, &[("WEFTRACE_SLACK_WEBHOOK", &url(slack)), ("W", &url(wecom)), ("D", &url(dingtalk))], &[]);
+    let said = err(&output);
+    assert_eq!((output.status.code(), said.as_str()), (Some(4), ""));
+    for (name, kept, at) in [
+        ("slack", slack_kept, "/text"),
+        ("wecom", wecom_kept, "/text/content"),
+        ("dingtalk", dingtalk_kept, "/text/content"),
+    ] {
+        let kept = kept.lock().expect("kept");
+        let texts: Vec<String> = kept
+            .iter()
+            .map(|r| json(&r.body).pointer(at).and_then(|t| t.as_str()).unwrap_or_default().to_owned())
+            .collect();
+        let all = texts.join("\n");
+        for group in 0..300 {
+            assert_eq!(all.matches(&format!("group {group}. ")).count(), 1, "{name}: {group}");
+        }
+        assert!(!all.contains("<@") && (name != "slack" || !all.contains("<!")), "{name}");
+        if name == "dingtalk" {
+            assert!(kept[0].head.starts_with("POST /robot/send?access_token=TOPSECRET&timestamp="), "{}", kept[0].head);
+            assert!(kept[0].head.contains("&sign="));
+        }
+    }
+    let _ = fs::remove_file(&key);
+}
+
+/// A receiver that fails is asked again; one that refuses is told, without what is secret.
+#[test]
+fn tried_again_and_told() {
+    let count = Mutex::new(0);
+    let (port, kept) = receiver(move |_| {
+        let mut count = count.lock().expect("a count");
+        *count += 1;
+        if *count == 1 { "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n".into() } else { ok("") }
+    });
+    let program = "interval:100ms { @t++; if (@t > 40) { exit(); } } \
+                   alert \"a\" when @t > 1 to webhook(env=\"HOOK\", token_env=\"TOKEN\");";
+    let hook = format!("http://127.0.0.1:{port}/x");
+    let output = run(program, &[("HOOK", &hook), ("TOKEN", "TOPSECRET")], &[]);
+    assert!(err(&output).contains("alerts: webhook (of HOOK): it answers 503; it is tried again"), "{}", err(&output));
+    let kept = kept.lock().expect("kept");
+    assert_eq!(kept.len(), 2);
+    assert!(kept[1].head.contains("Authorization: Bearer TOPSECRET\r\n") && kept[1].body == kept[0].body);
+    let (port, _) = receiver(|_| "HTTP/1.1 403 no\r\nContent-Length: 8\r\n\r\nno \x1b[2Jx".into());
+    let output = run(program, &[("HOOK", &format!("http://127.0.0.1:{port}/TOPSECRET")), ("TOKEN", "TOPSECRET")], &[]);
+    let said = err(&output);
+    assert!(said.contains("1 alert not sent: it answers 403 (no \\x1b[2Jx)"), "{said}");
+    assert!(said.contains("alerts: webhook (of HOOK): 1 of 1 were not taken: it answers 403"), "{said}");
+    assert!(!said.contains("TOPSECRET"));
+    // Missing secrets are told before anything runs.
+    let output = run(program, &[("HOOK", &hook)], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        err(&output).contains("the environment variable TOKEN isn't set") && err(&output).contains("^^^"),
+        "{}",
+        err(&output)
+    );
+}
+
+/// https, with a certificate that is verified: an unknown one is refused.
+#[test]
+fn https_is_verified() {
+    let folder = file("tls");
+    fs::create_dir_all(&folder).expect("a folder");
+    let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
+    fs::write(folder.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("written");
+    let ec = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for command in [
+        format!("req -x509 {ec} -days 2 -subj /CN=tests -keyout ca.key -out ca.pem"),
+        format!("req {ec} -subj /CN=localhost -keyout key.pem -out request.pem"),
+        "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem"
+            .into(),
+    ] {
+        let Ok(made) = Command::new("openssl").args(command.split(' ')).current_dir(&folder).output() else {
+            println!("SKIP openssl");
+            return;
+        };
+        assert!(made.status.success(), "{}", err(&made));
+    }
+    let server = "import http.server,ssl,sys\nclass H(http.server.BaseHTTPRequestHandler):\n def do_POST(s):\n  print(s.rfile.read(int(s.headers['content-length'])).decode(),flush=True); s.send_response(200); s.send_header('content-length','0'); s.end_headers()\nh=http.server.HTTPServer(('127.0.0.1',0),H)\nc=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); c.load_cert_chain(sys.argv[2],sys.argv[1])\nh.socket=c.wrap_socket(h.socket,server_side=True)\nprint(h.server_port,flush=True)\nh.serve_forever()";
+    let mut child = Command::new("python3")
+        .args(["-c", server])
+        .args([&key, &cert])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("python3");
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut port = String::new();
+    out.read_line(&mut port).expect("its port");
+    let program = format!(
+        "interval:100ms {{ @t++; if (@t > 30) {{ exit(); }} }} alert \"a\" when @t > 1 to webhook(\"https://localhost:{}/\");",
+        port.trim()
+    );
+    let output = run(&program, &[], &[]);
+    assert!(
+        err(&output).contains("not sent: its certificate is signed by nobody who is trusted here"),
+        "{}",
+        err(&output)
+    );
+    let output = run(&program, &[], &["--ca-file", &folder.join("ca.pem").display().to_string()]);
+    assert_eq!(err(&output), "");
+    let mut line = String::new();
+    out.read_line(&mut line).expect("what came");
+    assert_eq!(json(&line)["alerts"][0]["alert"], "a");
+    let _ = child.kill();
+    let _ = child.wait();
+    let _ = fs::remove_dir_all(&folder);
+}
+
+/// A server of Debian's; None: it isn't here.
+struct Served {
+    child: Child,
+    port: u16,
+    folder: PathBuf,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn served(program: &str, args: impl Fn(u16, &Path) -> Vec<String>) -> Option<Served> {
+    if Command::new(program).arg("--version").output().is_err() {
+        println!("SKIP {program}");
+        return None;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let folder = file(program);
+    fs::create_dir_all(&folder).expect("a folder");
+    let child = Command::new(program)
+        .args(args(port, &folder))
+        .current_dir(&folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let served = Served { child, port, folder };
+    let due = Instant::now() + Duration::from_mins(1);
+    while get(port, "/-/ready").is_none_or(|(status, _)| status != 200) {
+        assert!(Instant::now() < due, "{program} isn't ready");
+        thread::sleep(Duration::from_millis(50));
+    }
+    Some(served)
+}
+
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Asks until an answer is as wanted.
+fn until(port: u16, path: &str, wanted: impl Fn(&str) -> bool) -> String {
+    let due = Instant::now() + Duration::from_mins(1);
+    loop {
+        let answer = get(port, path).map_or(String::new(), |(_, body)| body);
+        if wanted(&answer) {
+            return answer;
+        }
+        assert!(Instant::now() < due, "{path}: {answer}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Runs until it is told to stop: the group fires all the time, or once `file` is there no more.
+fn going_on(to: &str, file: &Path) -> Child {
+    let program = format!(
+        "interval:100ms {{ @n[\"a\\\"<1>\"] = 1; }} self:signal:SIGUSR2 {{ clear(@n); @off = 1; }} \
+         alert \"busy\" when @n[$who] > 0 && @off == 0 group by $who to {to} labels team = \"net\" message \"who: %s\", $who;"
+    );
+    weftrace(&["run", "-q", "-e", &program])
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(file).expect("a file"))
+        .spawn()
+        .expect("weftrace runs")
+}
+
+fn signal(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().is_ok_and(|s| s.success()));
+}
+
+#[test]
+fn alertmanager_takes_them() {
+    let Some(server) = served("prometheus-alertmanager", |port, folder| {
+        let config = folder.join("config.yml");
+        fs::write(&config, "route:\n  receiver: none\nreceivers:\n- name: none\n").expect("written");
+        vec![
+            format!("--config.file={}", config.display()),
+            format!("--storage.path={}", folder.join("data").display()),
+            format!("--web.listen-address=127.0.0.1:{port}"),
+            "--cluster.listen-address=".into(),
+        ]
+    }) else {
+        return;
+    };
+    let log = file("alertmanager.log");
+    let mut child = going_on(&format!("alertmanager(\"http://127.0.0.1:{}\")", server.port), &log);
+    let body = until(server.port, "/api/v2/alerts", |body| body.contains("busy"));
+    let alert = &json(&body)[0];
+    assert_eq!(alert["labels"], json("{\"alertname\": \"busy\", \"who\": \"a\\\"<1>\", \"team\": \"net\"}"));
+    assert_eq!(alert["annotations"]["summary"], "who: a\"<1>");
+    assert_eq!(alert["status"]["state"], "active");
+    signal(&child, "-USR2");
+    // Those that have ended are not listed.
+    until(server.port, "/api/v2/alerts", |body| body.trim() == "[]");
+    signal(&child, "-INT");
+    assert_eq!(child.wait().expect("ended").code(), Some(4));
+    assert_eq!(fs::read_to_string(&log).expect("its log"), "");
+    let _ = fs::remove_file(&log);
+}
+
+#[test]
+fn pushgateway_keeps_them_until_the_end() {
+    let Some(server) =
+        served("prometheus-pushgateway", |port, _| vec![format!("--web.listen-address=127.0.0.1:{port}")])
+    else {
+        return;
+    };
+    let log = file("pushgateway.log");
+    let mut child = going_on(&format!("pushgateway(\"http://127.0.0.1:{}\")", server.port), &log);
+    let value = |body: &str| -> HashMap<String, String> {
+        let rows = body.lines().filter(|l| l.starts_with("weftrace_alert_firing{"));
+        rows.filter_map(|l| l.rsplit_once(' ')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    };
+    let body = until(server.port, "/metrics", |body| value(body).values().any(|v| v == "1"));
+    let rows = value(&body);
+    let (labels, _) = rows.iter().next().expect("a row");
+    for wanted in ["alertname=\"busy\"", "who=\"a\\\"<1>\"", "team=\"net\"", "job=\"weftrace\"", "script=\"-e\""] {
+        assert!(labels.contains(wanted), "{labels}");
+    }
+    signal(&child, "-USR2");
+    until(server.port, "/metrics", |body| value(body).values().any(|v| v == "0"));
+    signal(&child, "-INT");
+    assert_eq!(child.wait().expect("ended").code(), Some(4));
+    // Deleted at the end.
+    assert!(value(&get(server.port, "/metrics").expect("an answer").1).is_empty());
+    assert_eq!(fs::read_to_string(&log).expect("its log"), "");
+    let _ = fs::remove_file(&log);
+}
