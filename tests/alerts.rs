@@ -293,6 +293,7 @@ fn https_is_verified() {
         .spawn()
         .expect("python3");
     let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let _ended = Served { child, port: 0, folder: folder.clone() };
     let mut port = String::new();
     out.read_line(&mut port).expect("its port");
     let program = format!(
@@ -310,9 +311,6 @@ fn https_is_verified() {
     let mut line = String::new();
     out.read_line(&mut line).expect("what came");
     assert_eq!(json(&line)["alerts"][0]["alert"], "a");
-    let _ = child.kill();
-    let _ = child.wait();
-    let _ = fs::remove_dir_all(&folder);
 }
 
 /// A server of Debian's; None: it isn't here.
