@@ -1,11 +1,15 @@
 //! The command line, as typed. What it means is decided in `commands/`.
 
+mod help;
 mod lib;
+mod test;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub use help::{Completions, Explain, Manpages};
 pub use lib::{Lib, LibCommand};
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+pub use test::{Test, TestFormat};
 pub use values::ListenAt;
 use values::{duration, file_size, lateness, listen_at, metrics_at, size};
 use weftrace_runtime::{LinePlace, sink::Endpoint};
@@ -69,6 +73,14 @@ pub enum Command {
     Test(Test),
     /// The scripts that can be run or imported by name: what they are for, what they take
     Lib(Lib),
+    /// Say what a finding means, by its number: E0207
+    Explain(Explain),
+    /// Print completions for a shell
+    #[command(hide = true)]
+    Completions(Completions),
+    /// Write pages of the manual
+    #[command(hide = true)]
+    Manpages(Manpages),
     /// Lay scripts out anew, comments kept
     Fmt(Fmt),
     /// List probes, packet fields, builtins and bundled scripts
@@ -235,8 +247,8 @@ pub struct Run {
     #[arg(long, value_name = "FILE", hide = true)]
     pub coverage: Option<PathBuf>,
     /// Run the `test:` blocks, and nothing that waits for events: for `weftrace test`
-    #[arg(long, hide = true)]
-    pub run_tests: bool,
+    #[arg(long = "run-tests", hide = true)]
+    pub only_tests: bool,
 }
 
 #[derive(Debug, Args)]
@@ -301,41 +313,6 @@ pub struct Dump {
     pub read: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum TestFormat {
-    #[default]
-    Text,
-    /// Test Anything Protocol, version 14
-    Tap,
-    /// XML as JUnit writes it
-    Junit,
-}
-
-#[derive(Debug, Args)]
-pub struct Test {
-    /// Folders with scripts, or scripts [default: .]
-    #[arg(value_name = "DIR|SCRIPT")]
-    pub places: Vec<PathBuf>,
-    /// Write what is expected anew
-    #[arg(long)]
-    pub bless: bool,
-    /// How results are written
-    #[arg(short, long, value_enum, default_value_t)]
-    pub format: TestFormat,
-    /// Write them to FILE, and text to stdout
-    #[arg(short, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Don't run each case once more to count which probes and branches it reaches
-    #[arg(long)]
-    pub no_coverage: bool,
-    /// Name the probes and branches that no fixture reaches
-    #[arg(short)]
-    pub verbose: bool,
-    /// A run that takes longer has failed
-    #[arg(long, value_name = "TIME", value_parser = duration, default_value = "60s")]
-    pub timeout: Duration,
-}
-
 #[derive(Debug, Args)]
 pub struct Fmt {
     /// Script files
@@ -385,7 +362,27 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &["run", "record", "replay", "check", "test", "lib", "dump", "fmt", "list", "doctor", "help"];
+const COMMANDS: &[&str] = &[
+    "run",
+    "record",
+    "replay",
+    "check",
+    "test",
+    "lib",
+    "explain",
+    "completions",
+    "manpages",
+    "dump",
+    "fmt",
+    "list",
+    "doctor",
+    "help",
+];
+
+/// The whole command line, for what is made of it.
+pub fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
 
 /// Reads the command line; `weftrace SCRIPT` and `weftrace -e …` become `weftrace run …`.
 pub fn parse(argv: impl IntoIterator<Item = OsString>) -> Result<Command, Early> {

@@ -367,6 +367,7 @@ impl Loaded {
             printer::out(&text);
         } else {
             printer::err(&text);
+            printer::err(&render::more(&found));
         }
         printer::err(&not_running(&idle));
     }

@@ -2,9 +2,9 @@
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet, renderer::DecorStyle};
 use serde_json::json;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 use weftrace_lang::{
-    diag::{Diagnostic, Note, Severity},
+    diag::{Diagnostic, Note, Severity, kinds::by_code},
     span::{SourceMap, Span},
 };
 
@@ -22,6 +22,21 @@ pub fn render_all(diagnostics: &[Diagnostic], sources: &SourceMap, style: Style)
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().filter(|d| !d.message.is_empty()).collect();
     sorted.sort_by_key(|d| (d.span.file, d.span.start));
     sorted.iter().map(|d| render(d, sources, style)).collect()
+}
+
+/// Which `weftrace explain` says more about the errors; empty: there are none.
+pub fn more(diagnostics: &[Diagnostic]) -> String {
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error && !d.message.is_empty());
+    let numbers: BTreeSet<&str> = errors.filter_map(|d| Some(by_code(d.code)?.number)).collect();
+    if numbers.is_empty() {
+        return String::new();
+    }
+    let numbers: Vec<&str> = numbers.into_iter().collect();
+    format!(
+        "more about {}: weftrace explain {}\n",
+        if numbers.len() == 1 { "this" } else { "these" },
+        numbers.join(" ")
+    )
 }
 
 pub fn render(diagnostic: &Diagnostic, sources: &SourceMap, style: Style) -> String {
@@ -123,6 +138,7 @@ fn render_json(diagnostic: &Diagnostic, sources: &SourceMap) -> String {
     let mut line = json!({
         "severity": diagnostic.severity,
         "code": diagnostic.code,
+        "number": by_code(diagnostic.code).map(|kind| kind.number),
         "message": diagnostic.message,
         "at": place(diagnostic.span),
         "label": diagnostic.label,

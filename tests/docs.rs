@@ -208,6 +208,45 @@ fn kernels_have_every_provider() {
     }
 }
 
+/// docs/errors.md; and every finding that the sources have is in the table.
+#[test]
+fn findings() {
+    use weftrace_lang::diag::kinds::{KINDS, by_code};
+    let mut text = String::from(
+        "# Findings\n\nWhat `weftrace check` and others say about scripts, by number: `weftrace explain E0207` prints one. JSON has the number and the name\n\
+         (`-f json`). Numbers never change.\n\n| number | name | |\n|---|---|---|\n",
+    );
+    for kind in KINDS {
+        let _ = writeln!(text, "| {} | `{}` | {} |", kind.number, kind.code, cell(kind.doc));
+    }
+    same_as("errors.md", &text);
+    let mut missing = Vec::new();
+    let mut folders: Vec<PathBuf> =
+        ["lang/src", "compiler/src", "src"].iter().map(|f| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(f)).collect();
+    while let Some(folder) = folders.pop() {
+        for path in fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = fs::read_to_string(&path).unwrap_or_default();
+            for call in ["Diagnostic::error(", "Diagnostic::warning(", "self.error(", "c.error("] {
+                let codes = source
+                    .split(call)
+                    .skip(1)
+                    .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next());
+                let unknown = codes.filter(|code| by_code(code).is_none());
+                missing.extend(unknown.map(|code| format!("{code} ({})", path.display())));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "lang/src/diag/kinds/table.rs has no row (the next number of its group) for {}",
+        missing.join(", ")
+    );
+}
+
 /// docs/scripts.md: what the headers of the bundled scripts say.
 #[test]
 fn scripts() {

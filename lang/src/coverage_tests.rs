@@ -11,14 +11,14 @@ fn points(text: &str) -> Vec<(&'static str, String)> {
 
 #[test]
 fn every_block_has_a_point() {
-    let text = r#"
+    let text = r"
 fn twice($x: int64): int64 { return $x * 2; }
 BEGIN, END /1 == 1/ {
   if (pid > 1) { @a = 1; } else if (pid > 2) { @a = 2; }
   for ($i : 0..3) { while (@b < 3) { @b++; } }
 }
 kprobe:f { @c = 1; } else tracepoint:a:b { @c = 2; }
-"#;
+";
     let expected = [
         ("function", "twice"),
         ("probe", "BEGIN, END"),

@@ -1,5 +1,7 @@
 //! Diagnostics are data; `src/` renders them (text, JSON) in one place.
 
+pub mod kinds;
+
 use crate::span::Span;
 use serde::Serialize;
 

@@ -3,7 +3,9 @@
 mod check;
 mod doctor;
 mod dump;
+mod explain;
 mod fmt;
+mod generate;
 mod lib;
 mod list;
 mod needs;
@@ -22,6 +24,9 @@ pub fn run(command: Command) -> ExitStatus {
         Command::Dump(args) => dump::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Lib(args) => lib::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Manpages(args) => generate::manpages(&args),
         Command::Fmt(args) => fmt::run(&args),
         Command::List(args) => list::run(&args),
         Command::Doctor(args) => doctor::run(&args),

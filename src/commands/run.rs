@@ -3,6 +3,7 @@
 mod alerts;
 mod for_tests;
 mod metrics;
+mod progress;
 mod refusals;
 mod script;
 
@@ -13,6 +14,7 @@ use crate::{
     frontend::Loaded,
     printer,
 };
+use progress::Progress;
 use refusals::{failed_to_run, lacks_permission, refused};
 use script::Ready;
 use std::{
@@ -180,7 +182,7 @@ fn options(args: &Run) -> SessionOptions {
         open: args.no_redact,
         heartbeat: Some(args.heartbeat).filter(|every| !every.is_zero()),
         dry_run: args.dry_run,
-        by_hand: args.run_tests.then_some(ByHand::Tests),
+        by_hand: args.only_tests.then_some(ByHand::Tests),
         shed_privileges: true,
         ..SessionOptions::default()
     }
@@ -225,6 +227,8 @@ fn execute(
     if std::env::var_os("__BPFTRACE_NOTIFY_PROBES_ATTACHED").is_some() {
         printer::err_line("__BPFTRACE_NOTIFY_PROBES_ATTACHED");
     }
+    // Privileges are dropped by now: a thread that was there before would keep its own.
+    let _progress = Progress::start(&args.read, args.quiet, args.output.is_some());
     running.run().map(Some)
 }
 

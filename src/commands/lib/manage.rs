@@ -14,11 +14,15 @@ pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
             let (url, at) = split_rev(&add.url);
             match (at, add.rev.as_deref()) {
                 (Some(_), Some(_)) => Err(usage("the revision is given twice: after @ and by --rev")),
-                (at, rev) => project(true).and_then(|mut p| p.add(url, at.or(rev), Path::new("."), &by)).map(changed),
+                (at, rev) => {
+                    project(true).and_then(|mut p| p.add(url, at.or(rev), Path::new("."), &by)).map(|c| changed(&c))
+                }
             }
         }
-        LibCommand::Update(update) => project(false).and_then(|mut p| p.update(&update.names, &by)).map(changed),
-        LibCommand::Remove(remove) => project(false).and_then(|mut p| p.remove(&remove.name, &by)).map(changed),
+        LibCommand::Update(update) => {
+            project(false).and_then(|mut p| p.update(&update.names, &by)).map(|c| changed(&c))
+        }
+        LibCommand::Remove(remove) => project(false).and_then(|mut p| p.remove(&remove.name, &by)).map(|c| changed(&c)),
         LibCommand::Fetch => project(false).and_then(|mut p| p.fetch(&by)).map(|names| named("fetched", &names)),
         LibCommand::Vendor => project(false).and_then(|mut p| p.vendor(&by)).map(|names| named("in vendor/:", &names)),
         LibCommand::List(_) | LibCommand::Search(_) | LibCommand::Show(_) => return None,
@@ -55,7 +59,7 @@ fn usage(what: &str) -> Error {
     Error { what: what.to_owned(), note: None, write: None }
 }
 
-fn changed(changes: Vec<Change>) -> String {
+fn changed(changes: &[Change]) -> String {
     if changes.is_empty() {
         return "nothing changed\n".into();
     }

@@ -19,7 +19,7 @@ struct ForTests {
 }
 
 pub(super) fn wrap(sink: Box<dyn Sink>, args: &Run, loaded: &Loaded) -> Box<dyn Sink> {
-    if args.coverage.is_none() && !args.run_tests {
+    if args.coverage.is_none() && !args.only_tests {
         return sink;
     }
     let points = loaded.coverage.iter().map(|point| {

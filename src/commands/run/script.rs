@@ -60,7 +60,7 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
 fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
     let setting = Setting {
         reading_file: !args.read.is_empty(),
-        only_tests: args.run_tests,
+        only_tests: args.only_tests,
         other_network: options(args).enters_network(),
         flags: flags(args),
         unsafe_ok: args.r#unsafe,

@@ -45,7 +45,7 @@ const MOST_FOLDERS: usize = 10_000;
 #[derive(Debug)]
 pub(super) struct Case {
     /// `each` of `retransmit.each.pcap`; empty: of the script itself.
-    pub(super) case: String,
+    pub(super) variant: String,
     pub(super) input: PathBuf,
     pub(super) kind: Input,
     pub(super) args: Vec<OsString>,
@@ -183,7 +183,7 @@ fn assemble(script: &Path, stem: &str, folder: &Path, by_case: BTreeMap<String, 
         let args = found.args.as_deref().map(arguments).transpose()?.unwrap_or_default();
         let dotted = if case.is_empty() { String::new() } else { format!(".{case}") };
         let expect = folder.join(format!("{stem}{dotted}.expect"));
-        tested.cases.extend(found.inputs.pop().map(|(input, kind)| Case { case, input, kind, args, expect }));
+        tested.cases.extend(found.inputs.pop().map(|(input, kind)| Case { variant: case, input, kind, args, expect }));
     }
     Ok(tested)
 }

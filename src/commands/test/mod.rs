@@ -151,10 +151,10 @@ fn run_case(script: &Path, case: &Case, args: &Test) -> Result<Outcome, cases::F
     let ran = ran.map_err(|error| format!("weftrace could not be started: {error}"))?;
     let name = case.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // A case that has arguments alone runs on the input of another.
-    let name = if name.contains(&format!(".{}.", case.case)) || case.case.is_empty() {
+    let name = if name.contains(&format!(".{}.", case.variant)) || case.variant.is_empty() {
         name
     } else {
-        format!("{name} ({})", case.case)
+        format!("{name} ({})", case.variant)
     };
     let verdict = match &ran.ended {
         Ended::Code(0) => compare(case, &ran, args.bless)?,
