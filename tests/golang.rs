@@ -5,25 +5,10 @@
 
 mod traced;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    process::Command,
-};
-use traced::{built, can_trace, checked, compile, folder, text, traced_command, weftrace};
+use std::{collections::BTreeMap, path::Path};
+use traced::{build_go as build, can_trace, checked, text, traced_command, weftrace};
 use weftrace_lang::world::{Answer, GoRecovery, World};
 use weftrace_probes::world::HostWorld;
-
-/// A program of tests/programs, built in one of the ways; None: there is no Go.
-fn build(source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
-    let mut go = Command::new("go");
-    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source))
-        .env("GOCACHE", folder().join("go-cache"))
-        .env("GOPATH", folder().join("go-path"))
-        .env("GOTOOLCHAIN", "local")
-        .env("GOFLAGS", "-mod=mod");
-    built(name, |path| compile(go.args(["build", "-o"]).arg(path).args(flags).arg("."), "go"))
-}
 
 /// What a script prints while the program runs, and what it says.
 fn traced(script: &str, path: &Path, arguments: &str) -> (Vec<String>, String) {

@@ -37,6 +37,8 @@ pub struct WorldLog {
     pub user_proto: BTreeMap<String, Answer<UserProto>>,
     pub go_function: BTreeMap<String, Answer<GoFunction>>,
     pub go_types: BTreeMap<String, Answer<i64>>,
+    #[serde(default)]
+    pub go_programs: BTreeMap<String, Answer<Vec<String>>>,
     pub user_struct: BTreeMap<String, Answer<StructDef>>,
     pub user_enum: BTreeMap<String, Answer<EnumDef>>,
     pub user_typedef: BTreeMap<String, Answer<Ty>>,
@@ -143,6 +145,9 @@ impl World for Recorder<'_> {
     }
     fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
         noted!(self, go_function, format!("{path}:{file_offset}"), self.world.go_function(path, file_offset))
+    }
+    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
+        noted!(self, go_programs, function.to_owned(), self.world.go_programs(function))
     }
     fn go_types(&self, path: &str) -> Answer<i64> {
         noted!(self, go_types, path.to_owned(), self.world.go_types(path))
@@ -337,6 +342,9 @@ impl World for RecordedWorld {
     }
     fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
         self.log.go_function.get(&format!("{path}:{file_offset}")).cloned().unwrap_or(Answer::NotThere)
+    }
+    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
+        self.log.go_programs.get(function).cloned().unwrap_or(Answer::NotThere)
     }
     fn go_types(&self, path: &str) -> Answer<i64> {
         self.log.go_types.get(path).cloned().unwrap_or(Answer::NotThere)

@@ -163,6 +163,10 @@ pub trait World {
     fn go_function(&self, _path: &str, _file_offset: u64) -> Answer<GoFunction> {
         Answer::NotThere
     }
+    /// Go programs that run now (with a process given: that one's) and have a function, each once: paths as [`UserSymbol::path`].
+    fn go_programs(&self, _function: &str) -> Answer<Vec<String>> {
+        Answer::NotThere
+    }
     /// Where a Go program's types begin: bytes from where the process's first code begins.
     fn go_types(&self, _path: &str) -> Answer<i64> {
         Answer::NotThere

@@ -67,6 +67,17 @@ pub fn build(name: &str, source: &str, flags: &[&str]) -> Option<PathBuf> {
     })
 }
 
+/// A Go program of tests/programs, built in one of the ways; None: there is no Go.
+pub fn build_go(source: &str, name: &str, flags: &[&str]) -> Option<PathBuf> {
+    let mut go = Command::new("go");
+    go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs").join(source))
+        .env("GOCACHE", folder().join("go-cache"))
+        .env("GOPATH", folder().join("go-path"))
+        .env("GOTOOLCHAIN", "local")
+        .env("GOFLAGS", "-mod=mod");
+    built(name, |path| compile(go.args(["build", "-o"]).arg(path).args(flags).arg("."), "go"))
+}
+
 pub fn weftrace(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("the binary runs")
 }

@@ -144,9 +144,11 @@ impl Checker<'_> {
             all.retain(|s| s.demangled.is_none());
             all.truncate(1);
         }
+        // Of programs that were found by themselves one may have ended by now.
+        let lenient = wildcard || self.opts.hidden.contains(&p.span.file) && binary.contains('/');
         let mut found: Vec<Found> = Vec::with_capacity(all.len());
         for s in all {
-            if !wildcard {
+            if !lenient {
                 self.bounds(p, &s, f.offset)?;
             }
             // One function under several names fires once: aliases, a constructor's several symbols.
@@ -154,10 +156,10 @@ impl Checker<'_> {
             if found.last().is_some_and(same) {
                 continue;
             }
-            match self.uprobe_target(p, &s, f.offset, wildcard) {
+            match self.uprobe_target(p, &s, f.offset, lenient) {
                 Ok(target) => found.push(target),
                 // What can't be meant is not meant.
-                Err(_) if wildcard => {}
+                Err(_) if lenient => {}
                 Err(fault) => return Err(fault),
             }
         }

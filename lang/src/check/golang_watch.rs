@@ -38,7 +38,7 @@ const MAPS: &str = "__go_";
 pub(crate) fn wanted(program: &Program) -> Option<Watch> {
     let mut watch = Watch::default();
     let (mut entered, mut left) = (BTreeSet::new(), BTreeSet::new());
-    let all = || program.probes.iter().flat_map(|p| &p.targets);
+    let all = || program.probes.iter().filter(|p| !p.hidden).flat_map(|p| &p.targets);
     for target in all() {
         if let Some((function, ret)) = function(target) {
             if ret {

@@ -73,6 +73,7 @@ mod run;
 mod scope;
 mod settings;
 mod sockets;
+mod sockets_go;
 mod stmt;
 mod stream;
 mod tuple;
@@ -150,14 +151,21 @@ pub fn analyze(
     let loaded = imports::load(&script, sources, world);
     let (mut script, mut opts) = (script, opts.clone());
     // With probes of ours beside the script's.
+    let mut more = Vec::new();
     if let Some(asked) = sockets::asked(loaded.scripts.iter().chain([&*script])) {
-        script.to_mut().items.extend(sockets::items(&asked, sources, world, &mut opts));
+        let flagged = sockets_go::has_flag(loaded.scripts.iter().chain([&*script]));
+        let (items, diags) = sockets::items(&asked, flagged, sources, world, &mut opts);
+        script.to_mut().items.extend(items);
+        more = diags;
     }
-    let (program, found) = run::run(&script, &loaded, sources, world, &opts, None);
+    let (program, mut found) = run::run(&script, &loaded, sources, world, &opts, None);
+    found.append(&mut more.clone());
     let Some(watch) = golang_watch::wanted(&program) else { return (program, found) };
     let mut script = script.into_owned();
     script.items.extend(golang_watch::items(&watch, sources, world, &mut opts));
-    run::run(&script, &loaded, sources, world, &opts, Some(&watch))
+    let (program, mut found) = run::run(&script, &loaded, sources, world, &opts, Some(&watch));
+    found.append(&mut more);
+    (program, found)
 }
 
 /// Types as scripts write them, for `list` and messages of other parts.

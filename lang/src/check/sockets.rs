@@ -6,6 +6,7 @@ use super::attach::{Point, Resolved, bad};
 use super::cx::Checker;
 use super::glob;
 use super::providers::ProviderKind;
+use super::sockets_go;
 use super::value::Val;
 use crate::ast::{AttachPoint, Item, Script};
 use crate::builtins::class;
@@ -25,28 +26,26 @@ const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
 /// What TLS libraries take and give in clear, for each of these that is installed.
 const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
 const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
-/// Words in [`MOVED`]: what stands there for system calls, and for TLS libraries.
+/// What all of them share.
+const TLS_MAPS: &str = include_str!("../stdlib/sockets_tls_maps.bt");
+/// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
 const WORDS: &[(&str, &str, &str)] = &[
-    ("BEGAN", "(int64)@__sockets_at[tid(init)]", "$ssl.2"),
+    ("BEGAN", "(int64)@__sockets_at[tid(init)]", "$since"),
     (
         "POSITION",
         "$clear = (int64)0; $from = (uint32)($to - (uint32)$ret);",
         "$clear = (int64)@__sockets_clear[$key | $sent]; if ($clear == 0) { $clear = (int64)1; }
-         @__sockets_clear[$key | $sent] = $clear + $ret; $from = (uint32)$clear;",
+         @__sockets_clear[$key | $sent] = $clear + $ret; $from = (uint32)$clear; if ($ahead == 1) { $clear = 0 - $clear; }",
     ),
     ("UNBOUND", "", "if ($key == 0) { emit __sockets.unbound(calls = 1); return; }"),
 ];
-/// Words in [`TEXT`] where TLS libraries are probed: a call on a socket is one of a library, so its bytes are encrypted; a socket is gone.
-const WITH_TLS: &[(&str, &str)] = &[
-    (
-        "WITHIN_TLS",
-        "if (@__sockets_tls != 0) {
-           $ssl = @__sockets_ssl[tid(init)];
-           if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
-         }",
-    ),
-    ("GONE", "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);"),
-];
+/// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
+const WITHIN_OPENSSL: &str = "if (@__sockets_tls != 0) {
+  $ssl = @__sockets_ssl[tid(init)];
+  if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
+}";
+/// And where a socket that spoke is gone.
+const TLS_GONE: &str = "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);";
 /// Heads fill the ring: of so many bytes, unless the script says.
 const RING: u32 = 4 << 20;
 /// The streams of the kernel's part begin so.
@@ -88,6 +87,8 @@ pub(crate) struct Asked {
     clients: bool,
     /// Empty: all.
     ports: BTreeSet<u16>,
+    /// Of the first such block.
+    span: Span,
 }
 
 /// More ports are not compared one by one in the kernel.
@@ -109,6 +110,7 @@ pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option
         servers: found.iter().any(|p| text(p, 0) != "client"),
         clients: found.iter().any(|p| text(p, 0) != "server"),
         ports: ports.filter(|ports| ports.len() <= MOST_PORTS).unwrap_or_default(),
+        span: found.first().map_or(Span::default(), |p| p.span),
     })
 }
 
@@ -132,28 +134,47 @@ impl Asked {
     }
 }
 
-/// The kernel's part, as the items of a script.
-pub(crate) fn items(asked: &Asked, sources: &mut SourceMap, world: &dyn World, opts: &mut Options) -> Vec<Item> {
+/// The kernel's part, as the items of a script, with what is wrong with it. `flagged`: there is a flag `--go` already.
+pub(crate) fn items(
+    asked: &Asked,
+    flagged: bool,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    opts: &mut Options,
+) -> (Vec<Item>, Vec<Diagnostic>) {
+    let mut diags = Vec::new();
     let moved = |tls: bool| {
         WORDS
             .iter()
             .fold(MOVED.to_owned(), |text, (word, calls, within)| text.replace(word, if tls { within } else { calls }))
     };
-    let mut text = TEXT.replace("MOVED", &moved(false));
-    let mut tls =
-        TLS_LIBRARIES.iter().filter(|library| world.user_function(library, "SSL_read_ex").is_found()).peekable();
-    for (word, with) in WITH_TLS {
-        text = text.replace(word, if tls.peek().is_some() { with } else { "" });
+    let libraries: Vec<&str> = TLS_LIBRARIES
+        .iter()
+        .copied()
+        .filter(|library| world.user_function(library, "SSL_read_ex").is_found())
+        .collect();
+    let go = sockets_go::programs(world, opts, flagged, asked.span, &mut diags);
+    let when = |is: bool, text: &'static str| if is { text } else { "" };
+    let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
+    let tls = !libraries.is_empty() || !go.is_empty();
+    let mut text = TEXT
+        .replace("MOVED", &moved(false))
+        .replace("WITHIN_TLS", &within)
+        .replace("TLS_GONE", when(tls, TLS_GONE))
+        .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
+    text.push_str(when(tls, TLS_MAPS));
+    for (i, library) in libraries.iter().enumerate() {
+        text.push_str(&tls_text(library, i > 0).replace("MOVED", &moved(true)));
     }
-    for library in tls {
-        let again = text.contains("let @__sockets_ssl ");
-        text.push_str(&tls_text(library, again).replace("MOVED", &moved(true)));
+    if !go.is_empty() {
+        text.push_str(&sockets_go::text(&moved(true)));
     }
     text.push_str(&io_uring(world));
+    text.push_str(when(!flagged, sockets_go::flag()));
     let text = text.replace("OTHERS", &asked.passed_over());
-    let file = sources.add("", for_host(&text));
+    let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);
-    crate::syntax::parse(&sources.file(file).text.clone(), file).0.items
+    (crate::syntax::parse(&sources.file(file).text.clone(), file).0.items, diags)
 }
 
 /// What is probed in a TLS library. `again`: its maps are there already.
@@ -193,14 +214,17 @@ fn for_host(text: &str) -> String {
         .replace("$r.NUMBER", &format!("args.regs.{}", calls.number))
         .replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
         .replace("  $r = args.regs;\n", "");
+    let member = |register: &str, offset: u32| match register {
+        "regs" => format!("args.regs.regs[{}]", offset / 8),
+        name => format!("args.regs.{name}"),
+    };
     for (i, (register, offset)) in calls.args.iter().enumerate() {
-        let value = match *register {
-            "regs" => format!("args.regs.regs[{}]", offset / 8),
-            name => format!("args.regs.{name}"),
-        };
-        text = text.replace(&format!("A{i}"), &value);
+        text = text.replace(&format!("A{i}"), &member(register, *offset));
     }
-    text
+    let goroutine = weftrace_arch::HOST.go.goroutine;
+    // Of registers in an array the arguments are too.
+    let name = if calls.args[0].0 == "regs" { "regs" } else { sockets_go::register(goroutine) };
+    text.replace("GOROUTINE_OF_CALL", &member(name, goroutine.into()))
 }
 
 impl Checker<'_> {

@@ -4,6 +4,7 @@
 //! moved, and the first of them. Both directions are in order already, so there is nothing to put together; what was not copied is a
 //! hole whose length is known, and the protocols of [`super::stream`] pass over it as they do over packets that were cut short.
 
+mod ahead;
 mod passing;
 mod socket;
 mod view;
@@ -53,6 +54,8 @@ pub struct Sockets {
     /// Entries of all sockets that say which thread moved which bytes.
     owners: usize,
     most_owners: usize,
+    /// Bytes of all sockets that are about to be sent.
+    ahead: usize,
     serial: u64,
     shared: Shared,
     counters: SocketCounters,
@@ -75,6 +78,8 @@ pub struct Sockets {
 const MOST: usize = 1 << 16;
 /// Changes of the thread that moves their bytes, of all together.
 const MOST_OWNERS: usize = 1 << 18;
+/// Bytes of calls that have begun, of all together.
+const MOST_AHEAD: usize = 32 << 20;
 
 /// An exchange at a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,7 @@ impl Sockets {
             most: MOST.min(options.max_flows),
             owners: 0,
             most_owners: MOST_OWNERS,
+            ahead: 0,
             serial: 0,
             shared: Shared::new(read & !needs::TLS, options.stream, options.http, options.http2),
             counters: SocketCounters::default(),
@@ -147,6 +153,7 @@ impl Sockets {
             {
                 self.counters.evicted += 1;
                 self.owners -= old.owners();
+                self.ahead -= old.ahead.len();
                 self.counters.gaps += old.read_held(&mut self.shared);
                 old.abandon(&mut self.shared);
             }
@@ -165,27 +172,49 @@ impl Sockets {
     pub fn call(&mut self, call: &Call<'_>) -> Option<Exchange> {
         self.begin(call.end);
         self.counters.calls += u64::from(call.last);
-        self.current = call.key;
-        let Some(socket) = self.table.get_mut(&call.key) else {
-            self.counters.unknown += 1;
-            return None;
-        };
-        let before = socket.owners();
-        let passed = match socket.passes(call, self.bound) {
-            Passed::Not => {
-                self.counters.gaps += socket.read_held(&mut self.shared) + socket.call(call, &mut self.shared);
-                None
+        let bound = self.bound;
+        let mut passed = None;
+        let known = self.follow(call.key, |socket, shared| match socket.passes(call, bound) {
+            Passed::Not => socket.read_held(shared) + socket.call(call, shared),
+            Passed::Part => 0,
+            Passed::Exchange => {
+                passed = Some(Exchange { served: true, port: socket.open.local_port });
+                0
             }
-            Passed::Part => None,
-            Passed::Exchange => Some(Exchange { served: true, port: socket.open.local_port }),
-        };
-        self.owners = (self.owners + socket.owners()).saturating_sub(before);
+        });
+        self.counters.unknown += u64::from(known.is_none());
+        if self.ahead > MOST_AHEAD {
+            self.follow(call.key, |socket, shared| socket.sent(None, call.end, shared));
+        }
+        passed
+    }
+
+    /// Does something with a socket that gives how often bytes were not seen, and counts what it keeps. None: there is no such socket.
+    fn follow(&mut self, key: i64, change: impl FnOnce(&mut Socket, &mut Shared) -> u64) -> Option<()> {
+        self.current = key;
+        let socket = self.table.get_mut(&key)?;
+        let (owners, ahead) = (socket.owners(), socket.ahead.len());
+        self.counters.gaps += change(socket, &mut self.shared);
+        self.ahead = (self.ahead + socket.ahead.len()).saturating_sub(ahead);
+        self.owners = (self.owners + socket.owners()).saturating_sub(owners);
         if self.owners > self.most_owners {
             let dropped = socket.forget_owners();
             self.owners -= dropped;
             self.counters.owners_dropped += dropped as u64;
         }
-        passed
+        Some(())
+    }
+
+    /// A call that was told before it was made has ended: it moved so many bytes, up to this sequence number of what carries them.
+    pub fn wrote(&mut self, key: i64, to: u32, moved: i64, time: u64) {
+        self.begin(time);
+        self.follow(key, |socket, shared| {
+            if moved > 0 {
+                return socket.sent(Some(to), time, shared);
+            }
+            socket.not_sent();
+            0
+        });
     }
 
     /// This side sends no more; `gone`: the socket is no more.
@@ -193,10 +222,8 @@ impl Sockets {
         self.begin(time);
         if gone {
             self.close(key, time);
-        } else if let Some(socket) = self.table.get_mut(&key) {
-            self.current = key;
-            self.counters.gaps += socket.read_held(&mut self.shared);
-            socket.sends_no_more(time, &mut self.shared);
+        } else {
+            self.follow(key, |socket, shared| socket.read_held(shared) + socket.sends_no_more(time, shared));
         }
     }
 
@@ -225,6 +252,7 @@ impl Sockets {
     fn close(&mut self, key: i64, time: u64) {
         let Some(mut socket) = self.table.remove(&key) else { return };
         self.owners -= socket.owners();
+        self.ahead -= socket.ahead.len();
         self.counters.gaps += socket.read_held(&mut self.shared);
         socket.close(time, &mut self.shared);
         self.current = key;

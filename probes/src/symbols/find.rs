@@ -85,6 +85,11 @@ pub fn find(name: &str, pid: Option<u32>, search: &str) -> Result<Vec<Binary>, F
     }
 }
 
+/// The programs that processes run: of one process, or of all.
+pub fn programs(pid: Option<u32>) -> Vec<Binary> {
+    mapped::programs(pid)
+}
+
 /// Files found so far.
 struct Found<'a> {
     out: Vec<Binary>,

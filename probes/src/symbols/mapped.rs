@@ -24,10 +24,7 @@ pub(super) fn of_process(pid: u32, root: &Path) -> Result<Vec<Binary>, FindError
 pub(super) fn of_all() -> Vec<Binary> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
-    let Ok(entries) = std::fs::read_dir("/proc") else { return out };
-    let mut pids: Vec<u32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
-    pids.sort_unstable();
-    for pid in pids {
+    for pid in pids() {
         // Those that have gone meanwhile, and those of others, have nothing to say.
         let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/maps")) else { continue };
         let Ok(root) = super::find::process_root(pid) else { continue };
@@ -38,6 +35,39 @@ pub(super) fn of_all() -> Vec<Binary> {
         }
     }
     out
+}
+
+/// The programs that processes run (one process, or all), each once. Of other users' processes only root may ask.
+pub(super) fn programs(pid: Option<u32>) -> Vec<Binary> {
+    let pids = match pid {
+        Some(pid) => vec![pid],
+        None => pids(),
+    };
+    let mut seen = BTreeSet::new();
+    let mut out = Vec::new();
+    for pid in pids {
+        let link = PathBuf::from(format!("/proc/{pid}/exe"));
+        // The kernel's own threads have none.
+        let Ok(meta) = link.metadata() else { continue };
+        if !seen.insert((meta.dev(), meta.ino())) {
+            continue;
+        }
+        let (Ok(name), Ok(root)) = (std::fs::read_link(&link), super::find::process_root(pid)) else { continue };
+        let named = if root.as_os_str().is_empty() { name } else { root.join(name.strip_prefix("/").unwrap_or(&name)) };
+        // Another file may have its name by now, or it is of another file system.
+        let same = named.metadata().is_ok_and(|m| (m.dev(), m.ino()) == (meta.dev(), meta.ino()));
+        let shown = named.display().to_string();
+        out.push(Binary { path: if same { named } else { link }, root, shown });
+    }
+    out
+}
+
+/// All processes.
+fn pids() -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let mut pids: Vec<u32> = entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect();
+    pids.sort_unstable();
+    pids
 }
 
 /// Mapped files whose path matches a glob: that of the whole path, or of what is after its last slash if the glob has none.

@@ -1,7 +1,9 @@
 //! Answers about Go programs.
 
 use crate::symbols::elf;
+use crate::symbols::find;
 use crate::symbols::golang::{GoFile, version};
+use crate::symbols::wanted::Wanted;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -47,4 +49,15 @@ impl GoFiles {
             _ => Answer::NotThere,
         }
     }
+}
+
+/// Go programs that run now and have a function: paths to probe. Of what may not be looked at nothing is known.
+pub(super) fn running(pid: Option<u32>, function: &str) -> Answer<Vec<String>> {
+    let wanted = Wanted::new(function);
+    let has = |path: &Path, root: &Path| {
+        // Most programs are none of Go's, which their headers say.
+        matches!(elf::go_parts(path), Ok(Some(_))) && elf::functions(path, root, &wanted).is_ok_and(|f| !f.is_empty())
+    };
+    let programs = find::programs(pid).into_iter().filter(|b| has(&b.path, &b.root));
+    Answer::Found(programs.map(|b| b.path_to_probe().display().to_string()).collect())
 }

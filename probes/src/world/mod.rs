@@ -59,6 +59,7 @@ pub struct HostWorld {
     debug: debug::DebugFiles,
     go: golang::GoFiles,
     go_functions: Memo<(String, u64), GoFunction>,
+    go_programs: Memo<String, Vec<String>>,
     protos: Memo<(String, u64), UserProto>,
 }
 
@@ -284,6 +285,10 @@ impl World for HostWorld {
     fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
         let key = (path.to_owned(), file_offset);
         self.go_functions.get(&key, || self.go.function(path, file_offset, &self.symbol_at(path, file_offset)))
+    }
+
+    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
+        self.go_programs.get(&function.to_owned(), || golang::running(self.pid, function))
     }
 
     fn go_types(&self, path: &str) -> Answer<i64> {

@@ -40,6 +40,7 @@ impl ExchangeBlock {
 enum Kind {
     Open(Box<[Field; 8]>),
     Call(Box<[Field; 14]>),
+    Wrote([Field; 3]),
     End([Field; 2]),
     Unseen([Field; 2]),
     Unbound,
@@ -59,6 +60,7 @@ impl Kind {
                 ];
                 fields(spec, names).map(|fields| Self::Call(Box::new(fields)))
             }
+            sockets::WROTE => fields(spec, ["key", "to", "moved"]).map(Self::Wrote),
             sockets::END => fields(spec, ["key", "gone"]).map(Self::End),
             sockets::UNSEEN => fields(spec, ["key", "opened"]).map(Self::Unseen),
             sockets::UNBOUND => Some(Self::Unbound),
@@ -142,12 +144,16 @@ impl SocketFeed {
                     bytes: &bytes[..len.min(bytes.len())],
                     last: number(last) != 0,
                     eof: number(eof) != 0,
-                    clear: number(clear),
+                    clear: (number(clear) as i64).unsigned_abs(),
+                    ahead: (number(clear) as i64) < 0,
                     task,
                 });
                 if let Some(exchange) = passed {
                     return Some(Taken::PassedOver(exchange, header.time));
                 }
+            }
+            Kind::Wrote([key, to, moved]) => {
+                self.sockets.wrote(number(key) as i64, number(to) as u32, number(moved) as i64, header.time);
             }
             Kind::End([key, gone]) => self.sockets.end(number(key) as i64, number(gone) != 0, header.time),
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),

@@ -381,8 +381,12 @@ impl Running {
         }
     }
 
-    /// Whether no probe of an attach point, or wildcard, attached.
+    /// Whether no probe of an attach point, or wildcard, attached. (Of our own texts, which have no name, they are in programs that were found to
+    /// run, and may have ended.)
     fn nothing_of(&self, place: Place) -> bool {
+        if self.core.artifact.sources.get(place.file as usize).is_some_and(|(name, _)| name.is_empty()) {
+            return false;
+        }
         let of = self.core.artifact.probes.iter().filter(|plan| plan.place == place).count();
         self.failures.iter().filter(|f| f.place == place).count() == of
     }

@@ -1,5 +1,6 @@
 //! One socket: where its two streams are, what is spoken on them, who moved their bytes.
 
+use super::ahead::Ahead;
 use super::{Exchange, passing::Held};
 use crate::packet::stream::{Context, Dialogue, Facts, Hole, Piece, Shared};
 use std::collections::VecDeque;
@@ -56,6 +57,8 @@ pub struct Call<'a> {
     /// Of what a TLS library took or gave in clear: where the call's bytes begin in that stream, counted from 1; `to` then says how far
     /// what was made of them goes. 0: they are the connection's own.
     pub clear: u64,
+    /// Told before it was made: what is in clear will lie behind `to`.
+    pub ahead: bool,
     pub task: Task,
 }
 
@@ -92,6 +95,10 @@ pub(super) struct Socket {
     within: bool,
     /// What was not read.
     pub(super) held: Held,
+    /// What is about to be sent.
+    pub(super) ahead: Ahead,
+    /// Requests that begin here have ended in the call at hand, and are still to be presented.
+    pub(super) ended_from: u64,
 }
 
 impl Socket {
@@ -103,6 +110,8 @@ impl Socket {
             dialogue: Dialogue::default(),
             within: false,
             held: Held::default(),
+            ahead: Ahead::default(),
+            ended_from: u64::MAX,
         }
     }
 
@@ -145,9 +154,17 @@ impl Socket {
         if self.dirs[dir].ended {
             return 0;
         }
+        if call.ahead {
+            return self.begins(call, shared);
+        }
+        self.ended_from = u64::MAX;
+        let sent = match dir {
+            GOT => self.read_at(call.other, call.end, shared),
+            _ => self.sent(None, call.end, shared),
+        };
         self.dirs[1 - dir].told = self.offset(1 - dir, call.other);
         if call.clear != 0 {
-            return self.call_within(dir, call, shared);
+            return sent + self.call_within(dir, call, None, shared);
         }
         if self.within {
             // What is encrypted, moved in a call of the library that is not for the program's data.
@@ -197,7 +214,8 @@ impl Socket {
 
     /// The same for bytes in clear within TLS: they lie somewhere in what the connection has carried since the last ones. How far that has
     /// come says nothing of them (a handshake's messages, session tickets, what is sent in part), so they are counted where they are seen.
-    fn call_within(&mut self, dir: usize, call: &Call<'_>, shared: &mut Shared) -> u64 {
+    /// `begin`: where that begins, if it is known.
+    pub(super) fn call_within(&mut self, dir: usize, call: &Call<'_>, begin: Option<u64>, shared: &mut Shared) -> u64 {
         self.within = true;
         let end = self.offset(dir, call.to);
         let from = call.clear.saturating_add(call.at);
@@ -215,9 +233,10 @@ impl Socket {
         let (gap, known) = (call.at == 0 && from != stream.clear, stream.next);
         if first || end > stream.next {
             // The first of them have the handshake before them; behind a gap, what the other direction's calls told of lies before.
-            let begin = match (first, gap) {
-                (_, true) => stream.next.max(stream.told.min(end)),
-                (true, _) => end.saturating_sub(call.total),
+            let begin = match (begin, first, gap) {
+                (Some(begin), ..) => begin.clamp(stream.next.min(end), end),
+                (_, _, true) => stream.next.max(stream.told.min(end)),
+                (_, true, _) => end.saturating_sub(call.total),
                 _ => stream.next,
             };
             (stream.next, stream.carrier) = (end, (begin, end));
@@ -290,16 +309,19 @@ impl Socket {
     }
 
     /// This side has closed its stream.
-    pub(super) fn sends_no_more(&mut self, now: u64, shared: &mut Shared) {
+    pub(super) fn sends_no_more(&mut self, now: u64, shared: &mut Shared) -> u64 {
+        let gaps = self.sent(None, now, shared);
         if !std::mem::replace(&mut self.dirs[SENT].ended, true) {
             let (dialogue, mut cx) = self.context(shared, now);
             dialogue.end(SENT, true, &mut cx);
             self.settle(now, shared);
         }
+        gaps
     }
 
     /// The socket goes: what is open is presented as ended now.
     pub(super) fn close(&mut self, now: u64, shared: &mut Shared) {
+        self.sent(None, now, shared);
         for dir in [GOT, SENT] {
             if !std::mem::replace(&mut self.dirs[dir].ended, true) {
                 let (dialogue, mut cx) = self.context(shared, now);
@@ -314,6 +336,11 @@ impl Socket {
         self.dialogue.abandon(shared);
     }
 
+    /// Where the first of a direction's requests begins that is still to be presented.
+    pub(super) fn open_from(&self, dir: usize) -> u64 {
+        self.dialogue.open_from(dir)
+    }
+
     /// The bytes from here on were moved by this task, up to those that another is known to have moved.
     fn own(&mut self, dir: usize, from: u64, task: Task) {
         let owners = &self.dirs[dir].owners;
@@ -322,7 +349,7 @@ impl Socket {
         }
         // Whose bytes the requests still to be told began with; of what answers them nobody asks.
         if owners.len() > 1 {
-            let asked = self.dialogue.open_from(dir).min(from);
+            let asked = self.dialogue.open_from(dir).min(from).min(self.ended_from);
             let owners = &mut self.dirs[dir].owners;
             while owners.get(1).is_some_and(|second| second.from <= asked) {
                 owners.pop_front();

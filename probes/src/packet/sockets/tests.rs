@@ -3,6 +3,9 @@
 use super::*;
 use weftrace_artifact::{abi::ConnKey, packet::PacketView};
 
+#[path = "ahead_tests.rs"]
+mod ahead_tests;
+
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
 /// Sequence numbers of the first bytes got and sent: they wrap.
@@ -69,6 +72,7 @@ impl Bench {
             last: true,
             eof: false,
             clear: 0,
+            ahead: false,
             task: Task::default(),
         }
     }
@@ -216,6 +220,7 @@ fn what_a_library_gives_and_takes_in_clear() {
             last,
             eof: false,
             clear: from,
+            ahead: false,
             task: Task::default(),
         });
         bench.ended()

@@ -136,6 +136,7 @@ impl Pair {
                     last,
                     eof: false,
                     clear: 0,
+                    ahead: false,
                     task,
                 };
                 self.sides.iter_mut().for_each(|side| side.call(&call));
@@ -292,6 +293,7 @@ fn a_request_waits_until_it_is_asked_for() {
             last: true,
             eof: false,
             clear: 0,
+            ahead: false,
             task,
         });
         (side.passed, side.told.len())
