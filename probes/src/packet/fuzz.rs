@@ -3,6 +3,9 @@
 
 use super::source::CaptureReader;
 use super::{ALL_NEEDS, Http2Limits, HttpLimits, LinkType, Options, Pipeline, RawPacket, StreamLimits};
+use flate2::{Compression, write::GzEncoder};
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use std::io::Write;
 use weftrace_artifact::packet::PacketView;
 
 /// What the first byte of a segment's description says.
@@ -13,6 +16,8 @@ mod how {
     pub(super) const TWICE: u8 = 4;
     pub(super) const FIN: u8 = 8;
     pub(super) const LATE: u8 = 16;
+    /// In the first description: it is a server of names, whose protocol is known by its port alone.
+    pub(super) const NAMES: u8 = 32;
 }
 
 /// Limits that short input reaches.
@@ -69,6 +74,37 @@ pub fn fuzz_one(link_type: u32, bytes: &[u8]) {
     finish(&mut pipeline, &mut view);
 }
 
+/// One step for fuzzers: bytes as a capture file, and by the last of them as what a compressed one unpacks to.
+pub fn fuzz_file(bytes: &[u8]) {
+    read(bytes);
+    match bytes.last().map(|last| last % 16) {
+        Some(0) => {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+            if packed.write_all(bytes).is_ok() {
+                read(&packed.finish().unwrap_or_default());
+            }
+        }
+        Some(1) => read(&compress_to_vec(bytes, CompressionLevel::Fastest)),
+        _ => {}
+    }
+}
+
+fn read(bytes: &[u8]) {
+    let mut reader = CaptureReader::new(bytes, "fuzz").with_size(bytes.len() as u64);
+    let mut last = 0;
+    while let Ok(Some(packet)) = reader.next_packet() {
+        assert_eq!(packet.number, last + 1);
+        assert!(packet.data.len() <= packet.len as usize);
+        last = packet.number;
+        drop(reader.take_secrets());
+    }
+}
+
+/// One step for fuzzers: whether a quick look at a head says the same as the parser.
+pub fn fuzz_head(bytes: &[u8]) {
+    assert!(super::http::scan_agrees(bytes), "the quick look at a head differs from the parser");
+}
+
 /// One step for fuzzers: `bytes` are segments, each {how, length, payload}. Must return, whatever they are.
 pub fn fuzz_stream(bytes: &[u8]) {
     let mut pipeline = Pipeline::new(ALL_NEEDS, small());
@@ -79,11 +115,12 @@ pub fn fuzz_stream(bytes: &[u8]) {
     let mut view = PacketView::default();
     let (mut sent, mut late) = ([1_u32; 2], Vec::new());
     let (mut rest, mut number) = (bytes, 0);
+    let server = if bytes.first().is_some_and(|how| how & how::NAMES != 0) { 53 } else { 80 };
     while let [how, len, after @ ..] = rest {
         let payload = &after[..after.len().min(usize::from(*len))];
         rest = &after[payload.len()..];
         let dir = usize::from(how & how::SERVER);
-        let frame = segment(dir, sent, how & how::FIN != 0, payload);
+        let frame = segment(dir, server, sent, how & how::FIN != 0, payload);
         sent[dir] = sent[dir].wrapping_add(payload.len() as u32);
         let mut frames = Vec::new();
         if how & how::LATE != 0 {
@@ -101,8 +138,8 @@ pub fn fuzz_stream(bytes: &[u8]) {
     finish(&mut pipeline, &mut view);
 }
 
-fn segment(dir: usize, sent: [u32; 2], fin: bool, payload: &[u8]) -> Vec<u8> {
-    let ports = if dir == 0 { [40_000_u16, 80] } else { [80, 40_000] };
+fn segment(dir: usize, server: u16, sent: [u32; 2], fin: bool, payload: &[u8]) -> Vec<u8> {
+    let ports = if dir == 0 { [40_000, server] } else { [server, 40_000] };
     let mut frame = vec![0; 12];
     frame.extend([8, 0, 0x45, 0]);
     frame.extend((40 + payload.len() as u16).to_be_bytes());

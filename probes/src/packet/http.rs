@@ -14,7 +14,7 @@ mod present;
 
 pub(crate) use exchange::{Exchange, HttpFlow, Response};
 pub(crate) use head::{Framing, Head, Kind, Sniff as HeadSniff};
-pub(crate) use present::{Awaiting, Ended, Found};
+pub(crate) use present::{Awaiting, Ended};
 
 use super::stream::Shared;
 use super::stream::protocols::{Setting, Sniff};
@@ -55,8 +55,13 @@ pub(crate) fn sniff(bytes: &[u8], _: &Setting<'_>) -> Sniff {
     }
 }
 
+/// For fuzzers: see [`head::Head::scan_agrees`].
+pub(super) fn scan_agrees(bytes: &[u8]) -> bool {
+    head::Head::scan_agrees(bytes)
+}
+
 fn present(message: head::Head, shared: &mut Shared) {
-    shared.parts.push(Found { message: Some(Arc::new(message)), exchange: None });
+    shared.parts.push(present::Message(Arc::new(message)));
 }
 
 /// A message in a datagram of its own (SSDP).

@@ -95,9 +95,12 @@ impl Shared {
     }
 
     /// Forgets what the last packet presented.
+    #[inline]
     pub(crate) fn next_packet(&mut self) {
         self.parts.next_packet();
-        self.tls.conn = None;
+        if self.tls.conn.is_some() {
+            self.tls.conn = None;
+        }
     }
 
     /// What the view says about the connection, beside the packet's own messages.

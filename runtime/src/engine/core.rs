@@ -286,8 +286,10 @@ impl Core {
 
     /// Acts on what handlers left in their queue.
     pub(super) fn take_native(&mut self) {
-        let records = self.native.take_records();
-        self.act_on(&records, |_, _| false);
+        if self.native.has_records() {
+            let records = self.native.take_records();
+            self.act_on(&records, |_, _| false);
+        }
     }
 
     /// Acts on records, but those that `taken` has acted on.

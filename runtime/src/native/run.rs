@@ -97,9 +97,14 @@ impl Native {
         result
     }
 
-    /// The records that handlers submitted since the last call.
+    /// Whether handlers submitted records that nobody took.
     #[inline]
+    pub fn has_records(&self) -> bool {
+        !self.host.records.is_empty()
+    }
+
+    /// The records that handlers submitted since the last call.
     pub fn take_records(&mut self) -> Vec<Box<[u8]>> {
-        if self.host.records.is_empty() { Vec::new() } else { self.host.records.take() }
+        self.host.records.take()
     }
 }

@@ -130,8 +130,11 @@ impl Direction {
     /// What a packet leaves behind after its analysis: window scale, freshness, SACK.
     pub(super) fn after(&mut self, rev: &mut Self, view: &PacketView) {
         self.seen = true;
-        let blocks = view.sack_le.iter().zip(&view.sack_re).take(view.sack_count.min(3) as usize);
-        self.sacked = blocks.map(|(le, re)| re.wrapping_sub(*le)).fold(0, u32::wrapping_add);
+        self.sacked = 0;
+        if view.sack_count > 0 {
+            let blocks = view.sack_le.iter().zip(&view.sack_re).take(view.sack_count.min(3) as usize);
+            self.sacked = blocks.map(|(le, re)| re.wrapping_sub(*le)).fold(0, u32::wrapping_add);
+        }
         if view.tcp_flags & SYN != 0 {
             self.syn_seen = true;
             self.fresh = true;
@@ -339,8 +342,10 @@ impl Flow {
                 view.tcp_window_factor = 1 << fwd.scale;
             }
         }
-        for edge in view.sack_le.iter_mut().chain(&mut view.sack_re).take(if view.sack_count > 0 { 8 } else { 0 }) {
-            *edge = edge.wrapping_sub(rev.base_seq);
+        if view.sack_count > 0 {
+            for edge in view.sack_le.iter_mut().chain(&mut view.sack_re) {
+                *edge = edge.wrapping_sub(rev.base_seq);
+            }
         }
         (view.tcp_isn, view.tcp_peer_isn) = (fwd.isn(), rev.isn());
         view.sack_negotiated = u32::from(fwd.sack_permitted && rev.sack_permitted);

@@ -9,7 +9,7 @@
 
 use super::head::{Framing, Head, Kind};
 use super::messages::{Body, Messages};
-use super::present::{Awaiting, Ended, Found};
+use super::present::{Awaiting, Ended, Message};
 use crate::packet::http2::Weight;
 use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
 use std::collections::VecDeque;
@@ -181,6 +181,10 @@ impl Sink<'_, '_> {
             self.shared.http.dropped += 1;
         }
         self.matcher.begun += 1;
+        if self.matcher.queue.capacity() == 0 {
+            // Few connections ask again before they are answered.
+            self.matcher.queue.reserve_exact(1);
+        }
         self.matcher.queue.push_back(Exchange {
             dir: self.dir,
             request: Arc::clone(head),
@@ -235,7 +239,6 @@ impl Sink<'_, '_> {
 
     /// A message ended, `damaged` if bytes of it are missing.
     pub(super) fn finish(&mut self, head: &Arc<Head>, damaged: bool, to: u64) {
-        let part = Found { message: (!damaged).then(|| Arc::clone(head)), exchange: None };
         let dir = self.dir;
         match head.kind {
             Kind::Request => {
@@ -254,15 +257,15 @@ impl Sink<'_, '_> {
             }
             Kind::Response => {}
         }
-        if part.message.is_some() {
-            self.shared.parts.push(part);
+        if !damaged {
+            self.shared.parts.push(Message(Arc::clone(head)));
         }
     }
 
     /// A message whose body is not framed as it should be.
     pub(super) fn malformed(&mut self, head: &Arc<Head>) {
         self.shared.http.malformed += 1;
-        self.shared.parts.push(Found { message: Some(Arc::clone(head)), exchange: None });
+        self.shared.parts.push(Message(Arc::clone(head)));
     }
 
     /// Ends the oldest exchange now.
@@ -276,9 +279,9 @@ impl Sink<'_, '_> {
     }
 
     fn give_up_front(&mut self) {
-        let exchange = self.end_front(false, 0);
-        if self.wants_more() {
-            self.shared.parts.push(Found { message: None, exchange });
+        let ended = self.end_front(false, 0);
+        if let Some(ended) = ended.filter(|_| self.wants_more()) {
+            self.shared.parts.push(ended);
         }
     }
 

@@ -1,8 +1,8 @@
 //! Heads of requests and responses, by httparse; what handlers may ask of them is kept in one buffer.
 
 mod fields;
+mod scan;
 
-use std::ops::Range;
 use weftrace_artifact::packet::StrRef;
 use weftrace_artifact::{abi::HEADERS_CAP, headers};
 
@@ -143,13 +143,26 @@ pub(crate) struct Head {
     /// `Upgrade: h2c`
     to_http2: bool,
     buf: Vec<u8>,
-    method: Range<usize>,
-    uri: Range<usize>,
-    host: Option<Range<usize>>,
-    version: Range<usize>,
-    phrase: Range<usize>,
-    headers: Range<usize>,
+    method: Text,
+    uri: Text,
+    host: Option<Text>,
+    version: Text,
+    phrase: Text,
+    headers: Text,
     extra: Option<Box<fields::Extra>>,
+}
+
+/// Where in a head's buffer a text lies. There is a head for each request without an answer: small matters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Text {
+    from: u32,
+    to: u32,
+}
+
+impl Text {
+    fn is_empty(self) -> bool {
+        self.from == self.to
+    }
 }
 
 impl Head {
@@ -160,6 +173,23 @@ impl Head {
 
     /// The same of bytes that begin with a head, and where it ends. Without `texts` what it says is not kept, only what frames the message.
     pub(crate) fn parse_for(bytes: &[u8], texts: bool) -> Option<(Self, usize)> {
+        if !texts && let Some(scanned) = scan::scan(bytes) {
+            return Some(scanned);
+        }
+        Self::parse_strictly(bytes, texts)
+    }
+
+    /// Whether the parser and the look for what frames a message alone say the same of these bytes, where both say something.
+    pub(crate) fn scan_agrees(bytes: &[u8]) -> bool {
+        let frame = |(head, end): (Self, usize)| {
+            let asked = (head.bodiless, head.connects, head.to_http2);
+            (head.kind, head.status, head.framing, head.content_length, asked, end)
+        };
+        let Some(scanned) = scan::scan(bytes) else { return true };
+        Self::parse_strictly(bytes, false).map(frame) == Some(frame(scanned))
+    }
+
+    fn parse_strictly(bytes: &[u8], texts: bool) -> Option<(Self, usize)> {
         let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
         if bytes.starts_with(b"HTTP/") {
             let mut config = httparse::ParserConfig::default();
@@ -184,8 +214,7 @@ impl Head {
         let httparse::Status::Complete(end) = parsed.ok()? else { return None };
         let mut head = Self::new(Kind::Request, request.version, request.headers, texts);
         let (method, path) = (request.method?, request.path?);
-        head.bodiless = method == "HEAD";
-        head.connects = method == "CONNECT";
+        head.asks_by(method.as_bytes());
         if texts {
             head.method = head.put(method.as_bytes());
             head.uri = head.put(path.as_bytes());
@@ -195,7 +224,9 @@ impl Head {
 
     fn new(kind: Kind, version: Option<u8>, headers: &[httparse::Header<'_>], texts: bool) -> Self {
         let mut head = Self::empty(kind);
-        head.frame(headers);
+        for header in headers {
+            head.frame_by(header.name.as_bytes(), header.value);
+        }
         if !texts {
             return head;
         }
@@ -217,73 +248,85 @@ impl Head {
             connects: false,
             to_http2: false,
             buf: Vec::new(),
-            method: 0..0,
-            uri: 0..0,
+            method: Text::default(),
+            uri: Text::default(),
             host: None,
-            version: 0..0,
-            phrase: 0..0,
-            headers: 0..0,
+            version: Text::default(),
+            phrase: Text::default(),
+            headers: Text::default(),
             extra: None,
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Range<usize> {
+    fn put(&mut self, bytes: &[u8]) -> Text {
         let from = self.buf.len();
         self.buf.extend_from_slice(bytes);
-        from..self.buf.len()
+        self.since(from)
     }
 
-    fn frame(&mut self, headers: &[httparse::Header<'_>]) {
-        let mut chunked = false;
-        for header in headers {
-            if header.name.eq_ignore_ascii_case("content-length") {
-                let text = std::str::from_utf8(header.value).unwrap_or_default().trim();
-                self.content_length = self.content_length.or(text.parse().ok());
-            } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
-                chunked |= ends_in_chunked(header.value);
-            } else if header.name.eq_ignore_ascii_case("upgrade") {
-                self.to_http2 |= header.value.eq_ignore_ascii_case(b"h2c");
+    /// What was put into the buffer since it was so long.
+    fn since(&self, from: usize) -> Text {
+        Text { from: from as u32, to: self.buf.len() as u32 }
+    }
+
+    fn asks_by(&mut self, method: &[u8]) {
+        self.bodiless = method == b"HEAD";
+        self.connects = method == b"CONNECT";
+    }
+
+    /// Notes what a field says of the message's frame.
+    fn frame_by(&mut self, name: &[u8], value: &[u8]) {
+        if name.eq_ignore_ascii_case(b"content-length") {
+            let text = std::str::from_utf8(value).unwrap_or_default().trim();
+            self.content_length = self.content_length.or(text.parse().ok());
+            if let (Framing::Unsaid, Some(length)) = (self.framing, self.content_length) {
+                self.framing = Framing::Length(length);
             }
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if ends_in_chunked(value) {
+                self.framing = Framing::Chunked;
+            }
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.to_http2 |= value.eq_ignore_ascii_case(b"h2c");
         }
-        self.framing = match self.content_length {
-            _ if chunked => Framing::Chunked,
-            Some(length) => Framing::Length(length),
-            None => Framing::Unsaid,
-        };
     }
 
     fn pack(&mut self, headers: &[httparse::Header<'_>]) {
         let from = self.buf.len();
         pack(&mut self.buf, headers.iter().map(|header| (header.name.as_bytes(), header.value)));
-        self.headers = from..self.buf.len();
+        self.headers = self.since(from);
     }
 
-    fn at(&self, range: &Range<usize>) -> StrRef {
-        StrRef::from(&self.buf[range.clone()])
+    fn bytes(&self, text: Text) -> &[u8] {
+        self.buf.get(text.from as usize..text.to as usize).unwrap_or_default()
+    }
+
+    fn at(&self, text: Text) -> StrRef {
+        StrRef::from(self.bytes(text))
     }
 
     pub(crate) fn method(&self) -> StrRef {
-        self.at(&self.method)
+        self.at(self.method)
     }
 
     pub(crate) fn uri(&self) -> StrRef {
-        self.at(&self.uri)
+        self.at(self.uri)
     }
 
     pub(crate) fn host(&self) -> Option<StrRef> {
-        self.host.as_ref().map(|range| self.at(range))
+        self.host.map(|text| self.at(text))
     }
 
     pub(crate) fn version(&self) -> StrRef {
-        self.at(&self.version)
+        self.at(self.version)
     }
 
     pub(crate) fn phrase(&self) -> StrRef {
-        self.at(&self.phrase)
+        self.at(self.phrase)
     }
 
     pub(crate) fn headers(&self) -> StrRef {
-        self.at(&self.headers)
+        self.at(self.headers)
     }
 
     /// A response that hands the connection over to HTTP/2 in clear.

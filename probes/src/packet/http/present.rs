@@ -7,18 +7,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use weftrace_artifact::packet::{HttpView, PacketView, layer, needs};
 
-/// One presentation: a message that ended, or an exchange.
-#[derive(Default)]
-pub(crate) struct Found {
-    pub(super) message: Option<Arc<Head>>,
-    pub(super) exchange: Option<Ended>,
-}
-
-impl Found {
-    pub(crate) fn exchange(ended: Ended) -> Self {
-        Self { message: None, exchange: Some(ended) }
-    }
-}
+/// A message that ended.
+pub(super) struct Message(pub(super) Arc<Head>);
 
 /// An exchange that has ended.
 pub(crate) struct Ended {
@@ -42,7 +32,7 @@ pub(crate) struct Awaiting(VecDeque<Ended>);
 /// Presents what was awaiting; it was owed since it was answered.
 fn settle(ended: Ended, parts: &mut Parts) {
     parts.paid(ended.answered);
-    parts.push(Found::exchange(ended));
+    parts.push(ended);
 }
 
 impl Awaiting {
@@ -100,25 +90,31 @@ impl Awaiting {
     }
 }
 
-impl Part for Found {
+impl Part for Message {
+    fn family(&self) -> u32 {
+        needs::HTTP
+    }
+
+    fn present(&self, number: u32, view: &mut PacketView) {
+        view.http = HttpView { part: number, ..HttpView::default() };
+        view.layers |= layer::HTTP;
+        fill_message(&self.0, &mut view.layers, &mut view.http);
+    }
+}
+
+impl Part for Ended {
     fn family(&self) -> u32 {
         needs::HTTP
     }
 
     /// The packet's own messages come before exchanges that its acknowledgement ends.
     fn late(&self) -> bool {
-        self.message.is_none()
+        true
     }
 
     fn present(&self, number: u32, view: &mut PacketView) {
         view.http = HttpView { part: number, ..HttpView::default() };
-        if let Some(ended) = &self.exchange {
-            ended.fill(&mut view.layers, &mut view.http);
-        }
-        if let Some(head) = &self.message {
-            view.layers |= layer::HTTP;
-            fill_message(head, &mut view.layers, &mut view.http);
-        }
+        self.fill(&mut view.layers, &mut view.http);
     }
 }
 

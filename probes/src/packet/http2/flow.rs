@@ -4,7 +4,7 @@ use super::frame::{self, Header, kind};
 use super::present::{Detail, FramePart};
 use super::side::{Beginning, Block, Frame, Missed, Side};
 use super::streams::{Here, Streams};
-use crate::packet::http::{Awaiting, Ended, Exchange, Found, Head};
+use crate::packet::http::{Awaiting, Ended, Exchange, Head};
 use crate::packet::stream::{Context, Hole, Piece, Protocol, Shared, Taken};
 use std::sync::Arc;
 use weftrace_artifact::packet::needs;
@@ -96,7 +96,7 @@ impl Protocol for Http2Flow {
         }
         if over || answers.is_some_and(|dir| ended[dir & 1]) {
             for ended in self.streams.give_up(cx.now) {
-                cx.shared.parts.push(Found::exchange(ended));
+                cx.shared.parts.push(ended);
             }
         }
     }
@@ -165,12 +165,12 @@ impl Http2Flow {
             Detail::Reset(error) => {
                 let ended = self.streams.reset(frame.header.stream, error, here.now);
                 if let Some(ended) = ended {
-                    cx.shared.parts.push(Found::exchange(ended));
+                    cx.shared.parts.push(ended);
                 }
             }
             Detail::GoAway { last, error } => {
                 for ended in self.streams.refused(last, error, here) {
-                    cx.shared.parts.push(Found::exchange(ended));
+                    cx.shared.parts.push(ended);
                 }
             }
             Detail::None | Detail::Window(_) | Detail::Promised(_) => {}

@@ -78,6 +78,10 @@ impl Captures {
         self.open.iter().filter(|open| open.time.is_none()).find_map(|open| Some(open.pipe.as_ref()?.as_fd()))
     }
 
+    fn has_secrets(&self) -> bool {
+        self.open.iter().any(|open| open.reader.has_secrets())
+    }
+
     /// Keys for decryption that the files held so far, in their order; each is given once.
     pub fn take_secrets(&mut self) -> Vec<Secrets> {
         self.open.iter_mut().flat_map(|open| open.reader.take_secrets()).collect()
@@ -90,9 +94,10 @@ impl Captures {
     }
 
     /// The same, with the keys that the files hold before it.
+    #[inline]
     pub fn next_with_secrets(&mut self) -> Result<Option<(RawPacket<'_>, Vec<Secrets>)>, SourceError> {
         self.find_next()?;
-        let secrets = self.take_secrets();
+        let secrets = if self.has_secrets() { self.take_secrets() } else { Vec::new() };
         Ok(self.found().map(|packet| (packet, secrets)))
     }
 
@@ -107,6 +112,7 @@ impl Captures {
         Ok(())
     }
 
+    #[inline]
     fn found(&mut self) -> Option<RawPacket<'_>> {
         let packet = self.open.get_mut(self.current?)?.reader.current()?;
         Some(RawPacket { number: self.number, ..packet })

@@ -79,10 +79,12 @@ impl BlockFilter {
     }
 
     /// Whether the packet passes.
+    #[inline]
     pub fn matches(&mut self, packet: &RawPacket<'_>) -> bool {
-        if self.text.is_empty() {
-            return true;
-        }
+        self.text.is_empty() || self.passes(packet)
+    }
+
+    fn passes(&mut self, packet: &RawPacket<'_>) -> bool {
         let known = self.programs.iter().position(|(link, _)| *link == packet.link);
         let at = known.unwrap_or_else(|| {
             let program = compile(packet.link, &self.text).unwrap_or(Program::Refused);

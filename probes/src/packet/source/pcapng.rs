@@ -79,6 +79,10 @@ pub(super) struct PcapNg {
 }
 
 impl PcapNg {
+    pub(super) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     pub(super) fn take_secrets(&mut self) -> Vec<Secrets> {
         std::mem::take(&mut self.secrets)
     }

@@ -83,6 +83,7 @@ impl<R: Read> Window<R> {
         Ok(self.to - self.from)
     }
 
+    #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
         &self.buf[self.from..self.to]
     }
@@ -203,6 +204,11 @@ impl<R: Read> CaptureReader<R> {
         Ok(if let Found::Packet(_) = self.advance()? { self.current() } else { None })
     }
 
+    /// Keys for decryption came that nobody took.
+    pub(super) fn has_secrets(&self) -> bool {
+        matches!(&self.format, Format::PcapNg(format) if format.has_secrets())
+    }
+
     /// Keys for decryption that came so far, each once.
     pub fn take_secrets(&mut self) -> Vec<Secrets> {
         match &mut self.format {
@@ -221,8 +227,9 @@ impl<R: Read> CaptureReader<R> {
 
     /// Goes on to the next packet.
     pub fn advance(&mut self) -> Result<Found, SourceError> {
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &self.record {
             self.window.consume(record.size);
+            self.record = None;
         }
         if let Some((.., size)) = self.custom.take() {
             self.window.consume(size);
@@ -269,6 +276,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// The packet that `advance` found.
+    #[inline]
     pub fn current(&mut self) -> Option<RawPacket<'_>> {
         let record = self.record.as_ref()?;
         let device = match &self.format {

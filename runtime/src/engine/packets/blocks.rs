@@ -79,17 +79,20 @@ impl Blocks {
     }
 
     fn process(&mut self, raw: &RawPacket<'_>, recorded: Option<(u32, &[u8])>, core: &mut Core) {
-        let mut any = false;
-        for block in &mut self.list {
+        let (mut wanted, mut parts) = (0, 0);
+        for (bit, block) in bits().zip(&mut self.list) {
             block.matched = block.filter.matches(raw);
-            any |= block.matched;
+            if block.matched {
+                wanted |= bit;
+                parts |= block.parts;
+            }
         }
         // What no block wants is not dissected: as if the kernel had filtered it.
-        if !any {
+        if wanted == 0 {
             return;
         }
         if self.ends || self.parts {
-            self.pipeline.wanted_by(wanted(&self.list));
+            self.pipeline.wanted_by(wanted);
         }
         self.pipeline.process(raw, &mut self.view);
         let found = self.owners.as_mut().and_then(|owners| owners.of(&self.view));
@@ -103,7 +106,7 @@ impl Blocks {
         for block in self.list.iter().filter(|b| b.matched) {
             core.run_packet(block.entry, block.probe, &self.view, Some(raw));
         }
-        if self.list.iter().any(|b| b.matched && b.parts != 0) {
+        if parts != 0 {
             while let Some(family) = self.pipeline.next_part(&mut self.view) {
                 for block in self.list.iter().filter(|b| b.matched && b.parts & family != 0) {
                     core.run_packet(block.entry, block.probe, &self.view, Some(raw));
@@ -198,8 +201,4 @@ impl Blocks {
 /// A bit for each block; the last one stands for all further ones.
 fn bits() -> impl Iterator<Item = u64> {
     (0u32..).map(|i| 1 << i.min(u64::BITS - 1))
-}
-
-fn wanted(blocks: &[Block]) -> u64 {
-    bits().zip(blocks).filter(|(_, b)| b.matched).fold(0, |all, (bit, _)| all | bit)
 }

@@ -1,21 +1,21 @@
 //! Heads of HTTP/2 messages: made from the fields of a header block.
 
-use super::{Framing, Head, Kind, Range, pack};
+use super::{Framing, Head, Kind, Text, pack};
 use crate::packet::http2::Fields;
 use weftrace_artifact::{headers, packet::StrRef};
 
 /// What HTTP/2 and gRPC say beyond HTTP/1's heads.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
-    scheme: Range<usize>,
+    scheme: Text,
     /// All fields with the pseudo ones (`:path`), packed.
-    all: Range<usize>,
+    all: Text,
     /// Fields that are not known.
     pub(crate) unknown: u32,
     /// The content is gRPC's.
     pub(crate) is_grpc: bool,
     pub(crate) grpc_status: Option<u32>,
-    grpc_message: Range<usize>,
+    grpc_message: Text,
 }
 
 impl Head {
@@ -28,8 +28,8 @@ impl Head {
         pack(&mut head.buf, fields.iter().filter(|(name, _)| name.starts_with(b":")));
         let pseudo_end = head.buf.len();
         pack(&mut head.buf, fields.iter().filter(|(name, _)| !name.starts_with(b":")));
-        head.headers = pseudo_end..head.buf.len();
-        extra.all = from..head.buf.len();
+        head.headers = head.since(pseudo_end);
+        extra.all = head.since(from);
         for (name, value) in fields.iter() {
             head.note(name, value, &mut extra);
         }
@@ -37,7 +37,7 @@ impl Head {
             head.kind = Kind::Request;
         }
         if head.connects && head.uri.is_empty() {
-            head.uri = head.host.clone().unwrap_or_default();
+            head.uri = head.host.unwrap_or_default();
         }
         head.extra = Some(Box::new(extra));
         head
@@ -97,28 +97,27 @@ impl Head {
     }
 
     pub(crate) fn scheme(&self) -> StrRef {
-        self.extra().map(|extra| self.at(&extra.scheme)).unwrap_or_default()
+        self.extra().map(|extra| self.at(extra.scheme)).unwrap_or_default()
     }
 
     /// All fields, pseudo ones too.
     pub(crate) fn all_fields(&self) -> StrRef {
-        self.extra().map(|extra| self.at(&extra.all)).unwrap_or_default()
+        self.extra().map(|extra| self.at(extra.all)).unwrap_or_default()
     }
 
     pub(crate) fn grpc_message(&self) -> StrRef {
-        self.extra().map(|extra| self.at(&extra.grpc_message)).unwrap_or_default()
+        self.extra().map(|extra| self.at(extra.grpc_message)).unwrap_or_default()
     }
 
     /// Ids of the trace and of the caller's span, by the header traceparent; empty without a proper one.
     pub(crate) fn trace(&self) -> (StrRef, StrRef) {
-        let packed = self.buf.get(self.headers.clone()).unwrap_or_default();
-        let value = headers::find(packed, b"traceparent");
+        let value = headers::find(self.bytes(self.headers), b"traceparent");
         value.and_then(traceparent).map_or_else(Default::default, |(trace, span)| (trace.into(), span.into()))
     }
 
     /// `/package.Service/Method` as (service, method).
     pub(crate) fn grpc_call(&self) -> (StrRef, StrRef) {
-        let path = self.buf.get(self.uri.clone()).unwrap_or_default();
+        let path = self.bytes(self.uri);
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(path.len());
         (path[..slash].into(), path.get(slash + 1..).unwrap_or_default().into())

@@ -85,3 +85,95 @@ fn nonsense_gives_nothing() {
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(600));
     assert!(Head::parse(many.as_bytes()).is_none());
 }
+
+/// What frames a message alone, of heads as they are: found without the parser.
+#[test]
+fn usual_heads_are_scanned() {
+    let scan = |text: &str| scan::scan(text.as_bytes()).map(|(head, end)| (head.status, head.framing, end));
+    let get = "GET /a?b HTTP/1.1\r\nHost: h\r\nCookie: \u{e4}\r\n\r\n";
+    assert_eq!(scan(get), Some((0, Framing::Unsaid, get.len())));
+    let post = "POST / HTTP/1.0\r\ncontent-LENGTH:  12 \r\nContent-Length-Hint: 9\r\n\r\nbody";
+    assert_eq!(scan(post), Some((0, Framing::Length(12), post.len() - 4)));
+    let found = "HTTP/1.1 302 Found\r\nTransfer-Encoding: gzip,chunked\r\n\r\n";
+    assert_eq!(scan(found), Some((302, Framing::Chunked, found.len())));
+    let bare = "HTTP/1.0 200\r\n\r\n";
+    assert_eq!(scan(bare), Some((200, Framing::Unsaid, bare.len())));
+}
+
+/// What looks unusual is the parser's.
+#[test]
+fn unusual_heads_are_left_to_the_parser() {
+    for text in [
+        "GET / HTTP/1.1\r\nHost: h\r\n",
+        "GET / HTTP/1.1\nHost: h\n\n",
+        "GET  / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.2\r\n\r\n",
+        "get / HTTP/1.1\r\n\r\n",
+        "GET /\u{e4} HTTP/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length : 3\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length\r\n\r\n",
+        "POST / HTTP/1.1\r\nContent-Length_2: 3\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 2000\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\rc\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: b\0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nA: \u{7f}\r\n\r\n",
+    ] {
+        assert!(scan::scan(text.as_bytes()).is_none(), "{text:?}");
+    }
+    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(600));
+    assert!(scan::scan(many.as_bytes()).is_none());
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(4_000))]
+
+    /// Heads put together from what is usual and what is not, some bytes changed.
+    #[test]
+    fn scanning_says_what_parsing_says(
+        parts in proptest::collection::vec(proptest::sample::select(PIECES), 0..12),
+        changes in proptest::collection::vec((0..400_usize, proptest::prelude::any::<u8>()), 0..3),
+    ) {
+        let mut bytes = parts.concat().into_bytes();
+        for (at, byte) in changes {
+            if let Some(changed) = bytes.get_mut(at) {
+                *changed = byte;
+            }
+        }
+        bytes.extend(b"\r\n\r\n");
+        for first in ["", "GET /a HTTP/1.1\r\n", "HEAD * HTTP/1.0\r\n", "HTTP/1.1 200 OK\r\n", "HTTP/1.0 304\r\n"] {
+            let head = [first.as_bytes(), &bytes].concat();
+            proptest::prop_assert!(Head::scan_agrees(&head), "{:?}", String::from_utf8_lossy(&head));
+        }
+    }
+}
+
+const PIECES: &[&str] = &[
+    "CONNECT h:1 HTTP/1.1\r\n",
+    "Content-Length: 5\r\n",
+    "content-length:\t77\t\r\n",
+    "Content-Length: x\r\n",
+    "Content-Length:\r\n",
+    "Content-Length : 4\r\n",
+    "CONTENT-LENGTH",
+    "Transfer-Encoding: chunked\r\n",
+    "Transfer-Encoding: chunked, gzip\r\n",
+    "Transfer-Encoding2: chunked\r\n",
+    "Upgrade: h2c\r\n",
+    "Upgrade: H2C, x\r\n",
+    "Host: a.b\r\n",
+    "Host : a\r\n",
+    ": no name\r\n",
+    "no colon\r\n",
+    " folded\r\n",
+    "\tfolded: 1\r\n",
+    "X: \u{e4}\u{1f600}\r\n",
+    "X-\u{e4}: 1\r\n",
+    "a: b\n",
+    "\r\n",
+    "\r",
+    "\n",
+    " ",
+    "\0",
+];
