@@ -54,6 +54,12 @@ fn cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
 
 /// Kinds 0 (end), 1 (no operation); all others have a length that includes kind and length.
 fn options(mut rest: &[u8], view: &mut PacketView) {
+    // What nearly all segments have, and nothing else.
+    if let [1, 1, 8, 10, times @ ..] = rest
+        && times.len() == 8
+    {
+        return option(8, times, view);
+    }
     while let [kind, tail @ ..] = rest {
         match kind {
             0 => return,

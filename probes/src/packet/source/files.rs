@@ -123,7 +123,9 @@ impl Captures {
         if !self.given.is_empty() {
             self.prepare();
         }
-        if let Some(error) = self.errors.pop_front() {
+        if !self.errors.is_empty()
+            && let Some(error) = self.errors.pop_front()
+        {
             return Err(error);
         }
         // Nearly always there is one file.

@@ -79,9 +79,9 @@ impl Pcap {
         if there < self.header {
             return Ok(Item::Broken("has its header cut short: the file ends".into()));
         }
-        let head = window.bytes();
-        let (seconds, fraction) = (self.word(head, 0), self.word(head, 4));
-        let lengths = (self.word(head, 8), self.word(head, 12));
+        let [seconds, fraction, first, second] =
+            window.bytes().first_chunk().map_or([0; 4], |head: &[u8; 16]| [0, 4, 8, 12].map(|at| self.word(head, at)));
+        let lengths = (first, second);
         let (captured, len) = match self.lengths {
             Lengths::LargerLast if lengths.0 <= lengths.1 => lengths,
             Lengths::CapturedFirst => lengths,

@@ -63,10 +63,14 @@ impl<R: Read> Window<R> {
     }
 
     /// Tries to have `n` bytes in the window; says how many there are.
+    #[inline]
     pub(super) fn fill(&mut self, n: usize) -> std::io::Result<usize> {
-        if self.to - self.from >= n {
-            return Ok(self.to - self.from);
-        }
+        let there = self.to - self.from;
+        if there >= n { Ok(there) } else { self.read_on(n) }
+    }
+
+    #[cold]
+    fn read_on(&mut self, n: usize) -> std::io::Result<usize> {
         if self.from + n > self.buf.len() {
             self.buf.copy_within(self.from..self.to, 0);
             (self.from, self.to) = (0, self.to - self.from);
