@@ -64,9 +64,9 @@ fn field(line: &[u8], head: &mut Head) -> Option<()> {
 }
 
 /// No control characters but tabs and the ends of lines.
+#[allow(clippy::needless_bitwise_bool, reason = "without a branch and in bytes, many are looked at together")]
 fn is_usual(head: &[u8]) -> bool {
     let after = head.get(1..).unwrap_or_default();
-    // Without a branch and in bytes, so that many are looked at together.
     let odd = head.iter().zip(after).fold(0_u8, |odd, (&byte, &next)| {
         let line_end = (byte == b'\n') | ((byte == b'\r') & (next == b'\n'));
         odd | u8::from((byte < b' ') & (byte != b'\t') & !line_end) | u8::from(byte == 0x7f)
