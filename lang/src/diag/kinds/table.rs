@@ -246,7 +246,7 @@ pub static KINDS: &[Kind] = &[
     row("E0906", "too-many-probes", "The wildcards match more probes than `max_probes` allows."),
     row("E0907", "too-many-programs", "The script becomes more programs than `max_bpf_progs` allows."),
     // Alerts.
-    row("E1001", "bad-alert", "An alert has a name of moderate length, which stands in every message: alert \"slow requests\" when …"),
+    row("E1001", "bad-alert", "An alert has a name of moderate length, in quotes behind the word `alert`: it stands in every message."),
     row("E1002", "duplicate-alert", "Alerts have names of their own, by which they are told, muted and resolved."),
     row("E1003", "alert-without-when", "An alert says when it fires: `when rate(@n[$peer], 10s) > 5`."),
     row("E1004", "alert-asks-kernel", "An alert is judged in user space: what only the kernel's blocks know has to be put into a map or a stream first."),
