@@ -12,7 +12,7 @@ use std::{io, path::Path, thread, time::Duration};
 /// namespaces.
 pub fn retransmits(weftrace: &Path) -> io::Result<bool> {
     /// A perf tracepoint passes over what comes in while any other such program runs on its CPU, or while somebody uses a map by a system
-    /// call: about one retransmission in some ten thousand. What is wrong shows each time.
+    /// call: now and then one. What is wrong shows each time.
     const TRIES: usize = 3;
     let mut right = true;
     for gso in [false, true] {
