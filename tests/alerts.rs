@@ -2,16 +2,19 @@
 //! refuse what the real ones document to refuse, and Debian's Alertmanager and Pushgateway.
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+#[path = "alerts/receivers.rs"]
+mod receivers;
+#[path = "alerts/servers.rs"]
+mod servers;
+
+use receivers::{ok, receiver, robot};
+use servers::Served;
 use std::{
-    collections::HashMap,
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::{Arc, Mutex},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Output, Stdio},
+    sync::Mutex,
 };
 
 /// `a` is counted ten times a second for a while, then no more. With `count()` in windows of a second.
@@ -40,55 +43,6 @@ fn file(name: &str) -> PathBuf {
 
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
-}
-
-/// A request as it came.
-#[derive(Clone, Debug)]
-struct Request {
-    head: String,
-    body: String,
-}
-
-/// Answers every request by what `answer` says of it, and keeps all.
-fn receiver(answer: impl Fn(&Request) -> String + Send + 'static) -> (u16, Arc<Mutex<Vec<Request>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    let kept = Arc::new(Mutex::new(Vec::new()));
-    let all = Arc::clone(&kept);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let Some(request) = read(&stream) else { continue };
-            let answer = answer(&request);
-            all.lock().expect("kept").push(request);
-            let _ = (&stream).write_all(answer.as_bytes());
-        }
-    });
-    (port, kept)
-}
-
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut reader = BufReader::new(stream);
-    let (mut head, mut length) = (String::new(), 0);
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if let Some(n) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-            length = n.trim().parse().ok()?;
-        }
-        if line.trim().is_empty() {
-            break;
-        }
-        head.push_str(&line);
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    Some(Request { head, body: String::from_utf8(body).ok()? })
-}
-
-fn ok(body: &str) -> String {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 #[test]
@@ -166,25 +120,6 @@ fn captured(path: &str) -> Option<String> {
     let named = Path::new(path).file_stem()?.to_owned();
     let mut captures = found.filter(|p| p.extension().is_some_and(|e| e == "pcap" || e == "pcapng"));
     captures.find(|p| p.file_stem() == Some(&named)).map(|p| p.display().to_string())
-}
-
-/// What a robot says that takes messages of `most` bytes, `count` in a minute.
-fn robot(most: usize, count: usize, at: &'static str, too_many: &'static str) -> impl Fn(&Request) -> String + Send {
-    let times: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
-    move |request| {
-        let mut times = times.lock().expect("times");
-        times.retain(|t| t.elapsed() < Duration::from_mins(1));
-        times.push(Instant::now());
-        let body = json(&request.body);
-        let text = body.pointer(at).and_then(|t| t.as_str()).unwrap_or_default();
-        if times.len() > count {
-            return too_many.to_owned();
-        }
-        if text.is_empty() || text.len() > most {
-            return ok("{\"errcode\": 40058, \"errmsg\": \"content\"}");
-        }
-        ok("{\"errcode\": 0, \"errmsg\": \"ok\"}")
-    }
 }
 
 /// Three hundred groups at once arrive at each chat, within its limits.
@@ -311,141 +246,4 @@ fn https_is_verified() {
     let mut line = String::new();
     out.read_line(&mut line).expect("what came");
     assert_eq!(json(&line)["alerts"][0]["alert"], "a");
-}
-
-/// A server of Debian's; None: it isn't here.
-struct Served {
-    child: Child,
-    port: u16,
-    folder: PathBuf,
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn served(program: &str, args: impl Fn(u16, &Path) -> Vec<String>) -> Option<Served> {
-    if Command::new(program).arg("--version").output().is_err() {
-        println!("SKIP {program}");
-        return None;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-    let folder = file(program);
-    fs::create_dir_all(&folder).expect("a folder");
-    let child = Command::new(program)
-        .args(args(port, &folder))
-        .current_dir(&folder)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let served = Served { child, port, folder };
-    let due = Instant::now() + Duration::from_mins(1);
-    while get(port, "/-/ready").is_none_or(|(status, _)| status != 200) {
-        assert!(Instant::now() < due, "{program} isn't ready");
-        thread::sleep(Duration::from_millis(50));
-    }
-    Some(served)
-}
-
-fn get(port: u16, path: &str) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-/// Asks until an answer is as wanted.
-fn until(port: u16, path: &str, wanted: impl Fn(&str) -> bool) -> String {
-    let due = Instant::now() + Duration::from_mins(1);
-    loop {
-        let answer = get(port, path).map_or(String::new(), |(_, body)| body);
-        if wanted(&answer) {
-            return answer;
-        }
-        assert!(Instant::now() < due, "{path}: {answer}");
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Runs until it is told to stop: the group fires all the time, or once `file` is there no more.
-fn going_on(to: &str, file: &Path) -> Child {
-    let program = format!(
-        "interval:100ms {{ @n[\"a\\\"<1>\"] = 1; }} self:signal:SIGUSR2 {{ clear(@n); @off = 1; }} \
-         alert \"busy\" when @n[$who] > 0 && @off == 0 group by $who to {to} labels team = \"net\" message \"who: %s\", $who;"
-    );
-    weftrace(&["run", "-q", "-e", &program])
-        .stdout(Stdio::null())
-        .stderr(fs::File::create(file).expect("a file"))
-        .spawn()
-        .expect("weftrace runs")
-}
-
-fn signal(child: &Child, signal: &str) {
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().is_ok_and(|s| s.success()));
-}
-
-#[test]
-fn alertmanager_takes_them() {
-    let Some(server) = served("prometheus-alertmanager", |port, folder| {
-        let config = folder.join("config.yml");
-        fs::write(&config, "route:\n  receiver: none\nreceivers:\n- name: none\n").expect("written");
-        vec![
-            format!("--config.file={}", config.display()),
-            format!("--storage.path={}", folder.join("data").display()),
-            format!("--web.listen-address=127.0.0.1:{port}"),
-            "--cluster.listen-address=".into(),
-        ]
-    }) else {
-        return;
-    };
-    let log = file("alertmanager.log");
-    let mut child = going_on(&format!("alertmanager(\"http://127.0.0.1:{}\")", server.port), &log);
-    let body = until(server.port, "/api/v2/alerts", |body| body.contains("busy"));
-    let alert = &json(&body)[0];
-    assert_eq!(alert["labels"], json("{\"alertname\": \"busy\", \"who\": \"a\\\"<1>\", \"team\": \"net\"}"));
-    assert_eq!(alert["annotations"]["summary"], "who: a\"<1>");
-    assert_eq!(alert["status"]["state"], "active");
-    signal(&child, "-USR2");
-    // Those that have ended are not listed.
-    until(server.port, "/api/v2/alerts", |body| body.trim() == "[]");
-    signal(&child, "-INT");
-    assert_eq!(child.wait().expect("ended").code(), Some(4));
-    assert_eq!(fs::read_to_string(&log).expect("its log"), "");
-    let _ = fs::remove_file(&log);
-}
-
-#[test]
-fn pushgateway_keeps_them_until_the_end() {
-    let Some(server) =
-        served("prometheus-pushgateway", |port, _| vec![format!("--web.listen-address=127.0.0.1:{port}")])
-    else {
-        return;
-    };
-    let log = file("pushgateway.log");
-    let mut child = going_on(&format!("pushgateway(\"http://127.0.0.1:{}\")", server.port), &log);
-    let value = |body: &str| -> HashMap<String, String> {
-        let rows = body.lines().filter(|l| l.starts_with("weftrace_alert_firing{"));
-        rows.filter_map(|l| l.rsplit_once(' ')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
-    };
-    let body = until(server.port, "/metrics", |body| value(body).values().any(|v| v == "1"));
-    let rows = value(&body);
-    let (labels, _) = rows.iter().next().expect("a row");
-    for wanted in ["alertname=\"busy\"", "who=\"a\\\"<1>\"", "team=\"net\"", "job=\"weftrace\"", "script=\"-e\""] {
-        assert!(labels.contains(wanted), "{labels}");
-    }
-    signal(&child, "-USR2");
-    until(server.port, "/metrics", |body| value(body).values().any(|v| v == "0"));
-    signal(&child, "-INT");
-    assert_eq!(child.wait().expect("ended").code(), Some(4));
-    // Deleted at the end.
-    assert!(value(&get(server.port, "/metrics").expect("an answer").1).is_empty());
-    assert_eq!(fs::read_to_string(&log).expect("its log"), "");
-    let _ = fs::remove_file(&log);
 }
