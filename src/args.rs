@@ -71,7 +71,7 @@ pub enum Command {
     /// Run scripts on their fixtures and compare what they print with what is expected
     #[command(after_help = TEST_HELP)]
     Test(Test),
-    /// The scripts that can be run or imported by name: what they are for, what they take
+    /// Scripts by name: list, search, show; and libraries of them in git repositories
     Lib(Lib),
     /// Say what a finding means, by its number: E0207
     Explain(Explain),
@@ -221,7 +221,7 @@ pub struct Run {
     /// Size of the kernel's packet buffer for each device: 512k, 64M (config: pcap_buffer_bytes) [default: 8M]
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "read")]
     pub packet_buffer: Option<u32>,
-    /// Joins wait so long for a source's records: kernel=50ms, packets=200ms, otlp=10s
+    /// Joins wait so long for a source's records: kernel=50ms, packets=200ms, spans=10s
     #[arg(long, value_name = "SOURCE=TIME", value_parser = lateness)]
     pub lateness: Vec<(String, u64)>,
     /// End after this time

@@ -103,6 +103,7 @@ fn runtime_and_probes_know_no_compiler() {
         ("weftrace-artifact", &["weftrace-lang", "weftrace-compiler", "weftrace-probes", "weftrace-runtime"][..]),
         ("weftrace-lang", &["weftrace-compiler", "weftrace-artifact", "weftrace-probes", "tokio", "aya"][..]),
         ("weftrace-compiler", &["weftrace-probes", "weftrace-runtime", "tokio", "aya"][..]),
+        ("weftrace-library", &["weftrace-lang", "weftrace-artifact", "weftrace-arch", "weftrace-probes", "tokio"][..]),
     ] {
         let tree = Command::new(env!("CARGO"))
             .args(["tree", "--offline", "-e", "normal", "--prefix", "none", "-p", package])
@@ -122,6 +123,9 @@ fn runtime_and_probes_know_no_compiler() {
     }
     let found = offenders(&["runtime/src"], &["weftrace_lang", "weftrace_compiler"]);
     assert!(found.is_empty(), "invariant 3:\n{}", found.join("\n"));
+    let mut found = offenders(&["runtime/library/src"], &["Command::new"]);
+    found.retain(|at| !at.starts_with("runtime/library/src/git.rs"));
+    assert!(found.is_empty(), "only git is started, in one place:\n{}", found.join("\n"));
     let found = offenders(&["probes/src"], &["weftrace_lang::ast", "weftrace_lang::syntax", "weftrace_compiler"]);
     assert!(found.is_empty(), "invariant 3:\n{}", found.join("\n"));
 }

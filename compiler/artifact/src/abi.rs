@@ -1,6 +1,7 @@
 //! Byte layouts that programs write and user space reads, on both sides of the kernel.
 
 use serde::{Deserialize, Serialize};
+use std::mem::offset_of;
 
 /// In a stack's id: it is in the second map of its kind.
 pub const SECOND_STACKS: u32 = 1 << 30;
@@ -96,8 +97,48 @@ pub struct ConnKey {
     pub reserved: u16,
 }
 
+impl ConnKey {
+    /// As programs and streams have it.
+    pub fn to_bytes(&self) -> [u8; CONN_KEY_SIZE as usize] {
+        let mut bytes = [0; CONN_KEY_SIZE as usize];
+        let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        put(offset_of!(Self, netns), &self.netns.to_ne_bytes());
+        put(offset_of!(Self, family), &self.family.to_ne_bytes());
+        put(offset_of!(Self, proto), &self.proto.to_ne_bytes());
+        put(offset_of!(Self, a_addr), &self.a_addr);
+        put(offset_of!(Self, b_addr), &self.b_addr);
+        put(offset_of!(Self, a_port), &self.a_port.to_ne_bytes());
+        put(offset_of!(Self, b_port), &self.b_port.to_ne_bytes());
+        put(offset_of!(Self, a_isn), &self.a_isn.to_ne_bytes());
+        put(offset_of!(Self, b_isn), &self.b_isn.to_ne_bytes());
+        put(offset_of!(Self, local), &[self.local, self.client]);
+        bytes
+    }
+
+    /// The reverse.
+    pub fn from_bytes(bytes: &[u8; CONN_KEY_SIZE as usize]) -> Self {
+        fn part<const N: usize>(bytes: &[u8; CONN_KEY_SIZE as usize], at: usize) -> [u8; N] {
+            std::array::from_fn(|i| bytes[at + i])
+        }
+        Self {
+            netns: u32::from_ne_bytes(part(bytes, offset_of!(Self, netns))),
+            family: u16::from_ne_bytes(part(bytes, offset_of!(Self, family))),
+            proto: u16::from_ne_bytes(part(bytes, offset_of!(Self, proto))),
+            a_addr: part(bytes, offset_of!(Self, a_addr)),
+            b_addr: part(bytes, offset_of!(Self, b_addr)),
+            a_port: u16::from_ne_bytes(part(bytes, offset_of!(Self, a_port))),
+            b_port: u16::from_ne_bytes(part(bytes, offset_of!(Self, b_port))),
+            a_isn: u32::from_ne_bytes(part(bytes, offset_of!(Self, a_isn))),
+            b_isn: u32::from_ne_bytes(part(bytes, offset_of!(Self, b_isn))),
+            local: bytes[offset_of!(Self, local)],
+            client: bytes[offset_of!(Self, client)],
+            reserved: 0,
+        }
+    }
+}
+
 /// Bytes of a [`ConnKey`] that say which connection it is; what follows says whose view of it.
-pub const CONN_IDENTITY: u32 = std::mem::offset_of!(ConnKey, local) as u32;
+pub const CONN_IDENTITY: u32 = offset_of!(ConnKey, local) as u32;
 
 pub const CONN_KEY_SIZE: u32 = 56;
 const _: () = assert!(size_of::<ConnKey>() == CONN_KEY_SIZE as usize);

@@ -314,7 +314,7 @@ pub static PROVIDERS: &[ProviderRow] = &[
         kind: ProviderKind::Watchpoint,
         shape: "watchpoint:ADDRESS:LENGTH:{r|w|x}",
         segments: (3, 3),
-        doc: "Memory at an address is read, written or executed; of a process with -p or -c, else of the kernel.",
+        doc: "Memory at an address is read, written or executed: of the process of -p or -c, else of every one and the kernel.",
         ..NONE
     },
     ProviderRow {
@@ -334,7 +334,7 @@ pub static PROVIDERS: &[ProviderRow] = &[
         kind: ProviderKind::Test,
         shape: "test:NAME",
         segments: (1, 1),
-        doc: "A test, run by --test: it fails if it calls errorf() or exit(), or returns another value than 0.",
+        doc: "A test, run by `weftrace test` and --test: it fails if it calls errorf(), an assert() doesn't hold, or it exits with another code than 0.",
         ..NONE
     },
     ProviderRow {

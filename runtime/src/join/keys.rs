@@ -243,27 +243,7 @@ pub(super) fn ranges(payload: &[u8], offset: u32) -> impl Iterator<Item = Range>
 
 /// Reads a key from its bytes in a record; None if they are too few or the family is unset.
 pub(crate) fn read_conn(bytes: &[u8], offset: u32) -> Option<ConnKey> {
-    let b = bytes.get(offset as usize..(offset + CONN_KEY_SIZE) as usize)?;
-    let u32_at = |at: usize| u32::from_ne_bytes([b[at], b[at + 1], b[at + 2], b[at + 3]]);
-    let u16_at = |at: usize| u16::from_ne_bytes([b[at], b[at + 1]]);
-    let address = |at: usize| {
-        let mut out = [0; 16];
-        out.copy_from_slice(&b[at..at + 16]);
-        out
-    };
-    let key = ConnKey {
-        netns: u32_at(offset_of!(ConnKey, netns)),
-        family: u16_at(offset_of!(ConnKey, family)),
-        proto: u16_at(offset_of!(ConnKey, proto)),
-        a_addr: address(offset_of!(ConnKey, a_addr)),
-        b_addr: address(offset_of!(ConnKey, b_addr)),
-        a_port: u16_at(offset_of!(ConnKey, a_port)),
-        b_port: u16_at(offset_of!(ConnKey, b_port)),
-        a_isn: u32_at(offset_of!(ConnKey, a_isn)),
-        b_isn: u32_at(offset_of!(ConnKey, b_isn)),
-        local: b[offset_of!(ConnKey, local)],
-        client: b[offset_of!(ConnKey, client)],
-        reserved: 0,
-    };
+    let at = offset as usize;
+    let key = ConnKey::from_bytes(bytes.get(at..at + CONN_KEY_SIZE as usize)?.try_into().ok()?);
     (key.family != 0).then_some(key)
 }

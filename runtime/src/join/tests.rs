@@ -73,23 +73,8 @@ fn conn(netns: u32, port: u16, isns: (u32, u32)) -> ConnKey {
     key
 }
 
-fn conn_bytes(key: &ConnKey) -> Vec<u8> {
-    let mut out = Vec::with_capacity(CONN_KEY_SIZE as usize);
-    out.extend(key.netns.to_ne_bytes());
-    out.extend(key.family.to_ne_bytes());
-    out.extend(key.proto.to_ne_bytes());
-    out.extend(key.a_addr);
-    out.extend(key.b_addr);
-    out.extend(key.a_port.to_ne_bytes());
-    out.extend(key.b_port.to_ne_bytes());
-    out.extend(key.a_isn.to_ne_bytes());
-    out.extend(key.b_isn.to_ne_bytes());
-    out.extend(0u32.to_ne_bytes());
-    out
-}
-
 fn request(key: &ConnKey, id: &str, opened: u64, start: u64, end: u64, first: bool) -> Vec<u8> {
-    let mut out = conn_bytes(key);
+    let mut out = key.to_bytes().to_vec();
     out.extend(start.to_ne_bytes());
     out.extend(end.to_ne_bytes());
     out.extend(opened.to_ne_bytes());
@@ -100,7 +85,7 @@ fn request(key: &ConnKey, id: &str, opened: u64, start: u64, end: u64, first: bo
 }
 
 fn span(key: &ConnKey, dur: u64) -> Vec<u8> {
-    let mut out = conn_bytes(key);
+    let mut out = key.to_bytes().to_vec();
     out.extend(dur.to_ne_bytes());
     out
 }

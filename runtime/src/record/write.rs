@@ -197,7 +197,7 @@ impl Recorder {
         let conn = result.conn;
         self.held.result(result);
         let ids = result.id().to_owned();
-        let conn = conn.map(|key| key_bytes(&key)).unwrap_or_default();
+        let conn = conn.map(|key| key.to_bytes().to_vec()).unwrap_or_default();
         let (join, begin, end) = (result.join.clone(), result.begin, result.end);
         self.event(&Event::Result { join, ids, begin, end, conn });
     }
@@ -283,21 +283,6 @@ impl Recorder {
         let error = self.error.take()?;
         Some(format!("recording {}: {error}; it ends here", self.path.display()))
     }
-}
-
-/// A connection key as streams carry it.
-fn key_bytes(key: &ConnKey) -> Vec<u8> {
-    let mut out = Vec::with_capacity(56);
-    out.extend(key.netns.to_le_bytes());
-    out.extend(key.family.to_le_bytes());
-    out.extend(key.proto.to_le_bytes());
-    out.extend(key.a_addr);
-    out.extend(key.b_addr);
-    out.extend(key.a_port.to_le_bytes());
-    out.extend(key.b_port.to_le_bytes());
-    out.extend(key.a_isn.to_le_bytes());
-    out.extend(key.b_isn.to_le_bytes());
-    out
 }
 
 /// What a recording says of the artifact's streams.

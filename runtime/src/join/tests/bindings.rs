@@ -46,7 +46,7 @@ struct Tie {
 }
 
 fn tie(tie: Tie) -> (StreamId, u64, Vec<u8>) {
-    let mut out = conn_bytes(&tie.conn.unwrap_or_default());
+    let mut out = tie.conn.unwrap_or_default().to_bytes().to_vec();
     for n in [tie.start, tie.end, tie.file, tie.goroutine] {
         out.extend(n.to_ne_bytes());
     }
@@ -306,7 +306,7 @@ fn who_accepts_was_the_owner_before() {
 fn the_peers_closing_is_not_ones_own() {
     let key = |local| ConnKey { local, ..conn(7, 5000, (11, 22)) };
     let bytes = |key: &ConnKey| {
-        let mut out = conn_bytes(key);
+        let mut out = key.to_bytes().to_vec();
         let at = std::mem::offset_of!(ConnKey, local);
         out[at] = key.local;
         out

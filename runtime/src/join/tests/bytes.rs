@@ -23,7 +23,7 @@ fn bytes(key: &ConnKey, ranges: &[(usize, u64, u64)]) -> Vec<u8> {
     for (i, &(dir, from, to)) in ranges.iter().enumerate() {
         all.ranges[dir][i] = ByteRange { from, to };
     }
-    let mut out = conn_bytes(key);
+    let mut out = key.to_bytes().to_vec();
     for range in all.ranges.as_flattened() {
         out.extend(range.from.to_ne_bytes());
         out.extend(range.to.to_ne_bytes());
@@ -53,7 +53,7 @@ fn state(anchor: Vec<u8>, retransmit: Vec<u8>, of: &ConnKey) -> (State, Via) {
     anchor.extend(S.to_ne_bytes());
     anchor.extend((2 * S).to_ne_bytes());
     let mut record = retransmit;
-    record.extend(conn_bytes(of));
+    record.extend(of.to_bytes());
     let mut engine = Engine::new(spec, &two());
     let mut out = Vec::new();
     engine.record(RETRANSMIT, 1500 * MS, &record, &mut Handlers, &mut |o| out.push(o));

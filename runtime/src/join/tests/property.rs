@@ -104,18 +104,18 @@ fn payload_of(event: &Event, end: bool) -> (StreamId, Vec<u8>) {
     let (start, end) = ((event.from * TICK).to_ne_bytes(), (u64::from(end) * event.to * TICK).to_ne_bytes());
     match &event.what {
         What::Anchor { conn, pid, .. } => {
-            let (conn, pid) = (conn_bytes(&connection(*conn)), pid.to_ne_bytes());
+            let (conn, pid) = (connection(*conn).to_bytes(), pid.to_ne_bytes());
             write(REQUEST, &[("conn", &conn), ("start", &start), ("end", &end), ("pid", &pid)])
         }
         What::Pause { pid } => write(PAUSE, &[("pid", &pid.to_ne_bytes()), ("start", &start), ("end", &end)]),
         What::Wait { conn, goroutine, pid } => {
-            let (conn, goroutine, pid) = (conn_bytes(&connection(*conn)), goroutine.to_ne_bytes(), pid.to_ne_bytes());
+            let (conn, goroutine, pid) = (connection(*conn).to_bytes(), goroutine.to_ne_bytes(), pid.to_ne_bytes());
             let keys: [(&str, &[u8]); 3] = [("conn", &conn), ("goroutine", &goroutine), ("pid", &pid)];
             write(WAIT, &[&keys[..], &[("start", &start), ("end", &end)]].concat())
         }
         What::Tie { conn, file, goroutine, cookie, pid, ends } => {
             let end = if *ends { end } else { [0; 8] };
-            let conn = conn_bytes(&connection(*conn));
+            let conn = connection(*conn).to_bytes();
             let keys = [*file, *goroutine, *cookie].map(u64::to_ne_bytes);
             let pid = pid.to_ne_bytes();
             let numbers: [(&str, &[u8]); 4] =

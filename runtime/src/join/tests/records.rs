@@ -16,7 +16,7 @@ fn values_have_the_sign_of_their_type() {
         let mut out = Vec::new();
         let key = conn(7, 5000, (11, 22));
         for by in [3i16, -2] {
-            let payload = [conn_bytes(&key), by.to_ne_bytes().to_vec()].concat();
+            let payload = [key.to_bytes().to_vec(), by.to_ne_bytes().to_vec()].concat();
             engine.record(LOSS, 1500 * MS, &payload, &mut Handlers, &mut |o| out.push(o));
         }
         engine.record(REQUEST, 2 * S, &request(&key, "a", S, S, 2 * S, true), &mut Handlers, &mut |o| out.push(o));
