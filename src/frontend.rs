@@ -58,8 +58,10 @@ pub struct Setting {
     pub include_files: Vec<PathBuf>,
     /// Blocks of the script count how often they ran.
     pub coverage: bool,
-    /// Modules besides the bundled ones, before them: (name, text).
-    pub modules: Vec<(&'static str, &'static str)>,
+    /// Modules of a recording, before the bundled ones: (name, text).
+    pub modules: &'static [(&'static str, &'static str)],
+    /// The recording's own script: what is in this folder now is no part of it.
+    pub as_recorded: bool,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -224,14 +226,14 @@ impl Loaded {
     pub fn parse(name: String, text: String, directory: Option<PathBuf>, setting: &Setting) -> Self {
         let mut sources = SourceMap::default();
         let headers = HeaderPath { beside: directory.clone(), directories: setting.include_directories.clone() };
-        let bundled = if setting.modules.is_empty() {
-            bundle::SCRIPTS
-        } else {
-            // Once in a process.
-            setting.modules.iter().chain(bundle::SCRIPTS).copied().collect::<Vec<_>>().leak()
+        let libraries =
+            (!setting.as_recorded).then(|| Arc::new(OfProject::new(directory.as_deref())) as Arc<dyn Libraries>);
+        let modules = ModulePath {
+            bundled: bundle::SCRIPTS,
+            recorded: setting.modules,
+            directories: directory.into_iter().collect(),
+            libraries,
         };
-        let libraries: Arc<dyn Libraries> = Arc::new(OfProject::new(directory.as_deref()));
-        let modules = ModulePath { bundled, directories: directory.into_iter().collect(), libraries: Some(libraries) };
         let world = world(setting.pid, setting.traceable_functions.as_deref())
             .with_debuginfo(&setting.debuginfo)
             .with_modules(modules)

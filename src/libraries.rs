@@ -24,7 +24,7 @@ impl OfProject {
 
     fn all(&self) -> Result<Option<&Libraries>, String> {
         let found = self.found.get_or_init(|| {
-            let project = Project::find(&self.folder).map_err(|error| error.to_string())?;
+            let project = Project::find(&self.folder, &reserved()).map_err(|error| error.to_string())?;
             Ok(project.map(|p| p.libraries()))
         });
         found.as_ref().map(Option::as_ref).map_err(Clone::clone)
@@ -59,7 +59,7 @@ impl world::Libraries for OfProject {
             Err(why) => return Some(Err(why)),
         };
         let library = all.get(name)?;
-        let texts = library.map(|l| Arc::new(LibraryTexts { commit: l.commit, texts: l.texts }));
+        let texts = library.map(|l| Arc::new(LibraryTexts { commit: l.commit, texts: l.texts, uses: l.uses }));
         Some(texts.map_err(|error| error.to_string()))
     }
 }

@@ -1,133 +1,17 @@
 //! Libraries in git repositories: added, locked, updated, vendored, tampered with.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "tests say what they skip")]
 
+#[path = "libraries/imports.rs"]
+mod imports;
+#[path = "libraries/place.rs"]
+mod place;
 mod traced;
+#[path = "libraries/trust.rs"]
+mod trust;
 
-use std::{
-    fs,
-    os::unix::fs::{PermissionsExt, symlink},
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use place::{DB, Place, UNITS, USE, manifest, team};
+use std::{fs, path::Path};
 use traced::text;
-
-/// A folder for repositories and a project, gone at the end.
-struct Place(PathBuf);
-
-impl Place {
-    fn new(name: &str) -> Self {
-        let folder = std::env::temp_dir().join(format!("weftrace-libraries-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir_all(folder.join("project")).unwrap();
-        for path in [folder.clone(), folder.join("project")] {
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        Self(fs::canonicalize(folder).unwrap())
-    }
-
-    fn git(&self, repository: &str, args: &[&str]) {
-        let output = Command::new("git")
-            .args([
-                "-c",
-                "user.name=t",
-                "-c",
-                "user.email=t@example.org",
-                "-c",
-                "init.defaultBranch=main",
-                "-c",
-                "commit.gpgsign=false",
-            ])
-            .args(args)
-            .current_dir(self.0.join(repository))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .expect("git runs");
-        assert!(output.status.success(), "{args:?}: {}", text(&output.stderr));
-    }
-
-    /// Commits files, in a repository that need not be there yet.
-    fn commit(&self, repository: &str, files: &[(&str, &str)]) {
-        let folder = self.0.join(repository);
-        if !folder.exists() {
-            fs::create_dir_all(&folder).unwrap();
-            self.git(repository, &["init", "-q"]);
-        }
-        for (name, text) in files {
-            let path = folder.join(name);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
-        self.git(repository, &["add", "-A"]);
-        self.git(repository, &["commit", "-q", "-m", "more"]);
-    }
-
-    fn project(&self) -> PathBuf {
-        self.0.join("project")
-    }
-
-    fn weftrace(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).current_dir(self.project()).output().unwrap()
-    }
-
-    fn lib(&self, args: &[&str]) -> Output {
-        let mut line = vec!["lib"];
-        line.extend(args);
-        self.weftrace(&line)
-    }
-
-    /// What a command prints that has to succeed.
-    fn done(&self, args: &[&str]) -> String {
-        let output = self.lib(args);
-        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", text(&output.stderr));
-        text(&output.stdout)
-    }
-
-    /// What a command says that has to fail.
-    fn refused(&self, args: &[&str]) -> String {
-        let output = self.lib(args);
-        assert_eq!(output.status.code(), Some(1), "{args:?}: {}", text(&output.stdout));
-        text(&output.stderr)
-    }
-
-    fn script(&self, text: &str) {
-        fs::write(self.project().join("x.probe"), text).unwrap();
-    }
-
-    /// What `check` says of the project's script; empty: nothing.
-    fn checked(&self) -> String {
-        text(&self.weftrace(&["check", "--read", "x.probe"]).stderr)
-    }
-
-    fn lock(&self) -> String {
-        fs::read_to_string(self.project().join("weftrace.lock")).unwrap()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn manifest(name: &str, version: &str, more: &str) -> String {
-    format!("[library]\nname = \"{name}\"\nversion = \"{version}\"\n{more}")
-}
-
-/// Exports one of everything: a stream, a function, a macro, a probe, a parameter.
-const DB: &str = "// title:   Queries\n// answers: which queries are slow?\n// layers:  packets\nimport \"./units\";\n\
-    param slow_query = 100ms \"longer ones\";\n\
-    macro is_slow(d) { d > slow_query }\n\
-    pcap:any:\"tcp\" /tcp.handshake.completed/ { emit team.query(conn = tcp.conn, start = tcp.handshake.start, end = frame.time_boot, dur = in_ms(tcp.handshake.dur)); }\n\
-    pcap:any { @seen_by_team = count(); }\n";
-const UNITS: &str = "fn in_ms($d: uint64): uint64 { return $d / 1000000; }\n";
-const USE: &str = "import \"team/db\";\npcap:any { if (is_slow(frame.len)) { @n = count(); } @ms = in_ms(frame.len); }\n\
-    join q { from r = team.query(); total r.start; }\njoin:q { @joined = count(); }\n";
-
-fn team(place: &Place) {
-    place
-        .commit("team", &[("weftrace.toml", &manifest("team", "1.0.0", "")), ("db.probe", DB), ("units.probe", UNITS)]);
-    place.git("team", &["tag", "v1.0.0"]);
-}
 
 #[test]
 fn a_library_is_added_locked_updated_and_vendored() {
@@ -179,105 +63,6 @@ fn a_library_is_added_locked_updated_and_vendored() {
 
     fs::rename(place.0.join("moved"), place.0.join("team")).unwrap();
     assert!(place.done(&["remove", "team"]).starts_with("removed  team"));
-}
-
-#[test]
-fn tampering_is_refused() {
-    let place = Place::new("tamper");
-    team(&place);
-    place.script(USE);
-    place.done(&["add", &format!("file://{}/team", place.0.display()), "--rev", "v1.0.0"]);
-    place.done(&["vendor"]);
-    for folder in [".weftrace/lib", "vendor"] {
-        let folder = place.project().join(folder);
-        if folder.ends_with("vendor") {
-            place.done(&["vendor"]);
-        } else {
-            fs::remove_dir_all(place.project().join("vendor")).unwrap();
-        }
-        let file = folder.join("team/units.probe");
-        let before = fs::read(&file).unwrap();
-        fs::write(&file, "fn in_ms($d: uint64): uint64 { return 0; }\n").unwrap();
-        let said = place.checked();
-        assert!(
-            said.contains("is not what is locked: its files were changed") && said.contains("x.probe:1:"),
-            "{said}"
-        );
-        assert_ne!(place.weftrace(&["run", "team/db"]).status.code(), Some(0));
-        fs::write(&file, &before).unwrap();
-        assert_eq!(place.checked(), "");
-        // A file more, a link, what everybody may write.
-        fs::write(folder.join("team/more.probe"), "").unwrap();
-        assert!(place.checked().contains("is not what is locked"));
-        fs::remove_file(folder.join("team/more.probe")).unwrap();
-        symlink("/etc/hostname", folder.join("team/link")).unwrap();
-        assert!(place.checked().contains("is neither a file nor a folder"), "{}", place.checked());
-        fs::remove_file(folder.join("team/link")).unwrap();
-        for path in [folder.clone(), folder.join("team"), file.clone()] {
-            let mode = fs::metadata(&path).unwrap().permissions().mode();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o002)).unwrap();
-            assert!(place.checked().contains("everybody may write to"), "{}: {}", path.display(), place.checked());
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        }
-        assert_eq!(place.checked(), "");
-    }
-    // `fetch` brings back what is locked, and a repository that says otherwise is refused.
-    fs::write(place.project().join("vendor/team/units.probe"), "x").unwrap();
-    assert_eq!(place.done(&["fetch"]), "fetched team\n");
-    assert_eq!(place.checked(), "");
-    let lock = place.lock();
-    let digest = lock.split("sha256:").nth(1).unwrap().split('"').next().unwrap();
-    fs::write(place.project().join("weftrace.lock"), lock.replace(digest, &"0".repeat(64))).unwrap();
-    assert!(place.refused(&["fetch"]).contains("has other files than were locked"));
-    fs::set_permissions(place.project(), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(place.refused(&["update"]).contains("everybody may write to"));
-}
-
-/// Nothing of a repository runs: no hooks, no filters, no submodules, no programs that a URL or a revision names.
-#[test]
-fn nothing_runs_at_install() {
-    let place = Place::new("inert");
-    let ran = place.0.join("ran");
-    let touch = format!("touch {}", ran.display());
-    team(&place);
-    place.commit("sub", &[("a", "b")]);
-    place.git(
-        "team",
-        &["-c", "protocol.file.allow=always", "submodule", "add", "-q", &format!("{}/sub", place.0.display()), "sub"],
-    );
-    symlink("/etc/passwd", place.0.join("team/passwd")).unwrap();
-    place.commit("team", &[(".gitattributes", "* filter=evil\n"), ("post-checkout", &format!("#!/bin/sh\n{touch}\n"))]);
-    for hook in ["post-checkout", "post-merge", "reference-transaction", "post-index-change"] {
-        let path = place.0.join("team/.git/hooks").join(hook);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{touch}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let output = place.lib(&["add", "../team"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let said = text(&output.stderr);
-    assert!(
-        said.contains("team/passwd is a link or a submodule") && said.contains("team/sub is a link or a submodule"),
-        "{said}"
-    );
-    assert!(!place.project().join(".weftrace/lib/team/passwd").exists());
-    for (url, part) in [
-        (format!("ext::sh -c \"{touch}\""), "is no repository"),
-        (format!("--upload-pack={touch}"), ""),
-        ("ftp://example.org/x".to_owned(), "ftp:// is none of"),
-        ("-u".to_owned(), ""),
-        ("../nowhere".to_owned(), "No such file"),
-    ] {
-        let output = place.lib(&["add", &url]);
-        assert!(!output.status.success() && text(&output.stderr).contains(part), "{url}: {}", text(&output.stderr));
-        let output = place.lib(&["add", "--", &url]);
-        assert!(!output.status.success() && text(&output.stderr).contains(part), "{url}: {}", text(&output.stderr));
-    }
-    for rev in ["--output=x", "HEAD^{tree}", "nothing"] {
-        let said = place.refused(&["add", "../team", &format!("--rev={rev}")]);
-        assert!(said.contains("no tag, branch or commit"), "{said}");
-    }
-    assert!(!ran.exists(), "something of the repository ran");
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub struct LibraryTexts {
     pub commit: String,
     /// Path within it → text
     pub texts: BTreeMap<String, String>,
+    /// Names of the libraries that it may import.
+    pub uses: Vec<String>,
 }
 
 impl LibraryTexts {
@@ -35,8 +37,10 @@ pub trait Libraries: fmt::Debug + Send + Sync {
 /// Where imported modules are looked for.
 #[derive(Clone, Debug, Default)]
 pub struct ModulePath {
-    /// (`std/http`, text): compiled into the binary.
+    /// (`std/http`, text): compiled into the binary. Their folders are theirs: no library is asked for what is in one.
     pub bundled: &'static [(&'static str, &'static str)],
+    /// Of a recording: before the bundled ones, after everything else.
+    pub recorded: &'static [(&'static str, &'static str)],
     /// Searched first, in order: the script's directory, then the user's.
     pub directories: Vec<PathBuf>,
     pub libraries: Option<Arc<dyn Libraries>>,
@@ -90,6 +94,10 @@ impl ModulePath {
         if !path.starts_with('.') {
             return match self.of_library(path) {
                 Answer::NotThere => self.bundled(path).map_or(Answer::NotThere, Answer::Found),
+                _ if !self.may_use(library, path) => {
+                    let other = path.split('/').next().unwrap_or(path);
+                    Answer::CouldNotTell(format!("{library} doesn't name {other} under [dependencies]"))
+                }
                 found => found,
             };
         }
@@ -107,8 +115,19 @@ impl ModulePath {
         self.of_library(&format!("{library}/{}", parts.join("/")))
     }
 
+    /// Whether a library imports its own files, or those of one that it names in its manifest.
+    fn may_use(&self, library: &str, path: &str) -> bool {
+        let other = path.split('/').next().unwrap_or(path);
+        let its = self.libraries.as_ref().and_then(|all| all.library(library)?.ok());
+        other == library || its.is_some_and(|its| its.uses.iter().any(|name| name == other))
+    }
+
     fn of_library(&self, path: &str) -> Answer<(String, String)> {
         let Some((name, within)) = path.split_once('/') else { return Answer::NotThere };
+        // Looking for a project is no business of scripts that want none of its libraries.
+        if self.bundled.iter().any(|(bundled, _)| bundled.split_once('/').is_some_and(|(folder, _)| folder == name)) {
+            return Answer::NotThere;
+        }
         match self.libraries.as_ref().and_then(|all| all.library(name)) {
             None => Answer::NotThere,
             Some(Err(why)) => Answer::CouldNotTell(why),
@@ -123,7 +142,7 @@ impl ModulePath {
     }
 
     fn bundled(&self, path: &str) -> Option<(String, String)> {
-        let (name, text) = self.bundled.iter().find(|(name, _)| *name == path)?;
+        let (name, text) = self.recorded.iter().chain(self.bundled).find(|(name, _)| *name == path)?;
         Some(((*name).to_owned(), (*text).to_owned()))
     }
 

@@ -13,6 +13,14 @@ pub fn is_name(name: &str) -> bool {
         && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-')
 }
 
+/// Refuses a name that bundled scripts have for their folder.
+pub(crate) fn check_free(name: &str, reserved: &[&str]) -> Result<()> {
+    if reserved.contains(&name) {
+        return Err(Error::new(format!("a library can't be called {name}: bundled scripts are")));
+    }
+    Ok(())
+}
+
 /// `URL@REV`: the last `@` behind the last `/`, if it is no user's (`git@host:path`).
 pub fn split_rev(text: &str) -> (&str, Option<&str>) {
     let tail = text.rfind('/').map_or(0, |at| at + 1);

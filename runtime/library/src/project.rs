@@ -3,7 +3,7 @@
 use crate::{
     Dependency, Error, Lock, Manifest, Result, Tree, git,
     load::Libraries,
-    names::{check_rev, check_url, is_path},
+    names::{self, check_rev, check_url, is_path},
     resolve::{Resolved, Setting, manifest_of, resolve},
     tree::{self, beside},
 };
@@ -34,25 +34,27 @@ pub struct Project {
     pub root: PathBuf,
     pub manifest: Manifest,
     pub lock: Lock,
+    /// Names that libraries may not have: those of bundled scripts' folders.
+    reserved: Vec<&'static str>,
     /// The manifest's text; None: there is none so far.
     text: Option<String>,
 }
 
 impl Project {
     /// The project that a folder is in: the nearest folder with a manifest or a lock, itself or above it.
-    pub fn find(folder: &Path) -> Result<Option<Self>> {
+    pub fn find(folder: &Path, reserved: &[&'static str]) -> Result<Option<Self>> {
         let folder = fs::canonicalize(folder).map_err(|error| Error::file(folder, &error))?;
         let of = |folder: &Path| folder.join(MANIFEST).exists() || folder.join(LOCK).exists();
         // Above, what anybody could have put there (/tmp) is nobody's project; here it is refused.
         let above = folder.ancestors().skip(1).take_while(|f| tree::check_folder(f).is_ok());
         match std::iter::once(folder.as_path()).chain(above).find(|f| of(f)) {
-            Some(root) => Self::open(root).map(Some),
+            Some(root) => Self::open(root, reserved).map(Some),
             None => Ok(None),
         }
     }
 
     /// The project of a folder, which need not have a manifest yet.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path, reserved: &[&'static str]) -> Result<Self> {
         // A manifest that anybody could have put there says nothing.
         tree::check_folder(root)?;
         let read = |name: &str| {
@@ -66,7 +68,13 @@ impl Project {
         let text = read(MANIFEST)?;
         let manifest = Manifest::parse(text.as_deref().unwrap_or_default(), MANIFEST)?;
         let lock = read(LOCK)?.map(|text| Lock::parse(&text, LOCK)).transpose()?.unwrap_or_default();
-        Ok(Self { root: root.to_owned(), manifest, lock, text })
+        let own = manifest.library.iter().map(|own| (MANIFEST, &own.name));
+        let named = own.chain(manifest.dependencies.keys().map(|name| (MANIFEST, name)));
+        for (file, name) in named.chain(lock.libraries.keys().map(|name| (LOCK, name))) {
+            names::check_free(name, reserved)
+                .map_err(|error| Error { what: format!("{file}: {}", error.what), ..error })?;
+        }
+        Ok(Self { root: root.to_owned(), manifest, lock, reserved: reserved.to_vec(), text })
     }
 
     /// The libraries that scripts of this project can import.
@@ -173,7 +181,7 @@ impl Project {
     fn resolved(&self, manifest: &Manifest, kept: &Lock, by: &Caller<'_>) -> Result<Resolved> {
         let scratch = self.scratch()?;
         let setting =
-            Setting { root: &self.root, scratch: &scratch, reserved: by.reserved, weftrace: by.version, kept };
+            Setting { root: &self.root, scratch: &scratch, reserved: &self.reserved, weftrace: by.version, kept };
         resolve(manifest, &setting)
     }
 
@@ -248,8 +256,6 @@ impl Project {
 
 /// Who calls.
 pub struct Caller<'a> {
-    /// Names that libraries may not have: those of bundled scripts' folders.
-    pub reserved: &'a [&'a str],
     /// weftrace's version.
     pub version: &'a str,
     /// Takes what is worth a warning.

@@ -3,7 +3,7 @@
 use crate::{
     Dependency, Error, Lock, Locked, Manifest, Result, Tree,
     git::{self, Fetched},
-    names::{at_least, compatible, is_local, is_path},
+    names::{at_least, check_free, compatible, is_local, is_path},
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -75,9 +75,7 @@ pub(crate) fn resolve(manifest: &Manifest, setting: &Setting<'_>) -> Result<Reso
 /// Fetches one library and looks whether it is what was asked for.
 fn one(wish: &Wish, setting: &Setting<'_>) -> Result<(Locked, Manifest, Fetched)> {
     let (name, dependency) = (&wish.name, &wish.dependency);
-    if setting.reserved.contains(&name.as_str()) {
-        return Err(Error::new(format!("a library can't be called {name}: bundled scripts are")));
-    }
+    check_free(name, setting.reserved)?;
     // What is locked stays the same commit, also where a branch went on.
     let kept = setting.kept.libraries.get(name).filter(|k| k.git == dependency.git && k.rev == dependency.rev);
     let rev = kept.map(|k| k.commit.as_str()).or(dependency.rev.as_deref());

@@ -6,9 +6,8 @@ use weftrace_library::{Caller, Change, Error, Project, Result, split_rev};
 
 /// None: the command is none of these.
 pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
-    let reserved = libraries::reserved();
     let tell = |text: &str| printer::err_line(&format!("warning: {text}"));
-    let by = Caller { reserved: &reserved, version: env!("CARGO_PKG_VERSION"), tell: &tell };
+    let by = Caller { version: env!("CARGO_PKG_VERSION"), tell: &tell };
     let done = match command {
         LibCommand::Add(add) => {
             let (url, at) = split_rev(&add.url);
@@ -42,11 +41,12 @@ pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
 /// The project of this folder or above it; `new`: there need not be one.
 fn project(new: bool) -> Result<Project> {
     let here = Path::new(".");
-    match Project::find(here)? {
+    let reserved = libraries::reserved();
+    match Project::find(here, &reserved)? {
         Some(project) => Ok(project),
         None if new => {
             let here = std::fs::canonicalize(here).map_err(|error| usage(&format!("this folder: {error}")))?;
-            Project::open(&here)
+            Project::open(&here, &reserved)
         }
         None => Err(Error {
             write: Some("weftrace lib add URL[@REV]".into()),

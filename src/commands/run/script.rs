@@ -72,7 +72,10 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
         ..Setting::default()
     };
     match mode {
-        Mode::Replay { recorded, .. } => Setting { modules: replay::modules(recorded), ..setting },
+        // Once in a process.
+        Mode::Replay { recorded, own } => {
+            Setting { modules: replay::modules(recorded).leak(), as_recorded: *own, ..setting }
+        }
         _ => setting,
     }
 }

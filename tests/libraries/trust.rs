@@ -1,0 +1,109 @@
+//! What others wrote: nothing of it runs, and it is what is locked or refused.
+
+use super::{
+    place::{Place, USE, team},
+    traced::text,
+};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+#[test]
+fn tampering_is_refused() {
+    let place = Place::new("tamper");
+    team(&place);
+    place.script(USE);
+    place.done(&["add", &format!("file://{}/team", place.0.display()), "--rev", "v1.0.0"]);
+    place.done(&["vendor"]);
+    for folder in [".weftrace/lib", "vendor"] {
+        let folder = place.project().join(folder);
+        if folder.ends_with("vendor") {
+            place.done(&["vendor"]);
+        } else {
+            fs::remove_dir_all(place.project().join("vendor")).unwrap();
+        }
+        let file = folder.join("team/units.probe");
+        let before = fs::read(&file).unwrap();
+        fs::write(&file, "fn in_ms($d: uint64): uint64 { return 0; }\n").unwrap();
+        let said = place.checked();
+        assert!(
+            said.contains("is not what is locked: its files were changed") && said.contains("x.probe:1:"),
+            "{said}"
+        );
+        assert_ne!(place.weftrace(&["run", "team/db"]).status.code(), Some(0));
+        fs::write(&file, &before).unwrap();
+        assert_eq!(place.checked(), "");
+        // A file more, a link, what everybody may write.
+        fs::write(folder.join("team/more.probe"), "").unwrap();
+        assert!(place.checked().contains("is not what is locked"));
+        fs::remove_file(folder.join("team/more.probe")).unwrap();
+        symlink("/etc/hostname", folder.join("team/link")).unwrap();
+        assert!(place.checked().contains("is neither a file nor a folder"), "{}", place.checked());
+        fs::remove_file(folder.join("team/link")).unwrap();
+        for path in [folder.clone(), folder.join("team"), file.clone()] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode | 0o002)).unwrap();
+            assert!(place.checked().contains("everybody may write to"), "{}: {}", path.display(), place.checked());
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        assert_eq!(place.checked(), "");
+    }
+    // `fetch` brings back what is locked, and a repository that says otherwise is refused.
+    fs::write(place.project().join("vendor/team/units.probe"), "x").unwrap();
+    assert_eq!(place.done(&["fetch"]), "fetched team\n");
+    assert_eq!(place.checked(), "");
+    let lock = place.lock();
+    let digest = lock.split("sha256:").nth(1).unwrap().split('"').next().unwrap();
+    fs::write(place.project().join("weftrace.lock"), lock.replace(digest, &"0".repeat(64))).unwrap();
+    assert!(place.refused(&["fetch"]).contains("has other files than were locked"));
+    fs::set_permissions(place.project(), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(place.refused(&["update"]).contains("everybody may write to"));
+}
+
+/// Nothing of a repository runs: no hooks, no filters, no submodules, no programs that a URL or a revision names.
+#[test]
+fn nothing_runs_at_install() {
+    let place = Place::new("inert");
+    let ran = place.0.join("ran");
+    let touch = format!("touch {}", ran.display());
+    team(&place);
+    place.commit("sub", &[("a", "b")]);
+    place.git(
+        "team",
+        &["-c", "protocol.file.allow=always", "submodule", "add", "-q", &format!("{}/sub", place.0.display()), "sub"],
+    );
+    symlink("/etc/passwd", place.0.join("team/passwd")).unwrap();
+    place.commit("team", &[(".gitattributes", "* filter=evil\n"), ("post-checkout", &format!("#!/bin/sh\n{touch}\n"))]);
+    for hook in ["post-checkout", "post-merge", "reference-transaction", "post-index-change"] {
+        let path = place.0.join("team/.git/hooks").join(hook);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{touch}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let output = place.lib(&["add", "../team"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("team/passwd is a link or a submodule") && said.contains("team/sub is a link or a submodule"),
+        "{said}"
+    );
+    assert!(!place.project().join(".weftrace/lib/team/passwd").exists());
+    for (url, part) in [
+        (format!("ext::sh -c \"{touch}\""), "is no repository"),
+        (format!("--upload-pack={touch}"), ""),
+        ("ftp://example.org/x".to_owned(), "ftp:// is none of"),
+        ("-u".to_owned(), ""),
+        ("../nowhere".to_owned(), "No such file"),
+    ] {
+        let output = place.lib(&["add", &url]);
+        assert!(!output.status.success() && text(&output.stderr).contains(part), "{url}: {}", text(&output.stderr));
+        let output = place.lib(&["add", "--", &url]);
+        assert!(!output.status.success() && text(&output.stderr).contains(part), "{url}: {}", text(&output.stderr));
+    }
+    for rev in ["--output=x", "HEAD^{tree}", "nothing"] {
+        let said = place.refused(&["add", "../team", &format!("--rev={rev}")]);
+        assert!(said.contains("no tag, branch or commit"), "{said}");
+    }
+    assert!(!ran.exists(), "something of the repository ran");
+}
