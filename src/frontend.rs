@@ -103,7 +103,7 @@ pub fn load(source: &Source, setting: &Setting) -> Result<Loaded, ExitStatus> {
     let text = &loaded.sources.file(loaded.file).text;
     if let Some(own) = arguments.iter().find_map(|a| own_option(&a.to_string_lossy(), script, text)) {
         if matches!(own.as_str(), "--help" | "-h") {
-            printer::out(&script_help::text(name, text, script, &loaded.world));
+            printer::out(&printer::inert(&script_help::text(name, text, script, &loaded.world)));
             return Err(ExitStatus::Ok);
         }
         printer::err_line(&format!("error: {own} is weftrace's own option: what follows the script is for the script"));

@@ -1,13 +1,14 @@
 //! Libraries of the project that a script is in, or that weftrace was started in.
 
-use crate::bundle;
+use crate::{bundle, printer};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
 };
-use weftrace_library::{Libraries, Library, Project};
+use weftrace_library::{Error, Libraries, Library, Project};
 use weftrace_probes::world::{self, LibraryTexts};
+use weftrace_runtime::join::show::escaped;
 
 /// Looked for when an import names one: most scripts import none.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ impl OfProject {
 
     fn all(&self) -> Result<Option<&Libraries>, String> {
         let found = self.found.get_or_init(|| {
-            let project = Project::find(&self.folder, &reserved()).map_err(|error| error.to_string())?;
+            let project = Project::find(&self.folder, &reserved()).map_err(|error| told(&error))?;
             Ok(project.map(|p| p.libraries()))
         });
         found.as_ref().map(Option::as_ref).map_err(Clone::clone)
@@ -36,7 +37,7 @@ impl OfProject {
             Err(why) => vec![Err(why)],
             Ok(None) => Vec::new(),
             Ok(Some(all)) => {
-                let read = |name: &str| all.get(name).map(|l| l.map_err(|error| error.to_string()));
+                let read = |name: &str| all.get(name).map(|l| l.map_err(|error| told(&error)));
                 all.names().filter_map(read).collect()
             }
         }
@@ -60,8 +61,14 @@ impl world::Libraries for OfProject {
         };
         let library = all.get(name)?;
         let texts = library.map(|l| Arc::new(LibraryTexts { commit: l.commit, texts: l.texts, uses: l.uses }));
-        Some(texts.map_err(|error| error.to_string()))
+        Some(texts.map_err(|error| told(&error)))
     }
+}
+
+/// An error for a terminal: it may have names and texts of strangers in it.
+pub fn told(error: &Error) -> String {
+    let write = error.write.as_deref().map(printer::inert);
+    Error { what: escaped(&error.what), note: error.note.as_deref().map(escaped), write }.to_string()
 }
 
 /// Names that libraries may not have: the folders of bundled scripts.

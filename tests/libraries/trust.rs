@@ -1,7 +1,7 @@
 //! What others wrote: nothing of it runs, and it is what is locked or refused.
 
 use super::{
-    place::{Place, USE, team},
+    place::{Place, USE, manifest, team},
     traced::text,
 };
 use std::{
@@ -106,4 +106,38 @@ fn nothing_runs_at_install() {
         assert!(said.contains("no tag, branch or commit"), "{said}");
     }
     assert!(!ran.exists(), "something of the repository ran");
+}
+
+/// Names, versions and headers of strangers are shown, and nothing of them reaches the terminal as a command.
+#[test]
+fn what_strangers_wrote_is_shown_as_text() {
+    let place = Place::new("escapes");
+    let header = "// title:   Red \u{1b}[31m alert\n// answers: what \u{9b}2J?\n// layers:  packets\n\
+                  param most = 1 \"a \u{1b}]0;x\u{7} flag\";\npcap:any { @n = count(); }\n";
+    place.commit("team", &[("weftrace.toml", &manifest("team", "1.0.0", "")), ("s.probe", header)]);
+    symlink("/etc/hostname", place.0.join("team/\u{1b}[2Jlink\nerror: forged")).unwrap();
+    place.commit("team", &[]);
+    let added = place.lib(&["add", "../team"]);
+    assert_eq!(added.status.code(), Some(0), "{}", text(&added.stderr));
+    assert!(
+        text(&added.stderr).contains("team/\\x1b[2Jlink\\x0aerror: forged is a link or a submodule"),
+        "{}",
+        text(&added.stderr)
+    );
+    place.commit("late", &[("weftrace.toml", &manifest("late", "1.0.0-\\u001b[2J", ""))]);
+    let said = place.refused(&["add", "../late"]);
+    assert!(said.contains("is no version: 1.2.0") && !said.contains('\u{1b}'), "{said}");
+    place.commit("odd", &[("weftrace.toml", "[\"\\u001b[2J\"]\n")]);
+    let said = place.refused(&["add", "../odd"]);
+    assert!(said.contains("there is no section `\\x1b[2J`"), "{said}");
+
+    for (args, part) in [
+        (&["lib", "list", "team/*"][..], "team/s  Red \\x1b[31m alert\n"),
+        (&["lib", "show", "team/s"], "a \\x1b]0;x\\x07 flag"),
+        (&["run", "team/s", "--help"], "what \\x9b2J?"),
+    ] {
+        let printed = text(&place.weftrace(args).stdout);
+        assert!(printed.contains(part), "{args:?}: {printed:?}");
+        assert!(!printed.chars().any(|c| c.is_control() && c != '\n'), "{args:?}: {printed:?}");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::{
     Error, Result,
     manifest::{parse, string},
-    names::is_name,
+    names::{is_name, is_version},
 };
 use std::{collections::BTreeMap, fmt::Write};
 use toml_edit::TableLike;
@@ -85,5 +85,9 @@ fn locked(table: &dyn TableLike) -> std::result::Result<Locked, String> {
                 .collect::<std::result::Result<_, _>>()?
         }
     };
-    Ok(Locked { git: needed("git")?, rev: string(table, "rev")?, version: needed("version")?, commit, digest, uses })
+    let version = needed("version")?;
+    if !is_version(&version) {
+        return Err(format!("`{}` is no version", version.escape_debug()));
+    }
+    Ok(Locked { git: needed("git")?, rev: string(table, "rev")?, version, commit, digest, uses })
 }

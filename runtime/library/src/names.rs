@@ -82,7 +82,10 @@ pub(crate) fn check_rev(rev: &str) -> Result<()> {
 /// Numbers of a version: `1.2.0` → [1, 2, 0]. None: it is none.
 fn numbers(version: &str) -> Option<Vec<u64>> {
     // A suffix (`-rc.1`, `+build`) doesn't count.
-    let plain = version.split(['-', '+']).next()?;
+    let (plain, suffix) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
+    if !suffix.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+')) {
+        return None;
+    }
     let numbers: Option<Vec<u64>> = plain.split('.').map(|n| n.parse().ok()).collect();
     numbers.filter(|n| (1..=3).contains(&n.len()))
 }

@@ -50,6 +50,7 @@ fn versions() {
             && !is_version("one")
             && !is_version("1.2.3.4")
     );
+    assert!(is_version("1.0.0-rc.1+build-7") && !is_version("1.0.0-\u{1b}[2J") && !is_version("1.0-a b"));
     assert!(compatible("1.3.0", "1.2") && compatible("1.2.0", "1.2") && compatible("0.2.5", "0.2.1"));
     assert!(!compatible("2.0.0", "1.2") && !compatible("1.1.9", "1.2") && !compatible("0.3.0", "0.2"));
     assert!(at_least("0.10.0", "0.9") && !at_least("0.1.0", "0.2"));

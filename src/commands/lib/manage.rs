@@ -3,10 +3,11 @@
 use crate::{args::LibCommand, exit::ExitStatus, libraries, printer};
 use std::path::Path;
 use weftrace_library::{Caller, Change, Error, Project, Result, split_rev};
+use weftrace_runtime::join::show::escaped;
 
 /// None: the command is none of these.
 pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
-    let tell = |text: &str| printer::err_line(&format!("warning: {text}"));
+    let tell = |text: &str| printer::err_line(&format!("warning: {}", escaped(text)));
     let by = Caller { version: env!("CARGO_PKG_VERSION"), tell: &tell };
     let done = match command {
         LibCommand::Add(add) => {
@@ -32,7 +33,7 @@ pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
             ExitStatus::Ok
         }
         Err(error) => {
-            printer::err_line(&format!("error: {error}"));
+            printer::err_line(&format!("error: {}", libraries::told(&error)));
             ExitStatus::Script
         }
     })

@@ -6,7 +6,7 @@ mod manage;
 use crate::{
     args::{Format, Lib, LibCommand},
     exit::ExitStatus,
-    printer,
+    printer::{self, inert},
     script_help::written,
 };
 use catalog::Entry;
@@ -48,7 +48,7 @@ fn several(found: &[&Entry], format: Format, asked: &str) -> ExitStatus {
     for entry in found {
         let _ = match format {
             Format::Json => writeln!(out, "{}", json(entry)),
-            Format::Text => writeln!(out, "{:width$}  {}", entry.name, entry.header.title()),
+            Format::Text => writeln!(out, "{}", inert(&format!("{:width$}  {}", entry.name, entry.header.title()))),
         };
     }
     printer::out(&out);
@@ -66,7 +66,7 @@ fn one(name: &str, format: Format) -> ExitStatus {
         printer::err_line("  = note: weftrace lib list has all; weftrace lib search WORD looks into their headers");
         return ExitStatus::Script;
     };
-    let shown = if format == Format::Json { format!("{}\n", json(entry)) } else { text(entry) };
+    let shown = if format == Format::Json { format!("{}\n", json(entry)) } else { inert(&text(entry)) };
     printer::out(&shown);
     ExitStatus::Ok
 }

@@ -3,7 +3,7 @@
 use super::{Outcome, Report, Verdict};
 use crate::{
     args::{Test, TestFormat},
-    printer,
+    printer::{self, inert},
 };
 use std::{fmt::Write, fs};
 
@@ -41,7 +41,7 @@ fn text(reports: &[Report], verbose: bool) -> String {
                 Verdict::Failed(_) => "FAILED",
                 Verdict::Skipped(_) => "skipped",
             };
-            let _ = writeln!(out, "{word:<8} {:width$}  {}", report.script, outcome.name);
+            let _ = writeln!(out, "{word:<8} {:width$}  {}", inert(&report.script), inert(&outcome.name));
             match &outcome.verdict {
                 Verdict::Failed(why) => indented(&mut out, why),
                 Verdict::Skipped(why) => indented(&mut out, why),
@@ -73,24 +73,11 @@ fn text(reports: &[Report], verbose: bool) -> String {
 fn indented(out: &mut String, text: &str) {
     let all = text.lines().count();
     for line in text.lines().take(MOST_LINES) {
-        let _ = writeln!(out, "    {}", printable(line));
+        let _ = writeln!(out, "    {}", inert(line));
     }
     if all > MOST_LINES {
         let _ = writeln!(out, "    … {} more lines", all - MOST_LINES);
     }
-}
-
-/// Without what would write into the terminal: fixtures hold what strangers sent.
-fn printable(line: &str) -> String {
-    let mut out = String::with_capacity(line.len());
-    for c in line.chars() {
-        if c.is_control() && c != '\t' {
-            let _ = write!(out, "\\x{:02x}", c as u32);
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// Passed, failed, skipped.
@@ -109,15 +96,15 @@ fn tap(reports: &[Report]) -> String {
     for (number, (report, outcome)) in (1..).zip(cases(reports)) {
         let ok = if matches!(outcome.verdict, Verdict::Failed(_)) { "not ok" } else { "ok" };
         let name = format!("{} {}", report.script, outcome.name).replace('\\', "\\\\").replace('#', "\\#");
-        let _ = write!(out, "{ok} {number} - {}", printable(&name));
+        let _ = write!(out, "{ok} {number} - {}", inert(&name));
         match &outcome.verdict {
             Verdict::Skipped(why) => {
-                let _ = write!(out, " # SKIP {}", printable(why.lines().next().unwrap_or_default()));
+                let _ = write!(out, " # SKIP {}", inert(why.lines().next().unwrap_or_default()));
             }
             Verdict::Failed(why) => {
                 let _ = write!(out, "\n  ---\n  message: |");
                 why.lines().for_each(|line| {
-                    let _ = write!(out, "\n    {}", printable(line));
+                    let _ = write!(out, "\n    {}", inert(line));
                 });
                 let _ = write!(out, "\n  ...");
             }
@@ -127,7 +114,7 @@ fn tap(reports: &[Report]) -> String {
     }
     for report in reports {
         if let Some(Ok(coverage)) = &report.coverage {
-            let _ = writeln!(out, "# {}: {}", printable(&report.script), coverage.text());
+            let _ = writeln!(out, "# {}: {}", inert(&report.script), coverage.text());
         }
     }
     out
