@@ -175,6 +175,28 @@ fn tests_of_functions_are_in_the_script() {
     assert!(said.contains("    ok doubles\n    FAILED wrong\n") && said.contains("twice(3) is 6"), "{said}");
 }
 
+/// What may run and doesn't load has failed; what may not run is skipped.
+#[test]
+fn test_blocks_that_do_not_load_fail() {
+    let script = "config = { max_map_keys = 268435456; max_strlen = 4096 }\ntest:huge { @x[str((uint8*)0)] = 1; }\n";
+    let scripts = Scripts::new("huge", &[("huge.probe", script)]);
+    if traced::ready("rawtracepoint") {
+        let output = scripts.test(&["--no-coverage"]);
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("FAILED   ./huge") && said.contains("@x: no memory for 268435456 entries"), "{said}");
+        assert!(said.ends_with("0 passed, 1 failed, 0 skipped\n"), "{said}");
+    } else {
+        println!("SKIP kernel programs");
+    }
+    if nobody_can_run() {
+        let output = scripts.command(&["--no-coverage"]).uid(NOBODY).gid(NOBODY).output().unwrap();
+        let said = text(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("skipped  ./huge") && said.ends_with("0 passed, 0 failed, 1 skipped\n"), "{said}");
+    }
+}
+
 #[test]
 fn forms_for_machines() {
     let scripts = Scripts::new("forms", &[("count.probe", COUNT), ("bare.bt", "BEGIN { exit(); }")]);
