@@ -15,7 +15,7 @@ use traced::{Tracer, ready, text, weftrace};
 const BLOCK: &str =
     "http:server:PORT { emit web.request(conn = tcp.conn, start = http.exchange.start, end = http.exchange.end,
   dur = http.exchange.dur, first_on_conn = http.exchange.first_on_conn, status = http.exchange.status,
-  path = (string[64])http.exchange.uri); MORE }
+  pid = pid, path = (string[64])http.exchange.uri); MORE }
 interval:s:1 { emit tick.tock(path = \"a\", start = nsecs, end = nsecs, dur = nsecs - nsecs); }
 join web { from r = web.request(FILTER); TOTAL LEG keep KEEP; timeout 30s; }
 join:web { printf(\"%s %d\\n\", r.path, r.status); } LAST";
@@ -54,6 +54,23 @@ fn only_where_nothing_else_would_change() {
         "MORE",
         "emit binding(conn = tcp.conn, pid = pid, start = http.exchange.start, end = http.exchange.end);"
     )]));
+    // Of which its anchor says less, or that holds when the exchange is over.
+    for binding in [
+        "conn = tcp.conn, tid = tid, start = http.exchange.start, end = http.exchange.end",
+        "conn = tcp.conn, pid = pid, start = http.exchange.start",
+        "conn = tcp.conn, pid = pid, start = http.exchange.start, end = nsecs",
+        "conn = tcp.conn, pid = pid, start = http.exchange.conn_opened, end = http.exchange.end",
+    ] {
+        assert!(!passes(&[("MORE", &format!("emit binding({binding});"))]), "{binding}");
+    }
+    // What came before an anchor is looked for by bindings of then.
+    let looks = |since| {
+        let bound = "emit binding(conn = tcp.conn, pid = pid, start = http.exchange.start, end = http.exchange.end);";
+        let step = "interval:s:2 { emit binding.on(pid = (uint32)1, tid = (uint32)1); emit wait.for(tid = (uint32)1, dur = nsecs - nsecs); }";
+        let leg = format!("wait = sum(wait.for.dur) by tid{since};");
+        passes(&[("MORE", bound), ("LAST", step), ("LEG", &leg)])
+    };
+    assert!(looks("") && !looks(" since 10s"));
     for keep in [
         "total < 1h",
         "r.path == \"/a\"",

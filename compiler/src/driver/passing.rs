@@ -3,11 +3,11 @@
 //! That must change nothing of what is told, so it is only so where all that the block emits is read as the anchor of joins whose `keep`
 //! asks for a time or a status, and as what binds that anchor's own keys.
 
-use crate::place::walk::known;
+use crate::place::{prune::goes_by_bindings, walk::known};
 use weftrace_artifact::join::{Bound, is_binding};
 use weftrace_lang::hir::{
-    BinOp, Expr, ExprKind as E, JoinDef, JoinEvent, JoinPart, Keep, ProbeDef, Program, Provider, StmtKind, StreamRef,
-    Ty,
+    BinOp, Expr, ExprKind as E, JoinDef, JoinEvent, JoinPart, Keep, LegDef, ProbeDef, Program, Provider, StmtKind,
+    StreamRef, Ty,
 };
 
 /// The joins that a block makes anchors for, and what any of them keeps at most.
@@ -29,6 +29,13 @@ pub(super) fn of(program: &Program, probe: &ProbeDef) -> Option<(Vec<u32>, Bound
             // Another join may go by the bindings.
             return None;
         };
+        let mut bindings = emitted.iter().filter(|(stream, _)| is_binding(&program.streams[stream.index()].name));
+        if !bindings.all(|(binding, values)| {
+            says_of_its_anchor_alone(program, (*binding, values), (join.anchor, fields))
+                && !join.legs.iter().any(|leg| looks_back_by_bindings(program, join, leg))
+        }) {
+            return None;
+        }
         bound = bound.or(kept(program, join, fields)?);
         joins.push(i);
     }
@@ -53,13 +60,55 @@ fn runs_for_exchanges(probe: &ProbeDef) -> bool {
     })
 }
 
+/// Whether a binding holds for just as long as the exchange and of nothing but what its anchor carries: without the one there is
+/// nothing for the other to say.
+fn says_of_its_anchor_alone(
+    program: &Program,
+    (binding, values): (StreamRef, &[Expr]),
+    (anchor, carried): (StreamRef, &[Expr]),
+) -> bool {
+    let value = |stream: StreamRef, values, name: &str| value(program, stream, values, name);
+    let time = |name, packet| value(binding, values, name).is_some_and(|e| is_packet(e, packet));
+    let fields = &program.streams[binding.index()].fields;
+    time("start", "http.exchange.start")
+        && time("end", "http.exchange.end")
+        && fields.iter().all(|(name, _)| {
+            value(binding, values, name).zip(value(anchor, carried, name)).is_some_and(|(a, b)| same(a, b))
+        })
+}
+
+/// A leg that goes by bindings, of before its anchor began too: those of exchanges before it lead to records that it wants.
+fn looks_back_by_bindings(program: &Program, join: &JoinDef, leg: &LegDef) -> bool {
+    leg.since_ns.is_some() && goes_by_bindings(program, join, leg)
+}
+
+/// The value that an `emit` gives a field of its stream.
+fn value<'a>(program: &Program, stream: StreamRef, values: &'a [Expr], name: &str) -> Option<&'a Expr> {
+    let at = program.streams[stream.index()].fields.iter().position(|(field, _)| field == name);
+    at.and_then(|at| values.get(at))
+}
+
+fn is_packet(e: &Expr, name: &str) -> bool {
+    matches!(&e.kind, E::Packet(field) if field == name)
+}
+
+/// The same value, as far as can be told of fields and of builtins without arguments.
+fn same(a: &Expr, b: &Expr) -> bool {
+    match (&a.kind, &b.kind) {
+        (E::Cast(a), _) => same(a, b),
+        (_, E::Cast(b)) => same(a, b),
+        (E::Packet(a), E::Packet(b)) => a == b,
+        (E::Call { func: a, args }, E::Call { func: b, args: others }) => {
+            a == b && args.is_empty() && others.is_empty()
+        }
+        _ => false,
+    }
+}
+
 /// What a join keeps at most of the exchanges that are not the first of their connection: of those the total is the exchange's own time.
 fn kept(program: &Program, join: &JoinDef, fields: &[Expr]) -> Option<Bound> {
     let stream = &program.streams[join.anchor.index()];
-    let is = |name: &str, packet: &str| {
-        let at = stream.fields.iter().position(|(field, _)| field == name);
-        at.and_then(|at| fields.get(at)).is_some_and(|e| matches!(&e.kind, E::Packet(field) if field == packet))
-    };
+    let is = |name, packet| value(program, join.anchor, fields, name).is_some_and(|e| is_packet(e, packet));
     let first = |e: &Expr| matches!(&e.kind, E::Anchor { field } if field == "first_on_conn");
     let start = |e: &Expr| matches!(&e.kind, E::Anchor { field } if field == "start");
     let total = match join.total.split_last() {

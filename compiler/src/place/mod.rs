@@ -6,7 +6,7 @@
 
 mod homes;
 pub(crate) mod packets;
-mod prune;
+pub(crate) mod prune;
 mod uses;
 pub(crate) mod walk;
 

@@ -7,7 +7,7 @@ use super::{
 use weftrace_artifact::join::{is_binding, is_bound};
 use weftrace_lang::{
     check::is_shown,
-    hir::{JoinDef, ProbeDef, Program, Provider, StmtKind, StreamRef, Ty},
+    hir::{JoinDef, LegDef, ProbeDef, Program, Provider, StmtKind, StreamRef, Ty},
     span::FileId,
 };
 
@@ -77,16 +77,19 @@ fn effects(probe: &ProbeDef) -> Effects {
     effects
 }
 
+/// Whether bindings lead from a join's anchor to what a leg wants.
+pub(crate) fn goes_by_bindings(program: &Program, join: &JoinDef, leg: &LegDef) -> bool {
+    let field = |stream: StreamRef, key: &str| program.streams[stream.index()].fields.iter().find(|(n, _)| n == key);
+    leg.by.iter().any(|key| {
+        let of_leg = field(leg.stream, key);
+        let is_id = of_leg.is_some_and(|(_, ty)| matches!(ty, Ty::Str { .. }));
+        is_bound(of_leg.is_some(), field(join.anchor, key).is_some(), is_id)
+    })
+}
+
 /// Whether a join reads one of the streams: as its anchor, as a leg's, or as a binding that leads from one to the other.
 fn reads_streams(program: &Program, effects: &Effects) -> bool {
-    let field = |stream: StreamRef, key: &str| program.streams[stream.index()].fields.iter().find(|(n, _)| n == key);
-    let bound = |j: &JoinDef| {
-        let keys = j.legs.iter().flat_map(|leg| leg.by.iter().map(move |key| (field(leg.stream, key), key)));
-        keys.into_iter().any(|(of_leg, key)| {
-            let is_id = of_leg.is_some_and(|(_, ty)| matches!(ty, Ty::Str { .. }));
-            is_bound(of_leg.is_some(), field(j.anchor, key).is_some(), is_id)
-        })
-    };
+    let bound = |j: &JoinDef| j.legs.iter().any(|leg| goes_by_bindings(program, j, leg));
     let read = |stream: StreamRef| {
         let binding = is_binding(&program.streams[stream.index()].name);
         program

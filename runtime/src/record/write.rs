@@ -19,7 +19,6 @@ use crate::{
 use std::{borrow::Cow, collections::BTreeSet, io, path::PathBuf};
 use weftrace_artifact::{
     Artifact,
-    abi::ConnKey,
     action::StreamSpec,
     packet::{PacketView, needs},
     ty::{Field as Member, Type},

@@ -155,6 +155,7 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
     for (name, n) in [
         ("seen", summary.seen),
         ("joined", summary.closed),
+        ("passed_over", summary.passed_over),
         ("kept", summary.kept),
         ("late", summary.late),
         ("orphans", summary.orphans),
