@@ -11,8 +11,8 @@
  *   work talk PORT N ADDRESS [AT_ONCE]
  *                        connects N times, one after the other (or so many at once), gives 2 KB, takes what comes; a connect that fails is
  *                        counted and told
- *   work hold            calls everything over and over; on SIGUSR1 it prints what tracers did to it: the marker's semaphore, the first byte
- *                        of a function, and how often it was called so far
+ *   work hold            says when it can be asked, then calls everything over and over; on SIGUSR1 it prints what tracers did to it: the
+ *                        marker's semaphore, the first byte of a function, and how often it was called so far
  *   work watched         prints the address of the long that is written N times
  */
 #include <arpa/inet.h>
@@ -194,6 +194,9 @@ static void ask(int signal) {
 static void hold(void) {
   struct sigaction action = {.sa_handler = ask};
   sigaction(SIGUSR1, &action, 0);
+  /* Before this a signal would have ended it. */
+  puts("asks are heard");
+  fflush(stdout);
   for (long i = 0;; i++) {
     syscall(SYS_getppid);
     work_call(i);
