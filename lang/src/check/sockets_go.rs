@@ -19,6 +19,26 @@ const FLAG_TEXT: &str = "param go = \"\" \"a Go program whose TLS is read in cle
 const ON_STACK: &str =
     "if (arg1 >= *(uint64 *)uptr($g) && arg1 < *(uint64 *)uptr($g + 8)) { $b -= *(int64 *)uptr($g + 8); }";
 
+/// The socket of a connection `$c` from before this run, in `$found`. What is in memory is believed if it leads to a TCP socket: tls.Conn
+/// begins with the net.Conn below, whose second word points to a *net.TCPConn, which holds the *netFD, whose descriptor is behind a lock of
+/// 16 bytes (all of it from Go 1.9 on).
+const FIND: &str = "$tcp = *(uint64 *)uptr($c + 8);
+      $netfd = *(uint64 *)uptr($tcp);
+      $fd = *(int64 *)uptr($netfd + 16);
+      $fdt = ((struct task_struct *)curtask).files.fdt;
+      if ($fd > 2 && $fd < (int64)$fdt.max_fds) {
+        $file = (struct file *)$fdt.fd[$fd];
+        if ($file != 0 && ($file.f_inode.i_mode & 0xf000) == 0xc000) {
+          $sock = ((struct socket *)$file.private_data).sk;
+          $family = $sock.__sk_common.skc_family;
+          if (($family == 2 || $family == 10) && $sock.sk_protocol == 6) {
+            @__sockets_ssl_sock[pid(init), (int64)$c] = (int64)$sock;
+            @__sockets_go_of[(int64)$sock] = (int64)$c;
+            $found = (int64)$sock;
+          }
+        }
+      }";
+
 /// What the system calls' probes do beside (words of lang/src/check/sockets.rs).
 pub(super) const WITHIN: &str = "$go = @__sockets_go[pid(init), (int64)GOROUTINE_OF_CALL];
   if ($go.0 != 0) {
@@ -134,6 +154,7 @@ pub(super) fn flag() -> &'static str {
 /// The probes, without their places; `moved`: the text for a call's bytes.
 pub(super) fn text(moved: &str) -> String {
     TEXT.replace("ON_STACK", ON_STACK)
+        .replace("FIND", FIND)
         .replace("FIRST", &HOST.go.stack.to_string())
         .replace("GOROUTINE", register(HOST.go.goroutine))
         .replace("RESULT", register(HOST.go.words[0]))
