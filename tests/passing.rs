@@ -122,7 +122,11 @@ fn what_is_kept_and_what_is_counted_stays() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(|| serve(stream)))));
-    let tracer = Tracer::start(&script(&[("PORT", &port.to_string())]), &["-f", "json"]);
+    let port_text = port.to_string();
+    let tracer = Tracer::start(&script(&[("PORT", &port_text)]), &["-f", "json"]);
+    // The same, and every exchange is read.
+    let late = ("LAST", "join:web:late { @late = count(); }");
+    let reads_all = Tracer::start(&script(&[("PORT", &port_text), late]), &["-f", "json"]);
     for _ in 0..2 {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
@@ -136,10 +140,30 @@ fn what_is_kept_and_what_is_counted_stays() {
         }
     }
     let (lines, said) = tracer.end();
+    let (all, said_of_all) = reads_all.end();
+    let printed = |lines: &[String]| -> Vec<String> {
+        let mut printed: Vec<_> = lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect();
+        printed.sort();
+        printed
+    };
+    assert_eq!(printed(&lines), printed(&all), "{said} {said_of_all}");
+    assert_eq!(printed(&all).len(), 4, "{all:#?}");
     let told = |what: &str| lines.iter().filter(|line| line.contains(what)).count();
     assert_eq!((told("/bad/7 500"), told("/bad/32 500"), told("/good/")), (2, 2, 0), "{lines:#?} {said}");
     let summary = lines.iter().find(|line| line.contains("\"seen\"")).unwrap_or_else(|| panic!("{lines:#?} {said}"));
-    for part in ["\"seen\": 100", "\"joined\": 100", "\"kept\": 4", "\"late\": 0", "\"orphans\": null", "\"lost\": 0"] {
+    for part in [
+        "\"passed_over\": 94",
+        "\"seen\": 100",
+        "\"joined\": 100",
+        "\"kept\": 4",
+        "\"late\": 0",
+        "\"orphans\": null",
+        "\"lost\": 0",
+    ] {
         assert!(summary.contains(part), "{part}: {summary} {said}");
+    }
+    let of_all = all.iter().find(|line| line.contains("\"seen\"")).unwrap_or_else(|| panic!("{all:#?} {said_of_all}"));
+    for part in ["\"seen\": 100", "\"passed_over\": 0", "\"joined\": 100", "\"kept\": 4"] {
+        assert!(of_all.contains(part), "{part}: {of_all} {said_of_all}");
     }
 }
