@@ -13,6 +13,8 @@ use crate::span::Span;
 
 /// `every` is no shorter, since somebody reads it.
 const SHORTEST_EVERY: i128 = 1_000_000_000;
+/// The label that every sink has the alert's name in.
+const ALERTNAME: &str = "alertname";
 /// Longest name of an alert, and label's text.
 const LONGEST: usize = 200;
 
@@ -206,6 +208,12 @@ impl<'a> Checker<'a> {
                         .write(format!("group by kind = {}", one_line(self.sources.snippet(key.value.span))));
                     self.report(d);
                 }
+                Some(name) if name == ALERTNAME => {
+                    let text = format!("{ALERTNAME} is the label that has the alert's own name");
+                    let d =
+                        Diagnostic::error("group-form", span, text).write(format!("group by other_{ALERTNAME} = …"));
+                    self.report(d);
+                }
                 Some(name) if names.contains(&name) => {
                     let d = Diagnostic::error("group-form", span, format!("two keys have the name {name}"))
                         .write(format!("group by {name}, other_{name} = …"));
@@ -219,7 +227,7 @@ impl<'a> Checker<'a> {
 
     fn alert_labels(&mut self, labels: &'a [(Ident, Expr)], def: &mut AlertDef) {
         for (name, value) in labels {
-            if name.text == "alertname" || def.group.contains(&name.text) {
+            if name.text == ALERTNAME || def.group.contains(&name.text) {
                 let text = format!("the label {} is there already", name.text);
                 self.error("bad-label", name.span, text);
                 continue;
