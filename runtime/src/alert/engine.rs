@@ -145,9 +145,19 @@ impl Engine {
     pub(crate) fn looked(&mut self, alert: usize, time: u64) -> Vec<Found> {
         let Some(one) = self.alerts.get_mut(alert) else { return Vec::new() };
         let (gap, every, look, on_events) = (one.gap(), one.every_ns, one.look, one.on_events);
+        let (silence, full) = (gap.max(one.for_ns), one.groups.len() >= MOST_GROUPS);
+        let counts = &mut one.counts;
         let mut all = Vec::new();
         one.groups.retain(|key, group| {
-            let gone = if on_events { time.saturating_sub(group.held) >= gap } else { group.look != look };
+            let gone = if on_events {
+                // One that waits for `for` goes on waiting, as long as there is room: no event has said that it doesn't hold.
+                let waits = group.since.is_some() && !group.firing;
+                let gone = time.saturating_sub(group.held) >= silence && (full || !waits);
+                counts.left_out += u64::from(gone && waits);
+                gone
+            } else {
+                group.look != look
+            };
             let state = if gone { group.ends() } else { group.due(time, gap, every) };
             all.extend(state.map(|state| group.found(alert, state, key.clone(), time)));
             // What was told is remembered until it may be told again.

@@ -133,6 +133,39 @@ fn events_hold_for_a_time() {
     assert_eq!(seen, [(17, State::Firing), (18, State::Resolved)]);
 }
 
+/// Events that are rarer than a minute hold too, whatever `for` says; once it fires, silence resolves it: of a minute, or as long as `for` is.
+#[test]
+fn rare_events_hold_for_a_time() {
+    for (for_s, fires, resolves) in [(10, 90, 90 + 60), (200, 270, 270 + 200)] {
+        let mut engine = Engine::new(&[spec(for_s, None, true)]);
+        let mut all = Vec::new();
+        for second in 0..500 {
+            if second % 90 == 0 && second <= fires {
+                all.extend(engine.told(told("x", second, true)));
+            }
+            all.extend(engine.looked(0, second * S));
+        }
+        let seen: Vec<_> = all.iter().map(|f| (f.time / S, f.state)).collect();
+        assert_eq!(seen, [(fires, State::Firing), (resolves, State::Resolved)]);
+    }
+}
+
+/// Those that wait make room for others once they were silent for long, and are counted.
+#[test]
+fn groups_that_wait_are_bounded() {
+    let mut engine = Engine::new(&[spec(10, None, true)]);
+    for n in 0..MOST_GROUPS as u64 {
+        engine.told(Told { key: n.to_ne_bytes().into(), ..told("x", 0, true) });
+    }
+    engine.looked(0, 59 * S);
+    engine.told(told("y", 59, true));
+    assert_eq!(engine.counts().next().map(|c| c.left_out), Some(1));
+    engine.looked(0, 60 * S);
+    assert_eq!(engine.counts().next().map(|c| c.left_out), Some(1 + MOST_GROUPS as u64));
+    assert_eq!(engine.told(told("y", 61, true)), None);
+    assert!(engine.told(told("y", 71, true)).is_some());
+}
+
 #[test]
 fn groups_are_bounded_and_counted() {
     let mut engine = Engine::new(&[spec(0, None, false)]);
