@@ -211,10 +211,10 @@ pub(super) fn pushgateway(group: &str, notices: &[&Notice]) -> Post {
         "# HELP weftrace_alert_firing Whether a group of an alert fires.\n# TYPE weftrace_alert_firing gauge\n",
     );
     for notice in notices {
-        let mut labels = vec![("alertname", notice.name.as_str())];
-        labels.extend(notice.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let labels: Vec<String> =
-            labels.iter().map(|(name, value)| format!("{}=\"{}\"", push_name(name), label_value(value))).collect();
+        let mut labels = vec![format!("alertname=\"{}\"", label_value(&notice.name))];
+        labels.extend(
+            notice.labels.iter().map(|(name, value)| format!("{}=\"{}\"", push_name(name, notice), label_value(value))),
+        );
         let firing = u8::from(notice.state != State::Resolved);
         text.extend([format!("weftrace_alert_firing{{{}}} {firing}\n", labels.join(","))]);
     }
@@ -227,9 +227,16 @@ pub(super) fn pushgateway(group: &str, notices: &[&Notice]) -> Post {
     }
 }
 
-/// Labels of the group have their meaning in its address.
-fn push_name(name: &str) -> String {
-    if matches!(name, "job" | "instance" | "script") { format!("exported_{name}") } else { name.to_owned() }
+/// Labels of the group have their meaning in its address. As Prometheus does, until no other label has the name.
+fn push_name(name: &str, notice: &Notice) -> String {
+    let mut made = name.to_owned();
+    if matches!(name, "job" | "instance" | "script") {
+        made = format!("exported_{made}");
+        while notice.labels.iter().any(|(other, _)| *other == made) {
+            made = format!("exported_{made}");
+        }
+    }
+    made
 }
 
 /// A label's value in Prometheus' text.

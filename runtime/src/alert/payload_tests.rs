@@ -114,3 +114,13 @@ fn alertmanager_and_pushgateway() {
     ), "{text}");
     assert!(push_group("tcp/x", "h").starts_with("/metrics/job/weftrace/script@base64/dGNwL3g/instance@base64/"));
 }
+
+/// No label is there twice, whatever a script calls its keys.
+#[test]
+fn labels_of_the_pushgateways_own() {
+    let labels = [("job", "a"), ("exported_job", "b"), ("script", "c")].map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let post = pushgateway("/x", &[&Notice { labels: labels.into(), ..notice("m") }]);
+    let text = String::from_utf8(post.body).expect("text");
+    let wanted = "exported_exported_job=\"a\",exported_job=\"b\",exported_script=\"c\"} 1\n";
+    assert!(text.ends_with(wanted), "{text}");
+}
