@@ -2,12 +2,12 @@
 
 use super::{core::Core, shutdown};
 use crate::{
-    metrics::text::{Exposition, Kind, Labels, map_name},
+    metrics::text::{Exposition, Kind, LEFT_OUT, Labels, MapNames},
     session::Sources,
     style::Style,
     sys,
 };
-use std::{collections::BTreeSet, rc::Rc};
+use std::{collections::HashMap, rc::Rc};
 
 /// Answers the question that waits, if any.
 pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
@@ -17,17 +17,7 @@ pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
     core.own_metrics(&mut all);
     all.family("weftrace_probe_runs", Kind::Counter, "How often a probe's block ran.");
     let probe = |name: &str| vec![("probe".to_owned(), name.to_owned())];
-    let mut seen = BTreeSet::new();
-    // Several blocks at one event are one row.
-    let rows: Vec<(&str, u64, u64)> = costs
-        .iter()
-        .filter(|row| seen.insert(row.probe.as_str()))
-        .map(|row| {
-            let same = costs.iter().filter(|other| other.probe == row.probe);
-            let (runs, ns) = same.fold((0, 0), |(runs, ns), other| (runs + other.runs, ns + other.ns));
-            (row.probe.as_str(), runs, ns)
-        })
-        .collect();
+    let rows = by_probe(costs.iter().map(|row| (row.probe.as_str(), row.runs, row.ns)));
     for (name, runs, _) in &rows {
         all.sample("weftrace_probe_runs_total", &probe(name), &runs.to_string());
     }
@@ -44,16 +34,28 @@ pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
     let _ = question.answer.try_send(all.end());
 }
 
+/// Runs and ns of each probe, in the order of the first: several blocks at one event are one row.
+fn by_probe<'a>(costs: impl Iterator<Item = (&'a str, u64, u64)>) -> Vec<(&'a str, u64, u64)> {
+    let mut rows: Vec<(&str, u64, u64)> = Vec::new();
+    let mut known = HashMap::new();
+    for (probe, runs, ns) in costs {
+        let at = *known.entry(probe).or_insert(rows.len());
+        match rows.get_mut(at) {
+            Some(row) => (row.1, row.2) = (row.1 + runs, row.2 + ns),
+            None => rows.push((probe, runs, ns)),
+        }
+    }
+    rows
+}
+
 fn seconds(ns: u64) -> String {
     format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
-/// Bytes, as the kernel says.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kilobytes = line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.map_or(0, |n| n * 1024)
+/// Bytes of memory by `/proc/self/status`; None: it doesn't say.
+fn resident(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 impl Core {
@@ -72,11 +74,14 @@ impl Core {
         let answered = self.metrics.as_ref().map_or(0, |metrics| metrics.answered);
         all.sample("weftrace_scrapes_total", &[], &answered.to_string());
         self.join_metrics(all);
-        let (cpu_ns, resident) = (sys::now(libc::CLOCK_PROCESS_CPUTIME_ID), resident());
+        let cpu_ns = sys::now(libc::CLOCK_PROCESS_CPUTIME_ID);
         all.family("process_cpu_seconds", Kind::Counter, "Time of user and system that weftrace took.");
         all.sample("process_cpu_seconds_total", &[], &seconds(cpu_ns));
-        all.family("process_resident_memory_bytes", Kind::Gauge, "Memory that weftrace has.");
-        all.sample("process_resident_memory_bytes", &[], &resident.to_string());
+        // Where it isn't known there is none, rather than one of 0.
+        if let Some(bytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident) {
+            all.family("process_resident_memory_bytes", Kind::Gauge, "Memory that weftrace has.");
+            all.sample("process_resident_memory_bytes", &[], &bytes.to_string());
+        }
     }
 
     fn join_metrics(&self, all: &mut Exposition) {
@@ -120,28 +125,41 @@ impl Core {
         let artifact = Rc::clone(&self.artifact);
         let most = self.metrics.as_ref().map_or(crate::metrics::SERIES, |metrics| metrics.series);
         let mut left_out: Vec<(String, usize)> = Vec::new();
-        let mut names = BTreeSet::new();
+        let mut names = MapNames::default();
         for map in self.native.store().script_maps() {
             let Self { native, names: host, .. } = self;
+            // Asked first: text and stacks are not shown, and may be many.
+            let spec = native.store().spec(map);
+            let Some((kind, name)) = spec.and_then(|spec| names.of(spec)) else { continue };
             let Ok(snapshot) = native.store().snapshot(map) else { continue };
-            // Two maps of one name: `@a.b` isn't one, so that this is none of the script's own.
-            if !names.insert(map_name(&snapshot.spec.name)) {
-                continue;
-            }
             let mut style = Style::new(host);
             style.trailer = &artifact.options.str_trunc_trailer;
             style.trailer_from = artifact.options.max_strlen;
-            if let Some(n) = all.map(&snapshot, most, &mut style) {
-                left_out.push((snapshot.spec.name.clone(), n));
-            }
+            let n = all.map(&snapshot, (kind, &name), most, &mut style);
+            left_out.push((snapshot.spec.name.clone(), n));
         }
-        all.family(
-            "weftrace_map_series_left_out",
-            Kind::Gauge,
-            "Elements of a map beyond --metrics-series, the smallest.",
-        );
+        all.family(LEFT_OUT, Kind::Gauge, "Elements of a map beyond --metrics-series, the smallest.");
         for (name, n) in left_out {
-            all.sample("weftrace_map_series_left_out", &[("map".to_owned(), name)], &n.to_string());
+            all.sample(LEFT_OUT, &[("map".to_owned(), name)], &n.to_string());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{by_probe, resident};
+
+    #[test]
+    fn blocks_of_one_probe_are_added() {
+        let costs = [("b", 1, 10), ("a", 2, 20), ("b", 3, 30)];
+        assert_eq!(by_probe(costs.into_iter()), [("b", 4, 40), ("a", 2, 20)]);
+    }
+
+    #[test]
+    fn memory_that_isnt_known() {
+        assert_eq!(resident("VmPeak:\t9 kB\nVmRSS:\t    1234 kB\n"), Some(1234 * 1024));
+        for unknown in ["", "VmRSS:\t1234 MB\n", "VmRSS:\t kB\n", "VmPeak:\t9 kB\n"] {
+            assert_eq!(resident(unknown), None, "{unknown}");
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     style::Style,
     text::write_field,
 };
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 use weftrace_artifact::{
     map::{MapSpec, Value, hist_buckets, lhist_end, lhist_steps},
     ty::Type,
@@ -23,6 +23,60 @@ pub(crate) enum Kind {
     Gauge,
     Histogram,
     Summary,
+}
+
+impl Kind {
+    /// What a family's samples have behind its name.
+    fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter => &["_total"],
+            Self::Gauge => &[""],
+            Self::Histogram => &["_bucket", "_count", "_sum"],
+            Self::Summary => &["", "_count", "_sum"],
+        }
+    }
+
+    /// The label that tells its samples from each other, which is none of the script's.
+    fn own_label(self) -> Option<&'static str> {
+        match self {
+            Self::Counter | Self::Gauge => None,
+            Self::Histogram => Some("le"),
+            Self::Summary => Some("quantile"),
+        }
+    }
+}
+
+/// Names of the maps' families. Those of two maps may be the same (`@a_total`, and `@a` that is a counter): the second is then called `…_2`.
+#[derive(Debug)]
+pub(crate) struct MapNames(BTreeSet<String>);
+
+/// A family of our own that is named as a map's.
+pub(crate) const LEFT_OUT: &str = "weftrace_map_series_left_out";
+
+impl Default for MapNames {
+    fn default() -> Self {
+        Self(BTreeSet::from([LEFT_OUT.to_owned()]))
+    }
+}
+
+impl MapNames {
+    /// What a map is shown as, and by what name; None: it holds nothing that is a number. Maps must be asked for in the same order each time.
+    pub(crate) fn of(&mut self, spec: &MapSpec) -> Option<(Kind, String)> {
+        let kind = kind_of(spec)?;
+        let plain = map_name(&spec.name);
+        let mut name = plain.clone();
+        for n in 2.. {
+            // The family's own name is taken too, in OpenMetrics.
+            let all: BTreeSet<String> =
+                kind.suffixes().iter().chain(&[""]).map(|suffix| format!("{name}{suffix}")).collect();
+            if self.0.is_disjoint(&all) {
+                self.0.extend(all);
+                break;
+            }
+            name = format!("{plain}_{n}");
+        }
+        Some((kind, name))
+    }
 }
 
 /// Families, one after the other.
@@ -67,19 +121,26 @@ impl Exposition {
         self.out.into_bytes()
     }
 
-    /// A map of the script: at most `most` series, the largest. How many were left out; None: it holds nothing that is a number.
-    pub(crate) fn map(&mut self, map: &Snapshot<'_>, most: usize, style: &mut Style<'_>) -> Option<usize> {
+    /// A map of the script, as [`MapNames`] has it: at most `most` series, the largest. How many were left out.
+    pub(crate) fn map(
+        &mut self,
+        map: &Snapshot<'_>,
+        (kind, name): (Kind, &str),
+        most: usize,
+        style: &mut Style<'_>,
+    ) -> usize {
         let spec = map.spec;
-        let kind = kind_of(spec)?;
-        let name = map_name(&spec.name);
-        self.family(&name, kind, &format!("{} of the script", spec.name));
+        self.family(name, kind, &format!("{} of the script", spec.name));
         let most = most.max(1);
         let left_out = map.elements.len().saturating_sub(most);
         for element in &map.elements[left_out..] {
-            let labels = key_labels(spec, element, style);
-            self.element(&name, kind, spec, element, labels);
+            let mut labels = key_labels(spec, element, style);
+            for (label, _) in labels.iter_mut().filter(|(label, _)| kind.own_label() == Some(label)) {
+                label.insert_str(0, "key_");
+            }
+            self.element(name, kind, spec, element, labels);
         }
-        Some(left_out)
+        left_out
     }
 
     fn element(&mut self, name: &str, kind: Kind, spec: &MapSpec, element: &Element, mut labels: Labels) {
@@ -132,7 +193,7 @@ fn kind_of(spec: &MapSpec) -> Option<Kind> {
 }
 
 /// `@lat` → `weftrace_map_lat`, `@` → `weftrace_map`.
-pub(crate) fn map_name(name: &str) -> String {
+fn map_name(name: &str) -> String {
     let plain: String =
         name.trim_start_matches('@').chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
     if plain.is_empty() { "weftrace_map".to_owned() } else { format!("weftrace_map_{plain}") }

@@ -32,7 +32,8 @@ fn shown(spec: &MapSpec, parts: Vec<Part>, most: usize) -> (String, Option<usize
     let mut names = crate::names::NoNames;
     let mut style = Style::new(&mut names);
     let mut all = Exposition::new(false);
-    let left_out = all.map(&Snapshot::new(spec, parts), most, &mut style);
+    let named = MapNames::default().of(spec);
+    let left_out = named.map(|(kind, name)| all.map(&Snapshot::new(spec, parts), (kind, &name), most, &mut style));
     (String::from_utf8(all.end()).expect("text"), left_out)
 }
 
@@ -131,6 +132,36 @@ fn bounds_are_those_of_the_rows() {
 #[test]
 fn what_is_no_number_is_not_shown() {
     assert_eq!(shown(&spec("@t", None, Value::Plain(TEXT)), vec![part(&[], &[1])], 10), (String::new(), None));
+}
+
+/// No two families have a sample of the same name, nor a map one of ours.
+#[test]
+fn names_that_would_be_the_same() {
+    let mut names = MapNames::default();
+    let mut of = |name: &str, value: Value| names.of(&spec(name, None, value)).expect("a number").1;
+    let gauge = || Value::Max { signed: false };
+    assert_eq!(of("@a", Value::Count), "weftrace_map_a");
+    assert_eq!(of("@a_total", gauge()), "weftrace_map_a_total_2");
+    assert_eq!(of("@b_count", gauge()), "weftrace_map_b_count");
+    assert_eq!(of("@b", Value::Avg { signed: false }), "weftrace_map_b_2");
+    assert_eq!(of("@h", Value::Hist { bits: 0 }), "weftrace_map_h");
+    assert_eq!(of("@h_bucket", gauge()), "weftrace_map_h_bucket_2");
+    assert_eq!(of("@m.a", gauge()), "weftrace_map_m_a");
+    assert_eq!(of("@m_a", gauge()), "weftrace_map_m_a_2");
+    assert_eq!(of("@series_left_out", gauge()), "weftrace_map_series_left_out_2");
+    // What isn't shown takes no name.
+    assert!(names.of(&spec("@t", None, Value::Plain(TEXT))).is_none());
+}
+
+/// A part of a key that is named as a histogram's bound.
+#[test]
+fn labels_that_would_be_the_same() {
+    let fields = vec![Field { name: Some("le".into()), offset: 0, ty: Type::I64, bits: None }];
+    let key = Type::Tuple { fields, size: 8 };
+    let buckets = vec![0u64; hist_buckets(0) as usize];
+    let (text, _) =
+        shown(&spec("@h", Some(key), Value::Hist { bits: 0 }), vec![part(&7u64.to_ne_bytes(), &buckets)], 1);
+    assert!(text.contains("weftrace_map_h_bucket{key_le=\"7\",le=\"-1\"} 0\n"), "{text}");
 }
 
 #[test]
