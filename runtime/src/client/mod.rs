@@ -1,10 +1,12 @@
 //! HTTP as a client: one request a connection, http or https.
 
 mod answer;
+mod backoff;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub(crate) use answer::Answer;
+pub(crate) use backoff::Backoff;
 
 use std::{
     fmt,

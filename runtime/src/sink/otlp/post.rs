@@ -1,6 +1,6 @@
 //! OTLP over HTTP, as a client: one message a connection, tried again for a while.
 
-use crate::client::{Answer, Client, NoAnswer, Request, Url};
+use crate::client::{Answer, Backoff, Client, NoAnswer, Request, Url};
 use std::{
     fmt, thread,
     time::{Duration, Instant},
@@ -52,19 +52,18 @@ struct Failed {
 /// Sends a message, again and again for as long as there is patience. How many spans were refused, and why.
 pub(super) fn send(endpoint: &Endpoint, message: &[u8], patience: Duration) -> Result<(u64, String), String> {
     let due = Instant::now() + patience;
-    let mut pause = PAUSE;
+    let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE, LONGEST_WAIT);
     loop {
         let left = due.saturating_duration_since(Instant::now());
         let failed = match attempt(endpoint, message, left.clamp(Duration::from_millis(100), ATTEMPT)) {
             Ok(taken) => return Ok(taken),
             Err(failed) => failed,
         };
-        let wait = failed.after.unwrap_or(pause);
+        let wait = backoff.wait(failed.after);
         if !failed.again || Instant::now() + wait >= due {
             return Err(failed.why);
         }
         thread::sleep(wait);
-        pause = (2 * pause).min(LONGEST_PAUSE);
     }
 }
 
@@ -88,8 +87,11 @@ fn judged(answer: &Answer) -> Result<(u64, String), Failed> {
         429 | 502 | 503 | 504 => true,
         _ => false,
     };
-    let after = answer.after.filter(|_| again).map(|after| after.min(LONGEST_WAIT));
-    Err(Failed { why: format!("the collector answers {}", answer.status), again, after })
+    Err(Failed {
+        why: format!("the collector answers {}", answer.status),
+        again,
+        after: answer.after.filter(|_| again),
+    })
 }
 
 /// partial_success of ExportTraceServiceResponse: spans refused, and why.
