@@ -12,10 +12,13 @@ use servers::Served;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output, Stdio},
     sync::Mutex,
 };
+
+/// Requests of HTTP.
+const CAPTURE: &str = "scripts/http/slow_requests.pcap";
 
 /// `a` is counted ten times a second for a while, then no more. With `count()` in windows of a second.
 const BUSY: &str = "interval:100ms { @t++; if (@t < 25) { @n[\"a<1>\"] = count(); } if (@t > 60) { exit(); } }";
@@ -99,9 +102,7 @@ fn carries_the_joined_record() {
                    alert \"any\" on join:slow when total > 0 group by r.path to webhook(env=\"HOOK\");";
     let (port, kept) = receiver(|_| ok(""));
     let hook = format!("http://127.0.0.1:{port}/in?key=hidden");
-    let capture = "scripts/http/slow_requests.pcap";
-    let Some(capture) = captured(capture) else { return };
-    let output = run(program, &[("HOOK", &hook)], &["--alerts", "script", "--read", &capture]);
+    let output = run(program, &[("HOOK", &hook)], &["--alerts", "script", "--read", CAPTURE]);
     assert_eq!(output.status.code(), Some(4), "{}", err(&output));
     let kept = kept.lock().expect("kept");
     let alerts: Vec<serde_json::Value> =
@@ -114,12 +115,39 @@ fn carries_the_joined_record() {
     assert!(!err(&output).contains("hidden"));
 }
 
-fn captured(path: &str) -> Option<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/http");
-    let found = fs::read_dir(folder).ok()?.flatten().map(|e| e.path());
-    let named = Path::new(path).file_stem()?.to_owned();
-    let mut captures = found.filter(|p| p.extension().is_some_and(|e| e == "pcap" || e == "pcapng"));
-    captures.find(|p| p.file_stem() == Some(&named)).map(|p| p.display().to_string())
+/// What happened long ago alarms nobody: while a capture is read, and in a replay, alerts go to stderr alone unless the command line says otherwise.
+#[test]
+fn the_past_goes_to_stderr_alone() {
+    let program = "import \"std/http\"; join slow { from r = http.request(); } join:slow { } \
+                   alert \"any\" on join:slow when total > 0 to webhook(env=\"HOOK\");";
+    let (port, kept) = receiver(|_| ok(""));
+    let hook = format!("http://127.0.0.1:{port}/");
+    let came = || std::mem::take(&mut *kept.lock().expect("kept")).len();
+    // Without the variable too: where nothing is sent nothing is read.
+    for env in [&[("HOOK", hook.as_str())][..], &[]] {
+        let output = run(program, env, &["--read", CAPTURE]);
+        assert!(output.status.code() == Some(4) && err(&output).contains("  ALERT  any  "), "{}", err(&output));
+        assert_eq!(came(), 0);
+    }
+    let recording = file("recording");
+    let path = recording.display().to_string();
+    let live = "interval:100ms { @t++; emit work.done(start = nsecs - 50ms, end = nsecs); if (@t > 5) { exit(); } } \
+                join slow { from w = work.done; } join:slow { } \
+                alert \"any\" on join:slow when total > 0 to webhook(env=\"HOOK\");";
+    let record = weftrace(&["record", "-q", "-o", &path, "--alerts", "stderr", "-e", live]).output().expect("it runs");
+    assert!(recording.exists(), "{}", err(&record));
+    let replay = |more: &[&str]| {
+        let all = [&["replay", "-q"], more, &[path.as_str()]].concat();
+        weftrace(&all).env("HOOK", &hook).output().expect("it runs")
+    };
+    assert_eq!(came(), 0);
+    let output = replay(&[]);
+    assert!(output.status.code() == Some(4) && err(&output).contains("  ALERT  any  "), "{}", err(&output));
+    assert_eq!(came(), 0);
+    let output = replay(&["--alerts", "script"]);
+    assert!(output.status.code() == Some(4) && !err(&output).contains("ALERT"), "{}", err(&output));
+    assert!(came() > 0);
+    let _ = fs::remove_file(&recording);
 }
 
 /// Three hundred groups at once arrive at each chat, within its limits.
@@ -183,10 +211,14 @@ fn tried_again_and_told() {
     let kept = kept.lock().expect("kept");
     assert_eq!(kept.len(), 2);
     assert!(kept[1].head.contains("Authorization: Bearer TOPSECRET\r\n") && kept[1].body == kept[0].body);
-    let (port, _) = receiver(|_| "HTTP/1.1 403 no\r\nContent-Length: 8\r\n\r\nno \x1b[2Jx".into());
+    let (port, _) = receiver(|request| {
+        // It says what it was asked.
+        let said = format!("no \x1b[2Jx {}", request.head.replace("\r\n", " "));
+        format!("HTTP/1.1 403 no\r\nContent-Length: {}\r\n\r\n{said}", said.len())
+    });
     let output = run(program, &[("HOOK", &format!("http://127.0.0.1:{port}/TOPSECRET")), ("TOKEN", "TOPSECRET")], &[]);
     let said = err(&output);
-    assert!(said.contains("1 alert not sent: it answers 403 (no \\x1b[2Jx)"), "{said}");
+    assert!(said.contains("1 alert not sent: it answers 403 (no \\x1b[2Jx POST (secret) HTTP/1.1"), "{said}");
     assert!(said.contains("alerts: webhook (of HOOK): 1 of 1 were not taken: it answers 403"), "{said}");
     assert!(!said.contains("TOPSECRET"));
     // Missing secrets are told before anything runs.
@@ -197,6 +229,37 @@ fn tried_again_and_told() {
         "{}",
         err(&output)
     );
+}
+
+/// A receiver that asks to be asked again at once is not: three times in the second that the run lasts and the five that are left.
+#[test]
+fn asked_again_no_sooner() {
+    let (port, kept) = receiver(|_| "HTTP/1.1 503 x\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n".into());
+    let program =
+        "interval:100ms { @t++; if (@t > 10) { exit(); } } alert \"a\" when @t >= 0 to webhook(env=\"HOOK\");";
+    let output = run(program, &[("HOOK", &format!("http://127.0.0.1:{port}/"))], &[]);
+    assert!(err(&output).contains("1 of 1 were not taken: it answers 503"), "{}", err(&output));
+    let count = kept.lock().expect("kept").len();
+    assert!((2..=4).contains(&count), "{count} requests");
+}
+
+/// What a Pushgateway doesn't delete at the end stays there, and is told.
+#[test]
+fn groups_that_stay_at_a_pushgateway() {
+    let (port, kept) = receiver(|request| {
+        let deletes = request.head.starts_with("DELETE ");
+        if deletes { "HTTP/1.1 403 x\r\nContent-Length: 0\r\n\r\n".into() } else { ok("") }
+    });
+    let program = format!(
+        "interval:100ms {{ @t++; if (@t > 10) {{ exit(); }} }} alert \"a\" when @t >= 0 to pushgateway(\"http://127.0.0.1:{port}\");"
+    );
+    let output = run(&program, &[], &[]);
+    let wanted = format!(
+        "alerts: pushgateway http://127.0.0.1:{port}: this run's group was not deleted and stays there: it answers 403"
+    );
+    assert!(err(&output).contains(&wanted), "{}", err(&output));
+    assert!(!err(&output).contains("were not taken"), "{}", err(&output));
+    assert!(kept.lock().expect("kept").iter().any(|request| request.head.starts_with("DELETE ")));
 }
 
 /// https, with a certificate that is verified: an unknown one is refused.
@@ -243,6 +306,14 @@ fn https_is_verified() {
     );
     let output = run(&program, &[], &["--ca-file", &folder.join("ca.pem").display().to_string()]);
     assert_eq!(err(&output), "");
+    // One that has none is told before anything runs.
+    let output = run(&program, &[], &["--ca-file", &folder.join("names").display().to_string()]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(
+        err(&output).contains("no certificate in PEM form is in it") && err(&output).contains("^^^"),
+        "{}",
+        err(&output)
+    );
     let mut line = String::new();
     out.read_line(&mut line).expect("what came");
     assert_eq!(json(&line)["alerts"][0]["alert"], "a");

@@ -60,6 +60,11 @@ impl SinkKind {
         all.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// Whoever knows the address of one can write there.
+    pub fn has_secret_address(self) -> bool {
+        matches!(self, Self::Slack | Self::WeCom | Self::DingTalk)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Stderr => "stderr",

@@ -4,12 +4,18 @@
 //! - `notice`: as text and JSON, with nothing in it that could write into a terminal or a chat
 //! - `target`: sinks with their addresses and secrets
 //! - `payload`: what is sent to each kind of sink
-//! - `worker`: sends it
+//! - `blot`: what is secret, taken out of what receivers answer
+//! - `worker`: a queue and a thread for each sink that is elsewhere; `sender`: what the thread does; `window`: a sink's rate
+//! - `file`: files that alerts are appended to
 
+mod blot;
 mod engine;
+mod file;
 mod notice;
 mod payload;
+mod sender;
 mod target;
+mod window;
 mod worker;
 
 pub(crate) use engine::{Engine, Found, MOST_GROUPS, State, Told};
@@ -17,11 +23,8 @@ pub(crate) use notice::{Notice, clean, clean_value, cut};
 pub(crate) use payload::label_value;
 pub use target::{AlertTargets, TargetError};
 
-use crate::client::Client;
-use std::{
-    fs::{File, OpenOptions},
-    io::{self, Write},
-};
+use file::FileSink;
+use std::{io, time::Instant};
 use target::Target;
 use weftrace_artifact::alert::{AlertSpec, SinkKind};
 use worker::Remote;
@@ -40,8 +43,7 @@ pub(crate) struct Alerts {
     pub(crate) engine: Engine,
     pub(crate) specs: Vec<AlertSpec>,
     targets: AlertTargets,
-    client: Client,
-    files: Vec<Option<File>>,
+    files: Vec<Option<FileSink>>,
     remotes: Vec<Option<Remote>>,
     said: Vec<String>,
     ended: bool,
@@ -51,18 +53,13 @@ impl Alerts {
     /// Opens the files that alerts are written to.
     pub(crate) fn new(specs: &[AlertSpec], targets: AlertTargets) -> io::Result<Self> {
         let open = |target: &Target| match target.kind {
-            SinkKind::File => {
-                let path = target.at.reveal();
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                file.map(Some).map_err(|e| io::Error::new(e.kind(), format!("alerts to {path}: {e}")))
-            }
+            SinkKind::File => FileSink::open(target.at.reveal()).map(Some),
             _ => Ok(None),
         };
         let files = targets.targets.iter().map(open).collect::<io::Result<Vec<_>>>()?;
         Ok(Self {
             engine: Engine::new(specs),
             specs: specs.to_vec(),
-            client: Client::new(targets.trusted.as_deref()),
             remotes: targets.targets.iter().map(|_| None).collect(),
             targets,
             files,
@@ -80,21 +77,11 @@ impl Alerts {
                 if self.ended {
                     continue;
                 }
-                let remote = &mut self.remotes[at];
-                if remote.is_none() {
-                    // By now privileges have been given up.
-                    *remote = Remote::start(target, &self.targets.script, self.client.clone());
-                }
-                if let Some(remote) = remote {
-                    remote.send(Box::new(notice.clone()));
-                }
+                // By now privileges have been given up.
+                let start = || Remote::start(target, &self.targets.script, self.targets.client.clone());
+                self.remotes[at].get_or_insert_with(start).send(Box::new(notice.clone()));
             } else if let Some(file) = &mut self.files[at] {
-                let mut line = notice.json();
-                line.push(b'\n');
-                if let Err(error) = file.write_all(&line) {
-                    self.said.push(format!("alerts to {}: {error}: nothing more is written there", target.at.reveal()));
-                    self.files[at] = None;
-                }
+                self.said.extend(file.write(notice.json()));
             } else {
                 here |= target.kind == SinkKind::Stderr;
             }
@@ -117,14 +104,16 @@ impl Alerts {
         self.engine.counts().fold(AlertCounts::default(), add)
     }
 
-    /// The end: waits for what is on its way, and says what was not sent or not looked at.
+    /// The end: waits for what is on its way, for all sinks together no longer than for one, and says what was not sent or not looked at.
     pub(crate) fn finish(&mut self) -> Vec<String> {
         self.ended = true;
         let mut said = self.take_said();
-        self.remotes.iter_mut().flatten().for_each(Remote::end);
+        let now = Instant::now();
+        self.remotes.iter_mut().flatten().for_each(|remote| remote.end(now));
         for remote in &mut self.remotes {
-            said.extend(remote.take().and_then(Remote::finish));
+            said.extend(remote.take().map(|remote| remote.finish(worker::last_due(now))).unwrap_or_default());
         }
+        said.extend(self.files.iter().flatten().filter_map(FileSink::lost));
         for (spec, counts) in self.specs.iter().zip(self.engine.counts()) {
             if counts.left_out > 0 {
                 let (name, n) = (&spec.name, counts.left_out);

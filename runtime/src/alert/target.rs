@@ -1,5 +1,7 @@
 //! Sinks with their addresses and secrets, which come from the environment and from files.
 
+use super::blot;
+use crate::client::{Client, Url};
 use std::{collections::HashMap, fmt, fs};
 use weftrace_artifact::{
     Place,
@@ -30,12 +32,19 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// A path or an address.
     pub(crate) at: Secret,
+    /// Of one that is elsewhere.
+    pub(crate) url: Option<Url>,
     pub(crate) secret: Option<Secret>,
 }
 
 impl Target {
     pub(crate) fn is_remote(&self) -> bool {
-        !matches!(self.kind, SinkKind::Stderr | SinkKind::File)
+        self.url.is_some()
+    }
+
+    /// A text from elsewhere without what is secret here.
+    pub(crate) fn blotted(&self, text: &str) -> String {
+        blot::blotted(text, self.at.reveal(), self.secret.as_ref().map(Secret::reveal))
     }
 }
 
@@ -47,8 +56,7 @@ pub struct AlertTargets {
     pub(crate) of: Vec<Vec<usize>>,
     /// What made the script, as sinks show it.
     pub(crate) script: String,
-    /// More certificates to trust: a PEM file.
-    pub(crate) trusted: Option<String>,
+    pub(crate) client: Client,
 }
 
 /// What is wrong with a sink, and where it is in the script.
@@ -59,14 +67,15 @@ pub struct TargetError {
 }
 
 impl AlertTargets {
-    /// Reads what the sinks need. `environment` answers for variables.
+    /// Reads what the sinks need. `trusted`: a PEM file of more certificates to trust. `environment` answers for variables.
     pub fn resolve(
         script: &str,
         alerts: &[AlertSpec],
-        trusted: Option<String>,
+        trusted: Option<&str>,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, TargetError> {
-        let mut made = Self { script: script.to_owned(), trusted, ..Self::default() };
+        let mut made = Self { script: script.to_owned(), ..Self::default() };
+        let mut trusts = false;
         let mut known: HashMap<_, usize> = HashMap::new();
         for alert in alerts {
             let mut of = Vec::new();
@@ -75,10 +84,16 @@ impl AlertTargets {
                 let at = if let Some(at) = known.get(&key) {
                     *at
                 } else {
-                    let target = target(sink, environment).map_err(|text| TargetError {
+                    let wrong = |text: String| TargetError {
                         place: sink.place,
                         text: format!("alert \"{}\": {}: {text}", alert.name, sink.kind.name()),
-                    })?;
+                    };
+                    let target = target(sink, environment).map_err(wrong)?;
+                    // Who sends to no https address needs no certificates, and may have any file named for others.
+                    if target.url.as_ref().is_some_and(Url::is_encrypted) && !std::mem::replace(&mut trusts, true) {
+                        let why = |why| wrong(format!("certificates to trust (--ca-file, SSL_CERT_FILE): {why}"));
+                        made.client = Client::new(trusted).map_err(why)?;
+                    }
                     made.targets.push(target);
                     known.insert(key, made.targets.len() - 1);
                     made.targets.len() - 1
@@ -92,31 +107,47 @@ impl AlertTargets {
 
     /// Only lines beside the output: whatever the script says.
     pub fn only_stderr(script: &str, alerts: &[AlertSpec]) -> Self {
-        let target = Target { kind: SinkKind::Stderr, name: "stderr".into(), at: Secret(String::new()), secret: None };
+        let (kind, name) = (SinkKind::Stderr, "stderr".into());
+        let target = Target { kind, name, at: Secret(String::new()), url: None, secret: None };
         Self {
             targets: vec![target],
             of: alerts.iter().map(|_| vec![0]).collect(),
             script: script.to_owned(),
-            trusted: None,
+            client: Client::default(),
         }
     }
 }
 
-fn target(sink: &SinkSpec, environment: &dyn Fn(&str) -> Option<String>) -> Result<Target, String> {
-    let read = |from: &ValueFrom| match from {
-        ValueFrom::Script(text) => Ok(text.clone()),
-        ValueFrom::Env(name) => match environment(name).filter(|text| !text.trim().is_empty()) {
-            Some(text) => Ok(text.trim().to_owned()),
-            None => Err(format!("the environment variable {name} isn't set")),
-        },
+/// A value from where it is, in one line.
+fn read(from: &ValueFrom, environment: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (text, whose) = match from {
+        ValueFrom::Script(text) => return Ok(text.clone()),
+        ValueFrom::Env(name) => {
+            let text = environment(name).unwrap_or_default();
+            if text.trim().is_empty() {
+                return Err(format!("the environment variable {name} isn't set"));
+            }
+            (text.trim().to_owned(), format!("the environment variable {name}"))
+        }
         ValueFrom::File(path) => {
             let text = fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
             match text.lines().next().map(str::trim).filter(|line| !line.is_empty()) {
-                Some(line) => Ok(line.to_owned()),
-                None => Err(format!("{path}: its first line is empty")),
+                Some(line) => (line.to_owned(), format!("{path}: its first line")),
+                None => return Err(format!("{path}: its first line is empty")),
             }
         }
     };
+    // It goes into a request's head, where a line's end would begin another header.
+    match text.chars().find(|c| c.is_control()) {
+        Some(c) => {
+            Err(format!("{whose} has a control character ({}): it is one line of plain text", c.escape_default()))
+        }
+        None => Ok(text),
+    }
+}
+
+fn target(sink: &SinkSpec, environment: &dyn Fn(&str) -> Option<String>) -> Result<Target, String> {
+    let read = |from: &ValueFrom| read(from, environment);
     let kind = sink.kind.name();
     let at = sink.at.as_ref().map(read).transpose()?.unwrap_or_default();
     let secret = sink.secret.as_ref().map(read).transpose()?.map(Secret);
@@ -126,12 +157,18 @@ fn target(sink: &SinkSpec, environment: &dyn Fn(&str) -> Option<String>) -> Resu
         Some(ValueFrom::File(path)) => format!("{kind} (of {path})"),
         Some(ValueFrom::Script(path)) => format!("{kind} {path}"),
     };
-    if !matches!(sink.kind, SinkKind::Stderr | SinkKind::File) {
-        let url = crate::client::Url::parse(&at).map_err(|why| match &sink.at {
+    let url = match sink.kind {
+        SinkKind::Stderr | SinkKind::File => None,
+        _ => Some(Url::parse(&at).map_err(|why| match &sink.at {
             Some(ValueFrom::Script(_)) => why,
             // What it is isn't shown.
             _ => "this is no address: https://HOST/PATH".to_owned(),
-        })?;
+        })?),
+    };
+    if let Some(url) = &url {
+        if sink.kind.has_secret_address() && !url.is_private() {
+            return Err("its address is a secret, which goes over https only, or to this machine".to_owned());
+        }
         if secret.is_some() && !url.is_private() {
             return Err("a secret goes over https only, or to this machine".to_owned());
         }
@@ -139,55 +176,9 @@ fn target(sink: &SinkSpec, environment: &dyn Fn(&str) -> Option<String>) -> Resu
             name = format!("{kind} {}", url.origin());
         }
     }
-    Ok(Target { kind: sink.kind, name, at: Secret(at), secret })
+    Ok(Target { kind: sink.kind, name, at: Secret(at), url, secret })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn alert(kind: SinkKind, at: ValueFrom, secret: Option<ValueFrom>) -> AlertSpec {
-        AlertSpec {
-            name: "a".into(),
-            condition: String::new(),
-            group: Vec::new(),
-            labels: Vec::new(),
-            for_ns: 0,
-            every_ns: None,
-            on_events: false,
-            sinks: vec![SinkSpec { kind, at: Some(at), secret, place: Place::default() }],
-            place: Place::default(),
-        }
-    }
-
-    fn env(name: &str) -> Option<String> {
-        (name == "HOOK").then(|| "http://h.example/s/TOPSECRET\n".to_owned())
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let alerts = [
-            alert(SinkKind::Slack, ValueFrom::Env("HOOK".into()), None),
-            alert(SinkKind::Slack, ValueFrom::Env("HOOK".into()), None),
-        ];
-        let made = AlertTargets::resolve("s", &alerts, None, &env).expect("resolved");
-        assert_eq!((made.targets.len(), &made.of), (1, &vec![vec![0], vec![0]]));
-        assert_eq!(made.targets[0].at.reveal(), "http://h.example/s/TOPSECRET");
-        assert!(!format!("{made:?}").contains("TOPSECRET"));
-        assert_eq!(made.targets[0].name, "slack (of HOOK)");
-    }
-
-    #[test]
-    fn what_is_missing_is_told() {
-        let why = |alert: AlertSpec| AlertTargets::resolve("s", &[alert], None, &env).expect_err("refused").text;
-        let other = why(alert(SinkKind::Slack, ValueFrom::Env("OTHER".into()), None));
-        assert_eq!(other, "alert \"a\": slack: the environment variable OTHER isn't set");
-        let file = why(alert(SinkKind::Slack, ValueFrom::File("/nowhere/x".into()), None));
-        assert!(file.contains("/nowhere/x: No such file"), "{file}");
-        let token = Some(ValueFrom::Env("HOOK".into()));
-        let plain = why(alert(SinkKind::Webhook, ValueFrom::Script("http://h.example/".into()), token.clone()));
-        assert!(plain.contains("https only"), "{plain}");
-        let near = alert(SinkKind::Webhook, ValueFrom::Script("http://127.0.0.1:1/".into()), token);
-        assert!(AlertTargets::resolve("s", &[near], None, &env).is_ok());
-    }
-}
+#[path = "target_tests.rs"]
+mod tests;

@@ -74,6 +74,10 @@ impl Url {
         format!("{scheme}://{}:{}", self.host, self.port)
     }
 
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.tls
+    }
+
     /// What is sent there can't be read on the way: encrypted, or it stays on this machine.
     pub(crate) fn is_private(&self) -> bool {
         let host = self.bare_host();
@@ -99,6 +103,12 @@ pub(crate) struct Client {
     tls: tls::Trust,
 }
 
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Client")
+    }
+}
+
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NoAnswer {
@@ -119,13 +129,15 @@ impl NoAnswer {
 }
 
 impl Client {
-    /// `trusted`: a PEM file of certificates to trust besides the system's.
+    /// `trusted`: a PEM file of certificates to trust besides the system's. It is read here, so that what is wrong with it is known before
+    /// anything has to be sent, and with the privileges that there are at the start.
     #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "nothing to trust"))]
-    pub(crate) fn new(trusted: Option<&str>) -> Self {
-        Self {
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unnecessary_wraps, reason = "there is nothing to read"))]
+    pub(crate) fn new(trusted: Option<&str>) -> Result<Self, String> {
+        Ok(Self {
             #[cfg(feature = "tls")]
-            tls: tls::Trust::new(trusted),
-        }
+            tls: tls::Trust::new(trusted)?,
+        })
     }
 
     /// Sends a request and reads the answer's status and body, in at most this time.

@@ -21,21 +21,23 @@ const SYSTEM: &[&str] = &[
     "/etc/ssl/cert.pem",
 ];
 
-/// Whom to trust, read when it is first needed.
+/// Whom to trust; the system's certificates are many, and read when they are first needed.
 #[derive(Clone, Default)]
 pub(super) struct Trust {
-    more: Option<String>,
+    more: Arc<[CertificateDer<'static>]>,
     config: Arc<OnceLock<Result<Arc<ClientConfig>, String>>>,
 }
 
 impl Trust {
-    pub(super) fn new(more: Option<&str>) -> Self {
-        Self { more: more.map(str::to_owned), config: Arc::default() }
+    /// `more`: a PEM file.
+    pub(super) fn new(more: Option<&str>) -> Result<Self, String> {
+        let more = more.map_or(Ok(Vec::new()), added)?;
+        Ok(Self { more: more.into(), config: Arc::default() })
     }
 
     /// Encrypts a connection.
     pub(super) fn wrap(&self, host: &str, stream: TcpStream) -> io::Result<Box<Stream>> {
-        let config = self.config.get_or_init(|| make(self.more.as_deref())).clone();
+        let config = self.config.get_or_init(|| make(&self.more)).clone();
         let config = config.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             io::Error::new(io::ErrorKind::InvalidData, format!("{host} is no name that a certificate has"))
@@ -69,7 +71,23 @@ fn told(error: &io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why)
 }
 
-fn make(more: Option<&str>) -> Result<Arc<ClientConfig>, String> {
+/// The certificates of a file that is to be trusted besides: all of them can be, and there is one.
+fn added(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    let wrong = |e: &dyn std::fmt::Display| format!("{path}: {e}");
+    let pem = std::fs::read(path).map_err(|e| wrong(&e))?;
+    let found = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+    let found = found.map_err(|e| wrong(&format!("no certificates in PEM form ({e})")))?;
+    if found.is_empty() {
+        return Err(wrong(&"no certificate in PEM form is in it (-----BEGIN CERTIFICATE-----)"));
+    }
+    let mut roots = RootCertStore::empty();
+    for certificate in &found {
+        roots.add(certificate.clone()).map_err(|e| wrong(&format!("a certificate that can't be trusted ({e})")))?;
+    }
+    Ok(found)
+}
+
+fn make(more: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::empty();
     if let Some(path) = SYSTEM.iter().find(|path| std::path::Path::new(path).exists())
         && let Ok(found) = CertificateDer::pem_file_iter(path)
@@ -77,13 +95,8 @@ fn make(more: Option<&str>) -> Result<Arc<ClientConfig>, String> {
         // Some of a system's may be too old to be read.
         roots.add_parsable_certificates(found.flatten());
     }
-    if let Some(path) = more {
-        let wrong = |e: &dyn std::fmt::Display| format!("{path}: no certificates ({e})");
-        let found = CertificateDer::pem_file_iter(path).map_err(|e| wrong(&e))?;
-        for certificate in found {
-            let certificate = certificate.map_err(|e| wrong(&e))?;
-            roots.add(certificate).map_err(|e| wrong(&e))?;
-        }
+    for certificate in more {
+        roots.add(certificate.clone()).map_err(|e| e.to_string())?;
     }
     if roots.is_empty() {
         return Err("there are no certificates to trust: install ca-certificates, or name a file by --ca-file".into());

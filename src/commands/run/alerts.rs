@@ -30,7 +30,7 @@ pub(super) fn targets(
     let trusted = args.ca_file.as_ref().map(|path| path.display().to_string());
     let trusted = trusted.or_else(|| std::env::var("SSL_CERT_FILE").ok().filter(|path| !path.is_empty()));
     let environment = |name: &str| std::env::var(name).ok();
-    AlertTargets::resolve(&loaded.name, &artifact.alerts, trusted, &environment).map_err(|error| {
+    AlertTargets::resolve(&loaded.name, &artifact.alerts, trusted.as_deref(), &environment).map_err(|error| {
         let place = error.place;
         let span = Span { file: FileId(place.file), start: place.start, end: place.end, expansion: place.expansion };
         let found = Diagnostic::error("sink", span, error.text)
