@@ -1,5 +1,6 @@
 //! OTLP over HTTP, as a client: one message a connection, tried again for a while.
 
+use crate::alert::{clean, cut};
 use crate::client::{Answer, Backoff, Client, NoAnswer, Request, Url};
 use std::{
     fmt, thread,
@@ -102,7 +103,8 @@ fn partial(body: &[u8]) -> (u64, String) {
         for field in Fields(value.bytes().unwrap_or_default()).flatten() {
             match field {
                 (1, count) => refused = count.number().unwrap_or(0),
-                (2, text) => text.text().unwrap_or_default().clone_into(&mut why),
+                // A text from elsewhere.
+                (2, text) => why = cut(&clean(text.text().unwrap_or_default(), false), 200),
                 _ => {}
             }
         }
@@ -135,6 +137,9 @@ mod tests {
         assert_eq!(read(b"HTTP/1.1 200 OK\r\n\r\n").ok().map(|(n, _)| n), Some(0));
         let partial = b"HTTP/1.1 200 OK\r\n\r\n\x0a\x07\x08\x02\x12\x03bad";
         assert_eq!(read(partial).ok(), Some((2, "bad".to_owned())));
+        // What it says can't write into a terminal.
+        let evil = b"HTTP/1.1 200 OK\r\n\r\n\x0a\x09\x08\x02\x12\x05\x1b[2Jx";
+        assert_eq!(read(evil).ok(), Some((2, "\\x1b[2Jx".to_owned())));
         let busy = read(b"HTTP/1.1 503 x\r\nRetry-After: 3\r\n\r\n").expect_err("failed");
         assert!(busy.again && busy.after.is_some_and(|d| d.as_secs() == 3));
         assert!(!read(b"HTTP/1.1 400 x\r\n\r\n").expect_err("failed").again);
