@@ -43,11 +43,23 @@ pub(super) struct Sender {
     shared: Arc<Shared>,
     /// The sink's rate.
     window: Option<Window>,
-    /// Of a sink with a memory: the last notice of each group.
-    known: BTreeMap<Vec<(String, String)>, Notice>,
+    /// Of a sink with a memory: its groups.
+    known: BTreeMap<Vec<(String, String)>, Known>,
     /// Where metrics were pushed to.
     group: Option<String>,
     failing: bool,
+}
+
+/// A group's last notice, and how many came since it was sent.
+struct Known {
+    notice: Notice,
+    new: u64,
+}
+
+impl Known {
+    fn fires(&self) -> bool {
+        self.notice.state != State::Resolved
+    }
 }
 
 /// Why a request failed, whether it may be tried again, and when at the earliest.
@@ -104,19 +116,19 @@ impl Sender {
     pub(super) fn posts(&mut self, batch: &[Notice], open: bool) -> Vec<Post> {
         match self.target.kind {
             SinkKind::Alertmanager => {
-                let kept = self.remember(batch);
-                let now = sys::now(libc::CLOCK_REALTIME);
+                self.remember(batch);
                 if batch.is_empty() && !open {
                     return Vec::new();
                 }
-                let all: Vec<&Notice> = self.known.values().collect();
-                let posts: Vec<Post> =
-                    all.chunks(500).map(|part| payload::alertmanager(&self.script, part, now)).collect();
-                self.known.retain(|_, notice| notice.state != State::Resolved);
-                counted(posts, kept)
+                let now = sys::now(libc::CLOCK_REALTIME);
+                let script = &self.script;
+                let posts = in_parts(&self.known, 500, |part| payload::alertmanager(script, part, now));
+                self.known.retain(|_, known| known.fires());
+                self.known.values_mut().for_each(|known| known.new = 0);
+                posts
             }
             SinkKind::Pushgateway => {
-                let kept = self.remember(batch);
+                self.remember(batch);
                 if batch.is_empty() {
                     return Vec::new();
                 }
@@ -125,27 +137,29 @@ impl Sender {
                     self.shared.news().left_there = Some("no answer in time".into());
                 }
                 let group = self.group.get_or_insert_with(|| payload::push_group(&self.script, &host()));
-                let all: Vec<&Notice> = self.known.values().collect();
-                counted(vec![payload::pushgateway(group, &all)], kept)
+                let posts = in_parts(&self.known, REMEMBERED, |part| payload::pushgateway(group, part));
+                self.known.values_mut().for_each(|known| known.new = 0);
+                posts
             }
             _ => payload::posts(&self.target, &self.script, batch),
         }
     }
 
-    /// How many of them there was room for.
-    fn remember(&mut self, batch: &[Notice]) -> usize {
-        let mut kept = 0;
+    fn remember(&mut self, batch: &[Notice]) {
+        if self.known.len() + batch.len() > REMEMBERED {
+            // Those that are over, and were told to be, make room.
+            self.known.retain(|_, known| known.fires());
+        }
         for notice in batch {
             let mut key = notice.labels.clone();
             key.push(("alertname".into(), notice.name.clone()));
-            if self.known.len() < REMEMBERED || self.known.contains_key(&key) {
-                self.known.insert(key, notice.clone());
-                kept += 1;
+            let new = self.known.get(&key).map(|known| known.new + 1);
+            if new.is_some() || self.known.len() < REMEMBERED {
+                self.known.insert(key, Known { notice: notice.clone(), new: new.unwrap_or(1) });
             } else {
                 self.shared.forgets(&self.target.name);
             }
         }
-        kept
     }
 
     /// Sends a request, again and again for as long as there is patience; or why it was not taken.
@@ -183,11 +197,18 @@ impl Sender {
         }
     }
 
-    fn failed(&self, post: &Post, why: String, tell: bool) -> String {
+    fn failed(&mut self, post: &Post, why: String, tell: bool) -> String {
+        let again = post.count == 0 && std::mem::replace(&mut self.failing, true);
         let mut news = self.shared.news();
-        if tell && post.count > 0 && news.ended.is_none() {
-            let s = if post.count == 1 { "" } else { "s" };
-            news.said.push(format!("alerts: {}: {} alert{s} not sent: {why}", self.target.name, post.count));
+        if tell && news.ended.is_none() {
+            let name = &self.target.name;
+            match post.count {
+                // It holds only what was sent before.
+                0 if again => {}
+                0 => news.said.push(format!("alerts: {name}: what fires still was not sent again: {why}")),
+                1 => news.said.push(format!("alerts: {name}: 1 alert not sent: {why}")),
+                n => news.said.push(format!("alerts: {name}: {n} alerts not sent: {why}")),
+            }
         }
         if post.method != "DELETE" {
             news.why = Some(why.clone());
@@ -249,12 +270,18 @@ fn gather(queue: &Receiver<Box<Notice>>, batch: &mut Vec<Notice>) -> bool {
     true
 }
 
-/// The first of several requests stands for what came.
-fn counted(mut posts: Vec<Post>, count: usize) -> Vec<Post> {
-    for (n, post) in posts.iter_mut().enumerate() {
-        post.count = if n == 0 { count as u64 } else { 0 };
-    }
-    posts
+/// Requests of at most so many groups, each with how many notices it is the first to have.
+fn in_parts(
+    known: &BTreeMap<Vec<(String, String)>, Known>,
+    most: usize,
+    post: impl Fn(&[&Notice]) -> Post,
+) -> Vec<Post> {
+    let all: Vec<&Known> = known.values().collect();
+    let one = |part: &[&Known]| {
+        let notices: Vec<&Notice> = part.iter().map(|known| &known.notice).collect();
+        Post { count: part.iter().map(|known| known.new).sum(), ..post(&notices) }
+    };
+    all.chunks(most).map(one).collect()
 }
 
 /// Whether a sink has taken a request.

@@ -14,7 +14,9 @@ fn groups_beyond_its_memory() {
         let many: Vec<Notice> = (0..REMEMBERED + 3).map(notice).collect();
         let taken: u64 = sender.posts(&many, true).iter().map(|post| post.count).sum();
         assert_eq!(taken, REMEMBERED as u64);
-        // One that is known is no new one.
+        // One that is known is no new one, however often it comes.
+        let twice = [many[0].clone(), many[0].clone()];
+        assert_eq!(sender.posts(&twice, true).iter().map(|post| post.count).sum::<u64>(), 2);
         assert_eq!(sender.posts(&many[..1], true).iter().map(|post| post.count).sum::<u64>(), 1);
         let said = &shared.news().said;
         assert!(
@@ -22,6 +24,46 @@ fn groups_beyond_its_memory() {
             "{said:?}"
         );
     }
+}
+
+/// Each request counts what it is the first to have: that one of several is not taken is a loss.
+#[test]
+fn counted_where_they_are() {
+    let (mut sender, _) = sender(SinkKind::Alertmanager);
+    let many: Vec<Notice> = (0..1200).map(notice).collect();
+    let counts = |posts: Vec<Post>| posts.iter().map(|post| post.count).collect::<Vec<_>>();
+    assert_eq!(counts(sender.posts(&many, true)), [500, 500, 200]);
+    // The last in the order of labels ("n" = "999"), and what is sent again.
+    assert_eq!(counts(sender.posts(&many[999..1000], true)), [0, 0, 1]);
+    assert_eq!(counts(sender.posts(&[], true)), [0, 0, 0]);
+}
+
+/// At a Pushgateway those that are over stay, at 0, as long as there is room.
+#[test]
+fn those_that_are_over_make_room() {
+    let (mut sender, shared) = sender(SinkKind::Pushgateway);
+    let over = |n| Notice { state: State::Resolved, ..notice(n) };
+    let lines = |posts: &[Post]| posts.iter().flat_map(|post| post.body.iter()).filter(|b| **b == b'\n').count() - 2;
+    assert_eq!(lines(&sender.posts(&[notice(0), over(1)], true)), 2);
+    let many: Vec<Notice> = (2..REMEMBERED).map(over).collect();
+    assert_eq!(lines(&sender.posts(&many, true)), REMEMBERED);
+    assert_eq!(lines(&sender.posts(&[notice(REMEMBERED)], true)), 2);
+    assert!(shared.news().said.is_empty());
+}
+
+/// What is sent again and not taken is told once.
+#[test]
+fn failures_of_what_is_sent_again() {
+    let (mut sender, shared) = sender(SinkKind::Alertmanager);
+    let post = |sender: &mut Sender, batch: &[Notice]| sender.posts(batch, true).remove(0);
+    let first = post(&mut sender, &[notice(0)]);
+    sender.failed(&first, "x".into(), true);
+    assert_eq!(std::mem::take(&mut shared.news().said), ["alerts: alertmanager (of HOOK): 1 alert not sent: x"]);
+    sender.failing = false;
+    let again = post(&mut sender, &[]);
+    (0..2).for_each(|_| drop(sender.failed(&again, "x".into(), true)));
+    let said = std::mem::take(&mut shared.news().said);
+    assert_eq!(said, ["alerts: alertmanager (of HOOK): what fires still was not sent again: x"]);
 }
 
 fn why(kind: SinkKind, answer: &str) -> String {
