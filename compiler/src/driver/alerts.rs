@@ -40,11 +40,13 @@ fn value(from: &hir::ValueFrom) -> ValueFrom {
 mod tests {
     use super::*;
 
-    /// Each sink of the language is one that the runtime knows.
+    /// Each sink of the language is one that the runtime knows, and both agree on whose address is a secret.
     #[test]
     fn every_sink_has_a_kind() {
-        for row in weftrace_lang::builtins::sinks::SINKS {
-            assert!(SinkKind::named(row.name).is_some(), "{}", row.name);
+        use weftrace_lang::builtins::sinks::{At, SINKS};
+        for row in SINKS {
+            let secret = SinkKind::named(row.name).map(SinkKind::has_secret_address);
+            assert_eq!(secret, Some(matches!(row.at, At::SecretUrl(_))), "{}", row.name);
         }
     }
 }
