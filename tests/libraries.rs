@@ -3,6 +3,8 @@
 
 #[path = "libraries/imports.rs"]
 mod imports;
+#[path = "libraries/locking.rs"]
+mod locking;
 #[path = "libraries/place.rs"]
 mod place;
 mod traced;

@@ -34,7 +34,7 @@ pub struct Add {
     /// `https://example.org/team/probes.git@v1.2.0`
     #[arg(value_name = "URL[@REV]")]
     pub url: String,
-    /// Tag, branch or commit, where @ is part of the URL
+    /// Tag, branch or commit, apart from the URL
     #[arg(long, value_name = "REV")]
     pub rev: Option<String>,
 }

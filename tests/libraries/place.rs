@@ -67,9 +67,13 @@ impl Place {
     }
 
     pub fn lib(&self, args: &[&str]) -> Output {
-        let mut line = vec!["lib"];
-        line.extend(args);
-        self.weftrace(&line)
+        self.lib_command(args).output().unwrap()
+    }
+
+    pub fn lib_command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+        command.arg("lib").args(args).current_dir(self.project());
+        command
     }
 
     /// What a command prints that has to succeed.

@@ -34,8 +34,7 @@ impl Lock {
     pub fn parse(text: &str, file: &str) -> Result<Self> {
         let document = parse(text, file)?;
         let mut lock = Self::default();
-        let at =
-            |what: String| Error::new(format!("{file}: {what}")).write("weftrace lib update, which writes it anew");
+        let at = |what: String| Error::new(format!("{file}: {what}"));
         for (name, item) in document.iter() {
             let table = item.as_table_like().filter(|_| is_name(name));
             let table = table.ok_or_else(|| at(format!("`{}` is no library", name.escape_debug())))?;

@@ -1,6 +1,7 @@
 //! Names of libraries, versions, and how a repository is written.
 
 use crate::{Error, Result};
+use std::path::{Component, Path, PathBuf};
 
 /// Longest name.
 const MOST: usize = 64;
@@ -21,13 +22,31 @@ pub(crate) fn check_free(name: &str, reserved: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// `URL@REV`: the last `@` behind the last `/`, if it is no user's (`git@host:path`).
-pub fn split_rev(text: &str) -> (&str, Option<&str>) {
-    let tail = text.rfind('/').map_or(0, |at| at + 1);
-    match text[tail..].rfind('@').map(|at| tail + at) {
-        Some(at) if at > 0 && !text[at..].contains(':') => (&text[..at], Some(&text[at + 1..])),
+/// `URL@REV`, where the last `@` is neither a user's (`git@host:path`, `https://me@host/path`) nor part of a path that is there. `here`: where
+/// relative paths begin.
+pub fn split_rev<'a>(text: &'a str, here: &Path) -> (&'a str, Option<&'a str>) {
+    let local = is_local(text);
+    // Where the repository's path begins: behind the host.
+    let path = match text.split_once("://") {
+        _ if is_path(text) => Some(0),
+        Some((scheme, rest)) => rest.find('/').map(|at| scheme.len() + 3 + at),
+        None => text.find(':').map(|at| at + 1),
+    };
+    let Some(path) = path.filter(|at| !(local && here.join(&text[*at..]).exists())) else { return (text, None) };
+    match text[path..].rfind('@').map(|at| path + at) {
+        // No repository is called nothing.
+        Some(at) if at > path && !text[..at].ends_with('/') => (&text[..at], Some(&text[at + 1..])),
         _ => (text, None),
     }
+}
+
+/// `to` as it is written in a file of the folder `from`; both are whole paths.
+pub(crate) fn relative(from: &Path, to: &Path) -> String {
+    let same = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(same).map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(to.components().skip(same)).collect();
+    // Neither nothing, nor `-x`, nor `host:path`.
+    if path.starts_with("..") { path.display().to_string() } else { format!("./{}", path.display()) }
 }
 
 /// Whether a repository is on this machine.

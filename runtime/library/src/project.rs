@@ -1,10 +1,11 @@
 //! A folder with a `weftrace.toml`, and what is done to its libraries.
 
 use crate::{
-    Dependency, Error, Lock, Manifest, Result, Tree, git,
-    load::Libraries,
-    names::{self, check_rev, check_url, is_path},
-    resolve::{Resolved, Setting, manifest_of, resolve},
+    Dependency, Error, Lock, Locked, Manifest, Result, Tree,
+    git::{self, Fetched},
+    load::{Libraries, whole},
+    names::{self, check_rev, check_url, compatible, is_path},
+    resolve::{Resolved, Setting, as_locked, check_least, manifest_of, resolve},
     tree::{self, beside},
 };
 use std::{
@@ -67,12 +68,19 @@ impl Project {
         };
         let text = read(MANIFEST)?;
         let manifest = Manifest::parse(text.as_deref().unwrap_or_default(), MANIFEST)?;
-        let lock = read(LOCK)?.map(|text| Lock::parse(&text, LOCK)).transpose()?.unwrap_or_default();
+        // Whatever is wrong with it, it can be made anew.
+        let spoilt = |error: Error| {
+            let write = format!("rm {}; weftrace lib update", root.join(LOCK).display());
+            error.note("libraries are then what their tags and branches are now").write(write)
+        };
+        let lock = read(LOCK).and_then(|text| text.map(|text| Lock::parse(&text, LOCK)).transpose());
+        let lock = lock.map_err(spoilt)?.unwrap_or_default();
         let own = manifest.library.iter().map(|own| (MANIFEST, &own.name));
         let named = own.chain(manifest.dependencies.keys().map(|name| (MANIFEST, name)));
         for (file, name) in named.chain(lock.libraries.keys().map(|name| (LOCK, name))) {
+            let told = |error: Error| Error { what: format!("{file}: {}", error.what), ..error };
             names::check_free(name, reserved)
-                .map_err(|error| Error { what: format!("{file}: {}", error.what), ..error })?;
+                .map_err(|error| if file == LOCK { spoilt(told(error)) } else { told(error) })?;
         }
         Ok(Self { root: root.to_owned(), manifest, lock, reserved: reserved.to_vec(), text })
     }
@@ -87,7 +95,7 @@ impl Project {
         check_url(url)?;
         rev.map_or(Ok(()), check_rev)?;
         let git = self.as_written(url, here)?;
-        let found = git::fetch(&git, rev, &self.root, &self.scratch()?)?;
+        let found = git::fetch(&git, rev, &self.root, &self.scratch()?.path)?;
         let Some(info) = manifest_of("", url, &found.tree)?.library else {
             let what = format!("{url} is no library: its weftrace.toml has no [library]");
             return Err(Error::new(what).write("[library]\n          name = \"…\"\n          version = \"1.0.0\""));
@@ -105,7 +113,7 @@ impl Project {
         let text = Manifest::with(self.text.as_deref().unwrap_or_default(), MANIFEST, &info.name, &dependency)?;
         let mut kept = self.lock.clone();
         kept.libraries.remove(&info.name);
-        self.change(text, &kept, by)
+        self.change(text, &kept, Some((info.name, found)), by)
     }
 
     /// A library that nothing else uses goes.
@@ -114,7 +122,7 @@ impl Project {
             return Err(Error::new(format!("{MANIFEST} has no dependency {name}")));
         }
         let text = Manifest::without(self.text.as_deref().unwrap_or_default(), MANIFEST, name)?;
-        self.change(text, &self.lock.clone(), by)
+        self.change(text, &self.lock.clone(), None, by)
     }
 
     /// What tags, branches and the default branch are now; None: of all libraries.
@@ -126,44 +134,37 @@ impl Project {
         }
         let mut kept = self.lock.clone();
         kept.libraries.retain(|name, _| !names.is_empty() && !names.contains(name));
-        self.change(self.text.clone().unwrap_or_default(), &kept, by)
+        self.change(self.text.clone().unwrap_or_default(), &kept, None, by)
     }
 
-    /// Brings what is locked, and is not here or not whole. Those that came.
+    /// Brings what is locked, and is not here or not whole: those commits with those files. Those that came.
     pub fn fetch(&mut self, by: &Caller<'_>) -> Result<Vec<String>> {
-        let missing: Vec<String> = self
-            .libraries()
-            .names()
-            .filter(|n| self.libraries().get(n).is_some_and(|l| l.is_err()))
-            .map(str::to_owned)
-            .collect();
-        if let Some(new) = self.manifest.dependencies.keys().find(|n| !self.lock.libraries.contains_key(*n)) {
-            return Err(Error::new(format!("{new} is not locked")).write("weftrace lib update"));
+        for (name, dependency) in &self.manifest.dependencies {
+            check_locked(name, dependency, self.lock.libraries.get(name))?;
         }
-        if missing.is_empty() {
-            return Ok(missing);
-        }
-        let resolved = self.resolved(&self.manifest.clone(), &self.lock.clone(), by)?;
-        for name in &missing {
-            if let Some(tree) = resolved.trees.get(name) {
-                self.put(&self.place(name), tree)?;
+        let missing = |(name, locked): &(&String, &Locked)| whole(&self.root, name, locked).is_err();
+        let missing: Vec<(&String, &Locked)> = self.lock.libraries.iter().filter(missing).collect();
+        for (name, locked) in &missing {
+            let fetched = as_locked(name, locked, &self.root, &self.scratch()?.path)?;
+            if let Some(info) = manifest_of(name, &locked.git, &fetched.tree)?.library {
+                check_least(&info, by.version)?;
             }
+            self.put(&self.place(name), &fetched.tree)?;
         }
-        Ok(missing)
+        Ok(missing.into_iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// Copies libraries to `vendor/`, where they go into the repository with the scripts.
     pub fn vendor(&mut self, by: &Caller<'_>) -> Result<Vec<String>> {
         self.fetch(by)?;
-        let names: Vec<String> = self.lock.libraries.keys().cloned().collect();
-        for name in &names {
+        for (name, locked) in &self.lock.libraries {
             let from = self.place(name);
             let to = self.root.join(VENDORED).join(name);
             if from != to {
-                self.put(&to, &Tree::read(&from)?)?;
+                self.put(&to, &whole(&self.root, name, locked)?)?;
             }
         }
-        Ok(names)
+        Ok(self.lock.libraries.keys().cloned().collect())
     }
 
     /// A relative path as the manifest has it: from the project's folder.
@@ -171,24 +172,26 @@ impl Project {
         if !is_path(url) {
             return Ok(url.to_owned());
         }
-        let path = here.join(url);
-        let path = fs::canonicalize(&path).map_err(|error| Error::file(&path, &error))?;
-        let same = !Path::new(url).is_absolute() && fs::canonicalize(here).is_ok_and(|here| here == self.root);
-        let written = if same { url.to_owned() } else { path.display().to_string() };
+        let resolved = |path: &Path| fs::canonicalize(path).map_err(|error| Error::file(path, &error));
+        let (path, here, root) = (resolved(&here.join(url))?, resolved(here)?, resolved(&self.root)?);
+        let written = match Path::new(url).is_absolute() {
+            true => path.display().to_string(),
+            false if here == root => url.to_owned(),
+            false => names::relative(&root, &path),
+        };
         check_url(&written).map(|()| written)
     }
 
-    fn resolved(&self, manifest: &Manifest, kept: &Lock, by: &Caller<'_>) -> Result<Resolved> {
-        let scratch = self.scratch()?;
-        let setting =
-            Setting { root: &self.root, scratch: &scratch, reserved: &self.reserved, weftrace: by.version, kept };
-        resolve(manifest, &setting)
-    }
-
-    /// Resolves anew, and writes everything once that has worked.
-    fn change(&mut self, text: String, kept: &Lock, by: &Caller<'_>) -> Result<Vec<Change>> {
+    /// Resolves anew, and writes everything once that has worked. `fresh`: see [`resolve`].
+    fn change(
+        &mut self,
+        text: String,
+        kept: &Lock,
+        fresh: Option<(String, Fetched)>,
+        by: &Caller<'_>,
+    ) -> Result<Vec<Change>> {
         let manifest = Manifest::parse(&text, MANIFEST)?;
-        let resolved = self.resolved(&manifest, kept, by)?;
+        let resolved = self.resolved(&manifest, kept, fresh, by)?;
         for path in &resolved.left_out {
             (by.tell)(&format!("{path} is a link or a submodule: it is left out"));
         }
@@ -203,8 +206,38 @@ impl Project {
         let changes = changes(&self.lock, &resolved.lock);
         write(&self.root.join(MANIFEST), &text)?;
         write(&self.root.join(LOCK), &resolved.lock.text())?;
+        for (name, locked) in
+            self.lock.libraries.iter().filter(|(name, _)| !resolved.lock.libraries.contains_key(*name))
+        {
+            self.take_away(name, locked, by);
+        }
+        tidy(&self.root);
         (self.manifest, self.lock, self.text) = (manifest, resolved.lock, Some(text));
         Ok(changes)
+    }
+
+    fn resolved(
+        &self,
+        manifest: &Manifest,
+        kept: &Lock,
+        fresh: Option<(String, Fetched)>,
+        by: &Caller<'_>,
+    ) -> Result<Resolved> {
+        let scratch = self.scratch()?;
+        let (root, scratch) = (&self.root, &scratch.path);
+        let setting = Setting { root, scratch, reserved: &self.reserved, weftrace: by.version, kept };
+        resolve(manifest, &setting, fresh)
+    }
+
+    /// The files of a library that is locked no more. What somebody made of a vendored one is theirs.
+    fn take_away(&self, name: &str, locked: &Locked, by: &Caller<'_>) {
+        let _ = fs::remove_dir_all(self.root.join(FETCHED).join(name));
+        let vendored = self.root.join(VENDORED).join(name);
+        if Tree::read(&vendored).is_ok_and(|tree| tree.digest() == locked.digest) {
+            let _ = fs::remove_dir_all(&vendored);
+        } else if vendored.exists() {
+            (by.tell)(&format!("{} has other files than were locked: it is left there", vendored.display()));
+        }
     }
 
     /// Where a library is, or will be.
@@ -243,14 +276,57 @@ impl Project {
     }
 
     /// A folder for git, that isn't there.
-    fn scratch(&self) -> Result<PathBuf> {
+    fn scratch(&self) -> Result<Scratch> {
         let folder = self.root.join(".weftrace");
         tree::make(&folder)?;
+        let scratch = Scratch { path: folder.join(format!("git.{}", std::process::id())), root: self.root.clone() };
         tree::check_folder(&folder)?;
         self.ignore()?;
-        let scratch = folder.join(format!("git.{}", std::process::id()));
-        let _ = fs::remove_dir_all(&scratch);
+        let _ = fs::remove_dir_all(&scratch.path);
         Ok(scratch)
+    }
+}
+
+/// Gone at the end, with the folders that were made for it alone.
+struct Scratch {
+    path: PathBuf,
+    root: PathBuf,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+        tidy(&self.root);
+    }
+}
+
+/// Takes away folders of libraries that have none.
+fn tidy(root: &Path) {
+    for folder in [VENDORED, FETCHED] {
+        // Fails where something is in it.
+        let _ = fs::remove_dir(root.join(folder));
+    }
+    let folder = root.join(".weftrace");
+    let ours = |entry: io::Result<fs::DirEntry>| entry.is_ok_and(|e| e.file_name() == ".gitignore");
+    if fs::read_dir(&folder).is_ok_and(|mut entries| entries.all(ours)) {
+        let _ = fs::remove_file(folder.join(".gitignore"));
+        let _ = fs::remove_dir(folder);
+    }
+}
+
+/// Refuses a lock that has something else than the project asks for: which of them is meant, only the user knows.
+fn check_locked(name: &str, dependency: &Dependency, locked: Option<&Locked>) -> Result<()> {
+    let update = |what: String| Err(Error::new(what).write(format!("weftrace lib update {name}")));
+    let Some(locked) = locked else { return update(format!("{name} is not locked")) };
+    let shown = |git: &str, rev: Option<&str>| format!("{git}{}", rev.map(|r| format!("@{r}")).unwrap_or_default());
+    let asked = shown(&dependency.git, dependency.rev.as_deref());
+    let has = shown(&locked.git, locked.rev.as_deref());
+    if asked != has {
+        return update(format!("{MANIFEST} asks for {name} from {asked}, and {LOCK} has it from {has}"));
+    }
+    match dependency.version.as_ref().filter(|wanted| !compatible(&locked.version, wanted)) {
+        Some(wanted) => update(format!("{MANIFEST} asks for {name} {wanted}, and {LOCK} has {}", locked.version)),
+        None => Ok(()),
     }
 }
 

@@ -3,6 +3,8 @@
 use crate::{
     Dependency, Error, Lock, Locked, Manifest, Result, Tree,
     git::{self, Fetched},
+    load::whole,
+    manifest::LibraryInfo,
     names::{at_least, check_free, compatible, is_local, is_path},
 };
 use std::{
@@ -24,7 +26,7 @@ struct Wish {
 /// What was found.
 pub(crate) struct Resolved {
     pub(crate) lock: Lock,
-    /// The files of all libraries that were fetched.
+    /// The files of libraries that are not here as they are locked.
     pub(crate) trees: BTreeMap<String, Tree>,
     /// Files that were left out: links, submodules.
     pub(crate) left_out: Vec<String>,
@@ -43,7 +45,12 @@ pub(crate) struct Setting<'a> {
     pub(crate) kept: &'a Lock,
 }
 
-pub(crate) fn resolve(manifest: &Manifest, setting: &Setting<'_>) -> Result<Resolved> {
+/// `fresh`: a library of the project that was fetched already, by its name.
+pub(crate) fn resolve(
+    manifest: &Manifest,
+    setting: &Setting<'_>,
+    mut fresh: Option<(String, Fetched)>,
+) -> Result<Resolved> {
     let mut wishes: VecDeque<Wish> = VecDeque::new();
     for (name, dependency) in &manifest.dependencies {
         wishes.push_back(Wish { name: name.clone(), dependency: dependency.clone(), by: None });
@@ -58,13 +65,17 @@ pub(crate) fn resolve(manifest: &Manifest, setting: &Setting<'_>) -> Result<Reso
         if asked.len() >= MOST {
             return Err(Error::new(format!("more than {MOST} libraries")));
         }
-        let (locked, its, fetched) = one(&wish, setting)?;
+        let fresh = fresh.take_if(|(name, _)| *name == wish.name && wish.by.is_none());
+        let (fetched, came) = files(&wish, setting, fresh.map(|(_, fetched)| fetched))?;
+        let (locked, its) = one(&wish, setting, &fetched)?;
         for (name, dependency) in its.dependencies {
             local_only_by_local(&wish, &name, &dependency)?;
             wishes.push_back(Wish { name, dependency, by: Some(wish.name.clone()) });
         }
         found.left_out.extend(fetched.left_out.into_iter().map(|path| format!("{}/{path}", wish.name)));
-        found.trees.insert(wish.name.clone(), fetched.tree);
+        if came {
+            found.trees.insert(wish.name.clone(), fetched.tree);
+        }
         found.lock.libraries.insert(wish.name.clone(), locked);
         asked.insert(wish.name.clone(), wish);
     }
@@ -72,19 +83,40 @@ pub(crate) fn resolve(manifest: &Manifest, setting: &Setting<'_>) -> Result<Reso
     Ok(found)
 }
 
-/// Fetches one library and looks whether it is what was asked for.
-fn one(wish: &Wish, setting: &Setting<'_>) -> Result<(Locked, Manifest, Fetched)> {
+/// The files of one library; false: they are here already.
+fn files(wish: &Wish, setting: &Setting<'_>, fresh: Option<Fetched>) -> Result<(Fetched, bool)> {
     let (name, dependency) = (&wish.name, &wish.dependency);
     check_free(name, setting.reserved)?;
     // What is locked stays the same commit, also where a branch went on.
     let kept = setting.kept.libraries.get(name).filter(|k| k.git == dependency.git && k.rev == dependency.rev);
-    let rev = kept.map(|k| k.commit.as_str()).or(dependency.rev.as_deref());
-    let fetched = git::fetch(&dependency.git, rev, setting.root, setting.scratch)?;
-    let digest = fetched.tree.digest();
-    if let Some(kept) = kept.filter(|k| k.digest != digest) {
-        let what = format!("{name}: commit {} has other files than were locked", kept.commit);
-        return Err(Error::new(what).note("the repository was changed under its name, or weftrace.lock was"));
+    match (kept, fresh) {
+        (_, Some(fresh)) => Ok((fresh, true)),
+        (None, None) => {
+            let rev = dependency.rev.as_deref();
+            git::fetch(&dependency.git, rev, setting.root, setting.scratch).map(|fetched| (fetched, true))
+        }
+        (Some(kept), None) => match whole(setting.root, name, kept) {
+            Ok(tree) => Ok((Fetched { commit: kept.commit.clone(), tree, left_out: Vec::new() }, false)),
+            Err(_) => as_locked(name, kept, setting.root, setting.scratch).map(|fetched| (fetched, true)),
+        },
     }
+}
+
+/// What is locked, from its repository: that commit with those files, or nothing.
+pub(crate) fn as_locked(name: &str, locked: &Locked, root: &Path, scratch: &Path) -> Result<Fetched> {
+    let fetched = git::fetch(&locked.git, Some(&locked.commit), root, scratch)?;
+    if fetched.tree.digest() == locked.digest {
+        return Ok(fetched);
+    }
+    let what = format!("{name}: commit {} has other files than were locked", locked.commit);
+    Err(Error::new(what)
+        .note("the repository was changed under its name, or weftrace.lock was")
+        .write(format!("weftrace lib update {name}, if what it has now is to be trusted")))
+}
+
+/// Looks whether a library is what was asked for.
+fn one(wish: &Wish, setting: &Setting<'_>, fetched: &Fetched) -> Result<(Locked, Manifest)> {
+    let (name, dependency) = (&wish.name, &wish.dependency);
     let manifest = manifest_of(name, &dependency.git, &fetched.tree)?;
     let Some(info) = &manifest.library else {
         return Err(Error::new(format!("{} is no library: its weftrace.toml has no [library]", dependency.git)));
@@ -92,9 +124,7 @@ fn one(wish: &Wish, setting: &Setting<'_>) -> Result<(Locked, Manifest, Fetched)
     if info.name != *name {
         return Err(Error::new(format!("{} is called {}, not {name}", dependency.git, info.name)));
     }
-    if let Some(least) = info.weftrace.as_ref().filter(|least| !at_least(setting.weftrace, least)) {
-        return Err(Error::new(format!("{name} needs weftrace {least}, and this is {}", setting.weftrace)));
-    }
+    check_least(info, setting.weftrace)?;
     if let Some(wanted) = dependency.version.as_ref().filter(|wanted| !compatible(&info.version, wanted)) {
         let by = wish.by.as_deref().unwrap_or("weftrace.toml");
         return Err(Error::new(format!("{name} is version {}, and {by} wants {wanted}", info.version)));
@@ -104,10 +134,18 @@ fn one(wish: &Wish, setting: &Setting<'_>) -> Result<(Locked, Manifest, Fetched)
         rev: dependency.rev.clone(),
         version: info.version.clone(),
         commit: fetched.commit.clone(),
-        digest,
+        digest: fetched.tree.digest(),
         uses: manifest.dependencies.keys().cloned().collect(),
     };
-    Ok((locked, manifest, fetched))
+    Ok((locked, manifest))
+}
+
+/// Refuses a library that this version of weftrace is too old for.
+pub(crate) fn check_least(info: &LibraryInfo, weftrace: &str) -> Result<()> {
+    match info.weftrace.as_ref().filter(|least| !at_least(weftrace, least)) {
+        Some(least) => Err(Error::new(format!("{} needs weftrace {least}, and this is {weftrace}", info.name))),
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn manifest_of(name: &str, url: &str, tree: &Tree) -> Result<Manifest> {

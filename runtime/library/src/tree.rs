@@ -138,7 +138,9 @@ pub(crate) fn check_folder(folder: &Path) -> Result<()> {
 /// A file's content, unless everybody may write to it, it is a link, or too large.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let failed = |error: std::io::Error| Error::file(path, &error);
-    let file = fs::File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(failed)?;
+    // A FIFO is opened at once, and found to be none: otherwise it would wait for somebody who writes.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = fs::File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     if !meta.is_file() {
         return Err(Error::new(format!("{} is no file", path.display())));

@@ -74,3 +74,14 @@ fn links_and_names_that_lead_elsewhere_are_refused() {
         assert!(Tree::default().add(path, Vec::new()).is_err(), "{path}");
     }
 }
+
+/// Opening one waits for a writer, whom nobody promised.
+#[test]
+fn a_fifo_is_no_file() {
+    let folder = Folder::new("fifo");
+    tree().write(&folder.0).expect("written");
+    let fifo = folder.0.join("fifo.probe");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    assert!(read_file(&fifo).expect_err("refused").what.contains("is no file"));
+    assert!(Tree::read(&folder.0).expect_err("refused").what.contains("is neither a file nor a folder"));
+}

@@ -1,33 +1,38 @@
 //! `weftrace lib add`, `update`, `remove`, `fetch`, `vendor`: the libraries of the project here.
 
-use crate::{args::LibCommand, exit::ExitStatus, libraries, printer};
+use crate::{exit::ExitStatus, libraries, printer};
 use std::path::Path;
 use weftrace_library::{Caller, Change, Error, Project, Result, split_rev};
 use weftrace_runtime::join::show::escaped;
 
-/// None: the command is none of these.
-pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
-    let tell = |text: &str| printer::err_line(&format!("warning: {}", escaped(text)));
-    let by = Caller { version: env!("CARGO_PKG_VERSION"), tell: &tell };
-    let done = match command {
-        LibCommand::Add(add) => {
-            let (url, at) = split_rev(&add.url);
-            match (at, add.rev.as_deref()) {
-                (Some(_), Some(_)) => Err(usage("the revision is given twice: after @ and by --rev")),
-                (at, rev) => {
-                    project(true).and_then(|mut p| p.add(url, at.or(rev), Path::new("."), &by)).map(|c| changed(&c))
-                }
-            }
-        }
-        LibCommand::Update(update) => {
-            project(false).and_then(|mut p| p.update(&update.names, &by)).map(|c| changed(&c))
-        }
-        LibCommand::Remove(remove) => project(false).and_then(|mut p| p.remove(&remove.name, &by)).map(|c| changed(&c)),
-        LibCommand::Fetch => project(false).and_then(|mut p| p.fetch(&by)).map(|names| named("fetched", &names)),
-        LibCommand::Vendor => project(false).and_then(|mut p| p.vendor(&by)).map(|names| named("in vendor/:", &names)),
-        LibCommand::List(_) | LibCommand::Search(_) | LibCommand::Show(_) => return None,
+pub(super) fn add(url: &str, rev: Option<&str>) -> ExitStatus {
+    let here = Path::new(".");
+    let (url, rev) = match (split_rev(url, here), rev) {
+        ((_, Some(_)), Some(_)) => return told(Err(usage("the revision is given twice: after @ and by --rev"))),
+        ((url, at), rev) => (url, at.or(rev)),
     };
-    Some(match done {
+    told(project(true).and_then(|mut p| p.add(url, rev, here, &caller())).map(|c| changed(&c)))
+}
+
+/// What changes the libraries of the project here.
+pub(super) fn change(how: impl FnOnce(&mut Project, &Caller<'_>) -> Result<Vec<Change>>) -> ExitStatus {
+    told(project(false).and_then(|mut p| how(&mut p, &caller())).map(|c| changed(&c)))
+}
+
+/// What copies libraries as they are locked, and gives their names; `what` is said of them.
+pub(super) fn copy(what: &str, how: impl FnOnce(&mut Project, &Caller<'_>) -> Result<Vec<String>>) -> ExitStatus {
+    told(project(false).and_then(|mut p| how(&mut p, &caller())).map(|names| named(what, &names)))
+}
+
+fn caller() -> Caller<'static> {
+    Caller {
+        version: env!("CARGO_PKG_VERSION"),
+        tell: &|text| printer::err_line(&format!("warning: {}", escaped(text))),
+    }
+}
+
+fn told(done: Result<String>) -> ExitStatus {
+    match done {
         Ok(text) => {
             printer::out(&text);
             ExitStatus::Ok
@@ -36,7 +41,7 @@ pub(super) fn run(command: &LibCommand) -> Option<ExitStatus> {
             printer::err_line(&format!("error: {}", libraries::told(&error)));
             ExitStatus::Script
         }
-    })
+    }
 }
 
 /// The project of this folder or above it; `new`: there need not be one.

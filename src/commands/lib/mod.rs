@@ -12,11 +12,9 @@ use crate::{
 use catalog::Entry;
 use serde_json::{Value, json};
 use std::fmt::Write;
+use weftrace_library::Project;
 
 pub fn run(args: &Lib) -> ExitStatus {
-    if let Some(status) = manage::run(&args.command) {
-        return status;
-    }
     match &args.command {
         LibCommand::List(list) => {
             let all = catalog::all();
@@ -31,9 +29,11 @@ pub fn run(args: &Lib) -> ExitStatus {
             several(&found, search.format, &search.words.join(" "))
         }
         LibCommand::Show(show) => one(&show.script, show.format),
-        LibCommand::Add(_) | LibCommand::Update(_) | LibCommand::Remove(_) | LibCommand::Fetch | LibCommand::Vendor => {
-            ExitStatus::Ok
-        }
+        LibCommand::Add(add) => manage::add(&add.url, add.rev.as_deref()),
+        LibCommand::Update(update) => manage::change(|p, by| p.update(&update.names, by)),
+        LibCommand::Remove(remove) => manage::change(|p, by| p.remove(&remove.name, by)),
+        LibCommand::Fetch => manage::copy("fetched", Project::fetch),
+        LibCommand::Vendor => manage::copy("in vendor/:", Project::vendor),
     }
 }
 
