@@ -7,6 +7,8 @@ use super::{
 use std::{
     fs,
     os::unix::fs::{PermissionsExt, symlink},
+    path::Path,
+    process::Command,
 };
 
 #[test]
@@ -61,12 +63,30 @@ fn tampering_is_refused() {
     assert!(place.refused(&["update"]).contains("everybody may write to"));
 }
 
-/// Nothing of a repository runs: no hooks, no filters, no submodules, no programs that a URL or a revision names.
+/// Writes a program that leaves a file `NAME` in the folder.
+fn trap(folder: &Path, name: &str, path: &Path) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, format!("#!/bin/sh\ntouch {}/{name}\nexec cat\n", folder.display())).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Names of the traps that something ran into, which are then set anew.
+fn sprung(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    for name in &names {
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+    names.sort();
+    names
+}
+
+/// Nothing of a repository runs: no hooks, no filters, no submodules. The user's settings are such that git itself, told to clone it, runs all.
 #[test]
 fn nothing_runs_at_install() {
     let place = Place::new("inert");
     let ran = place.0.join("ran");
-    let touch = format!("touch {}", ran.display());
+    fs::create_dir_all(&ran).unwrap();
     team(&place);
     place.commit("sub", &[("a", "b")]);
     place.git(
@@ -74,12 +94,44 @@ fn nothing_runs_at_install() {
         &["-c", "protocol.file.allow=always", "submodule", "add", "-q", &format!("{}/sub", place.0.display()), "sub"],
     );
     symlink("/etc/passwd", place.0.join("team/passwd")).unwrap();
-    place.commit("team", &[(".gitattributes", "* filter=evil\n"), ("post-checkout", &format!("#!/bin/sh\n{touch}\n"))]);
-    for hook in ["post-checkout", "post-merge", "reference-transaction", "post-index-change"] {
-        let path = place.0.join("team/.git/hooks").join(hook);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, format!("#!/bin/sh\n{touch}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    place.commit("team", &[(".gitattributes", "* filter=evil\n")]);
+    // A hook of a template is the clone's own; one of core.hooksPath is everybody's, and a bare clone has reference-transaction.
+    let (template, hooks) = (place.0.join("template"), place.0.join("hooks"));
+    trap(&ran, "template", &template.join("hooks/reference-transaction"));
+    trap(&ran, "hook", &hooks.join("reference-transaction"));
+    trap(&ran, "checkout", &hooks.join("post-checkout"));
+    trap(&ran, "filter", &place.0.join("filter"));
+    let settings = |hooks: &str| {
+        format!(
+            "[filter \"evil\"]\nsmudge = {at}/filter\n[submodule]\nrecurse = true\n[protocol]\nallow = always\n\
+             [init]\ntemplateDir = {at}/template\n{hooks}",
+            at = place.0.display()
+        )
+    };
+    let global = place.0.join("gitconfig");
+    let everybodys = format!("[core]\nhooksPath = {}\n", hooks.display());
+    for (more, all) in
+        [("", &["filter", "submodule", "template"][..]), (&everybodys, &["checkout", "filter", "hook", "submodule"])]
+    {
+        fs::write(&global, settings(more)).unwrap();
+        let copy = place.0.join("copy");
+        let cloned = Command::new("git")
+            .args(["clone", "-q", "--recurse-submodules", "team", "copy"])
+            .current_dir(&place.0)
+            .env("GIT_CONFIG_GLOBAL", &global)
+            .output()
+            .unwrap();
+        if copy.join("sub/a").exists() {
+            fs::write(ran.join("submodule"), "").unwrap();
+        }
+        assert_eq!(sprung(&ran), all, "the traps are set: {}", text(&cloned.stderr));
+        let _ = fs::remove_dir_all(copy);
+        for args in [&["add", "../team"][..], &["update"], &["remove", "team"]] {
+            let output = place.lib_command(args).env("GIT_CONFIG_GLOBAL", &global).output().unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+            assert!(!place.project().join(".weftrace/lib/team/sub").exists());
+            assert_eq!(sprung(&ran), [""; 0], "{args:?}");
+        }
     }
     let output = place.lib(&["add", "../team"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -89,6 +141,15 @@ fn nothing_runs_at_install() {
         "{said}"
     );
     assert!(!place.project().join(".weftrace/lib/team/passwd").exists());
+}
+
+/// No programs that a URL or a revision names, nor options of git's.
+#[test]
+fn urls_and_revisions_are_no_commands() {
+    let place = Place::new("commands");
+    team(&place);
+    let ran = place.0.join("ran");
+    let touch = format!("touch {}", ran.display());
     for (url, part) in [
         (format!("ext::sh -c \"{touch}\""), "is no repository"),
         (format!("--upload-pack={touch}"), ""),
