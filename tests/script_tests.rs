@@ -247,6 +247,33 @@ fn what_is_wrong_is_said() {
     }
 }
 
+/// A script that was renamed or taken away leaves its tests behind.
+#[test]
+fn fixtures_that_test_nothing_are_told() {
+    let files = [
+        ("two.probe", "BEGIN { }"),
+        ("two.test.probe", "import \"./two\";"),
+        ("gone.test.probe", "import \"./gone\";"),
+        ("gone.each.expect", "x"),
+        ("notes.md", "no fixture"),
+        ("two.each.args", "--x 1"),
+    ];
+    let scripts = Scripts::new("orphans", &files);
+    scripts.capture("any.pcap");
+    let said = text(&scripts.test(&["--no-coverage"]).stdout);
+    assert!(said.contains("\nfixtures without a script: ./gone.each.expect, ./gone.test.probe\n"), "{said}");
+    let said = text(&scripts.test(&["--no-coverage", "-f", "tap"]).stdout);
+    assert!(said.contains("\n# ./gone.test.probe: a fixture without a script\n"), "{said}");
+    for (name, part) in [
+        ("two.test.probe", "two.test.probe has the tests of a script: weftrace test two.probe\n"),
+        ("gone.test.probe", "gone.test.probe has the tests of a script, which is not there\n"),
+    ] {
+        let output = scripts.test(&[name]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(part), "{}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn headers_are_held_to_their_form() {
     let whole = "// title:   Counts\n// answers: how many?\n// layers:  packets\n";

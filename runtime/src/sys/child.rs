@@ -152,6 +152,15 @@ pub fn pidfd_open(pid: libc::pid_t) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 
+/// Ends (SIGKILL) all of a process group. `leader`: a child that began it and was not waited for, so that its number is still its own.
+pub fn kill_group(leader: u32) {
+    // A group 0 would be our own, and 1 everybody.
+    if let Some(group) = libc::pid_t::try_from(leader).ok().filter(|group| *group > 1) {
+        // SAFETY: integers only.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+}
+
 /// The file that a shell would execute.
 fn find_program(program: &OsStr) -> Option<PathBuf> {
     let runs = |path: &Path| {

@@ -8,9 +8,9 @@ mod take;
 mod terminal;
 mod watch;
 
-pub use child::{Child, ChildError, pidfd_open};
+pub use child::{Child, ChildError, kill_group, pidfd_open};
 pub use clock::{Clock, Pair, Step, now, rfc3339, strftime, zone};
 pub use ring::{Drained, Ring};
 pub(crate) use take::lookup_and_delete;
 pub use terminal::columns;
-pub(crate) use watch::watch;
+pub use watch::watch;

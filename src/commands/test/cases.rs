@@ -64,24 +64,55 @@ pub(super) struct Tested {
 /// What is wrong with the command line.
 pub(super) type Failed = String;
 
-/// Scripts of folders, those of a folder within too, and scripts as they are named; each once, by name.
-pub(super) fn scripts(places: &[PathBuf]) -> Result<Vec<PathBuf>, Failed> {
-    let mut found = BTreeSet::new();
+/// What there is to test, each once, by name.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    pub(super) scripts: BTreeSet<PathBuf>,
+    /// Files that would test a script, which isn't there. Captures aren't among them: they lie in other folders too.
+    pub(super) orphans: BTreeSet<PathBuf>,
+}
+
+/// Scripts of folders, those of a folder within too, and scripts as they are named.
+pub(super) fn find(places: &[PathBuf]) -> Result<Places, Failed> {
+    let mut found = Places::default();
     for place in places {
         let failed = |error: io::Error| format!("{}: {error}", place.display());
         let meta = fs::metadata(place).map_err(failed)?;
         if meta.is_dir() {
             walk(place, &mut found).map_err(failed)?;
         } else if is_script(place) {
-            found.insert(place.clone());
+            found.scripts.insert(place.clone());
         } else {
-            return Err(format!("{} is no script: its name ends in neither .probe nor .bt", place.display()));
+            return Err(no_script(place));
         }
     }
-    Ok(found.into_iter().collect())
+    let Places { scripts, orphans } = &mut found;
+    orphans.retain(|path| !tested(path).any(|script| scripts.contains(&script)));
+    Ok(found)
 }
 
-fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+fn no_script(place: &Path) -> Failed {
+    let shown = place.display();
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    if !name.ends_with(&format!(".{}.{}", TESTS.0, TESTS.1)) {
+        return format!("{shown} is no script: its name ends in neither .probe nor .bt");
+    }
+    match tested(place).find(|script| script.exists()) {
+        Some(script) => format!("{shown} has the tests of a script: weftrace test {}", script.display()),
+        None => format!("{shown} has the tests of a script, which is not there"),
+    }
+}
+
+/// The scripts that a fixture could belong to, by its name: none, if it is no fixture.
+fn tested(fixture: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = fixture.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let stems = name.match_indices('.').filter(|(at, _)| *at > 0 && split(&name[*at..]).is_some());
+    let stems: Vec<String> = stems.map(|(at, _)| name[..at].to_owned()).collect();
+    let folder = fixture.parent().unwrap_or(Path::new("")).to_owned();
+    stems.into_iter().flat_map(|stem| SCRIPTS.map(|end| format!("{stem}.{end}"))).map(move |name| folder.join(name))
+}
+
+fn walk(folder: &Path, found: &mut Places) -> io::Result<()> {
     let (mut open, mut seen) = (vec![folder.to_owned()], 0);
     while let Some(folder) = open.pop() {
         seen += 1;
@@ -96,7 +127,9 @@ fn walk(folder: &Path, found: &mut BTreeSet<PathBuf>) -> io::Result<()> {
             if kind.is_dir() && !hidden {
                 open.push(entry.path());
             } else if !kind.is_dir() && is_script(&entry.path()) {
-                found.insert(entry.path());
+                found.scripts.insert(entry.path());
+            } else if !kind.is_dir() && tested(&entry.path()).next().is_some() && !is_capture(&entry.path()) {
+                found.orphans.insert(entry.path());
             }
         }
     }
@@ -109,6 +142,11 @@ fn is_script(path: &Path) -> bool {
     let script =
         SCRIPTS.iter().any(|end| name.strip_suffix(end).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')));
     script && !name.ends_with(&format!(".{}.{}", TESTS.0, TESTS.1))
+}
+
+fn is_capture(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    INPUTS.iter().any(|(suffix, kind)| *kind == Input::Capture && name.ends_with(&format!(".{suffix}")))
 }
 
 /// Beside one script.

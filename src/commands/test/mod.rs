@@ -8,8 +8,8 @@ mod coverage;
 mod report;
 
 use crate::{args::Test, exit::ExitStatus, printer, render};
-use cases::{Case, Input, Tested};
-use child::{Ended, Ran};
+use cases::{Case, Input, Places, Tested};
+use child::{Ended, Ran, Runs};
 use coverage::Coverage;
 use similar::TextDiff;
 use std::{
@@ -60,30 +60,55 @@ struct Report {
 
 pub fn run(args: &Test) -> ExitStatus {
     let places = if args.places.is_empty() { &[PathBuf::from(".")][..] } else { &args.places };
-    let reports = cases::scripts(places).and_then(|scripts| {
-        let folder = if args.no_coverage { None } else { Some(Folder::new()?) };
-        scripts.iter().map(|script| one(script, args, folder.as_ref())).collect::<Result<Vec<_>, _>>()
-    });
-    let reports = match reports {
-        Ok(reports) if reports.is_empty() => {
+    let done = match all(places, args) {
+        Ok(done) if done.reports.is_empty() => {
             printer::err_line("error: there is no script (a file that ends in .probe or .bt)");
             return ExitStatus::Usage;
         }
-        Ok(reports) => reports,
+        Ok(done) => done,
         Err(why) => {
             printer::err_line(&format!("error: {why}"));
             return ExitStatus::Usage;
         }
     };
-    if let Err(why) = report::write(&reports, args) {
+    if let Err(why) = report::write(&done.reports, &done.orphans, args) {
         printer::err_line(&format!("error: {why}"));
         return ExitStatus::NotWritten;
     }
-    let failed = reports.iter().flat_map(|r| &r.outcomes).any(|o| matches!(o.verdict, Verdict::Failed(_)));
+    if let Some(untested) = done.untested {
+        printer::err_line(&format!("error: interrupted: {untested} scripts were not tested to the end"));
+        return ExitStatus::Script;
+    }
+    let failed = done.reports.iter().flat_map(|r| &r.outcomes).any(|o| matches!(o.verdict, Verdict::Failed(_)));
     if failed { ExitStatus::Script } else { ExitStatus::Ok }
 }
 
-fn one(script: &Path, args: &Test, folder: Option<&Folder>) -> Result<Report, cases::Failed> {
+/// What was done.
+struct Done {
+    reports: Vec<Report>,
+    orphans: Vec<String>,
+    /// It was interrupted, and so many scripts are left.
+    untested: Option<usize>,
+}
+
+/// Tests scripts one after the other.
+fn all(places: &[PathBuf], args: &Test) -> Result<Done, cases::Failed> {
+    let Places { scripts, orphans } = cases::find(places)?;
+    let folder = if args.no_coverage { None } else { Some(Folder::new()?) };
+    let mut runs = Runs::new(args.timeout).map_err(|error| format!("processes can't be waited for: {error}"))?;
+    let orphans = orphans.iter().map(|path| path.display().to_string()).collect();
+    let mut done = Done { reports: Vec::new(), orphans, untested: None };
+    for (before, script) in scripts.iter().enumerate() {
+        done.reports.push(one(script, args, folder.as_ref(), &mut runs)?);
+        if runs.interrupted {
+            done.untested = Some(scripts.len() - before);
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn one(script: &Path, args: &Test, folder: Option<&Folder>, runs: &mut Runs) -> Result<Report, cases::Failed> {
     let mut report =
         Report { script: script.with_extension("").display().to_string(), outcomes: Vec::new(), coverage: None };
     let mut complain = |why: String| {
@@ -105,10 +130,13 @@ fn one(script: &Path, args: &Test, folder: Option<&Folder>) -> Result<Report, ca
     let Tested { script, cases, wrong } = cases::of(script, has_tests(&parsed))?;
     wrong.into_iter().for_each(complain);
     for case in &cases {
-        report.outcomes.push(run_case(&script, case, args)?);
+        report.outcomes.push(run_case(&script, case, args, runs)?);
+        if runs.interrupted {
+            break;
+        }
         // Of test: blocks in a file of their own it would be that file's.
         if let Some(folder) = folder.filter(|_| case.kind != Input::Tests || case.input == script) {
-            let counted = count(&script, case, args, folder);
+            let counted = count(&script, case, folder, runs);
             report.coverage = Some(match (report.coverage.take(), counted) {
                 (Some(Ok(mut all)), Ok(more)) => {
                     all.add(more);
@@ -147,8 +175,8 @@ fn command(script: &Path, case: &Case, options: &[OsString]) -> Vec<OsString> {
     line
 }
 
-fn run_case(script: &Path, case: &Case, args: &Test) -> Result<Outcome, cases::Failed> {
-    let ran = child::weftrace(&command(script, case, &[]), args.timeout);
+fn run_case(script: &Path, case: &Case, args: &Test, runs: &mut Runs) -> Result<Outcome, cases::Failed> {
+    let ran = runs.weftrace(&command(script, case, &[]));
     let ran = ran.map_err(|error| format!("weftrace could not be started: {error}"))?;
     let name = case.input.file_name().unwrap_or_default().to_string_lossy().into_owned();
     // A case that has arguments alone runs on the input of another.
@@ -210,11 +238,11 @@ fn compare(case: &Case, ran: &Ran, bless: bool) -> Result<Verdict, cases::Failed
 }
 
 /// Runs a case with counts in the script's blocks.
-fn count(script: &Path, case: &Case, args: &Test, folder: &Folder) -> Result<Coverage, String> {
+fn count(script: &Path, case: &Case, folder: &Folder, runs: &mut Runs) -> Result<Coverage, String> {
     let file = folder.0.join("counts");
     let _ = fs::remove_file(&file);
     let options = [OsString::from("--coverage"), file.clone().into()];
-    let ran = child::weftrace(&command(script, case, &options), args.timeout).map_err(|error| error.to_string())?;
+    let ran = runs.weftrace(&command(script, case, &options)).map_err(|error| error.to_string())?;
     match Coverage::read(&file) {
         Some(counts) if matches!(ran.ended, Ended::Code(_)) => Ok(counts),
         _ => Err(first_line(&ran.err)),

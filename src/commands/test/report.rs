@@ -10,10 +10,10 @@ use std::{fmt::Write, fs};
 /// Lines of a failure that text shows; files have all.
 const MOST_LINES: usize = 60;
 
-pub(super) fn write(reports: &[Report], args: &Test) -> Result<(), String> {
+pub(super) fn write(reports: &[Report], orphans: &[String], args: &Test) -> Result<(), String> {
     let made = match args.format {
-        TestFormat::Text => text(reports, args.verbose),
-        TestFormat::Tap => tap(reports),
+        TestFormat::Text => text(reports, orphans, args.verbose),
+        TestFormat::Tap => tap(reports, orphans),
         TestFormat::Junit => junit(reports),
     };
     let Some(file) = &args.output else {
@@ -22,7 +22,7 @@ pub(super) fn write(reports: &[Report], args: &Test) -> Result<(), String> {
     };
     fs::write(file, made).map_err(|error| format!("{}: {error}", file.display()))?;
     // People look at the terminal.
-    printer::out(&text(reports, args.verbose));
+    printer::out(&text(reports, orphans, args.verbose));
     Ok(())
 }
 
@@ -30,7 +30,7 @@ fn cases(reports: &[Report]) -> impl Iterator<Item = (&Report, &Outcome)> {
     reports.iter().flat_map(|report| report.outcomes.iter().map(move |outcome| (report, outcome)))
 }
 
-fn text(reports: &[Report], verbose: bool) -> String {
+fn text(reports: &[Report], orphans: &[String], verbose: bool) -> String {
     let mut out = String::new();
     let width = cases(reports).map(|(r, _)| r.script.len()).max().unwrap_or(0);
     for report in reports {
@@ -65,6 +65,9 @@ fn text(reports: &[Report], verbose: bool) -> String {
     if !without.is_empty() {
         let _ = writeln!(out, "no fixture: {}", without.join(", "));
     }
+    if !orphans.is_empty() {
+        let _ = writeln!(out, "fixtures without a script: {}", inert(&orphans.join(", ")));
+    }
     let (passed, failed, skipped) = totals(reports);
     let _ = writeln!(out, "{passed} passed, {failed} failed, {skipped} skipped");
     out
@@ -91,7 +94,7 @@ fn totals(reports: &[Report]) -> (usize, usize, usize) {
 }
 
 /// <https://testanything.org/tap-version-14-specification.html>
-fn tap(reports: &[Report]) -> String {
+fn tap(reports: &[Report], orphans: &[String]) -> String {
     let mut out = format!("TAP version 14\n1..{}\n", cases(reports).count());
     for (number, (report, outcome)) in (1..).zip(cases(reports)) {
         let ok = if matches!(outcome.verdict, Verdict::Failed(_)) { "not ok" } else { "ok" };
@@ -116,6 +119,9 @@ fn tap(reports: &[Report]) -> String {
         if let Some(Ok(coverage)) = &report.coverage {
             let _ = writeln!(out, "# {}: {}", inert(&report.script), coverage.text());
         }
+    }
+    for orphan in orphans {
+        let _ = writeln!(out, "# {}: a fixture without a script", inert(orphan));
     }
     out
 }

@@ -19,7 +19,7 @@ fn reports() -> Vec<Report> {
 
 #[test]
 fn text_is_for_people() {
-    let text = text(&reports(), false);
+    let text = text(&reports(), &["tcp/gone.expect".into()], false);
     let expected = "\
 ok       tcp/a  a.pcap
 FAILED   tcp/a  a.b.pcap
@@ -30,6 +30,7 @@ skipped  tcp/a  a.test.probe
     needs CAP_BPF # really
                 coverage is not known: it was ended
 no fixture: tcp/b
+fixtures without a script: tcp/gone.expect
 1 passed, 1 failed, 1 skipped
 ";
     assert_eq!(text, expected);
@@ -50,7 +51,7 @@ not ok 2 - tcp/a a.b.pcap
   ...
 ok 3 - tcp/a a.test.probe # SKIP needs CAP_BPF # really
 ";
-    assert_eq!(tap(&reports()), expected);
+    assert_eq!(tap(&reports(), &[]), expected);
 }
 
 #[test]
