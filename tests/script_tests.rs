@@ -255,6 +255,7 @@ fn fixtures_that_test_nothing_are_told() {
         ("two.test.probe", "import \"./two\";"),
         ("gone.test.probe", "import \"./gone\";"),
         ("gone.each.expect", "x"),
+        ("two.self.spans", "{}"),
         ("notes.md", "no fixture"),
         ("two.each.args", "--x 1"),
     ];
@@ -262,6 +263,7 @@ fn fixtures_that_test_nothing_are_told() {
     scripts.capture("any.pcap");
     let said = text(&scripts.test(&["--no-coverage"]).stdout);
     assert!(said.contains("\nfixtures without a script: ./gone.each.expect, ./gone.test.probe\n"), "{said}");
+    assert!(said.contains("./two.self.spans has no fixture"), "{said}");
     let said = text(&scripts.test(&["--no-coverage", "-f", "tap"]).stdout);
     assert!(said.contains("\n# ./gone.test.probe: a fixture without a script\n"), "{said}");
     for (name, part) in [

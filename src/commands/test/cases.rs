@@ -1,7 +1,7 @@
 //! Which tests there are: what lies beside a script, by its name.
 //!
 //! `NAME[.CASE].SUFFIX` belongs to `NAME.probe` (or `NAME.bt`). [`INPUTS`] has the suffixes of what a script is run on; `args` has the
-//! arguments of the run, `expect` what it prints. A case with arguments of its own and no input has that of `NAME`.
+//! arguments of the run, `expect` what it prints, `spans` what applications told while a capture was made. A case with arguments of its own and no input has that of `NAME`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -48,6 +48,8 @@ pub(super) struct Case {
     pub(super) variant: String,
     pub(super) input: PathBuf,
     pub(super) kind: Input,
+    /// Beside a capture: `--spans`
+    pub(super) spans: Option<PathBuf>,
     pub(super) args: Vec<OsString>,
     pub(super) expect: PathBuf,
 }
@@ -154,6 +156,7 @@ fn is_capture(path: &Path) -> bool {
 struct Found {
     /// One, if all is well.
     inputs: Vec<(PathBuf, Input)>,
+    spans: Option<PathBuf>,
     args: Option<PathBuf>,
     expect: Option<PathBuf>,
 }
@@ -171,6 +174,7 @@ pub(super) fn of(script: &Path, own_tests: bool) -> Result<Tested, Failed> {
         let found = by_case.entry(case.to_owned()).or_default();
         match suffix {
             "args" => found.args = Some(path),
+            "spans" => found.spans = Some(path),
             "expect" => found.expect = Some(path),
             of_tests if of_tests == TESTS.1 => found.inputs.push((path, Input::Tests)),
             input => found.inputs.extend(INPUTS.iter().find(|(s, _)| *s == input).map(|(_, kind)| (path, *kind))),
@@ -189,7 +193,7 @@ fn split(rest: &str) -> Option<(&str, &str)> {
     if rest.split_once('.') == Some(TESTS) {
         return Some(TESTS);
     }
-    let suffixes = INPUTS.iter().map(|(suffix, _)| *suffix).chain(["args", "expect"]);
+    let suffixes = INPUTS.iter().map(|(suffix, _)| *suffix).chain(["args", "expect", "spans"]);
     let suffix = suffixes
         .filter(|s| rest == *s || rest.strip_suffix(s).is_some_and(|r| r.ends_with('.')))
         .max_by_key(|s| s.len())?;
@@ -200,28 +204,33 @@ fn split(rest: &str) -> Option<(&str, &str)> {
 
 fn assemble(script: &Path, stem: &str, folder: &Path, by_case: BTreeMap<String, Found>) -> Result<Tested, Failed> {
     let mut tested = Tested { script: script.to_owned(), cases: Vec::new(), wrong: Vec::new() };
-    let mut of_all: Vec<(PathBuf, Input)> = Vec::new();
-    if let Some(found) = by_case.get("") {
-        of_all.clone_from(&found.inputs);
-    }
+    let of_all = by_case.get("").map(|found| (found.inputs.clone(), found.spans.clone())).unwrap_or_default();
     for (case, mut found) in by_case {
         let lonely =
             |path: &Path| format!("{} has no fixture: a capture, a recording or {stem}.test.probe", path.display());
         if found.inputs.is_empty() && found.args.is_some() {
-            found.inputs.clone_from(&of_all);
+            found.inputs.clone_from(&of_all.0);
+            found.spans = found.spans.or_else(|| of_all.1.clone());
         }
         if found.inputs.is_empty() {
-            tested.wrong.extend(found.expect.iter().chain(&found.args).map(|p| lonely(p)));
+            tested.wrong.extend(found.expect.iter().chain(&found.args).chain(&found.spans).map(|p| lonely(p)));
             continue;
         }
         if let [(one, _), (other, _), ..] = found.inputs.as_slice() {
             tested.wrong.push(format!("{} and {} are fixtures of one case", one.display(), other.display()));
             continue;
         }
+        if let Some(spans) =
+            found.spans.as_ref().filter(|_| found.inputs.iter().any(|(_, kind)| *kind != Input::Capture))
+        {
+            tested.wrong.push(format!("{} is for a case with a capture, and this has none", spans.display()));
+            continue;
+        }
         let args = found.args.as_deref().map(arguments).transpose()?.unwrap_or_default();
         let dotted = if case.is_empty() { String::new() } else { format!(".{case}") };
         let expect = folder.join(format!("{stem}{dotted}.expect"));
-        tested.cases.extend(found.inputs.pop().map(|(input, kind)| Case { variant: case, input, kind, args, expect }));
+        let Found { mut inputs, spans, .. } = found;
+        tested.cases.extend(inputs.pop().map(|(input, kind)| Case { variant: case, input, kind, spans, args, expect }));
     }
     Ok(tested)
 }

@@ -8,6 +8,7 @@ fn names_say_what_files_are() {
     assert_eq!(split(".each.pcapng.zst"), Some(("each", "pcapng.zst")));
     assert_eq!(split(".test.probe"), Some(("test", "probe")));
     assert_eq!(split(".test.expect"), Some(("test", "expect")));
+    assert_eq!(split(".each.spans"), Some(("each", "spans")));
     // The script, what is no fixture, another script whose name begins so.
     assert_eq!(split(".probe"), None);
     assert_eq!(split(".md"), None);

@@ -164,6 +164,9 @@ fn command(script: &Path, case: &Case, options: &[OsString]) -> Vec<OsString> {
         Input::Recording => vec!["replay".into(), "-q".into()],
         Input::Tests => vec!["run".into(), "-q".into(), "--run-tests".into()],
     };
+    if let Some(spans) = &case.spans {
+        line.extend(["--spans".into(), spans.clone().into()]);
+    }
     line.extend_from_slice(options);
     line.push("--".into());
     match case.kind {
