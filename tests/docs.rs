@@ -151,6 +151,7 @@ fn streams_of_modules() {
     use weftrace_lang::{check, span::FileId, syntax};
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/std");
     let mut modules: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    modules.retain(|p| !p.to_string_lossy().contains(".test."));
     modules.sort();
     let mut text = String::from("| stream | of | fields | emitted by | needs |\n|---|---|---|---|---|\n");
     for path in modules {
@@ -276,6 +277,9 @@ fn scripts() {
         }
         if path.with_extension("expect").is_file() {
             let _ = writeln!(sections, "- tested on a capture beside it");
+        }
+        if path.with_extension("test.probe").is_file() {
+            let _ = writeln!(sections, "- tested by `test:` blocks beside it");
         }
         let flags = check::flags(&syntax::parse(&script, FileId(0)).0, &script);
         if !flags.is_empty() {

@@ -23,7 +23,10 @@ fn scripts() -> Vec<PathBuf> {
     let mut found = Vec::new();
     for area in fs::read_dir(root.join("scripts")).expect("scripts").flatten().filter(|e| e.path().is_dir()) {
         let files = fs::read_dir(area.path()).expect("an area").flatten().map(|e| e.path());
-        found.extend(files.filter(|p| p.extension().is_some_and(|e| e == "probe")));
+        let script = |p: &PathBuf| {
+            p.extension().is_some_and(|e| e == "probe") && !p.display().to_string().ends_with(".test.probe")
+        };
+        found.extend(files.filter(script));
     }
     let mut found: Vec<PathBuf> =
         found.iter().map(|p| p.strip_prefix(root).expect("below the root").to_owned()).collect();
@@ -46,10 +49,27 @@ fn fixtures_print_what_is_expected() {
     assert!(output.status.success(), "{said}");
     let passed = said.lines().last().and_then(|line| line.split(" passed").next()?.parse::<u32>().ok());
     assert!(passed.is_some_and(|n| n >= 11), "too few fixtures: {said}");
+    no_script_is_without(&said);
     for script in scripts() {
         let most = if script.ends_with("http/slow_requests.probe") { MOST_OF_DEMO } else { MOST };
         let size = fs::metadata(root.join(script.with_extension("pcap"))).map_or(0, |meta| meta.len());
         assert!(size <= most, "the capture of {} is too large", script.display());
+    }
+}
+
+/// Modules of packets alone print nothing: what imports them tests them, on a capture.
+fn no_script_is_without(said: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tested: Vec<String> = scripts()
+        .iter()
+        .map(|script| root.join(script))
+        .filter(|script| script.with_extension("pcap").exists())
+        .map(|script| fs::read_to_string(script).expect("a script"))
+        .collect();
+    let without = said.lines().filter_map(|line| line.strip_prefix("no fixture: ")).flat_map(|line| line.split(", "));
+    for name in without.map(|path| path.strip_prefix("scripts/").expect("a bundled one")) {
+        let imported = tested.iter().any(|text| text.contains(&format!("import \"{name}\";")));
+        assert!(name.starts_with("std/") && imported, "{name} has no fixture (docs/testing.md)");
     }
 }
 
