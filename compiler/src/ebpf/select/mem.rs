@@ -257,9 +257,9 @@ impl Selector<'_> {
         if bounded {
             return Ok(self.m.alu(Width::W64, AluOp::Add, base, VSrc::Reg(index)));
         }
-        // What divides the index is forgotten with the rest, and the stack insists on it.
+        // What divides the index is forgotten with the rest; the stack insists on it, and additions to what is shared do anywhere.
         let align = known_alignment(self.func, value);
-        if align > 1 && frame::root(self.func, ptr).is_some() {
+        if align > 1 && (self.forgets || frame::root(self.func, ptr).is_some()) {
             index = self.m.alu(Width::W64, AluOp::And, index, VSrc::Imm(-(align as i32)));
         }
         Ok(self.m.clamp_add(base, index, max as i32))
