@@ -234,7 +234,7 @@ impl<'a> Checker<'a> {
         (name, all)
     }
 
-    /// `$1` is the script's first parameter, `$name` the text of `param name`, but within quotes.
+    /// `$1` is the script's first parameter, `$name` the value of `param name`, but within quotes.
     pub(super) fn with_positionals(&self, segments: &[Segment]) -> Vec<Segment> {
         let mut out = Vec::with_capacity(segments.len());
         for s in segments {
@@ -256,9 +256,9 @@ impl<'a> Checker<'a> {
             rest = &after[digits..];
             match after[..digits].parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
                 Some(n) => out.push_str(self.opts.positional.get(n).map_or("", String::as_str)),
-                None => match self.text_param(word(after)) {
+                None => match self.param_text(word(after)) {
                     Some(value) => {
-                        out.push_str(value);
+                        out.push_str(&value);
                         rest = &after[word(after).len()..];
                     }
                     None => out.push('$'),
@@ -272,7 +272,7 @@ impl<'a> Checker<'a> {
     fn switched_off(&self, probe: &ast::Probe) -> bool {
         let off = |s: &Segment| {
             let after = s.text.strip_prefix('$').filter(|_| !s.quoted);
-            after.is_some_and(|name| word(name) == name && self.text_param(name) == Some(""))
+            after.is_some_and(|name| word(name) == name && self.param_text(name).as_deref() == Some(""))
         };
         !probe.points.is_empty() && probe.points.iter().all(|p| p.segments.iter().any(off))
     }

@@ -47,7 +47,7 @@ impl<'a> Checker<'a> {
         let parameter = segments.iter().filter(|s| !s.quoted).find_map(|s| s.text.strip_prefix('$'));
         if let Some(name) = parameter.filter(|name| !name.is_empty() && super::attach::word(name) == *name) {
             d = d
-                .note(format!("the script has no parameter {name} that is a text"))
+                .note(format!("the script has no parameter {name}"))
                 .write(format!("param {name} = \"\" \"what it is for\";"));
         }
         let written = segments.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(":");

@@ -80,6 +80,12 @@ impl<'a> Checker<'a> {
         // `tcp.flags.syn ?? 0`: a literal 0 or 1 is a bool here.
         let r = match (&l.e.ty, r.int()) {
             (Ty::Bool, Some(n @ (0 | 1))) => Val::boolean(n == 1, r.e.span),
+            // `args.reason ?? 0` still prints by name.
+            (Ty::Enum { .. }, Some(_)) => {
+                let ty = l.e.ty.clone();
+                let (left, right) = (Box::new(l.e), Box::new(coerce(r.e, &ty)));
+                return Val::new(ExprKind::Coalesce { left, right }, ty, span);
+            }
             _ => r,
         };
         let Some(open) = join(&l.open(), &r.open()) else {

@@ -7,6 +7,7 @@ use crate::diag::Diagnostic;
 use crate::hir::{ParamDef, Ty};
 use crate::span::Span;
 use crate::syntax::{DURATIONS, SIZES};
+use std::borrow::Cow;
 
 /// A number as scripts write it: `-5`, `0x1f`, `500ms`, `64MiB`, `1e6`. None: not a number.
 pub(crate) fn parse_number(text: &str) -> Option<i128> {
@@ -55,12 +56,18 @@ impl<'a> Checker<'a> {
         Some(Val { e: crate::hir::Expr { span, ..v.e }, ..v })
     }
 
-    /// The text of a `param` whose default is one: what the command line gives, else the default.
-    pub(super) fn text_param(&self, name: &str) -> Option<&'a str> {
+    /// What a `param` stands for in an attach point: its text, a number in digits (a time in ns); of the command line, else the default.
+    pub(super) fn param_text(&self, name: &str) -> Option<Cow<'a, str>> {
         let param = self.items.params.iter().find(|p| p.name.text == name)?;
-        let ast::ExprKind::Str(default) = &param.default.kind else { return None };
-        let given = self.opts.named.iter().rev().find(|(n, _)| n == name);
-        Some(given.and_then(|(_, text)| text.as_deref()).unwrap_or(default))
+        let given = self.opts.named.iter().rev().find(|(n, _)| n == name).and_then(|(_, text)| text.as_deref());
+        let default = match &param.default.kind {
+            ast::ExprKind::Str(default) => return Some(Cow::Borrowed(given.unwrap_or(default))),
+            ast::ExprKind::Int { value, .. } => *value,
+            ast::ExprKind::Duration(n) | ast::ExprKind::Size(n) => *n,
+            _ => return None,
+        };
+        // What is given and is no number is told where the flag is read.
+        Some(given.and_then(parse_number).unwrap_or_else(|| i128::from(default)).to_string().into())
     }
 
     /// A flag's value: from the command line, else the default. Remembers the flag.
