@@ -13,7 +13,7 @@ use weftrace_artifact::{
     Artifact,
     abi::LossSlot,
     map::Role,
-    plan::{Unit, Way},
+    plan::{ProbePlan, Unit, Way},
 };
 use weftrace_probes::kernel::{Link, detach_all, maps::read_losses, program::run_once, sys::prog_info};
 
@@ -46,6 +46,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.record_clock();
     core.note(|| Event::End(time));
     core.flush_joins(time);
+    ask_alerts(core, time);
     core.ending = true;
     run_end(core, sources, time);
     core.flush_pending();
@@ -128,6 +129,20 @@ fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
         }
     }
     time.unwrap_or_else(now)
+}
+
+/// What alerts by time look at is looked at once more: what came since they last did would never be told. Before END, which may clear it.
+fn ask_alerts(core: &mut Core, time: u64) {
+    let artifact = Rc::clone(&core.artifact);
+    let asks = |plan: &ProbePlan| artifact.alerts.iter().any(|alert| !alert.on_events && alert.place == plan.place);
+    for (probe, plan) in artifact.probes.iter().enumerate() {
+        if let (Way::Interval { .. }, Unit::Native(entry)) = (&plan.best.way, plan.best.unit)
+            && asks(plan)
+        {
+            core.run(entry, probe as u32, time);
+            core.flush_pending();
+        }
+    }
 }
 
 fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {

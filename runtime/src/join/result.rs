@@ -154,7 +154,16 @@ impl JoinResult {
 
     /// The server's endpoint, from the anchor's fields `server` and `server_port`; empty if it has none.
     pub fn server(&self) -> String {
-        let (address, port) = (self.field("server"), self.field("server_port"));
+        self.endpoint("server", "server_port")
+    }
+
+    /// The other side, likewise.
+    pub fn client(&self) -> String {
+        self.endpoint("client", "client_port")
+    }
+
+    fn endpoint(&self, address: &str, port: &str) -> String {
+        let (address, port) = (self.field(address), self.field(port));
         match (address.contains(':'), port.is_empty()) {
             (_, true) => address,
             (true, false) => format!("[{address}]:{port}"),

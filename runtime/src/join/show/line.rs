@@ -33,7 +33,11 @@ pub(crate) fn verdict_text(v: &Verdict) -> String {
 pub(crate) fn head(shown: &Shown<'_>) -> String {
     let result = shown.result;
     let id = if result.id().is_empty() { "-".into() } else { escaped(result.id()) };
-    let mut out = format!("{id}  {}", escaped(&shown.title()));
+    let mut out = match (shown.title(), result.client()) {
+        // Of no request it is who asked: `10.0.1.7:51514 -> 10.0.3.7:443`.
+        (title, client) if title.is_empty() && result.id().is_empty() && !client.is_empty() => escaped(&client),
+        (title, _) => format!("{id}  {}", escaped(&title)),
+    };
     let peer = result.server();
     if !peer.is_empty() {
         let _ = write!(out, " -> {}", escaped(&peer));
