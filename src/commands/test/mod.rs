@@ -189,7 +189,7 @@ fn run_case(script: &Path, case: &Case, args: &Test, runs: &mut Runs) -> Result<
         format!("{name} ({})", case.variant)
     };
     let verdict = match &ran.ended {
-        Ended::Code(0) => compare(case, &ran, args.bless)?,
+        Ended::Code(0 | ALERTED) => compare(case, &ran, args.bless)?,
         Ended::Code(3) if case.kind == Input::Tests && !may_test() => Verdict::Skipped(first_line(&ran.err)),
         Ended::Code(_) if case.kind == Input::Tests && ran.err.is_empty() => Verdict::Failed(text(&ran.out)),
         Ended::Code(code) => Verdict::Failed(format!("exit code {code}\n{}", text(&ran.err))),
@@ -204,33 +204,47 @@ fn may_test() -> bool {
     CapSet::effective().lacks(&needed).is_none() && !in_user_namespace()
 }
 
+/// [`crate::exit::ExitStatus::Alert`]: it ran as it should.
+const ALERTED: i32 = 4;
+
+/// What a case is held to: its output, and below it the alerts that it told beside.
+fn said(ran: &Ran) -> Vec<u8> {
+    let mut all = ran.out.clone();
+    let alert = |line: &&str| {
+        ["  ALERT  ", "  RESOLVED  "].iter().any(|word| line.get(9..).is_some_and(|l| l.starts_with(word)))
+    };
+    for line in text(&ran.err).lines().filter(alert) {
+        all.extend_from_slice(line.as_bytes());
+        all.push(b'\n');
+    }
+    all
+}
+
 fn compare(case: &Case, ran: &Ran, bless: bool) -> Result<Verdict, cases::Failed> {
+    let said = said(ran);
     let failed = |error: std::io::Error| format!("{}: {error}", case.expect.display());
     let expected = match fs::read(&case.expect) {
         Ok(expected) => Some(expected),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
         Err(error) => return Err(failed(error)),
     };
-    if expected.as_ref() == Some(&ran.out) {
+    if expected.as_ref() == Some(&said) {
         return Ok(Verdict::Passed);
     }
     // Tests judge themselves; what else they print is compared.
-    let only_tests = case.kind == Input::Tests && text(&ran.out).lines().all(|line| line.starts_with("ok "));
+    let only_tests = case.kind == Input::Tests && text(&said).lines().all(|line| line.starts_with("ok "));
     if expected.is_none() && only_tests {
         return Ok(Verdict::Passed);
     }
     if bless {
-        fs::write(&case.expect, &ran.out).map_err(failed)?;
+        fs::write(&case.expect, &said).map_err(failed)?;
         return Ok(Verdict::Blessed);
     }
     let file = case.expect.display().to_string();
     let Some(expected) = expected else {
-        return Ok(Verdict::Failed(format!(
-            "{file} is not there: weftrace test --bless writes it\n{}",
-            text(&ran.out)
-        )));
+        return Ok(Verdict::Failed(format!("{file} is not there: weftrace test --bless writes it\n{}", text(&said))));
     };
-    let (expected, printed) = (String::from_utf8_lossy(&expected), String::from_utf8_lossy(&ran.out));
+    let (expected, printed) = (String::from_utf8_lossy(&expected), String::from_utf8_lossy(&said));
     if expected == printed {
         return Ok(Verdict::Failed(format!("{file}: other bytes that are no text")));
     }
