@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: all build demo accuracy test quick-test check fmt bench test-kernels vm-test conformance clean
+.PHONY: all build demo accuracy test test-faults quick-test check fmt bench test-kernels vm-test conformance clean
 
 all: build
 
@@ -25,6 +25,11 @@ accuracy: .setup-accuracy
 
 test: .setup-test
 	tests/run
+
+# Each fault live, beside all scripts that might tell of it; docs/faults.md gets what they told.
+test-faults: .setup-test
+	cargo build --profile quick -p weftrace -p weftrace-lab
+	tests/faults/run --report docs/faults.md
 
 # Without packages, virtual machines or network namespaces.
 quick-test: .setup-build

@@ -1,0 +1,2 @@
+module trouble
+go 1.19
