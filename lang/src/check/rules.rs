@@ -76,7 +76,10 @@ impl<'a> Checker<'a> {
 
     /// `ntop(args.saddr)` where the record has `saddr_v6` too: IPv6 connections show as 0.0.0.0.
     pub(crate) fn rule_ipv4_only(&mut self, e: &'a ast::Expr) {
-        let A::Field { name, .. } = &e.kind else { return };
+        let A::Field { name, base, .. } = &e.kind else { return };
+        if !matches!(&base.kind, A::Ident(base) if base == "args") {
+            return;
+        }
         let ArgsCx::Trace(event) = &self.probe.args else { return };
         let six = format!("{}_v6", name.text);
         if !event.fields.iter().any(|f| f.name == six) {
