@@ -19,6 +19,7 @@ pub const SCRIPTS: &[Script] = bundled![
     "dns/latency",
     "go/gc_pause",
     "go/goroutines",
+    "go/layers",
     "go/poll_wait",
     "go/sched_latency",
     "http/errors",

@@ -14,7 +14,7 @@ use std::{
 };
 
 const PROGRAM: &str = "begin { for ($i : 0..20) { @many[$i, \"x\\\"y\"] = $i; } @lat = hist(5); @lat = hist(0); @avg[1] = avg(10); \
-    @avg[1] = avg(20); @text = \"t\"; } interval:100ms { @ticks = count(); } \
+    @avg[1] = avg(20); @__own[1] = 1; @text = \"t\"; } interval:100ms { @ticks = count(); } \
     alert \"busy\" when @ticks > 2;";
 
 struct Run {
@@ -104,7 +104,7 @@ fn maps_alerts_and_itself() {
     assert_eq!((all["weftrace_map_lat_bucket{le=\"0\"}"], all["weftrace_map_lat_bucket{le=\"7\"}"]), (1.0, 2.0));
     assert_eq!((all["weftrace_map_avg_sum{key=\"1\"}"], all["weftrace_map_avg_count{key=\"1\"}"]), (30.0, 2.0));
     assert_eq!(all["weftrace_alert_fired_total{alertname=\"busy\"}"], 1.0);
-    assert!(!all.keys().any(|k| k.contains("text")));
+    assert!(!all.keys().any(|k| k.contains("text") || k.contains("own")), "{all:?}");
     assert!(all.keys().any(|k| k.starts_with("weftrace_probe_runs_total{probe=\"interval:100ms\"")), "{all:?}");
     assert!(all["process_resident_memory_bytes"] > 1e6 && all["process_cpu_seconds_total"] > 0.0);
     let (_, head, text) = get(run.port, "");

@@ -8,6 +8,7 @@ use crate::{
     sys,
 };
 use std::{collections::HashMap, rc::Rc};
+use weftrace_artifact::map::LIBRARY_MAPS;
 
 /// Answers the question that waits, if any.
 pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
@@ -129,7 +130,8 @@ impl Core {
         for map in self.native.store().script_maps() {
             let Self { native, names: host, .. } = self;
             // Asked first: text and stacks are not shown, and may be many.
-            let spec = native.store().spec(map);
+            // A script's own working state, as of the bundled modules, has such a name too.
+            let spec = native.store().spec(map).filter(|spec| !spec.name.starts_with(LIBRARY_MAPS));
             let Some((kind, name)) = spec.and_then(|spec| names.of(spec)) else { continue };
             let Ok(snapshot) = native.store().snapshot(map) else { continue };
             let mut style = Style::new(host);

@@ -3,7 +3,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime"
 	"sync"
@@ -94,13 +96,34 @@ func start(never chan int) {
 	go func() { <-never }()
 }
 
+// serve answers its own requests, and collects garbage meanwhile: no trouble, a service to look at.
+func serve(until time.Time) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	go http.Serve(listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(3 * time.Millisecond)
+		io.WriteString(w, "ok")
+	}))
+	for time.Now().Before(until) {
+		answer, err := http.Get("http://" + listener.Addr().String() + "/orders")
+		if err != nil {
+			panic(err)
+		}
+		io.Copy(io.Discard, answer.Body)
+		answer.Body.Close()
+		runtime.GC()
+	}
+}
+
 func main() {
 	seconds, err := time.ParseDuration(os.Args[2])
 	if err != nil {
 		panic(err)
 	}
 	until := time.Now().Add(seconds)
-	trouble := map[string]func(time.Time){"stops": stops, "wait": wait, "busy": busy, "leak": leak}[os.Args[1]]
+	trouble := map[string]func(time.Time){"stops": stops, "wait": wait, "busy": busy, "leak": leak, "serve": serve}[os.Args[1]]
 	trouble(until)
 	fmt.Println("done")
 }
