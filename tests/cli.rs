@@ -255,6 +255,21 @@ fn options_that_would_do_nothing_are_refused() {
     }
 }
 
+/// It would wait for ever.
+#[test]
+fn a_script_that_watches_nothing_for_want_of_its_flag_says_so() {
+    let program =
+        "param go = \"\" \"the Go program\"; uprobe:$go:runtime.gcStart { @ = count(); } interval:1s { print(@); }";
+    for flags in [&[][..], &["--go="]] {
+        let output = weftrace(&[&["run", "-e", program, "--"], flags].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains("nothing to watch: --go is empty") && said.contains("the Go program"), "{said}");
+    }
+    // It is as good as any other as long as nothing runs.
+    assert_eq!(weftrace(&["check", "go/gc_pause"]).status.code(), Some(0));
+}
+
 #[test]
 fn a_dry_run_runs_nothing() {
     let path = temporary("dry.pcap", &capture(3));

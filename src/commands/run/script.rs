@@ -2,7 +2,7 @@
 
 use super::{
     Mode, options,
-    refusals::{nothing_to_capture, nothing_to_run, nothing_to_write},
+    refusals::{nothing_to_capture, nothing_to_run, nothing_to_write, nothing_watched},
     tells_plan,
 };
 use crate::{
@@ -50,6 +50,10 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
     }
     if artifact.probes.is_empty() && (artifact.joins.is_empty() || !matches!(mode, Mode::Replay { .. })) {
         return Err(nothing_to_run(!program.probes.is_empty()));
+    }
+    let waits = !matches!(mode, Mode::Replay { .. }) && args.read.is_empty() && !args.only_tests;
+    if waits && let Some(status) = nothing_watched(&loaded, &program) {
+        return Err(status);
     }
     match nothing_to_write(args, &artifact).or_else(|| nothing_to_capture(args, &artifact)) {
         Some(status) => Err(status),
