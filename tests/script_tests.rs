@@ -197,6 +197,22 @@ fn test_blocks_that_do_not_load_fail() {
     }
 }
 
+/// Alerts are part of what is expected; an exit code that says the same without one is a failure.
+#[test]
+fn alerts_are_held_to_what_is_expected() {
+    let alert = "pcap:any { @n = count(); } alert \"busy\" when @n > 1 message \"%d packets\", @n;";
+    let scripts = Scripts::new("alerts", &[("a.probe", alert), ("b.probe", "pcap:any { exit(4); }")]);
+    scripts.capture("a.pcap");
+    scripts.capture("b.pcap");
+    let said = text(&scripts.test(&["--no-coverage", "--bless"]).stdout).clone();
+    assert!(said.contains("blessed  ./a") && said.contains("FAILED   ./b") && said.contains("exit code 4"), "{said}");
+    let expected = fs::read_to_string(scripts.0.join("a.expect")).expect("blessed");
+    assert!(expected.ends_with(" packets\n") && expected.contains("Z  ALERT  busy  "), "{expected}");
+    fs::write(scripts.0.join("a.expect"), expected.replace("ALERT", "RESOLVED")).expect("written");
+    let said = text(&scripts.test(&["--no-coverage"]).stdout).clone();
+    assert!(said.contains("FAILED   ./a") && said.contains("  ALERT  busy"), "{said}");
+}
+
 #[test]
 fn forms_for_machines() {
     let scripts = Scripts::new("forms", &[("count.probe", COUNT), ("bare.bt", "BEGIN { exit(); }")]);

@@ -4,7 +4,7 @@
 use crate::Place;
 use serde::{Deserialize, Serialize};
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct AlertSpec {
     pub name: String,
     /// The condition as it was written.

@@ -106,7 +106,9 @@ impl<'a> Checker<'a> {
     }
 
     fn instances_of(&mut self, probe: &'a ast::Probe, all: &mut Vec<Instance<'a>>) {
-        if self.switched_off(probe) || self.opts.only_tests && !of_tests(probe) {
+        let switched_off = self.switched_off(probe).map(str::to_owned);
+        if switched_off.is_some() || self.opts.only_tests && !of_tests(probe) {
+            self.empty_flags.extend(switched_off.filter(|flag| !self.empty_flags.contains(flag)));
             self.off.insert(probe.span);
             return all.push(ghost(probe));
         }
@@ -268,13 +270,14 @@ impl<'a> Checker<'a> {
         out + rest
     }
 
-    /// Whether a probe is switched off: it stands at `$name`, and the flag is empty.
-    fn switched_off(&self, probe: &ast::Probe) -> bool {
-        let off = |s: &Segment| {
-            let after = s.text.strip_prefix('$').filter(|_| !s.quoted);
-            after.is_some_and(|name| word(name) == name && self.param_text(name).as_deref() == Some(""))
+    /// What a probe is switched off by: all its points stand at `$name`, and the flag is empty.
+    fn switched_off<'p>(&self, probe: &'p ast::Probe) -> Option<&'p str> {
+        let off = |s: &'p Segment| {
+            let name = s.text.strip_prefix('$').filter(|name| !s.quoted && word(name) == *name)?;
+            (self.param_text(name).as_deref() == Some("")).then_some(name)
         };
-        !probe.points.is_empty() && probe.points.iter().all(|p| p.segments.iter().any(off))
+        let each = probe.points.iter().map(|p| p.segments.iter().find_map(off));
+        each.collect::<Option<Vec<_>>>()?.first().copied()
     }
 
     /// "6.18", for messages.

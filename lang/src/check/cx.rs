@@ -127,8 +127,9 @@ pub(crate) struct Checker<'a> {
     pub(crate) newstate: Option<i64>,
     /// Where probes that were added to the script go.
     pub(crate) watch: Option<&'a Watch>,
-    /// Probes at `$name` whose flag is empty.
+    /// Probes at `$name` whose flag is empty, and those flags.
     pub(crate) off: HashSet<Span>,
+    pub(crate) empty_flags: Vec<String>,
     /// Within it the current task was told not to be the owner already.
     pub(crate) task_told: Span,
 }

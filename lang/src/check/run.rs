@@ -100,6 +100,7 @@ impl<'a> Checker<'a> {
             task_told: Span::default(),
             watch: None,
             off: std::collections::HashSet::new(),
+            empty_flags: Vec::new(),
         }
     }
 
@@ -229,6 +230,7 @@ impl<'a> Checker<'a> {
             enums: self.types.enums.into_values().collect(),
             config: self.config,
             params: self.params,
+            empty_flags: self.empty_flags,
             expansions: self.cells.calls(),
         };
         let mut diags = self.sink.diags;

@@ -17,6 +17,8 @@ pub struct Program {
     pub config: Config,
     /// The script's flags: `param` and `getopt`, in order of appearance.
     pub params: Vec<ParamDef>,
+    /// Flags that probes stand at (`uprobe:$go:…`) and that are empty: those probes are switched off.
+    pub empty_flags: Vec<String>,
     /// Where macros are called; [`Span::expansion`] numbers them from 1. A call within a macro has an expansion itself.
     pub expansions: Vec<Span>,
 }

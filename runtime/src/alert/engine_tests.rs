@@ -1,19 +1,16 @@
 use super::*;
-use weftrace_artifact::{Place, alert::AlertSpec};
+use weftrace_artifact::alert::AlertSpec;
 
 const S: u64 = 1_000_000_000;
 
 fn spec(for_s: u64, every_s: Option<u64>, on_events: bool) -> AlertSpec {
     AlertSpec {
         name: "a".into(),
-        condition: String::new(),
         group: vec!["peer".into()],
-        labels: Vec::new(),
         for_ns: for_s * S,
         every_ns: every_s.map(|s| s * S),
         on_events,
-        sinks: Vec::new(),
-        place: Place::default(),
+        ..AlertSpec::default()
     }
 }
 

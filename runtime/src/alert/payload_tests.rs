@@ -27,17 +27,7 @@ fn target(kind: SinkKind) -> Target {
         secret: None,
         place: Place::default(),
     }];
-    let alert = AlertSpec {
-        name: "a".into(),
-        condition: String::new(),
-        group: Vec::new(),
-        labels: Vec::new(),
-        for_ns: 0,
-        every_ns: None,
-        on_events: false,
-        sinks,
-        place: Place::default(),
-    };
+    let alert = AlertSpec { name: "a".into(), sinks, ..AlertSpec::default() };
     AlertTargets::resolve("s", &[alert], None, &|_| None).expect("resolved").targets.remove(0)
 }
 

@@ -1,17 +1,8 @@
 use super::*;
 
 fn alert(kind: SinkKind, at: ValueFrom, secret: Option<ValueFrom>) -> AlertSpec {
-    AlertSpec {
-        name: "a".into(),
-        condition: String::new(),
-        group: Vec::new(),
-        labels: Vec::new(),
-        for_ns: 0,
-        every_ns: None,
-        on_events: false,
-        sinks: vec![SinkSpec { kind, at: Some(at), secret, place: Place::default() }],
-        place: Place::default(),
-    }
+    let sinks = vec![SinkSpec { kind, at: Some(at), secret, place: Place::default() }];
+    AlertSpec { name: "a".into(), sinks, ..AlertSpec::default() }
 }
 
 fn env(name: &str) -> Option<String> {

@@ -8,17 +8,8 @@ use weftrace_artifact::{
 /// A sink of this kind, whose address is taken from a variable.
 pub(in crate::alert) fn target(kind: SinkKind) -> Target {
     let at = Some(ValueFrom::Env("HOOK".into()));
-    let alert = AlertSpec {
-        name: "a".into(),
-        condition: String::new(),
-        group: Vec::new(),
-        labels: Vec::new(),
-        for_ns: 0,
-        every_ns: None,
-        on_events: false,
-        sinks: vec![SinkSpec { kind, at, secret: None, place: Place::default() }],
-        place: Place::default(),
-    };
+    let sinks = vec![SinkSpec { kind, at, secret: None, place: Place::default() }];
+    let alert = AlertSpec { name: "a".into(), sinks, ..AlertSpec::default() };
     let address = |_: &str| Some("http://127.0.0.1:1/TOPSECRET".to_owned());
     AlertTargets::resolve("s", &[alert], None, &address).expect("resolved").targets.remove(0)
 }

@@ -1,18 +1,11 @@
 //! Why a run does not begin or ended early, and what helps.
 
-use crate::{
-    args::Run,
-    commands::needs,
-    exit::ExitStatus,
-    frontend::{self, Loaded},
-    printer, render,
-};
+use crate::{args::Run, commands::needs, exit::ExitStatus, frontend, printer, render};
 use std::collections::BTreeMap;
 use weftrace_artifact::{Artifact, action::ActionKind, packet, plan::Way};
 use weftrace_lang::{
-    ast::Item,
     diag::{Diagnostic, Note},
-    hir::{ParamDef, Program, Provider},
+    hir::{Program, Provider},
     span::{FileId, SourceMap, Span},
 };
 use weftrace_probes::kernel::caps::{self, Need, Needs, PlanNeeds};
@@ -58,25 +51,15 @@ pub(super) fn nothing_to_run(some: bool) -> ExitStatus {
 }
 
 /// A script that would only wait: its probes stand at a flag (`uprobe:$go:…`) that nobody gave.
-pub(super) fn nothing_watched(loaded: &Loaded, program: &Program) -> Option<ExitStatus> {
+pub(super) fn nothing_watched(program: &Program) -> Option<ExitStatus> {
+    let flag = program.empty_flags.first()?;
     let mut targets = program.probes.iter().flat_map(|probe| &probe.targets);
     if !targets.all(|t| matches!(t.provider, Provider::Begin | Provider::End | Provider::Interval { .. })) {
         return None;
     }
-    let given = |name: &str| loaded.options.named.iter().any(|(n, text)| n == name && text.as_deref() != Some(""));
-    let points = loaded.script.items.iter().filter_map(|item| match item {
-        Item::Probe(probe) => Some(probe.alternatives().flat_map(|p| &p.points)),
-        _ => None,
-    });
-    let written: Vec<&str> =
-        points.flatten().flat_map(|p| &p.segments).filter_map(|s| s.text.strip_prefix('$')).collect();
-    let empty = |param: &&ParamDef| param.default.is_empty() && !given(&param.name);
-    let param = program.params.iter().filter(empty).find(|param| written.contains(&param.name.as_str()))?;
-    printer::err_line(&format!("error: nothing to watch: --{} is empty", param.name));
-    printer::err_line(&printer::inert(&format!(
-        "  = write: --{} …, after the script's name: {}",
-        param.name, param.help
-    )));
+    let help = program.params.iter().find(|param| param.name == *flag).map_or("", |param| &param.help);
+    printer::err_line(&format!("error: nothing to watch: --{flag} is empty"));
+    printer::err_line(&printer::inert(&format!("  = write: --{flag} …, after the script's name: {help}")));
     Some(ExitStatus::Usage)
 }
 

@@ -52,7 +52,7 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
         return Err(nothing_to_run(!program.probes.is_empty()));
     }
     let waits = !matches!(mode, Mode::Replay { .. }) && args.read.is_empty() && !args.only_tests;
-    if waits && let Some(status) = nothing_watched(&loaded, &program) {
+    if waits && let Some(status) = nothing_watched(&program) {
         return Err(status);
     }
     match nothing_to_write(args, &artifact).or_else(|| nothing_to_capture(args, &artifact)) {
