@@ -2,16 +2,18 @@
 
 mod help;
 mod lib;
+mod metrics;
 mod test;
 mod values;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use help::{Completions, Explain, Manpages};
 pub use lib::{Lib, LibCommand};
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, time::Duration};
+use metrics::Metrics;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 pub use test::{Test, TestFormat};
 pub use values::ListenAt;
-use values::{duration, file_size, lateness, listen_at, metrics_at, size};
+use values::{duration, file_size, lateness, listen_at, size};
 use weftrace_runtime::{LinePlace, sink::Endpoint};
 
 const AFTER_HELP: &str = "\
@@ -179,15 +181,8 @@ pub struct Run {
     /// While no result of a join is printed, say so this often: 30s, 5m; 0: never
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "30s")]
     pub heartbeat: Duration,
-    /// Offer maps, alerts and the run's own numbers to Prometheus at http://ADDRESS/metrics: 127.0.0.1:9464, 9464 (of the loopback)
-    #[arg(long, value_name = "ADDRESS", value_parser = metrics_at)]
-    pub metrics: Option<SocketAddr>,
-    /// Who asks for metrics must know the token in the first line of FILE; needed where other machines can ask
-    #[arg(long, value_name = "FILE", requires = "metrics")]
-    pub metrics_token_file: Option<PathBuf>,
-    /// Of each map so many series, the largest
-    #[arg(long, value_name = "N", default_value_t = weftrace_runtime::SERIES as u32, value_parser = clap::value_parser!(u32).range(1..=100_000), requires = "metrics")]
-    pub metrics_series: u32,
+    #[command(flatten)]
+    pub metrics: Metrics,
     /// Where alerts go: `script`, as it says (live), or `stderr` alone (with --read and in a replay)
     #[arg(long, value_name = "WHERE", value_enum)]
     pub alerts: Option<AlertsTo>,

@@ -49,7 +49,7 @@ fn running(program: &str, args: &[&str]) -> Result<Run, String> {
             let _ = child.wait();
             return Err(said);
         }
-        if let Some(address) = line.trim().strip_prefix("metrics: http://") {
+        if let Some(address) = line.trim().strip_prefix("metrics: ") {
             let port = address.trim_end_matches("/metrics").rsplit(':').next().and_then(|p| p.parse().ok());
             // It must not stop for want of a reader.
             thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
@@ -149,5 +149,134 @@ fn who_gets_nothing() {
     drop(run);
     let _ = fs::remove_file(&file);
     let open = running("interval:100ms { @++; }", &["--metrics", "0.0.0.0:0"]).err().expect("refused");
-    assert!(open.contains("other machines can ask") && open.contains("--metrics-token-file FILE"), "{open}");
+    assert!(
+        open.contains("other machines can ask")
+            && open.contains("--metrics-token-file FILE")
+            && open.contains("--metrics-cert FILE"),
+        "{open}"
+    );
+}
+
+/// A folder of its own, which goes with it.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("weftrace-metrics-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("writable");
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+
+    /// Certificates of `localhost` that sign themselves, by openssl; false: there is none.
+    fn certificates(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| {
+            let (key, certificate) = (self.file(&format!("{name}.key")), self.file(&format!("{name}.pem")));
+            let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+            let mut command = Command::new("openssl");
+            command.args(words.split(' ')).args(["-keyout", &key, "-out", &certificate]);
+            let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+            if !made {
+                println!("SKIP openssl");
+            }
+            made
+        })
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// curl's exit code and what it got.
+fn curl(args: &[&str]) -> Option<(Option<i32>, String)> {
+    let output = Command::new("curl").args(["-sS", "--noproxy", "*", "-m", "20"]).args(args).output();
+    if output.is_err() {
+        println!("SKIP curl");
+    }
+    let output = output.ok()?;
+    Some((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+/// Whoever verifies the certificate gets them, and nobody without TLS; a handshake that goes slowly holds others for the patience that any request has.
+#[test]
+fn by_https() {
+    let folder = Folder::new("https");
+    if !folder.certificates(&["a"]) {
+        return;
+    }
+    let (certificate, key) = (folder.file("a.pem"), folder.file("a.key"));
+    let tls = ["--metrics", "0.0.0.0:0", "--metrics-cert", &certificate, "--metrics-key", &key];
+    let run = running("interval:100ms { @++; }", &tls).expect("it runs");
+    let url = format!("https://localhost:{}/metrics", run.port);
+    let Some((code, body)) = curl(&["--cacert", &certificate, &url]) else { return };
+    assert!(code == Some(0) && body.contains("weftrace_events_total"), "{code:?} {body}");
+    for version in ["1.2", "1.3"] {
+        let (code, _) = curl(&["--cacert", &certificate, "--tls-max", version, &url]).expect("curl");
+        assert_eq!(code, Some(0), "TLS {version}");
+    }
+    // 60: the certificate isn't trusted.
+    assert_eq!(curl(&[&url]).expect("curl").0, Some(60));
+    let (status, _, said) = get(run.port, "");
+    assert!(status == 400 && said.contains("https"), "{status} {said}");
+    // One that begins a handshake and goes on, byte by byte.
+    let mut slow = TcpStream::connect(("127.0.0.1", run.port)).expect("it listens");
+    slow.write_all(&[22, 3, 1, 2, 0, 1]).expect("sent");
+    thread::spawn(move || {
+        while slow.write_all(&[0]).is_ok() {
+            thread::sleep(Duration::from_millis(300));
+        }
+    });
+    thread::sleep(Duration::from_millis(100));
+    let begun = Instant::now();
+    assert_eq!(curl(&["--cacert", &certificate, &url]).expect("curl").0, Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+}
+
+/// Token and TLS go together; and what is wrong with the files is said by the option that names them.
+#[test]
+fn certificates_and_keys() {
+    let folder = Folder::new("keys");
+    if !folder.certificates(&["a", "b"]) {
+        return;
+    }
+    fs::write(folder.file("token"), "TOPSECRET\n").expect("written");
+    let (a, a_key, b_key, token) =
+        (folder.file("a.pem"), folder.file("a.key"), folder.file("b.key"), folder.file("token"));
+    let both =
+        ["--metrics", "127.0.0.1:0", "--metrics-cert", &a, "--metrics-key", &a_key, "--metrics-token-file", &token];
+    let run = running("interval:100ms { @++; }", &both).expect("it runs");
+    let url = format!("https://localhost:{}/metrics", run.port);
+    let asked =
+        |more: &[&str]| curl(&[&["--cacert", &a, "-o", "/dev/null", "-w", "%{http_code}"], more, &[&url]].concat());
+    let Some((_, status)) = asked(&[]) else { return };
+    assert_eq!(status, "401");
+    assert_eq!(asked(&["-H", "Authorization: Bearer TOPSECRET"]).expect("curl").1, "200");
+    drop(run);
+    let locked = folder.file("locked.key");
+    let words = ["pkey", "-in", &a_key, "-aes256", "-passout", "pass:x", "-out", &locked];
+    assert!(Command::new("openssl").args(words).status().expect("openssl").success());
+    let missing = folder.file("missing");
+    let wrong = [
+        (&a, &b_key, "--metrics-key", "not the key of the certificate"),
+        (&a_key, &a_key, "--metrics-cert", "no certificate in PEM form is in it"),
+        (&a, &a, "--metrics-key", "no private key in PEM form is in it"),
+        (&a, &locked, "--metrics-key", "locked by a passphrase"),
+        (&missing, &a_key, "--metrics-cert", "No such file"),
+        (&a, &missing, "--metrics-key", "No such file"),
+    ];
+    for (certificate, key, option, why) in wrong {
+        let args = ["--metrics", "127.0.0.1:0", "--metrics-cert", certificate, "--metrics-key", key];
+        let said = running("interval:100ms { @++; }", &args).err().expect("refused");
+        assert!(said.contains(option) && said.contains(why), "{said}");
+    }
+    let alone = running("interval:100ms { @++; }", &["--metrics", "127.0.0.1:0", "--metrics-cert", &a]);
+    let said = alone.err().expect("refused");
+    assert!(said.contains("--metrics-key"), "{said}");
 }

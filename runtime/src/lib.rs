@@ -38,7 +38,7 @@ pub mod text;
 pub use alert::{AlertCounts, AlertTargets, TargetError};
 pub use engine::{KeepOptions, StopHandle, StreamConsumer};
 pub use error::Error;
-pub use metrics::{MetricsOptions, SERIES};
+pub use metrics::{MetricsOptions, MetricsTls, SERIES};
 pub use record::{Passphrase, RecordOptions, Recorded, RecordingError, SealError, read_recording};
 pub use session::{AttachFailure, ByHand, Ended, Outcome, Privileges, Running, Session, SessionOptions};
 pub use telemetry::{LinePlace, TelemetryOptions};

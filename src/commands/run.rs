@@ -214,8 +214,8 @@ fn execute(
     }
     if !args.quiet {
         printer::err_line(&opening);
-        if let Some(address) = running.metrics_at() {
-            printer::err_line(&format!("metrics: http://{address}/metrics"));
+        if let Some(url) = running.metrics_at() {
+            printer::err_line(&format!("metrics: {url}"));
         }
         if !running.listens().is_empty() {
             printer::err_line(&format!("spans: {}", running.listens().join(", ")));

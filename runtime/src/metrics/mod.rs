@@ -2,9 +2,13 @@
 //!
 //! - `text`: names, labels and values as the exposition formats have them
 //! - `serve`: HTTP
+//! - `tls`: its connections, encrypted or not
 
 mod serve;
 pub(crate) mod text;
+mod tls;
+
+pub use tls::MetricsTls;
 
 use std::{
     io,
@@ -24,6 +28,8 @@ pub struct MetricsOptions {
     pub address: SocketAddr,
     /// Who asks must know it.
     pub token: Option<String>,
+    /// Answers are encrypted.
+    pub tls: Option<MetricsTls>,
     /// Of each map so many series, the largest.
     pub series: usize,
 }
@@ -48,7 +54,8 @@ pub(crate) struct MetricsFeed {
     questions: mpsc::Receiver<Scrape>,
     next: Option<Scrape>,
     bound: Option<(TcpListener, serve::Server)>,
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    tls: bool,
     pub(crate) series: usize,
     /// Questions answered so far.
     pub(crate) answered: u64,
@@ -60,16 +67,28 @@ impl MetricsFeed {
         let listener = TcpListener::bind(options.address)?;
         let address = listener.local_addr()?;
         let (sender, questions) = mpsc::channel(4);
-        let server =
-            serve::Server { token: options.token.clone().map(Arc::from), local: address.ip().is_loopback(), sender };
+        let tls = options.tls.clone();
+        let server = serve::Server {
+            token: options.token.clone().map(Arc::from),
+            // A page from elsewhere has no certificate that is good here: names are no danger then.
+            local: address.ip().is_loopback() && tls.is_none(),
+            tls,
+            sender,
+        };
         Ok(Self {
             questions,
             next: None,
             bound: Some((listener, server)),
             address,
+            tls: options.tls.is_some(),
             series: options.series,
             answered: 0,
         })
+    }
+
+    /// Where it is asked.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}/metrics", if self.tls { "https" } else { "http" }, self.address)
     }
 
     /// Begins to listen, on a thread that has the privileges of this one.

@@ -1,16 +1,19 @@
 //! `GET /metrics`, one connection after the other: who asks does so every few seconds.
 
-use super::Scrape;
+use super::{
+    MetricsTls, Scrape,
+    tls::{Connection, InTime},
+};
 use std::{
-    io::{self, Read, Write},
+    io,
     net::{IpAddr, TcpListener, TcpStream},
     sync::{Arc, mpsc::sync_channel},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::mpsc;
 
-/// A request comes within this time, and its answer goes.
+/// A request comes within this time, with all that TLS has to say before, and its answer goes.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The engine answers within this time, or is too busy.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -19,7 +22,8 @@ const HEADERS: usize = 48;
 
 pub(super) struct Server {
     pub(super) token: Option<Arc<str>>,
-    /// It listens on this machine alone.
+    pub(super) tls: Option<MetricsTls>,
+    /// It listens on this machine alone, and shows no name of its own.
     pub(super) local: bool,
     pub(super) sender: mpsc::Sender<Scrape>,
 }
@@ -45,9 +49,13 @@ impl Server {
         }
     }
 
-    fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let due = Instant::now() + PATIENCE;
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        let stream = InTime::new(stream, PATIENCE);
+        let connection = match &self.tls {
+            None => Some(Connection::Plain(stream)),
+            Some(tls) => tls.wrap(stream)?,
+        };
+        let Some(mut connection) = connection else { return Ok(()) };
         let mut came = Vec::new();
         let (status, media, body) = loop {
             let mut headers = [httparse::EMPTY_HEADER; HEADERS];
@@ -57,10 +65,8 @@ impl Server {
                 Ok(httparse::Status::Partial) if came.len() < HEAD => {}
                 _ => break plain(400, "not a request of HTTP"),
             }
-            let left = due.checked_duration_since(Instant::now()).ok_or(io::ErrorKind::TimedOut)?;
-            stream.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
             let mut part = [0; 2048];
-            let n = stream.read(&mut part)?;
+            let n = connection.read(&mut part)?;
             if n == 0 {
                 return Ok(());
             }
@@ -80,8 +86,8 @@ impl Server {
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {media}\r\nContent-Length: {}\r\n{more}Connection: close\r\n\r\n",
             body.len()
         );
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(&body)
+        connection.within(PATIENCE);
+        connection.finish(&[head.as_bytes(), &body])
     }
 
     fn answer(&self, request: &httparse::Request<'_, '_>) -> Answer {

@@ -252,8 +252,8 @@ impl Running {
     }
 
     /// Where it offers metrics.
-    pub fn metrics_at(&self) -> Option<std::net::SocketAddr> {
-        self.core.metrics.as_ref().map(|feed| feed.address)
+    pub fn metrics_at(&self) -> Option<String> {
+        self.core.metrics.as_ref().map(|feed| feed.url())
     }
 
     /// Probes that run.
