@@ -58,6 +58,8 @@ pub struct Setting {
     pub include_files: Vec<PathBuf>,
     /// Blocks of the script count how often they ran.
     pub coverage: bool,
+    /// Metrics are offered or sent.
+    pub exemplars: bool,
     /// Modules of a recording, before the bundled ones: (name, text).
     pub modules: &'static [(&'static str, &'static str)],
     /// The recording's own script: what is in this folder now is no part of it.
@@ -75,6 +77,7 @@ pub struct Loaded {
     pub diagnostics: Vec<Diagnostic>,
     /// What counts, if it does.
     pub coverage: Vec<coverage::Point>,
+    exemplars: bool,
 }
 
 /// Reads a script: `-e` text, a file, or a bundled one by name.
@@ -268,7 +271,7 @@ impl Loaded {
             unwound: setting.unwound.clone(),
             ..check::Options::default()
         };
-        Self { name, sources, file, script, world, options, diagnostics, coverage }
+        Self { name, sources, file, script, world, options, diagnostics, coverage, exemplars: setting.exemplars }
     }
 
     /// Checks the script; findings are added to `diagnostics`.
@@ -350,7 +353,8 @@ impl Loaded {
     }
 
     fn target(&self) -> driver::Options {
-        driver::Options { read_file: self.options.reading_file, ..driver::Options::default() }
+        let options = driver::Options::default();
+        driver::Options { read_file: self.options.reading_file, exemplars: self.exemplars, ..options }
     }
 
     pub fn has_errors(&self) -> bool {

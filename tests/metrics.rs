@@ -3,12 +3,16 @@
 #![allow(clippy::float_cmp, reason = "whole numbers")]
 #![allow(clippy::zombie_processes, reason = "waited for where the run is dropped")]
 
+#[path = "metrics/run.rs"]
+mod run;
+
+use run::{Folder, running};
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -16,48 +20,6 @@ use std::{
 const PROGRAM: &str = "begin { for ($i : 0..20) { @many[$i, \"x\\\"y\"] = $i; } @lat = hist(5); @lat = hist(0); @avg[1] = avg(10); \
     @avg[1] = avg(20); @__own[1] = 1; @text = \"t\"; } interval:100ms { @ticks = count(); } \
     alert \"busy\" when @ticks > 2;";
-
-struct Run {
-    child: Child,
-    port: u16,
-}
-
-impl Drop for Run {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Runs until it is dropped; None: it ended, with this on stderr.
-fn running(program: &str, args: &[&str]) -> Result<Run, String> {
-    let mut all = vec!["run"];
-    all.extend(args);
-    all.extend(["-e", program]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_weftrace"))
-        .args(all)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("weftrace runs");
-    let mut stderr = BufReader::new(child.stderr.take().expect("piped"));
-    let mut said = String::new();
-    loop {
-        let mut line = String::new();
-        if stderr.read_line(&mut line).expect("readable") == 0 {
-            let _ = child.wait();
-            return Err(said);
-        }
-        if let Some(address) = line.trim().strip_prefix("metrics: ") {
-            let port = address.trim_end_matches("/metrics").rsplit(':').next().and_then(|p| p.parse().ok());
-            // It must not stop for want of a reader.
-            thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
-            return Ok(Run { child, port: port.expect("a port") });
-        }
-        said.push_str(&line);
-    }
-}
 
 fn ask(port: u16, request: &str) -> (u16, String, String) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
@@ -157,41 +119,19 @@ fn who_gets_nothing() {
     );
 }
 
-/// A folder of its own, which goes with it.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("weftrace-metrics-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&path);
-        fs::create_dir_all(&path).expect("writable");
-        Self(path)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.join(name).display().to_string()
-    }
-
-    /// Certificates of `localhost` that sign themselves, by openssl; false: there is none.
-    fn certificates(&self, names: &[&str]) -> bool {
-        names.iter().all(|name| {
-            let (key, certificate) = (self.file(&format!("{name}.key")), self.file(&format!("{name}.pem")));
-            let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
-            let mut command = Command::new("openssl");
-            command.args(words.split(' ')).args(["-keyout", &key, "-out", &certificate]);
-            let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-            if !made {
-                println!("SKIP openssl");
-            }
-            made
-        })
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Certificates of `localhost` that sign themselves, by openssl; false: there is none.
+fn certificates(folder: &Folder, names: &[&str]) -> bool {
+    names.iter().all(|name| {
+        let (key, certificate) = (folder.file(&format!("{name}.key")), folder.file(&format!("{name}.pem")));
+        let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+        let mut command = Command::new("openssl");
+        command.args(words.split(' ')).args(["-keyout", &key, "-out", &certificate]);
+        let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !made {
+            println!("SKIP openssl");
+        }
+        made
+    })
 }
 
 /// curl's exit code and what it got.
@@ -208,7 +148,7 @@ fn curl(args: &[&str]) -> Option<(Option<i32>, String)> {
 #[test]
 fn by_https() {
     let folder = Folder::new("https");
-    if !folder.certificates(&["a"]) {
+    if !certificates(&folder, &["a"]) {
         return;
     }
     let (certificate, key) = (folder.file("a.pem"), folder.file("a.key"));
@@ -243,7 +183,7 @@ fn by_https() {
 #[test]
 fn certificates_and_keys() {
     let folder = Folder::new("keys");
-    if !folder.certificates(&["a", "b"]) {
+    if !certificates(&folder, &["a", "b"]) {
         return;
     }
     fs::write(folder.file("token"), "TOPSECRET\n").expect("written");

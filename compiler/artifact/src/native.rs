@@ -85,8 +85,10 @@ pub enum NativeHelper {
     MapWhole,
     /// (env, subject, which: [`crate::packet::PacketBytes`], dst): writes the packet's [`crate::abi::BytesKey`] → 1, or 0 if it has none
     PacketBytes,
+    /// (env, map, key, value, signed): the value is counted in a map, for who wants an example of it
+    Observe,
 }
 
 impl NativeHelper {
-    pub const COUNT: usize = 20;
+    pub const COUNT: usize = 21;
 }

@@ -31,11 +31,13 @@ pub struct Options {
     pub read_file: bool,
     /// Off only to look at what lowering makes.
     pub optimise: bool,
+    /// Metrics are offered, with examples of what is counted.
+    pub exemplars: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { read_file: false, optimise: true }
+        Self { read_file: false, optimise: true, exemplars: false }
     }
 }
 
@@ -141,6 +143,7 @@ fn lower<'a>(
 ) -> (Units, assemble::Tables) {
     let mut units = Units::default();
     let mut module = Module::new(program, world, placement, &mut units.diagnostics);
+    module.exemplars = options.exemplars;
     units::lower_probes(&mut module, &mut units);
     sessions::pair(&mut units, world, Policy::of(program));
     let joins = joins::lower_joins(&mut module, &mut units);

@@ -110,6 +110,8 @@ pub enum Helper {
     TaskComm,
     /// (ctx, offset, dst, len) → 0 or negative, and dst zeroed: bytes of a packet (socket filters)
     SkbLoad,
+    /// Native: (map, key, value, signed): the value is counted in the map
+    Observe,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -191,6 +193,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::ReadTyped, "read_typed", &[Int, Int, Int], true, None, None),
     row(Helper::TaskComm, "task_comm", &[Out, Int, Int], false, None, None),
     row(Helper::SkbLoad, "skb_load", &[Ctx, Int, Out, Int], false, Some(26), None),
+    row(Helper::Observe, "observe", &[Map, In, Int, Int], false, None, Some(NativeHelper::Observe)),
 ];
 
 impl Helper {

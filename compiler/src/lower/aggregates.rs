@@ -1,7 +1,7 @@
 //! Aggregations: updates of the layouts that `weftrace_artifact::map::Value` documents, and their values as numbers.
 
 use super::{
-    cx::{Cx, R},
+    cx::{Cx, R, Subject},
     layout::{series_how, width},
     maps::map_id,
     mem::Mem,
@@ -29,7 +29,8 @@ impl Cx<'_, '_> {
             Some(e) => (self.scalar(e)?, width(&e.ty).1),
             None => (self.iconst(1), false),
         };
-        if matches!(agg, Agg::Series { .. }) && key.is_some_and(|k| k.ty.holds_sample()) {
+        let by_sample = key.is_some_and(|k| k.ty.holds_sample());
+        if matches!(agg, Agg::Series { .. }) && by_sample {
             return self.not_yet(span, "a time series by stacks of dw_ustack");
         }
         let now = match agg {
@@ -37,7 +38,7 @@ impl Cx<'_, '_> {
             _ => None,
         };
         let forgets = self.ring_of(map).is_some() || self.m.maps[map.index()].ttl.is_some();
-        if forgets && key.is_some_and(|k| k.ty.holds_sample()) {
+        if forgets && by_sample {
             return self.not_yet(span, "a window or time to live by stacks of dw_ustack");
         }
         let add = |cx: &mut Self, m: Mem| {
@@ -45,11 +46,8 @@ impl Cx<'_, '_> {
                 cx.ring_enter(m, ring);
             }
             match agg {
-                Agg::Count => {
-                    let one = cx.iconst(1);
-                    cx.add_to(map, m, one, 8);
-                }
-                Agg::Sum { .. } => cx.add_to(map, m, value, 8),
+                // Of a count the value is 1.
+                Agg::Count | Agg::Sum { .. } => cx.add_to(map, m, value, 8),
                 Agg::Min { signed } => cx.extreme(m, value, if signed { Cond::Slt } else { Cond::Ult }),
                 Agg::Max { signed } => cx.extreme(m, value, if signed { Cond::Sgt } else { Cond::Ugt }),
                 Agg::Avg { .. } | Agg::Stats { .. } => {
@@ -74,8 +72,27 @@ impl Cx<'_, '_> {
         };
         match key.filter(|k| k.ty.holds_sample()) {
             Some(key) => self.send_aggregate(map, key, span, add),
+            None if self.is_observed(&agg) => {
+                let key = self.key(map, key, span)?;
+                self.element_of(map, key, span, |cx, m| {
+                    add(cx, m)?;
+                    cx.observe(map, key, (value, signed));
+                    Ok(())
+                })
+            }
             None => self.element(map, key, span, add),
         }
+    }
+
+    fn observe(&mut self, map: MapRef, key: Value, (value, signed): (Value, bool)) {
+        let signed = self.iconst(i64::from(signed));
+        self.b.call_map(Helper::Observe, map_id(map), &[key, value, signed]);
+    }
+
+    /// Whether examples are wanted of what is counted, with a trace: in blocks that may know one.
+    fn is_observed(&self, agg: &Agg) -> bool {
+        let counted = matches!(agg, Agg::Count | Agg::Sum { signed: false } | Agg::Hist { .. } | Agg::Lhist { .. });
+        counted && self.m.exemplars && !self.kernel && matches!(self.subject, Subject::Packet | Subject::Join(_))
     }
 
     /// {value, set}: stores the value if none is set or it is beyond the one there.

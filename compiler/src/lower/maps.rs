@@ -309,8 +309,19 @@ impl Cx<'_, '_> {
         span: Span,
         update: impl FnOnce(&mut Self, Mem) -> R<()>,
     ) -> R<()> {
-        let id = map_id(map);
         let key = self.key(map, key, span)?;
+        self.element_of(map, key, span, update)
+    }
+
+    /// The same by a key that has been computed.
+    pub(crate) fn element_of(
+        &mut self,
+        map: MapRef,
+        key: Value,
+        span: Span,
+        update: impl FnOnce(&mut Self, Mem) -> R<()>,
+    ) -> R<()> {
+        let id = map_id(map);
         let (done, missing) = (self.block(), self.block());
         if let Some(presence) = self.m.maps[map.index()].presence {
             let m = Mem::new(self.lookup_or(id, key, done), 0);

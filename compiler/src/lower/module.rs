@@ -39,6 +39,8 @@ pub struct Module<'a> {
     pub packet_needs: u32,
     /// Addresses of processes get names when they print.
     pub user_names: bool,
+    /// What blocks count is told, where they may know a trace.
+    pub exemplars: bool,
 }
 
 impl<'a> Module<'a> {
@@ -58,6 +60,7 @@ impl<'a> Module<'a> {
             streams: vec![],
             packet_needs: 0,
             user_names: false,
+            exemplars: false,
         };
         for (index, def) in program.maps.iter().enumerate() {
             let spec = module.map_spec(def, placement.maps.get(index).copied()).unwrap_or_else(|| {

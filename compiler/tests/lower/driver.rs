@@ -50,6 +50,17 @@ fn mixed() -> Program {
     }
 }
 
+/// What is counted is told to who offers metrics, where a trace may be known: here by the packets' block alone.
+#[test]
+fn exemplars_cost_nothing_where_nobody_wants_them() {
+    let told = |exemplars: bool| {
+        let options = Options { read_file: true, exemplars, ..Options::default() };
+        let (ir, _) = driver::dump(&mixed(), &SourceMap::default(), &TestWorld::default(), &options, Stage::Ir);
+        ir.matches("observe").count()
+    };
+    assert_eq!((told(false), told(true)), (0, 1));
+}
+
 #[test]
 fn the_license_that_is_set_reaches_the_artifact() {
     let mut p = mixed();

@@ -107,6 +107,41 @@ impl Writer {
         self.0.extend(value.to_le_bytes());
     }
 
+    pub fn double(&mut self, field: u32, value: f64) {
+        self.fixed64(field, value.to_bits());
+    }
+
+    /// Of small numbers of either sign: sint32 and sint64.
+    pub fn sint(&mut self, field: u32, value: i64) {
+        self.varint(field, zigzag(value));
+    }
+
+    /// Several of those, in one piece.
+    pub fn packed_sint(&mut self, field: u32, values: impl Iterator<Item = i64>) {
+        self.packed_varint(field, values.map(zigzag));
+    }
+
+    pub fn packed_varint(&mut self, field: u32, values: impl Iterator<Item = u64>) {
+        let mut inner = Self::default();
+        values.for_each(|value| inner.raw(value));
+        if !inner.0.is_empty() {
+            self.bytes(field, &inner.0);
+        }
+    }
+
+    pub fn packed_fixed64(&mut self, field: u32, values: impl Iterator<Item = u64>) {
+        let bytes: Vec<u8> = values.flat_map(u64::to_le_bytes).collect();
+        if !bytes.is_empty() {
+            self.bytes(field, &bytes);
+        }
+    }
+
+    /// A message of a row of them, with its length before it.
+    pub fn delimited(&mut self, message: &[u8]) {
+        self.raw(message.len() as u64);
+        self.0.extend(message);
+    }
+
     pub fn fixed32(&mut self, field: u32, value: u32) {
         self.raw(u64::from(field << 3 | 5));
         self.0.extend(value.to_le_bytes());
@@ -136,4 +171,8 @@ impl Writer {
         }
         self.0.push(value as u8);
     }
+}
+
+fn zigzag(value: i64) -> u64 {
+    (value << 1 ^ value >> 63) as u64
 }

@@ -7,6 +7,7 @@ use crate::{
         show::{self, Facts, Shown},
     },
     losses::LossKind,
+    metrics::Trace,
     native::Native,
     record::event::Event,
     sink::Message,
@@ -211,24 +212,34 @@ impl Core {
                         self.printed += 1;
                         self.say_joined();
                     }
-                    self.run_blocks(&blocks, now, &ViewStorage::for_result(&result));
+                    let trace = self.trace_of(&blocks, &result);
+                    self.run_blocks(&blocks, (now, trace), &ViewStorage::for_result(&result));
                     self.at_hand = before;
                 }
                 Output::Orphan { leg, payload } => {
                     let blocks = self.joins.blocks(join, JoinEvent::Orphan(leg));
-                    self.run_blocks(&blocks, now, &ViewStorage::for_orphan(&payload));
+                    self.run_blocks(&blocks, (now, None), &ViewStorage::for_orphan(&payload));
                 }
                 Output::Late { payload } => {
                     let blocks = self.joins.blocks(join, JoinEvent::Late);
-                    self.run_blocks(&blocks, now, &ViewStorage::for_anchor(&payload));
+                    self.run_blocks(&blocks, (now, None), &ViewStorage::for_anchor(&payload));
                 }
             }
         }
     }
 
-    fn run_blocks(&mut self, blocks: &[Block], now: u64, storage: &ViewStorage<'_>) {
+    /// What blocks count of a result is noted with its trace, if anybody wants to know.
+    fn trace_of(&self, blocks: &[Block], result: &JoinResult) -> Option<Trace> {
+        let wanted = !blocks.is_empty() && self.native.exemplars().is_some();
+        let trace = wanted.then(|| show::trace_of(result)).flatten()?;
+        let own = [result.field("span_id"), result.field("parent_span_id")];
+        let span = own.iter().find(|id| !id.is_empty()).map_or("", |id| id);
+        Trace::of(trace.as_bytes(), span.as_bytes())
+    }
+
+    fn run_blocks(&mut self, blocks: &[Block], (now, trace): (u64, Option<Trace>), storage: &ViewStorage<'_>) {
         for block in blocks {
-            self.native.run_join(block.entry, block.probe, now, &storage.view());
+            self.native.run_join_of(trace, (block.entry, block.probe, now), &storage.view());
             self.take_native();
         }
     }

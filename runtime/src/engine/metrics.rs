@@ -2,7 +2,7 @@
 
 use super::{core::Core, shutdown};
 use crate::{
-    metrics::text::{Exposition, Kind, LEFT_OUT, Labels, MapNames},
+    metrics::{Exposition, Kind, LEFT_OUT, Labels, MapNames, Number, SERIES},
     session::Sources,
     style::Style,
     sys,
@@ -13,26 +13,35 @@ use weftrace_artifact::map::LIBRARY_MAPS;
 /// Answers the question that waits, if any.
 pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
     let Some(question) = core.metrics.as_mut().and_then(|metrics| metrics.take()) else { return };
+    let all = collect(core, sources);
+    if let Some(metrics) = &mut core.metrics {
+        metrics.answered += 1;
+    }
+    question.answer(&all);
+}
+
+/// All numbers at this moment.
+fn collect(core: &mut Core, sources: &mut Sources) -> Exposition {
     let costs = shutdown::measure(core, sources);
-    let mut all = Exposition::new(question.open_metrics);
+    let mut all = Exposition::default();
     core.own_metrics(&mut all);
     all.family("weftrace_probe_runs", Kind::Counter, "How often a probe's block ran.");
     let probe = |name: &str| vec![("probe".to_owned(), name.to_owned())];
     let rows = by_probe(costs.iter().map(|row| (row.probe.as_str(), row.runs, row.ns)));
     for (name, runs, _) in &rows {
-        all.sample("weftrace_probe_runs_total", &probe(name), &runs.to_string());
+        all.number(probe(name), whole(*runs));
     }
     all.family("weftrace_probe_seconds", Kind::Counter, "Time that a probe's block took.");
     for (name, _, ns) in &rows {
-        all.sample("weftrace_probe_seconds_total", &probe(name), &seconds(*ns));
+        all.number(probe(name), Number::Time(*ns));
     }
     core.alert_metrics(&mut all);
     core.map_metrics(&mut all);
-    if let Some(metrics) = &mut core.metrics {
-        metrics.answered += 1;
-    }
-    // Whoever asked may have gone.
-    let _ = question.answer.try_send(all.end());
+    all
+}
+
+fn whole(n: u64) -> Number {
+    Number::Whole(n.into())
 }
 
 /// Runs and ns of each probe, in the order of the first: several blocks at one event are one row.
@@ -49,10 +58,6 @@ fn by_probe<'a>(costs: impl Iterator<Item = (&'a str, u64, u64)>) -> Vec<(&'a st
     rows
 }
 
-fn seconds(ns: u64) -> String {
-    format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
-}
-
 /// Bytes of memory by `/proc/self/status`; None: it doesn't say.
 fn resident(status: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -63,25 +68,25 @@ impl Core {
     fn own_metrics(&mut self, all: &mut Exposition) {
         all.family("weftrace_build_info", Kind::Gauge, "The version of weftrace, as a label.");
         let version = vec![("version".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-        all.sample("weftrace_build_info", &version, "1");
+        all.number(version, whole(1));
         all.family("weftrace_events", Kind::Counter, "Records of probes that were acted on.");
-        all.sample("weftrace_events_total", &[], &self.delivered.to_string());
+        all.number(Labels::new(), whole(self.delivered));
         all.family("weftrace_lost", Kind::Counter, "What was lost, by source and kind (docs/output.md).");
         for row in self.losses.rows() {
             let labels: Labels = vec![("source".into(), row.source.clone()), ("kind".into(), row.kind.name().into())];
-            all.sample("weftrace_lost_total", &labels, &row.count.to_string());
+            all.number(labels, whole(row.count));
         }
         all.family("weftrace_scrapes", Kind::Counter, "Questions answered before this one.");
         let answered = self.metrics.as_ref().map_or(0, |metrics| metrics.answered);
-        all.sample("weftrace_scrapes_total", &[], &answered.to_string());
+        all.number(Labels::new(), whole(answered));
         self.join_metrics(all);
         let cpu_ns = sys::now(libc::CLOCK_PROCESS_CPUTIME_ID);
         all.family("process_cpu_seconds", Kind::Counter, "Time of user and system that weftrace took.");
-        all.sample("process_cpu_seconds_total", &[], &seconds(cpu_ns));
+        all.number(Labels::new(), Number::Time(cpu_ns));
         // Where it isn't known there is none, rather than one of 0.
         if let Some(bytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident) {
             all.family("process_resident_memory_bytes", Kind::Gauge, "Memory that weftrace has.");
-            all.sample("process_resident_memory_bytes", &[], &bytes.to_string());
+            all.number(Labels::new(), whole(bytes));
         }
     }
 
@@ -100,7 +105,7 @@ impl Core {
             all.family(name, Kind::Counter, help);
             for (join, summary) in &summaries {
                 let value = [summary.seen, summary.closed, summary.kept, summary.late][n];
-                all.sample(&format!("{name}_total"), &[("join".to_owned(), join.clone())], &value.to_string());
+                all.number(vec![("join".to_owned(), join.clone())], whole(value));
             }
         }
     }
@@ -113,20 +118,23 @@ impl Core {
             for values in alerts.engine.firing(n) {
                 let mut labels = name(spec);
                 labels.extend(crate::alert::Notice::labels(spec, values));
-                all.sample("weftrace_alert_firing", &labels, "1");
+                all.number(labels, whole(1));
             }
         }
         all.family("weftrace_alert_fired", Kind::Counter, "Times that a group of an alert began to fire.");
         for (spec, counts) in alerts.specs.iter().zip(alerts.engine.counts()) {
-            all.sample("weftrace_alert_fired_total", &name(spec), &counts.fired.to_string());
+            all.number(name(spec), whole(counts.fired));
         }
     }
 
     fn map_metrics(&mut self, all: &mut Exposition) {
         let artifact = Rc::clone(&self.artifact);
-        let most = self.metrics.as_ref().map_or(crate::metrics::SERIES, |metrics| metrics.series);
+        let most = self.metrics.as_ref().map_or(SERIES, |metrics| metrics.series);
         let mut left_out: Vec<(String, usize)> = Vec::new();
         let mut names = MapNames::default();
+        let now = super::core::now();
+        let offset = self.names.wall(now).wrapping_sub(now);
+        let wall = |time: u64| time.wrapping_add(offset);
         for map in self.native.store().script_maps() {
             let Self { native, names: host, .. } = self;
             // Asked first: text and stacks are not shown, and may be many.
@@ -137,12 +145,15 @@ impl Core {
             let mut style = Style::new(host);
             style.trailer = &artifact.options.str_trunc_trailer;
             style.trailer_from = artifact.options.max_strlen;
-            let n = all.map(&snapshot, (kind, &name), most, &mut style);
+            let kept = native.exemplars();
+            let n = all.map(&snapshot, (kind, &name), most, &mut style, |key| {
+                kept.map_or_else(Vec::new, |kept| kept.of(map, key, wall))
+            });
             left_out.push((snapshot.spec.name.clone(), n));
         }
         all.family(LEFT_OUT, Kind::Gauge, "Elements of a map beyond --metrics-series, the smallest.");
         for (name, n) in left_out {
-            all.sample(LEFT_OUT, &[("map".to_owned(), name)], &n.to_string());
+            all.number(vec![("map".to_owned(), name)], whole(n as u64));
         }
     }
 }

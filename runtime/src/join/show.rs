@@ -63,9 +63,7 @@ impl Shown<'_> {
 
     /// 32 hexadecimal digits of the trace, if the anchor has one.
     pub fn trace_id(&self) -> Option<String> {
-        let fields = ["trace_id", "traceparent"].map(|name| self.result.field(name));
-        let ids = self.result.ids.iter().map(|(_, value)| value.clone());
-        fields.into_iter().chain(ids).find_map(|text| trace_id(&text))
+        trace_of(self.result)
     }
 
     /// The process, if the anchor names one.
@@ -78,6 +76,13 @@ impl Shown<'_> {
     fn may_show(&self, header: &[u8]) -> bool {
         self.facts.open || self.result.ids.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(header))
     }
+}
+
+/// The same of a result.
+pub(crate) fn trace_of(result: &JoinResult) -> Option<String> {
+    let fields = ["trace_id", "traceparent"].map(|name| result.field(name));
+    let ids = result.ids.iter().map(|(_, value)| value.clone());
+    fields.into_iter().chain(ids).find_map(|text| trace_id(&text))
 }
 
 /// The trace's 32 digits in a trace id, or in a traceparent header.

@@ -40,15 +40,19 @@ pub fn rows(value: &Value, buckets: &[u64], div: u32) -> Vec<Row> {
 
 /// Where bucket `index` (not counting the negative one) begins: the first 2^(bits+1) hold one number each, then each power of two
 /// has 2^bits.
-fn log_label(index: u32, bits: u8) -> Label {
+pub(crate) fn log_begin(index: u32, bits: u8) -> i128 {
     let n = 1u32 << bits;
-    if index <= 2 * n {
-        return Label { text: index.to_string(), value: i128::from(index) };
+    if index <= 2 * n { i128::from(index) } else { i128::from(n + (index & (n - 1))) << ((index >> bits) - 1) }
+}
+
+fn log_label(index: u32, bits: u8) -> Label {
+    let value = log_begin(index, bits);
+    if index <= 2 * (1u32 << bits) {
+        return Label { text: index.to_string(), value };
     }
-    let sub = i128::from(n + (index & (n - 1)));
     let power = (index >> bits) - 1;
     let suffix = ["", "K", "M", "G", "T", "P", "E", "Z"][(power / 10).min(7) as usize];
-    Label { text: format!("{}{suffix}", sub << (power % 10)), value: sub << power }
+    Label { text: format!("{}{suffix}", value >> (power / 10 * 10)), value }
 }
 
 fn linear_bounds(i: usize, min: i64, max: i64, step: i64) -> (Option<Label>, Option<Label>) {

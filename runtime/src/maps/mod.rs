@@ -9,6 +9,7 @@ mod store;
 mod text;
 mod value;
 
+pub(crate) use hist::log_begin;
 pub use hist::{Label, Row, rows};
 pub use json::{write_contents_json, write_json, write_value_json};
 pub use store::{Homes, Part, Store};

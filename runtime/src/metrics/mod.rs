@@ -1,14 +1,25 @@
 //! The run's numbers for Prometheus: a listener on a thread of its own, which hands each question to the engine.
 //!
-//! - `text`: names, labels and values as the exposition formats have them
-//! - `serve`: HTTP
-//! - `tls`: its connections, encrypted or not
+//! - `model`: families and series, of which every answer is made; `maps`, `buckets`: those of a script's maps; `exemplars`: traces of what is counted
+//! - `text`, `protobuf`: an answer in either form; `accept`: which one is wanted
+//! - `serve`: HTTP; `tls`: its connections, encrypted or not
 
+mod accept;
+mod buckets;
+mod exemplars;
+mod maps;
+mod model;
+mod protobuf;
 mod serve;
-pub(crate) mod text;
+mod text;
 mod tls;
 
+pub(crate) use exemplars::{Exemplars, Trace};
+pub(crate) use maps::{LEFT_OUT, MapNames};
+pub(crate) use model::{Exposition, Kind, Labels, Number};
 pub use tls::MetricsTls;
+
+use accept::Form;
 
 use std::{
     io,
@@ -45,8 +56,19 @@ impl std::fmt::Debug for MetricsOptions {
 
 /// A question that waits for its answer.
 pub(crate) struct Scrape {
-    pub(crate) open_metrics: bool,
-    pub(crate) answer: SyncSender<Vec<u8>>,
+    form: Form,
+    answer: SyncSender<Vec<u8>>,
+}
+
+impl Scrape {
+    /// Answers it, in the form that was asked for. Whoever asked may have gone.
+    pub(crate) fn answer(&self, all: &Exposition) {
+        let _ = self.answer.try_send(match self.form {
+            Form::Text => text::write(all, false),
+            Form::OpenMetrics => text::write(all, true),
+            Form::Protobuf => protobuf::write(all),
+        });
+    }
 }
 
 /// What the engine has of it.

@@ -2,6 +2,7 @@
 
 use super::{
     MetricsTls, Scrape,
+    accept::Form,
     tls::{Connection, InTime},
 };
 use std::{
@@ -112,16 +113,11 @@ impl Server {
         if request.method != Some("GET") {
             return plain(405, "metrics are asked for by GET");
         }
-        let open_metrics = header("accept").is_some_and(|text| text.contains("application/openmetrics-text"));
+        let form = header("accept").map_or(Form::Text, Form::of);
         let (answer, answered) = sync_channel(1);
-        let asked = self.sender.try_send(Scrape { open_metrics, answer });
+        let asked = self.sender.try_send(Scrape { form, answer });
         let body = asked.ok().and_then(|()| answered.recv_timeout(ANSWER).ok());
-        let media = if open_metrics {
-            "application/openmetrics-text; version=1.0.0; charset=utf-8"
-        } else {
-            "text/plain; version=0.0.4; charset=utf-8"
-        };
-        body.map_or_else(|| plain(503, "too busy"), |body| (200, media, body))
+        body.map_or_else(|| plain(503, "too busy"), |body| (200, form.media(), body))
     }
 }
 

@@ -215,6 +215,15 @@ unsafe extern "C" fn map_whole(env: *mut HandlerEnv, map: u64, part: u64, key: u
     u64::from(part == 0 && host.whole(map, key, dst))
 }
 
+unsafe extern "C" fn observe(env: *mut HandlerEnv, map: u64, key: u64, value: u64, signed: u64) -> u64 {
+    // SAFETY: the environment, by the code generator.
+    let (host, map) = unsafe { (host(env), MapId(map as u32)) };
+    // SAFETY: a key of the map's size, by the code generator.
+    let key = unsafe { bytes(key, host.key_size(map) as u64) };
+    host.observe(map, key, if signed == 0 { i128::from(value) } else { i128::from(value as i64) });
+    0
+}
+
 /// Function pointers as generated code reads them.
 #[repr(transparent)]
 pub(super) struct HelperTable([*const u8; NativeHelper::COUNT]);
@@ -250,6 +259,7 @@ pub(super) static TABLE: HelperTable = HelperTable([
     map_at as *const u8,
     map_whole as *const u8,
     packet_bytes as *const u8,
+    observe as *const u8,
 ]);
 
 #[cfg(test)]

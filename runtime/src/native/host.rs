@@ -1,7 +1,10 @@
 //! The runtime's side of a running handler: its maps, records and counters.
 
 use super::records::Records;
-use crate::maps::{Merged, Store, age, cpu_stride, split_cpus};
+use crate::{
+    maps::{Merged, Store, age, cpu_stride, split_cpus},
+    metrics::{Exemplars, Trace},
+};
 use weftrace_artifact::{
     abi::{LossSlot, RecordHeader},
     map::{MapId, Value},
@@ -39,6 +42,10 @@ pub struct NativeHost {
     pub(crate) recorded: bool,
     pub(crate) probe: u32,
     pub(crate) now: u64,
+    /// If metrics are offered or sent.
+    pub(super) exemplars: Option<Box<Exemplars>>,
+    /// What the running handler is about, if that is known and exemplars are kept.
+    pub(super) trace: Option<Trace>,
 }
 
 impl NativeHost {
@@ -54,6 +61,15 @@ impl NativeHost {
             recorded: false,
             probe: 0,
             now: 0,
+            exemplars: None,
+            trace: None,
+        }
+    }
+
+    /// A value is counted in a map.
+    pub(super) fn observe(&mut self, map: MapId, key: &[u8], value: i128) {
+        if let (Some(exemplars), Some(trace), Some(spec)) = (&mut self.exemplars, self.trace, self.store.spec(map)) {
+            exemplars.note((map, spec), key, trace, value, self.now);
         }
     }
 

@@ -2,9 +2,18 @@
 #![allow(unsafe_code, reason = "calls generated code")]
 
 use super::{Code, CodeError, NativeHost, helpers::TABLE};
-use crate::maps::Store;
+use crate::{
+    maps::Store,
+    metrics::{Exemplars, Trace},
+};
 use std::ptr;
-use weftrace_artifact::{Artifact, join::JoinView, native::HandlerEnv, packet::PacketView, telemetry::TelemetryView};
+use weftrace_artifact::{
+    Artifact,
+    join::JoinView,
+    native::HandlerEnv,
+    packet::{PacketView, StrRef, layer},
+    telemetry::TelemetryView,
+};
 
 /// All handlers of an artifact with the maps they share with the kernel's programs.
 #[derive(Debug)]
@@ -55,19 +64,50 @@ impl Native {
         self.call(entry, probe, now, ptr::null())
     }
 
+    /// From now on examples are kept of what is counted by blocks that are about a trace.
+    pub(crate) fn keep_exemplars(&mut self) {
+        self.host.exemplars = Some(Box::default());
+    }
+
+    pub(crate) fn exemplars(&self) -> Option<&Exemplars> {
+        self.host.exemplars.as_deref()
+    }
+
     /// Runs a `pcap` handler.
     pub fn run_packet(&mut self, entry: u32, probe: u32, view: &PacketView) -> u64 {
-        self.call(entry, probe, view.boot_ns, ptr::from_ref(view).cast())
+        if self.host.exemplars.is_some() && view.layers & layer::HTTP_EXCHANGE != 0 {
+            // SAFETY: the view lives through the call, and the request's texts with it.
+            let (id, parent) = unsafe { (text(view.http.trace_id), text(view.http.parent_span_id)) };
+            self.host.trace = Trace::of(id, parent);
+        }
+        let result = self.call(entry, probe, view.boot_ns, ptr::from_ref(view).cast());
+        self.host.trace = None;
+        result
     }
 
     /// Runs a `span` or `log` handler; its time is that at which it ended.
     pub fn run_telemetry(&mut self, entry: u32, probe: u32, view: &TelemetryView) -> u64 {
-        self.call(entry, probe, view.end, ptr::from_ref(view).cast())
+        if self.host.exemplars.is_some() {
+            // SAFETY: the view lives through the call, and its texts with it.
+            let (id, span) = unsafe { (text(view.trace_id), text(view.span_id)) };
+            self.host.trace = Trace::of(id, span);
+        }
+        let result = self.call(entry, probe, view.end, ptr::from_ref(view).cast());
+        self.host.trace = None;
+        result
     }
 
     /// Runs a join's handler.
     pub fn run_join(&mut self, entry: u32, probe: u32, now: u64, view: &JoinView) -> u64 {
         self.call(entry, probe, now, ptr::from_ref(view).cast())
+    }
+
+    /// The same of a block at a result that belongs to a trace.
+    pub(crate) fn run_join_of(&mut self, trace: Option<Trace>, call: (u32, u32, u64), view: &JoinView) -> u64 {
+        self.host.trace = trace;
+        let result = self.run_join(call.0, call.1, call.2, view);
+        self.host.trace = None;
+        result
     }
 
     fn call(&mut self, entry: u32, probe: u32, now: u64, subject: *const u8) -> u64 {
@@ -107,4 +147,11 @@ impl Native {
     pub fn take_records(&mut self) -> Vec<Box<[u8]>> {
         self.host.records.take()
     }
+}
+
+/// # Safety
+/// What it names must live as long as it is used.
+unsafe fn text<'a>(of: StrRef) -> &'a [u8] {
+    // SAFETY: views name readable bytes, or none; by this function's contract they stay.
+    if of.ptr.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(of.ptr, of.len as usize) } }
 }

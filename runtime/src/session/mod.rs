@@ -153,6 +153,7 @@ impl Session {
         if let Some(metrics) = &self.options.metrics {
             let feed = MetricsFeed::bind(metrics).map_err(|e| Error::Metrics(format!("{}: {e}", metrics.address)))?;
             core.metrics = Some(Box::new(feed));
+            core.native.keep_exemplars();
         }
         if let Some(keep) = &self.options.keep {
             let at = keep.path.display().to_string();

@@ -73,6 +73,7 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
         pid: args.pid,
         child_pid: child.map(Child::pid),
         coverage: args.coverage.is_some(),
+        exemplars: args.metrics.at.is_some(),
         ..Setting::default()
     };
     match mode {
