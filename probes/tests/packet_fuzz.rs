@@ -35,6 +35,27 @@ proptest! {
     }
 }
 
+/// Files claim any time: sums of times near the last there is end there.
+#[test]
+fn the_last_times_there_are() {
+    for closing in [4, 0x11] {
+        let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
+        let mut view = PacketView::default();
+        let both = [((1, 40_000), (2, 80)), ((2, 80), (1, 40_000))];
+        let sent = [(0, 2), (1, 0x12), (0, 0x10), (1, 0x10), (0, closing), (1, 0x11), (0, 0x10), (0, 2)];
+        for (number, (dir, flags)) in (0..).zip(sent) {
+            let ((a, b), (c, d)) = both[dir];
+            let tcp = Tcp { flags, seq: u32::from(number > 1), ack: 1, window: (number % 2) as u16, ..Tcp::new(a, b, c, d) };
+            let data = tcp.frame();
+            let time = u64::MAX - 8 + number;
+            let raw = RawPacket::new(LinkType::ETHERNET, &data, number + 1);
+            pipeline.process(&RawPacket { time_ns: time, boot_ns: Some(time), ..raw }, &mut view);
+            drain(&mut pipeline, &mut view);
+        }
+        finish(&mut pipeline, &mut view);
+    }
+}
+
 /// An HTTP/2 frame.
 fn frame((kind, flags, stream, payload): &(u8, u8, u32, Vec<u8>)) -> Vec<u8> {
     let len = payload.len() as u32;

@@ -88,7 +88,8 @@ impl Account {
         if view.layers & layer::ZERO_WINDOW_END != 0 {
             // A reset ends the stall of whichever side had one.
             let whose = if self.sides[dir & 1].closed { dir } else { 1 - dir };
-            self.sides[whose & 1].sent.stall_ns += view.zero_window_ns;
+            let stall = &mut self.sides[whose & 1].sent.stall_ns;
+            *stall = stall.saturating_add(view.zero_window_ns);
         }
         for (side, stalled) in self.sides.iter_mut().zip(stalled) {
             side.sent.zero_windows += u32::from(stalled && !side.closed);
@@ -164,8 +165,8 @@ impl Account {
         }
         self.due = match self.close {
             None => 0,
-            Some(Close::Fin) => view.boot_ns + LINGER_NS,
-            Some(Close::Reset | Close::Refused) => view.boot_ns + LINGER_RESET_NS,
+            Some(Close::Fin) => view.boot_ns.saturating_add(LINGER_NS),
+            Some(Close::Reset | Close::Refused) => view.boot_ns.saturating_add(LINGER_RESET_NS),
         };
     }
 
@@ -186,14 +187,14 @@ impl Account {
     fn describe(&self, client: usize, lasting: [u64; 2], view: &mut ConnectionView) {
         let [c, s] = [client & 1, (1 - client) & 1].map(|i| {
             let sent = self.sides[i].sent;
-            SideView { stall_ns: sent.stall_ns + lasting[i], ..sent }
+            SideView { stall_ns: sent.stall_ns.saturating_add(lasting[i]), ..sent }
         });
         view.both = SideView {
             packets: c.packets + s.packets,
             bytes: c.bytes + s.bytes,
             payload_bytes: c.payload_bytes + s.payload_bytes,
             retransmitted_bytes: c.retransmitted_bytes + s.retransmitted_bytes,
-            stall_ns: c.stall_ns + s.stall_ns,
+            stall_ns: c.stall_ns.saturating_add(s.stall_ns),
             retransmissions: c.retransmissions + s.retransmissions,
             out_of_order: c.out_of_order + s.out_of_order,
             lost_segments: c.lost_segments + s.lost_segments,
@@ -367,7 +368,7 @@ impl super::Flows {
             }
         }
         if live && now >= self.ends.next_sweep {
-            self.ends.next_sweep = now + SWEEP_NS;
+            self.ends.next_sweep = now.saturating_add(SWEEP_NS);
             self.ends.to_sweep = self.table.len().div_ceil(SWEEPS);
         }
         if live {
