@@ -1,5 +1,9 @@
 //! From what was typed to a checked program and an artifact.
 
+mod facts;
+
+use facts::Facts;
+
 use crate::{
     args::Source,
     bundle,
@@ -21,9 +25,10 @@ use weftrace_lang::{
     check, coverage,
     diag::{Diagnostic, Note, Severity},
     hir::Program,
+    recorded::WorldLog,
     span::{FileId, SourceMap, Span},
     syntax,
-    world::World as _,
+    world::World,
 };
 use weftrace_probes::world::{HeaderPath, HostWorld, Libraries, ModulePath};
 
@@ -64,6 +69,10 @@ pub struct Setting {
     pub modules: &'static [(&'static str, &'static str)],
     /// The recording's own script: what is in this folder now is no part of it.
     pub as_recorded: bool,
+    /// The answers that the compilation of the recorded script got, for it or a later version of it.
+    pub world: Option<WorldLog>,
+    /// What the host answers is written down.
+    pub notes_world: bool,
 }
 
 /// A script's text, where it came from, and its own arguments.
@@ -73,6 +82,8 @@ pub struct Loaded {
     pub file: FileId,
     pub script: Script,
     pub world: HostWorld,
+    /// What checker and compiler are answered by.
+    facts: Facts,
     pub options: check::Options,
     pub diagnostics: Vec<Diagnostic>,
     /// What counts, if it does.
@@ -241,10 +252,11 @@ impl Loaded {
             .with_debuginfo(&setting.debuginfo)
             .with_modules(modules)
             .with_headers(headers);
+        let facts = Facts::of(setting.world.as_ref(), setting.notes_world);
         let mut defines = syntax::Defines::default();
-        if let Some(version) =
-            text.contains("LINUX_VERSION_CODE").then(|| version_code(&world.kernel_release())).flatten()
-        {
+        let release =
+            || setting.world.as_ref().map_or_else(|| world.kernel_release(), |log| log.kernel_release.clone());
+        if let Some(version) = text.contains("LINUX_VERSION_CODE").then(|| version_code(&release())).flatten() {
             defines.set("LINUX_VERSION_CODE", &version.to_string());
         }
         let (mut script, diagnostics) = syntax::parse_with(&text, FileId(0), &mut defines);
@@ -271,13 +283,15 @@ impl Loaded {
             unwound: setting.unwound.clone(),
             ..check::Options::default()
         };
-        Self { name, sources, file, script, world, options, diagnostics, coverage, exemplars: setting.exemplars }
+        let exemplars = setting.exemplars;
+        Self { name, sources, file, script, world, facts, options, diagnostics, coverage, exemplars }
     }
 
     /// Checks the script; findings are added to `diagnostics`.
     pub fn check(&mut self) -> Program {
         let broken = self.has_errors();
-        let (program, mut found) = check::analyze(&self.script, &mut self.sources, &self.world, &self.options);
+        let Self { script, sources, world, facts, options, .. } = self;
+        let (program, mut found) = facts.ask(world, |world| check::analyze(script, sources, world, options));
         if broken {
             found.retain(|d| self.stands_alone(d));
         }
@@ -340,16 +354,26 @@ impl Loaded {
     }
 
     pub fn compile(&mut self, program: &Program) -> Artifact {
-        let (artifact, found) = driver::compile(program, &self.sources, &self.world, &self.target());
+        let target = self.target();
+        let Self { sources, world, facts, .. } = self;
+        let (artifact, found) = facts.ask(world, |world| driver::compile(program, sources, world, &target));
         self.diagnostics.extend(found);
         artifact
     }
 
     /// The same with the plan's text.
     pub fn compile_with_plan(&mut self, program: &Program) -> (Artifact, String) {
-        let (artifact, text, found) = driver::compile_with_plan(program, &self.sources, &self.world, &self.target());
+        let target = self.target();
+        let Self { sources, world, facts, .. } = self;
+        let (artifact, text, found) =
+            facts.ask(world, |world| driver::compile_with_plan(program, sources, world, &target));
         self.diagnostics.extend(found);
         (artifact, text)
+    }
+
+    /// What the host answered so far, if that was to be written down.
+    pub fn take_world(&mut self) -> Option<WorldLog> {
+        self.facts.take_log()
     }
 
     fn target(&self) -> driver::Options {

@@ -14,6 +14,8 @@ use std::{
 
 #[path = "recording/harm.rs"]
 mod harm;
+#[path = "recording/kernel.rs"]
+mod kernel;
 #[path = "recording/sealed.rs"]
 mod sealed;
 

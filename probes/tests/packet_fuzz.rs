@@ -45,7 +45,8 @@ fn the_last_times_there_are() {
         let sent = [(0, 2), (1, 0x12), (0, 0x10), (1, 0x10), (0, closing), (1, 0x11), (0, 0x10), (0, 2)];
         for (number, (dir, flags)) in (0..).zip(sent) {
             let ((a, b), (c, d)) = both[dir];
-            let tcp = Tcp { flags, seq: u32::from(number > 1), ack: 1, window: (number % 2) as u16, ..Tcp::new(a, b, c, d) };
+            let tcp =
+                Tcp { flags, seq: u32::from(number > 1), ack: 1, window: (number % 2) as u16, ..Tcp::new(a, b, c, d) };
             let data = tcp.frame();
             let time = u64::MAX - 8 + number;
             let raw = RawPacket::new(LinkType::ETHERNET, &data, number + 1);

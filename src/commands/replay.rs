@@ -1,6 +1,8 @@
 //! `weftrace record` and `weftrace replay`: a run that is recorded, and a recording in place of one.
 
-use super::run::{self, Mode};
+mod world;
+
+use super::run::{self, Mode, Replayed};
 use crate::{
     args::{Record, Replay, Run},
     exit::ExitStatus,
@@ -8,6 +10,7 @@ use crate::{
     printer,
 };
 use std::path::Path;
+use weftrace_lang::recorded::WorldLog;
 use weftrace_runtime::{Passphrase, RecordOptions, Recorded, RecordingError, SealError, read_recording, sys::Child};
 
 pub fn record(mut args: Record) -> ExitStatus {
@@ -27,7 +30,7 @@ pub fn record(mut args: Record) -> ExitStatus {
     if args.encrypt && passphrase.is_none() {
         return no_passphrase("--encrypt needs a passphrase");
     }
-    let options = RecordOptions { path, redact: !args.run.no_redact, passphrase, arguments: Vec::new() };
+    let options = RecordOptions { path, redact: !args.run.no_redact, passphrase, ..RecordOptions::default() };
     run::run_as(&args.run, Mode::Record(options))
 }
 
@@ -59,9 +62,19 @@ pub fn replay(mut args: Replay) -> ExitStatus {
             return ExitStatus::Damaged;
         }
     };
-    let own = args.run.source.program.is_none() && args.run.source.script.is_empty();
+    let script = match (&args.run.source.program, args.run.source.script.first()) {
+        (None, None) => Replayed::Own,
+        (None, Some(path)) if is_later(&recorded, Path::new(path)) => Replayed::Later,
+        _ => Replayed::Other,
+    };
     args.run.read = vec![args.recording];
-    run::run_as(&args.run, Mode::Replay { recorded, own })
+    run::run_as(&args.run, Mode::Replay { recorded, script })
+}
+
+/// Whether a script is the recorded one, or what became of it: it is called the same.
+fn is_later(recorded: &Recorded, script: &Path) -> bool {
+    let called = recorded.sources().first().and_then(|(name, _)| Path::new(name).file_stem());
+    recorded.world().is_some() && called.is_some() && called == script.file_stem()
 }
 
 /// The first line of a file, or what the environment says: no command line, which everybody can read. None: neither.
@@ -114,7 +127,9 @@ pub fn load(recorded: &Recorded, setting: &Setting) -> Result<Loaded, ExitStatus
     loaded.options.named = of("named").into_iter().map(|(name, value)| (name, Some(value))).collect();
     loaded.options.named.extend(of("switch").into_iter().map(|(name, _)| (name, None)));
     loaded.options.config = of("config");
-    loaded.options.child_pid = of("child").first().and_then(|(_, pid)| pid.parse().ok());
+    let number = |kind: &str| of(kind).first().and_then(|(_, pid)| pid.parse().ok());
+    (loaded.options.child_pid, loaded.options.pid) = (number("child"), number("pid"));
+    loaded.options.other_network = !of("network").is_empty();
     Ok(loaded)
 }
 
@@ -129,7 +144,26 @@ pub fn arguments(loaded: &Loaded, child: Option<&Child>) -> Vec<(String, String,
     });
     let config = options.config.iter().map(|(name, value)| word("config", name, value));
     let child = child.map(|child| word("child", "", &child.pid().to_string()));
-    positional.chain(named).chain(config).chain(child).collect()
+    let pid = options.pid.map(|pid| word("pid", "", &pid.to_string()));
+    let network = options.other_network.then(|| word("network", "other", ""));
+    positional.chain(named).chain(config).chain(child).chain(pid).chain(network).collect()
+}
+
+/// What the host answered, for the recording.
+pub fn answers(loaded: &mut Loaded) -> Result<Vec<u8>, ExitStatus> {
+    let Some(log) = loaded.take_world() else { return Ok(Vec::new()) };
+    world::pack(log).map_err(|why| {
+        printer::err_line(&format!("error: what this host says of the script's probes can't be recorded: {why}"));
+        ExitStatus::NotWritten
+    })
+}
+
+/// The same of a recording; None: it has none, and of its script only what needs no kernel is replayed.
+pub fn recorded_world(recorded: &Recorded) -> Result<Option<WorldLog>, ExitStatus> {
+    world::unpack(recorded).map_err(|why| {
+        printer::err_line(&format!("error: the recording is damaged: the answers of its host can't be read: {why}"));
+        ExitStatus::Damaged
+    })
 }
 
 /// The recording's modules, by every name that an import may have had for them.

@@ -50,11 +50,20 @@ pub enum Mode {
     Live,
     /// The arguments are known later.
     Record(RecordOptions),
-    /// `args.read` is the recording; `own`: with its own script.
+    /// `args.read` is the recording.
     Replay {
         recorded: Recorded,
-        own: bool,
+        script: Replayed,
     },
+}
+
+/// Which script a recording is replayed with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    Own,
+    /// A later version of that: what its kernel blocks did is replayed too.
+    Later,
+    Other,
 }
 
 pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
@@ -73,6 +82,10 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
     let host = Host::new();
     let needs = plan_needs(args, &artifact, &plan, &host);
     let arguments = replay::arguments(&loaded, child.as_ref());
+    let world = match replay::answers(&mut loaded) {
+        Ok(world) => world,
+        Err(status) => return status,
+    };
     let alerts = match alerts::targets(args, (&artifact, &mut loaded), matches!(mode, Mode::Replay { .. })) {
         Ok(alerts) => alerts,
         Err(status) => return status,
@@ -95,7 +108,7 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
     // What probes cost is asked of the kernel then.
     let cost = metrics.is_some();
     let options = SessionOptions { refused: refused(&needs), alerts, metrics, cost, ..options(args) };
-    let (options, recorded) = with_mode(options, mode, arguments);
+    let (options, recorded) = with_mode(options, mode, (arguments, world));
     match execute(&name, (artifact, recorded), (child, host), sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
         Ok(None) => ExitStatus::Ok,
@@ -107,13 +120,14 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
 fn with_mode(
     mut options: SessionOptions,
     mode: Mode,
-    arguments: Vec<(String, String, String)>,
+    (arguments, world): (Vec<(String, String, String)>, Vec<u8>),
 ) -> (SessionOptions, Option<Recorded>) {
     match mode {
         Mode::Live => {}
-        Mode::Record(record) => options.record = Some(RecordOptions { arguments, ..record }),
-        Mode::Replay { recorded, own } => {
-            options.replay = Some(own);
+        Mode::Record(record) => options.record = Some(RecordOptions { arguments, world, ..record }),
+        Mode::Replay { recorded, script } => {
+            let own = script == Replayed::Own;
+            options.replay = Some(script != Replayed::Other);
             // What was shown live is shown again.
             options.open |= own && !recorded.is_redacted();
             // Of a run that waits.

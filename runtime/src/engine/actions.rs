@@ -270,7 +270,8 @@ impl Core {
         let command = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
         self.slow = true;
         // What we have said comes before what the command says.
-        self.flush();
+        self.flush_pending();
+        self.flush_output();
         match std::process::Command::new("sh").arg("-c").arg(&command).stderr(std::process::Stdio::inherit()).output() {
             Ok(output) => self.say(&Message::System(&output.stdout)),
             Err(e) => self.complain(action, &format!("system: {command}: {e}")),

@@ -206,6 +206,7 @@ impl Core {
         if payload.len() < action.size as usize {
             return self.count_malformed();
         }
+        let payload = &*self.record_action(header, action, payload);
         if self.pending.is_some() && self.joined_clear(header, &action.kind) {
             self.delivered += 1;
             return;
@@ -358,6 +359,11 @@ impl Core {
             self.tell_sinks();
         }
         self.record_wake();
+        self.flush_output();
+    }
+
+    /// What was said is seen.
+    pub(super) fn flush_output(&mut self) {
         if self.output.is_none()
             && let Err(error) = self.sink.flush()
         {

@@ -141,7 +141,12 @@ impl Core {
             // A script's own working state, as of the bundled modules, has such a name too.
             let spec = native.store().spec(map).filter(|spec| !spec.name.starts_with(LIBRARY_MAPS));
             let Some((kind, name)) = spec.and_then(|spec| names.of(spec)) else { continue };
-            let Ok(snapshot) = native.store().snapshot(map) else { continue };
+            // Of a recorded run such maps are known at some moments only.
+            if native.store().reads.are_recorded() && native.store().reads.concern(map) {
+                continue;
+            }
+            // Who asks is no part of the run.
+            let Ok(snapshot) = native.store().peek(map) else { continue };
             let mut style = Style::new(host);
             style.trailer = &artifact.options.str_trunc_trailer;
             style.trailer_from = artifact.options.max_strlen;

@@ -1,19 +1,22 @@
 //! A run that is recorded: what goes into the recording, and when.
 
-use super::{Core, supply::SourceId};
+use super::{Core, replay::own_maps, supply::SourceId};
 use crate::{
-    names::Names,
+    maps::{Read, Reads},
+    names::{Answers, Names},
     record::{
         RecordOptions, Recorded,
-        event::{Event, Run},
+        event::Event,
+        run::Run,
         write::{Recorder, streams},
     },
     sink::{Location, Message},
     sys::{Pair, zone},
 };
-use std::rc::Rc;
+use std::{borrow::Cow, rc::Rc};
 use weftrace_artifact::{
-    action::StreamSpec,
+    abi::RecordHeader,
+    action::{Action, ActionKind, StreamSpec},
     plan::{Attach, Unit, Way},
 };
 
@@ -36,20 +39,78 @@ impl Core {
             streams: streams(&self.artifact),
         };
         let artifact = Rc::clone(&self.artifact);
-        self.recorder = Some(Box::new(Recorder::new(options, &artifact, run)?));
+        let recorder = Recorder::new(options, &artifact, run)?;
+        let (maps, notes) = (self.unplayed_maps(), recorder.notes.clone());
+        self.names.answers = Answers::noted(notes.clone());
+        self.native.ask_of(&maps, Reads::Noted { maps: maps.clone(), notes });
+        self.recorder = Some(Box::new(recorder));
         self.record_sources();
         self.record_clock();
         Ok(())
     }
 
     /// Takes the clock and the random numbers of a recorded run, before BEGIN; its start, CLOCK_BOOTTIME ns.
-    pub(crate) fn begin_replay(&mut self, Recorded(recording): &Recorded) -> u64 {
+    ///
+    /// `own`: the script is the one that was recorded.
+    pub(crate) fn begin_replay(&mut self, Recorded(recording): &mut Recorded, own: bool) -> u64 {
         let run = &recording.run;
+        let start = run.start;
         let [boot, wall, width] = run.clock;
         self.names.clock().add(Pair { boot, wall, width });
         self.names.clock().set_zone(run.zone.0, &run.zone.1);
-        self.native.be_recorded(run.start);
-        run.start
+        self.native.be_recorded(start);
+        if own && recording.compiled.is_some() {
+            self.names.answers = Answers::recorded();
+            let maps = self.unplayed_maps();
+            self.native.ask_of(&maps, Reads::recorded(maps.clone()));
+            // For BEGIN. What is wrong with the file is told when its events are read.
+            let compiled = recording.compiled.as_ref().map_or(&[][..], |compiled| &compiled.maps);
+            let maps = own_maps(compiled, &self.artifact);
+            while let Ok(Some(event)) = recording.next_told_ahead() {
+                self.told_ahead(event, &maps);
+            }
+        }
+        start
+    }
+
+    /// What later events ask for. `maps`: the script's by the recorded ones'.
+    pub(super) fn told_ahead(&mut self, event: Event, maps: &[Option<u32>]) {
+        match event {
+            Event::Read(read) => {
+                if let Some(map) = maps.get(read.map as usize).copied().flatten() {
+                    self.native.store().reads.push(Read { map, ..read });
+                }
+            }
+            Event::Name(named) => self.names.answers.learn(named),
+            _ => {}
+        }
+    }
+
+    /// By map: blocks use it that no replay runs, so that what is in it must be in the recording.
+    fn unplayed_maps(&self) -> Vec<bool> {
+        let mut maps = vec![false; self.artifact.maps.len()];
+        let unplayed = self.artifact.probes.iter().filter(|plan| !is_played(&plan.best));
+        for map in unplayed.flat_map(|plan| &plan.maps) {
+            if let Some(unplayed) = maps.get_mut(*map as usize) {
+                *unplayed = true;
+            }
+        }
+        maps
+    }
+
+    /// What a block wants done that no replay runs: recorded, and as it is recorded done. What runs in a replay is wanted there again.
+    pub(super) fn record_action<'a>(
+        &mut self,
+        header: RecordHeader,
+        action: &Action,
+        payload: &'a [u8],
+    ) -> Cow<'a, [u8]> {
+        let played = self.artifact.probes.get(header.probe as usize).is_none_or(|plan| is_played(&plan.best));
+        let recorder = self.recorder.as_mut().filter(|_| !played && is_replayed(&action.kind));
+        let Some(recorder) = recorder else { return Cow::Borrowed(payload) };
+        let payload = recorder.masked(action, payload);
+        recorder.action(header, action, &payload);
+        payload
     }
 
     /// A source, before anything comes of it.
@@ -174,6 +235,19 @@ pub(super) const MAX_CGROUPS: usize = 65_536;
 pub(super) fn cgroup(spec: &StreamSpec, payload: &[u8]) -> Option<u64> {
     let field = spec.field("cgroup").filter(|field| field.ty.size() == 8)?;
     Some(crate::decode::u64_at(payload, field.offset as usize))
+}
+
+/// Whether a replay does it: it writes no files, and has nothing to detach.
+pub(super) fn is_replayed(kind: &ActionKind) -> bool {
+    !matches!(
+        kind,
+        ActionKind::Emit { .. } | ActionKind::Packet { .. } | ActionKind::Capture { .. } | ActionKind::Unwatch
+    )
+}
+
+/// Whether a block runs in a replay.
+fn is_played(attach: &Attach) -> bool {
+    matches!(attach.way, Way::Pcap { .. }) || is_made_again(attach)
 }
 
 /// Whether a block runs in a replay, of other things than packets.

@@ -1,5 +1,9 @@
 //! A recording in place of sources: its events in the order in which the run acted on them.
 
+mod script;
+
+pub(crate) use script::{Replayed, own_maps};
+
 use super::{
     core::Core,
     packets::{BlockSpec, Blocks, Wants},
@@ -48,6 +52,15 @@ pub(crate) struct Replay {
     wants: Wants,
     /// By recorded stream; None: the script has none of that name.
     streams: Vec<Option<Remap>>,
+    /// By recorded action, where the script is the recorded one: the script's; None: it has none there.
+    actions: Vec<Option<u32>>,
+    /// The same of probes, and of maps.
+    probes: Vec<Option<u32>>,
+    maps: Vec<Option<u32>>,
+    /// What was done behind the end of the run, once it was read.
+    behind: Option<Vec<script::Acted>>,
+    /// Actions that the script has none for.
+    strange: u64,
     sources: BTreeMap<u32, SourceId>,
     feeds: BTreeMap<u32, Feed>,
     /// Blocks of signals: (number, entry, probe).
@@ -62,33 +75,6 @@ pub(crate) struct Replay {
     pub(crate) last_time: u64,
 }
 
-/// What of the script's emits a replay leaves to the recording.
-#[derive(Debug, Default)]
-pub(crate) struct Replayed {
-    /// By stream: the recording has its records.
-    recorded: Vec<bool>,
-    /// By probe: what it emits was recorded with its source.
-    by_source: Vec<bool>,
-    /// By probe: time or a signal runs it, and it may have run in the kernel.
-    by_time: Vec<bool>,
-    /// By stream: such blocks made records of it in user space, as they do again.
-    made: Vec<bool>,
-    pub(crate) same: bool,
-}
-
-impl Replayed {
-    /// Whether the recording has a stream's records.
-    pub(crate) fn has(&self, stream: StreamId) -> bool {
-        self.recorded.get(stream.0 as usize).copied().unwrap_or(false)
-    }
-
-    /// A packet block's record, which comes out of the recording too.
-    pub(crate) fn drops(&self, stream: StreamId, probe: u32) -> bool {
-        let is = |list: &[bool], at: u32| list.get(at as usize).copied().unwrap_or(false);
-        self.has(stream) && (is(&self.by_source, probe) || (is(&self.by_time, probe) && !is(&self.made, stream.0)))
-    }
-}
-
 impl Replay {
     pub(crate) fn new(recording: Recording, specs: &[BlockSpec], wants: Wants, same: bool) -> Self {
         Self {
@@ -96,6 +82,11 @@ impl Replay {
             specs: specs.to_vec(),
             wants,
             streams: Vec::new(),
+            actions: Vec::new(),
+            probes: Vec::new(),
+            maps: Vec::new(),
+            behind: None,
+            strange: 0,
             sources: BTreeMap::new(),
             feeds: BTreeMap::new(),
             signals: Vec::new(),
@@ -118,6 +109,11 @@ impl Replay {
         let artifact = Rc::clone(&core.artifact);
         self.last_time = self.recording.run.start;
         self.streams = self.recording.run.streams.iter().map(|stream| remap(stream, &artifact)).collect();
+        if let Some(compiled) = self.recording.compiled.as_ref().filter(|_| self.same) {
+            self.actions = script::own_actions(&compiled.actions, &artifact);
+            self.probes = script::own_probes(&compiled.probes, &artifact);
+            self.maps = script::own_maps(&compiled.maps, &artifact);
+        }
         let mut replayed =
             Replayed { recorded: vec![false; artifact.streams.len()], same: self.same, ..Replayed::default() };
         for remap in self.streams.iter().flatten() {
@@ -213,11 +209,7 @@ impl Replay {
                     blocks.pass_time(time, core);
                 }
             }
-            Event::Signal { number, time } => {
-                for (_, entry, probe) in self.signals.clone().into_iter().filter(|s| s.0 == number) {
-                    core.run(entry, probe, time);
-                }
-            }
+            Event::Signal { number, time } => self.signal(number, time, core),
             Event::Said { level, text } => said(level, &text, core),
             Event::Stop => self.stopped = true,
             Event::SourceEnd(source) => {
@@ -231,7 +223,17 @@ impl Replay {
                     core.cgroups.insert(id, path);
                 }
             }
-            Event::Wake | Event::Run(_) | Event::Result { .. } => {}
+            Event::Action { action, probe, time, payload } => self.action((action, probe, time), &payload, core),
+            told @ (Event::Read(_) | Event::Name(_)) => self.told_ahead(told, core),
+            // What was printed and not emptied then is printed.
+            Event::Wake => core.flush_pending(),
+            Event::Run(_) | Event::Compiled(_) | Event::Result { .. } => {}
+        }
+    }
+
+    fn signal(&mut self, number: i32, time: u64, core: &mut Core) {
+        for (_, entry, probe) in self.signals.clone().into_iter().filter(|s| s.0 == number) {
+            core.run(entry, probe, time);
         }
     }
 
@@ -365,6 +367,7 @@ impl Replay {
 
     /// The time of the end.
     pub(crate) fn finish(&mut self, core: &mut Core) -> u64 {
+        self.tell_strange(core);
         // The recorded losses are there already; another script's analysis may have its own.
         if !self.same {
             for feed in self.feeds.values() {

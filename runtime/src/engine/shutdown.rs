@@ -159,6 +159,11 @@ fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
                 {
                     drain_all(core, sources.ring.as_mut(), None);
                 }
+                for feed in &mut sources.feeds {
+                    if let Feed::Recording(replay) = feed {
+                        replay.run_end(probe as u32, core);
+                    }
+                }
             }
         }
     }

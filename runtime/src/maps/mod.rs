@@ -4,6 +4,7 @@
 pub(crate) mod age;
 mod hist;
 mod json;
+mod reads;
 pub(crate) mod series;
 mod store;
 mod text;
@@ -12,6 +13,7 @@ mod value;
 pub(crate) use hist::log_begin;
 pub use hist::{Label, Row, rows};
 pub use json::{write_contents_json, write_json, write_value_json};
+pub(crate) use reads::{Read, Reads, What};
 pub use store::{Homes, Part, Store};
 pub use text::{write_text, write_value_text};
 pub use value::Merged;
@@ -134,4 +136,4 @@ pub fn is_lru(kind: Kind) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,6 +1,6 @@
 //! All maps of an artifact: kernel parts behind descriptors, user parts in memory, and what can be done with a whole map.
 
-use super::{Snapshot, age, split_cpus};
+use super::{Reads, Snapshot, age, split_cpus};
 use crate::{native::UserMap, sys::lookup_and_delete};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use weftrace_artifact::map::{Home, Kind, LIBRARY_MAPS, MapId, MapSpec, Role};
@@ -31,6 +31,7 @@ pub struct Store {
     homes: Vec<Homes>,
     /// Event time so far: what windows hold, and which elements have ended.
     now: u64,
+    pub(crate) reads: Reads,
 }
 
 impl Store {
@@ -46,7 +47,7 @@ impl Store {
                 user: user.then(|| UserMap::new(spec)),
             });
         }
-        Ok(Self { specs: specs.to_vec(), homes, now: 0 })
+        Ok(Self { specs: specs.to_vec(), homes, now: 0, reads: Reads::Live })
     }
 
     /// By map: the address of the only value of a map that is in user space alone, or null. It holds as long as the store does.
@@ -175,8 +176,30 @@ impl Store {
         Ok(())
     }
 
-    /// What the map holds now, merged and sorted.
+    /// What the map holds now, merged and sorted; of a map that a replay can't fill what it held then.
     pub fn snapshot(&self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
+        if !self.reads.concern(map) {
+            return self.peek(map);
+        }
+        if self.reads.are_recorded() {
+            return Ok(self.reads.snapshot(map, &self.specs[map.0 as usize]));
+        }
+        self.noted(map, self.peek(map))
+    }
+
+    /// A snapshot that a replay must have too; one that failed is empty there.
+    fn noted<'s>(
+        &'s self,
+        map: MapId,
+        snapshot: Result<Snapshot<'s>, SyscallError>,
+    ) -> Result<Snapshot<'s>, SyscallError> {
+        let elements = snapshot.as_ref().map_or(&[][..], |snapshot| &snapshot.elements);
+        self.reads.note_elements(map, &self.specs[map.0 as usize], elements);
+        snapshot
+    }
+
+    /// What the map holds now, for who is no part of the run that is recorded.
+    pub(crate) fn peek(&self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
         let spec = &self.specs[map.0 as usize];
         let mut parts = Vec::new();
         let home = &self.homes[map.0 as usize];
@@ -192,6 +215,16 @@ impl Store {
     /// element atomically. Scalars (arrays) are read and then zeroed: an event in the microseconds between is lost to neither only
     /// if it comes before.
     pub fn take(&mut self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
+        let taken = self.take_parts(map);
+        let spec = &self.specs[map.0 as usize];
+        if self.reads.concern(map) && self.reads.are_recorded() {
+            return Ok(self.reads.snapshot(map, spec));
+        }
+        let snapshot = taken.map(|parts| Snapshot::new(spec, parts));
+        if self.reads.concern(map) { self.noted(map, snapshot) } else { snapshot }
+    }
+
+    fn take_parts(&mut self, map: MapId) -> Result<Vec<Part>, SyscallError> {
         let spec = &self.specs[map.0 as usize];
         let home = &mut self.homes[map.0 as usize];
         let mut parts = Vec::new();
@@ -215,7 +248,7 @@ impl Store {
             user.clear();
         }
         parts.retain_mut(|part| age::at(spec, part, self.now));
-        Ok(Snapshot::new(spec, parts))
+        Ok(parts)
     }
 
     /// Removes every element (of scalars: the value).
@@ -265,7 +298,7 @@ impl Store {
 
     /// Elements in all homes.
     pub fn len(&self, map: MapId) -> Result<usize, SyscallError> {
-        Ok(self.snapshot(map)?.elements.len())
+        Ok(self.peek(map)?.elements.len())
     }
 }
 

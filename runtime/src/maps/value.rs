@@ -77,6 +77,25 @@ impl Merged {
         }
     }
 
+    /// The value in the layout of one CPU's part, of `size` bytes.
+    pub(crate) fn bytes(&self, size: usize) -> Vec<u8> {
+        let words: Vec<u64> = match self {
+            Self::Plain(bytes) => {
+                let mut bytes = bytes.clone();
+                bytes.resize(size, 0);
+                return bytes;
+            }
+            Self::Total(n) => vec![n.bits()],
+            Self::Extreme(n) => vec![n.as_ref().map_or(0, |n| n.bits()), u64::from(n.is_some())],
+            Self::Mean { total, count } => vec![total.bits(), *count],
+            Self::Buckets(all) => all.clone(),
+            Self::Series(slots) => slots.iter().flat_map(Slot::words).collect(),
+        };
+        let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+        bytes.resize(size, 0);
+        bytes
+    }
+
     /// What elements are sorted by: the number itself, the average, the sum of all buckets, the latest interval.
     pub fn rank(&self) -> i128 {
         match self {

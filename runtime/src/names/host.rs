@@ -1,6 +1,11 @@
 //! The host's own names.
 
-use super::{Frame, KernelNames, Names, Stack, Symbol, Unwound, cgroup::CgroupPaths, kept::Kept};
+use super::{
+    Frame, KernelNames, Stack, Symbol, Unwound,
+    asked::{Answers, SymbolAnswer},
+    cgroup::CgroupPaths,
+    kept::Kept,
+};
 use crate::sys::{Clock, strftime};
 use std::collections::BTreeMap;
 use weftrace_probes::{
@@ -30,7 +35,7 @@ pub struct Settings {
 
 /// Names of this host, each table loaded when first asked.
 pub struct HostNames {
-    clock: Clock,
+    pub(super) clock: Clock,
     kernel: KernelNames,
     processes: ProcessSymbols,
     /// Processes whose stacks were not unwound, and whether that was told.
@@ -40,9 +45,13 @@ pub struct HostNames {
     settings: Settings,
     users: Option<BTreeMap<u32, String>>,
     stacks: Option<StackReader>,
-    unwound: Kept,
+    pub(super) unwound: Kept,
     cgroups: CgroupPaths,
     told: Unnamed,
+    /// Where names come from, and whether they are noted.
+    pub(crate) answers: Answers,
+    /// The last of them.
+    pub(super) answered: Option<SymbolAnswer>,
 }
 
 impl HostNames {
@@ -61,6 +70,8 @@ impl HostNames {
             unwound: Kept::default(),
             cgroups: CgroupPaths::default(),
             told: Unnamed::default(),
+            answers: Answers::default(),
+            answered: None,
         }
     }
 }
@@ -129,20 +140,18 @@ impl HostNames {
     }
 }
 
-impl Names for HostNames {
-    fn kernel(&mut self, addr: u64) -> Option<Symbol<'_>> {
-        self.kernel.symbols().find(addr)
-    }
-
-    fn user(&mut self, pid: u32, addr: u64) -> Option<Symbol<'_>> {
+/// What is known here and now; [`Names`] asks it, or a recording.
+impl HostNames {
+    pub(super) fn find(&mut self, pid: Option<u32>, addr: u64) -> Option<Symbol<'_>> {
+        let Some(pid) = pid else { return self.kernel.symbols().find(addr) };
         self.last = self.processes.resolve(pid, addr).filter(|f| f.symbol.is_some());
         let found = self.last.as_ref()?;
         Some(Symbol { name: found.symbol.as_deref()?, offset: found.offset, module: Some(&found.file) })
     }
 
-    fn frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
+    pub(super) fn find_frames(&mut self, pid: Option<u32>, addr: u64, leaf: bool) -> Vec<Frame> {
         let Some(pid) = pid else {
-            let found = self.kernel(addr);
+            let found = self.find(None, addr);
             // As perf names them.
             let module = |s: &Symbol<'_>| format!("[{}]", s.module.unwrap_or("kernel.kallsyms"));
             let frame = |s: Symbol<'_>| Frame {
@@ -167,7 +176,7 @@ impl Names for HostNames {
         found.into_iter().filter_map(frame).collect()
     }
 
-    fn unwind(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
+    pub(super) fn follow(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<Unwound> {
         if self.settings.unwound.as_ref().is_some_and(|only| !only.contains(&pid)) {
             if self.refused.len() < MOST_REFUSED {
                 self.refused.entry(pid).or_insert(false);
@@ -181,25 +190,11 @@ impl Names for HostNames {
         Some(self.processes.unwind(pid, registers, stack, most))
     }
 
-    fn keep_unwound(&mut self, pid: u32, registers: &[u8], stack: &[u8], most: usize) -> Option<i64> {
-        match self.unwind(pid, registers, stack, most) {
-            Some(found) => self.unwound.keep(found, stack.len()),
-            None => Some(-i64::from(libc::EFAULT)),
-        }
-    }
-
-    fn cut(&self, id: i64) -> Option<&'static str> {
-        self.unwound.cut(id)
-    }
-
-    fn stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
-        if let Some(frames) = self.unwound.frames(id) {
-            return Some(frames.iter().flat_map(|f| f.to_ne_bytes()).collect());
-        }
+    pub(super) fn read_stack(&mut self, stack: Stack, id: i64) -> Option<Vec<u8>> {
         self.stacks.as_mut()?(stack, id)
     }
 
-    fn user_name(&mut self, uid: u32) -> Option<String> {
+    pub(super) fn find_user(&mut self, uid: u32) -> Option<String> {
         let users = self.users.get_or_insert_with(|| match std::fs::read("/etc/passwd") {
             Ok(text) => parse_passwd(&String::from_utf8_lossy(&text)),
             Err(_) => BTreeMap::new(),
@@ -207,13 +202,8 @@ impl Names for HostNames {
         users.get(&uid).cloned()
     }
 
-    fn cgroup_path(&mut self, id: u64, hierarchies: &str) -> String {
+    pub(super) fn find_cgroup(&mut self, id: u64, hierarchies: &str) -> String {
         self.cgroups.find(id, hierarchies)
-    }
-
-    fn time(&mut self, boot_ns: u64, fmt: &str, out: &mut Vec<u8>) {
-        let wall = self.clock.wall(boot_ns);
-        self.clock.local(wall, fmt, out);
     }
 }
 

@@ -2,11 +2,13 @@
 //!
 //! Everything is looked up late, when a value prints, and cached.
 
+mod asked;
 mod cgroup;
 mod host;
 mod kept;
 mod kernel;
 
+pub(crate) use asked::{Answers, Named, digest};
 pub use host::{HostNames, Settings, StackReader};
 pub(crate) use kept::Cut;
 pub use kernel::{KernelNames, KernelSymbols};

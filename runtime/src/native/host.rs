@@ -2,7 +2,7 @@
 
 use super::records::Records;
 use crate::{
-    maps::{Merged, Store, age, cpu_stride, split_cpus},
+    maps::{Merged, Reads, Store, age, cpu_stride, split_cpus},
     metrics::{Exemplars, Trace},
 };
 use weftrace_artifact::{
@@ -73,6 +73,14 @@ impl NativeHost {
         }
     }
 
+    /// Maps (by number) whose values handlers may not reach without asking, and where answers come from.
+    pub(super) fn ask_of(&mut self, maps: &[bool], reads: Reads) {
+        self.store.reads = reads;
+        for (scalar, _) in self.scalars.iter_mut().zip(maps).filter(|(_, asked)| **asked) {
+            *scalar = std::ptr::null_mut();
+        }
+    }
+
     pub(super) fn key_size(&self, map: MapId) -> usize {
         self.store.spec(map).map_or(0, |s| s.key_size as usize)
     }
@@ -82,6 +90,42 @@ impl NativeHost {
     }
 
     pub(super) fn lookup(&mut self, map: MapId, key: &[u8]) -> Option<*mut u64> {
+        let noted = self.concerns_elements(map);
+        if noted && self.store.reads.are_recorded() {
+            let size = self.value_size(map);
+            let value = self.store.reads.value(map, size)?;
+            return self.copy(map, key, to_words(&value));
+        }
+        let found = self.find(map, key);
+        if noted {
+            let value = self.held(map, key);
+            self.store.reads.note_value(map, value.as_deref());
+        }
+        found
+    }
+
+    /// Whether what handlers do with a map's elements is noted, or answered from a recording.
+    fn concerns_elements(&self, map: MapId) -> bool {
+        self.store.spec(map).is_some_and(|spec| self.store.reads.concern_elements(spec, map))
+    }
+
+    /// What a handler finds at an element.
+    fn held(&self, map: MapId, key: &[u8]) -> Option<Vec<u8>> {
+        if let Some(user) = &self.store.home(map)?.user {
+            return user.value_of(key);
+        }
+        let copy = self.copies.iter().rev().find(|c| c.map == map && c.key == key)?;
+        Some(copy.now.iter().flat_map(|w| w.to_ne_bytes()).collect())
+    }
+
+    /// A value that is written back nowhere.
+    fn copy(&mut self, map: MapId, key: &[u8], words: Vec<u64>) -> Option<*mut u64> {
+        // A handler sees what it wrote before: that is in the recording too.
+        self.copies.push(Copy { map, key: key.to_vec(), before: Vec::new(), now: words.into() });
+        Some(self.copies.last_mut()?.now.as_mut_ptr())
+    }
+
+    fn find(&mut self, map: MapId, key: &[u8]) -> Option<*mut u64> {
         let home = self.store.home_mut(map)?;
         if let Some(user) = &mut home.user {
             return user.lookup(key);
@@ -112,6 +156,14 @@ impl NativeHost {
     }
 
     pub(super) fn update(&mut self, map: MapId, key: &[u8], value: &[u8], flags: u64) -> i64 {
+        let noted = self.concerns_elements(map);
+        if noted && self.store.reads.are_recorded() {
+            let result = self.store.reads.result(map);
+            if result == 0 {
+                self.forget(map, key);
+            }
+            return result;
+        }
         let result = match self.store.home_mut(map) {
             None => -i64::from(libc::EINVAL),
             Some(home) => match (&mut home.user, &home.kernel) {
@@ -124,6 +176,9 @@ impl NativeHost {
                 (None, None) => -i64::from(libc::EINVAL),
             },
         };
+        if noted {
+            self.store.reads.note_result(map, result);
+        }
         // A failure is counted by generated code.
         if result == 0 {
             self.forget(map, key);
@@ -133,6 +188,20 @@ impl NativeHost {
 
     pub(super) fn delete(&mut self, map: MapId, key: &[u8]) -> i64 {
         self.forget(map, key);
+        if !self.store.reads.concern(map) {
+            return self.remove(map, key);
+        }
+        if self.store.reads.are_recorded() {
+            // Of a map with a part here that part goes, too.
+            self.remove(map, key);
+            return self.store.reads.result(map);
+        }
+        let result = self.remove(map, key);
+        self.store.reads.note_result(map, result);
+        result
+    }
+
+    fn remove(&mut self, map: MapId, key: &[u8]) -> i64 {
         let Some(home) = self.store.home_mut(map) else { return -i64::from(libc::EINVAL) };
         match (&mut home.user, &home.kernel) {
             (Some(user), Some(fd)) => {
@@ -158,6 +227,18 @@ impl NativeHost {
     }
 
     pub(super) fn len(&mut self, map: MapId) -> u64 {
+        let noted = self.store.reads.concern(map);
+        if noted && self.store.reads.are_recorded() {
+            return self.store.reads.result(map) as u64;
+        }
+        let n = self.elements(map);
+        if noted {
+            self.store.reads.note_result(map, n as i64);
+        }
+        n
+    }
+
+    fn elements(&self, map: MapId) -> u64 {
         match self.store.home(map) {
             Some(home) if home.kernel.is_none() && !self.store.ends(map) => {
                 home.user.as_ref().map_or(0, |m| m.len() as u64)
@@ -193,8 +274,7 @@ impl NativeHost {
             self.walks.retain(|(m, _)| *m != map);
             let size = self.value_size(map);
             let Ok(snapshot) = self.store.snapshot(map) else { return false };
-            let mut all: Vec<_> =
-                snapshot.elements.into_iter().map(|e| (e.key, merged_bytes(&e.value, size))).collect();
+            let mut all: Vec<_> = snapshot.elements.into_iter().map(|e| (e.key, e.value.bytes(size))).collect();
             all.sort();
             self.walks.push((map, all));
         }
@@ -207,6 +287,20 @@ impl NativeHost {
 
     /// Copies an aggregate's value over all CPUs and homes to `dst`; whether it is anywhere.
     pub(super) fn whole(&mut self, map: MapId, key: &[u8], dst: &mut [u8]) -> bool {
+        let noted = self.store.reads.concern(map);
+        if noted && self.store.reads.are_recorded() {
+            let value = self.store.reads.value(map, dst.len());
+            dst.fill(0);
+            return value.inspect(|value| dst.copy_from_slice(value)).is_some();
+        }
+        let found = self.add_up(map, key, dst);
+        if noted {
+            self.store.reads.note_value(map, found.then_some(&*dst));
+        }
+        found
+    }
+
+    fn add_up(&self, map: MapId, key: &[u8], dst: &mut [u8]) -> bool {
         let (Some(spec), Some(home)) = (self.store.spec(map).cloned(), self.store.home(map)) else { return false };
         let mut parts = Vec::new();
         if let Some(fd) = &home.kernel {
@@ -224,7 +318,7 @@ impl NativeHost {
         for part in &parts {
             merged.add(&spec.value, part);
         }
-        dst.copy_from_slice(&merged_bytes(&merged, dst.len()));
+        dst.copy_from_slice(&merged.bytes(dst.len()));
         !parts.is_empty()
     }
 
@@ -259,25 +353,6 @@ fn to_words(bytes: &[u8]) -> Vec<u64> {
             u64::from_ne_bytes(word)
         })
         .collect()
-}
-
-/// A merged value in the layout of one CPU's part.
-fn merged_bytes(value: &Merged, size: usize) -> Vec<u8> {
-    let words: Vec<u64> = match value {
-        Merged::Plain(bytes) => {
-            let mut bytes = bytes.clone();
-            bytes.resize(size, 0);
-            return bytes;
-        }
-        Merged::Total(n) => vec![n.bits()],
-        Merged::Extreme(n) => vec![n.as_ref().map_or(0, |n| n.bits()), u64::from(n.is_some())],
-        Merged::Mean { total, count } => vec![total.bits(), *count],
-        Merged::Buckets(all) => all.clone(),
-        Merged::Series(slots) => slots.iter().flat_map(crate::maps::series::Slot::words).collect(),
-    };
-    let mut bytes: Vec<u8> = words.iter().flat_map(|w| w.to_ne_bytes()).collect();
-    bytes.resize(size, 0);
-    bytes
 }
 
 /// One value that stands for all CPUs', in a value's own layout.

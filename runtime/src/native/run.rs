@@ -3,7 +3,7 @@
 
 use super::{Code, CodeError, NativeHost, helpers::TABLE};
 use crate::{
-    maps::Store,
+    maps::{Reads, Store},
     metrics::{Exemplars, Trace},
 };
 use std::ptr;
@@ -44,6 +44,11 @@ impl Native {
     pub(crate) fn be_recorded(&mut self, seed: u64) {
         self.host.recorded = true;
         self.host.random = seed | 1;
+    }
+
+    /// Where what is in these maps comes from, or is noted.
+    pub(crate) fn ask_of(&mut self, maps: &[bool], reads: Reads) {
+        self.host.ask_of(maps, reads);
     }
 
     pub fn store(&self) -> &Store {

@@ -21,6 +21,11 @@ impl Writer<'_> {
         self.u32(bytes.len() as u32);
         self.0.extend(bytes);
     }
+    pub(crate) fn texts<const N: usize>(&mut self, texts: [&String; N]) {
+        for text in texts {
+            self.bytes(text.as_bytes());
+        }
+    }
     pub(crate) fn list<T>(&mut self, all: &[T], mut each: impl FnMut(&mut Self, &T)) {
         self.u32(all.len() as u32);
         for one in all {

@@ -1,44 +1,14 @@
 //! What a recording holds besides packets: events, in the order in which the run acted on them (docs/recording.md).
 
-use super::code::{Reader, Writer};
-
-/// A stream's field: enough to find it, and to know whether it is the same in another version of the script.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Field {
-    pub(crate) name: String,
-    pub(crate) offset: u32,
-    pub(crate) size: u32,
-    /// `u64`, `str[256]`, `conn` …
-    pub(crate) ty: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Stream {
-    pub(crate) name: String,
-    pub(crate) size: u32,
-    pub(crate) fields: Vec<Field>,
-}
-
-/// What was run, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Run {
-    /// Of weftrace.
-    pub(crate) version: String,
-    pub(crate) little_endian: bool,
-    pub(crate) redacted: bool,
-    /// CLOCK_BOOTTIME ns at which BEGIN ran.
-    pub(crate) start: u64,
-    /// The first reading of the clocks: boot, wall, width; and the time zone, as in [`Event::Clock`].
-    pub(crate) clock: [u64; 3],
-    pub(crate) zone: (i32, String),
-    /// `--count`; 0: no limit.
-    pub(crate) count: u64,
-    /// Texts by name: the script, then what it imports.
-    pub(crate) sources: Vec<(String, String)>,
-    /// What the command line gave it: (kind, name, value).
-    pub(crate) arguments: Vec<(String, String, String)>,
-    pub(crate) streams: Vec<Stream>,
-}
+use super::{
+    code::{Reader, Writer},
+    run::{self, Compiled, Run},
+};
+use crate::{
+    maps::{Read, What},
+    names::Named,
+};
+use weftrace_artifact::abi::RecordHeader;
 
 /// One event. Sources and streams are numbers of [`Event::Source`] and [`Run::streams`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -134,56 +104,19 @@ pub(crate) enum Event {
         end: u64,
         conn: Vec<u8>,
     },
-}
-
-fn put_run(w: &mut Writer<'_>, run: &Run) {
-    w.bytes(run.version.as_bytes());
-    w.u8(u8::from(run.little_endian));
-    w.u8(u8::from(run.redacted));
-    w.u64(run.start);
-    w.u64s(&run.clock);
-    w.u32(run.zone.0 as u32);
-    w.bytes(run.zone.1.as_bytes());
-    w.u64(run.count);
-    w.list(&run.sources, |w, (name, text)| {
-        w.bytes(name.as_bytes());
-        w.bytes(text.as_bytes());
-    });
-    w.list(&run.arguments, |w, (kind, name, value)| {
-        for text in [kind, name, value] {
-            w.bytes(text.as_bytes());
-        }
-    });
-    w.list(&run.streams, |w, stream| {
-        w.bytes(stream.name.as_bytes());
-        w.u32(stream.size);
-        w.list(&stream.fields, |w, field| {
-            w.bytes(field.name.as_bytes());
-            w.u32(field.offset);
-            w.u32(field.size);
-            w.bytes(field.ty.as_bytes());
-        });
-    });
-}
-
-fn run(r: &mut Reader<'_>) -> Option<Run> {
-    Some(Run {
-        version: r.text()?,
-        little_endian: r.u8()? != 0,
-        redacted: r.u8()? != 0,
-        start: r.u64()?,
-        clock: [r.u64()?, r.u64()?, r.u64()?],
-        zone: (r.u32()? as i32, r.text()?),
-        count: r.u64()?,
-        sources: r.list(|r| Some((r.text()?, r.text()?)))?,
-        arguments: r.list(|r| Some((r.text()?, r.text()?, r.text()?)))?,
-        streams: r.list(|r| {
-            let (name, size) = (r.text()?, r.u32()?);
-            let fields =
-                r.list(|r| Some(Field { name: r.text()?, offset: r.u32()?, size: r.u32()?, ty: r.text()? }))?;
-            Some(Stream { name, size, fields })
-        })?,
-    })
+    /// What the script was compiled to, right behind [`Event::Run`].
+    Compiled(Box<Compiled>),
+    /// A block that a replay doesn't run told user space to do something.
+    Action {
+        action: u32,
+        probe: u32,
+        time: u64,
+        payload: Vec<u8>,
+    },
+    /// What a map had, that such a block fills; before what asked for it.
+    Read(Read),
+    /// What something is called that only this host knows; before what asked for it.
+    Name(Named),
 }
 
 impl Event {
@@ -192,14 +125,14 @@ impl Event {
         let mut w = Writer(out);
         w.u8(self.number());
         match self {
-            Self::Run(run) => put_run(&mut w, run),
+            Self::Run(run) => run::put(&mut w, run),
+            Self::Compiled(compiled) => run::put_compiled(&mut w, compiled),
             Self::Source { id, kind, name, streams, interfaces, filter } => {
                 w.u32(*id);
-                w.bytes(kind.as_bytes());
-                w.bytes(name.as_bytes());
+                w.texts([kind, name]);
                 w.list(streams, |w, stream| w.u32(*stream));
                 w.list(interfaces, |w, name| w.bytes(name.as_bytes()));
-                w.bytes(filter.as_bytes());
+                w.texts([filter]);
             }
             Self::Clock { boot, wall, width, offset, zone } => {
                 w.u64s(&[*boot, *wall, *width]);
@@ -212,19 +145,14 @@ impl Event {
                 w.u64(*time);
             }
             Self::Lost { source, kind, from, to, count, streams } => {
-                w.bytes(source.as_bytes());
-                w.bytes(kind.as_bytes());
+                w.texts([source, kind]);
                 w.u64s(&[*from, *to, *count]);
                 w.list(streams, |w, stream| w.u32(*stream));
             }
-            Self::Stalled { source, change, from, to } => {
-                w.u32(*source);
-                w.u8(*change);
-                w.u64s(&[*from, *to]);
-            }
+            Self::Stalled { source, change, from, to } => put_stalled(&mut w, *source, *change, [*from, *to]),
             Self::Unfed { stream, reason } => {
                 w.u32(*stream);
-                w.bytes(reason.as_bytes());
+                w.texts([reason]);
             }
             Self::TimersStart(time) | Self::Tick(time) | Self::End(time) => w.u64(*time),
             Self::Signal { number, time } => {
@@ -237,8 +165,7 @@ impl Event {
             }
             Self::SourceEnd(source) => w.u32(*source),
             Self::Result { join, ids, begin, end, conn } => {
-                w.bytes(join.as_bytes());
-                w.bytes(ids.as_bytes());
+                w.texts([join, ids]);
                 w.u64s(&[*begin, *end]);
                 w.bytes(conn);
             }
@@ -246,6 +173,11 @@ impl Event {
                 w.u64(*id);
                 w.bytes(path.as_bytes());
             }
+            Self::Action { action, probe, time, payload } => {
+                put_action(w.0, RecordHeader { action: *action, probe: *probe, time: *time }, payload);
+            }
+            Self::Read(read) => put_read(&mut w, read),
+            Self::Name(named) => [&named.asked, &named.answer].into_iter().for_each(|bytes| w.bytes(bytes)),
             Self::Advance | Self::Wake | Self::Stop => {}
         }
     }
@@ -253,7 +185,7 @@ impl Event {
     /// The next event of a block's; None: it isn't one.
     pub(crate) fn take(r: &mut Reader<'_>) -> Option<Self> {
         Some(match r.u8()? {
-            1 => Self::Run(Box::new(run(r)?)),
+            1 => Self::Run(Box::new(run::take(r)?)),
             2 => Self::Source {
                 id: r.u32()?,
                 kind: r.text()?,
@@ -301,6 +233,10 @@ impl Event {
                 conn: r.bytes()?.to_vec(),
             },
             20 => Self::Cgroup { id: r.u64()?, path: r.text()? },
+            21 => Self::Compiled(Box::new(run::take_compiled(r)?)),
+            ACTION => Self::Action { action: r.u32()?, probe: r.u32()?, time: r.u64()?, payload: r.bytes()?.to_vec() },
+            READ => Self::Read(take_read(r)?),
+            NAME => Self::Name(Named { asked: r.bytes()?.to_vec(), answer: r.bytes()?.to_vec() }),
             _ => return None,
         })
     }
@@ -327,11 +263,29 @@ impl Event {
             Self::End(_) => 18,
             Self::Result { .. } => 19,
             Self::Cgroup { .. } => 20,
+            Self::Compiled(_) => 21,
+            Self::Action { .. } => ACTION,
+            Self::Read(_) => READ,
+            Self::Name(_) => NAME,
         }
+    }
+
+    /// Whether the event that begins with this byte only tells what later ones ask for.
+    pub(crate) fn is_told_ahead(number: u8) -> bool {
+        matches!(number, READ | NAME)
     }
 }
 
+fn put_stalled(w: &mut Writer<'_>, source: u32, change: u8, interval: [u64; 2]) {
+    w.u32(source);
+    w.u8(change);
+    w.u64s(&interval);
+}
+
 const RECORD: u8 = 4;
+const ACTION: u8 = 22;
+const READ: u8 = 23;
+const NAME: u8 = 24;
 
 fn put_record(out: &mut Vec<u8>, stream: u32, derived: bool, time: u64, payload: &[u8]) {
     let mut w = Writer(out);
@@ -345,6 +299,56 @@ fn put_record(out: &mut Vec<u8>, stream: u32, derived: bool, time: u64, payload:
 pub(crate) fn record(out: &mut Vec<u8>, stream: u32, derived: bool, time: u64, payload: &[u8]) {
     out.push(RECORD);
     put_record(out, stream, derived, time, payload);
+}
+
+fn put_action(out: &mut Vec<u8>, header: RecordHeader, payload: &[u8]) {
+    let mut w = Writer(out);
+    w.u32(header.action);
+    w.u32(header.probe);
+    w.u64(header.time);
+    w.bytes(payload);
+}
+
+/// Appends an action's event without taking its payload.
+pub(crate) fn action(out: &mut Vec<u8>, header: RecordHeader, payload: &[u8]) {
+    out.push(ACTION);
+    put_action(out, header, payload);
+}
+
+fn put_read(w: &mut Writer<'_>, read: &Read) {
+    w.u32(read.map);
+    match &read.what {
+        What::Value(value) => {
+            w.u8(u8::from(value.is_some()));
+            w.bytes(value.as_deref().unwrap_or_default());
+        }
+        What::Elements { all, more } => {
+            w.u8(2 + u8::from(*more));
+            w.list(all, |w, (key, value)| {
+                w.bytes(key);
+                w.bytes(value);
+            });
+        }
+        What::Result(n) => {
+            w.u8(4);
+            w.u64(*n as u64);
+        }
+    }
+}
+
+fn take_read(r: &mut Reader<'_>) -> Option<Read> {
+    let map = r.u32()?;
+    let what = match r.u8()? {
+        0 => r.bytes().map(|_| What::Value(None))?,
+        1 => What::Value(Some(r.bytes()?.to_vec())),
+        form @ (2 | 3) => {
+            let all = r.list(|r| Some((r.bytes()?.to_vec(), r.bytes()?.to_vec())))?;
+            What::Elements { all, more: form == 3 }
+        }
+        4 => What::Result(r.u64()? as i64),
+        _ => return None,
+    };
+    Some(Read { map, what })
 }
 
 /// What is kept with a packet, in an option of its block.

@@ -44,6 +44,17 @@ impl Held {
     }
 }
 
+impl HeldPacket {
+    /// Gets a comment if it is of the result's time, and has room for one; whether it did.
+    fn belongs(&mut self, result: &JoinResult, text: &str) -> bool {
+        let does = self.boot >= result.begin && self.boot <= result.end && self.comments.len() < MAX_COMMENTS;
+        if does {
+            self.comments.push(text.to_owned());
+        }
+        does
+    }
+}
+
 /// Both endpoints, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Ends([([u8; 16], u16); 2]);
@@ -107,16 +118,18 @@ impl Queue {
         *self = Self::default();
     }
 
-    /// The packets of a result's connection and time get a comment.
-    pub(super) fn result(&mut self, result: &JoinResult) {
-        let Some(its) = result.conn.and_then(|conn| self.by_ends.get(&Ends::of(&conn))) else { return };
+    /// The packets of a result's connection and time get a comment; `at_hand` will come next.
+    pub(super) fn result(&mut self, result: &JoinResult, at_hand: Option<&mut HeldPacket>) {
         let text = format!("{} {}", result.join, result.id());
+        if let Some(packet) = at_hand.filter(|p| p.ends.is_some() && p.ends == result.conn.map(|conn| Ends::of(&conn)))
+        {
+            packet.belongs(result, &text);
+        }
+        let Some(its) = result.conn.and_then(|conn| self.by_ends.get(&Ends::of(&conn))) else { return };
         for number in its {
             let Some(Held::Packet(packet)) = self.held.get_mut((number - self.gone) as usize) else { continue };
-            let within = packet.boot >= result.begin && packet.boot <= result.end;
-            if within && packet.comments.len() < MAX_COMMENTS {
+            if packet.belongs(result, &text) {
                 self.bytes += text.len();
-                packet.comments.push(text.clone());
             }
         }
     }

@@ -2,9 +2,10 @@
 //! what came before it stands.
 
 use super::{
-    ENTERPRISE, MAGIC, VERSION,
+    ENTERPRISE, MAGIC, OLDEST, VERSION,
     code::Reader,
-    event::{Event, Kept, Run},
+    event::{Event, Kept},
+    run::{Compiled, Run},
     sealed::{MAGIC as MAGIC_OF_AGE, Passphrase, SealError, Unseal},
 };
 use std::{
@@ -66,6 +67,11 @@ impl Recorded {
         self.0.run.redacted
     }
 
+    /// What the host answered when the script was compiled ([`super::RecordOptions::world`]), if it is there: then the whole script is replayed.
+    pub fn world(&self) -> Option<&[u8]> {
+        self.0.compiled.as_ref().map(|compiled| &compiled.world[..]).filter(|world| !world.is_empty())
+    }
+
     /// The version of weftrace that made it.
     pub fn version(&self) -> &str {
         &self.0.run.version
@@ -90,9 +96,12 @@ pub(crate) struct Recording {
     reader: CaptureReader<Box<dyn Read + Send>>,
     path: PathBuf,
     pub(crate) run: Run,
+    pub(crate) compiled: Option<Compiled>,
     /// Events of the block at hand that were not handed out.
     events: Vec<u8>,
     at: usize,
+    /// The reader's packet was not handed out.
+    packet: bool,
 }
 
 impl Recording {
@@ -115,12 +124,21 @@ impl Recording {
         }
         let reader = CaptureReader::new(input, path.display().to_string()).with_custom_blocks();
         let reader = if let Some(size) = size { reader.with_size(size) } else { reader };
-        let mut recording = Self { reader, path: path.to_owned(), run: Run::default(), events: Vec::new(), at: 0 };
+        let mut recording = Self {
+            reader,
+            path: path.to_owned(),
+            run: Run::default(),
+            compiled: None,
+            events: Vec::new(),
+            at: 0,
+            packet: false,
+        };
         for _ in 0..PREAMBLE {
             match recording.next()? {
                 Next::Event(Event::Run(run)) => {
                     recording.run = *run;
                     recording.check()?;
+                    recording.take_compiled();
                     return Ok(recording);
                 }
                 Next::Event(_) | Next::Foreign | Next::Packet(..) => {}
@@ -141,36 +159,40 @@ impl Recording {
         RecordingError::Other { path: self.path.clone(), what: what.to_owned() }
     }
 
+    /// What the script was compiled to, if that comes next.
+    fn take_compiled(&mut self) {
+        let mut reader = Reader(&self.events[self.at..]);
+        if let Some(Event::Compiled(compiled)) = Event::take(&mut reader) {
+            self.at = self.events.len() - reader.0.len();
+            self.compiled = Some(*compiled);
+        }
+    }
+
+    /// The next event that only tells what later ones ask for, if one comes next.
+    pub(crate) fn next_told_ahead(&mut self) -> Result<Option<Event>, RecordingError> {
+        let told_ahead = self.has_events()? && Event::is_told_ahead(self.events[self.at]);
+        if !told_ahead {
+            return Ok(None);
+        }
+        match self.next()? {
+            Next::Event(event) => Ok(Some(event)),
+            _ => Ok(None),
+        }
+    }
+
     /// The next event or packet; after an error there is nothing more.
     pub(crate) fn next(&mut self) -> Result<Next<'_>, RecordingError> {
-        loop {
-            if self.at < self.events.len() {
-                let mut reader = Reader(&self.events[self.at..]);
-                let Some(event) = Event::take(&mut reader) else {
-                    self.at = self.events.len();
-                    return Err(self.other("an event is damaged, or of a newer weftrace"));
-                };
-                self.at = self.events.len() - reader.0.len();
-                return Ok(Next::Event(event));
-            }
-            match self.reader.advance()? {
-                Found::Custom => {
-                    let block = self.reader.custom().filter(|(enterprise, _)| *enterprise == ENTERPRISE);
-                    let Some(own) = block.and_then(|(_, data)| data.strip_prefix(&MAGIC[..])) else { continue };
-                    let version = own.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
-                    if version != VERSION {
-                        let what = format!("its format is version {version}, this weftrace reads {VERSION}");
-                        return Err(self.other(&what));
-                    }
-                    // Blocks are filled up to four bytes: how many are events is said.
-                    let Some(events) = own.get(4..).and_then(|rest| Reader(rest).bytes()) else {
-                        return Err(self.other("a block of events is cut short"));
-                    };
-                    (self.events, self.at) = (events.to_vec(), 0);
-                }
-                Found::Packet(_) => break,
-                Found::NotYet | Found::End => return Ok(Next::End),
-            }
+        if self.has_events()? {
+            let mut reader = Reader(&self.events[self.at..]);
+            let Some(event) = Event::take(&mut reader) else {
+                self.at = self.events.len();
+                return Err(self.other("an event is damaged, or of a newer weftrace"));
+            };
+            self.at = self.events.len() - reader.0.len();
+            return Ok(Next::Event(event));
+        }
+        if !std::mem::take(&mut self.packet) {
+            return Ok(Next::End);
         }
         let kept = self.reader.custom_option(ENTERPRISE).and_then(|own| Kept::take(own.strip_prefix(&MAGIC[..])?));
         let Some(kept) = kept else { return Ok(Next::Foreign) };
@@ -178,6 +200,42 @@ impl Recording {
             Some(raw) => Ok(Next::Packet(raw, kept)),
             None => Ok(Next::Foreign),
         }
+    }
+}
+
+impl Recording {
+    /// Goes on to the next block of events or packet; whether it is events.
+    fn has_events(&mut self) -> Result<bool, RecordingError> {
+        loop {
+            if self.at < self.events.len() {
+                return Ok(true);
+            }
+            if self.packet {
+                return Ok(false);
+            }
+            match self.reader.advance()? {
+                Found::Custom => self.take_block()?,
+                Found::Packet(_) => self.packet = true,
+                Found::NotYet | Found::End => return Ok(false),
+            }
+        }
+    }
+
+    /// A custom block's events, if it is one of ours.
+    fn take_block(&mut self) -> Result<(), RecordingError> {
+        let block = self.reader.custom().filter(|(enterprise, _)| *enterprise == ENTERPRISE);
+        let Some(own) = block.and_then(|(_, data)| data.strip_prefix(&MAGIC[..])) else { return Ok(()) };
+        let version = own.first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        if !(OLDEST..=VERSION).contains(&version) {
+            let what = format!("its format is version {version}, this weftrace reads {OLDEST} to {VERSION}");
+            return Err(self.other(&what));
+        }
+        // Blocks are filled up to four bytes: how many are events is said.
+        let Some(events) = own.get(4..).and_then(|rest| Reader(rest).bytes()) else {
+            return Err(self.other("a block of events is cut short"));
+        };
+        (self.events, self.at) = (events.to_vec(), 0);
+        Ok(())
     }
 }
 

@@ -1,8 +1,12 @@
 use super::*;
 use crate::record::{
     RecordOptions,
-    event::{Field, Stream},
+    run::{Field, Stream},
     write::Recorder,
+};
+use crate::{
+    maps::{Read, What},
+    names::Named,
 };
 use std::fs;
 use weftrace_artifact::Artifact;
@@ -32,6 +36,12 @@ fn events() -> Vec<Event> {
         Event::Said { level: 0, text: "words\0".into() },
         Event::Cgroup { id: 5, path: "/a".into() },
         Event::Result { join: "j".into(), ids: "i".into(), begin: 1, end: 2, conn: vec![0; 4] },
+        Event::Action { action: 1, probe: 2, time: 3, payload: vec![4] },
+        Event::Read(Read { map: 1, what: What::Value(None) }),
+        Event::Read(Read { map: 1, what: What::Value(Some(vec![5])) }),
+        Event::Read(Read { map: 1, what: What::Elements { all: vec![(vec![1], vec![])], more: true } }),
+        Event::Read(Read { map: 1, what: What::Result(-1) }),
+        Event::Name(Named { asked: vec![b'1'], answer: vec![b'2'] }),
         Event::SourceEnd(2),
         Event::Stop,
         Event::End(99),

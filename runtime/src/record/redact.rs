@@ -201,6 +201,13 @@ impl Redactor {
         }
     }
 
+    /// A text by itself, if it is a message of HTTP/1.
+    pub(crate) fn message(&self, text: &mut [u8]) {
+        if let Begin::Http(_) = start(text) {
+            self.walk(State::Start, text);
+        }
+    }
+
     fn segment(&mut self, view: &PacketView, payload: &mut [u8]) {
         let v6 = view.layers & layer::IPV6 != 0;
         let (src, dst) = if v6 { (view.ipv6_src, view.ipv6_dst) } else { (view.ip_src, view.ip_dst) };

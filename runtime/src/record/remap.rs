@@ -1,6 +1,6 @@
 //! A recorded stream's records as the script's stream of that name has them.
 
-use super::{event::Stream, write::word};
+use super::{run::Stream, write::word};
 use weftrace_artifact::{
     Artifact,
     action::{StreamId, StreamSpec},

@@ -4,22 +4,27 @@
 //! trace. Everything else is held with them, so that the file keeps the order in which the run acted.
 
 use super::{
-    ENTERPRISE, MAGIC, VERSION,
+    BLOCK_BYTES, ENTERPRISE, MAGIC, Notes, VERSION,
     code::Writer,
-    event::{self, Event, Field, Kept, Run, Stream},
+    event::{self, Event, Kept},
     file::RecordFile,
     held::{Ends, Held, HeldPacket, Queue},
     redact::Redactor,
+    run::{ActionSign, Compiled, Field, Run, Stream},
     sealed::Passphrase,
+    values::{empty_samples, have_samples},
 };
 use crate::{
     join::JoinResult,
+    names::digest,
     pcapng::{self, Interface},
 };
 use std::{borrow::Cow, collections::BTreeSet, io, path::PathBuf};
 use weftrace_artifact::{
     Artifact,
-    action::StreamSpec,
+    abi::RecordHeader,
+    action::{Action, ActionKind, StreamSpec},
+    map::{MapId, Role},
     packet::{PacketView, needs},
     ty::{Field as Member, Type},
 };
@@ -35,6 +40,9 @@ pub struct RecordOptions {
     pub passphrase: Option<Passphrase>,
     /// What the command line gave the script, so that a replay compiles the same: (kind, name, value).
     pub arguments: Vec<(String, String, String)>,
+    /// What the host answered when the script was compiled, so that a replay elsewhere compiles the same; packed by gzip. Empty: a
+    /// replay asks its own host.
+    pub world: Vec<u8>,
 }
 
 /// Packets wait so long for their comments at most, ns of event time.
@@ -43,7 +51,8 @@ const HOLD_NS: u64 = 5_000_000_000;
 const HOLD_BYTES: usize = 32 << 20;
 /// Events are gathered in one block for so long, ns, or until there are so many bytes.
 const CLOSE_NS: u64 = 1_000_000_000;
-const BLOCK_BYTES: usize = 64 << 10;
+/// More than that isn't gathered, whoever is at it.
+const TOO_MUCH: usize = 4 << 20;
 const MAX_INTERFACES: usize = 4096;
 
 /// A recording in the making.
@@ -63,6 +72,10 @@ pub(crate) struct Recorder {
     /// The same when events last became a block.
     closed: u64,
     events: Vec<u8>,
+    /// What comes before the packet and the events at hand, since those ask for it.
+    pub(crate) notes: Notes,
+    /// The packet whose blocks run: what they ask for comes before it.
+    packet: Option<Box<HeldPacket>>,
     /// Whole blocks to be written.
     ready: Vec<u8>,
     /// Sources that were told of.
@@ -90,6 +103,8 @@ impl Recorder {
             newest: 0,
             closed: 0,
             events: Vec::new(),
+            notes: Notes::default(),
+            packet: None,
             ready: pcapng::section(),
             announced: BTreeSet::new(),
             marks: Vec::new(),
@@ -98,6 +113,8 @@ impl Recorder {
             something: false,
         };
         recorder.event(&Event::Run(Box::new(run)));
+        recorder.event(&Event::Compiled(Box::new(compiled(options, artifact))));
+        recorder.close_events();
         Ok(recorder)
     }
 
@@ -111,9 +128,19 @@ impl Recorder {
         }
         event.put(&mut self.events);
         self.something |= !matches!(event, Event::Wake);
-        if self.events.len() >= BLOCK_BYTES {
+        self.close_if(TOO_MUCH);
+    }
+
+    /// Events become a block only where nothing is under way that may still ask for something, which would come too late in a replay.
+    fn close_if(&mut self, bytes: usize) {
+        if self.events.len() >= bytes {
             self.close_events();
         }
+    }
+
+    /// A record has been acted on.
+    pub(crate) fn acted(&mut self) {
+        self.close_if(BLOCK_BYTES);
     }
 
     /// A round of the loop ended: said only if something happened in it, and if the loop goes on.
@@ -121,6 +148,7 @@ impl Recorder {
         if !stops && std::mem::take(&mut self.something) {
             self.event(&Event::Wake);
         }
+        self.acted();
         self.release(false);
     }
 
@@ -151,9 +179,28 @@ impl Recorder {
     pub(crate) fn record(&mut self, stream: u32, derived: bool, time: u64, payload: &[u8]) {
         event::record(&mut self.events, stream, derived, time, payload);
         self.something = true;
-        if self.events.len() >= BLOCK_BYTES {
-            self.close_events();
+        self.close_if(TOO_MUCH);
+    }
+
+    /// What is shown of a block's values: what is masked in the recording is masked in the output too.
+    pub(crate) fn masked<'a>(&mut self, action: &Action, payload: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(redactor) = &mut self.redactor else { return Cow::Borrowed(payload) };
+        let mut payload = payload.to_vec();
+        redactor.values(&action.args, &mut payload);
+        Cow::Owned(payload)
+    }
+
+    /// What a block that a replay doesn't run wants done.
+    pub(crate) fn action(&mut self, header: RecordHeader, action: &Action, payload: &[u8]) {
+        if have_samples(&action.args) {
+            let mut payload = payload.to_vec();
+            empty_samples(&action.args, &mut payload);
+            event::action(&mut self.events, header, &payload);
+        } else {
+            event::action(&mut self.events, header, payload);
         }
+        self.something = true;
+        self.close_if(TOO_MUCH);
     }
 
     /// A packet that some block is run for.
@@ -188,13 +235,13 @@ impl Recorder {
         self.newest = self.newest.max(boot);
         let interface = interface as u32;
         let packet = HeldPacket { interface, time_ns: raw.time_ns, boot, len: raw.len, data, kept, ends, comments };
-        self.held.push(Held::Packet(Box::new(packet)));
+        self.packet = Some(Box::new(packet));
     }
 
     /// A join has a result: the packets of it that are still here get a comment.
     pub(crate) fn result(&mut self, result: &JoinResult) {
         let conn = result.conn;
-        self.held.result(result);
+        self.held.result(result, self.packet.as_deref_mut());
         let ids = result.id().to_owned();
         let conn = conn.map(|key| key.to_bytes().to_vec()).unwrap_or_default();
         let (join, begin, end) = (result.join.clone(), result.begin, result.end);
@@ -204,6 +251,12 @@ impl Recorder {
     /// Events so far become a block, in their order among packets.
     fn close_events(&mut self) {
         self.closed = self.newest;
+        for told_ahead in self.notes.take() {
+            self.held.push(Held::Events(told_ahead));
+        }
+        if let Some(packet) = self.packet.take() {
+            self.held.push(Held::Packet(packet));
+        }
         if !self.events.is_empty() {
             let events = std::mem::take(&mut self.events);
             self.held.push(Held::Events(events));
@@ -282,6 +335,46 @@ impl Recorder {
         let error = self.error.take()?;
         Some(format!("recording {}: {error}; it ends here", self.path.display()))
     }
+}
+
+fn compiled(options: &RecordOptions, artifact: &Artifact) -> Compiled {
+    let scripts = artifact.maps.iter().take_while(|spec| spec.role == Role::Script);
+    Compiled {
+        world: options.world.clone(),
+        actions: signs(artifact),
+        probes: artifact.probes.iter().map(|plan| plan.name.clone()).collect(),
+        maps: scripts.map(|spec| (spec.name.clone(), spec.key_size, spec.value_size)).collect(),
+    }
+}
+
+/// By what the artifact's actions are found again.
+pub(crate) fn signs(artifact: &Artifact) -> Vec<ActionSign> {
+    let sign = |action: &Action| {
+        let mut kind = format!("{:?}", action.kind);
+        match &action.kind {
+            ActionKind::PrintMap { map: MapId(n), .. }
+            | ActionKind::PrintMapValue { map: MapId(n) }
+            | ActionKind::Clear { map: MapId(n) }
+            | ActionKind::Zero { map: MapId(n) }
+            | ActionKind::Update { map: MapId(n), .. } => {
+                let name = artifact.maps.get(*n as usize).map_or("", |spec| &spec.name);
+                kind = kind.replace(&format!("MapId({n})"), name);
+            }
+            ActionKind::Alert { alert: n, .. } | ActionKind::AlertLooked { alert: n } => {
+                let name = artifact.alerts.get(*n as usize).map_or("", |spec| &spec.name);
+                kind = kind.replace(&format!("alert: {n}"), name);
+            }
+            _ => {}
+        }
+        let name = kind.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        let args: Vec<_> = action.args.iter().map(|field| (word(&field.ty), field.offset, field.bits)).collect();
+        let layout = format!("{args:?} {}", action.size);
+        ActionSign {
+            exact: digest([kind.as_bytes(), layout.as_bytes()]),
+            loose: digest([name.as_bytes(), layout.as_bytes()]),
+        }
+    };
+    artifact.actions.iter().map(sign).collect()
 }
 
 /// What a recording says of the artifact's streams.

@@ -111,6 +111,7 @@ impl Running {
                     self.core.run(entry, index, time);
                     self.attached += 1;
                 }
+                Unit::Kernel(_) if options.replay == Some(true) => {}
                 Unit::Kernel(_) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
@@ -163,8 +164,11 @@ impl Running {
                 _ if plan.best.way == Way::Begin => {}
                 Unit::Native(entry) => blocks.extend(self.attach_handler(entry, index, plan)),
                 Unit::Kernel(program) if matches!(plan.best.way, Way::Pcap { .. }) => {
-                    blocks.extend(self.attach_packets(program, index, plan));
+                    let in_kernel = options.replay.is_none() && self.core.recorder.is_none();
+                    blocks.extend(self.attach_packets(in_kernel.then_some(program), index, plan));
                 }
+                // What it did is in the recording.
+                Unit::Kernel(_) if options.replay == Some(true) => self.attached += usize::from(!plan.further),
                 Unit::Kernel(_) if !options.read.is_empty() => {
                     self.failures.push(AttachFailure::new(index, plan, &NOT_WITH_FILES));
                 }
@@ -291,15 +295,14 @@ impl Running {
         lines
     }
 
-    /// A packet block with a program: its handler gets what that leaves.
-    fn attach_packets(&mut self, program: u32, index: u32, plan: &ProbePlan) -> Option<BlockSpec> {
+    /// A packet block with a program: its handler gets what that leaves. What is recorded passes through user space, without it.
+    fn attach_packets(&mut self, program: Option<u32>, index: u32, plan: &ProbePlan) -> Option<BlockSpec> {
         let handler = plan.fallbacks.iter().find_map(|a| match a.unit {
             Unit::Native(entry) => Some(entry),
             Unit::Kernel(_) => None,
         });
         let block = self.attach_handler(handler?, index, plan)?;
-        // What is recorded passes through user space.
-        Some(BlockSpec { program: self.core.recorder.is_none().then_some(program), ..block })
+        Some(BlockSpec { program, ..block })
     }
 
     fn open_packets(

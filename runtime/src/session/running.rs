@@ -185,10 +185,10 @@ impl Running {
         Ok(running)
     }
 
-    fn prepare(&mut self, options: &SessionOptions, host: &Host, recorded: Option<Recorded>) -> Result<(), Error> {
+    fn prepare(&mut self, options: &SessionOptions, host: &Host, mut recorded: Option<Recorded>) -> Result<(), Error> {
         let start = match (&options.read[..], options.replay) {
             ([], _) => now(),
-            (_, Some(_)) => recorded.as_ref().map_or(0, |recorded| self.core.begin_replay(recorded)),
+            (_, Some(own)) => recorded.as_mut().map_or(0, |recorded| self.core.begin_replay(recorded, own)),
             (files, _) => first_packet_time(files).unwrap_or(0),
         };
         if let Some(record) = &options.record {

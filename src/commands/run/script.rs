@@ -1,7 +1,7 @@
 //! From the script to what is to run.
 
 use super::{
-    Mode, options,
+    Mode, Replayed, options,
     refusals::{nothing_to_capture, nothing_to_run, nothing_to_write, nothing_watched},
     tells_plan,
 };
@@ -25,9 +25,9 @@ pub(super) struct Ready {
 
 /// Reads, checks and compiles the script. What is wrong with it has been said.
 pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Ready, ExitStatus> {
-    let setting = setting(args, mode, child);
+    let setting = setting(args, mode, child)?;
     let mut loaded = match mode {
-        Mode::Replay { recorded, own: true } => replay::load(recorded, &setting)?,
+        Mode::Replay { recorded, script: Replayed::Own } => replay::load(recorded, &setting)?,
         _ => frontend::load(&args.source, &setting)?,
     };
     let program = loaded.check();
@@ -37,8 +37,8 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
         false => (loaded.compile(&program), String::new()),
     };
     let (failed, not_permitted) = (loaded.has_errors(), loaded.lacks_only_permission());
-    if let Mode::Replay { own, .. } = mode {
-        replay::reword(&mut loaded, *own);
+    if let Mode::Replay { script, .. } = mode {
+        replay::reword(&mut loaded, *script == Replayed::Own);
     }
     loaded.report(args.quiet, frontend::text_style());
     if not_permitted {
@@ -61,7 +61,7 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
     }
 }
 
-fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
+fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Setting, ExitStatus> {
     let setting = Setting {
         reading_file: !args.read.is_empty(),
         only_tests: args.only_tests,
@@ -76,13 +76,19 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Setting {
         exemplars: args.metrics.at.is_some(),
         ..Setting::default()
     };
-    match mode {
+    Ok(match mode {
         // Once in a process.
-        Mode::Replay { recorded, own } => {
-            Setting { modules: replay::modules(recorded).leak(), as_recorded: *own, ..setting }
+        Mode::Replay { recorded, script } => {
+            let world = if *script == Replayed::Other { None } else { replay::recorded_world(recorded)? };
+            let reading_file = world.is_none();
+            let own = *script == Replayed::Own;
+            // What a later version imports is what is there now.
+            let modules = if *script == Replayed::Later { Vec::new() } else { replay::modules(recorded) };
+            Setting { modules: modules.leak(), as_recorded: own, reading_file, world, ..setting }
         }
-        _ => setting,
-    }
+        Mode::Record(_) => Setting { notes_world: true, ..setting },
+        Mode::Live => setting,
+    })
 }
 
 /// Flags that stand for settings of the script.
