@@ -42,7 +42,8 @@ impl Core {
         let recorder = Recorder::new(options, &artifact, run)?;
         let (maps, notes) = (self.unplayed_maps(), recorder.notes.clone());
         self.names.answers = Answers::noted(notes.clone());
-        self.native.ask_of(&maps, Reads::Noted { maps: maps.clone(), notes });
+        self.native.ask_of(&maps, Reads::noted(maps.clone(), notes));
+        self.native.set_aside(artifact.probes.iter().map(|plan| !is_played(&plan.best)).collect());
         self.recorder = Some(Box::new(recorder));
         self.record_sources();
         self.record_clock();

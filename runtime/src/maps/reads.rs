@@ -39,6 +39,8 @@ pub(crate) enum Reads {
         /// By map: a replay can't know what is in it.
         maps: Vec<bool>,
         notes: Notes,
+        /// A block runs that no replay runs: what it asks nobody will ask again.
+        aside: Cell<bool>,
     },
     Recorded {
         maps: Vec<bool>,
@@ -49,6 +51,10 @@ pub(crate) enum Reads {
 }
 
 impl Reads {
+    pub(crate) fn noted(maps: Vec<bool>, notes: Notes) -> Self {
+        Self::Noted { maps, notes, aside: Cell::new(false) }
+    }
+
     pub(crate) fn recorded(maps: Vec<bool>) -> Self {
         Self::Recorded { maps, answers: RefCell::default(), astray: Cell::new(false) }
     }
@@ -57,9 +63,17 @@ impl Reads {
     pub(crate) fn concern(&self, map: MapId) -> bool {
         match self {
             Self::Live => false,
+            Self::Noted { aside, .. } if aside.get() => false,
             Self::Noted { maps, .. } | Self::Recorded { maps, .. } => {
                 maps.get(map.0 as usize).copied().unwrap_or(false)
             }
+        }
+    }
+
+    /// A block runs from now on that no replay runs, or none.
+    pub(crate) fn set_aside(&self, unplayed: bool) {
+        if let Self::Noted { aside, .. } = self {
+            aside.set(unplayed);
         }
     }
 

@@ -21,7 +21,7 @@ fn answers(notes: &Notes) -> Reads {
 
 fn noting() -> (Reads, Notes) {
     let notes = Notes::default();
-    (Reads::Noted { maps: vec![true], notes: notes.clone() }, notes)
+    (Reads::noted(vec![true], notes.clone()), notes)
 }
 
 #[test]
@@ -71,6 +71,9 @@ fn parts_of_the_kernel_and_ours() {
     let mut spec = spec(Value::Count);
     let (live, _) = noting();
     assert!(live.concern_elements(&spec, MapId(0)) && live.concern(MapId(0)));
+    live.set_aside(true);
+    assert!(!live.concern(MapId(0)), "nobody will ask again what such a block asks");
+    live.set_aside(false);
     spec.home = Home::Both;
     assert!(!live.concern_elements(&spec, MapId(0)) && live.concern(MapId(0)));
     assert!(!live.concern(MapId(1)) && !Reads::Live.concern(MapId(0)));

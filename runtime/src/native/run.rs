@@ -22,6 +22,8 @@ pub struct Native {
     host: Box<NativeHost>,
     /// (runs, ns) by probe; empty unless costs are measured.
     costs: Vec<(u64, u64)>,
+    /// By probe, of a run that is recorded: no replay runs it.
+    aside: Vec<bool>,
 }
 
 impl Native {
@@ -33,7 +35,7 @@ impl Native {
         unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), libc::GRND_NONBLOCK) };
         let host = Box::new(NativeHost::new(store, artifact.probes.len(), u64::from_ne_bytes(seed)));
         let costs = if cost { vec![(0, 0); artifact.probes.len()] } else { Vec::new() };
-        Ok(Self { code, host, costs })
+        Ok(Self { code, host, costs, aside: Vec::new() })
     }
 
     pub fn host(&self) -> &NativeHost {
@@ -49,6 +51,11 @@ impl Native {
     /// Where what is in these maps comes from, or is noted.
     pub(crate) fn ask_of(&mut self, maps: &[bool], reads: Reads) {
         self.host.ask_of(maps, reads);
+    }
+
+    /// By probe: no replay runs it, so that it asks maps for itself alone.
+    pub(crate) fn set_aside(&mut self, probes: Vec<bool>) {
+        self.aside = probes;
     }
 
     pub fn store(&self) -> &Store {
@@ -128,6 +135,10 @@ impl Native {
             scalars: self.host.scalars.as_ptr(),
             host: ptr::from_mut(&mut *self.host).cast(),
         };
+        let aside = self.aside.get(probe as usize).copied().unwrap_or(false);
+        if aside {
+            self.host.store.reads.set_aside(true);
+        }
         let started = (!self.costs.is_empty()).then(std::time::Instant::now);
         // SAFETY: the code is mapped and was compiled for this signature; `env` and the subject live through the call; the host is
         // used by nothing else meanwhile.
@@ -138,6 +149,9 @@ impl Native {
         }
         if self.host.has_to_finish() {
             self.host.finish();
+        }
+        if aside {
+            self.host.store.reads.set_aside(false);
         }
         result
     }
