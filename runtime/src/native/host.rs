@@ -106,7 +106,9 @@ impl NativeHost {
 
     /// Whether what handlers do with a map's elements is noted, or answered from a recording.
     fn concerns_elements(&self, map: MapId) -> bool {
-        self.store.spec(map).is_some_and(|spec| self.store.reads.concern_elements(spec, map))
+        // Mostly nothing is noted, and this is asked for every packet.
+        let reads = &self.store.reads;
+        reads.concern(map) && self.store.spec(map).is_some_and(|spec| reads.concern_elements(spec, map))
     }
 
     /// What a handler finds at an element.
