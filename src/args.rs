@@ -3,6 +3,7 @@
 mod help;
 mod lib;
 mod metrics;
+mod otlp;
 mod test;
 mod values;
 
@@ -10,11 +11,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use help::{Completions, Explain, Manpages};
 pub use lib::{Lib, LibCommand};
 use metrics::Metrics;
+use otlp::Otlp;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 pub use test::{Test, TestFormat};
 pub use values::ListenAt;
 use values::{duration, file_size, lateness, listen_at, size};
-use weftrace_runtime::{LinePlace, sink::Endpoint};
+use weftrace_runtime::LinePlace;
 
 const AFTER_HELP: &str = "\
 `weftrace SCRIPT` and `weftrace -e 'PROGRAM'` are short for `weftrace run …`.
@@ -172,9 +174,8 @@ pub struct Run {
     /// Output format
     #[arg(short, long, value_enum, default_value_t)]
     pub format: Output,
-    /// Send results of joins to a collector too, as OpenTelemetry spans: http://127.0.0.1:4318
-    #[arg(long, value_name = "URL", value_parser = Endpoint::parse)]
-    pub otlp_out: Option<Endpoint>,
+    #[command(flatten)]
+    pub otlp: Otlp,
     /// Show headers and query strings of joined requests as they are; otherwise their values are left out
     #[arg(long)]
     pub no_redact: bool,

@@ -2,6 +2,10 @@
 //! where Python has them (`WEFTRACE_OTEL_PYTHON` names an interpreter with opentelemetry-sdk and both OTLP exporters).
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+#[path = "otel/python.rs"]
+mod python;
+
+use python::{Collector, python};
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
@@ -64,17 +68,6 @@ fn ended(mut child: Child) -> String {
     let mut out = String::new();
     child.stdout.take().expect("piped").read_to_string(&mut out).expect("readable");
     out
-}
-
-/// An interpreter with the SDK.
-fn python() -> Option<String> {
-    let python = std::env::var("WEFTRACE_OTEL_PYTHON").unwrap_or_else(|_| "python3".into());
-    let asked = "import opentelemetry.sdk.trace, opentelemetry.exporter.otlp.proto.http, opentelemetry.exporter.otlp.proto.grpc";
-    let there = Command::new(&python).args(["-c", asked]).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
-    if !there {
-        println!("SKIP opentelemetry-sdk for Python");
-    }
-    there.then_some(python)
 }
 
 /// A client and a server with the SDK; prints trace ids.
@@ -301,28 +294,18 @@ fn recorded_spans_join_recorded_packets() {
 fn results_reach_a_collector_as_spans() {
     let Some(python) = python() else { return };
     // Busy at first: it is tried again.
-    let mut collector = Command::new(&python)
-        .args(["tests/otel/collector.py", "503"])
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python runs");
-    let mut reader = BufReader::new(collector.stdout.take().expect("piped"));
-    let mut port = String::new();
-    reader.read_line(&mut port).expect("a port");
-    let url = format!("http://127.0.0.1:{}", port.trim());
+    let collector = Collector::start(&python, &["503"]);
+    let url = collector.url.clone();
     let capture = "scripts/http/slow_requests.pcap";
     let args =
         ["run", "-q", "--read", capture, "--otlp-out", &url, "scripts/http/slow_requests.probe", "--slow", "150ms"];
     let output = weftrace(&args).output().expect("weftrace runs");
     assert!(output.status.success() && output.stderr.is_empty(), "{}", text(&output.stderr));
-    let _ = collector.kill();
-    let _ = collector.wait();
-    let mut printed = String::new();
-    reader.read_to_string(&mut printed).expect("readable");
-    let spans: Vec<serde_json::Value> = printed.lines().map(|l| serde_json::from_str(l).expect("JSON")).collect();
+    let spans = collector.end();
     let anchors: Vec<_> = spans.iter().filter(|s| s["parentSpanId"] == "").collect();
-    assert_eq!(anchors.len(), 7, "{printed}");
+    assert_eq!(anchors.len(), 7, "{spans:?}");
+    // Who asked for spans sends nothing else.
+    assert!(spans.iter().all(|s| s["signal"] == "spans"), "{spans:?}");
     for anchor in anchors {
         let children: Vec<_> = spans.iter().filter(|s| s["parentSpanId"] == anchor["spanId"]).collect();
         let time = |s: &serde_json::Value, end: &str| s[end].as_str().expect("ns").parse::<u64>().expect("a number");

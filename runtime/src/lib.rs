@@ -6,7 +6,7 @@
 //! - [`native`]: handlers compiled to machine code.
 //! - [`sys`]: the kernel's event ring, the child of `-c`, clocks. [`losses`]: what was not delivered.
 //! - `record`: a run's packets and events in a file, and back; `pcapng`: its blocks.
-//! - `metrics`: the run's numbers for Prometheus.
+//! - `metrics`: the run's numbers for Prometheus. `otlp`: OpenTelemetry's protocol, as who sends.
 //! - `alert`: alerts and their sinks; `client`: HTTP, as a client.
 //! - [`join`]: records of all layers to one record per request, pure.
 //!
@@ -25,6 +25,7 @@ pub mod maps;
 mod metrics;
 pub mod names;
 pub mod native;
+mod otlp;
 mod pcapng;
 mod record;
 mod session;
@@ -39,6 +40,7 @@ pub use alert::{AlertCounts, AlertTargets, TargetError};
 pub use engine::{KeepOptions, StopHandle, StreamConsumer};
 pub use error::Error;
 pub use metrics::{MetricsOptions, MetricsTls, SERIES};
+pub use otlp::{Endpoint, OtlpOptions};
 pub use record::{Passphrase, RecordOptions, Recorded, RecordingError, SealError, read_recording};
 pub use session::{AttachFailure, ByHand, Ended, Outcome, Privileges, Running, Session, SessionOptions};
 pub use telemetry::{LinePlace, TelemetryOptions};

@@ -1,10 +1,12 @@
 //! Where the run's numbers are offered.
 
 use super::values::metrics_at;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use std::{net::SocketAddr, path::PathBuf};
 
 #[derive(Debug, Args)]
+#[group(skip)]
+#[command(group = ArgGroup::new("numbers").args(["metrics", "otlp-metrics"]).multiple(true))]
 pub struct Metrics {
     /// Offer maps, alerts and the run's own numbers to Prometheus at http://ADDRESS/metrics: 127.0.0.1:9464, 9464 (of the loopback)
     #[arg(long = "metrics", id = "metrics", value_name = "ADDRESS", value_parser = metrics_at)]
@@ -20,6 +22,6 @@ pub struct Metrics {
     #[arg(long = "metrics-key", id = "metrics-key", value_name = "FILE", requires = "metrics-cert")]
     pub key: Option<PathBuf>,
     /// Of each map so many series, the largest
-    #[arg(long = "metrics-series", value_name = "N", default_value_t = weftrace_runtime::SERIES as u32, value_parser = clap::value_parser!(u32).range(1..=100_000), requires = "metrics")]
+    #[arg(long = "metrics-series", value_name = "N", default_value_t = weftrace_runtime::SERIES as u32, value_parser = clap::value_parser!(u32).range(1..=100_000), requires = "numbers")]
     pub series: u32,
 }

@@ -17,6 +17,12 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(|| format!("`{text}` is too long"))
 }
 
+/// A time between two of something that costs something.
+pub(super) fn every(text: &str) -> Result<Duration, String> {
+    let every = duration(text)?;
+    if every < Duration::from_secs(1) { Err(format!("`{text}` is too often; write 1s or more")) } else { Ok(every) }
+}
+
 /// `otlp=10s`: a source and nanoseconds.
 pub(super) fn lateness(text: &str) -> Result<(String, u64), String> {
     let Some((source, time)) = text.split_once('=') else {

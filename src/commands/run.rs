@@ -3,6 +3,7 @@
 mod alerts;
 mod for_tests;
 mod metrics;
+mod otlp;
 mod progress;
 mod refusals;
 mod script;
@@ -105,9 +106,10 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
         Ok(metrics) => metrics,
         Err(status) => return status,
     };
+    let otlp = otlp::options(args, &name);
     // What probes cost is asked of the kernel then.
-    let cost = metrics.is_some();
-    let options = SessionOptions { refused: refused(&needs), alerts, metrics, cost, ..options(args) };
+    let cost = metrics.is_some() || otlp.metrics.is_some();
+    let options = SessionOptions { refused: refused(&needs), alerts, metrics, otlp, cost, ..options(args) };
     let (options, recorded) = with_mode(options, mode, (arguments, world));
     match execute(&name, (artifact, recorded), (child, host), sink, (options, args)) {
         Ok(Some(outcome)) => finish(&outcome, args),
@@ -278,7 +280,7 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
 /// Text or NDJSON, to stdout or `-o FILE`.
 fn sink(args: &Run, artifact: &Artifact) -> Result<Box<dyn Sink>, String> {
     let sink = written(args, artifact)?;
-    Ok(match &args.otlp_out {
+    Ok(match &args.otlp.out {
         Some(endpoint) => Box::new(OtlpSink::new(sink, endpoint.clone(), Box::new(io::stderr()))),
         None => sink,
     })

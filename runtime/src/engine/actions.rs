@@ -74,6 +74,7 @@ impl Core {
             }
             ActionKind::Clear { map } => {
                 let done = self.native.store_mut().clear(*map);
+                self.map_cleared(*map);
                 self.map_failed(*map, done.err().map(|e| e.to_string()));
             }
             ActionKind::Zero { map } => self.zero(*map),
@@ -146,12 +147,23 @@ impl Core {
             }
             Err(e) => Some(e.to_string()),
         };
+        if take {
+            self.map_cleared(print.map);
+        }
         self.map_failed(print.map, failed);
     }
 
     fn zero(&mut self, map: MapId) {
         let done = self.native.store_mut().zero(map);
+        self.map_cleared(map);
         self.map_failed(map, done.err().map(|e| e.to_string()));
+    }
+
+    /// Its counts begin anew, for who is told them.
+    fn map_cleared(&mut self, map: MapId) {
+        if let Some(otlp) = &mut self.otlp {
+            otlp.cleared(map);
+        }
     }
 
     fn time(&mut self, boot_ns: u64, fmt: &str) {

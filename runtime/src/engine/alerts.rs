@@ -1,6 +1,6 @@
 //! What blocks tell of alerts, to the alerts' engine and on to the sinks.
 
-use super::core::Core;
+use super::{core::Core, joins::trace_of};
 use crate::{
     alert::{Found, Notice, State, Told, clean, clean_value},
     decode,
@@ -69,6 +69,13 @@ impl Core {
     fn alert_found(&mut self, found: Vec<Found>) {
         for found in found {
             let Some(notice) = self.notice(found) else { continue };
+            if self.otlp.is_some() {
+                let at_hand = self.at_hand.as_ref().filter(|_| notice.record.is_some());
+                let trace = at_hand.and_then(|(_, result)| trace_of(result));
+                if let Some(otlp) = &mut self.otlp {
+                    otlp.alert(&notice, trace);
+                }
+            }
             let here = self.alerts.as_mut().is_some_and(|alerts| alerts.tell(&notice));
             if here {
                 self.say(&Message::Alert { text: notice.line().as_bytes(), json: &notice.json() });

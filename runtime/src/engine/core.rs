@@ -8,6 +8,7 @@ use crate::{
     metrics::MetricsFeed,
     names::{HostNames, Names},
     native::Native,
+    otlp::OtlpOut,
     sink::{Location, Message, Sink},
     style::Style,
 };
@@ -58,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) alerts: Option<Box<Alerts>>,
     /// `--metrics`
     pub(crate) metrics: Option<Box<MetricsFeed>>,
+    /// `--otlp-metrics`, `--otlp-logs`
+    pub(crate) otlp: Option<Box<OtlpOut>>,
     /// The result that a join's block is about.
     pub(super) at_hand: Option<(u32, Box<JoinResult>)>,
     /// When a result was last told, or that there is none.
@@ -138,6 +141,7 @@ impl Core {
             joins: Joins::new(&artifact),
             alerts: None,
             metrics: None,
+            otlp: None,
             telemetry: None,
             supply: Supply::new(&artifact),
             touch: Touch::new(&artifact),
@@ -339,6 +343,9 @@ impl Core {
         style.trailer = &artifact.options.str_trunc_trailer;
         style.trailer_from = artifact.options.max_strlen;
         style.escape = self.options.escape;
+        if let Some(otlp) = &mut self.otlp {
+            otlp.message(message, &mut style);
+        }
         if let Err(error) = self.sink.message(message, &mut style) {
             self.output = Some(error);
         }
@@ -357,6 +364,9 @@ impl Core {
         self.flush_kept();
         if self.alerts.is_some() {
             self.tell_sinks();
+        }
+        if self.otlp.is_some() {
+            self.tell_collectors();
         }
         self.record_wake();
         self.flush_output();

@@ -197,6 +197,13 @@ impl Joins {
     }
 }
 
+/// The trace that a result belongs to, and of it the anchor's span, or the caller's.
+pub(crate) fn trace_of(result: &JoinResult) -> Option<Trace> {
+    let own = [result.field("span_id"), result.field("parent_span_id")];
+    let span = own.iter().find(|id| !id.is_empty()).map_or("", |id| id);
+    Trace::of(show::trace_of(result)?.as_bytes(), span.as_bytes())
+}
+
 impl Core {
     /// Runs the joins' blocks; results without a block are printed.
     pub(super) fn join_outputs(&mut self, outputs: Vec<Found>, now: u64) {
@@ -231,10 +238,7 @@ impl Core {
     /// What blocks count of a result is noted with its trace, if anybody wants to know.
     fn trace_of(&self, blocks: &[Block], result: &JoinResult) -> Option<Trace> {
         let wanted = !blocks.is_empty() && self.native.exemplars().is_some();
-        let trace = wanted.then(|| show::trace_of(result)).flatten()?;
-        let own = [result.field("span_id"), result.field("parent_span_id")];
-        let span = own.iter().find(|id| !id.is_empty()).map_or("", |id| id);
-        Trace::of(trace.as_bytes(), span.as_bytes())
+        wanted.then(|| trace_of(result)).flatten()
     }
 
     fn run_blocks(&mut self, blocks: &[Block], (now, trace): (u64, Option<Trace>), storage: &ViewStorage<'_>) {

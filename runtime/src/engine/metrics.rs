@@ -20,6 +20,16 @@ pub(crate) fn answer(core: &mut Core, sources: &mut Sources) {
     question.answer(&all);
 }
 
+/// Sends all numbers to a collector, if there is one.
+pub(crate) fn push(core: &mut Core, sources: &mut Sources) {
+    if core.otlp.as_ref().is_some_and(|otlp| otlp.due().is_some()) {
+        let all = collect(core, sources);
+        if let Some(otlp) = &mut core.otlp {
+            otlp.push(&all);
+        }
+    }
+}
+
 /// All numbers at this moment.
 fn collect(core: &mut Core, sources: &mut Sources) -> Exposition {
     let costs = shutdown::measure(core, sources);
@@ -76,9 +86,10 @@ impl Core {
             let labels: Labels = vec![("source".into(), row.source.clone()), ("kind".into(), row.kind.name().into())];
             all.number(labels, whole(row.count));
         }
-        all.family("weftrace_scrapes", Kind::Counter, "Questions answered before this one.");
-        let answered = self.metrics.as_ref().map_or(0, |metrics| metrics.answered);
-        all.number(Labels::new(), whole(answered));
+        if let Some(metrics) = &self.metrics {
+            all.family("weftrace_scrapes", Kind::Counter, "Questions answered before this one.");
+            all.number(Labels::new(), whole(metrics.answered));
+        }
         self.join_metrics(all);
         let cpu_ns = sys::now(libc::CLOCK_PROCESS_CPUTIME_ID);
         all.family("process_cpu_seconds", Kind::Counter, "Time of user and system that weftrace took.");
@@ -129,7 +140,8 @@ impl Core {
 
     fn map_metrics(&mut self, all: &mut Exposition) {
         let artifact = Rc::clone(&self.artifact);
-        let most = self.metrics.as_ref().map_or(SERIES, |metrics| metrics.series);
+        let pushed = self.otlp.as_ref().and_then(|otlp| otlp.metrics.as_ref()).map(|pushed| pushed.series);
+        let most = self.metrics.as_ref().map(|metrics| metrics.series).or(pushed).unwrap_or(SERIES);
         let mut left_out: Vec<(String, usize)> = Vec::new();
         let mut names = MapNames::default();
         let now = super::core::now();
@@ -154,11 +166,30 @@ impl Core {
             let n = all.map(&snapshot, (kind, &name), most, &mut style, |key| {
                 kept.map_or_else(Vec::new, |kept| kept.of(map, key, wall))
             });
+            all.since(self.otlp.as_ref().and_then(|otlp| otlp.since(map)));
             left_out.push((snapshot.spec.name.clone(), n));
         }
         all.family(LEFT_OUT, Kind::Gauge, "Elements of a map beyond --metrics-series, the smallest.");
         for (name, n) in left_out {
             all.number(vec![("map".to_owned(), name)], whole(n as u64));
+        }
+    }
+}
+
+impl Core {
+    /// What collectors have refused.
+    pub(super) fn tell_collectors(&mut self) {
+        let said = self.otlp.as_mut().map(|otlp| otlp.said()).unwrap_or_default();
+        for text in &said {
+            self.warn(text);
+        }
+    }
+
+    /// The end of all that is sent.
+    pub(super) fn finish_collectors(&mut self) {
+        let said = self.otlp.as_mut().map(|otlp| otlp.finish()).unwrap_or_default();
+        for text in &said {
+            self.warn(text);
         }
     }
 }

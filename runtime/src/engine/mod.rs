@@ -3,7 +3,7 @@
 //! - `core`: records to actions, handlers, maps, joins, the sink
 //! - `actions`: each action's effect
 //! - `alerts`: what blocks tell of alerts, on to their sinks
-//! - `metrics`: numbers for who asks
+//! - `metrics`: numbers for who asks, and for collectors
 //! - `joins`: streams into the join engines, their results into blocks
 //! - `sockets`: what system calls moved into `http:` blocks
 //! - `passing`: packet blocks, and exchanges that no join would keep
@@ -41,9 +41,10 @@ mod warnings;
 pub(crate) use core::{Core, CoreOptions, now};
 pub(crate) use in_kernel::InKernel;
 
+pub(crate) use joins::trace_of;
 pub use keep::KeepOptions;
 pub(crate) use keep::Keeper;
-pub(crate) use metrics::answer;
+pub(crate) use metrics::{answer, push};
 pub(crate) use packets::{BlockSpec, Feed, Wants, open_feeds};
 pub(crate) use shutdown::{finish, tell_joins};
 pub(crate) use sockets::{ExchangeBlock, SocketFeed};

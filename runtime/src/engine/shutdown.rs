@@ -2,6 +2,7 @@
 
 use super::{
     core::{Core, now},
+    metrics::push,
     packets::Feed,
 };
 use crate::{losses::LossKind, record::event::Event, session::Sources, sink::Message, stats::Cost, sys::Ring};
@@ -59,6 +60,8 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.sum_up_warnings();
     core.say_join_summaries();
     core.finish_alerts();
+    push(core, sources);
+    core.finish_collectors();
     core.say(&Message::End);
     if core.artifact.options.print_maps_on_exit && sources.print_maps {
         core.print_maps();
@@ -69,7 +72,8 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
         core.say(&Message::Losses(&rows));
     }
     // Measured for metrics, it was told there.
-    if !cost.is_empty() && core.metrics.is_none() {
+    let in_metrics = core.metrics.is_some() || core.otlp.as_ref().is_some_and(|otlp| otlp.metrics.is_some());
+    if !cost.is_empty() && !in_metrics {
         core.say(&Message::Cost(&cost));
     }
     core.flush();

@@ -21,6 +21,10 @@ impl Trace {
         Some(Self { id: digits(id)?, span: digits(span) })
     }
 
+    pub(crate) fn bytes(&self) -> (&[u8], Option<&[u8]>) {
+        (&self.id, self.span.as_ref().map(|span| &span[..]))
+    }
+
     /// As labels.
     pub(super) fn labels(&self) -> Vec<(&'static str, String)> {
         let mut labels = vec![("trace_id", hex(&self.id))];
@@ -51,11 +55,11 @@ fn hex(bytes: &[u8]) -> String {
 /// A value that was counted, and the trace that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Exemplar {
-    pub(super) trace: Trace,
+    pub(crate) trace: Trace,
     /// Of a counter: what was added.
-    pub(super) value: i128,
+    pub(crate) value: i128,
     /// CLOCK_REALTIME ns.
-    pub(super) wall: u64,
+    pub(crate) wall: u64,
 }
 
 /// As it is kept: by the time of the event, and by the part of its histogram.

@@ -1,4 +1,4 @@
-//! The run's numbers for Prometheus: a listener on a thread of its own, which hands each question to the engine.
+//! The run's numbers, for Prometheus and for collectors (`otlp`). For the first a listener on a thread of its own, which hands each question to the engine.
 //!
 //! - `model`: families and series, of which every answer is made; `maps`, `buckets`: those of a script's maps; `exemplars`: traces of what is counted
 //! - `text`, `protobuf`: an answer in either form; `accept`: which one is wanted
@@ -14,9 +14,9 @@ mod serve;
 mod text;
 mod tls;
 
-pub(crate) use exemplars::{Exemplars, Trace};
+pub(crate) use exemplars::{Exemplar, Exemplars, Trace};
 pub(crate) use maps::{LEFT_OUT, MapNames};
-pub(crate) use model::{Exposition, Kind, Labels, Number};
+pub(crate) use model::{Exposition, Family, Histogram, Kind, Labels, Number, Point, Powers, Series};
 pub use tls::MetricsTls;
 
 use accept::Form;

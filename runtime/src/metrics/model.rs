@@ -14,7 +14,7 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// What a family's samples have behind its name, in text.
-    pub(super) fn suffixes(self) -> &'static [&'static str] {
+    pub(crate) fn suffixes(self) -> &'static [&'static str] {
         match self {
             Self::Counter => &["_total"],
             Self::Gauge => &[""],
@@ -24,7 +24,7 @@ impl Kind {
     }
 
     /// The label that tells its samples from each other, which is none of the script's.
-    pub(super) fn own_label(self) -> Option<&'static str> {
+    pub(crate) fn own_label(self) -> Option<&'static str> {
         match self {
             Self::Counter | Self::Gauge => None,
             Self::Histogram => Some("le"),
@@ -53,7 +53,7 @@ impl fmt::Display for Number {
 }
 
 impl Number {
-    pub(super) fn float(self) -> f64 {
+    pub(crate) fn float(self) -> f64 {
         match self {
             Self::Whole(n) => n as f64,
             Self::Time(ns) => ns as f64 / 1e9,
@@ -77,16 +77,16 @@ pub(crate) enum Point {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Histogram {
     /// Upper bounds, inclusive, ascending, with the counts up to them.
-    pub(super) bounds: Vec<(i128, u64)>,
-    pub(super) count: u64,
+    pub(crate) bounds: Vec<(i128, u64)>,
+    pub(crate) count: u64,
     /// The same by powers, of `hist()`.
-    pub(super) powers: Option<Powers>,
-    pub(super) exemplars: Vec<Exemplar>,
+    pub(crate) powers: Option<Powers>,
+    pub(crate) exemplars: Vec<Exemplar>,
 }
 
 impl Histogram {
     /// The newest exemplar above the bound of the bucket before, up to this one's; None: the last, which has none.
-    pub(super) fn exemplar(&self, above: Option<i128>, bound: Option<i128>) -> Option<&Exemplar> {
+    pub(crate) fn exemplar(&self, above: Option<i128>, bound: Option<i128>) -> Option<&Exemplar> {
         let inside = |e: &&Exemplar| above.is_none_or(|a| e.value > a) && bound.is_none_or(|b| e.value <= b);
         self.exemplars.iter().filter(inside).max_by_key(|e| e.wall)
     }
@@ -96,39 +96,41 @@ impl Histogram {
 /// call it `i - 1`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Powers {
-    pub(super) schema: u8,
-    pub(super) zero: u64,
+    pub(crate) schema: u8,
+    pub(crate) zero: u64,
     /// Ascending, without empty ones.
-    pub(super) positive: Vec<(i32, u64)>,
+    pub(crate) positive: Vec<(i32, u64)>,
     /// By the number without its sign.
-    pub(super) negative: Vec<(i32, u64)>,
+    pub(crate) negative: Vec<(i32, u64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Series {
-    pub(super) labels: Labels,
-    pub(super) point: Point,
+    pub(crate) labels: Labels,
+    pub(crate) point: Point,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Family {
     /// A counter's without `_total`.
-    pub(super) name: String,
-    pub(super) kind: Kind,
-    pub(super) help: String,
-    pub(super) series: Vec<Series>,
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) help: String,
+    pub(crate) series: Vec<Series>,
+    /// When its counts began, CLOCK_REALTIME ns; None: with the run.
+    pub(crate) since: Option<u64>,
 }
 
 /// Everything, at one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Exposition {
-    pub(super) families: Vec<Family>,
+    pub(crate) families: Vec<Family>,
 }
 
 impl Exposition {
     /// Begins a family. A counter's name is without `_total`.
     pub(crate) fn family(&mut self, name: &str, kind: Kind, help: &str) {
-        self.families.push(Family { name: name.into(), kind, help: help.into(), series: Vec::new() });
+        self.families.push(Family { name: name.into(), kind, help: help.into(), series: Vec::new(), since: None });
     }
 
     /// A number of the family that was begun last.
@@ -136,7 +138,14 @@ impl Exposition {
         self.point(labels, Point::Number(number, None));
     }
 
-    pub(super) fn point(&mut self, labels: Labels, point: Point) {
+    /// When the counts of the family that was begun last began.
+    pub(crate) fn since(&mut self, wall: Option<u64>) {
+        if let Some(family) = self.families.last_mut() {
+            family.since = wall;
+        }
+    }
+
+    pub(crate) fn point(&mut self, labels: Labels, point: Point) {
         if let Some(family) = self.families.last_mut() {
             family.series.push(Series { labels, point });
         }

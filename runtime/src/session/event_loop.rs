@@ -2,7 +2,7 @@
 
 use super::{Ended, Running};
 use crate::{
-    engine::{BLOCKS, Change, Feed, KERNEL, Wake, answer, now, tell_joins},
+    engine::{BLOCKS, Change, Feed, KERNEL, Wake, answer, now, push, tell_joins},
     record::event::Event,
     sink::Message,
 };
@@ -64,7 +64,7 @@ impl Running {
             Wake::Timer => self.run_timers(),
             Wake::Telemetry => self.core.step_telemetry(),
             Wake::Scrape => {
-                if self.sources.feeds.iter().all(|f| !matches!(f, Feed::Files(_) | Feed::Recording(_))) {
+                if !self.reads_files() {
                     self.core.native.store_mut().pass(now());
                 }
                 answer(&mut self.core, &mut self.sources);
@@ -168,6 +168,7 @@ impl Running {
         }
         self.tell_drops();
         self.sweep(time);
+        self.push_metrics(time);
         if !self.has_ticks() || Instant::now() < self.next_tick {
             return;
         }
@@ -236,8 +237,20 @@ impl Running {
         !self.core.joins.is_empty() || self.core.consumer.is_some() || self.core.recorder.is_some()
     }
 
+    fn reads_files(&self) -> bool {
+        self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_) | Feed::Recording(_)))
+    }
+
+    /// Sends the run's numbers, if it is time.
+    fn push_metrics(&mut self, time: u64) {
+        if self.core.otlp.as_ref().and_then(|otlp| otlp.due()).is_some_and(|due| due <= Instant::now()) {
+            self.core.native.store_mut().pass(time);
+            push(&mut self.core, &mut self.sources);
+        }
+    }
+
     fn set_timer(&mut self) {
-        if self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_) | Feed::Recording(_))) {
+        if self.reads_files() {
             self.waits.timer = None;
             return;
         }
@@ -245,7 +258,8 @@ impl Running {
         let tick = self.has_ticks().then_some(self.next_tick);
         let drops = (!self.sources.feeds.is_empty()).then(|| self.told_drops + DROPS_EVERY);
         let sweep = self.core.native.store().forgets().then(|| self.swept + SWEEP_EVERY);
-        self.waits.timer = [due, tick, drops, sweep].into_iter().flatten().min();
+        let push = self.core.otlp.as_ref().and_then(|otlp| otlp.due());
+        self.waits.timer = [due, tick, drops, sweep, push].into_iter().flatten().min();
     }
 
     /// Removes elements of maps that have ended by themselves.

@@ -27,6 +27,7 @@ use crate::{
     metrics::MetricsFeed,
     names::{HostNames, Settings, Stack, StackReader},
     native::Native,
+    otlp::OtlpOut,
     record::Recorded,
     sink::Sink,
     sys::{Child, Clock, Ring},
@@ -153,6 +154,10 @@ impl Session {
         if let Some(metrics) = &self.options.metrics {
             let feed = MetricsFeed::bind(metrics).map_err(|e| Error::Metrics(format!("{}: {e}", metrics.address)))?;
             core.metrics = Some(Box::new(feed));
+            core.native.keep_exemplars();
+        }
+        core.otlp = OtlpOut::new(&self.options.otlp).filter(|_| !self.options.dry_run).map(Box::new);
+        if core.otlp.as_ref().is_some_and(|otlp| otlp.due().is_some()) {
             core.native.keep_exemplars();
         }
         if let Some(keep) = &self.options.keep {

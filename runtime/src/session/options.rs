@@ -1,7 +1,7 @@
 //! What the command line decides about a run.
 
 use crate::{
-    alert::AlertTargets, engine::KeepOptions, metrics::MetricsOptions, record::RecordOptions,
+    alert::AlertTargets, engine::KeepOptions, metrics::MetricsOptions, otlp::OtlpOptions, record::RecordOptions,
     telemetry::TelemetryOptions,
 };
 use std::{
@@ -46,6 +46,8 @@ pub struct SessionOptions {
     pub alerts: AlertTargets,
     /// `--metrics`: where the run's numbers are offered.
     pub metrics: Option<MetricsOptions>,
+    /// `--otlp-metrics`, `--otlp-logs`: where they are sent.
+    pub otlp: OtlpOptions,
     /// `--for`
     pub run_for: Option<Duration>,
     /// `--count`: end after so many printed events.
@@ -111,6 +113,7 @@ impl Default for SessionOptions {
             lateness: Vec::new(),
             alerts: AlertTargets::default(),
             metrics: None,
+            otlp: OtlpOptions::default(),
             run_for: None,
             count: None,
             strict: false,

@@ -233,6 +233,9 @@ impl Running {
         if let Some(feed) = &mut self.core.metrics {
             feed.start().map_err(Error::Loop)?;
         }
+        if let Some(otlp) = &mut self.core.otlp {
+            otlp.start();
+        }
         Ok(())
     }
 

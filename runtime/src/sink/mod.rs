@@ -8,7 +8,8 @@ mod plain;
 mod text;
 
 pub use json::JsonSink;
-pub use otlp::{Endpoint, OtlpSink};
+pub use otlp::OtlpSink;
+pub(crate) use otlp::attributes;
 pub use perfetto::PerfettoSink;
 pub use plain::PlainJsonSink;
 pub use text::TextSink;

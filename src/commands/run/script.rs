@@ -73,7 +73,7 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Setting, Ex
         pid: args.pid,
         child_pid: child.map(Child::pid),
         coverage: args.coverage.is_some(),
-        exemplars: args.metrics.at.is_some(),
+        exemplars: args.metrics.at.is_some() || args.otlp.metrics.is_some(),
         ..Setting::default()
     };
     Ok(match mode {

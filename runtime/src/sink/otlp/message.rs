@@ -1,8 +1,11 @@
 //! A result as OTLP's Span messages.
 
-use crate::join::{
-    JoinResult, State,
-    show::{self, Shown},
+use crate::{
+    join::{
+        JoinResult, State,
+        show::{self, Shown},
+    },
+    otlp::{int, text},
 };
 use weftrace_artifact::ty::Type;
 use weftrace_probes::telemetry::proto::Writer;
@@ -23,25 +26,6 @@ const CONVENTIONS: &[(&str, &str)] = &[
     ("pid", "process.pid"),
     ("comm", "process.executable.name"),
 ];
-
-/// ExportTraceServiceRequest with these spans.
-pub(super) fn request(results: &[Vec<u8>]) -> Vec<u8> {
-    let mut request = Writer::default();
-    request.message(1, |group| {
-        group.message(1, |resource| text(resource, 1, "service.name", "weftrace"));
-        group.message(2, |scoped| {
-            scoped.message(1, |scope| {
-                scope.text(1, "weftrace");
-                scope.text(2, env!("CARGO_PKG_VERSION"));
-            });
-            // Each is one or several fields already.
-            for spans in results {
-                scoped.0.extend(spans);
-            }
-        });
-    });
-    request.0
-}
 
 /// Ids that are the same for the same result, also of a replay.
 struct Ids {
@@ -142,30 +126,7 @@ fn anchor(span: &mut Writer, shown: &Shown<'_>, ids: &Ids) {
     let name = title.split('?').next().filter(|name| !name.is_empty()).unwrap_or(&result.join);
     head(span, &ids.trace, ids.span, ids.parent.as_ref().map_or(&[], |id| id), name);
     times(span, shown, (result.begin, result.end));
-    for (field, convention) in CONVENTIONS {
-        let value = shown.field(field);
-        let number = result.stream.field(field).is_some_and(|f| matches!(f.ty, Type::Int { .. }));
-        match value.parse::<u64>() {
-            Ok(n) if number => int(span, 9, convention, n),
-            _ if value.is_empty() => {}
-            _ if *field == "path" => text(span, 9, convention, value.split('?').next().unwrap_or_default()),
-            _ => text(span, 9, convention, &value),
-        }
-    }
-    let verdict = result.verdict();
-    text(span, 9, "weftrace.join", &result.join);
-    text(span, 9, "weftrace.status", result.status.name());
-    text(span, 9, "weftrace.verdict.layer", &verdict.layer);
-    int(span, 9, "weftrace.verdict.percent", verdict.percent);
-    for (id, value) in &result.ids {
-        text(span, 9, &format!("weftrace.id.{id}"), value);
-    }
-    for (name, value) in [("network.community_id", &shown.facts.community_id), ("container.id", &shown.facts.container)]
-    {
-        if let Some(value) = value {
-            text(span, 9, name, value);
-        }
-    }
+    attributes(span, 9, shown);
     for (i, leg) in result.legs.iter().enumerate().filter(|(_, leg)| !leg.off) {
         span.message(11, |event| leg_event(event, shown, i, leg));
     }
@@ -177,6 +138,35 @@ fn anchor(span: &mut Writer, shown: &Shown<'_>, ids: &Ids) {
     }
     if result.field("status").parse::<u32>().is_ok_and(|status| status >= 500) {
         span.message(15, |status| status.varint(3, ERROR));
+    }
+}
+
+/// What is known of the anchor and its result, as attributes.
+pub(crate) fn attributes(to: &mut Writer, at: u32, shown: &Shown<'_>) {
+    let result = shown.result;
+    for (field, convention) in CONVENTIONS {
+        let value = shown.field(field);
+        let number = result.stream.field(field).is_some_and(|f| matches!(f.ty, Type::Int { .. }));
+        match value.parse::<u64>() {
+            Ok(n) if number => int(to, at, convention, n),
+            _ if value.is_empty() => {}
+            _ if *field == "path" => text(to, at, convention, value.split('?').next().unwrap_or_default()),
+            _ => text(to, at, convention, &value),
+        }
+    }
+    let verdict = result.verdict();
+    text(to, at, "weftrace.join", &result.join);
+    text(to, at, "weftrace.status", result.status.name());
+    text(to, at, "weftrace.verdict.layer", &verdict.layer);
+    int(to, at, "weftrace.verdict.percent", verdict.percent);
+    for (id, value) in &result.ids {
+        text(to, at, &format!("weftrace.id.{id}"), value);
+    }
+    for (name, value) in [("network.community_id", &shown.facts.community_id), ("container.id", &shown.facts.container)]
+    {
+        if let Some(value) = value {
+            text(to, at, name, value);
+        }
     }
 }
 
@@ -211,18 +201,4 @@ fn leg_event(event: &mut Writer, shown: &Shown<'_>, i: usize, leg: &crate::join:
     int(event, 3, "count", u64::from(leg.count));
     int(event, 3, "lost", leg.lost);
     int(event, 3, "charged_ns", leg.charged);
-}
-
-fn text(to: &mut Writer, field: u32, key: &str, value: &str) {
-    to.message(field, |pair| {
-        pair.text(1, key);
-        pair.message(2, |any| any.text(1, value));
-    });
-}
-
-fn int(to: &mut Writer, field: u32, key: &str, value: u64) {
-    to.message(field, |pair| {
-        pair.text(1, key);
-        pair.message(2, |any| any.varint(3, value));
-    });
 }

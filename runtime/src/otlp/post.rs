@@ -16,7 +16,27 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// However long a collector asks for.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// Where spans are sent: `http://HOST[:PORT][/PATH]`.
+/// What is sent, and where a collector takes it unless it is told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
+        }
+    }
+}
+
+/// Where something is sent: `http://HOST[:PORT][/PATH]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     url: Url,
@@ -29,15 +49,34 @@ impl fmt::Display for Endpoint {
 }
 
 impl Endpoint {
-    /// Without a port 4318, without a path `/v1/traces`.
-    pub fn parse(url: &str) -> Result<Self, String> {
+    /// For spans: without a port 4318, without a path `/v1/traces`.
+    pub fn traces(url: &str) -> Result<Self, String> {
+        Self::parse(url, Signal::Traces)
+    }
+
+    /// For metrics: without a path `/v1/metrics`.
+    pub fn metrics(url: &str) -> Result<Self, String> {
+        Self::parse(url, Signal::Metrics)
+    }
+
+    /// For logs: without a path `/v1/logs`.
+    pub fn logs(url: &str) -> Result<Self, String> {
+        Self::parse(url, Signal::Logs)
+    }
+
+    fn parse(url: &str, signal: Signal) -> Result<Self, String> {
         let wrong = || format!("`{url}` is no address; write http://127.0.0.1:4318");
         if url.starts_with("https://") {
             return Err("https is not spoken here: send to a collector of this machine, which passes it on (http://127.0.0.1:4318)".into());
         }
         let mut parsed = Url::parse(url).map_err(|_| wrong())?.or_port(url, 4318);
         if parsed.path.len() < 2 {
-            parsed.path = "/v1/traces".into();
+            parsed.path = signal.path().into();
+        }
+        // A collector would take it for what it isn't, and drop it.
+        if let Some(other) = Signal::ALL.into_iter().find(|s| *s != signal && parsed.path.ends_with(s.path())) {
+            let (origin, right) = (parsed.origin(), signal.path());
+            return Err(format!("{} is for something else; write {origin}, or {origin}{right}", other.path()));
         }
         Ok(Self { url: parsed })
     }
@@ -50,7 +89,7 @@ struct Failed {
     after: Option<Duration>,
 }
 
-/// Sends a message, again and again for as long as there is patience. How many spans were refused, and why.
+/// Sends a message, again and again for as long as there is patience. How many of its parts were refused, and why.
 pub(super) fn send(endpoint: &Endpoint, message: &[u8], patience: Duration) -> Result<(u64, String), String> {
     let due = Instant::now() + patience;
     let mut backoff = Backoff::new(PAUSE, LONGEST_PAUSE, LONGEST_WAIT);
@@ -81,7 +120,7 @@ fn attempt(endpoint: &Endpoint, message: &[u8], time: Duration) -> Result<(u64, 
     }
 }
 
-/// How many spans were refused, and why.
+/// How many of its parts were refused, and why.
 fn judged(answer: &Answer) -> Result<(u64, String), Failed> {
     let again = match answer.status {
         200..=299 => return Ok(partial(&answer.body)),
@@ -95,7 +134,7 @@ fn judged(answer: &Answer) -> Result<(u64, String), Failed> {
     })
 }
 
-/// partial_success of ExportTraceServiceResponse: spans refused, and why.
+/// partial_success of Export{Trace,Metrics,Logs}ServiceResponse: spans, points or records refused, and why.
 fn partial(body: &[u8]) -> (u64, String) {
     let (mut refused, mut why) = (0, String::new());
     for field in Fields(body).flatten() {
@@ -122,10 +161,14 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let show = |url: &str| Endpoint::parse(url).map(|e| e.to_string());
+        let show = |url: &str| Endpoint::traces(url).map(|e| e.to_string());
         assert_eq!(show("http://collector").as_deref(), Ok("http://collector:4318/v1/traces"));
         assert_eq!(show("http://[::1]:9/x/v1/traces").as_deref(), Ok("http://[::1]:9/x/v1/traces"));
         assert_eq!(show("http://[::1]/").as_deref(), Ok("http://[::1]:4318/v1/traces"));
+        let metrics = |url: &str| Endpoint::metrics(url).map(|e| e.to_string());
+        assert_eq!(metrics("http://collector").as_deref(), Ok("http://collector:4318/v1/metrics"));
+        assert!(metrics("http://h/v1/traces").is_err_and(|why| why.contains("write http://h:4318, or")));
+        assert_eq!(Endpoint::logs("http://h:1").map(|e| e.to_string()).as_deref(), Ok("http://h:1/v1/logs"));
         assert!(show("https://collector").is_err_and(|why| why.contains("https")));
         for wrong in ["collector:4318", "http://", "http://a:b", "http://a\r\nX: y", "http://user@host"] {
             assert!(show(wrong).is_err(), "{wrong}");
