@@ -6,7 +6,7 @@
 #[path = "metrics/run.rs"]
 mod run;
 
-use run::{Folder, running};
+use run::{Folder, certificates, running};
 use std::{
     collections::BTreeMap,
     fs,
@@ -117,21 +117,6 @@ fn who_gets_nothing() {
             && open.contains("--metrics-cert FILE"),
         "{open}"
     );
-}
-
-/// Certificates of `localhost` that sign themselves, by openssl; false: there is none.
-fn certificates(folder: &Folder, names: &[&str]) -> bool {
-    names.iter().all(|name| {
-        let (key, certificate) = (folder.file(&format!("{name}.key")), folder.file(&format!("{name}.pem")));
-        let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
-        let mut command = Command::new("openssl");
-        command.args(words.split(' ')).args(["-keyout", &key, "-out", &certificate]);
-        let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
-        if !made {
-            println!("SKIP openssl");
-        }
-        made
-    })
 }
 
 /// curl's exit code and what it got.

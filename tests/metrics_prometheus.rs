@@ -6,7 +6,7 @@
 #[path = "metrics/run.rs"]
 mod run;
 
-use run::{Folder, running};
+use run::{Folder, certificates, running};
 use std::{
     fs,
     io::{Read, Write},
@@ -46,12 +46,12 @@ fn free_port() -> u16 {
 }
 
 impl Prometheus {
-    /// None: it isn't installed.
-    fn start(folder: &Folder, target: u16, features: &str) -> Option<Self> {
+    /// `more`: of the job. None: it isn't installed.
+    fn start(folder: &Folder, target: u16, features: &str, more: &str) -> Option<Self> {
         let port = free_port();
         let config = folder.file(&format!("{port}.yml"));
         let text = format!(
-            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: weftrace\n  static_configs: [ {{ targets: [\"127.0.0.1:{target}\"] }} ]\n"
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: weftrace\n  static_configs: [ {{ targets: [\"127.0.0.1:{target}\"] }} ]\n{more}"
         );
         fs::write(&config, text).expect("written");
         let child = Command::new("prometheus")
@@ -140,8 +140,8 @@ fn exemplars_and_native_histograms() {
     let args = [&["--metrics", "127.0.0.1:0", "--spans", &place], &off[..]].concat();
     let run = running(PROGRAM, &args).expect("it runs");
     send_spans(port);
-    let Some(plain) = Prometheus::start(&folder, run.port, "exemplar-storage") else { return };
-    let Some(native) = Prometheus::start(&folder, run.port, "exemplar-storage,native-histograms") else { return };
+    let Some(plain) = Prometheus::start(&folder, run.port, "exemplar-storage", "") else { return };
+    let Some(native) = Prometheus::start(&folder, run.port, "exemplar-storage,native-histograms", "") else { return };
     for (prometheus, buckets) in [(&plain, "_bucket"), (&native, "")] {
         for (name, value) in [
             ("weftrace_map_spans_total".to_owned(), 1.0),
@@ -173,4 +173,34 @@ fn exemplars_and_native_histograms() {
     let answer =
         plain.get("/api/v1/query_exemplars?query=weftrace_map_ticks_total&start=0&end=9999999999").expect("an answer");
     assert_eq!(answer["data"], serde_json::json!([]), "{answer}");
+}
+
+/// As docs/metrics.md says: a certificate that the configuration trusts, and a token.
+#[test]
+fn by_https_with_a_token() {
+    let folder = Folder::new("prometheus-https");
+    if !certificates(&folder, &["a"]) {
+        return;
+    }
+    let (certificate, key, token) = (folder.file("a.pem"), folder.file("a.key"), folder.file("token"));
+    fs::write(&token, "TOPSECRET\n").expect("written");
+    let run = running(
+        "interval:100ms { @ticks = count(); }",
+        &[
+            "--metrics",
+            "0.0.0.0:0",
+            "--metrics-cert",
+            &certificate,
+            "--metrics-key",
+            &key,
+            "--metrics-token-file",
+            &token,
+        ],
+    )
+    .expect("it runs");
+    let more = format!(
+        "  scheme: https\n  tls_config: {{ca_file: {certificate}}}\n  authorization: {{credentials_file: {token}}}\n"
+    );
+    let Some(prometheus) = Prometheus::start(&folder, run.port, "exemplar-storage", &more) else { return };
+    assert!(prometheus.number("weftrace_map_ticks_total") > 0.0);
 }

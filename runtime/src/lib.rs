@@ -18,6 +18,7 @@ pub mod decode;
 mod engine;
 mod error;
 pub mod format;
+mod hash;
 pub mod join;
 pub mod json;
 pub mod losses;

@@ -1,4 +1,5 @@
 //! A run that offers metrics, and files for it.
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
 #![allow(dead_code, reason = "each test uses some of it")]
 
 use std::{
@@ -71,4 +72,19 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// Certificates of `localhost` that sign themselves, by openssl; false: there is none.
+pub fn certificates(folder: &Folder, names: &[&str]) -> bool {
+    names.iter().all(|name| {
+        let (key, certificate) = (folder.file(&format!("{name}.key")), folder.file(&format!("{name}.pem")));
+        let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1";
+        let mut command = Command::new("openssl");
+        command.args(words.split(' ')).args(["-keyout", &key, "-out", &certificate]);
+        let made = command.stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !made {
+            println!("SKIP openssl");
+        }
+        made
+    })
 }

@@ -37,7 +37,10 @@ fn collect(core: &mut Core, sources: &mut Sources) -> Exposition {
     core.own_metrics(&mut all);
     all.family("weftrace_probe_runs", Kind::Counter, "How often a probe's block ran.");
     let probe = |name: &str| vec![("probe".to_owned(), name.to_owned())];
-    let rows = by_probe(costs.iter().map(|row| (row.probe.as_str(), row.runs, row.ns)));
+    let mut rows = by_probe(costs.iter().map(|row| (row.probe.as_str(), row.runs, row.ns)));
+    // The dearest are first.
+    let left_out = rows.len().saturating_sub(core.most_series());
+    rows.truncate(core.most_series());
     for (name, runs, _) in &rows {
         all.number(probe(name), whole(*runs));
     }
@@ -45,6 +48,8 @@ fn collect(core: &mut Core, sources: &mut Sources) -> Exposition {
     for (name, _, ns) in &rows {
         all.number(probe(name), Number::Time(*ns));
     }
+    all.family("weftrace_probe_series_left_out", Kind::Gauge, "Probes beyond --metrics-series, the cheapest.");
+    all.number(Labels::new(), whole(left_out as u64));
     core.alert_metrics(&mut all);
     core.map_metrics(&mut all);
     all
@@ -136,12 +141,21 @@ impl Core {
         for (spec, counts) in alerts.specs.iter().zip(alerts.engine.counts()) {
             all.number(name(spec), whole(counts.fired));
         }
+        all.family("weftrace_alert_left_out", Kind::Counter, "Times that there was no room for a group of an alert.");
+        for (spec, counts) in alerts.specs.iter().zip(alerts.engine.counts()) {
+            all.number(name(spec), whole(counts.left_out));
+        }
+    }
+
+    /// `--metrics-series`
+    fn most_series(&self) -> usize {
+        let pushed = self.otlp.as_ref().and_then(|otlp| otlp.metrics.as_ref()).map(|pushed| pushed.series);
+        self.metrics.as_ref().map(|metrics| metrics.series).or(pushed).unwrap_or(SERIES).max(1)
     }
 
     fn map_metrics(&mut self, all: &mut Exposition) {
         let artifact = Rc::clone(&self.artifact);
-        let pushed = self.otlp.as_ref().and_then(|otlp| otlp.metrics.as_ref()).map(|pushed| pushed.series);
-        let most = self.metrics.as_ref().map(|metrics| metrics.series).or(pushed).unwrap_or(SERIES);
+        let most = self.most_series();
         let mut left_out: Vec<(String, usize)> = Vec::new();
         let mut names = MapNames::default();
         let now = super::core::now();

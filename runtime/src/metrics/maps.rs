@@ -6,7 +6,9 @@ use super::{
     model::{Exposition, Kind, Labels, Number, Point},
 };
 use crate::{
+    alert::cut,
     decode::{Num, scalar},
+    hash::fnv,
     maps::{Element, Merged, Snapshot},
     style::Style,
     text::write_field,
@@ -119,9 +121,18 @@ fn map_name(name: &str) -> String {
     if plain.is_empty() { "weftrace_map".to_owned() } else { format!("weftrace_map_{plain}") }
 }
 
+/// The text of a label. Two keys are never one, where their texts were cut or are none: what is lost has a mark.
+fn label_text(text: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(text);
+    if text.len() <= LONGEST && shown.as_bytes() == text {
+        return shown.into_owned();
+    }
+    let mark = format!("{:08x}", fnv(0, text) as u32);
+    cut(&shown, LONGEST - mark.len()) + &mark
+}
+
 /// `key`, or `key1`, `key2` … of several parts; a record's parts have names.
 fn key_labels(spec: &MapSpec, element: &Element, style: &mut Style<'_>) -> Labels {
-    let text = |out: Vec<u8>| crate::alert::cut(&String::from_utf8_lossy(&out), LONGEST);
     match &spec.key {
         None => Vec::new(),
         Some(Type::Tuple { fields, .. } | Type::Record { fields, .. }) => fields
@@ -131,13 +142,13 @@ fn key_labels(spec: &MapSpec, element: &Element, style: &mut Style<'_>) -> Label
                 let mut out = Vec::new();
                 write_field(&mut out, field, &element.key, &mut style.compacted());
                 let name = field.name.clone().filter(|name| name.parse::<u32>().is_err());
-                (name.unwrap_or_else(|| format!("key{}", n + 1)), text(out))
+                (name.unwrap_or_else(|| format!("key{}", n + 1)), label_text(&out))
             })
             .collect(),
         Some(ty) => {
             let mut out = Vec::new();
             crate::text::write_value(&mut out, ty, &element.key, &mut style.compacted());
-            vec![("key".into(), text(out))]
+            vec![("key".into(), label_text(&out))]
         }
     }
 }

@@ -150,3 +150,18 @@ fn labels_that_would_be_the_same() {
 fn names() {
     assert_eq!((map_name("@"), map_name("@a_b2")), ("weftrace_map".to_owned(), "weftrace_map_a_b2".to_owned()));
 }
+
+/// However long they are: cut, two keys stay two, and the same in every run.
+#[test]
+fn long_keys_stay_apart() {
+    let ty = Type::Str { cap: 400 };
+    let key = |end: &str| format!("{:\0<400}", "x".repeat(300) + end).into_bytes();
+    let spec = spec("@n", Some(ty), Value::Count);
+    let (text, _) = shown(&spec, vec![part(&key("a"), &[1]), part(&key("b"), &[2])], 10);
+    let labels: Vec<&str> = text.lines().filter_map(|line| line.split('"').nth(1)).collect();
+    assert!(labels.len() == 2 && labels[0] != labels[1], "{text}");
+    assert!(labels.iter().all(|label| label.len() <= LONGEST && label.contains("x\u{2026}")), "{text}");
+    // Bytes that are no text too.
+    assert_eq!(label_text(b"\xffa"), "\u{fffd}ab6f56a7d");
+    assert_eq!(label_text(b"\xfea"), "\u{fffd}ab6f923c0");
+}

@@ -1,6 +1,7 @@
 //! A result as OTLP's Span messages.
 
 use crate::{
+    hash::fnv as hash,
     join::{
         JoinResult, State,
         show::{self, Shown},
@@ -48,12 +49,6 @@ impl Ids {
         let parent = bytes::<8>(&result.field("parent_span_id")).filter(|id| *id != [0; 8]);
         Self { trace, span: hash(seed, b"span").max(1), parent }
     }
-}
-
-/// FNV-1a.
-fn hash(seed: u64, bytes: &[u8]) -> u64 {
-    let start = seed ^ 0xcbf2_9ce4_8422_2325;
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
