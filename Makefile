@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -eu -o pipefail -c
-.PHONY: all build demo accuracy test test-faults quick-test check fmt bench test-kernels vm-test conformance clean
+.PHONY: all build demo accuracy test test-faults soak quick-test check fmt bench test-kernels vm-test conformance clean
 
 all: build
 
@@ -30,6 +30,11 @@ test: .setup-test
 test-faults: .setup-test
 	cargo build --profile quick -p weftrace -p weftrace-lab
 	tests/faults/run --report docs/faults.md
+
+# An alerting script for an hour under load; docs/soak.md gets a row. `make soak SECONDS=180`, a shorter one, leaves it as it is.
+soak: .setup-test
+	cargo build --profile quick -p weftrace -p weftrace-lab
+	tests/soak/run $(if $(SECONDS),$(SECONDS),--report docs/soak.md)
 
 # Without packages, virtual machines or network namespaces.
 quick-test: .setup-build
