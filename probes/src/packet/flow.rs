@@ -55,7 +55,7 @@ impl Flows {
     fn find(&mut self, view: &PacketView, live: bool, evict: &mut dyn FnMut(&mut Flow)) -> (u32, usize, bool) {
         let (key, dir) = FlowKey::of(view, live);
         let (segments, ends) = (&mut self.segments, &mut self.ends);
-        let (index, is_new) = self.table.find_or_insert(&key, &mut |flow| {
+        let (index, is_new) = self.table.find_or_insert(&key, live.then_some(view.boot_ns), &mut |flow| {
             segments.clear(&mut flow.dirs);
             ends.end(flow, "evicted");
             evict(flow);
@@ -88,6 +88,9 @@ impl Flows {
             reopened = true;
         } else {
             first = false;
+        }
+        if flow.touch(dir, view) && live && !reopened {
+            self.table.closes(index, view.boot_ns);
         }
         Place { flow: index, dir, reopened, first }
     }
@@ -177,3 +180,7 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
 pub(crate) const fn is_plain(flags: u32) -> bool {
     flags & (SYN | FIN | RST) == 0
 }
+
+#[cfg(test)]
+#[path = "flow/tests.rs"]
+mod tests;

@@ -161,9 +161,10 @@ pub(crate) struct Flow {
     /// Frame time of the last SYN without ACK; 0: none.
     syn_time: u64,
     pub(crate) initial_rtt: u64,
-    /// Boot times.
+    /// Boot times; the last: of its last packet.
     pub(super) opened: u64,
     first_syn: u64,
+    pub(super) touched: u64,
     pub(crate) stream: u32,
     syns: u32,
     /// Index of the client's direction.
@@ -183,6 +184,8 @@ pub(crate) struct Flow {
     pub(super) account: Option<Box<Account>>,
     /// Its end was told.
     pub(super) told: bool,
+    /// Directions that have said that they are done; 3: both, or one of them for both.
+    done: u8,
 }
 
 impl Flow {
@@ -193,10 +196,27 @@ impl Flow {
 
     pub(super) fn open(&mut self, stream: u32, dir: usize, view: &PacketView) {
         self.stream = stream;
-        self.opened = view.boot_ns;
+        (self.opened, self.touched) = (view.boot_ns, view.boot_ns);
         // Who sends SYN and ACK answers; else the first sender counts as client.
         let is_answer = view.tcp_flags & (SYN | ACK) == SYN | ACK;
         self.client = if is_answer { 1 - dir } else { dir } as u8;
+    }
+
+    /// Notes a packet; whether it closes the conversation.
+    pub(super) fn touch(&mut self, dir: usize, view: &PacketView) -> bool {
+        self.touched = self.touched.max(view.boot_ns);
+        let before = self.done;
+        if view.tcp_flags & RST != 0 {
+            self.done = 3;
+        } else if view.tcp_flags & FIN != 0 {
+            self.done |= 1 << (dir & 1);
+        }
+        before != 3 && self.done == 3
+    }
+
+    /// Whether this conversation, and not a later one, was closed.
+    pub(super) fn is_closed(&self, stream: u32) -> bool {
+        self.done == 3 && self.stream == stream
     }
 
     /// Forgets the conversation, keeps the endpoints.

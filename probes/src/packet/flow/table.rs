@@ -2,7 +2,10 @@
 //! the hand's last round goes first), so that looking up a flow writes to no other flow's memory.
 
 use super::Flow;
-use std::hash::{BuildHasher, Hasher};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, Hasher},
+};
 use weftrace_artifact::abi::{ByteRange, BytesKey, ConnKey};
 use weftrace_artifact::packet::{PacketBytes, PacketView, layer};
 
@@ -141,6 +144,11 @@ pub fn bytes_key(view: &PacketView, which: PacketBytes) -> Option<BytesKey> {
 
 const EMPTY: u32 = u32::MAX;
 const CHUNK: usize = 1024;
+/// Live, a closed conversation that was quiet for so long gives its place to another: as long as its own system waits for stray packets
+/// (TIME_WAIT of Linux).
+const LINGER_NS: u64 = 60_000_000_000;
+/// Closed ones that are looked at for each new conversation.
+const LOOKS: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Slot {
@@ -157,6 +165,8 @@ pub(crate) struct FlowTable {
     hand: usize,
     seed: u64,
     last: u32,
+    /// Conversations that were closed: when their places are free, the places, their numbers.
+    pub(super) closed: VecDeque<(u64, u32, u32)>,
     pub(crate) evicted: u64,
 }
 
@@ -173,6 +183,7 @@ impl FlowTable {
             hand: 0,
             seed,
             last: EMPTY,
+            closed: VecDeque::new(),
             evicted: 0,
         }
     }
@@ -189,8 +200,14 @@ impl FlowTable {
         &self.chunks[index as usize / CHUNK][index as usize % CHUNK]
     }
 
-    /// Index of the key's flow, and whether it is new. `evict` sees a flow before its slot is reused.
-    pub(crate) fn find_or_insert(&mut self, key: &FlowKey, evict: &mut dyn FnMut(&mut Flow)) -> (u32, bool) {
+    /// Index of the key's flow, and whether it is new. `evict` sees a flow before its slot is reused. `now`: boot time, of live packets: a
+    /// run of days has no end at which everything is told, so what is over makes room.
+    pub(crate) fn find_or_insert(
+        &mut self,
+        key: &FlowKey,
+        now: Option<u64>,
+        evict: &mut dyn FnMut(&mut Flow),
+    ) -> (u32, bool) {
         // Packets of a flow come in bursts.
         if self.last != EMPTY && self.get(self.last).key == *key {
             self.get_mut(self.last).recent = true;
@@ -202,7 +219,15 @@ impl FlowTable {
             self.get_mut(index).recent = true;
             return (index, false);
         }
-        let index = if self.len < self.max { self.push() } else { self.evict(evict) };
+        let index = match now.and_then(|now| self.over(now)) {
+            Some(index) => {
+                self.remove_slot(index);
+                evict(self.get_mut(index));
+                index
+            }
+            None if self.len < self.max => self.push(),
+            None => self.evict(evict),
+        };
         let flow = self.get_mut(index);
         *flow = Flow::new(*key);
         if self.len * 8 > self.slots.len() * 7 {
@@ -236,6 +261,35 @@ impl FlowTable {
         self.chunks[index / CHUNK].push(Flow::default());
         self.len += 1;
         index as u32
+    }
+
+    /// The flow's conversation was closed, at this time.
+    pub(super) fn closes(&mut self, index: u32, now: u64) {
+        // One place that is opened and closed again and again leaves nothing behind.
+        while self.closed.front().is_some_and(|&(_, index, stream)| !self.get(index).is_closed(stream)) {
+            self.closed.pop_front();
+        }
+        self.closed.push_back((now + LINGER_NS, index, self.get(index).stream));
+    }
+
+    /// A place whose conversation is over.
+    fn over(&mut self, now: u64) -> Option<u32> {
+        for _ in 0..LOOKS {
+            let &(due, index, stream) = self.closed.front()?;
+            let flow = self.get(index);
+            if flow.is_closed(stream) && now < due {
+                return None;
+            }
+            let (closed, quiet) = (flow.is_closed(stream), flow.touched + LINGER_NS);
+            self.closed.pop_front();
+            match closed {
+                true if now >= quiet => return Some(index),
+                // It went on: a reset that nobody heeds closes nothing.
+                true => self.closed.push_back((quiet, index, stream)),
+                false => {}
+            }
+        }
+        None
     }
 
     /// Second chance: the hand clears marks until it finds a flow without one.

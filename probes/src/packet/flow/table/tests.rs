@@ -75,7 +75,7 @@ fn agrees_with_a_map_under_eviction() {
         let name = ((random >> 8) as u8 % 8, (random >> 16) as u16 % 40);
         let (key, _) = FlowKey::of(&view(name.0, name.1 + 1, 200, 80), false);
         let mut evicted = 0;
-        let (index, is_new) = table.find_or_insert(&key, &mut |_| evicted += 1);
+        let (index, is_new) = table.find_or_insert(&key, None, &mut |_| evicted += 1);
         assert_eq!(is_new, !model.contains_key(&name));
         if is_new {
             if let Some(old) = owner.insert(index, name) {
@@ -95,10 +95,11 @@ fn agrees_with_a_map_under_eviction() {
 #[test]
 fn a_flow_in_use_outlives_idle_ones() {
     let mut table = FlowTable::new(10);
-    let busy = |table: &mut FlowTable| table.find_or_insert(&FlowKey::of(&view(1, 1, 2, 2), false).0, &mut |_| {}).1;
+    let busy =
+        |table: &mut FlowTable| table.find_or_insert(&FlowKey::of(&view(1, 1, 2, 2), false).0, None, &mut |_| {}).1;
     assert!(busy(&mut table));
     for port in 100..200 {
-        table.find_or_insert(&FlowKey::of(&view(3, port, 4, 80), false).0, &mut |_| {});
+        table.find_or_insert(&FlowKey::of(&view(3, port, 4, 80), false).0, None, &mut |_| {});
         assert!(!busy(&mut table), "evicted at {port}");
     }
 }
