@@ -1,5 +1,6 @@
 //! The command line, as typed. What it means is decided in `commands/`.
 
+mod alerts;
 mod help;
 mod lib;
 mod metrics;
@@ -7,6 +8,7 @@ mod otlp;
 mod test;
 mod values;
 
+pub use alerts::{Alerts, AlertsTo};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use help::{Completions, Explain, Manpages};
 pub use lib::{Lib, LibCommand};
@@ -131,13 +133,6 @@ pub enum Output {
     Perfetto,
 }
 
-/// Where alerts go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum AlertsTo {
-    Script,
-    Stderr,
-}
-
 #[derive(Debug, Args)]
 pub struct Run {
     #[command(flatten)]
@@ -184,12 +179,8 @@ pub struct Run {
     pub heartbeat: Duration,
     #[command(flatten)]
     pub metrics: Metrics,
-    /// Where alerts go: `script`, as it says (live), or `stderr` alone (with --read and in a replay)
-    #[arg(long, value_name = "WHERE", value_enum)]
-    pub alerts: Option<AlertsTo>,
-    /// Trust these certificates (PEM) too, where alerts go to https addresses
-    #[arg(long, value_name = "FILE")]
-    pub ca_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub alerts: Alerts,
     /// Write the output to FILE
     #[arg(short, value_name = "FILE")]
     pub output: Option<PathBuf>,

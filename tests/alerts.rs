@@ -2,6 +2,8 @@
 //! refuse what the real ones document to refuse, and Debian's Alertmanager and Pushgateway.
 #![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
+#[path = "alerts/asked.rs"]
+mod asked;
 #[path = "alerts/receivers.rs"]
 mod receivers;
 #[path = "alerts/servers.rs"]

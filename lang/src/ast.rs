@@ -7,7 +7,7 @@ mod alert;
 mod join;
 mod operator;
 
-pub use alert::{Alert, AlertClause, AlertClauseKind, AlertSink, AlertStmt, AlertTold, GroupKey};
+pub use alert::{Alert, AlertClause, AlertClauseKind, AlertSink, AlertStmt, AlertTell, AlertTold, GroupKey};
 pub use join::{Join, JoinClause, JoinClauseKind, Leg};
 pub use operator::{BinOp, UnOp};
 
@@ -266,6 +266,8 @@ pub enum StmtKind {
     },
     /// Made of an [`Alert`].
     Alert(Box<AlertStmt>),
+    /// `alert "name" group by path = r.path message "…"`: a block tells a group of an alert that is declared elsewhere.
+    Tell(Box<AlertTell>),
     /// `import "…";` inside a block (bpftrace's standard library has it in macro bodies).
     Import(Import),
 }

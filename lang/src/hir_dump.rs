@@ -109,7 +109,8 @@ impl Dump<'_> {
     }
 
     fn alert(&mut self, a: &AlertDef) {
-        self.line(&format!("alert {:?} when {}", a.name, a.condition));
+        let when = if a.condition.is_empty() { "told by blocks".into() } else { format!("when {}", a.condition) };
+        self.line(&format!("alert {:?} {when}", a.name));
         self.inside(|d| {
             let on = if a.on_events { "events" } else { "time" };
             d.line(&format!("by {on} group [{}] for {} every {:?}", a.group.join(", "), a.for_ns, a.every_ns));

@@ -67,6 +67,15 @@ pub struct GroupKey {
     pub value: Expr,
 }
 
+/// `alert "name" group by path = r.path message "%s", r.path;` in a block: a group of an alert that is declared without `when`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertTell {
+    pub name: Ident,
+    pub group: Vec<GroupKey>,
+    /// The format and its values; empty: none was written.
+    pub message: Vec<Arg>,
+}
+
 /// What an alert's blocks tell: never parsed, the checker makes them of [`Alert`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertStmt {

@@ -2,13 +2,10 @@
 
 use super::alerts::Clauses;
 use super::cx::Checker;
-use crate::ast::{self, Alert, AlertClauseKind, AlertSink, AlertStmt, Expr, ExprKind, GroupKey, Ident};
-use crate::builtins::{
-    self,
-    sinks::{self, At},
-};
+use crate::ast::{self, Alert, AlertClauseKind, AlertStmt, AlertTell, Expr, ExprKind, GroupKey, Ident};
+use crate::builtins;
 use crate::diag::Diagnostic;
-use crate::hir::{self, Action, AlertDef, SinkDef, StmtKind, Ty, ValueFrom};
+use crate::hir::{self, Action, AlertDef, SinkDef, StmtKind, Ty};
 use crate::span::Span;
 
 /// `every` is no shorter, since somebody reads it.
@@ -24,29 +21,81 @@ impl<'a> Checker<'a> {
         let Some(told) = &s.told else {
             return Some(StmtKind::Action { action: Action::AlertLooked { alert: s.alert }, args: Vec::new() });
         };
-        let when = match &told.when {
-            Some(e) => self.condition(e),
-            None => hir::Expr { kind: hir::ExprKind::Int(1), ty: Ty::Bool, span },
+        let when = told.when.as_ref().map(|e| self.condition(e));
+        self.alert_action(s.alert, when, (&mut told.keys.iter(), &told.message), span)
+    }
+
+    /// A block tells a group of an alert that is declared by its name.
+    pub(crate) fn tell_stmt(&mut self, told: &'a AlertTell, span: Span) -> Option<StmtKind> {
+        let items = self.items;
+        let Some(at) = items.alerts.iter().position(|a| a.name.text == told.name.text) else {
+            let text = format!("no alert \"{}\" is declared", told.name.text);
+            let mut d = Diagnostic::error("unknown-alert", told.name.span, text);
+            let known = items.alerts.iter().map(|a| a.name.text.as_str());
+            d = match crate::suggest::nearest(&told.name.text, known, 2) {
+                near if near.is_empty() => {
+                    d.write(format!("alert \"{}\" every 5m; (outside of all blocks)", told.name.text))
+                }
+                near => d.near(near.join(", ")),
+            };
+            self.report(d);
+            return None;
         };
-        let mut args = vec![when];
-        for key in &told.keys {
+        let clauses = Clauses::of(items.alerts[at]);
+        let alert = items.alerts[at];
+        if !clauses.is_told() {
+            let word = if clauses.when.is_some() { "when" } else { "on" };
+            let d = Diagnostic::error("alert-asks", told.name.span, "this alert fires by itself: no block tells it")
+                .other(alert.name.span, format!("it has a `{word}`"));
+            self.report(d);
+            return None;
+        }
+        // What is wrong with the names there is told there.
+        let declared: Vec<&str> = clauses.group.iter().filter_map(key_name).collect();
+        let names = self.group_names(&told.group);
+        if names != declared {
+            let list = |names: &[&str]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            let given = list(&names.iter().map(String::as_str).collect::<Vec<_>>());
+            let text = format!("this alert is grouped by {}, and here by {given}", list(&declared));
+            let mut d = Diagnostic::error("group-form", told.name.span, text).other(alert.name.span, "declared here");
+            if !declared.is_empty() {
+                let keys: Vec<String> = declared.iter().map(|name| format!("{name} = …")).collect();
+                d = d.write(format!("group by {}", keys.join(", ")));
+            }
+            self.report(d);
+            return None;
+        }
+        let keys = &mut told.group.iter().map(|key| &key.value);
+        self.alert_action(at as u32, None, (keys, &told.message), span)
+    }
+
+    fn alert_action(
+        &mut self,
+        alert: u32,
+        when: Option<hir::Expr>,
+        (keys, message): (&mut dyn Iterator<Item = &'a Expr>, &'a [ast::Arg]),
+        span: Span,
+    ) -> Option<StmtKind> {
+        let holds = hir::Expr { kind: hir::ExprKind::Int(1), ty: Ty::Bool, span };
+        let mut args = vec![when.unwrap_or(holds)];
+        for key in keys {
             let v = self.assignable(key);
             if v.is_error() {
                 return None;
             }
             args.push(v.e);
         }
-        let message = if told.message.is_empty() {
+        let keys = args.len() as u32 - 1;
+        let message = if message.is_empty() {
             None
         } else {
             let row = builtins::find("printf")?;
-            let call = super::call::Call { row, name: "message", args: &told.message, span, dropped: true };
+            let call = super::call::Call { row, name: "message", args: message, span, dropped: true };
             let (format, values) = self.format(&call)?;
             args.extend(values);
             Some(format)
         };
-        let action = Action::Alert { alert: s.alert, keys: told.keys.len() as u32, message };
-        Some(StmtKind::Action { action, args })
+        Some(StmtKind::Action { action: Action::Alert { alert, keys, message }, args })
     }
 
     /// The definitions of all alerts.
@@ -55,33 +104,39 @@ impl<'a> Checker<'a> {
         let mut seen: Vec<&Ident> = Vec::new();
         for alert in &items.alerts {
             if let Some(first) = seen.iter().find(|name| name.text == alert.name.text) {
-                let d = Diagnostic::error("duplicate-alert", alert.name.span, "two alerts have this name")
+                let mut d = Diagnostic::error("duplicate-alert", alert.name.span, "two alerts have this name")
                     .other(first.span, "the first");
+                if first.span.file != alert.name.span.file {
+                    d = d.note("a module's alerts come with it: a script and its modules have names of their own");
+                }
                 self.report(d);
             }
             seen.push(&alert.name);
         }
-        let (own, others): (Vec<&Alert>, Vec<&Alert>) =
-            items.alerts.iter().copied().partition(|a| a.span.file == super::modules::MAIN);
-        for alert in others {
-            let text = "an alert stands in the script itself: a module would send for everyone who imports it";
-            self.error("alert-in-module", alert.name.span, text);
-        }
-        own.into_iter().map(|alert| self.check_alert(alert)).collect()
+        items.alerts.iter().map(|alert| self.check_alert(alert)).collect()
     }
 
     fn check_alert(&mut self, alert: &'a Alert) -> AlertDef {
         self.clauses_once(alert);
         self.alert_name(&alert.name);
         let clauses = Clauses::of(alert);
-        if clauses.when.is_none() {
-            let d = Diagnostic::error("alert-without-when", alert.name.span, "nothing says when this alert fires")
+        let told = clauses.is_told();
+        if clauses.when.is_none() && !(told && self.items.told.contains(alert.name.text.as_str())) {
+            let mut d = Diagnostic::error("alert-without-when", alert.name.span, "nothing says when this alert fires")
                 .write(format!("alert \"{}\" when rate(@n[$peer], 10s) > 5 group by $peer …;", alert.name.text));
+            if told {
+                d = d.note(format!("or a block tells it: if (…) {{ alert \"{}\" message \"…\"; }}", alert.name.text));
+            }
+            self.report(d);
+        }
+        if told && let [first, ..] = clauses.message {
+            let d = Diagnostic::error("bad-alert", first.span, "what this alert says stands where a block tells it")
+                .write(format!("{{ alert \"{}\" … message \"…\"; }}", alert.name.text));
             self.report(d);
         }
         let for_ns = clauses.hold.and_then(|e| self.alert_time(e, "for", 0)).unwrap_or(0);
         let every_ns = clauses.every.and_then(|e| self.alert_time(e, "every", SHORTEST_EVERY));
-        if clauses.on.is_none() {
+        if clauses.on.is_none() && !told {
             self.groups_by_time(&clauses);
         }
         let group = self.group_names(clauses.group);
@@ -92,7 +147,7 @@ impl<'a> Checker<'a> {
             labels: Vec::new(),
             for_ns,
             every_ns,
-            on_events: clauses.on.is_some(),
+            on_events: clauses.on.is_some() || told,
             sinks: Vec::new(),
             span: alert.span,
         };
@@ -195,12 +250,7 @@ impl<'a> Checker<'a> {
     fn group_names(&mut self, keys: &'a [GroupKey]) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for key in keys {
-            let name = match (&key.name, &key.value.kind) {
-                (Some(name), _) => Some(name.text.clone()),
-                (None, ExprKind::Var(name) | ExprKind::Ident(name)) => Some(name.clone()),
-                (None, ExprKind::Field { name, .. }) => Some(name.text.clone()),
-                _ => None,
-            };
+            let name = key_name(key).map(str::to_owned);
             let span = key.name.as_ref().map_or(key.value.span, |n| n.span);
             match name {
                 None => {
@@ -246,106 +296,15 @@ impl<'a> Checker<'a> {
             def.labels.push((name.text.clone(), text.clone()));
         }
     }
+}
 
-    fn alert_sink(&mut self, sink: &'a AlertSink) -> Option<SinkDef> {
-        let name = &sink.kind;
-        let Some(row) = sinks::find(&name.text) else {
-            let known = sinks::SINKS.iter().map(|r| r.name);
-            let mut d = Diagnostic::error("unknown-sink", name.span, format!("alerts can't be sent to {}", name.text));
-            d = match crate::suggest::nearest(&name.text, known.clone(), 2) {
-                near if near.is_empty() => d.note(format!("sinks: {}", known.collect::<Vec<_>>().join(", "))),
-                near => d.near(near.join(", ")),
-            };
-            self.report(d);
-            return None;
-        };
-        let mut made = SinkDef { kind: row.name, at: None, secret: None, span: sink.span };
-        for arg in &sink.args {
-            self.sink_argument(row, arg, &mut made)?;
-        }
-        match (row.at, &made.at) {
-            (At::SecretUrl(variable), None) => made.at = Some(ValueFrom::Env(variable.into())),
-            (At::Path | At::Url, None) => {
-                let what = if row.at == At::Path { "which file" } else { "its address" };
-                let d = Diagnostic::error("sink-form", sink.span, format!("{} doesn't say {what}", row.name))
-                    .write(row.signature);
-                self.report(d);
-                return None;
-            }
-            _ => {}
-        }
-        Some(made)
-    }
-
-    fn sink_argument(&mut self, row: &sinks::Row, arg: &'a ast::Arg, made: &mut SinkDef) -> Option<()> {
-        let ExprKind::Str(text) = &arg.value.kind else {
-            let d = Diagnostic::error("sink-form", arg.value.span, "this is a text in quotes").write(row.signature);
-            self.report(d);
-            return None;
-        };
-        let secret = row.secret.options();
-        let name = arg.name.as_ref().map(|n| n.text.as_str());
-        let remote = matches!(row.at, At::Url | At::SecretUrl(_));
-        let (place, value) = match name {
-            None if row.at == At::Nothing => {
-                self.error("sink-form", arg.value.span, format!("{} takes nothing", row.name));
-                return None;
-            }
-            None => {
-                self.literal_address(row, text, arg.value.span)?;
-                (&mut made.at, ValueFrom::Script(text.clone()))
-            }
-            Some("env") if remote => (&mut made.at, ValueFrom::Env(text.clone())),
-            Some("file") if remote => (&mut made.at, ValueFrom::File(text.clone())),
-            Some(n) if secret.is_some_and(|(env, _)| n == env) => (&mut made.secret, ValueFrom::Env(text.clone())),
-            Some(n) if secret.is_some_and(|(_, file)| n == file) => (&mut made.secret, ValueFrom::File(text.clone())),
-            Some(other) => {
-                let span = arg.name.as_ref().map_or(arg.value.span, |n| n.span);
-                let mut d = Diagnostic::error("sink-form", span, format!("{} has no option {other}", row.name));
-                d = match (other, secret) {
-                    ("token" | "secret" | "key" | "password", Some((env, file))) => {
-                        d.note("a secret doesn't stand in a script").write(format!("{env}=\"NAME\", {file}=\"PATH\""))
-                    }
-                    _ => d.write(row.signature),
-                };
-                self.report(d);
-                return None;
-            }
-        };
-        if place.replace(value).is_some() {
-            self.error("sink-form", arg.value.span, format!("{} is told this twice", row.name));
-            return None;
-        }
-        Some(())
-    }
-
-    /// A path or address that stands in the script.
-    fn literal_address(&mut self, row: &sinks::Row, text: &str, span: Span) -> Option<()> {
-        let d = match row.at {
-            At::SecretUrl(variable) => Diagnostic::error(
-                "secret-in-script",
-                span,
-                "whoever reads this address can write there: it is a secret",
-            )
-            .write(format!("{}(env=\"NAME\"), {0}(file=\"PATH\"), or {0} alone: {variable}", row.name)),
-            At::Path if text.is_empty() => {
-                Diagnostic::error("sink-form", span, "this names no file").write(row.signature)
-            }
-            At::Url if !(text.starts_with("http://") || text.starts_with("https://")) => {
-                Diagnostic::error("sink-form", span, format!("`{text}` is no address")).write(row.signature)
-            }
-            At::Url
-                if text
-                    .split_once("://")
-                    .is_some_and(|(_, rest)| rest.split('/').next().unwrap_or("").contains('@')) =>
-            {
-                Diagnostic::error("secret-in-script", span, "a password doesn't stand in a script")
-                    .write(format!("{}(env=\"NAME\")", row.name))
-            }
-            _ => return Some(()),
-        };
-        self.report(d);
-        None
+/// The name that a key of groups goes by, if it has one.
+fn key_name(key: &GroupKey) -> Option<&str> {
+    match (&key.name, &key.value.kind) {
+        (Some(name), _) => Some(&name.text),
+        (None, ExprKind::Var(name) | ExprKind::Ident(name)) => Some(name),
+        (None, ExprKind::Field { name, .. }) => Some(&name.text),
+        _ => None,
     }
 }
 

@@ -4,10 +4,9 @@
 use super::walk;
 use crate::ast::{
     Alert, AlertClauseKind, AlertStmt, AlertTold, Arg, AttachPoint, Block, Expr, ExprKind, ForIter, GroupKey, Ident,
-    IfExpr, Item, Probe, Script, Segment, Stmt, StmtKind, UnOp,
+    IfExpr, Item, Probe, Segment, Stmt, StmtKind, UnOp,
 };
 use crate::span::Span;
-use std::borrow::Cow;
 
 /// How often maps are looked at, in ms, unless the alert asks for shorter times.
 const LOOK: u64 = 1000;
@@ -41,6 +40,11 @@ impl<'a> Clauses<'a> {
             }
         }
         found
+    }
+
+    /// Blocks tell it.
+    pub(super) fn is_told(&self) -> bool {
+        self.when.is_none() && self.on.is_none()
     }
 
     /// The variables that it is grouped by; None: it is grouped by something else too.
@@ -80,32 +84,37 @@ impl<'a> Clauses<'a> {
     }
 }
 
-/// The script with a block for each of its alerts.
-pub(super) fn written_out(script: Cow<'_, Script>) -> Cow<'_, Script> {
-    let alerts = |script: &Script| script.items.iter().any(|i| matches!(i, Item::Alert(_)));
-    if !alerts(&script) {
-        return script;
+/// Adds blocks for the alerts of each of some texts, numbered in their order.
+pub(super) fn write_out<'s>(scripts: impl Iterator<Item = &'s mut Vec<Item>>) {
+    let mut number = 0;
+    for items in scripts {
+        let mut blocks = Vec::new();
+        for item in items.iter() {
+            if let Item::Alert(alert) = item {
+                blocks.extend(blocks_of(number, alert).into_iter().map(Item::Probe));
+                number += 1;
+            }
+        }
+        items.extend(blocks);
     }
-    let found = script.items.iter().filter_map(|i| if let Item::Alert(a) = i { Some(a) } else { None });
-    let probes: Vec<Item> = (0u32..).zip(found).flat_map(|(n, a)| blocks_of(n, a)).map(Item::Probe).collect();
-    let mut script = script.into_owned();
-    script.items.extend(probes);
-    Cow::Owned(script)
 }
 
-/// At events there are two: what they say, and that time passes.
+/// At events there are two: what they say, and that time passes. What other blocks tell needs the second alone.
 fn blocks_of(number: u32, alert: &Alert) -> Vec<Probe> {
     let clauses = Clauses::of(alert);
-    let Some(when) = clauses.when else { return Vec::new() };
     let maker = Maker { number, clauses, span: alert.span };
     let block = |points: Vec<AttachPoint>, stmts: Vec<Stmt>| {
         let body = Block { stmts, tail: None, span: alert.span };
         Probe { points, predicate: None, body, otherwise: None, span: alert.span }
     };
     let by_time = |stmts| block(vec![maker.interval()], stmts);
-    match maker.clauses.on {
-        Some(points) => vec![block(points.to_vec(), maker.at_events(when)), by_time(vec![maker.looked()])],
-        None => maker.by_time(when).map(by_time).into_iter().collect(),
+    match (maker.clauses.on, maker.clauses.when) {
+        (Some(points), Some(when)) => {
+            vec![block(points.to_vec(), maker.at_events(when)), by_time(vec![maker.looked()])]
+        }
+        (None, Some(when)) => maker.by_time(when).map(by_time).into_iter().collect(),
+        (None, None) => vec![by_time(vec![maker.looked()])],
+        (Some(_), None) => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::walk::{self, ArgsUse};
 use crate::ast::{self, Block, Expr, Ident, Item, Script, StmtKind};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A definition in C's syntax.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub(crate) struct Items<'a> {
     pub(crate) map_decls: Vec<&'a ast::MapDecl>,
     pub(crate) joins: Vec<&'a ast::Join>,
     pub(crate) alerts: Vec<&'a ast::Alert>,
+    /// Names of alerts that blocks tell.
+    pub(crate) told: BTreeSet<&'a str>,
     pub(crate) probes: Vec<&'a ast::Probe>,
     /// In order: what is used is defined before.
     pub(crate) ctypes: Vec<CDef<'a>>,
@@ -54,6 +56,7 @@ impl<'a> Items<'a> {
             map_decls: Vec::new(),
             joins: Vec::new(),
             alerts: Vec::new(),
+            told: BTreeSet::new(),
             probes: Vec::new(),
             ctypes: Vec::new(),
             configs: Vec::new(),
@@ -76,7 +79,10 @@ impl<'a> Items<'a> {
                     items.emits(&m.body);
                     items.macros.entry(&m.name.text).or_default().push(m);
                 }
-                Item::Fn(f) => items.fns.push(f),
+                Item::Fn(f) => {
+                    items.tells(&f.body);
+                    items.fns.push(f);
+                }
                 Item::Probe(p) => {
                     p.alternatives().for_each(|p| items.emits(&p.body));
                     items.probes.push(p);
@@ -90,11 +96,20 @@ impl<'a> Items<'a> {
         items
     }
 
-    /// Notes the streams that a block emits.
+    /// Notes the streams that a block emits, and the alerts that it tells.
     fn emits(&mut self, block: &'a Block) {
         walk::stmts(block, &mut |s| {
             if let StmtKind::Emit { stream, .. } = &s.kind {
                 self.streams.entry(stream.text.clone()).or_insert(stream);
+            }
+        });
+        self.tells(block);
+    }
+
+    fn tells(&mut self, block: &'a Block) {
+        walk::stmts(block, &mut |s| {
+            if let StmtKind::Tell(told) = &s.kind {
+                self.told.insert(&told.name.text);
             }
         });
     }

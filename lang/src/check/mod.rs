@@ -6,6 +6,7 @@
 
 mod address;
 mod alert_rules;
+mod alert_sinks;
 mod alerts;
 mod args;
 mod attach;
@@ -88,7 +89,7 @@ pub(crate) mod windows;
 pub use attach_events::{HARDWARE, SOFTWARE, counter_names};
 pub use emitted::{Emitted, emitted};
 
-use crate::ast::Script;
+use crate::ast::{Item, Script};
 use crate::diag::Diagnostic;
 use crate::hir::Program;
 use crate::span::{FileId, SourceMap};
@@ -147,9 +148,14 @@ pub fn analyze(
     opts: &Options,
 ) -> (Program, Vec<Diagnostic>) {
     let script = attach_params::written_out(script, sources, opts);
-    let script = attach_devices::written_out(alerts::written_out(script));
-    let loaded = imports::load(&script, sources, world);
-    let (mut script, mut opts) = (script, opts.clone());
+    let mut loaded = imports::load(&script, sources, world);
+    let has_alerts = |script: &Script| script.items.iter().any(|item| matches!(item, Item::Alert(_)));
+    let mut script = script;
+    if loaded.scripts.iter().chain([&*script]).any(has_alerts) {
+        let modules = loaded.scripts.iter_mut().map(|module| &mut module.items);
+        alerts::write_out(modules.chain([&mut script.to_mut().items]));
+    }
+    let (mut script, mut opts) = (attach_devices::written_out(script), opts.clone());
     // With probes of ours beside the script's.
     let mut more = Vec::new();
     if let Some(asked) = sockets::asked(loaded.scripts.iter().chain([&*script])) {

@@ -157,7 +157,11 @@ impl<'a> Effects<'a> {
                 }
                 self.block(body);
             }
-            _ => walk::stmt(s, &mut |e| self.look(e)),
+            _ => {
+                // An alert is why it is there: of a module too.
+                self.acts |= matches!(s.kind, StmtKind::Alert(_) | StmtKind::Tell(_));
+                walk::stmt(s, &mut |e| self.look(e));
+            }
         }
     }
 

@@ -72,6 +72,7 @@ impl<'a> Checker<'a> {
             }
             StmtKind::Emit { stream, fields } => self.emit(stream, fields),
             StmtKind::Alert(told) => self.alert_stmt(told, span),
+            StmtKind::Tell(told) => self.tell_stmt(told, span),
             StmtKind::Import(_) => {
                 self.not_yet(span, "import inside a body", "import at the top of the script");
                 None

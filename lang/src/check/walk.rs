@@ -94,6 +94,10 @@ pub(crate) fn stmt<'a>(s: &'a Stmt, f: &mut dyn FnMut(&'a Expr)) {
                 told.message.iter().for_each(|a| expr(&a.value, f));
             }
         }
+        StmtKind::Tell(told) => {
+            told.group.iter().for_each(|key| expr(&key.value, f));
+            told.message.iter().for_each(|a| expr(&a.value, f));
+        }
         StmtKind::Emit { fields, .. } => {
             for (_, e) in fields {
                 expr(e, f);

@@ -1,9 +1,9 @@
 //! Trees without places, so that two texts of one meaning compare equal.
 
 use crate::ast::{
-    Alert, AlertClause, AlertClauseKind, Arg, AttachPoint, Block, CField, CTypeDef, Expr, ExprKind, ForIter, Ident,
-    IfExpr, Item, JoinClause, JoinClauseKind, Leg, MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr, TypeKind,
-    TypeOperand,
+    Alert, AlertClause, AlertClauseKind, Arg, AttachPoint, Block, CField, CTypeDef, Expr, ExprKind, ForIter, GroupKey,
+    Ident, IfExpr, Item, JoinClause, JoinClauseKind, Leg, MacroParam, Probe, Script, Stmt, StmtKind, TypeExpr,
+    TypeKind, TypeOperand,
 };
 use crate::span::Span;
 
@@ -113,11 +113,13 @@ fn alert_clause(clause: &mut AlertClause) {
             each(&mut sink.args, arg);
             sink.span = Span::default();
         }),
-        AlertClauseKind::Group(keys) => each(keys, |key| {
-            key.name.iter_mut().for_each(ident);
-            expr(&mut key.value);
-        }),
+        AlertClauseKind::Group(keys) => each(keys, group_key),
     }
+}
+
+fn group_key(key: &mut GroupKey) {
+    key.name.iter_mut().for_each(ident);
+    expr(&mut key.value);
 }
 
 fn c_type(c: &mut CTypeDef) {
@@ -209,6 +211,11 @@ fn stmt(s: &mut Stmt) {
             fields(list);
         }
         StmtKind::Alert(_) => {}
+        StmtKind::Tell(told) => {
+            ident(&mut told.name);
+            each(&mut told.group, group_key);
+            each(&mut told.message, arg);
+        }
         StmtKind::Import(i) => i.span = Span::default(),
     }
 }

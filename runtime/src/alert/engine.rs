@@ -158,7 +158,13 @@ impl Engine {
             } else {
                 group.look != look
             };
-            let state = if gone { group.ends() } else { group.due(time, gap, every) };
+            // At events it is told again when there is one: that nothing came isn't that it goes on.
+            let waits_for_event = on_events && group.open;
+            let state = match (gone, waits_for_event) {
+                (true, _) => group.ends(),
+                (false, true) => None,
+                (false, false) => group.due(time, gap, every),
+            };
             all.extend(state.map(|state| group.found(alert, state, key.clone(), time)));
             // What was told is remembered until it may be told again.
             group.since.is_some() || group.told.is_some_and(|told| time.saturating_sub(told) < gap)

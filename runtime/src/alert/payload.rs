@@ -175,8 +175,11 @@ pub(super) fn alertmanager(script: &str, notices: &[&Notice], now: u64) -> Post 
         }
         push(&mut out, "}, \"annotations\": {\"summary\": ");
         write_string(&mut out, notice.message.as_bytes());
-        push(&mut out, ", \"condition\": ");
-        write_string(&mut out, notice.condition.as_bytes());
+        // One that blocks tell has none.
+        if !notice.condition.is_empty() {
+            push(&mut out, ", \"condition\": ");
+            write_string(&mut out, notice.condition.as_bytes());
+        }
         push(&mut out, ", \"script\": ");
         write_string(&mut out, script.as_bytes());
         if let Some((json, _)) = &notice.record {

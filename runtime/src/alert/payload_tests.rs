@@ -28,7 +28,7 @@ fn target(kind: SinkKind) -> Target {
         place: Place::default(),
     }];
     let alert = AlertSpec { name: "a".into(), sinks, ..AlertSpec::default() };
-    AlertTargets::resolve("s", &[alert], None, &|_| None).expect("resolved").targets.remove(0)
+    AlertTargets::resolve("s", (&[alert], &[]), None, &|_| None).expect("resolved").targets.remove(0)
 }
 
 fn sent(kind: SinkKind, notices: &[Notice]) -> Vec<(serde_json::Value, u64)> {

@@ -59,18 +59,19 @@ pub struct AlertTargets {
     pub(crate) client: Client,
 }
 
-/// What is wrong with a sink, and where it is in the script.
+/// What is wrong with a sink, and where it is in the script; None: the script doesn't name it.
 #[derive(Clone, Debug)]
 pub struct TargetError {
-    pub place: Place,
+    pub place: Option<Place>,
     pub text: String,
 }
 
 impl AlertTargets {
-    /// Reads what the sinks need. `trusted`: a PEM file of more certificates to trust. `environment` answers for variables.
+    /// Reads what the sinks need. `more`: sinks of each alert beside its own. `trusted`: a PEM file of more certificates to trust.
+    /// `environment` answers for variables.
     pub fn resolve(
         script: &str,
-        alerts: &[AlertSpec],
+        (alerts, more): (&[AlertSpec], &[SinkSpec]),
         trusted: Option<&str>,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, TargetError> {
@@ -79,14 +80,19 @@ impl AlertTargets {
         let mut known: HashMap<_, usize> = HashMap::new();
         for alert in alerts {
             let mut of = Vec::new();
-            for sink in &alert.sinks {
+            let own = alert.sinks.iter().map(|sink| (sink, Some(sink.place)));
+            for (sink, place) in own.chain(more.iter().map(|sink| (sink, None))) {
                 let key = (sink.kind, &sink.at, &sink.secret);
                 let at = if let Some(at) = known.get(&key) {
                     *at
                 } else {
+                    let kind = sink.kind.name();
                     let wrong = |text: String| TargetError {
-                        place: sink.place,
-                        text: format!("alert \"{}\": {}: {text}", alert.name, sink.kind.name()),
+                        place,
+                        text: match place {
+                            Some(_) => format!("alert \"{}\": {kind}: {text}", alert.name),
+                            None => format!("{kind}: {text}"),
+                        },
                     };
                     let target = target(sink, environment).map_err(wrong)?;
                     // Who sends to no https address needs no certificates, and may have any file named for others.
@@ -98,11 +104,21 @@ impl AlertTargets {
                     known.insert(key, made.targets.len() - 1);
                     made.targets.len() - 1
                 };
-                of.push(at);
+                // One that is named twice is told once.
+                if !of.contains(&at) {
+                    of.push(at);
+                }
             }
             made.of.push(of);
         }
         Ok(made)
+    }
+
+    /// The sinks of an alert that are elsewhere, as messages name them.
+    pub fn elsewhere(&self, alert: usize) -> impl Iterator<Item = &str> {
+        let of = self.of.get(alert).map_or(&[][..], Vec::as_slice);
+        let targets = of.iter().filter_map(|&at| self.targets.get(at));
+        targets.filter(|target| target.kind != SinkKind::Stderr).map(|target| target.name.as_str())
     }
 
     /// Only lines beside the output: whatever the script says.

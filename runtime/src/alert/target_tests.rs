@@ -20,13 +20,13 @@ fn variable(name: &str) -> ValueFrom {
 }
 
 fn why(alert: AlertSpec) -> String {
-    AlertTargets::resolve("s", &[alert], None, &env).expect_err("refused").text
+    AlertTargets::resolve("s", (&[alert], &[]), None, &env).expect_err("refused").text
 }
 
 #[test]
 fn secrets_are_not_shown() {
     let alerts = [alert(SinkKind::Slack, variable("HOOK"), None), alert(SinkKind::Slack, variable("HOOK"), None)];
-    let made = AlertTargets::resolve("s", &alerts, None, &env).expect("resolved");
+    let made = AlertTargets::resolve("s", (&alerts, &[]), None, &env).expect("resolved");
     assert_eq!((made.targets.len(), &made.of), (1, &vec![vec![0], vec![0]]));
     assert_eq!(made.targets[0].at.reveal(), "http://127.0.0.1/s/TOPSECRET");
     assert!(!format!("{made:?}").contains("TOPSECRET"));
@@ -43,7 +43,21 @@ fn what_is_missing_is_told() {
     let plain = why(alert(SinkKind::Webhook, ValueFrom::Script("http://h.example/".into()), token.clone()));
     assert!(plain.contains("https only"), "{plain}");
     let near = alert(SinkKind::Webhook, ValueFrom::Script("http://127.0.0.1:1/".into()), token);
-    assert!(AlertTargets::resolve("s", &[near], None, &env).is_ok());
+    assert!(AlertTargets::resolve("s", (&[near], &[]), None, &env).is_ok());
+}
+
+/// Sinks of the command line are every alert's, once each; what is wrong with one has no place in the script.
+#[test]
+fn more_sinks() {
+    let own = alert(SinkKind::Slack, variable("HOOK"), None);
+    let other = alert(SinkKind::File, ValueFrom::Script("f".into()), None);
+    let more = own.sinks.clone();
+    let made = AlertTargets::resolve("s", (&[own, other], &more), None, &env).expect("resolved");
+    assert_eq!((made.targets.len(), &made.of), (2, &vec![vec![0], vec![1, 0]]));
+    let missing = alert(SinkKind::Slack, variable("OTHER"), None);
+    let plain = AlertSpec { sinks: Vec::new(), ..missing.clone() };
+    let why = AlertTargets::resolve("s", (&[plain], &missing.sinks), None, &env).expect_err("refused");
+    assert_eq!((why.place, why.text.as_str()), (None, "slack: the environment variable OTHER isn't set"));
 }
 
 /// Whoever reads a chat's address on the way can write there.
@@ -52,10 +66,12 @@ fn chats_over_https_only() {
     for kind in [SinkKind::Slack, SinkKind::WeCom, SinkKind::DingTalk] {
         let why = why(alert(kind, variable("PLAIN"), None));
         assert!(why.ends_with("its address is a secret, which goes over https only, or to this machine"), "{why}");
-        assert!(AlertTargets::resolve("s", &[alert(kind, variable("HOOK"), None)], None, &env).is_ok());
+        assert!(AlertTargets::resolve("s", (&[alert(kind, variable("HOOK"), None)], &[]), None, &env).is_ok());
     }
     // One whose address is none.
-    assert!(AlertTargets::resolve("s", &[alert(SinkKind::Webhook, variable("PLAIN"), None)], None, &env).is_ok());
+    assert!(
+        AlertTargets::resolve("s", (&[alert(SinkKind::Webhook, variable("PLAIN"), None)], &[]), None, &env).is_ok()
+    );
 }
 
 /// A token with a line's end would write headers of its own.
@@ -77,7 +93,8 @@ fn certificates_are_read_at_the_start() {
     let file = std::env::temp_dir().join(format!("weftrace-no-certificates-{}", std::process::id()));
     let path = file.display().to_string();
     let hook = |scheme: &str| alert(SinkKind::Webhook, ValueFrom::Script(format!("{scheme}://127.0.0.1:1/")), None);
-    let resolve = |scheme: &str| AlertTargets::resolve("s", &[hook(scheme)], Some(&path), &env).map_err(|e| e.text);
+    let resolve =
+        |scheme: &str| AlertTargets::resolve("s", (&[hook(scheme)], &[]), Some(&path), &env).map_err(|e| e.text);
     assert!(
         resolve("https").is_err_and(|why| why.contains("(--ca-file, SSL_CERT_FILE): ") && why.contains("No such file"))
     );

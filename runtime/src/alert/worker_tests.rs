@@ -11,7 +11,7 @@ pub(in crate::alert) fn target(kind: SinkKind) -> Target {
     let sinks = vec![SinkSpec { kind, at, secret: None, place: Place::default() }];
     let alert = AlertSpec { name: "a".into(), sinks, ..AlertSpec::default() };
     let address = |_: &str| Some("http://127.0.0.1:1/TOPSECRET".to_owned());
-    AlertTargets::resolve("s", &[alert], None, &address).expect("resolved").targets.remove(0)
+    AlertTargets::resolve("s", (&[alert], &[]), None, &address).expect("resolved").targets.remove(0)
 }
 
 pub(in crate::alert) fn notice(group: usize) -> Notice {

@@ -1,16 +1,23 @@
 //! Where a script's alerts go.
 
 use crate::{
-    args::Run,
+    args::{AlertsTo, Run},
     exit::ExitStatus,
     frontend::{self, Loaded},
+    printer,
 };
-use weftrace_artifact::Artifact;
+use weftrace_artifact::{
+    Artifact, Place,
+    alert::{AlertSpec, SinkKind, SinkSpec},
+};
 use weftrace_lang::{
     diag::Diagnostic,
     span::{FileId, Span},
 };
 use weftrace_runtime::AlertTargets;
+
+/// The script's own text; modules come after it.
+const SCRIPT: u32 = 0;
 
 /// What the sinks need is read: their addresses and secrets, from the environment and from files. `replay`: of a recording.
 pub(super) fn targets(
@@ -18,25 +25,63 @@ pub(super) fn targets(
     (artifact, loaded): (&Artifact, &mut Loaded),
     replay: bool,
 ) -> Result<AlertTargets, ExitStatus> {
+    let more = &args.alerts.more;
     if artifact.alerts.is_empty() {
-        return Ok(AlertTargets::default());
+        if more.is_empty() {
+            return Ok(AlertTargets::default());
+        }
+        printer::err_line(&format!("error: --alert-to: {} has no alerts to send", loaded.name));
+        return Err(ExitStatus::Usage);
     }
     // What was captured long ago alarms nobody, unless that is asked for.
     let past = replay || !args.read.is_empty();
-    let to_sinks = args.alerts.map_or(!past, |to| to == crate::args::AlertsTo::Script);
-    if !to_sinks || args.dry_run {
-        return Ok(AlertTargets::only_stderr(&loaded.name, &artifact.alerts));
-    }
-    let trusted = args.ca_file.as_ref().map(|path| path.display().to_string());
+    let to_sinks = args.alerts.to.map_or(!past, |to| to == AlertsTo::Script) && !args.dry_run;
+    let here;
+    let alerts = if to_sinks {
+        &artifact.alerts
+    } else {
+        here = artifact.alerts.iter().map(only_here).collect();
+        &here
+    };
+    let trusted = args.alerts.ca_file.as_ref().map(|path| path.display().to_string());
     let trusted = trusted.or_else(|| std::env::var("SSL_CERT_FILE").ok().filter(|path| !path.is_empty()));
     let environment = |name: &str| std::env::var(name).ok();
-    AlertTargets::resolve(&loaded.name, &artifact.alerts, trusted.as_deref(), &environment).map_err(|error| {
-        let place = error.place;
+    let resolved = AlertTargets::resolve(&loaded.name, (alerts, more), trusted.as_deref(), &environment);
+    let targets = resolved.map_err(|error| {
+        let Some(place) = error.place else {
+            printer::err_line(&format!("error: --alert-to {}", error.text));
+            return ExitStatus::Usage;
+        };
         let span = Span { file: FileId(place.file), start: place.start, end: place.end, expansion: place.expansion };
         let found = Diagnostic::error("sink", span, error.text)
             .note("`--alerts stderr` sends none, and shows them beside the output");
         loaded.diagnostics.push(found);
         loaded.report(args.quiet, frontend::text_style());
         ExitStatus::Usage
-    })
+    })?;
+    // A dry run writes nothing.
+    if args.dry_run {
+        return Ok(AlertTargets::only_stderr(&loaded.name, alerts));
+    }
+    if !args.quiet {
+        tell_modules(alerts, loaded, &targets);
+    }
+    Ok(targets)
+}
+
+/// Who imports a module may not have read where its alerts go.
+fn tell_modules(alerts: &[AlertSpec], loaded: &Loaded, targets: &AlertTargets) {
+    for (at, alert) in alerts.iter().enumerate().filter(|(_, alert)| alert.place.file != SCRIPT) {
+        let sinks: Vec<&str> = targets.elsewhere(at).collect();
+        if !sinks.is_empty() {
+            let module = &loaded.sources.file(FileId(alert.place.file)).name;
+            printer::err_line(&format!("{module}: alert \"{}\" goes to {}", alert.name, sinks.join(", ")));
+        }
+    }
+}
+
+/// The alert, told beside the output alone.
+fn only_here(alert: &AlertSpec) -> AlertSpec {
+    let sink = SinkSpec { kind: SinkKind::Stderr, at: None, secret: None, place: Place::default() };
+    AlertSpec { sinks: vec![sink], ..alert.clone() }
 }

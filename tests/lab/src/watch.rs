@@ -71,11 +71,11 @@ impl Watch {
         let _ = until(most, "lines", enough);
     }
 
-    /// Ends it as Ctrl-C would; returns its stdout and stderr lines and whether it exited with 0.
+    /// Ends it as Ctrl-C would; returns its stdout and stderr lines and whether it exited with 0, or with 4: an alert fired.
     pub fn stop(mut self) -> io::Result<(Vec<String>, Vec<String>, bool)> {
         crate::sys::signal(self.child.id(), libc::SIGINT)?;
         let status = self.child.wait()?;
-        Ok((self.out.taken(), self.err.taken(), status.success()))
+        Ok((self.out.taken(), self.err.taken(), matches!(status.code(), Some(0 | 4))))
     }
 
     fn end(&mut self) {

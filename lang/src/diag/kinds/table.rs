@@ -250,7 +250,6 @@ pub static KINDS: &[Kind] = &[
     row("E1002", "duplicate-alert", "Alerts have names of their own, by which they are told, muted and resolved."),
     row("E1003", "alert-without-when", "An alert says when it fires: `when rate(@n[$peer], 10s) > 5`."),
     row("E1004", "alert-asks-kernel", "An alert is judged in user space: what only the kernel's blocks know has to be put into a map or a stream first."),
-    row("E1005", "alert-in-module", "Alerts are the script's own: a module has none."),
     row("E1006", "group-form", "`group by NAME` or `group by NAME = VALUE` says which messages are apart; of maps the variables stand for the keys."),
     row("E1007", "unknown-variable", "The variable stands for no key of a map that the alert asks. The message lists those that there are."),
     row("E1008", "bad-label", "A label is a name and a text in quotes. What differs by event is a key: group by NAME = VALUE."),
@@ -258,4 +257,6 @@ pub static KINDS: &[Kind] = &[
     row("E1010", "sink-form", "The sink is not told what it needs, or more than it takes. The message shows how it is written."),
     row("E1011", "secret-in-script", "A secret stands in the script, where everybody reads it. Give it by a file or the environment."),
     row("E1012", "sink", "The sink can't be used as it is: a file or variable with its address or secret is missing, or says something else."),
+    row("E1013", "unknown-alert", "A block tells an alert by its name: `alert \"name\" …;` outside of all blocks declares it, with where it goes and how often."),
+    row("E1014", "alert-asks", "The alert has a `when` or an `on` and fires by itself; a block tells one that has neither."),
 ];

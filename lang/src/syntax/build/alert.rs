@@ -2,7 +2,7 @@
 
 use super::super::grammar::{Pair, Rule};
 use super::Builder;
-use crate::ast::{Alert, AlertClause, AlertClauseKind, AlertSink, GroupKey, Ident};
+use crate::ast::{Alert, AlertClause, AlertClauseKind, AlertSink, AlertTell, Arg, GroupKey, Ident};
 
 impl Builder<'_> {
     pub(super) fn alert(&mut self, pair: Pair<'_>) -> Option<Alert> {
@@ -18,6 +18,22 @@ impl Builder<'_> {
             clauses.extend(self.alert_clause(inner).map(|kind| AlertClause { kind, span }));
         }
         Some(Alert { name: name?, clauses, span })
+    }
+
+    /// A statement of a block.
+    pub(super) fn alert_tell(&mut self, pair: Pair<'_>) -> Option<AlertTell> {
+        let Alert { name, clauses, .. } = self.alert(pair)?;
+        let mut told = AlertTell { name, group: Vec::new(), message: Vec::new() };
+        for clause in clauses {
+            match clause.kind {
+                AlertClauseKind::Group(keys) => told.group = keys,
+                AlertClauseKind::Message(list) => {
+                    told.message = list.into_iter().map(|value| Arg { name: None, value }).collect();
+                }
+                _ => {}
+            }
+        }
+        Some(told)
     }
 
     fn alert_clause(&mut self, pair: Pair<'_>) -> Option<AlertClauseKind> {

@@ -99,6 +99,7 @@ impl Builder<'_> {
                 let fields = self.record_fields(pair);
                 Some(StmtKind::Emit { stream, fields })
             }
+            Rule::s_alert => self.alert_tell(pair).map(|told| StmtKind::Tell(Box::new(told))),
             _ => None,
         }
     }

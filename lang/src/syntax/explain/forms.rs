@@ -199,6 +199,13 @@ pub(super) fn statement_form(s: &Stuck<'_>) -> Option<Diagnostic> {
         let diag = Diagnostic::error("import-form", s.span(s.at), "the path of an import stands in quotes");
         return Some(diag.write(format!("import \"{word}\";")));
     }
+    if s.word(s.lo) == "alert" && s.kind(s.lo + 1) == Some(Kind::Str) && ALERT_CLAUSES.contains(&word) {
+        let (name, text) = (s.word(s.lo + 1), format!("in a block an alert is told: it has no `{word}` here"));
+        let diag = Diagnostic::error("unknown-clause", s.span(s.at), text)
+            .note(format!("`{word}` stands where the alert is declared, outside of all blocks"))
+            .write(format!("alert {name} group by … message \"…\", …;"));
+        return Some(diag);
+    }
     if s.word(s.lo) == "emit" && s.kind(s.lo + 1) == Some(Kind::Word) {
         let mut end = s.lo + 1;
         while s.word(end + 1) == "." {

@@ -1,7 +1,7 @@
 //! `alert` items: a line for each clause.
 
 use super::Printer;
-use crate::ast::{Alert, AlertClauseKind};
+use crate::ast::{Alert, AlertClauseKind, AlertTell, GroupKey};
 use crate::syntax::literal::quote;
 
 impl Printer {
@@ -17,6 +17,26 @@ impl Printer {
         self.text(";");
     }
 
+    /// A block's statement.
+    pub(super) fn alert_tell(&mut self, told: &AlertTell) {
+        self.text(&format!("alert {}", quote(&told.name.text)));
+        if !told.group.is_empty() {
+            self.text(" group by ");
+            self.list(&told.group, Self::group_key);
+        }
+        if !told.message.is_empty() {
+            self.text(" message ");
+            self.list(&told.message, |p, arg| p.expr(&arg.value, 0));
+        }
+    }
+
+    fn group_key(&mut self, key: &GroupKey) {
+        if let Some(name) = &key.name {
+            self.text(&format!("{} = ", name.text));
+        }
+        self.expr(&key.value, 0);
+    }
+
     fn alert_clause(&mut self, clause: &AlertClauseKind) {
         self.text(&format!("{} ", clause.word()));
         match clause {
@@ -30,12 +50,7 @@ impl Printer {
             }),
             AlertClauseKind::Group(keys) => {
                 self.text("by ");
-                self.list(keys, |p, key| {
-                    if let Some(name) = &key.name {
-                        p.text(&format!("{} = ", name.text));
-                    }
-                    p.expr(&key.value, 0);
-                });
+                self.list(keys, Self::group_key);
             }
             AlertClauseKind::Message(list) => self.list(list, |p, e| p.expr(e, 0)),
             AlertClauseKind::Labels(list) => self.fields(list),

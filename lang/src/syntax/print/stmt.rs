@@ -98,6 +98,7 @@ impl Printer {
                 self.fields(fields);
                 self.text(")");
             }
+            StmtKind::Tell(told) => self.alert_tell(told),
             // Never parsed.
             StmtKind::Alert(_) => {}
             StmtKind::Import(i) => self.text(&format!("import {}", quote(&i.path))),
