@@ -34,6 +34,7 @@ pub const SCRIPTS: &[Script] = bundled![
     "std/go",
     "std/http",
     "std/http_sockets",
+    "std/tcp_exchange",
     "std/otel",
     "std/sched",
     "std/tcp",

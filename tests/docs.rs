@@ -198,12 +198,12 @@ fn kernels_have_every_provider() {
         // No machine of the tests has counters.
         assert!(!works.is_empty() || row[0] == "hardware", "{} works nowhere", row[0]);
     }
-    // Each of the language's providers has a case, but those that no kernel has a part in; http has one in tests/vm/cases, spans and log
+    // Each of the language's providers has a case, but those that no kernel has a part in; http and tcp have one in tests/vm/cases, spans and log
     // records come from applications.
     use weftrace_lang::check::providers::{PROVIDERS, ProviderKind};
     for row in PROVIDERS {
-        let apart =
-            ["join", "test", "bench", "http", "span", "log"].contains(&row.name) || row.kind == ProviderKind::NotYet;
+        let apart = ["join", "test", "bench", "http", "tcp", "span", "log"].contains(&row.name)
+            || row.kind == ProviderKind::NotYet;
         let tried = |case: &&str| case.split([' ', ',']).any(|word| word == row.name);
         assert!(apart || cases.iter().any(tried), "no case for {}", row.name);
     }

@@ -31,7 +31,8 @@ pub use owner::{Owner, Owners};
 pub use pipeline::{Counters, Options, Pipeline};
 pub use raw::{LinkType, RawPacket};
 pub use sockets::{
-    Call as SocketCall, Exchange as SocketExchange, Open as SocketOpen, SocketCounters, Sockets, Task as SocketTask,
+    Call as SocketCall, Exchange as SocketExchange, Open as SocketOpen, SocketCounters, Sockets, TURN_IDLE_NS,
+    Task as SocketTask, TurnCall, Turns,
 };
 pub use stream::StreamLimits;
 pub use tls::SecretSource;

@@ -24,7 +24,7 @@ pub fn run(args: &List) -> ExitStatus {
         ("scripts", _) => text(scripts(args.verbose)),
         _ if modules::asked(&pattern) => text(modules::list(&pattern)),
         ("builtins", _) => text(builtins()),
-        ("http", glob) => text(exchanges(&HostWorld::new(), glob, args.verbose)),
+        (provider @ ("http" | "tcp"), glob) => text(exchanges(&HostWorld::new(), provider, glob, args.verbose)),
         (signal @ ("span" | "log"), glob) => text(telemetry_fields(&HostWorld::new(), signal, glob)),
         ("pcap", glob) => text(packet_fields(&HostWorld::new(), glob)),
         ("join", _) => match joins::list(args) {
@@ -62,7 +62,7 @@ fn text(text: String) -> Listing {
 /// What to write where a provider is not known.
 fn nothing(provider: &str) -> String {
     let all: Vec<&str> =
-        Catalog::providers().chain(["pcap", "http", "span", "log", "join", "builtins", "scripts"]).collect();
+        Catalog::providers().chain(["pcap", "http", "tcp", "span", "log", "join", "builtins", "scripts"]).collect();
     let near = weftrace_lang::suggest::nearest(provider, all.iter().copied(), 2);
     match near.first() {
         _ if all.contains(&provider) || provider.len() < 3 => "  = note: `*` and `?` are wildcards".to_owned(),
@@ -97,18 +97,20 @@ fn packet_fields(world: &HostWorld, glob: &str) -> String {
 }
 
 /// The sides of sockets; in detail, with what a block on them can name.
-fn exchanges(world: &HostWorld, glob: &str, verbose: bool) -> String {
+fn exchanges(world: &HostWorld, provider: &str, glob: &str, verbose: bool) -> String {
     let mut out = String::new();
-    for (side, doc) in [
-        ("server", "requests that processes of this host answer"),
-        ("client", "requests that processes of this host send"),
+    for (of, event, doc) in [
+        ("http", "server", "requests that processes of this host answer"),
+        ("http", "client", "requests that processes of this host send"),
+        ("tcp", "exchange", "requests and answers of any protocol, at processes of this host"),
     ] {
-        if check::glob_matches(glob.split(':').next().unwrap_or("*"), side) {
-            let _ = writeln!(out, "{:<36} {doc}", format!("http:{side}[:PORT]"));
+        if of == provider && check::glob_matches(glob.split(':').next().unwrap_or("*"), event) {
+            let _ = writeln!(out, "{:<36} {doc}", format!("{of}:{event}[:PORT]"));
         }
     }
     let shown = verbose && !out.is_empty();
-    let known = |name: &str| check::EXCHANGE_FIELDS.iter().any(|glob| check::glob_matches(glob, name));
+    let fields = if provider == "tcp" { check::TURN_FIELDS } else { check::EXCHANGE_FIELDS };
+    let known = |name: &str| fields.iter().any(|glob| check::glob_matches(glob, name));
     for field in world.packet_field_table().iter().filter(|f| shown && known(&f.name)) {
         let _ = writeln!(out, "    {:<32} {:<10} {}", field.name, check::type_name(&field.ty), field.doc);
     }

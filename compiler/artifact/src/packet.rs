@@ -180,6 +180,8 @@ pub mod known {
     pub const SERVER_WINDOW: u64 = 1 << 8;
     /// The thread whose system call it was.
     pub const OWNER_THREAD: u64 = 1 << 9;
+    /// A turn of two sides on a socket: a request and its answer in any protocol (`tcp:exchange` blocks).
+    pub const TCP_EXCHANGE: u64 = 1 << 10;
 }
 
 /// What must be computed before a handler runs: bits of [`crate::Artifact::packet_needs`].

@@ -248,6 +248,8 @@ pub enum SocketSide {
     Server,
     Client,
     Either,
+    /// Either's, and exchanges of any protocol: by the turns that the two sides take.
+    Turns,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

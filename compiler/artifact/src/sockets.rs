@@ -23,6 +23,10 @@ pub const UNSEEN: &str = "__sockets.unseen";
 /// A message within TLS whose socket isn't known.
 pub const UNBOUND: &str = "__sockets.unbound";
 
+/// What a call moved, for exchanges by turns; the socket is gone.
+pub const TURN: &str = "__sockets.turn";
+pub const TURN_END: &str = "__sockets.turn_end";
+
 /// All streams' names begin so.
 const STREAMS: &str = "__sockets.";
 

@@ -90,6 +90,7 @@ fn convert_side(side: hir::SocketSide) -> plan::SocketSide {
         hir::SocketSide::Server => plan::SocketSide::Server,
         hir::SocketSide::Client => plan::SocketSide::Client,
         hir::SocketSide::Either => plan::SocketSide::Either,
+        hir::SocketSide::Turns => plan::SocketSide::Turns,
     }
 }
 

@@ -78,6 +78,7 @@ mod sockets_go;
 mod stmt;
 mod stream;
 mod tuple;
+mod turns;
 mod typeinfo;
 mod typeop;
 mod types;
@@ -100,6 +101,7 @@ pub use flags::{Flag, flags};
 pub use keys::{KEYS, KeyRow, MAX_STEPS, is_binding};
 pub use modules::is_shown;
 pub use sockets::FIELDS as EXCHANGE_FIELDS;
+pub use turns::FIELDS as TURN_FIELDS;
 
 /// Longest header value that a script sees.
 pub(crate) const HEADER_VALUE_CAP: u32 = 256;

@@ -226,6 +226,16 @@ pub static PROVIDERS: &[ProviderRow] = &[
         ..NONE
     },
     ProviderRow {
+        name: "tcp",
+        aliases: &[],
+        kind: ProviderKind::Exchange,
+        shape: "tcp:exchange[:PORT]",
+        segments: (1, 2),
+        class: class::EXCHANGE,
+        doc: "Every turn of the two sides of a TCP connection, of any protocol: what one asks and what the other answers, seen at the system calls of processes here. Fields: `tcp.exchange.*`, `tcp.conn`, `ip.src`; `pid`, `tid` and `comm` are the process that asks or answers here.",
+        ..NONE
+    },
+    ProviderRow {
         name: "join",
         aliases: &[],
         kind: ProviderKind::Join,

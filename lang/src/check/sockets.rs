@@ -7,6 +7,7 @@ use super::cx::Checker;
 use super::glob;
 use super::providers::ProviderKind;
 use super::sockets_go;
+use super::turns::{self, Turns};
 use super::value::Val;
 use crate::ast::{AttachPoint, Item, Script};
 use crate::builtins::class;
@@ -39,6 +40,28 @@ const WORDS: &[(&str, &str, &str)] = &[
     ),
     ("UNBOUND", "", "if ($key == 0) { emit __sockets.unbound(calls = 1); return; }"),
 ];
+/// What [`TEXT`] has for `http:` blocks alone: their maps, the end of one direction, and of both.
+const MAPS: &str = "
+// Sockets that speak.
+let @__sockets_http = hash(65536);
+// HTTP/2: where the next frame of a direction begins, as a sequence number above 2^32.
+let @__sockets_frame = hash(65536);
+// What a call had of a frame's header whose rest comes with the next one.
+let @__sockets_cut = hash(16384);
+";
+const NO_MORE: &str = "if ((args.newstate == 4 || args.newstate == 9) && @__sockets_http[$key] != 0) {
+    emit __sockets.end(key = $key, gone = false);
+  }";
+const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
+    emit __sockets.end(key = $key, gone = true);
+    delete(@__sockets_http, $key);
+    delete(@__sockets_frame, $key);
+    delete(@__sockets_frame, $key | 1);
+    delete(@__sockets_cut, $key);
+    delete(@__sockets_cut, $key | 1);
+    TLS_GONE
+  }
+  GO_GONE";
 /// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
 const WITHIN_OPENSSL: &str = "if (@__sockets_tls != 0) {
   $ssl = @__sockets_ssl[tid(init)];
@@ -87,12 +110,15 @@ pub(crate) struct Asked {
     clients: bool,
     /// Empty: all.
     ports: BTreeSet<u16>,
+    /// `http:` blocks are there, `tcp:exchange` blocks are.
+    http: bool,
+    turns: Option<Turns>,
     /// Of the first such block.
     span: Span,
 }
 
 /// More ports are not compared one by one in the kernel.
-const MOST_PORTS: usize = 8;
+pub(super) const MOST_PORTS: usize = 8;
 
 /// What the blocks of these scripts ask of sockets; None: nothing.
 pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option<Asked> {
@@ -103,14 +129,17 @@ pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option
     let is_exchange = |p: &&AttachPoint| {
         super::providers::find(&p.provider.text).is_some_and(|row| row.kind == ProviderKind::Exchange)
     };
-    let found: Vec<&AttachPoint> = probes.flat_map(super::modules::points).filter(is_exchange).collect();
+    let all: Vec<&AttachPoint> = probes.flat_map(super::modules::points).filter(is_exchange).collect();
+    let (turns, found): (Vec<&AttachPoint>, Vec<&AttachPoint>) = all.iter().partition(|p| turns::are_asked(p));
     let text = |p: &&AttachPoint, i: usize| p.segments.get(i).map(|s| s.text.clone()).unwrap_or_default();
     let ports: Option<BTreeSet<u16>> = found.iter().map(|p| text(p, 1).parse().ok()).collect();
-    (!found.is_empty()).then(|| Asked {
+    (!all.is_empty()).then(|| Asked {
+        http: !found.is_empty(),
+        turns: Turns::of(&turns),
         servers: found.iter().any(|p| text(p, 0) != "client"),
         clients: found.iter().any(|p| text(p, 0) != "server"),
         ports: ports.filter(|ports| ports.len() <= MOST_PORTS).unwrap_or_default(),
-        span: found.first().map_or(Span::default(), |p| p.span),
+        span: all.first().map_or(Span::default(), |p| p.span),
     })
 }
 
@@ -151,14 +180,22 @@ pub(crate) fn items(
     let libraries: Vec<&str> = TLS_LIBRARIES
         .iter()
         .copied()
+        .filter(|_| asked.http)
         .filter(|library| world.user_function(library, "SSL_read_ex").is_found())
         .collect();
-    let go = sockets_go::programs(world, opts, flagged, asked.span, &mut diags);
+    let go = if asked.http { sockets_go::programs(world, opts, flagged, asked.span, &mut diags) } else { Vec::new() };
     let when = |is: bool, text: &'static str| if is { text } else { "" };
     let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
     let tls = !libraries.is_empty() || !go.is_empty();
+    let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
+    let maps = [when(asked.http, MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
+    let calls = if asked.http { format!("$key = (int64)$sk;\n  {}", moved(false)) } else { String::new() };
     let mut text = TEXT
-        .replace("MOVED", &moved(false))
+        .replace("MAPS", &maps)
+        .replace("NO_MORE", when(asked.http, NO_MORE))
+        .replace("IS_GONE", &gone)
+        .replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
+        .replace("$key = (int64)$sk;\n  MOVED", &calls)
         .replace("WITHIN_TLS", &within)
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
@@ -170,7 +207,7 @@ pub(crate) fn items(
         text.push_str(&sockets_go::text(&moved(true)));
     }
     text.push_str(&io_uring(world));
-    text.push_str(when(!flagged, sockets_go::flag()));
+    text.push_str(when(!flagged && asked.http, sockets_go::flag()));
     let text = text.replace("OTHERS", &asked.passed_over());
     let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);
@@ -231,6 +268,7 @@ impl Checker<'_> {
     /// `http:server[:PORT]`, `http:client[:PORT]`
     pub(crate) fn exchange(&mut self, p: &Point<'_>) -> Resolved {
         let side = match p.text(0) {
+            _ if p.row.name == turns::PROVIDER => turns::side(p)?,
             "server" => SocketSide::Server,
             "client" => SocketSide::Client,
             "*" => SocketSide::Either,
@@ -263,10 +301,15 @@ impl Checker<'_> {
 
     /// Whether a packet's field is known where the block runs; if not, it is told.
     pub(crate) fn is_of_exchange(&mut self, name: &str, span: Span) -> bool {
-        if self.probe.kind() != ProviderKind::Exchange || FIELDS.iter().any(|f| glob::matches(f, name)) {
+        let turns = self.probe.row.name == turns::PROVIDER;
+        let fields = if turns { turns::FIELDS } else { FIELDS };
+        if self.probe.kind() != ProviderKind::Exchange {
+            return !turns::are_told(self, name, span);
+        }
+        if fields.iter().any(|f| glob::matches(f, name)) {
             return true;
         }
-        let known: Vec<&str> = FIELDS.iter().copied().filter(|f| *f != "http.exchange").collect();
+        let known: Vec<&str> = fields.iter().copied().filter(|f| *f != "http.exchange").collect();
         let d =
             Diagnostic::error("packet-field", span, format!("{name} is a packet's field: sockets don't show packets"))
                 .note(format!("known here: {}", known.join(", ")))

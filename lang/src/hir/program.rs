@@ -280,7 +280,7 @@ pub enum Provider {
         interface: String,
         filter: Option<(String, Span)>,
     },
-    /// HTTP exchanges at sockets whose server's port is this; 0: any.
+    /// Exchanges at sockets whose server's port is this; 0: any.
     Exchange {
         side: SocketSide,
         port: u16,
@@ -324,6 +324,8 @@ pub enum SocketSide {
     Server,
     Client,
     Either,
+    /// Either's, and exchanges of any protocol: by the turns that the two sides take.
+    Turns,
 }
 
 /// What an application tells.

@@ -7,9 +7,11 @@
 mod ahead;
 mod passing;
 mod socket;
+mod turns;
 mod view;
 
 pub use socket::{Call, Open, Task};
+pub use turns::{IDLE_NS as TURN_IDLE_NS, TurnCall, Turns};
 
 use super::http2::Http2Counters;
 use super::identity;

@@ -1,6 +1,6 @@
 //! What sockets carry, into `http:` blocks: records of the kernel's part become exchanges.
 
-use super::core::Core;
+use super::core::{Core, now};
 use crate::{join::keys::read_conn, losses::LossKind};
 use weftrace_artifact::{
     Artifact,
@@ -12,7 +12,7 @@ use weftrace_artifact::{
     sockets,
     ty::Field,
 };
-use weftrace_probes::packet::{Options, SocketCall, SocketExchange, SocketOpen, SocketTask, Sockets};
+use weftrace_probes::packet::{Options, SocketCall, SocketExchange, SocketOpen, SocketTask, Sockets, TurnCall, Turns};
 
 /// An `http:` block.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,16 @@ impl ExchangeBlock {
             SocketSide::Server => exchange.served,
             SocketSide::Client => !exchange.served,
             SocketSide::Either => true,
+            SocketSide::Turns => return false,
         };
         side && (self.port == 0 || self.port == exchange.port)
+    }
+}
+
+impl ExchangeBlock {
+    /// The same of exchanges by turns: the port is the server's.
+    fn wants_turn(&self, exchange: SocketExchange) -> bool {
+        self.side == SocketSide::Turns && (self.port == 0 || self.port == exchange.port)
     }
 }
 
@@ -44,6 +52,8 @@ enum Kind {
     End([Field; 2]),
     Unseen([Field; 2]),
     Unbound,
+    Turn(Box<[Field; 15]>),
+    TurnEnd([Field; 2]),
 }
 
 impl Kind {
@@ -64,6 +74,27 @@ impl Kind {
             sockets::END => fields(spec, ["key", "gone"]).map(Self::End),
             sockets::UNSEEN => fields(spec, ["key", "opened"]).map(Self::Unseen),
             sockets::UNBOUND => Some(Self::Unbound),
+            sockets::TURN => {
+                let names = [
+                    "key",
+                    "conn",
+                    "local_port",
+                    "local",
+                    "local6",
+                    "sent_from",
+                    "got_from",
+                    "opened",
+                    "sent",
+                    "start",
+                    "to",
+                    "total",
+                    "pid",
+                    "tid",
+                    "comm",
+                ];
+                fields(spec, names).map(|fields| Self::Turn(Box::new(fields)))
+            }
+            sockets::TURN_END => fields(spec, ["key", "at"]).map(Self::TurnEnd),
             _ => None,
         }
     }
@@ -86,6 +117,7 @@ enum Taken {
 /// The source: all sockets, and the blocks.
 pub(crate) struct SocketFeed {
     sockets: Sockets,
+    turns: Turns,
     blocks: Vec<ExchangeBlock>,
     /// By stream.
     kinds: Vec<Option<Kind>>,
@@ -97,6 +129,7 @@ impl SocketFeed {
         let options = Options { community_id_seed: artifact.options.community_id_seed, ..Options::default() };
         Self {
             sockets: Sockets::new(artifact.packet_needs, &options),
+            turns: Turns::new(artifact.packet_needs, &options),
             blocks: Vec::new(),
             kinds: artifact.streams.iter().map(Kind::of).collect(),
             view: Box::default(),
@@ -113,23 +146,12 @@ impl SocketFeed {
         let number = |field: &Field| number(payload, field);
         match kind {
             Kind::Open(fields) => {
-                let [key, conn, local_port, local, local6, sent_from, got_from, opened] = &**fields;
-                let Some(conn) = read_conn(payload, conn.offset) else { return Some(Taken::Read) };
-                let local = if conn.family == 2 { number(local) } else { number(local6) } as u32;
-                self.sockets.open(&SocketOpen {
-                    key: number(key) as i64,
-                    conn,
-                    local_port: number(local_port) as u16,
-                    local: local.to_ne_bytes(),
-                    from: [number(got_from) as u32, number(sent_from) as u32],
-                    opened: number(opened),
-                    time: header.time,
-                });
+                let Some(open) = opened(fields, header.time, payload) else { return Some(Taken::Read) };
+                self.sockets.open(&open);
             }
             Kind::Call(fields) => {
                 let [key, sent, start, to, total, other, clear, from, last, eof, pid, tid, comm, data] = &**fields;
-                let mut task = SocketTask { pid: number(pid) as u32, tid: number(tid) as u32, ..Default::default() };
-                task.comm.iter_mut().zip(at(payload, comm)).for_each(|(to, from)| *to = *from);
+                let task = task([pid, tid, comm], payload);
                 let len = u32_at(payload, data.offset) as usize;
                 let bytes = payload.get(data.offset as usize + 4..).unwrap_or_default();
                 let passed = self.sockets.call(&SocketCall {
@@ -158,6 +180,8 @@ impl SocketFeed {
             Kind::End([key, gone]) => self.sockets.end(number(key) as i64, number(gone) != 0, header.time),
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
             Kind::Unbound => self.sockets.unbound(),
+            Kind::Turn(fields) => turn(&mut self.turns, fields, header.time, payload),
+            Kind::TurnEnd([key, at]) => self.turns.end(number(key) as i64, number(at)),
         }
         Some(Taken::Read)
     }
@@ -182,17 +206,22 @@ impl SocketFeed {
                 core.run_packet(block.entry, block.probe, &self.view, None);
             }
         }
+        while let Some(exchange) = self.turns.next(&mut self.view) {
+            for block in self.blocks.iter().filter(|block| block.wants_turn(exchange)) {
+                core.run_packet(block.entry, block.probe, &self.view, None);
+            }
+        }
     }
 
     fn count_losses(&self, core: &mut Core) {
         let counters = self.sockets.counters();
         for (what, count) in [
-            ("socket_gaps", counters.gaps),
+            ("socket_gaps", counters.gaps + self.turns.gaps),
             ("io_uring", counters.unseen),
             ("io_uring_sockets", counters.unseen_sockets),
             ("sockets_unknown", counters.unknown),
             ("tls_unbound", counters.unbound),
-            ("sockets", counters.evicted),
+            ("sockets", counters.evicted + self.turns.evicted),
             ("socket_owners", counters.owners_dropped),
             ("http_malformed", counters.http_malformed),
             ("http_dropped", counters.http_dropped),
@@ -228,6 +257,21 @@ impl Core {
         while self.exit.is_none() && feed.sockets.finish_one() {
             feed.present(self);
         }
+        feed.turns.finish(now());
+        feed.present(self);
+        self.sockets = Some(feed);
+    }
+
+    /// Whether answers are over by time alone.
+    pub(crate) fn takes_turns(&self) -> bool {
+        self.sockets.as_ref().is_some_and(|feed| feed.blocks.iter().any(|block| block.side == SocketSide::Turns))
+    }
+
+    /// Time has come to this.
+    pub(crate) fn pass_turns(&mut self, time: u64) {
+        let Some(mut feed) = self.sockets.take() else { return };
+        feed.turns.pass(time);
+        feed.present(self);
         self.sockets = Some(feed);
     }
 
@@ -237,6 +281,53 @@ impl Core {
             self.sockets = Some(feed);
         }
     }
+}
+
+/// What a call moved, of any protocol.
+fn turn(turns: &mut Turns, fields: &[Field; 15], time: u64, payload: &[u8]) {
+    let number = |field: &Field| number(payload, field);
+    let (ends, [sent, start, to, total, pid, tid, comm]) = fields.split_at(8) else { return };
+    let Some(mut socket) = <&[Field; 8]>::try_from(ends).ok().and_then(|ends| opened(ends, time, payload)) else {
+        return;
+    };
+    // An odd time: by this side.
+    let opened_here = (socket.opened != 0).then_some(socket.opened & 1 == 1);
+    socket.opened &= !1;
+    turns.call(&TurnCall {
+        socket,
+        opened_here,
+        sent: number(sent) != 0,
+        start: if number(sent) != 0 { number(start) } else { time },
+        end: time,
+        to: number(to) as u32,
+        total: u64::try_from(number(total) as i64).ok(),
+        task: task([pid, tid, comm], payload),
+    });
+}
+
+/// Who a socket's ends are.
+fn opened(fields: &[Field; 8], time: u64, payload: &[u8]) -> Option<SocketOpen> {
+    let number = |field: &Field| number(payload, field);
+    let [key, conn, local_port, local, local6, sent_from, got_from, opened] = fields;
+    let conn = read_conn(payload, conn.offset)?;
+    let local = if conn.family == 2 { number(local) } else { number(local6) } as u32;
+    Some(SocketOpen {
+        key: number(key) as i64,
+        conn,
+        local_port: number(local_port) as u16,
+        local: local.to_ne_bytes(),
+        from: [number(got_from) as u32, number(sent_from) as u32],
+        opened: number(opened),
+        time,
+    })
+}
+
+/// Who made a call.
+fn task([pid, tid, comm]: [&Field; 3], payload: &[u8]) -> SocketTask {
+    let mut task =
+        SocketTask { pid: number(payload, pid) as u32, tid: number(payload, tid) as u32, ..SocketTask::default() };
+    task.comm.iter_mut().zip(at(payload, comm)).for_each(|(to, from)| *to = *from);
+    task
 }
 
 /// A field's bytes.

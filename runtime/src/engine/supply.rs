@@ -9,8 +9,9 @@ use weftrace_artifact::{
     Artifact,
     action::StreamId,
     join::{JoinSpec, Keep},
-    plan::{ProbePlan, Unit, Way},
+    plan::{ProbePlan, SocketSide, Unit, Way},
 };
+use weftrace_probes::packet::TURN_IDLE_NS;
 
 /// Index into [`Supply::sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +26,8 @@ pub(crate) const KERNEL: SourceId = SourceId(1);
 /// that can be preempted other threads. More is learned from records that were later.
 const KERNEL_LATENESS_NS: u64 = 10_000_000;
 const KERNEL_LATENESS_MOST_NS: u64 = 1_000_000_000;
+/// That an answer is over is known a while later, when time is next looked at (a tenth of a second) and a bit.
+const TURN_LATENESS_NS: u64 = TURN_IDLE_NS + 200_000_000;
 
 /// A source that hasn't moved for so long, while time went on, is stalled.
 pub(crate) const STALLED_AFTER_NS: u64 = 5_000_000_000;
@@ -102,6 +105,8 @@ impl Supply {
         let elsewhere = |way: &Way| matches!(way, Way::Pcap { .. } | Way::Telemetry { .. } | Way::Join { .. });
         // What sockets carry comes through the ring too.
         let of_ring = |way: &Way, kernel: bool| kernel || matches!(way, Way::Exchange { .. });
+        let is_turn = |p: &ProbePlan| matches!(p.best.way, Way::Exchange { side: SocketSide::Turns, .. });
+        let takes_turns = artifact.probes.iter().any(is_turn);
         if !artifact.streams.is_empty() {
             let in_kernel = |p: &ProbePlan| matches!(p.best.unit, Unit::Kernel(_)) && !elsewhere(&p.best.way);
             supply.in_kernel = artifact.probes.iter().map(in_kernel).collect();
@@ -110,7 +115,7 @@ impl Supply {
         supply.add(
             "kernel",
             "kernel",
-            KERNEL_LATENESS_NS,
+            if takes_turns { TURN_LATENESS_NS } else { KERNEL_LATENESS_NS },
             emitted(&|way, kernel| of_ring(way, kernel) && !elsewhere(way)),
         );
         for (i, spec) in artifact.joins.iter().enumerate() {

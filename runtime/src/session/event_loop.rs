@@ -185,6 +185,9 @@ impl Running {
             }
         }
         self.core.tick_telemetry(time);
+        if done && self.core.takes_turns() {
+            self.core.pass_turns(time);
+        }
         self.core.supply.mark(BLOCKS, time, None);
         self.tell_clock_steps();
         self.tell_stalls(time);
@@ -230,7 +233,7 @@ impl Running {
         let ends = self.sources.feeds.iter().any(|f| matches!(f, Feed::Live(live) if live.ticks()));
         #[cfg(not(feature = "live"))]
         let ends = false;
-        ends || self.has_streams()
+        ends || self.has_streams() || self.core.takes_turns()
     }
 
     fn has_streams(&self) -> bool {

@@ -8,6 +8,7 @@ mod identity;
 mod link;
 mod tcp;
 mod tls;
+mod turns;
 
 use super::{FieldRow, FieldType, Read, needs};
 
@@ -36,8 +37,17 @@ const fn more(name: &'static str, ty: FieldType, needs: u32, known: u64, read: R
 }
 
 /// In the order of the documentation.
-const FAMILIES: &[&[FieldRow]] =
-    &[link::ROWS, tcp::ROWS, connection::ROWS, http::ROWS, http2::ROWS, tls::ROWS, dns::ROWS, identity::ROWS];
+const FAMILIES: &[&[FieldRow]] = &[
+    link::ROWS,
+    tcp::ROWS,
+    connection::ROWS,
+    http::ROWS,
+    http2::ROWS,
+    turns::ROWS,
+    tls::ROWS,
+    dns::ROWS,
+    identity::ROWS,
+];
 
 const COUNT: usize = {
     let (mut total, mut family) = (0, 0);

@@ -26,6 +26,22 @@ pub struct Open {
     pub time: u64,
 }
 
+impl Open {
+    pub(super) fn remote_port(&self) -> u16 {
+        if self.local_is_a() { self.conn.b_port } else { self.conn.a_port }
+    }
+
+    /// Whether the local end is the key's first.
+    pub(super) fn local_is_a(&self) -> bool {
+        let conn = &self.conn;
+        if conn.a_port != conn.b_port {
+            return conn.a_port == self.local_port;
+        }
+        let last = if conn.family == 2 { 0..4 } else { 12..16 };
+        conn.a_addr[last] == self.local
+    }
+}
+
 /// Who made a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Task {
@@ -121,22 +137,8 @@ impl Socket {
         ends(&self.open.conn) == ends(&open.conn) && self.open.opened == open.opened
     }
 
-    pub(super) fn remote_port(&self) -> u16 {
-        if self.local_is_a() { self.open.conn.b_port } else { self.open.conn.a_port }
-    }
-
-    /// Whether the local end is the key's first.
-    pub(super) fn local_is_a(&self) -> bool {
-        let conn = &self.open.conn;
-        if conn.a_port != conn.b_port {
-            return conn.a_port == self.open.local_port;
-        }
-        let last = if conn.family == 2 { 0..4 } else { 12..16 };
-        conn.a_addr[last] == self.open.local
-    }
-
     fn facts(&self) -> Facts {
-        let ports = [self.remote_port(), self.open.local_port];
+        let ports = [self.open.remote_port(), self.open.local_port];
         let from_start = !self.dirs.iter().any(|dir| dir.started && dir.begin > 0);
         Facts { ports, answered: true, handshake_seen: self.open.opened != 0 && from_start }
     }
@@ -387,7 +389,7 @@ impl Socket {
     pub(super) fn describe(&self, view: &mut PacketView, more: &mut weftrace_artifact::packet::MoreView) -> Exchange {
         let dir = view.http.request_dir as usize & 1;
         let served = dir == GOT;
-        super::view::ends(self, served, view);
+        super::view::ends(&self.open, served, view);
         if let Some(task) = self.owner(dir, view.http.request_from) {
             super::view::owner(&task, view, more);
         }

@@ -1,17 +1,17 @@
 //! A socket's exchange as a packet's view: from the client to the server.
 
-use super::socket::{Socket, Task};
+use super::socket::{Open, Task};
 use weftrace_artifact::packet::{MoreView, PacketView, known, layer};
 
 const IPPROTO_TCP: u8 = 6;
 const AF_INET: u16 = 2;
 
 /// The connection's ends. `served`: the local one is the server.
-pub(super) fn ends(socket: &Socket, served: bool, view: &mut PacketView) {
-    let conn = &socket.open.conn;
+pub(super) fn ends(socket: &Open, served: bool, view: &mut PacketView) {
+    let conn = &socket.conn;
     let (a, b) = ((&conn.a_addr, conn.a_port), (&conn.b_addr, conn.b_port));
     let (local, remote) = if socket.local_is_a() { (a, b) } else { (b, a) };
-    let isn = socket.open.from.map(|first| first.wrapping_sub(1));
+    let isn = socket.from.map(|first| first.wrapping_sub(1));
     let ((src, dst), (src_isn, dst_isn)) =
         if served { ((remote, local), (isn[0], isn[1])) } else { ((local, remote), (isn[1], isn[0])) };
     view.layers |= layer::FRAME | layer::BOOT_TIME | layer::TCP | layer::FLOW;
@@ -31,7 +31,7 @@ pub(super) fn ends(socket: &Socket, served: bool, view: &mut PacketView) {
     view.netns = conn.netns;
     // As if the client had sent it, as the request.
     (view.from_client, view.tcp_dir) = (1, view.http.request_dir);
-    view.conn_opened = socket.open.opened;
+    view.conn_opened = socket.opened;
     (view.boot_ns, view.time_ns) = (view.http.end, view.http.end);
 }
 
