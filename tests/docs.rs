@@ -281,7 +281,12 @@ fn scripts() {
         if path.with_extension("test.probe").is_file() {
             let _ = writeln!(sections, "- tested by `test:` blocks beside it");
         }
-        let flags = check::flags(&syntax::parse(&script, FileId(0)).0, &script);
+        let parsed = syntax::parse(&script, FileId(0)).0;
+        for alert in check::declared_alerts(&parsed) {
+            let keys = if alert.keys.is_empty() { String::new() } else { format!(" by {}", alert.keys.join(", ")) };
+            let _ = writeln!(sections, "- alert: `{}`{keys}", alert.name);
+        }
+        let flags = check::flags(&parsed, &script);
         if !flags.is_empty() {
             let _ = writeln!(sections, "\n| flag | default | |\n|---|---|---|");
         }

@@ -27,6 +27,9 @@ pub struct Alerts {
     /// read there), webhook=URL,token_env=NAME; may be given several times
     #[arg(long = "alert-to", value_name = "SINK", value_parser = sink)]
     pub more: Vec<SinkSpec>,
+    /// A label of all alerts of the run: who sends them (instance=web-3), who is to look at them (team=net); may be given several times
+    #[arg(long = "alert-label", value_name = "NAME=TEXT", value_parser = label)]
+    pub labels: Vec<(String, String)>,
     /// Trust these certificates (PEM) too, where alerts go to https addresses
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
@@ -48,6 +51,25 @@ fn sink(text: &str) -> Result<SinkSpec, String> {
         },
     };
     Ok(SinkSpec { kind, at, secret, place: Place::default() })
+}
+
+/// As labels of scripts, whose names are Prometheus' too.
+fn label(text: &str) -> Result<(String, String), String> {
+    const LONGEST: usize = 200;
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(format!("`{text}` is no label; write NAME=TEXT"));
+    };
+    let word = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    if name.is_empty() || !name.chars().all(word) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        return Err(format!("`{name}` is no label's name: letters, digits and _, no digit first"));
+    }
+    if name == "alertname" {
+        return Err("alertname is the label that has the alert's own name".to_owned());
+    }
+    if value.len() > LONGEST || value.chars().any(char::is_control) {
+        return Err(format!("a label's text is one line of at most {LONGEST} bytes"));
+    }
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn unknown(name: &str) -> String {

@@ -54,6 +54,14 @@ fn secrets_are_elsewhere() {
 }
 
 #[test]
+fn labels_are_names_and_texts() {
+    assert_eq!(label("instance=web-3:a=b"), Ok(("instance".into(), "web-3:a=b".into())));
+    for wrong in ["instance", "=x", "9a=x", "a-b=x", "alertname=x", "a=x\ny"] {
+        assert!(label(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_told() {
     assert_eq!(why("slak"), "alerts can't be sent to `slak`; there is slack");
     assert!(why("mail=a@b").starts_with("alerts can't be sent to `mail`; there is stderr, file, webhook"));

@@ -76,7 +76,7 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
             return ExitStatus::Usage;
         }
     };
-    let Ready { mut loaded, artifact, plan } = match script::ready(args, &mode, child.as_ref()) {
+    let Ready { mut loaded, mut artifact, plan } = match script::ready(args, &mode, child.as_ref()) {
         Ok(ready) => ready,
         Err(status) => return status,
     };
@@ -87,7 +87,7 @@ pub fn run_as(args: &Run, mode: Mode) -> ExitStatus {
         Ok(world) => world,
         Err(status) => return status,
     };
-    let alerts = match alerts::targets(args, (&artifact, &mut loaded), matches!(mode, Mode::Replay { .. })) {
+    let alerts = match alerts::targets(args, (&mut artifact, &mut loaded), matches!(mode, Mode::Replay { .. })) {
         Ok(alerts) => alerts,
         Err(status) => return status,
     };

@@ -109,11 +109,38 @@ fn what_is_wrong_with_them() {
     }
     let output = run("interval:1s { exit(); }", &[], &["--alert-to", "stderr"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(err(&output).contains("error: --alert-to: -e has no alerts to send"), "{}", err(&output));
+    assert!(err(&output).contains("error: --alert-to: -e has no alerts"), "{}", err(&output));
     // A dry run writes nothing.
     let told = Told::new("dry");
     assert_eq!(run(script, &[], &["--dry-run", "--alert-to", &told.to()]).status.code(), Some(0));
     assert!(!told.0.exists());
+}
+
+/// Of several machines at one Alertmanager: who sends, and whose it is.
+#[test]
+fn labels_of_the_command_line() {
+    let told = Told::new("labels");
+    let script = "alert \"a\" group by n labels team = \"net\"; interval:100ms { @t++; alert \"a\" group by n = 1; if (@t > 3) { exit(); } }";
+    let with = |labels: &[&str]| {
+        let to = told.to();
+        let mut args = vec!["--alert-to", to.as_str()];
+        for label in labels {
+            args.extend(["--alert-label", *label]);
+        }
+        run(script, &[], &args)
+    };
+    assert_eq!(with(&["instance=web-3", "env=a b"]).status.code(), Some(4));
+    let labels = json("{\"n\": \"1\", \"team\": \"net\", \"instance\": \"web-3\", \"env\": \"a b\"}");
+    assert_eq!(told.objects()[0]["labels"], labels);
+    for (labels, said) in [
+        (["team=x", "b=c"], "error: --alert-label team: alert \"a\" has a label of this name"),
+        (["n=x", "b=c"], "error: --alert-label n: alert \"a\" has a label of this name"),
+        (["b=x", "b=c"], "error: --alert-label b: it is given twice"),
+        (["b=x", "a-b=c"], "`a-b` is no label's name"),
+    ] {
+        let output = with(&labels);
+        assert!(output.status.code() == Some(2) && err(&output).contains(said), "{}", err(&output));
+    }
 }
 
 /// A module's alerts come along with it, with the probes that they need; where they go is said at the start.

@@ -1,6 +1,6 @@
 //! What an alert's clauses say, and what is wrong with them.
 
-use super::alerts::Clauses;
+use super::alerts::{Clauses, key_name};
 use super::cx::Checker;
 use crate::ast::{self, Alert, AlertClauseKind, AlertStmt, AlertTell, Expr, ExprKind, GroupKey, Ident};
 use crate::builtins;
@@ -295,16 +295,6 @@ impl<'a> Checker<'a> {
             }
             def.labels.push((name.text.clone(), text.clone()));
         }
-    }
-}
-
-/// The name that a key of groups goes by, if it has one.
-fn key_name(key: &GroupKey) -> Option<&str> {
-    match (&key.name, &key.value.kind) {
-        (Some(name), _) => Some(&name.text),
-        (None, ExprKind::Var(name) | ExprKind::Ident(name)) => Some(name),
-        (None, ExprKind::Field { name, .. }) => Some(&name.text),
-        _ => None,
     }
 }
 

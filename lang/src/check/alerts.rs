@@ -4,7 +4,7 @@
 use super::walk;
 use crate::ast::{
     Alert, AlertClauseKind, AlertStmt, AlertTold, Arg, AttachPoint, Block, Expr, ExprKind, ForIter, GroupKey, Ident,
-    IfExpr, Item, Probe, Segment, Stmt, StmtKind, UnOp,
+    IfExpr, Item, Probe, Script, Segment, Stmt, StmtKind, UnOp,
 };
 use crate::span::Span;
 
@@ -81,6 +81,34 @@ impl<'a> Clauses<'a> {
             });
         }
         maps
+    }
+}
+
+/// An alert as it is declared: for lists and documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredAlert {
+    pub name: String,
+    /// Names of the keys that it is grouped by.
+    pub keys: Vec<String>,
+}
+
+/// Those of a script itself, in its order.
+pub fn declared_alerts(script: &Script) -> Vec<DeclaredAlert> {
+    let declared = |item: &Item| {
+        let Item::Alert(alert) = item else { return None };
+        let keys = Clauses::of(alert).group.iter().filter_map(key_name).map(str::to_owned).collect();
+        Some(DeclaredAlert { name: alert.name.text.clone(), keys })
+    };
+    script.items.iter().filter_map(declared).collect()
+}
+
+/// The name that a key of groups goes by, if it has one.
+pub(super) fn key_name(key: &GroupKey) -> Option<&str> {
+    match (&key.name, &key.value.kind) {
+        (Some(name), _) => Some(&name.text),
+        (None, ExprKind::Var(name) | ExprKind::Ident(name)) => Some(name),
+        (None, ExprKind::Field { name, .. }) => Some(&name.text),
+        _ => None,
     }
 }
 

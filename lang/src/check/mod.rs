@@ -87,6 +87,7 @@ pub(crate) mod value;
 mod walk;
 pub(crate) mod windows;
 
+pub use alerts::{DeclaredAlert, declared_alerts};
 pub use attach_events::{HARDWARE, SOFTWARE, counter_names};
 pub use emitted::{Emitted, emitted};
 

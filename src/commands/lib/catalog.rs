@@ -2,7 +2,7 @@
 
 use crate::{bundle, libraries::OfProject, printer};
 use weftrace_lang::{
-    check::{self, Emitted, Flag},
+    check::{self, DeclaredAlert, Emitted, Flag},
     header::Header,
     span::FileId,
     syntax,
@@ -16,6 +16,7 @@ pub(super) struct Entry {
     pub(super) flags: Vec<Flag>,
     /// What it emits.
     pub(super) streams: Vec<Emitted>,
+    pub(super) alerts: Vec<DeclaredAlert>,
 }
 
 impl Entry {
@@ -27,6 +28,7 @@ impl Entry {
             header: bundle::header(text),
             flags: check::flags(&script, text),
             streams: check::emitted(&script),
+            alerts: check::declared_alerts(&script),
         }
     }
 
@@ -36,10 +38,12 @@ impl Entry {
         let values = self.header.values.iter().map(|(_, value)| value.as_str());
         let flags = self.flags.iter().flat_map(|f| [f.name.as_str(), f.help.as_str()]);
         let streams = self.streams.iter().map(|s| s.stream.as_str());
+        let alerts = self.alerts.iter().map(|a| a.name.as_str());
         std::iter::once(self.name.as_str())
             .chain(values)
             .chain(flags)
             .chain(streams)
+            .chain(alerts)
             .any(|text| text.to_lowercase().contains(&word))
     }
 }

@@ -89,6 +89,13 @@ fn text(entry: &Entry) -> String {
     for stream in &entry.streams {
         let _ = writeln!(out, "  {:<20} {}", stream.stream, stream.fields.join(", "));
     }
+    if !entry.alerts.is_empty() {
+        out.push_str("\nAlerts, and their keys:\n");
+    }
+    for alert in &entry.alerts {
+        out.push_str(format!("  {:<20} {}", alert.name, alert.keys.join(", ")).trim_end());
+        out.push('\n');
+    }
     if !entry.header.sample.is_empty() {
         let _ = writeln!(out, "\n{}", format!("Sample: {}", entry.header.sample_remark).trim_end());
     }
@@ -103,11 +110,13 @@ fn json(entry: &Entry) -> Value {
     let flags =
         entry.flags.iter().map(|f| json!({ "name": f.name, "takes": f.takes, "default": f.default, "help": f.help }));
     let streams = entry.streams.iter().map(|s| json!({ "name": s.stream, "fields": s.fields }));
+    let alerts = entry.alerts.iter().map(|a| json!({ "name": a.name, "keys": a.keys }));
     let mut value = json!({
         "name": entry.name,
         "from": entry.origin,
         "flags": flags.collect::<Vec<_>>(),
         "streams": streams.collect::<Vec<_>>(),
+        "alerts": alerts.collect::<Vec<_>>(),
         "sample": entry.header.sample,
     });
     for (key, text) in &entry.header.values {

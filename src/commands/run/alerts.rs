@@ -22,17 +22,19 @@ const SCRIPT: u32 = 0;
 /// What the sinks need is read: their addresses and secrets, from the environment and from files. `replay`: of a recording.
 pub(super) fn targets(
     args: &Run,
-    (artifact, loaded): (&Artifact, &mut Loaded),
+    (artifact, loaded): (&mut Artifact, &mut Loaded),
     replay: bool,
 ) -> Result<AlertTargets, ExitStatus> {
     let more = &args.alerts.more;
     if artifact.alerts.is_empty() {
-        if more.is_empty() {
+        let asked = [("--alert-to", more.is_empty()), ("--alert-label", args.alerts.labels.is_empty())];
+        let Some((option, _)) = asked.into_iter().find(|(_, none)| !none) else {
             return Ok(AlertTargets::default());
-        }
-        printer::err_line(&format!("error: --alert-to: {} has no alerts to send", loaded.name));
+        };
+        printer::err_line(&format!("error: {option}: {} has no alerts", loaded.name));
         return Err(ExitStatus::Usage);
     }
+    label(&args.alerts.labels, &mut artifact.alerts)?;
     // What was captured long ago alarms nobody, unless that is asked for.
     let past = replay || !args.read.is_empty();
     let to_sinks = args.alerts.to.map_or(!past, |to| to == AlertsTo::Script) && !args.dry_run;
@@ -67,6 +69,25 @@ pub(super) fn targets(
         tell_modules(alerts, loaded, &targets);
     }
     Ok(targets)
+}
+
+/// Labels of the command line. What a group or the script says is not said otherwise.
+fn label(labels: &[(String, String)], alerts: &mut [AlertSpec]) -> Result<(), ExitStatus> {
+    for (at, (name, text)) in labels.iter().enumerate() {
+        let twice = labels[..at].iter().any(|(other, _)| other == name);
+        let has = |alert: &&AlertSpec| alert.group.contains(name) || alert.labels.iter().any(|(own, _)| own == name);
+        let clash = match alerts.iter().find(has) {
+            _ if twice => Some("it is given twice".to_owned()),
+            Some(alert) => Some(format!("alert \"{}\" has a label of this name", alert.name)),
+            None => None,
+        };
+        if let Some(why) = clash {
+            printer::err_line(&format!("error: --alert-label {name}: {why}"));
+            return Err(ExitStatus::Usage);
+        }
+        alerts.iter_mut().for_each(|alert| alert.labels.push((name.clone(), text.clone())));
+    }
+    Ok(())
 }
 
 /// Who imports a module may not have read where its alerts go.
