@@ -85,7 +85,9 @@ fn label(labels: &[(String, String)], alerts: &mut [AlertSpec]) -> Result<(), Ex
             printer::err_line(&format!("error: --alert-label {name}: {why}"));
             return Err(ExitStatus::Usage);
         }
-        alerts.iter_mut().for_each(|alert| alert.labels.push((name.clone(), text.clone())));
+        for alert in &mut *alerts {
+            alert.labels.push((name.clone(), text.clone()));
+        }
     }
     Ok(())
 }
