@@ -4,6 +4,7 @@
 //! can be checked for another host, and tests need none.
 
 mod elsewhere;
+mod sound;
 mod world;
 
 pub use elsewhere::Elsewhere;

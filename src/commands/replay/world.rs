@@ -26,5 +26,9 @@ pub(super) fn unpack(recorded: &Recorded) -> Result<Option<WorldLog>, String> {
     if text.len() as u64 > MOST {
         return Err(format!("they are more than {} MiB", MOST >> 20));
     }
-    serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string())
+    let log: WorldLog = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+    match log.problem() {
+        Some(what) => Err(format!("no host has {what}")),
+        None => Ok(Some(log)),
+    }
 }
