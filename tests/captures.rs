@@ -154,3 +154,24 @@ fn an_open_exchange_is_for_who_wanted_its_connection() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(said.trim_end(), "/open 10.0.0.1:40000 \u{2194} 10.0.0.2:8080", "{output:?}");
 }
+
+/// Paths without what differs from request to request, of HTTP/1 and HTTP/2, in blocks and in joins.
+#[test]
+fn routes_of_requests() {
+    let keys = |capture: &str, script: &str| {
+        let output = weftrace().args(["run", "-q", "--read", capture, "-e", script]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        text.lines().filter(|line| line.starts_with('@')).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let found = keys(
+        "scripts/http/requests.pcap",
+        "pcap:any /http.exchange/ { @[http.exchange.version, http.exchange.route] = count(); }",
+    );
+    for wanted in ["@[HTTP/1.1, /api/orders]: 1", "@[HTTP/2, /demo.Greeter/Ok]: 20"] {
+        assert!(found.iter().any(|line| line == wanted), "no {wanted} in {found:#?}");
+    }
+    let script = "import \"std/http\"; join:slow_http { @[r.route] = count(); }";
+    let found = keys("scripts/http/slow_requests.pcap", script);
+    assert_eq!(found, ["@[/big]: 1", "@[/delay/{id}]: 3", "@[/small]: 44"]);
+}

@@ -80,7 +80,7 @@ const NAMES: &[&str] = &[
 
 /// Read from the view as generated code would, as the numbers and texts that tshark prints; "" if absent.
 fn value(view: &PacketView, row: &FieldRow) -> String {
-    if view.layers & row.layers != row.layers {
+    if view.layers & row.layers != row.layers || view.known & row.known != row.known {
         return String::new();
     }
     // The value by its name: the offsets are the table's own test.

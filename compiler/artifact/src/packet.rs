@@ -210,6 +210,8 @@ pub mod needs {
     pub const HTTP_MORE: u32 = 1 << 13;
     /// HTTP/2 frames.
     pub const HTTP2: u32 = 1 << 12;
+    /// `http.exchange.route`
+    pub const ROUTES: u32 = 1 << 11;
 
     /// Families of which several can end in one packet: a block that reads them runs once for each.
     pub const PARTS: u32 = HTTP | HTTP2 | TLS | DNS;

@@ -11,6 +11,7 @@ mod exchange;
 mod head;
 mod messages;
 mod present;
+mod route;
 
 pub(crate) use exchange::{Exchange, HttpFlow, Response};
 pub(crate) use head::{Framing, Head, Kind, Sniff as HeadSniff};

@@ -360,6 +360,8 @@ pub struct HttpView {
     /// Exchange: of the request's traceparent, in hexadecimal digits; empty without one.
     pub trace_id: StrRef,
     pub parent_span_id: StrRef,
+    /// Exchange: what it has in common with others, if that is wanted.
+    pub route: StrRef,
     pub content_length: u64,
     /// 0: no response (the connection ended).
     pub status: u32,

@@ -12,6 +12,7 @@ use super::messages::{Body, Messages};
 use super::present::{Awaiting, Ended, Message};
 use crate::packet::http2::Weight;
 use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use weftrace_artifact::packet::needs;
@@ -34,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) stream: u32,
     /// HTTP/2: its share of the memory for heads.
     pub(crate) weight: Option<Weight>,
+    /// If it is wanted: made when it is presented, which most are not where joins keep few.
+    pub(crate) route: Option<OnceCell<Box<str>>>,
 }
 
 pub(crate) struct Response {
@@ -198,6 +201,7 @@ impl Sink<'_, '_> {
             first_on_conn: self.matcher.begun == 1 && self.handshake_seen,
             stream: 0,
             weight: None,
+            route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),
         });
     }
 

@@ -155,6 +155,9 @@ impl Ended {
         http.headers = request.headers();
         http.request_headers = request.headers();
         (http.trace_id, http.parent_span_id) = request.trace();
+        if let Some(route) = &exchange.route {
+            http.route = route.get_or_init(|| request.route()).as_bytes().into();
+        }
         http.start = exchange.start;
         http.request_end = if exchange.open { self.at } else { exchange.request_end };
         (http.request_from, http.request_to) = (exchange.from, exchange.to);

@@ -151,6 +151,7 @@ impl Http2Flow {
             handshake_seen: cx.facts.handshake_seen,
             room: cx.shared.http2_limits.heads_bytes_total,
             most: cx.shared.http2_limits.streams,
+            routes: cx.shared.asked & needs::ROUTES != 0,
         };
         let head = frame.block.is_some().then(|| Arc::new(Head::of_fields(&cx.shared.http2_fields)));
         if let (Some(block), Some(head)) = (&frame.block, &head) {

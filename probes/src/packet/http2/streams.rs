@@ -2,6 +2,7 @@
 
 use super::side::{Block, Frame};
 use crate::packet::http::{Ended, Exchange, Head, Response};
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,6 +33,8 @@ pub(super) struct Here {
     /// Streams that may be open, and bytes that the heads of all connections may take.
     pub(super) most: usize,
     pub(super) room: usize,
+    /// What requests have in common is wanted.
+    pub(super) routes: bool,
 }
 
 /// What all connections' heads of open exchanges take.
@@ -157,6 +160,7 @@ impl Streams {
             first_on_conn: self.begun == 1 && here.handshake_seen,
             stream,
             weight: Some(weight),
+            route: here.routes.then(OnceCell::new),
         };
         self.open.insert(stream, Open { exchange, damaged: false });
         given_up

@@ -4,7 +4,7 @@ use super::{M, W, row};
 use crate::packet::{
     FieldRow, FieldType as T, PacketBytes, PacketView as P,
     Read::{Bit, ByteRanges, Layer, Load, Str},
-    layer as l,
+    layer as l, needs,
 };
 use std::mem::offset_of;
 
@@ -26,6 +26,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("http.exchange", T::Bool, W, l::FRAME, Layer(l::HTTP_EXCHANGE), "An exchange (a request and its response) has ended: this packet acknowledges the response, or ends the connection."),
     row("http.exchange.method", T::Str, W, l::HTTP_EXCHANGE | l::EXCHANGE_METHOD, Str(offset_of!(P, http.method)), "Method of the request."),
     row("http.exchange.uri", T::Str, W, l::HTTP_EXCHANGE | l::EXCHANGE_URI, Str(offset_of!(P, http.uri)), "Target of the request; HTTP/2: its `:path`."),
+    row("http.exchange.route", T::Str, W | needs::ROUTES, l::HTTP_EXCHANGE | l::EXCHANGE_URI, Str(offset_of!(P, http.route)), "The target's path, with {id} for numbers and other parts that differ from request to request, by their shape: /orders/{id}/items."),
     row("http.exchange.host", T::Str, W, l::HTTP_EXCHANGE | l::HTTP_HOST, Str(offset_of!(P, http.host)), "Host header of the request (HTTP/2: `:authority`), \"\" without one."),
     row("http.exchange.status", T::U32, W, l::HTTP_EXCHANGE | l::EXCHANGE_STATUS, Load(offset_of!(P, http.status)), "Status code; 0: the connection (or HTTP/2 stream) ended without a response."),
     row("http.exchange.version", T::Str, W, l::HTTP_EXCHANGE, Str(offset_of!(P, http.version)), "HTTP/1.0, HTTP/1.1 or HTTP/2: the version the request was sent with."),

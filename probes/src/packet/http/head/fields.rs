@@ -1,7 +1,7 @@
 //! Heads of HTTP/2 messages: made from the fields of a header block.
 
 use super::{Framing, Head, Kind, Text, pack};
-use crate::packet::http2::Fields;
+use crate::packet::{http::route::route, http2::Fields};
 use weftrace_artifact::{headers, packet::StrRef};
 
 /// What HTTP/2 and gRPC say beyond HTTP/1's heads.
@@ -113,6 +113,11 @@ impl Head {
     pub(crate) fn trace(&self) -> (StrRef, StrRef) {
         let value = headers::find(self.bytes(self.headers), b"traceparent");
         value.and_then(traceparent).map_or_else(Default::default, |(trace, span)| (trace.into(), span.into()))
+    }
+
+    /// What the request has in common with others of its kind.
+    pub(crate) fn route(&self) -> Box<str> {
+        route(self.bytes(self.uri)).into_boxed_str()
     }
 
     /// `/package.Service/Method` as (service, method).
