@@ -106,9 +106,11 @@ impl Core {
         action: &Action,
         payload: &'a [u8],
     ) -> Cow<'a, [u8]> {
+        let Some(recorder) = &mut self.recorder else { return Cow::Borrowed(payload) };
         let played = self.artifact.probes.get(header.probe as usize).is_none_or(|plan| is_played(&plan.best));
-        let recorder = self.recorder.as_mut().filter(|_| !played && is_replayed(&action.kind));
-        let Some(recorder) = recorder else { return Cow::Borrowed(payload) };
+        if played || !is_replayed(&action.kind) {
+            return Cow::Borrowed(payload);
+        }
         let payload = recorder.masked(action, payload);
         recorder.action(header, action, &payload);
         payload
