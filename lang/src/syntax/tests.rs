@@ -260,3 +260,12 @@ fn unary_minus_is_kept_apart() {
     }
     assert!(matches!(kind("-1"), ExprKind::Unary { op: UnOp::Neg, .. }));
 }
+
+#[test]
+fn clauses_of_alerts_have_the_empty_lines_that_were_written() {
+    let text = "alert \"a\" group by port every 1m;\n\nalert \"b\"\n  when @n > 1\n  // By it.\n  group by $p\n\n  every 1m;\n";
+    let wanted = "alert \"a\"\n  group by port\n  every 1m;\n\nalert \"b\"\n  when @n > 1\n  // By it.\n  group by $p\n\n  every 1m;\n";
+    let done = super::format(text, FileId::default()).unwrap_or_else(|found| panic!("{found:?}"));
+    assert_eq!(done, wanted);
+    assert_eq!(super::format(&done, FileId::default()).unwrap_or_default(), wanted);
+}

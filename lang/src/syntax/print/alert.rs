@@ -7,11 +7,14 @@ use crate::syntax::literal::quote;
 impl Printer {
     pub(super) fn alert(&mut self, alert: &Alert) {
         self.text(&format!("alert {}", quote(&alert.name.text)));
+        // An empty line is one of the text's own, between two clauses.
+        self.enter(alert.name.span.end);
         self.indent += 1;
         for clause in &alert.clauses {
             self.newline();
             self.lead(clause.span);
             self.alert_clause(&clause.kind);
+            self.enter(clause.span.end);
         }
         self.indent -= 1;
         self.text(";");
