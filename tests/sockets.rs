@@ -11,9 +11,9 @@ use std::{
     time::Duration,
 };
 use traced::{
-    Running, Tracer,
+    Running, Tracer, can_watch_sockets,
     nginx::{Nginx, free_port, sorted},
-    ready, soon, weftrace,
+    soon, weftrace,
 };
 
 const SCRIPT: &str = r#"
@@ -27,14 +27,6 @@ http:client:PORT {
     http.exchange.complete, http.exchange.first_on_conn, http.exchange.request_from, http.exchange.request_to,
     http.exchange.response_from, http.exchange.response_to, pid);
 }"#;
-
-fn can() -> bool {
-    let ready = ready("rawtracepoint");
-    if !ready {
-        println!("SKIP raw tracepoints");
-    }
-    ready
-}
 
 fn tracer(port: u16) -> Tracer {
     Tracer::start(&SCRIPT.replace("PORT", &port.to_string()), &[])
@@ -131,7 +123,7 @@ fn ask_for_bodies(stream: &mut TcpStream) {
 
 #[test]
 fn what_nginx_logs_is_seen_at_its_sockets() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let (port, port2) = (free_port(), free_port());
@@ -169,7 +161,7 @@ fn what_nginx_logs_is_seen_at_its_sockets() {
 
 #[test]
 fn http2_streams_of_nginx_and_h2load() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let (port, port2) = (free_port(), free_port());
@@ -226,7 +218,7 @@ while True:
 
 #[test]
 fn descriptors_that_move() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let port = free_port();
@@ -261,7 +253,7 @@ fn descriptors_that_move() {
 /// Blocks on one side, or on some ports: the rest is passed over in the kernel.
 #[test]
 fn one_side_alone() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");

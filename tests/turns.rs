@@ -1,6 +1,5 @@
 //! `tcp:exchange` beside a server and a client of a protocol that nobody parses: its exchanges are what both have done.
 #![cfg(target_arch = "x86_64")]
-#![allow(clippy::print_stdout, reason = "tests say what they skip")]
 
 mod traced;
 
@@ -11,7 +10,7 @@ use std::{
     thread,
     time::Duration,
 };
-use traced::{Tracer, ready, weftrace};
+use traced::{Tracer, can_watch_sockets, weftrace};
 
 const BLOCK: &str = r#"
 tcp:exchange:PORT {
@@ -19,14 +18,6 @@ tcp:exchange:PORT {
     tcp.exchange.response_from, tcp.exchange.response_to, tcp.exchange.complete, tcp.exchange.first_on_conn,
     tcp.exchange.complete ? (tcp.exchange.first_byte - tcp.exchange.request_end) / 1ms : 0, pid);
 }"#;
-
-fn can() -> bool {
-    let ready = ready("rawtracepoint");
-    if !ready {
-        println!("SKIP raw tracepoints");
-    }
-    ready
-}
 
 /// Answers each `;` with 120 bytes in two pieces, after so long; one that asks for nothing isn't answered.
 fn serve(listener: TcpListener, delays: &'static [u64]) -> thread::JoinHandle<()> {
@@ -70,7 +61,7 @@ fn end_of(lines: &[String], served: &str) -> (Vec<String>, Vec<u64>) {
 
 #[test]
 fn both_ends_tell_of_each_turn() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let (listener, port) = listener();
@@ -104,7 +95,7 @@ fn both_ends_tell_of_each_turn() {
 
 #[test]
 fn a_connection_that_is_older() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let (listener, port) = listener();
@@ -131,7 +122,7 @@ fn a_connection_that_is_older() {
 /// Beside `http:` blocks: each sees what is its own.
 #[test]
 fn beside_http() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let (web, http) = listener();
@@ -160,7 +151,7 @@ fn beside_http() {
 /// The stream of the module is an anchor like any other; and what was recorded of it replays.
 #[test]
 fn a_join_of_turns() {
-    if !can() {
+    if !can_watch_sockets() {
         return;
     }
     let folder = std::env::temp_dir().join(format!("weftrace-turns-{}", std::process::id()));

@@ -38,7 +38,8 @@ proptest! {
 /// Files claim any time: sums of times near the last there is end there.
 #[test]
 fn the_last_times_there_are() {
-    for closing in [4, 0x11] {
+    // A recording's packets are live ones.
+    for (closing, live) in [(4, false), (0x11, false), (4, true), (0x11, true)] {
         let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
         let mut view = PacketView::default();
         let both = [((1, 40_000), (2, 80)), ((2, 80), (1, 40_000))];
@@ -50,7 +51,7 @@ fn the_last_times_there_are() {
             let data = tcp.frame();
             let time = u64::MAX - 8 + number;
             let raw = RawPacket::new(LinkType::ETHERNET, &data, number + 1);
-            pipeline.process(&RawPacket { time_ns: time, boot_ns: Some(time), ..raw }, &mut view);
+            pipeline.process(&RawPacket { time_ns: time, boot_ns: Some(time), live, ..raw }, &mut view);
             drain(&mut pipeline, &mut view);
         }
         finish(&mut pipeline, &mut view);

@@ -109,8 +109,7 @@ fn exchanges(world: &HostWorld, provider: &str, glob: &str, verbose: bool) -> St
         }
     }
     let shown = verbose && !out.is_empty();
-    let fields = if provider == "tcp" { check::TURN_FIELDS } else { check::EXCHANGE_FIELDS };
-    let known = |name: &str| fields.iter().any(|glob| check::glob_matches(glob, name));
+    let known = |name: &str| check::exchange_fields(provider).any(|glob| check::glob_matches(glob, name));
     for field in world.packet_field_table().iter().filter(|f| shown && known(&f.name)) {
         let _ = writeln!(out, "    {:<32} {:<10} {}", field.name, check::type_name(&field.ty), field.doc);
     }

@@ -152,7 +152,7 @@ pub fn arguments(loaded: &Loaded, child: Option<&Child>) -> Vec<(String, String,
 /// What the host answered, for the recording.
 pub fn answers(loaded: &mut Loaded) -> Result<Vec<u8>, ExitStatus> {
     let Some(log) = loaded.take_world() else { return Ok(Vec::new()) };
-    world::pack(log).map_err(|why| {
+    world::pack(&log).map_err(|why| {
         printer::err_line(&format!("error: what this host says of the script's probes can't be recorded: {why}"));
         ExitStatus::NotWritten
     })

@@ -37,7 +37,7 @@ impl Facts {
             Self::Host => ask(host),
             Self::Noted(log) => {
                 let recorder = Recorder::after(host, std::mem::take(&mut **log));
-                let answer = ask(&recorder);
+                let answer = ask(&Elsewhere { facts: &recorder, texts: host });
                 **log = recorder.into_log();
                 answer
             }

@@ -11,7 +11,7 @@ tracepoint:syscalls:sys_enter_openat {
   @last = comm;
 }
 tracepoint:sched:sched_switch { @lat = hist(nsecs % 1000); @avg[cpu] = avg(args.prev_pid); @most = max(args.prev_pid); }
-uprobe:/lib/x86_64-linux-gnu/libc.so.6:execve { @unwound[ustack(3)] = count(); printf("%s\n", usym(reg("ip"))); }
+uprobe:/lib/x86_64-linux-gnu/libc.so.6:execve { @unwound[ustack(3)] = count(); @copied[dw_ustack(2)] = count(); printf("%s\n", usym(reg("ip"))); }
 BEGIN { @asked[1] = 5; printf("begin %d\n", @asked[1]); }
 interval:ms:300 {
   print(@by); clear(@by);
@@ -49,7 +49,7 @@ fn what_the_kernel_counted_is_replayed() {
         assert!(said.contains(wanted), "no {wanted} in {said}");
     }
     // A stack's names are this kernel's and the C library's.
-    assert!(said.contains("execve") && said.contains("@stacks["), "{said}");
+    assert!(said.contains("execve") && said.contains("@stacks[") && said.contains("@copied["), "{said}");
     for _ in 0..2 {
         let again = replay(&file, &[]);
         assert_eq!(again.status.code(), Some(0), "{}", text(&again.stderr));

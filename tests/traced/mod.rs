@@ -102,6 +102,15 @@ pub fn can_trace() -> bool {
     ready
 }
 
+/// Whether blocks at sockets work here; says what is skipped if not.
+pub fn can_watch_sockets() -> bool {
+    let ready = ready("rawtracepoint");
+    if !ready {
+        println!("SKIP raw tracepoints");
+    }
+    ready
+}
+
 /// What a script prints while a command runs, without empty lines; and what it says. `BIN` stands for the program.
 pub fn traced_command(script: &str, path: &Path, command: &str) -> (Vec<String>, String) {
     let script = script.replace("BIN", &path.to_string_lossy());

@@ -101,8 +101,7 @@ pub(crate) use config::MAX_CAT_BYTES;
 pub use flags::{Flag, flags};
 pub use keys::{KEYS, KeyRow, MAX_STEPS, is_binding};
 pub use modules::is_shown;
-pub use sockets::FIELDS as EXCHANGE_FIELDS;
-pub use turns::FIELDS as TURN_FIELDS;
+pub use sockets::exchange_fields;
 
 /// Longest header value that a script sees.
 pub(crate) const HEADER_VALUE_CAP: u32 = 256;

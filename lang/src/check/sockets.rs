@@ -76,11 +76,11 @@ pub(crate) const STREAMS: &str = "__sockets.";
 /// `__bytes(address, length, capacity)`
 pub(crate) const BYTES: &str = "__bytes";
 
-/// What an exchange at a socket has of a packet's fields.
-pub const FIELDS: &[&str] = &[
-    "http.exchange",
-    "http.exchange.*",
-    "grpc.*",
+/// What an `http:` block has of a packet's fields, besides those of all exchanges.
+const HTTP_FIELDS: &[&str] = &["http.exchange", "http.exchange.*", "grpc.*"];
+
+/// What any exchange at a socket has of a packet's fields.
+const FIELDS: &[&str] = &[
     "ip.src",
     "ip.dst",
     "ipv6.src",
@@ -96,6 +96,12 @@ pub const FIELDS: &[&str] = &[
     "frame.time*",
     "pkt.owner.*",
 ];
+
+/// Patterns of the packet fields that blocks of a provider have: `http`, `tcp`.
+pub fn exchange_fields(provider: &str) -> impl Iterator<Item = &'static str> {
+    let own = if provider == turns::PROVIDER { turns::FIELDS } else { HTTP_FIELDS };
+    own.iter().chain(FIELDS).copied()
+}
 
 /// What the process that reads or writes the request is called in such a block, and as a packet's field.
 const OWN: &[(&str, &str, Ty)] = &[
@@ -301,15 +307,14 @@ impl Checker<'_> {
 
     /// Whether a packet's field is known where the block runs; if not, it is told.
     pub(crate) fn is_of_exchange(&mut self, name: &str, span: Span) -> bool {
-        let turns = self.probe.row.name == turns::PROVIDER;
-        let fields = if turns { turns::FIELDS } else { FIELDS };
         if self.probe.kind() != ProviderKind::Exchange {
             return !turns::are_told(self, name, span);
         }
-        if fields.iter().any(|f| glob::matches(f, name)) {
+        let fields = || exchange_fields(self.probe.row.name);
+        if fields().any(|f| glob::matches(f, name)) {
             return true;
         }
-        let known: Vec<&str> = fields.iter().copied().filter(|f| *f != "http.exchange").collect();
+        let known: Vec<&str> = fields().filter(|f| *f != "http.exchange").collect();
         let d =
             Diagnostic::error("packet-field", span, format!("{name} is a packet's field: sockets don't show packets"))
                 .note(format!("known here: {}", known.join(", ")))

@@ -25,24 +25,8 @@ pub(super) const IS_GONE: &str = "if (@__sockets_turns[$key] != 0) {
     delete(@__sockets_turns, $key);
   }";
 
-/// What such a block has of a packet's fields.
-pub const FIELDS: &[&str] = &[
-    "tcp.exchange.*",
-    "ip.src",
-    "ip.dst",
-    "ipv6.src",
-    "ipv6.dst",
-    "ip.version",
-    "tcp.srcport",
-    "tcp.dstport",
-    "tcp.conn",
-    "tcp.from_client",
-    "flow",
-    "conversation",
-    "community_id",
-    "frame.time*",
-    "pkt.owner.*",
-];
+/// What such a block has of a packet's fields, besides those of all exchanges.
+pub(super) const FIELDS: &[&str] = &["tcp.exchange.*"];
 
 /// Of which connections the blocks tell.
 pub(super) struct Turns {

@@ -6,7 +6,8 @@ use crate::world::{
     UserPlace, UserProto, UserSymbol, World,
 };
 
-/// The facts of one world; modules and what is the same in all worlds (fields of packets, of spans) of another.
+/// The facts of one world, which may be written down; of another the modules, which a recording has besides, and what is the same in all worlds:
+/// fields of packets and of spans.
 pub struct Elsewhere<'w> {
     pub facts: &'w dyn World,
     pub texts: &'w dyn World,

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 const MOST: u64 = 1 << 24;
 /// Structs within structs.
 const DEEPEST: usize = 64;
+/// And how many, at all depths: what looks for a member goes through them. The kernel's largest have some hundreds.
+const MOST_NESTED: usize = 1 << 14;
 
 impl WorldLog {
     /// What no host would have answered; None: it is sound.
@@ -21,8 +23,9 @@ impl WorldLog {
             found.flat_map(|(key, def)| [(key.as_str(), def), (def.name.as_str(), def)]).collect();
         let odd = structs.values().find(|def| !is_sound(def)).map(|def| format!("the layout of struct {}", def.name));
         let endless = || {
-            let deep = structs.keys().find(|name| depth(name, &structs, 0).is_none())?;
-            Some(format!("struct {deep}, which is in itself"))
+            let mut known = BTreeMap::new();
+            let deep = structs.keys().find(|name| nested(name, &structs, &mut known, 0).is_none())?;
+            Some(format!("struct {deep}, in which structs have no end"))
         };
         let record = || {
             let events = self.tracepoint.values().filter_map(|a| if let Answer::Found(e) = a { Some(e) } else { None });
@@ -64,23 +67,34 @@ fn is_type(ty: &Ty, within: usize) -> Option<u64> {
     (size <= MOST).then_some(size)
 }
 
-/// How deep structs are within one; None: without end.
-fn depth(name: &str, structs: &BTreeMap<&str, &StructDef>, within: usize) -> Option<usize> {
-    if within > DEEPEST {
-        return None;
+/// How many structs are in one, each as often as it is there, in those that were looked at before too; None: without end, or more than any has.
+fn nested<'a>(
+    name: &'a str,
+    structs: &BTreeMap<&'a str, &'a StructDef>,
+    known: &mut BTreeMap<&'a str, usize>,
+    within: usize,
+) -> Option<usize> {
+    if let Some(n) = known.get(name) {
+        return Some(*n);
     }
-    let Some(def) = structs.get(name) else { return Some(0) };
-    let mut deepest = 0;
+    let Some(def) = structs.get(name).filter(|_| within <= DEEPEST) else {
+        return (within <= DEEPEST).then_some(0);
+    };
+    let mut all = 0;
     for field in &def.fields {
         let mut ty = &field.ty;
         while let Ty::Array { elem, .. } = ty {
             ty = elem;
         }
         if let Ty::Struct(inner) = ty {
-            deepest = deepest.max(1 + depth(inner, structs, within + 1)?);
+            all += 1 + nested(inner, structs, known, within + 1)?;
+        }
+        if all > MOST_NESTED {
+            return None;
         }
     }
-    Some(deepest)
+    known.insert(name, all);
+    Some(all)
 }
 
 #[cfg(test)]

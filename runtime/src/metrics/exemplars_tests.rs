@@ -1,26 +1,8 @@
 use super::*;
-use weftrace_artifact::{
-    Place,
-    map::{Home, Kind, Role},
-    ty::Type,
-};
+use weftrace_artifact::ty::Type;
 
 fn spec(value: Value) -> MapSpec {
-    MapSpec {
-        name: "@".into(),
-        role: Role::Script,
-        kind: Kind::Hash,
-        home: Home::User,
-        key_size: 4,
-        value_size: value.size(),
-        key: Some(Type::U32),
-        value,
-        max_entries: 10,
-        presence: None,
-        ring: None,
-        ttl: None,
-        place: Place::default(),
-    }
+    crate::maps::tests::spec(Some(Type::U32), value)
 }
 
 fn trace(n: u32) -> Trace {

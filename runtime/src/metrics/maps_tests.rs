@@ -1,27 +1,10 @@
 use super::*;
 use crate::maps::Part;
-use weftrace_artifact::{
-    Place,
-    map::{Home, Kind as MapKind, Role, hist_buckets},
-    ty::Field,
-};
+use weftrace_artifact::{map::hist_buckets, ty::Field};
 
 fn spec(name: &str, key: Option<Type>, value: Value) -> MapSpec {
-    MapSpec {
-        name: name.into(),
-        role: Role::Script,
-        kind: MapKind::Hash,
-        home: Home::User,
-        key_size: key.as_ref().map_or(4, Type::size),
-        value_size: value.size(),
-        key,
-        value,
-        max_entries: 10,
-        presence: None,
-        ring: None,
-        ttl: None,
-        place: Place::default(),
-    }
+    // Without a key, too, what was counted is there.
+    MapSpec { name: name.into(), presence: None, ..crate::maps::tests::spec(key, value) }
 }
 
 fn part(key: &[u8], words: &[u64]) -> Part {

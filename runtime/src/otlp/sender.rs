@@ -8,9 +8,9 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -54,7 +54,8 @@ pub(crate) struct Sender {
     queue: Option<SyncSender<Item>>,
     /// Until the thread begins.
     receiver: Option<(Receiver<Item>, Resource)>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing comes of it; it ends with the thread.
+    ending: Option<Receiver<()>>,
     done: Arc<Done>,
     /// Things so far.
     all: u64,
@@ -72,7 +73,7 @@ impl Sender {
             endpoint,
             queue: Some(queue),
             receiver: Some((receiver, resource)),
-            thread: None,
+            ending: None,
             done: Arc::default(),
             all: 0,
             full: false,
@@ -84,9 +85,14 @@ impl Sender {
     pub(crate) fn start(&mut self) {
         let Some((receiver, resource)) = self.receiver.take() else { return };
         let work = Work { endpoint: self.endpoint.clone(), resource, done: Arc::clone(&self.done) };
+        let (over, ending) = channel::<()>();
+        self.ending = Some(ending);
         let thread = thread::Builder::new().name("weftrace-otlp".into());
         // Without one nothing is taken, which is told.
-        self.thread = thread.spawn(move || work.send_all(&receiver)).ok();
+        let _ = thread.spawn(move || {
+            let _over = over;
+            work.send_all(&receiver);
+        });
     }
 
     /// Fields of a scope that tell so many things.
@@ -122,13 +128,8 @@ impl Sender {
     pub(crate) fn wait(&mut self) -> Option<String> {
         self.close();
         let due = self.ended? + LAST_PATIENCE + Duration::from_secs(1);
-        let mut late = false;
-        if let Some(thread) = self.thread.take() {
-            while !thread.is_finished() && Instant::now() < due {
-                thread::sleep(Duration::from_millis(2));
-            }
-            late = !thread.is_finished();
-        }
+        let left = due.saturating_duration_since(Instant::now());
+        let late = self.ending.take().is_some_and(|ending| ending.recv_timeout(left) == Err(RecvTimeoutError::Timeout));
         // Also those that are under way still: whether they arrive is not known.
         let lost = self.all - self.done.taken.load(Relaxed).min(self.all);
         if lost == 0 {

@@ -8,13 +8,10 @@ use weftrace_runtime::Recorded;
 /// Unpacked bytes: a recording may be made to harm. Those of a script that looks at the largest structs are a few megabytes.
 const MOST: u64 = 64 << 20;
 
-/// Without what the recording has besides (texts of modules) and any weftrace has (the tables of fields).
-pub(super) fn pack(mut log: WorldLog) -> Result<Vec<u8>, String> {
-    log.packet_fields.clear();
-    log.telemetry_fields.clear();
-    log.module.clear();
+/// For a recording.
+pub(super) fn pack(log: &WorldLog) -> Result<Vec<u8>, String> {
     let mut packed = GzEncoder::new(Vec::new(), Compression::best());
-    serde_json::to_writer(&mut packed, &log).map_err(|error| error.to_string())?;
+    serde_json::to_writer(&mut packed, log).map_err(|error| error.to_string())?;
     packed.finish().map_err(|error| error.to_string())
 }
 

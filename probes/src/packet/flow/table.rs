@@ -269,7 +269,7 @@ impl FlowTable {
         while self.closed.front().is_some_and(|&(_, index, stream)| !self.get(index).is_closed(stream)) {
             self.closed.pop_front();
         }
-        self.closed.push_back((now + LINGER_NS, index, self.get(index).stream));
+        self.closed.push_back((now.saturating_add(LINGER_NS), index, self.get(index).stream));
     }
 
     /// A place whose conversation is over.
@@ -280,7 +280,7 @@ impl FlowTable {
             if flow.is_closed(stream) && now < due {
                 return None;
             }
-            let (closed, quiet) = (flow.is_closed(stream), flow.touched + LINGER_NS);
+            let (closed, quiet) = (flow.is_closed(stream), flow.touched.saturating_add(LINGER_NS));
             self.closed.pop_front();
             match closed {
                 true if now >= quiet => return Some(index),

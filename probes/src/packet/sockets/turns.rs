@@ -124,13 +124,12 @@ impl Turns {
                 self.evicted += 1;
             }
         }
-        self.serial += 1;
-        self.order.push_back((call.socket.key, self.serial));
         if self.order.len() > 2 * self.table.len() + 64 {
             let table = &self.table;
             self.order.retain(|(key, serial)| table.get(key).is_some_and(|f| f.serial == *serial));
-            self.order.push_back((call.socket.key, self.serial));
         }
+        self.serial += 1;
+        self.order.push_back((call.socket.key, self.serial));
         // Of a connection that is older, the lower port is the server's, mostly.
         let served = call.opened_here.map_or(call.socket.local_port < call.socket.remote_port(), |here| !here);
         let followed = Followed {
