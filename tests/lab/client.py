@@ -28,6 +28,8 @@ except ImportError as missing:
 LOSE = 0x28
 # How long the last requests may take, s; those that have no answer then are told as such.
 LAST = 30
+# A server takes 128 streams on a connection, most often.
+MOST_STREAMS = 100
 
 
 def boot():
@@ -193,6 +195,7 @@ class Client:
     def __init__(self, run, log, keys, tracer):
         self.run, self.log, self.tracer = run, log, tracer
         self.idle, self.h2, self.answered = {}, [], set()
+        self.opening = asyncio.Lock()
         self.ports = list(range(*run["ports"])) if run.get("ports") else []
         self.contexts = {}
         for version in ("TLSv1_2", "TLSv1_3"):
@@ -288,7 +291,7 @@ class Client:
 
     async def streams(self, requests):
         first = requests[0]
-        mux = self.h2[first["n"] % len(self.h2)]
+        mux = await self.mux(first["n"] % len(self.h2))
 
         async def one(request):
             begin = boot()
@@ -325,11 +328,21 @@ class Client:
                 conn.sent = 1
                 self.idle.setdefault(port, []).append(conn)
 
+    async def mux(self, slot):
+        """The connection of a slot: another one, as clients do, where the old one has about as many streams open as its server takes."""
+        async with self.opening:
+            if len(self.h2[slot].waiting) > MOST_STREAMS:
+                self.h2[slot] = await self.open_mux()
+        return self.h2[slot]
+
+    async def open_mux(self):
+        mux = Http2(await Connection(self.run, self.run["h2_port"]).open())
+        await mux.flush()
+        return mux
+
     async def open_h2(self):
         for _ in range(self.run.get("h2", 0)):
-            mux = Http2(await Connection(self.run, self.run["h2_port"]).open())
-            await mux.flush()
-            self.h2.append(mux)
+            self.h2.append(await self.open_mux())
 
     async def play(self, plan):
         await self.prepare()
