@@ -15,6 +15,8 @@ mod aggregates;
 mod control;
 #[path = "lower/driver.rs"]
 mod driver;
+#[path = "lower/heads.rs"]
+mod heads;
 #[path = "lower/keys.rs"]
 mod keys;
 #[path = "lower/maps.rs"]

@@ -77,6 +77,11 @@ impl SourceMap {
         self.files.is_empty()
     }
 
+    /// Whether a text of any file has this in it.
+    pub(crate) fn any_has(&self, part: &str) -> bool {
+        self.files.iter().any(|file| file.text.contains(part))
+    }
+
     /// 1-based line and column (in characters) of a byte offset.
     pub fn line_col(&self, span: Span) -> (usize, usize) {
         let text = &self.file(span.file).text;

@@ -88,6 +88,8 @@ pub(crate) const TABLE: Arch = Arch {
     traced_calls: TracedCalls {
         args: [("orig_x0", 0), ("regs", 8), ("regs", 16), ("regs", 24), ("regs", 32), ("regs", 40)],
         number: "syscallno",
+        // The first argument and the result share one.
+        running: None,
         compat: ("flags", 8, 1 << 22),
         renamed: &[
             ("arm64_personality", "personality"),

@@ -74,6 +74,8 @@ pub struct TracedCalls {
     /// Bits of the current task that say that the call is one of a 32-bit program, whose calls the tracepoints leave out
     /// (`arch_trace_is_compat_syscall`): member of `struct thread_info`, its bytes, the bits.
     pub compat: (&'static str, u32, i64),
+    /// What a register holds from a call's entry until its result is known, and at no other time.
+    pub running: Option<(&'static str, i64)>,
     /// (the kernel's function, by which the tracepoints are named; the name of the call that it serves), where they differ.
     pub renamed: &'static [(&'static str, &'static str)],
 }

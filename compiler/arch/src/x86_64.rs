@@ -90,6 +90,8 @@ pub(crate) const TABLE: Arch = Arch {
         args: [("di", 0), ("si", 0), ("dx", 0), ("r10", 0), ("r8", 0), ("r9", 0)],
         number: "orig_ax",
         compat: ("status", 4, 2),
+        // -ENOSYS (arch/x86/entry/entry_64.S)
+        running: Some(("ax", -38)),
         renamed: &[
             ("newfstat", "fstat"),
             ("newlstat", "lstat"),

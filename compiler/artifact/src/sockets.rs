@@ -27,6 +27,17 @@ pub const UNBOUND: &str = "__sockets.unbound";
 pub const TURN: &str = "__sockets.turn";
 pub const TURN_END: &str = "__sockets.turn_end";
 
+/// Exchanges were passed over in the kernel: both directions are so far now. A request that waited there for its response, and is told.
+pub const PASSED: &str = "__sockets.passed";
+pub const HELD: &str = "__sockets.held";
+/// Maps of what is passed over: exchanges that took longer, or have a status from this on, are not; sockets on which one is under way; the
+/// requests that wait; how many were passed over, by port.
+pub const LONGER: &str = "@__sockets_longer";
+pub const STATUS: &str = "@__sockets_status";
+pub const PASSING: &str = "@__sockets_passing";
+pub const HEAD: &str = "@__sockets_head";
+pub const PASSED_OVER: &str = "@__sockets_passed";
+
 /// All streams' names begin so.
 const STREAMS: &str = "__sockets.";
 

@@ -82,6 +82,9 @@ impl Cx<'_, '_> {
                 [] => return self.not_yet(e.span, "strlen() without a string"),
             },
             Func::Strncmp => return self.with_temps(|cx| cx.strncmp(args, e)),
+            Func::CallRegister => return self.call_register(args, e),
+            Func::PlainRequest => return self.with_temps(|cx| cx.plain_request(args, e)),
+            Func::PlainResponse => return self.with_temps(|cx| cx.plain_response(args, e)),
             Func::Strcontains => return self.with_temps(|cx| cx.strcontains(args, e)),
             Func::SockCookie => {
                 let sk = self.arg(args, 0, func, e)?;
@@ -366,7 +369,7 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn normalise_int(&mut self, v: Value, ty: &Ty) -> Value {
+    pub(crate) fn normalise_int(&mut self, v: Value, ty: &Ty) -> Value {
         if width(ty).0 < 8 { self.normalise(v, ty) } else { v }
     }
 

@@ -5,22 +5,19 @@ use super::{
     layout::{in_register, width},
     mem::{Mem, Place},
 };
-use crate::{
-    ir::{Cond, Helper, Value},
-    place::walk::{self, Node},
-};
+use crate::ir::{Cond, Helper, Value};
 use weftrace_artifact::{
     abi::LossSlot,
     action::ActionKind,
     map::{Home, MapId, Role},
 };
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, MapRef, Ty},
+    hir::{Expr, MapRef, Ty},
     span::Span,
 };
 
 /// Flags of map_update (enum in include/uapi/linux/bpf.h).
-const BPF_ANY: i64 = 0;
+pub(super) const BPF_ANY: i64 = 0;
 const BPF_NOEXIST: i64 = 1;
 /// Values up to this size are zeroed in the frame; larger ones come from the zeros map.
 const SMALL_VALUE: u32 = 64;
@@ -75,7 +72,7 @@ impl Cx<'_, '_> {
         !self.kernel && self.m.maps[map.index()].home == Home::Kernel
     }
 
-    fn is_scalar_map(&self, map: MapRef) -> bool {
+    pub(super) fn is_scalar_map(&self, map: MapRef) -> bool {
         self.m.maps[map.index()].presence.is_some()
     }
 
@@ -216,40 +213,8 @@ impl Cx<'_, '_> {
         Ok(())
     }
 
-    /// `@m[k] = v`
-    pub(crate) fn map_set(&mut self, map: MapRef, key: Option<&Expr>, value: &Expr, span: Span) -> R<()> {
-        let ty = self.m.program.maps[map.index()].value.clone();
-        let ends = self.m.maps[map.index()].ttl.is_some();
-        if let Some(key) = key.filter(|k| k.ty.holds_sample()) {
-            if ends {
-                return self.not_yet(span, "a time to live by stacks of dw_ustack");
-            }
-            return self.send_value(map, key, value, &ty, span);
-        }
-        if self.is_scalar_map(map) && !self.is_far(map) {
-            return self.scalar_map_set(map, value, &ty, span);
-        }
-        // The value first: it may read this map.
-        let (presence, size) = (self.m.maps[map.index()].presence, self.m.maps[map.index()].value_size);
-        let m = self.temp(size);
-        let zeroed = presence.is_some() || ends;
-        if zeroed {
-            self.fill(m, size);
-        }
-        self.into(value, m, &ty, zeroed)?;
-        if let Some(at) = presence {
-            self.store_one(m.at(at));
-        }
-        self.stamp(map, m);
-        let key = self.key(map, key, span)?;
-        let flags = self.iconst(BPF_ANY);
-        let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
-        self.check_update(result, span);
-        Ok(())
-    }
-
     /// After an update: a failure is counted and told.
-    fn check_update(&mut self, result: Value, span: Span) {
+    pub(super) fn check_update(&mut self, result: Value, span: Span) {
         let bad = self.b.icmp_imm(Cond::Slt, result, 0);
         let (told, done) = (self.block(), self.block());
         self.brif(bad, told, done);
@@ -263,41 +228,9 @@ impl Cx<'_, '_> {
         self.start(done);
     }
 
-    fn store_one(&mut self, m: Mem) {
+    pub(super) fn store_one(&mut self, m: Mem) {
         let one = self.iconst(1);
         self.store(8, one, m);
-    }
-
-    fn scalar_map_set(&mut self, map: MapRef, value: &Expr, ty: &Ty, span: Span) -> R<()> {
-        let presence = self.m.maps[map.index()].presence.unwrap_or(0);
-        let done = self.block();
-        if in_register(ty) {
-            let v = self.scalar_as(value, ty)?;
-            let key = self.key(map, None, span)?;
-            let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
-            self.store(width(ty).0, v, m);
-            self.store_one(m.at(presence));
-        } else {
-            let size = self.size_of(ty, span)?;
-            let reads_itself =
-                walk::any(value, |n| matches!(n, Node::Expr(Expr { kind: E::MapGet { map: r, .. }, .. }) if *r == map));
-            if reads_itself {
-                let fresh = self.temp(size);
-                self.into(value, fresh, ty, false)?;
-                let key = self.key(map, None, span)?;
-                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
-                self.copy(m, fresh, size);
-                self.store_one(m.at(presence));
-            } else {
-                let key = self.key(map, None, span)?;
-                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
-                self.into(value, m, ty, false)?;
-                self.store_one(m.at(presence));
-            }
-        }
-        self.jump(done);
-        self.start(done);
-        Ok(())
     }
 
     /// Runs `update` on the element's address; a missing element is first made, all zero. If the map is full the loss is counted and

@@ -19,6 +19,7 @@
 
 mod actions;
 mod aggregates;
+mod assign;
 mod assigned;
 mod builtins;
 mod compare;
@@ -30,6 +31,7 @@ mod dissect;
 mod elements;
 mod expr;
 mod golang;
+mod http_head;
 mod into;
 mod join;
 mod layout;

@@ -127,6 +127,22 @@ impl Cx<'_, '_> {
         }
     }
 
+    /// `__call_register("di")`, `__call_register("regs[3]")`
+    pub(super) fn call_register(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [Expr { kind: ExprKind::Str(name), .. }] = args else {
+            return self.not_yet(e.span, "a register without a name");
+        };
+        let word = |at: &str| at.strip_suffix(']').and_then(|at| at.parse::<u32>().ok());
+        let (member, further) = match name.split_once('[') {
+            Some((array, at)) => (array, word(at).unwrap_or_default() * 8),
+            None => (name.as_str(), 0),
+        };
+        let bytes = if member == CALLS.number { 4 } else { 8 };
+        let task = self.b.call(Helper::CurrentTaskBtf, &[]);
+        let regs = self.b.call(Helper::TaskRegisters, &[task]);
+        self.read_typed(regs, REGISTERS, (member, further), bytes, e.span)
+    }
+
     /// A number in what a pointer that the verifier knows points to: at so many bytes from a member.
     fn read_typed(
         &mut self,

@@ -148,7 +148,7 @@ fn class(program: &Program, at: usize, uses: &[Uses], options: &Options) -> Clas
     // All targets of a probe are of one provider: the checker splits others.
     match probe.targets.first().map(|t| &t.provider) {
         Some(Provider::Tracepoint { .. }) => Class::Kernel(ProgType::Tracepoint),
-        Some(Provider::RawTracepoint { .. }) if asks_socket_cookie(probe) => Class::Kernel(ProgType::TracingRawTp),
+        Some(Provider::RawTracepoint { .. }) if asks_types(probe) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::RawTracepoint { .. }) => Class::Kernel(ProgType::RawTracepoint),
         Some(Provider::Syscall { .. }) => Class::Kernel(ProgType::TracingRawTp),
         Some(Provider::Kprobe { .. } | Provider::Uprobe { .. } | Provider::Usdt { .. }) => {
@@ -173,12 +173,12 @@ fn class(program: &Program, at: usize, uses: &[Uses], options: &Options) -> Clas
     }
 }
 
-/// The socket cookie helper exists for BTF-typed programs only.
-fn asks_socket_cookie(probe: &ProbeDef) -> bool {
+/// The socket cookie helper, and loads from the registers of a system call, exist for BTF-typed programs only.
+fn asks_types(probe: &ProbeDef) -> bool {
     let mut found = false;
     let mut look = |n: walk::Node<'_>| {
         if let walk::Node::Expr(e) = n {
-            found |= matches!(e.kind, ExprKind::Call { func: Func::SockCookie, .. });
+            found |= matches!(e.kind, ExprKind::Call { func: Func::SockCookie | Func::CallRegister, .. });
         }
     };
     if let Some(p) = &probe.predicate {

@@ -185,6 +185,7 @@ impl Uses {
             Func::SockCookie => self.typed_pointer = Some("sock_cookie()"),
             Func::Path => self.typed_pointer = Some("path()"),
             Func::SkbOutput => self.typed_pointer = Some("skboutput()"),
+            Func::CallRegister => self.typed_pointer = Some("a system call's register"),
             _ => {}
         }
     }
@@ -230,6 +231,8 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Signal { .. } => "signal()",
         Func::Override => "override()",
         Func::WriteUser => "write_user()",
+        Func::CallRegister => "a system call's register",
+        Func::PlainRequest | Func::PlainResponse => "a message's head",
         _ => return None,
     })
 }

@@ -68,7 +68,7 @@ fn load_all(program: &Program, world: &TestWorld) {
     let maps: Vec<bpf_door::Map> =
         artifact.maps.iter().map(|m| bpf_door::Map::create(m).unwrap_or_else(|e| panic!("{m:?}: {e}"))).collect();
     for image in &artifact.programs {
-        if let Err(e) = bpf_door::load(image, &maps, 0) {
+        if let Err(e) = bpf_door::load_quietly(image, &maps) {
             panic!("{e}\n{}", dump::disassemble(image, &artifact.maps, &artifact.sources));
         }
     }

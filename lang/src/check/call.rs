@@ -31,12 +31,8 @@ impl<'a> Checker<'a> {
         if let Some(m) = self.find_macro(&name.text, args) {
             return self.expand(m, args, span);
         }
-        if name.text == super::sockets::BYTES && self.opts.hidden.contains(&span.file) {
-            let row = builtins::find("buf");
-            return row.map_or_else(
-                || Val::error(span),
-                |row| super::call_func::buf(self, &Call { row, name: &name.text, args, span, dropped }),
-            );
+        if let Some(own) = super::hidden::find(&name.text).filter(|_| self.opts.hidden.contains(&span.file)) {
+            return own(self, args, span);
         }
         if let Some(row) = builtins::find(&name.text) {
             // A user's macro of the same name with other parameters is meant rather than a wrong number of arguments.

@@ -51,6 +51,7 @@ mod golang;
 pub(crate) mod golang_value;
 mod golang_watch;
 mod headers;
+mod hidden;
 mod hints;
 mod ident;
 mod imports;
@@ -75,6 +76,7 @@ mod scope;
 mod settings;
 mod sockets;
 mod sockets_go;
+mod sockets_text;
 mod stmt;
 mod stream;
 mod tuple;
@@ -162,7 +164,7 @@ pub fn analyze(
     let mut more = Vec::new();
     if let Some(asked) = sockets::asked(loaded.scripts.iter().chain([&*script])) {
         let flagged = sockets_go::has_flag(loaded.scripts.iter().chain([&*script]));
-        let (items, diags) = sockets::items(&asked, flagged, sources, world, &mut opts);
+        let (items, diags) = sockets_text::items(&asked, flagged, sources, world, &mut opts);
         script.to_mut().items.extend(items);
         more = diags;
     }

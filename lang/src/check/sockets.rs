@@ -1,80 +1,23 @@
 //! `http:server`, `http:client`: blocks on what sockets carry. Kernel probes beside the script's own, in the language itself,
 //! tell user space what each system call moved; it presents exchanges with the fields that packets have.
 
-use super::Options;
 use super::attach::{Point, Resolved, bad};
 use super::cx::Checker;
 use super::glob;
 use super::providers::ProviderKind;
-use super::sockets_go;
 use super::turns::{self, Turns};
 use super::value::Val;
 use crate::ast::{AttachPoint, Item, Script};
 use crate::builtins::class;
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, Provider, SocketSide, Ty};
-use crate::span::{SourceMap, Span};
-use crate::world::{Answer, World};
+use crate::span::Span;
 use std::collections::BTreeSet;
 
-const TEXT: &str = include_str!("../stdlib/sockets.bt");
-/// What a call moved, told in pieces: for system calls and for TLS libraries.
-const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
-/// Bytes of one call that are copied, if they may be a message's head.
-const COPIED: u32 = 4096;
-/// What io_uring moves passes no system call: that it did is all that is known.
-const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
-/// What TLS libraries take and give in clear, for each of these that is installed.
-const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
-const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
-/// What all of them share.
-const TLS_MAPS: &str = include_str!("../stdlib/sockets_tls_maps.bt");
-/// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
-const WORDS: &[(&str, &str, &str)] = &[
-    ("BEGAN", "(int64)@__sockets_at[tid(init)]", "$since"),
-    (
-        "POSITION",
-        "$clear = (int64)0; $from = (uint32)($to - (uint32)$ret);",
-        "$clear = (int64)@__sockets_clear[$key | $sent]; if ($clear == 0) { $clear = (int64)1; }
-         @__sockets_clear[$key | $sent] = $clear + $ret; $from = (uint32)$clear; if ($ahead == 1) { $clear = 0 - $clear; }",
-    ),
-    ("UNBOUND", "", "if ($key == 0) { emit __sockets.unbound(calls = 1); return; }"),
-];
-/// What [`TEXT`] has for `http:` blocks alone: their maps, the end of one direction, and of both.
-const MAPS: &str = "
-// Sockets that speak.
-let @__sockets_http = hash(65536);
-// HTTP/2: where the next frame of a direction begins, as a sequence number above 2^32.
-let @__sockets_frame = hash(65536);
-// What a call had of a frame's header whose rest comes with the next one.
-let @__sockets_cut = hash(16384);
-";
-const NO_MORE: &str = "if ((args.newstate == 4 || args.newstate == 9) && @__sockets_http[$key] != 0) {
-    emit __sockets.end(key = $key, gone = false);
-  }";
-const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
-    emit __sockets.end(key = $key, gone = true);
-    delete(@__sockets_http, $key);
-    delete(@__sockets_frame, $key);
-    delete(@__sockets_frame, $key | 1);
-    delete(@__sockets_cut, $key);
-    delete(@__sockets_cut, $key | 1);
-    TLS_GONE
-  }
-  GO_GONE";
-/// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
-const WITHIN_OPENSSL: &str = "if (@__sockets_tls != 0) {
-  $ssl = @__sockets_ssl[tid(init)];
-  if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
-}";
-/// And where a socket that spoke is gone.
-const TLS_GONE: &str = "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);";
 /// Heads fill the ring: of so many bytes, unless the script says.
 const RING: u32 = 4 << 20;
 /// The streams of the kernel's part begin so.
 pub(crate) const STREAMS: &str = "__sockets.";
-/// `__bytes(address, length, capacity)`
-pub(crate) const BYTES: &str = "__bytes";
 
 /// What an `http:` block has of a packet's fields, besides those of all exchanges.
 const HTTP_FIELDS: &[&str] = &["http.exchange", "http.exchange.*", "grpc.*"];
@@ -112,15 +55,15 @@ const OWN: &[(&str, &str, Ty)] = &[
 
 /// Of which sockets the blocks tell.
 pub(crate) struct Asked {
-    servers: bool,
-    clients: bool,
+    pub(super) servers: bool,
+    pub(super) clients: bool,
     /// Empty: all.
-    ports: BTreeSet<u16>,
+    pub(super) ports: BTreeSet<u16>,
     /// `http:` blocks are there, `tcp:exchange` blocks are.
-    http: bool,
-    turns: Option<Turns>,
+    pub(super) http: bool,
+    pub(super) turns: Option<Turns>,
     /// Of the first such block.
-    span: Span,
+    pub(super) span: Span,
 }
 
 /// More ports are not compared one by one in the kernel.
@@ -147,127 +90,6 @@ pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option
         ports: ports.filter(|ports| ports.len() <= MOST_PORTS).unwrap_or_default(),
         span: all.first().map_or(Span::default(), |p| p.span),
     })
-}
-
-impl Asked {
-    /// Passes over a socket $sk with the key $key that no block tells of, before anything of its program's memory is read. (Of a connection older than this run it isn't known who
-    /// opened it.)
-    fn passed_over(&self) -> String {
-        let mut text = match (self.servers, self.clients) {
-            (true, false) => "if ((@__sockets_opened[$key] & 1) == 1) { return; }",
-            (false, true) => "$opened = @__sockets_opened[$key]; if ($opened != 0 && ($opened & 1) == 0) { return; }",
-            _ => "",
-        }
-        .to_owned();
-        let is = |port: &u16| format!("$local == {port} || $remote == {port}");
-        let any: Vec<String> = self.ports.iter().map(is).collect();
-        if !any.is_empty() {
-            text += "$local = $sk.__sk_common.skc_num; $remote = bswap($sk.__sk_common.skc_dport);";
-            text += &[" if (!(", &any.join(" || "), ")) { return; }"].concat();
-        }
-        text
-    }
-}
-
-/// The kernel's part, as the items of a script, with what is wrong with it. `flagged`: there is a flag `--go` already.
-pub(crate) fn items(
-    asked: &Asked,
-    flagged: bool,
-    sources: &mut SourceMap,
-    world: &dyn World,
-    opts: &mut Options,
-) -> (Vec<Item>, Vec<Diagnostic>) {
-    let mut diags = Vec::new();
-    let moved = |tls: bool| {
-        WORDS
-            .iter()
-            .fold(MOVED.to_owned(), |text, (word, calls, within)| text.replace(word, if tls { within } else { calls }))
-    };
-    let libraries: Vec<&str> = TLS_LIBRARIES
-        .iter()
-        .copied()
-        .filter(|_| asked.http)
-        .filter(|library| world.user_function(library, "SSL_read_ex").is_found())
-        .collect();
-    let go = if asked.http { sockets_go::programs(world, opts, flagged, asked.span, &mut diags) } else { Vec::new() };
-    let when = |is: bool, text: &'static str| if is { text } else { "" };
-    let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
-    let tls = !libraries.is_empty() || !go.is_empty();
-    let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
-    let maps = [when(asked.http, MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
-    let calls = if asked.http { format!("$key = (int64)$sk;\n  {}", moved(false)) } else { String::new() };
-    let mut text = TEXT
-        .replace("MAPS", &maps)
-        .replace("NO_MORE", when(asked.http, NO_MORE))
-        .replace("IS_GONE", &gone)
-        .replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
-        .replace("$key = (int64)$sk;\n  MOVED", &calls)
-        .replace("WITHIN_TLS", &within)
-        .replace("TLS_GONE", when(tls, TLS_GONE))
-        .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
-    text.push_str(when(tls, TLS_MAPS));
-    for (i, library) in libraries.iter().enumerate() {
-        text.push_str(&tls_text(library, i > 0).replace("MOVED", &moved(true)));
-    }
-    if !go.is_empty() {
-        text.push_str(&sockets_go::text(&moved(true)));
-    }
-    text.push_str(&io_uring(world));
-    text.push_str(when(!flagged && asked.http, sockets_go::flag()));
-    let text = text.replace("OTHERS", &asked.passed_over());
-    let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
-    opts.hidden.push(file);
-    (crate::syntax::parse(&sources.file(file).text.clone(), file).0.items, diags)
-}
-
-/// What is probed in a TLS library. `again`: its maps are there already.
-fn tls_text(library: &str, again: bool) -> String {
-    let text = TLS.replace("LIB", library);
-    if again { text.lines().filter(|line| !line.starts_with("let ")).collect::<Vec<_>>().join("\n") } else { text }
-}
-
-/// Blocks at the events of io_uring that there are. What goes on and on is told apart by a flag, whose number differs by kernel; where there
-/// is none (before Linux 6.0) nothing does.
-fn io_uring(world: &dyn World) -> String {
-    let flag = match world.kernel_enumerator("REQ_F_APOLL_MULTISHOT_BIT") {
-        Answer::Found((_, bit)) => Some(format!("($req.flags & ((uint64)1 << {bit})) == 0")),
-        _ => None,
-    };
-    let once = flag.clone().map_or(String::new(), |flag| format!("{flag} && "));
-    let mut text = String::new();
-    for (event, request, without) in [
-        ("io_uring_complete", "arg1", Some(format!("{once}(int64)$req.cqe.res <= 0"))),
-        ("io_uring_poll_arm", "args.req", flag.clone()),
-        ("io_uring_task_add", "args.req", flag),
-    ] {
-        let found = matches!(world.raw_tracepoints(event), Answer::Found(names) if !names.is_empty());
-        if let Some(without) = without.filter(|_| found) {
-            text += &IO_URING.replace("EVENT", event).replace("REQUEST", request).replace("WITHOUT", &without);
-        }
-    }
-    text
-}
-
-/// The text for this architecture.
-fn for_host(text: &str) -> String {
-    let calls = &weftrace_arch::HOST.traced_calls;
-    let (compat, _, mask) = calls.compat;
-    let mut text = text
-        .replace("COPIED", &COPIED.to_string())
-        .replace("$r.NUMBER", &format!("args.regs.{}", calls.number))
-        .replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
-        .replace("  $r = args.regs;\n", "");
-    let member = |register: &str, offset: u32| match register {
-        "regs" => format!("args.regs.regs[{}]", offset / 8),
-        name => format!("args.regs.{name}"),
-    };
-    for (i, (register, offset)) in calls.args.iter().enumerate() {
-        text = text.replace(&format!("A{i}"), &member(register, *offset));
-    }
-    let goroutine = weftrace_arch::HOST.go.goroutine;
-    // Of registers in an array the arguments are too.
-    let name = if calls.args[0].0 == "regs" { "regs" } else { sockets_go::register(goroutine) };
-    text.replace("GOROUTINE_OF_CALL", &member(name, goroutine.into()))
 }
 
 impl Checker<'_> {

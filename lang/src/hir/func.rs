@@ -106,6 +106,13 @@ pub enum Func {
     /// Name of the type that a Go interface holds: [the struct, whether it has no methods, distance of the types from the first code, offset
     /// of `mm` in task_struct, of `start_code` in mm_struct]
     GoTypeName,
+    /// A register as the program had it when it entered the system call under way: [its name in the kernel's `struct pt_regs`, `regs[N]` of an array].
+    CallRegister,
+    /// Whether a piece of user memory is one request of HTTP/1 and nothing else: [address, length, the map's element that keeps it].
+    PlainRequest,
+    /// The status of the response of HTTP/1 that a piece of user memory begins, if what was sent is the whole response; else 0: [address, bytes that
+    /// were sent, 0 or where the pieces are listed].
+    PlainResponse,
 }
 
 /// What numbers have names for: `weftrace_artifact::names`.

@@ -91,6 +91,11 @@ pub enum Ty {
     Error,
 }
 
+/// A head of HTTP/1 that the kernel looks through is no longer than this, with what follows it.
+pub const PLAIN_MOST: u32 = 768;
+/// Bytes that are kept of it: what may be looked at behind the last one, a header's name and a number, is there too.
+pub const PLAIN_ROOM: u32 = PLAIN_MOST + 48;
+
 /// Bytes of a [`Ty::DwStack`]: two numbers, the registers, a piece of the stack.
 pub const DW_STACK_BYTES: u32 = 8 + weftrace_arch::THIS.registers_size + (16 << 10);
 

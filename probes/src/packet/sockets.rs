@@ -191,6 +191,16 @@ impl Sockets {
         passed
     }
 
+    /// Exchanges were passed over in the kernel: these sequence numbers, got and sent, are where the next bytes lie.
+    pub fn past(&mut self, key: i64, to: [u32; 2]) {
+        self.begin(self.last_boot);
+        self.follow(key, |socket, shared| {
+            let gaps = socket.read_held(shared);
+            socket.past(to);
+            gaps
+        });
+    }
+
     /// Does something with a socket that gives how often bytes were not seen, and counts what it keeps. None: there is no such socket.
     fn follow(&mut self, key: i64, change: impl FnOnce(&mut Socket, &mut Shared) -> u64) -> Option<()> {
         self.current = key;

@@ -85,12 +85,12 @@ impl Joins {
         self.passing.get(probe as usize)?.as_ref().map(|passing| passing.bound)
     }
 
-    /// An exchange that the block need not tell of has ended: its joins count it.
-    pub(super) fn pass_over(&mut self, probe: u32, end: u64) {
+    /// So many exchanges that the block need not tell of have ended by then: its joins count them.
+    pub(super) fn pass_over(&mut self, probe: u32, (count, end): (u64, u64)) {
         let joins = self.passing.get(probe as usize).into_iter().flatten().flat_map(|passing| &passing.joins);
         for join in joins {
             if let Some(engine) = self.engines.get_mut(*join as usize) {
-                engine.pass_over(end);
+                engine.pass_over(count, end);
             }
         }
     }

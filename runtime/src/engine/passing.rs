@@ -33,7 +33,7 @@ impl Core {
             && !bound.allows(http.end.saturating_sub(http.start), http.status)
             && self.only_joins_read();
         if passes {
-            self.joins.pass_over(probe, http.end);
+            self.joins.pass_over(probe, (1, http.end));
         }
         passes
     }

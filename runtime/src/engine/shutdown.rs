@@ -223,6 +223,7 @@ fn count_missed(core: &mut Core, links: &[(u32, Link)], all: bool) {
 
 /// Reads the counters and tells the joins what was lost since they were last told, by `now`; returns how many events.
 pub(crate) fn tell_joins(core: &mut Core, sources: &mut Sources, now: u64) -> u64 {
+    core.count_passed();
     count_losses(core, sources);
     if !core.joins.is_empty() || core.recorder.is_some() {
         count_missed(core, &sources.links, false);

@@ -1,5 +1,7 @@
 //! What sockets carry, into `http:` blocks: records of the kernel's part become exchanges.
 
+mod passed;
+
 use super::core::{Core, now};
 use crate::{join::keys::read_conn, losses::LossKind};
 use weftrace_artifact::{
@@ -54,6 +56,8 @@ enum Kind {
     Unbound,
     Turn(Box<[Field; 15]>),
     TurnEnd([Field; 2]),
+    Passed([Field; 3]),
+    Held(Box<[Field; 9]>),
 }
 
 impl Kind {
@@ -94,6 +98,11 @@ impl Kind {
                 ];
                 fields(spec, names).map(|fields| Self::Turn(Box::new(fields)))
             }
+            sockets::PASSED => fields(spec, ["key", "got", "sent"]).map(Self::Passed),
+            sockets::HELD => {
+                let names = ["key", "start", "to", "other", "total", "pid", "tid", "comm", "data"];
+                fields(spec, names).map(|fields| Self::Held(Box::new(fields)))
+            }
             sockets::TURN_END => fields(spec, ["key", "at"]).map(Self::TurnEnd),
             _ => None,
         }
@@ -122,6 +131,8 @@ pub(crate) struct SocketFeed {
     /// By stream.
     kinds: Vec<Option<Kind>>,
     view: Box<PacketView>,
+    /// Where the kernel passes over exchanges.
+    passed: Option<passed::Passed>,
 }
 
 impl SocketFeed {
@@ -133,6 +144,7 @@ impl SocketFeed {
             blocks: Vec::new(),
             kinds: artifact.streams.iter().map(Kind::of).collect(),
             view: Box::default(),
+            passed: passed::Passed::new(artifact),
         }
     }
 
@@ -181,6 +193,12 @@ impl SocketFeed {
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
             Kind::Unbound => self.sockets.unbound(),
             Kind::Turn(fields) => turn(&mut self.turns, fields, header.time, payload),
+            Kind::Passed([key, got, sent]) => {
+                self.sockets.past(number(key) as i64, [got, sent].map(|field| number(field) as u32));
+            }
+            Kind::Held(fields) => {
+                self.sockets.call(&passed::held(fields, payload));
+            }
             Kind::TurnEnd([key, at]) => self.turns.end(number(key) as i64, number(at)),
         }
         Some(Taken::Read)
@@ -192,10 +210,10 @@ impl SocketFeed {
         bounds.reduce(|a, b| Some(a?.or(b?))).flatten().filter(|_| core.only_joins_read())
     }
 
-    /// An exchange that ended then was passed over: the blocks' joins count it.
-    fn pass_over(&self, exchange: SocketExchange, end: u64, core: &mut Core) {
+    /// So many exchanges that ended by then were passed over: the blocks' joins count them.
+    fn pass_over(&self, exchange: SocketExchange, passed: (u64, u64), core: &mut Core) {
         for block in self.blocks.iter().filter(|block| block.wants(exchange)) {
-            core.joins.pass_over(block.probe, end);
+            core.joins.pass_over(block.probe, passed);
         }
     }
 
@@ -244,7 +262,7 @@ impl Core {
         let taken = feed.record(stream, header, payload);
         match taken {
             Some(Taken::Read) => feed.present(self),
-            Some(Taken::PassedOver(exchange, end)) => feed.pass_over(exchange, end, self),
+            Some(Taken::PassedOver(exchange, end)) => feed.pass_over(exchange, (1, end), self),
             None => {}
         }
         self.sockets = Some(feed);
@@ -253,7 +271,9 @@ impl Core {
 
     /// Exchanges that are open when all has ended.
     pub(crate) fn finish_sockets(&mut self) {
+        self.count_passed();
         let Some(mut feed) = self.sockets.take() else { return };
+        self.take_waiting(&mut feed);
         while self.exit.is_none() && feed.sockets.finish_one() {
             feed.present(self);
         }

@@ -234,11 +234,11 @@ impl Engine {
         }
     }
 
-    /// An anchor that `keep` doesn't let through, whatever its legs are: it is counted.
-    pub(crate) fn pass_over(&mut self, end: u64) {
-        self.summary.seen += 1;
-        self.summary.passed_over += 1;
-        *(if end < self.watermark { &mut self.summary.late } else { &mut self.summary.closed }) += 1;
+    /// Anchors that `keep` doesn't let through, whatever their legs are, and that had ended by then: they are counted.
+    pub(crate) fn pass_over(&mut self, count: u64, end: u64) {
+        self.summary.seen += count;
+        self.summary.passed_over += count;
+        *(if end < self.watermark { &mut self.summary.late } else { &mut self.summary.closed }) += count;
     }
 
     /// Everything up to `watermark` has arrived: closes the anchors that ended before it and forgets what no later

@@ -181,6 +181,7 @@ impl Running {
                 Unit::Kernel(_) => self.attach_one(&attacher, index, plan),
             }
         }
+        self.core.ask_of_sockets();
         self.open_packets(options, &blocks, (&maps, host), recorded);
         self.open_telemetry(options);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weftrace_artifact::map::MapId;
 
 /// Instructions of a plain scan that the verifier may walk through in place.
-const SCAN_LIMIT: i64 = 8192;
+const SCAN_LIMIT: i64 = 16384;
 
 /// The blocks of a loop; its header dominates them all.
 #[derive(Clone, Debug)]
@@ -65,7 +65,9 @@ pub(super) fn short_scan(func: &Function, l: &Loop, all: &[Loop]) -> Option<(i64
         if data.insts.iter().any(|i| func.insts[i.index()].op.has_effect()) {
             return None;
         }
-        length += data.insts.len() as i64 + 1;
+        // Constants are parts of the instructions that use them.
+        let constant = |i: &&crate::ir::Inst| matches!(func.insts[i.index()].op, Op::Iconst(_));
+        length += data.insts.iter().filter(|i| !constant(i)).count() as i64 + 1;
     }
     let rounds = bound(func, &header.term, counter)?;
     let all = rounds.saturating_mul(length);

@@ -153,7 +153,7 @@ impl Selector<'_> {
         let typed = match self.typed[root.index()] {
             Some(typed) => typed,
             None => match self.def(root) {
-                Some(Op::Call { helper: Helper::CurrentTaskBtf, .. }) => self.reg(root)?,
+                Some(Op::Call { helper: Helper::CurrentTaskBtf | Helper::TaskRegisters, .. }) => self.reg(root)?,
                 _ => return Err(malformed(self)),
             },
         };

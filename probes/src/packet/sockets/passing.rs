@@ -57,6 +57,16 @@ impl Socket {
         gaps
     }
 
+    /// Both directions have come to these sequence numbers with whole exchanges that nobody asks for, if they were between two messages; if not, what is
+    /// not there is missed when more comes.
+    pub(super) fn past(&mut self, to: [u32; 2]) {
+        let to = [GOT, SENT].map(|dir| self.offset(dir, to[dir]));
+        if self.rests() && [GOT, SENT].iter().all(|&dir| to[dir] >= self.next(dir)) {
+            let tasks = [GOT, SENT].map(|dir| self.owner(dir, u64::MAX).unwrap_or_default());
+            self.moved_on(to, to, tasks);
+        }
+    }
+
     /// Keeps a plain request, on a connection on which nothing else is under way.
     fn holds(&mut self, call: &Call<'_>) -> bool {
         let plain = !call.sent && !call.eof && self.is_whole(call) && call.bytes.len() as u64 == call.total;

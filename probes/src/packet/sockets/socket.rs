@@ -380,7 +380,7 @@ impl Socket {
     }
 
     /// Who moved a byte.
-    fn owner(&self, dir: usize, at: u64) -> Option<Task> {
+    pub(super) fn owner(&self, dir: usize, at: u64) -> Option<Task> {
         let owners = &self.dirs[dir].owners;
         owners.iter().rev().find(|owned| owned.from <= at).map(|owned| owned.task)
     }

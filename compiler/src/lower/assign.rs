@@ -1,0 +1,104 @@
+//! `@m[k] = v`, `@m = v`.
+
+use super::{
+    cx::{Cx, R},
+    layout::{in_register, width},
+    maps::{BPF_ANY, map_id},
+    mem::Mem,
+};
+use crate::{
+    ir::Helper,
+    place::walk::{self, Node},
+};
+use weftrace_artifact::map::{Kind, LIBRARY_MAPS};
+use weftrace_lang::{
+    hir::{Expr, ExprKind as E, MapRef, Ty},
+    span::Span,
+};
+
+impl Cx<'_, '_> {
+    /// `@m[k] = v`
+    pub(crate) fn map_set(&mut self, map: MapRef, key: Option<&Expr>, value: &Expr, span: Span) -> R<()> {
+        let ty = self.m.program.maps[map.index()].value.clone();
+        let ends = self.m.maps[map.index()].ttl.is_some();
+        if let Some(key) = key.filter(|k| k.ty.holds_sample()) {
+            if ends {
+                return self.not_yet(span, "a time to live by stacks of dw_ustack");
+            }
+            return self.send_value(map, key, value, &ty, span);
+        }
+        if self.is_scalar_map(map) && !self.is_far(map) {
+            return self.scalar_map_set(map, value, &ty, span);
+        }
+        // The value first: it may read this map.
+        let (presence, size) = (self.m.maps[map.index()].presence, self.m.maps[map.index()].value_size);
+        let m = self.temp(size);
+        let zeroed = presence.is_some() || ends;
+        if zeroed {
+            self.fill(m, size);
+        }
+        self.into(value, m, &ty, zeroed)?;
+        if let Some(at) = presence {
+            self.store_one(m.at(at));
+        }
+        self.stamp(map, m);
+        let key = self.key(map, key, span)?;
+        let done = self.block();
+        if self.writes_in_place(map) {
+            let missing = self.block();
+            let found = self.lookup_or(map_id(map), key, missing);
+            self.copy(Mem::new(found, 0), m, size);
+            self.jump(done);
+            self.start(missing);
+        }
+        let flags = self.iconst(BPF_ANY);
+        let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
+        self.check_update(result, span);
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    /// Whether an element that is there is written where it is, in a third of the time that its replacement takes. Of our own texts only: who
+    /// reads it meanwhile may see half of a tuple.
+    fn writes_in_place(&self, map: MapRef) -> bool {
+        let spec = &self.m.maps[map.index()];
+        self.kernel
+            && spec.name.starts_with(LIBRARY_MAPS)
+            && matches!(spec.kind, Kind::Hash | Kind::LruHash)
+            && spec.presence.is_none()
+            && spec.ttl.is_none()
+    }
+
+    fn scalar_map_set(&mut self, map: MapRef, value: &Expr, ty: &Ty, span: Span) -> R<()> {
+        let presence = self.m.maps[map.index()].presence.unwrap_or(0);
+        let done = self.block();
+        if in_register(ty) {
+            let v = self.scalar_as(value, ty)?;
+            let key = self.key(map, None, span)?;
+            let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+            self.store(width(ty).0, v, m);
+            self.store_one(m.at(presence));
+        } else {
+            let size = self.size_of(ty, span)?;
+            let reads_itself =
+                walk::any(value, |n| matches!(n, Node::Expr(Expr { kind: E::MapGet { map: r, .. }, .. }) if *r == map));
+            if reads_itself {
+                let fresh = self.temp(size);
+                self.into(value, fresh, ty, false)?;
+                let key = self.key(map, None, span)?;
+                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+                self.copy(m, fresh, size);
+                self.store_one(m.at(presence));
+            } else {
+                let key = self.key(map, None, span)?;
+                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+                self.into(value, m, ty, false)?;
+                self.store_one(m.at(presence));
+            }
+        }
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! Heads of HTTP/1, looked at in the kernel as far as it takes to say that a message is whole: where the head ends, how long its body is. The
+//! bytes are copied to the program's memory once and looked through eight at a time; a message about which there is any doubt is not plain.
+
+use super::{
+    cx::{Cx, R},
+    maps::map_id,
+    mem::Mem,
+};
+use crate::ir::{BinaryOp, Block, Cond, Helper, Ty as IrTy, Value};
+use weftrace_lang::hir::{Expr, ExprKind as E, PLAIN_MOST, PLAIN_ROOM};
+
+/// So many bytes are looked at in a round: of the eight that are loaded each pair of neighbours.
+const STEP: u32 = 7;
+/// What is looked at behind the last byte.
+const BEHIND: i32 = 32;
+const LAST: u32 = PLAIN_MOST + 8;
+
+const ONES: i64 = 0x0101_0101_0101_0101;
+const TOPS: i64 = 0x8080_8080_8080_8080_u64 as i64;
+/// The bit that lower-case letters have.
+const LOWER: i64 = 0x2020_2020_2020_2020;
+/// `1 << 8 * n` times this has n in its highest byte.
+const WHICH: i64 = 0x0001_0203_0405_0607;
+
+/// Methods whose requests may be plain: the first four bytes.
+const METHODS: &[&[u8; 4]] = &[b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"PATC", b"OPTI"];
+/// Digits of a body's length; longer ones are not read.
+const DIGITS: i32 = 9;
+
+/// Two neighbours that are looked for.
+struct Pair {
+    first: u8,
+    second: u8,
+    /// In lower case, whichever they are in.
+    folded: bool,
+}
+
+const HEAD_END: Pair = Pair { first: b'\n', second: b'\r', folded: false };
+const NAME: Pair = Pair { first: b'\n', second: b'c', folded: true };
+
+impl Cx<'_, '_> {
+    /// `__plain_request(address, length, @kept[key])`: 1 or 0. What is read is kept in the element, if that is there; else nothing is plain.
+    pub(crate) fn plain_request(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [address, len, Expr { kind: E::MapGet { map, key }, .. }] = args else {
+            return self.not_yet(e.span, "a request without its length and a place");
+        };
+        let (address, len) = (self.scalar(address)?, self.scalar(len)?);
+        let (not, done) = (self.block(), self.block_with(&[IrTy::I64]));
+        self.unless(Cond::Ugt, len, i64::from(PLAIN_MOST), not);
+        let key = self.key(*map, key.as_deref(), e.span)?;
+        let kept = Mem::new(self.lookup_or(map_id(*map), key, not), 0);
+        self.store(4, len, kept);
+        let text = kept.at(4);
+        self.read_head(text, address, len, not);
+        let method = self.load(4, false, text);
+        let known = self.block();
+        for name in METHODS {
+            let is = self.b.icmp_imm(Cond::Eq, method, i64::from(u32::from_le_bytes(**name)));
+            let next = self.block();
+            self.brif(is, known, next);
+            self.start(next);
+        }
+        self.jump(not);
+        self.start(known);
+        let end = self.head_end(text, len, not);
+        let body = self.body_len(text, end);
+        // Without a length there is no body.
+        let unsaid = self.b.icmp_imm(Cond::Slt, body, 0);
+        let none = self.iconst(0);
+        let body = self.b.select(unsaid, none, body);
+        let whole = self.b.iadd(end, body);
+        let is = self.b.icmp(Cond::Eq, whole, len);
+        self.jump_with(done, &[is]);
+        self.answer_zero(not, done)
+    }
+
+    /// `__plain_response(address, sent, pieces)`: its status, or 0
+    pub(crate) fn plain_response(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
+        let [address, sent, pieces] = args else { return self.not_yet(e.span, "a response without its length") };
+        let (address, sent, pieces) = (self.scalar(address)?, self.scalar(sent)?, self.scalar(pieces)?);
+        let (not, done) = (self.block(), self.block_with(&[IrTy::I64]));
+        let (address, len) = self.first_piece(address, sent, pieces, not);
+        let len = self.smaller(len, sent);
+        let len = self.at_most(len, PLAIN_MOST);
+        let text = self.temp(PLAIN_ROOM);
+        self.read_head(text, address, len, not);
+        self.end_text(text, len);
+        // "HTTP/1.x "
+        let word = self.load(8, false, text);
+        let begins = self.b.binary_imm(BinaryOp::Band, word, 0x00ff_ffff_ffff_ffff);
+        let version = i64::from_le_bytes(*b"HTTP/1.\0");
+        self.unless(Cond::Ne, begins, version, not);
+        let status = self.status(text, not);
+        // 204 and 304 have no body, whatever length they give.
+        self.unless(Cond::Ult, status, 200, not);
+        self.unless(Cond::Eq, status, 204, not);
+        self.unless(Cond::Eq, status, 304, not);
+        let end = self.head_end(text, len, not);
+        let body = self.body_len(text, end);
+        self.unless(Cond::Slt, body, 0, not);
+        let whole = self.b.iadd(end, body);
+        let differs = self.b.icmp(Cond::Ne, whole, sent);
+        let same = self.block();
+        self.brif(differs, not, same);
+        self.start(same);
+        self.jump_with(done, &[status]);
+        self.answer_zero(not, done)
+    }
+
+    fn answer_zero(&mut self, not: Block, done: Block) -> R<Value> {
+        self.start(not);
+        let zero = self.iconst(0);
+        self.jump_with(done, &[zero]);
+        self.start(done);
+        Ok(self.b.param(done, 0))
+    }
+
+    /// Goes to `away` where `value cond limit`.
+    fn unless(&mut self, cond: Cond, value: Value, limit: i64, away: Block) {
+        let on = self.block();
+        let is = self.b.icmp_imm(cond, value, limit);
+        self.brif(is, away, on);
+        self.start(on);
+    }
+
+    /// Where the first piece of what was sent lies, and how long it is: of the pieces that a `struct iovec` each describes, or of the one there is.
+    fn first_piece(&mut self, address: Value, sent: Value, pieces: Value, not: Block) -> (Value, Value) {
+        let (many, done) = (self.block(), self.block_with(&[IrTy::I64, IrTy::I64]));
+        self.brif_with(pieces, (many, &[]), (done, &[address, sent]));
+        self.start(many);
+        let piece = self.temp(16);
+        let (to, len) = (self.addr(piece), self.iconst(16));
+        let failed = self.b.call(Helper::ReadUser, &[to, len, pieces]);
+        self.unless(Cond::Slt, failed, 0, not);
+        let (base, len) = (self.load(8, false, piece), self.load(8, false, piece.at(8)));
+        self.jump_with(done, &[base, len]);
+        self.start(done);
+        (self.b.param(done, 0), self.b.param(done, 1))
+    }
+
+    /// Reads a head's bytes; to `not` where it can be none or can't be read.
+    fn read_head(&mut self, text: Mem, address: Value, len: Value, not: Block) {
+        self.unless(Cond::Ult, len, 16, not);
+        let to = self.addr(text);
+        let failed = self.b.call(Helper::ReadUser, &[to, len, address]);
+        self.unless(Cond::Slt, failed, 0, not);
+    }
+
+    /// Zeroes what may be looked at behind the last byte: a word, a header's name, a number.
+    fn end_text(&mut self, text: Mem, len: Value) {
+        let (start, zero) = (self.addr(text), self.iconst(0));
+        let ptr = self.b.ptr_index(start, len, PLAIN_MOST);
+        (0..BEHIND).for_each(|offset| self.store(1, zero, Mem { ptr, offset, align: 1 }));
+    }
+
+    /// The three digits behind the version.
+    fn status(&mut self, text: Mem, not: Block) -> Value {
+        let mut status = self.iconst(0);
+        for at in 9..12 {
+            let digit = self.digit(text.ptr, at);
+            self.unless(Cond::Ugt, digit, 9, not);
+            let tens = self.b.binary_imm(BinaryOp::Imul, status, 10);
+            status = self.b.iadd(tens, digit);
+        }
+        status
+    }
+
+    fn digit(&mut self, ptr: Value, at: i32) -> Value {
+        let byte = self.load(1, false, Mem { ptr, offset: at, align: 1 });
+        self.b.binary_imm(BinaryOp::Isub, byte, i64::from(b'0'))
+    }
+
+    /// Bytes up to the empty line and with it; to `not` where there is none within `len`.
+    fn head_end(&mut self, text: Mem, len: Value, not: Block) -> Value {
+        let start = self.addr(text);
+        let at = self.find(&HEAD_END, text, len, not, |cx, at| {
+            // Of CR LF CR LF the third.
+            let before = cx.b.binary_imm(BinaryOp::Isub, at, 2);
+            let p = cx.b.ptr_index(start, before, LAST);
+            let word = cx.load(4, false, Mem { ptr: p, offset: 0, align: 1 });
+            cx.b.icmp_imm(Cond::Eq, word, i64::from(u32::from_le_bytes(*b"\r\n\r\n")))
+        });
+        let end = self.b.binary_imm(BinaryOp::Iadd, at, 2);
+        let over = self.b.icmp(Cond::Ugt, end, len);
+        let on = self.block();
+        self.brif(over, not, on);
+        self.start(on);
+        end
+    }
+
+    /// What `Content-Length` says in a head of so many bytes; -1: it says nothing that was understood.
+    fn body_len(&mut self, text: Mem, end: Value) -> Value {
+        let start = self.addr(text);
+        let (unsaid, done) = (self.block(), self.block_with(&[IrTy::I64]));
+        let at = self.find(&NAME, text, end, unsaid, |cx, at| {
+            let p = cx.b.ptr_index(start, at, LAST);
+            let words = [(0, b"content-"), (8, b"length: ")].map(|(offset, text)| {
+                let word = cx.load(8, false, Mem { ptr: p, offset, align: 1 });
+                let word = cx.b.binary_imm(BinaryOp::Bor, word, LOWER);
+                cx.b.binary_imm(BinaryOp::Bxor, word, i64::from_le_bytes(*text))
+            });
+            let differ = cx.b.bor(words[0], words[1]);
+            cx.b.icmp_imm(Cond::Eq, differ, 0)
+        });
+        // In the body it is no header.
+        let (inside, before) = (self.block(), self.b.icmp(Cond::Ult, at, end));
+        self.brif(before, inside, unsaid);
+        self.start(inside);
+        let p = self.b.ptr_index(start, at, LAST);
+        let mut number = self.iconst(0);
+        for i in 0..DIGITS {
+            let digit = self.digit(p, 16 + i);
+            let (over, more) = (self.block(), self.block());
+            let ended = self.b.icmp_imm(Cond::Ugt, digit, 9);
+            self.brif(ended, over, more);
+            self.start(over);
+            // No digit at all is no number.
+            let said = if i == 0 { self.iconst(-1) } else { number };
+            self.jump_with(done, &[said]);
+            self.start(more);
+            let tens = self.b.binary_imm(BinaryOp::Imul, number, 10);
+            number = self.b.iadd(tens, digit);
+        }
+        self.jump(unsaid);
+        self.start(unsaid);
+        let none = self.iconst(-1);
+        self.jump_with(done, &[none]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// Where the second of a pair lies in the first `len` bytes of a text, if `is` says so of that place; to `missing` if it lies nowhere. (Of several
+    /// pairs in one round the first alone is asked about.)
+    fn find(
+        &mut self,
+        pair: &Pair,
+        text: Mem,
+        len: Value,
+        missing: Block,
+        is: impl FnOnce(&mut Self, Value) -> Value,
+    ) -> Value {
+        let found = self.block();
+        let place = self.new_var();
+        // Loaded anew in each round, the verifier learns nothing of it there: else all rounds would be different ways.
+        let limit = text.at(PLAIN_ROOM - 8);
+        self.store(4, len, limit);
+        let start = self.addr(text);
+        self.count_up(PLAIN_MOST.div_ceil(STEP), missing, |cx, i, next| {
+            let at = cx.b.binary_imm(BinaryOp::Imul, i, i64::from(STEP));
+            let len = cx.load(4, false, limit);
+            let over = cx.b.icmp(Cond::Uge, at, len);
+            let (inside, hit, near) = (cx.block(), cx.block(), cx.block());
+            cx.brif(over, missing, inside);
+            cx.start(inside);
+            let p = cx.b.ptr_index(start, at, LAST);
+            let word = cx.load(8, false, Mem { ptr: p, offset: 0, align: 1 });
+            let first = cx.bytes_that_are(word, pair.first);
+            let folded = if pair.folded { cx.b.binary_imm(BinaryOp::Bor, word, LOWER) } else { word };
+            let second = cx.bytes_that_are(folded, pair.second);
+            let shifted = cx.b.binary_imm(BinaryOp::Shl, first, 8);
+            let both = cx.b.band(shifted, second);
+            cx.brif(both, hit, next);
+            cx.start(hit);
+            let which = cx.lowest(both);
+            let at = cx.b.iadd(at, which);
+            cx.set_var(place, at);
+            // The pair before which nothing may lie.
+            let early = cx.b.icmp_imm(Cond::Ult, at, 2);
+            cx.brif(early, next, near);
+            cx.start(near);
+            let is = is(cx, at);
+            cx.brif(is, found, next);
+        });
+        self.start(found);
+        self.read_var(place)
+    }
+
+    /// The highest bit of each byte that is this one, the lowest such byte for certain.
+    fn bytes_that_are(&mut self, word: Value, byte: u8) -> Value {
+        let zero = self.b.binary_imm(BinaryOp::Bxor, word, i64::from(byte) * ONES);
+        let less = self.b.binary_imm(BinaryOp::Isub, zero, ONES);
+        let rest = self.b.binary_imm(BinaryOp::Bxor, zero, -1);
+        let both = self.b.band(less, rest);
+        self.b.binary_imm(BinaryOp::Band, both, TOPS)
+    }
+
+    /// Number of the lowest byte whose highest bit is set.
+    fn lowest(&mut self, tops: Value) -> Value {
+        let zero = self.iconst(0);
+        let negative = self.b.isub(zero, tops);
+        let bit = self.b.band(tops, negative);
+        let bit = self.b.binary_imm(BinaryOp::Lshr, bit, 7);
+        let product = self.b.binary_imm(BinaryOp::Imul, bit, WHICH);
+        self.b.binary_imm(BinaryOp::Lshr, product, 56)
+    }
+}

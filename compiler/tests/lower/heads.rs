@@ -1,0 +1,194 @@
+//! Heads of HTTP/1 as kernel programs look at them: what is said to be whole is, and what clients and servers send is found to be.
+
+use crate::{
+    hir::{arg, call, get, map, printf, probe, program, raw_tp},
+    run::{Lowered, lower, value, word},
+};
+use weftrace_lang::hir::{Func, PLAIN_MOST, PLAIN_ROOM, Ty};
+
+const AT: u64 = 0x1000;
+const PIECES: u64 = 0x9000;
+
+/// Prints what the function says of the arguments.
+fn lowered(func: Func) -> Lowered {
+    let kept = || get(0, Some(arg(3)), Ty::Buf { cap: PLAIN_ROOM });
+    let args = match func {
+        Func::PlainRequest => vec![arg(0), arg(1), kept()],
+        _ => vec![arg(0), arg(1), arg(2)],
+    };
+    let kept_in = map("@kept", Some(Ty::U64), Ty::Buf { cap: PLAIN_ROOM });
+    lower(&program(vec![kept_in], vec![probe(raw_tp(), vec![], vec![printf(vec![call(func, args, Ty::I64)])])]))
+}
+
+fn run(lowered: &Lowered, bytes: &[u8], words: [u64; 4], pieces: Option<&[u8]>) -> (u64, Option<Vec<u8>>) {
+    let mut host = lowered.host();
+    host.user.insert(AT, [bytes, &[0; 64]].concat());
+    if let Some(pieces) = pieces {
+        host.user.insert(PIECES, pieces.to_vec());
+    }
+    host.maps[0].update(&7u64.to_ne_bytes(), &vec![0; PLAIN_ROOM as usize + 4], 0);
+    for (i, word) in words.iter().enumerate() {
+        host.ctx[i * 8..i * 8 + 8].copy_from_slice(&word.to_ne_bytes());
+    }
+    lowered.run(0, &mut host);
+    let kept = value(&host, 0, &7u64.to_ne_bytes()).map(<[u8]>::to_vec);
+    (word(&host.records[0].payload), kept)
+}
+
+/// The status of what is a whole response, as anybody would read it.
+fn status(bytes: &[u8], sent: usize) -> u64 {
+    let bytes = &bytes[..bytes.len().min(PLAIN_MOST as usize)];
+    let digits = bytes.get(9..12).filter(|d| bytes.starts_with(b"HTTP/1.") && d.iter().all(u8::is_ascii_digit));
+    let status = digits.map_or(0, |d| d.iter().fold(0, |all, d| all * 10 + u64::from(d - b'0')));
+    let whole = head(bytes).is_some_and(|(end, body)| body.is_some_and(|body| end + body == sent));
+    if whole && status >= 200 && status != 204 && status != 304 { status } else { 0 }
+}
+
+/// Where a head ends, and what it says of its body.
+fn head(bytes: &[u8]) -> Option<(usize, Option<usize>)> {
+    let end = bytes.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    let value = text.split("\ncontent-length: ").nth(1).map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    Some((end, value.flatten().and_then(|digits| digits.parse().ok())))
+}
+
+fn response(status: u16, headers: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status} Any\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn responses() {
+    let lowered = lowered(Func::PlainResponse);
+    let says = |text: &str, sent: usize| run(&lowered, text.as_bytes(), [AT, sent as u64, 0, 7], None).0;
+    let whole = |text: &str| says(text, text.len());
+    for code in [200, 201, 301, 404, 500, 599] {
+        for headers in
+            ["", "Server: nginx\r\nDate: now\r\n", "A: b\r\nContent-Type: c\r\nConnection: close\r\nCache: d\r\n"]
+        {
+            for body in ["", "x", "hello\n", "\r\n\r\n", "\nContent-Length: 99\r\n\r\n"] {
+                let text = response(code, headers, body);
+                assert_eq!(whole(&text), u64::from(code), "{text}");
+                // In another case; cut short; with more behind it.
+                let other = text.replace("Content-Length: ", "CONTENT-length: ");
+                assert_eq!(whole(&other), u64::from(code), "{other}");
+                assert_eq!((says(&text, text.len() - 1), says(&text, text.len() + 1)), (0, 0), "{text}");
+            }
+        }
+    }
+    // Every place that the empty line and the length may have.
+    for pad in 0..80 {
+        let text = response(200, &format!("X: {}\r\n", "y".repeat(pad)), "hello");
+        assert_eq!(whole(&text), 200, "{text}");
+    }
+    let long = response(200, "", &"z".repeat(5000));
+    assert_eq!(whole(&long), 200);
+    assert_eq!(whole(&response(200, &format!("X: {}\r\n", "y".repeat(800)), "")), 0);
+    for text in [
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1234567890\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Content-Length: 0\r\n\r\n",
+        "HTTP/1.1 20x OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 100 Go\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 204 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 304 No\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+        "HTTP/1.1 200",
+        "",
+    ] {
+        assert_eq!(whole(text), 0, "{text}");
+    }
+}
+
+/// The head in one piece of memory, the body in the next.
+#[test]
+fn responses_in_pieces() {
+    let lowered = lowered(Func::PlainResponse);
+    let text = response(200, "", "hello");
+    let head = text.len() - 5;
+    let says = |len: u64, sent: usize| {
+        let pieces = [AT.to_ne_bytes(), len.to_ne_bytes()].concat();
+        run(&lowered, text.as_bytes(), [0, sent as u64, PIECES, 7], Some(&pieces)).0
+    };
+    assert_eq!((says(head as u64, text.len()), says(text.len() as u64 + 30, text.len())), (200, 200));
+    assert_eq!((says(head as u64 - 1, text.len()), says(head as u64, head)), (0, 0));
+}
+
+#[test]
+fn requests() {
+    let lowered = lowered(Func::PlainRequest);
+    let says = |text: &str, key| run(&lowered, text.as_bytes(), [AT, text.len() as u64, 0, key], None);
+    for (text, whole) in [
+        ("GET / HTTP/1.1\r\n\r\n", true),
+        ("GET /a HTTP/1.1\r\nHost: a\r\nCookie: b\r\n\r\n", true),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello", true),
+        ("PATCH / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", true),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nhell", false),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r", false),
+        ("CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n", false),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", false),
+        ("BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", false),
+        ("GET", false),
+    ] {
+        let (said, kept) = says(text, 7);
+        assert_eq!(said, u64::from(whole), "{text}");
+        if whole {
+            let kept = kept.expect("an element");
+            assert_eq!(kept[..4], (text.len() as u32).to_ne_bytes());
+            assert_eq!(&kept[4..4 + text.len()], text.as_bytes());
+        }
+        // Without a place there is nothing to keep it in.
+        assert_eq!(says(text, 8).0, 0);
+    }
+    let long = |n: usize| format!("GET / HTTP/1.1\r\nCookie: {}\r\n\r\n", "c".repeat(n));
+    let room = PLAIN_MOST as usize - long(0).len();
+    assert_eq!((says(&long(room), 7).0, says(&long(room + 1), 7).0), (1, 0));
+}
+
+/// Whatever comes, what is said to be whole is.
+#[test]
+fn nothing_is_whole_that_is_not() {
+    let lowered = lowered(Func::PlainResponse);
+    let mut state = 20_261_130_u64;
+    let mut below = |n: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % n
+    };
+    let parts = [
+        "\r\n",
+        "\n",
+        "\r",
+        "\r\n\r\n",
+        "Content-Length: ",
+        "content-length:",
+        "5",
+        "0",
+        "HTTP/1.1 ",
+        "200",
+        "C",
+        "c: ",
+        "x",
+    ];
+    let mut found = 0;
+    for _ in 0..1500 {
+        let mut text = response(200 + below(400) as u16, "", "hello").into_bytes();
+        for _ in 0..below(4) {
+            let (at, part) = (below(text.len()), parts[below(parts.len())]);
+            let upto = (at + below(4)).min(text.len());
+            text.splice(at..upto, part.bytes());
+        }
+        let sent = text.len() + below(3) - usize::from(below(2) == 0);
+        let (said, _) = run(&lowered, &text, [AT, sent as u64, 0, 7], None);
+        found += u64::from(said != 0);
+        assert!(
+            said == 0 || said == status(&text[..text.len().min(sent)], sent),
+            "{said} {}",
+            String::from_utf8_lossy(&text)
+        );
+    }
+    assert!(found > 100, "{found}");
+}

@@ -1,0 +1,277 @@
+//! The kernel's part of `http:` and `tcp:exchange` blocks, put together from its texts (lang/src/stdlib/sockets*.bt): what is asked for, and what
+//! this kernel and these programs have, decide what stands at the words in capitals.
+
+use super::Options;
+use super::sockets::Asked;
+use super::sockets_go;
+use super::turns::{self, Turns};
+use crate::ast::Item;
+use crate::diag::Diagnostic;
+use crate::hir::PLAIN_ROOM;
+use crate::span::SourceMap;
+use crate::world::{Answer, World};
+
+const TEXT: &str = include_str!("../stdlib/sockets.bt");
+/// When a call that may send began.
+const BEGINS: &str = include_str!("../stdlib/sockets_begins.bt");
+/// Where calls are seen: at the ends of system calls, or where the kernel tells of sockets.
+const CALLS: &str = include_str!("../stdlib/sockets_calls.bt");
+const LENGTHS: &str = include_str!("../stdlib/sockets_lengths.bt");
+/// What becomes of a call on a TCP socket.
+const TOLD: &str = include_str!("../stdlib/sockets_told.bt");
+/// What a call moved, told in pieces: for system calls and for TLS libraries.
+const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
+/// Bytes of one call that are copied, if they may be a message's head.
+const COPIED: u32 = 4096;
+/// What io_uring moves passes no system call: that it did is all that is known.
+const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
+/// What TLS libraries take and give in clear, for each of these that is installed.
+const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
+const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
+/// What all of them share.
+const TLS_MAPS: &str = include_str!("../stdlib/sockets_tls_maps.bt");
+/// From here on it is about bytes that can be read.
+const COPIES: &str = "  // HTTP/2 in one piece of memory";
+/// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("BEGAN", AT, "$since"),
+    ("PASSING", "PASSING", ""),
+    ("HEAD_KEPT", "HEAD_KEPT", ""),
+    (
+        "POSITION",
+        "$clear = (int64)0; $from = (uint32)($to - (uint32)$ret);",
+        "$clear = (int64)@__sockets_clear[$key | $sent]; if ($clear == 0) { $clear = (int64)1; }
+         @__sockets_clear[$key | $sent] = $clear + $ret; $from = (uint32)$clear; if ($ahead == 1) { $clear = 0 - $clear; }",
+    ),
+    ("UNBOUND", "", "if ($key == 0) { emit __sockets.unbound(calls = 1); return; }"),
+];
+/// When the call under way began, if that is noted.
+const AT: &str = "(int64)@__sockets_at[tid(init)]";
+/// What stands in [`LENGTHS`] for: a socket that isn't one of TCP.
+const IS_TCP: &str = "$sk = args.sk;
+  $port = args.sk.__sk_common.skc_num;
+  $family = args.sk.__sk_common.skc_family;
+  if (($family != 2 && $family != 10) || args.sk.sk_protocol != 6) { return; }";
+/// And for an operation of io_uring, done while some system call is under way (or none is): by the register that says so, or by the file.
+const OF_THIS_CALL: &str = "if ((int64)UNDER_WAY) { return; }";
+const OF_THIS_FILE: &str = "$file = (struct file *)((struct task_struct *)curtask).files.fdt.fd[$fd];
+  if ($file == 0 || ((struct socket *)$file.private_data).sk != $sk) { return; }";
+/// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
+const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
+const PASSING_MAPS: &str = "
+// By socket, whether an exchange is under way, and the request that waits; by port, how many exchanges were passed over.
+let @__sockets_passing = hash(65536);
+let @__sockets_head = hash(65536);
+let @__sockets_passed = percpuhash(4096);
+";
+const TELL_WAITING: &str = "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }
+      if ($was.0 == 2) {
+        emit __sockets.held(key = $key, start = $was.4, to = (uint32)$was.3, other = (uint32)$was.2, total = (uint32)($was.3 - $was.1),
+          pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_head[$key]);
+      }";
+const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
+  if ($was.0 == 2) {
+    TELL_WAITING
+    delete(@__sockets_passing, $key);
+  }";
+const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
+const WAITING_GONE: &str = "delete(@__sockets_passing, $key); delete(@__sockets_head, $key);";
+/// What [`TEXT`] has for `http:` blocks alone: their maps, the end of one direction, and of both.
+const MAPS: &str = "
+// Sockets that speak.
+let @__sockets_http = hash(65536);
+// HTTP/2: where the next frame of a direction begins, as a sequence number above 2^32.
+let @__sockets_frame = hash(65536);
+// What a call had of a frame's header whose rest comes with the next one.
+let @__sockets_cut = hash(16384);
+";
+const NO_MORE: &str = "if ((args.newstate == 4 || args.newstate == 9) && @__sockets_http[$key] != 0) {
+    WAITING_ENDS
+    emit __sockets.end(key = $key, gone = false);
+  }";
+const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
+    WAITING_ENDS
+    WAITING_GONE
+    emit __sockets.end(key = $key, gone = true);
+    delete(@__sockets_http, $key);
+    delete(@__sockets_frame, $key);
+    delete(@__sockets_frame, $key | 1);
+    delete(@__sockets_cut, $key);
+    delete(@__sockets_cut, $key | 1);
+    TLS_GONE
+  }
+  GO_GONE";
+/// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
+const WITHIN_OPENSSL: &str = "if (@__sockets_tls != 0) {
+  $ssl = @__sockets_ssl[tid(init)];
+  if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
+}";
+/// And where a socket that spoke is gone.
+const TLS_GONE: &str = "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);";
+impl Asked {
+    /// Passes over a socket $sk with the key $key that no block tells of, before anything of its program's memory is read. (Of a connection older than this run it isn't known who
+    /// opened it.)
+    fn passed_over(&self) -> String {
+        let mut text = match (self.servers, self.clients) {
+            (true, false) => "if ((@__sockets_opened[$key] & 1) == 1) { return; }",
+            (false, true) => "$opened = @__sockets_opened[$key]; if ($opened != 0 && ($opened & 1) == 0) { return; }",
+            _ => "",
+        }
+        .to_owned();
+        let is = |port: &u16| format!("$local == {port} || $remote == {port}");
+        let any: Vec<String> = self.ports.iter().map(is).collect();
+        if !any.is_empty() {
+            text += "$local = $sk.__sk_common.skc_num; $remote = bswap($sk.__sk_common.skc_dport);";
+            text += &[" if (!(", &any.join(" || "), ")) { return; }"].concat();
+        }
+        text
+    }
+}
+
+/// The kernel's part, as the items of a script, with what is wrong with it. `flagged`: there is a flag `--go` already.
+pub(crate) fn items(
+    asked: &Asked,
+    flagged: bool,
+    sources: &mut SourceMap,
+    world: &dyn World,
+    opts: &mut Options,
+) -> (Vec<Item>, Vec<Diagnostic>) {
+    let mut diags = Vec::new();
+    let libraries: Vec<&str> = TLS_LIBRARIES
+        .iter()
+        .copied()
+        .filter(|_| asked.http)
+        .filter(|library| world.user_function(library, "SSL_read_ex").is_found())
+        .collect();
+    let go = if asked.http { sockets_go::programs(world, opts, flagged, asked.span, &mut diags) } else { Vec::new() };
+    let tls = !libraries.is_empty() || !go.is_empty();
+    let lengths = tells_lengths(world);
+    // Of servers only the last of what they send counts, unless somebody asks for the first.
+    let begins = !lengths || asked.clients || asked.turns.is_some() || sources.any_has("first_byte");
+    let calls = calls(asked, lengths, begins, !libraries.is_empty(), !go.is_empty());
+    let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
+    // Of those that a process here answers.
+    let passing = lengths && asked.http && !asked.clients;
+    let maps = [when(asked.http, MAPS), when(passing, PASSING_MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
+    let mut text = TEXT
+        .replace("MAPS", &maps)
+        .replace("NO_MORE", when(asked.http, NO_MORE))
+        .replace("IS_GONE", &gone)
+        .replace("CALLS", &calls)
+        .replace("PASSING", when(passing, PASSING))
+        .replace("HEAD_KEPT", when(passing, HEAD_KEPT))
+        .replace("WAITING_ENDS", when(passing, WAITING_ENDS))
+        .replace("WAITING_GONE", when(passing, WAITING_GONE))
+        .replace("TELL_WAITING", TELL_WAITING)
+        .replace("PLAIN_ROOM", &PLAIN_ROOM.to_string())
+        .replace("TLS_GONE", when(tls, TLS_GONE))
+        .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
+    text.push_str(when(tls, TLS_MAPS));
+    for (i, library) in libraries.iter().enumerate() {
+        text.push_str(&tls_text(library, i > 0).replace("MOVED", &moved(true)));
+    }
+    if !go.is_empty() {
+        text.push_str(&sockets_go::text(&moved(true)));
+    }
+    text.push_str(&io_uring(world));
+    text.push_str(when(!flagged && asked.http, sockets_go::flag()));
+    let text = text.replace("OTHERS", &asked.passed_over()).replace(AT, if begins { AT } else { "(int64)0" });
+    let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
+    opts.hidden.push(file);
+    (crate::syntax::parse(&sources.file(file).text.clone(), file).0.items, diags)
+}
+
+fn when(is: bool, text: &'static str) -> &'static str {
+    if is { text } else { "" }
+}
+
+/// What a call moved: for system calls, or within TLS.
+fn moved(tls: bool) -> String {
+    WORDS
+        .iter()
+        .fold(MOVED.to_owned(), |text, (word, calls, within)| text.replace(word, if tls { within } else { calls }))
+}
+
+/// Whether the kernel tells of sockets how much was sent and received (Linux 6.3).
+fn tells_lengths(world: &dyn World) -> bool {
+    let found = |event| matches!(world.raw_tracepoints(event), Answer::Found(names) if !names.is_empty());
+    found("sock_send_length") && found("sock_recv_length")
+}
+
+/// Where calls on sockets are seen, and what becomes of them.
+fn calls(asked: &Asked, lengths: bool, begins: bool, openssl: bool, go: bool) -> String {
+    let within = [when(openssl, WITHIN_OPENSSL), when(go, sockets_go::WITHIN)].concat();
+    let told = |moved: &str| {
+        let of_http = if asked.http { format!("$key = (int64)$sk;\n  {moved}") } else { String::new() };
+        TOLD.replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
+            .replace("WITHIN_TLS", &within)
+            .replace("$key = (int64)$sk;\n  MOVED", &of_http)
+    };
+    let all = moved(false);
+    let (uncopied, _) = all.split_once(COPIES).unwrap_or((&all, ""));
+    let way = if lengths { LENGTHS.replace("IS_TCP", IS_TCP) } else { CALLS.to_owned() };
+    let way = way.replace("UNCOPIED", &told(uncopied)).replace("TOLD", &told(&all));
+    let way = if lengths { of_this_call(&way) } else { registers(&way, |name| format!("args.regs.{name}")) };
+    [when(begins, BEGINS), &way].concat()
+}
+
+/// The text of [`LENGTHS`] with the registers of the call under way.
+fn of_this_call(text: &str) -> String {
+    let register = |name: &str| format!("__call_register(\"{name}\")");
+    let running = weftrace_arch::HOST.traced_calls.running;
+    let check = running.map_or(OF_THIS_FILE.to_owned(), |(name, value)| {
+        OF_THIS_CALL.replace("UNDER_WAY", &format!("{} != {value}", register(name)))
+    });
+    registers(&text.replace("OF_THIS_CALL", &check), register)
+}
+
+/// The text with this architecture's registers of system calls in the places of NUMBER, A0 to A5 and GOROUTINE_OF_CALL.
+fn registers(text: &str, register: impl Fn(&str) -> String) -> String {
+    let calls = &weftrace_arch::HOST.traced_calls;
+    let member = |name: &str, offset: u32| match name {
+        "regs" => register(&format!("regs[{}]", offset / 8)),
+        name => register(name),
+    };
+    let mut text = text.replace("RETURNED", calls.number).replace("NUMBER", &register(calls.number));
+    for (i, (name, offset)) in calls.args.iter().enumerate() {
+        text = text.replace(&format!("A{i}"), &member(name, *offset));
+    }
+    let goroutine = weftrace_arch::HOST.go.goroutine;
+    // Of registers in an array the arguments are too.
+    let name = if calls.args[0].0 == "regs" { "regs" } else { sockets_go::register(goroutine) };
+    text.replace("GOROUTINE_OF_CALL", &member(name, goroutine.into()))
+}
+
+/// What is probed in a TLS library. `again`: its maps are there already.
+fn tls_text(library: &str, again: bool) -> String {
+    let text = TLS.replace("LIB", library);
+    if again { text.lines().filter(|line| !line.starts_with("let ")).collect::<Vec<_>>().join("\n") } else { text }
+}
+
+/// Blocks at the events of io_uring that there are. What goes on and on is told apart by a flag, whose number differs by kernel; where there
+/// is none (before Linux 6.0) nothing does.
+fn io_uring(world: &dyn World) -> String {
+    let flag = match world.kernel_enumerator("REQ_F_APOLL_MULTISHOT_BIT") {
+        Answer::Found((_, bit)) => Some(format!("($req.flags & ((uint64)1 << {bit})) == 0")),
+        _ => None,
+    };
+    let once = flag.clone().map_or(String::new(), |flag| format!("{flag} && "));
+    let mut text = String::new();
+    for (event, request, without) in [
+        ("io_uring_complete", "arg1", Some(format!("{once}(int64)$req.cqe.res <= 0"))),
+        ("io_uring_poll_arm", "args.req", flag.clone()),
+        ("io_uring_task_add", "args.req", flag),
+    ] {
+        let found = matches!(world.raw_tracepoints(event), Answer::Found(names) if !names.is_empty());
+        if let Some(without) = without.filter(|_| found) {
+            text += &IO_URING.replace("EVENT", event).replace("REQUEST", request).replace("WITHOUT", &without);
+        }
+    }
+    text
+}
+
+/// The text for this architecture.
+fn for_host(text: &str) -> String {
+    let (compat, _, mask) = weftrace_arch::HOST.traced_calls.compat;
+    text.replace("COPIED", &COPIED.to_string()).replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
+}

@@ -1,0 +1,186 @@
+//! Exchanges that end in the kernel (lang/src/stdlib/sockets_passing.bt): it is told which ones nobody keeps, asked how many it has passed
+//! over, and, at the end, which requests still wait.
+
+use super::{SocketFeed, at, number, task, u32_at};
+use crate::{
+    engine::core::{Core, now},
+    maps::Merged,
+};
+use std::rc::Rc;
+use weftrace_artifact::{
+    Artifact,
+    map::{MapId, MapSpec},
+    sockets,
+    ty::{Field, Type},
+};
+use weftrace_probes::packet::{SocketCall, SocketExchange};
+
+/// Phase of a socket on which a request waits.
+const WAITS: u64 = 2;
+
+/// The kernel's maps about them, where it passes over any.
+pub(super) struct Passed {
+    /// Exchanges are kept that took longer than this; and those with a status from this one on.
+    longer: MapId,
+    status: MapId,
+    /// By socket: what is under way, and the request that waits.
+    passing: MapId,
+    head: MapId,
+    /// By port, how many were passed over; and how many of these were told of.
+    passed: MapId,
+    told: Vec<(u16, u64)>,
+}
+
+impl Passed {
+    pub(super) fn new(artifact: &Artifact) -> Option<Self> {
+        let map = |name| (0u32..).zip(&artifact.maps).find(|(_, spec)| spec.name == name).map(|(i, _)| MapId(i));
+        Some(Self {
+            longer: map(sockets::LONGER)?,
+            status: map(sockets::STATUS)?,
+            passing: map(sockets::PASSING)?,
+            head: map(sockets::HEAD)?,
+            passed: map(sockets::PASSED_OVER)?,
+            told: Vec::new(),
+        })
+    }
+
+    /// How many more were passed over since this was last asked, by port.
+    fn news(&mut self, core: &Core) -> Vec<(u16, u64)> {
+        let Ok(snapshot) = core.native.store().peek(self.passed) else { return Vec::new() };
+        let mut news = Vec::new();
+        for element in &snapshot.elements {
+            let port = number_of(&element.key) as u16;
+            let count = total(&element.value);
+            let at = self.told.iter().position(|(known, _)| *known == port).unwrap_or_else(|| {
+                self.told.push((port, 0));
+                self.told.len() - 1
+            });
+            let more = count.saturating_sub(std::mem::replace(&mut self.told[at].1, count));
+            if more > 0 {
+                news.push((port, more));
+            }
+        }
+        news
+    }
+}
+
+fn total(value: &Merged) -> u64 {
+    match value {
+        Merged::Total(count) => u64::try_from(count.wide()).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn plain(value: &Merged) -> Option<&[u8]> {
+    match value {
+        Merged::Plain(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+/// A number in as many bytes as it has.
+fn number_of(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
+}
+
+/// A request that waits, of its socket's record in [`Passed::passing`].
+fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
+    let weftrace_artifact::map::Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
+    let [phase, from, other, to, start, _, pid, tid, comm] = &fields[..] else { return None };
+    let number = |field: &Field| number(value, field);
+    (number(phase) == WAITS).then(|| SocketCall {
+        key,
+        sent: false,
+        start: number(start),
+        end: number(start),
+        to: number(to) as u32,
+        other: number(other) as u32,
+        total: u64::from((number(to) as u32).wrapping_sub(number(from) as u32)),
+        at: 0,
+        bytes: head,
+        last: true,
+        eof: false,
+        clear: 0,
+        ahead: false,
+        task: task([pid, tid, comm], value),
+    })
+}
+
+impl Core {
+    /// Once all blocks are there: which exchanges the kernel may pass over.
+    pub(crate) fn ask_of_sockets(&mut self) {
+        let Some(feed) = self.sockets.take() else { return };
+        if let (Some(passed), Some(bound)) = (&feed.passed, feed.bound(self)) {
+            let most = |n: u64| n.min(i64::MAX as u64).to_ne_bytes();
+            let store = self.native.store_mut();
+            // Where either can't be set nothing is passed over there, which costs time and loses nothing.
+            if store.set(passed.status, &[0; 4], &most(bound.status_from)).is_ok() {
+                let _ = store.set(passed.longer, &[0; 4], &most(bound.longer_than_ns));
+            }
+        }
+        self.sockets = Some(feed);
+    }
+
+    /// Joins count what the kernel has passed over meanwhile.
+    pub(crate) fn count_passed(&mut self) {
+        let Some(mut feed) = self.sockets.take() else { return };
+        if let Some(mut passed) = feed.passed.take() {
+            let end = now();
+            for (port, count) in passed.news(self) {
+                feed.pass_over(SocketExchange { served: true, port }, (count, end), self);
+            }
+            feed.passed = Some(passed);
+        }
+        self.sockets = Some(feed);
+    }
+
+    /// Requests that wait in the kernel when all has ended are read: nothing answers them any more.
+    pub(super) fn take_waiting(&mut self, feed: &mut SocketFeed) {
+        let Some(passed) = &feed.passed else { return };
+        let artifact = Rc::clone(&self.artifact);
+        let Some(spec) = artifact.maps.get(passed.passing.0 as usize) else { return };
+        let store = self.native.store();
+        let (Ok(sockets), Ok(heads)) = (store.peek(passed.passing), store.peek(passed.head)) else { return };
+        let mut heads: Vec<(&[u8], &[u8])> =
+            heads.elements.iter().filter_map(|head| Some((&*head.key, plain(&head.value)?))).collect();
+        heads.sort_unstable();
+        for element in &sockets.elements {
+            let Some(value) = plain(&element.value) else { continue };
+            let Ok(at) = heads.binary_search_by(|(key, _)| (*key).cmp(&element.key)) else { continue };
+            let key = number_of(&element.key) as i64;
+            if let Some(call) = waiting(key, spec, value, counted(heads[at].1)) {
+                feed.sockets.past(key, [call.to.wrapping_sub(call.total as u32), call.other]);
+                feed.sockets.call(&call);
+            }
+        }
+    }
+}
+
+/// The bytes behind a u32 that says how many they are.
+fn counted(buffer: &[u8]) -> &[u8] {
+    let len = u32_at(buffer, 0) as usize;
+    let bytes = buffer.get(4..).unwrap_or_default();
+    &bytes[..len.min(bytes.len())]
+}
+
+/// A request that waited in the kernel, as it is told.
+pub(super) fn held<'a>(fields: &[Field; 9], payload: &'a [u8]) -> SocketCall<'a> {
+    let number = |field: &Field| number(payload, field);
+    let [key, start, to, other, total, pid, tid, comm, data] = fields;
+    SocketCall {
+        key: number(key) as i64,
+        sent: false,
+        start: number(start),
+        end: number(start),
+        to: number(to) as u32,
+        other: number(other) as u32,
+        total: number(total),
+        at: 0,
+        bytes: counted(at(payload, data)),
+        last: true,
+        eof: false,
+        clear: 0,
+        ahead: false,
+        task: task([pid, tid, comm], payload),
+    }
+}

@@ -1,0 +1,212 @@
+//! Exchanges that end in the kernel: whatever a server and its clients do on a connection, what is kept and what is counted is what a run says that reads
+//! every one of them.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+mod traced;
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+use traced::{Tracer, ready};
+
+const SCRIPT: &str =
+    "http:server:PORT { emit web.request(conn = tcp.conn, start = http.exchange.start, end = http.exchange.end,
+  dur = http.exchange.dur, first_on_conn = http.exchange.first_on_conn, status = http.exchange.status,
+  complete = http.exchange.complete, path = (string[64])http.exchange.uri, method = (string[8])http.exchange.method); }
+join web { from r = web.request(); total r.start; keep total > 300ms || r.status >= 500; timeout 30s; }
+join:web { printf(\"%s %s %d %d\\n\", r.method, r.path, r.status, r.complete); } LAST";
+
+/// What happens on a connection, one after the other.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The client sends.
+    Ask(String),
+    /// The server reads once.
+    Read,
+    /// It sends, and the client reads that.
+    Answer(String),
+    Wait(u64),
+}
+use Step::{Answer, Ask, Read as Take, Wait};
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+fn post(path: &str, len: usize) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n")
+}
+
+fn reply(status: u16, len: usize) -> String {
+    format!("HTTP/1.1 {status} Any\r\nServer: s\r\nContent-Type: text/plain\r\nContent-Length: {len}\r\n\r\n")
+}
+
+/// Ways to ask and to answer, by number; `n` makes their paths differ.
+#[allow(clippy::too_many_lines, reason = "a list")]
+fn ways(n: u64) -> Vec<Vec<Step>> {
+    let at = |name: &str| format!("/{name}/{n}");
+    let full = |status, body: &str| reply(status, body.len()) + body;
+    let one = |ask: String, answer: String| vec![Ask(ask), Take, Answer(answer)];
+    let long = "x".repeat(900);
+    vec![
+        one(get(&at("plain")), full(200, "hello")),
+        one(get(&at("missing")), full(404, "no")),
+        one(get(&at("bad")), full(503, "no")),
+        one(get(&at("worst")), full(599, "")),
+        vec![Ask(get(&at("slow"))), Take, Wait(400), Answer(full(200, "late"))],
+        // Slow only as a whole: neither piece is.
+        vec![Ask(get(&at("halves"))), Take, Wait(200), Answer(reply(200, 4)), Wait(200), Answer("late".into())],
+        one(get(&at("head")).replace("GET", "HEAD"), reply(200, 5)),
+        one(post(&at("post"), 5) + "abcde", full(200, "ok")),
+        one(post(&at("bad-post"), 5) + "abcde", full(500, "ok")),
+        vec![Ask(post(&at("post-in-two"), 5)), Take, Ask("abcde".into()), Take, Answer(full(502, "ok"))],
+        vec![
+            Ask(post(&at("body-is-one"), get("/inner").len())),
+            Take,
+            Ask(get("/inner")),
+            Take,
+            Answer(full(200, "ok")),
+        ],
+        vec![
+            Ask(post(&at("expects"), 2).replace("Host", "Expect: 100-continue\r\nHost")),
+            Take,
+            Answer("HTTP/1.1 100 Continue\r\n\r\n".into()),
+            Ask("ab".into()),
+            Take,
+            Answer(full(500, "ok")),
+        ],
+        one(
+            get(&at("chunked")),
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned(),
+        ),
+        vec![
+            Ask(get(&at("chunks"))),
+            Take,
+            Answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n".into()),
+            Wait(400),
+            Answer("0\r\n\r\n".into()),
+        ],
+        one(get(&at("empty")), "HTTP/1.1 204 No Content\r\n\r\n".into()),
+        one(get(&at("known")), "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n".into()),
+        one(get(&at("lower")), full(200, "hello").to_lowercase().replace("http/1.1", "HTTP/1.1")),
+        one(get(&at("unsaid")).replace("Host: a", &format!("Cookie: {long}")), full(500, "ok")),
+        one(get(&at("long")).replace("Host: a", &format!("Cookie: {long}")), full(200, "ok")),
+        one(get(&at("long-answer")), reply(200, 2).replace("Server: s", &format!("Server: {long}")) + "ok"),
+        one(get(&at("large")), full(200, &long)),
+        // A length in the body is none, and neither is a head there.
+        one(get(&at("inside")), full(200, "\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\n")),
+        one(get(&at("short")), full(200, "a\nContent-Length: 3\r\n\r\n")),
+        // Two requests in one call, both answered in one; the second is to be kept.
+        one(get(&at("pair-a")) + &get(&at("pair-b")), full(200, "a") + &full(500, "b")),
+        vec![
+            Ask(get(&at("two-a")) + &get(&at("two-b"))),
+            Take,
+            Answer(full(200, "a")),
+            Wait(400),
+            Answer(full(200, "b")),
+        ],
+        // The second comes while the first is answered.
+        vec![Ask(get(&at("in-a"))), Take, Ask(get(&at("in-b"))), Take, Answer(full(200, "a")), Answer(full(500, "b"))],
+        vec![
+            Ask(get(&at("mid-a"))),
+            Take,
+            Answer(reply(200, 3)),
+            Ask(get(&at("mid-b"))),
+            Take,
+            Answer("abc".into()),
+            Wait(400),
+            Answer(full(200, "b")),
+        ],
+        one(get(&at("more")), full(200, "hello")),
+    ]
+}
+
+/// Does that on a connection of its own; what the server was told is not looked at.
+fn act(listener: &TcpListener, steps: &[Step]) {
+    let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
+    let (mut server, _) = listener.accept().expect("a connection");
+    for stream in [&client, &server] {
+        stream.set_nodelay(true).expect("a socket");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a socket");
+    }
+    let mut room = vec![0; 1 << 16];
+    for step in steps {
+        match step {
+            Ask(bytes) => client.write_all(bytes.as_bytes()).expect("sent"),
+            Take => assert!(server.read(&mut room).expect("a request") > 0),
+            Answer(bytes) => {
+                server.write_all(bytes.as_bytes()).expect("sent");
+                client.read_exact(&mut room[..bytes.len()]).expect("an answer");
+            }
+            Wait(ms) => thread::sleep(Duration::from_millis(*ms)),
+        }
+    }
+}
+
+/// A sequence that looks random, and is the same every time.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}
+
+#[test]
+fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
+    if !ready("rawtracepoint") {
+        println!("SKIP raw tracepoints");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let script = SCRIPT.replace("PORT", &port);
+    let tracer = Tracer::start(&script.replace("LAST", ""), &["-f", "json"]);
+    let reads_all = Tracer::start(&script.replace("LAST", "join:web:late { @late = count(); }"), &["-f", "json"]);
+    // Each way by itself, between plain ones, and all of them in many orders.
+    let mut all: Vec<Vec<Step>> = Vec::new();
+    let plain = |n| ways(n)[0].clone();
+    for way in 0..ways(0).len() {
+        let n = way as u64;
+        all.push([plain(n), plain(100 + n), ways(200 + n)[way].clone(), plain(300 + n), plain(400 + n)].concat());
+    }
+    let mut numbers = Numbers(20_261_130);
+    for i in 0..24 {
+        let steps = (0..10).map(|k| {
+            let ways = ways(1000 + i * 10 + k);
+            let way = numbers.below(2 * ways.len());
+            // Half of them are plain.
+            ways.get(way).unwrap_or(&ways[0]).clone()
+        });
+        all.push(steps.collect::<Vec<_>>().concat());
+    }
+    all.iter().for_each(|steps| act(&listener, steps));
+    let ((lines, said), (all_lines, said_of_all)) = (tracer.end(), reads_all.end());
+    let printed = |lines: &[String]| -> Vec<String> {
+        let mut printed: Vec<_> = lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect();
+        printed.sort();
+        printed
+    };
+    let summary = |lines: &[String], name: &str| -> String {
+        let line = lines.iter().rfind(|line| line.contains("\"passed_over\"")).cloned().unwrap_or_default();
+        let value = line.split(&format!("\"{name}\": ")).nth(1).and_then(|rest| rest.split([',', '}']).next());
+        value.unwrap_or("?").to_owned()
+    };
+    assert_eq!(printed(&lines), printed(&all_lines), "{said} {said_of_all}");
+    assert!(printed(&all_lines).len() > 40, "{all_lines:#?}");
+    assert_eq!(summary(&lines, "seen"), summary(&all_lines, "seen"), "{lines:#?}");
+    assert_eq!(
+        (summary(&all_lines, "passed_over").as_str(), said.contains("lost")),
+        ("0", said_of_all.contains("lost")),
+        "{said} {said_of_all}"
+    );
+    let passed: u64 = summary(&lines, "passed_over").parse().expect("a number");
+    assert!(passed > 100, "{passed}");
+}
