@@ -1,6 +1,7 @@
 //! weftrace-probes: every source of events.
 //!
 //! - [`catalog`]: everything there is to probe, by pattern, for listings.
+//! - [`conntrack`]: connections that the kernel translates (NAT).
 //! - [`dwarf`]: types, parameters and source lines of programs, by their debug information.
 //! - [`kernel`]: what the kernel offers, loading programs, attaching them.
 //! - `packet`: captures, live and from files.
@@ -11,6 +12,7 @@
 //! This crate knows neither the syntax tree nor the intermediate code, and prints nothing.
 
 pub mod catalog;
+pub mod conntrack;
 pub mod dwarf;
 pub mod kernel;
 pub mod privilege;

@@ -161,6 +161,7 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("tls_unbound", "messages within TLS (their socket is not known: the program moves the encrypted bytes itself)"),
     ("sockets", "sockets (too many at once)"),
     ("socket_owners", "threads of requests at sockets (too many in turn to keep)"),
+    ("translations", "messages of translated connections (the kernel had no room to tell of them)"),
     ("http_dropped", "HTTP exchanges (given up)"),
 ];
 

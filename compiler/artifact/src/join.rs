@@ -5,6 +5,7 @@
 use crate::{
     Place,
     action::{StreamId, StreamSpec},
+    nat,
     ty::Type,
 };
 use serde::{Deserialize, Serialize};
@@ -75,11 +76,21 @@ impl JoinSpec {
         keys.any(|key| is_bound(key.leg.is_some(), key.anchor.is_some(), key.kind == KeyKind::Id))
     }
 
+    /// Whether its anchors find records by their connection, or by what that is bound to.
+    pub fn goes_by_connection(&self, streams: &[StreamSpec]) -> bool {
+        let is_conn = |kind: KeyKind| matches!(kind, KeyKind::Conn | KeyKind::Bytes);
+        let anchor = streams.get(self.anchor.0 as usize);
+        let begins = |spec: &StreamSpec| keys_of(spec).any(|(kind, _)| is_conn(kind));
+        let mut keys = self.legs.iter().filter(|leg| !leg.off).flat_map(|leg| &leg.keys);
+        keys.any(|key| is_conn(key.kind)) || self.needs_bindings() && anchor.is_some_and(begins)
+    }
+
     /// The streams that its results depend on: with those of the bindings, if a leg needs any.
     pub fn reads<'a>(&'a self, streams: &'a [StreamSpec]) -> impl Iterator<Item = StreamId> + 'a {
-        let bound = self.needs_bindings();
-        let bindings =
-            (0u32..).zip(streams).filter(move |(_, s)| bound && is_binding(&s.name)).map(|(i, _)| StreamId(i));
+        let (bound, by_connection) = (self.needs_bindings(), self.goes_by_connection(streams));
+        let leads =
+            move |s: &StreamSpec| if s.name == nat::STREAM { by_connection } else { bound && is_binding(&s.name) };
+        let bindings = (0u32..).zip(streams).filter(move |(_, s)| leads(s)).map(|(i, _)| StreamId(i));
         let legs = self.legs.iter().filter(|leg| !leg.off).map(|leg| leg.stream);
         std::iter::once(self.anchor).chain(legs).chain(bindings)
     }

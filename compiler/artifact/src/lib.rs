@@ -12,6 +12,7 @@ pub mod headers;
 pub mod join;
 pub mod map;
 pub mod names;
+pub mod nat;
 pub mod native;
 pub mod packet;
 pub mod plan;

@@ -13,6 +13,7 @@ use weftrace_artifact::{
     alert::AlertSpec,
     join::JoinSpec,
     map::{Kind, MapSpec, Role},
+    nat,
     program::ProgramImage,
 };
 use weftrace_lang::{
@@ -70,6 +71,10 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         let scratch = &mut module.maps[scratch.0 as usize];
         scratch.max_entries = units.kernel.iter().map(scratch_entries).sum();
         scratch.value_size = ebpf::SCRATCH_LIMIT;
+    }
+    // A connection may be translated on its way: the runtime tells of that.
+    if joins.iter().any(|join| join.goes_by_connection(&module.streams)) {
+        module.streams.push(nat::stream());
     }
     let features = ebpf::Features {
         cpu_v4: module.world.feature(Feature::SignedDiv).is_found(),

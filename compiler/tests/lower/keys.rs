@@ -35,4 +35,5 @@ fn bindings_are_known_by_the_same_names() {
         assert_eq!(check::is_binding(name), join::is_binding(name), "{name}");
     }
     assert_eq!(check::MAX_STEPS, join::MAX_STEPS);
+    assert_eq!(check::NAT, weftrace_artifact::nat::STREAM);
 }

@@ -45,5 +45,8 @@ pub fn is_binding(stream: &str) -> bool {
     stream.strip_prefix("binding").is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
+/// Connections that the kernel translates: no script tells of them. weftrace_artifact::nat has what its records are.
+pub const NAT: &str = "binding.nat";
+
 /// Bindings between a leg's key and its anchor's, at most.
 pub const MAX_STEPS: usize = 4;

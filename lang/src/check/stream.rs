@@ -63,6 +63,11 @@ fn fixed_type(field: &str) -> Option<Ty> {
 impl<'a> Checker<'a> {
     /// `emit name(field=e, …)`
     pub(crate) fn emit(&mut self, stream: &'a Ident, fields: &'a [(Ident, ast::Expr)]) -> Option<StmtKind> {
+        if stream.text == keys::NAT {
+            let text = format!("the records of {} are read from the kernel's table of connections", stream.text);
+            self.report(Diagnostic::error("own-stream", stream.span, text).write("emit binding.mine(…)"));
+            return None;
+        }
         let mut values: Vec<(&'a Ident, Val)> = Vec::new();
         for (name, e) in fields {
             if values.iter().any(|(n, _)| n.text == name.text) {

@@ -5,6 +5,7 @@ use weftrace_artifact::{
     Artifact,
     action::{ActionKind, LogLevel},
     map::Value,
+    nat,
     packet::needs,
     plan::{ProbePlan, Way},
     ty::{Field, StackMode, Type},
@@ -15,6 +16,8 @@ use weftrace_artifact::{
 pub struct Later {
     /// Names of addresses in processes, whoever's they are.
     pub processes: bool,
+    /// Which connections the kernel translates; what tells is opened before the privileges go.
+    pub translations: bool,
     /// `pkt.owner.*`: sockets of processes, whoever's they are.
     pub owners: bool,
     /// Names of the kernel's addresses.
@@ -36,7 +39,11 @@ fn asks_owners(probe: &ProbePlan) -> bool {
 
 impl Later {
     pub fn of(artifact: &Artifact) -> Self {
-        let mut later = Self { owners: artifact.probes.iter().any(asks_owners), ..Self::default() };
+        let mut later = Self {
+            owners: artifact.probes.iter().any(asks_owners),
+            translations: artifact.streams.iter().any(|stream| stream.name == nat::STREAM),
+            ..Self::default()
+        };
         for action in &artifact.actions {
             match &action.kind {
                 ActionKind::Cat(_) => later.files = true,

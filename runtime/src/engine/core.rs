@@ -69,6 +69,8 @@ pub(crate) struct Core {
     pub(crate) losses: Losses,
     /// Spans and log records, if a block is at them.
     pub(crate) telemetry: Option<Box<super::TelemetryFeed>>,
+    /// Connections that the kernel translates, if a join goes by connection.
+    pub(super) nat: Option<Box<super::nat::NatFeed>>,
     /// Who feeds the streams, and what losses touch.
     pub(crate) supply: Supply,
     pub(crate) touch: Touch,
@@ -143,6 +145,7 @@ impl Core {
             metrics: None,
             otlp: None,
             telemetry: None,
+            nat: None,
             supply: Supply::new(&artifact),
             touch: Touch::new(&artifact),
             snapshot: Vec::new(),
@@ -253,6 +256,11 @@ impl Core {
             return;
         }
         let derived = self.is_derived(header.probe);
+        self.take_in(stream, header, payload, derived);
+    }
+
+    /// A stream's record, into the recording too. `derived`: a replay makes it again.
+    pub(super) fn take_in(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8], derived: bool) {
         let Some(recorder) = &mut self.recorder else { return self.deliver(stream, header, payload) };
         let artifact = Rc::clone(&self.artifact);
         let Some(spec) = artifact.streams.get(stream.0 as usize) else { return };

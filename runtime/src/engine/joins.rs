@@ -18,6 +18,7 @@ use weftrace_artifact::{
     Artifact,
     action::StreamId,
     join::{Bound, JoinView, LegSpec, Passing},
+    nat,
     plan::{JoinEvent, Unit, Way},
 };
 
@@ -178,7 +179,9 @@ impl Joins {
         let emits =
             |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
         for stream in (0..artifact.streams.len() as u32).map(StreamId) {
-            if fed(stream) || emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
+            // What is translated no probe tells.
+            let is_nat = artifact.streams[stream.0 as usize].name == nat::STREAM;
+            if is_nat || fed(stream) || emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
                 continue;
             }
             let reason = if emits(stream).next().is_some() { "not attached" } else { NOT_RUNNING };

@@ -6,6 +6,7 @@
 //! - `metrics`: numbers for who asks, and for collectors
 //! - `joins`: streams into the join engines, their results into blocks
 //! - `sockets`: what system calls moved into `http:` blocks
+//! - `nat`: connections that the kernel translates
 //! - `passing`: packet blocks, and exchanges that no join would keep
 //! - `supply`, `touch`: up to when each source was heard, and which streams its losses touch
 //! - `timers`, `packets`, `telemetry`, `waits`: what wakes it
@@ -24,6 +25,7 @@ mod joins;
 mod keep;
 mod locate;
 mod metrics;
+mod nat;
 mod packets;
 mod passing;
 mod recording;

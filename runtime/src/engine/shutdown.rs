@@ -40,6 +40,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.finish_sockets();
     let time = finish_feeds(core, &mut sources.feeds);
     core.finish_telemetry();
+    core.finish_nat();
     core.native.store_mut().pass(time);
     core.flush_pending();
     let lost_before = tell_joins(core, sources, time);

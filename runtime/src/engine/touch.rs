@@ -78,6 +78,13 @@ impl Touch {
         self.sources.insert(name.to_owned(), streams);
     }
 
+    /// A source that is no probe's and feeds one stream.
+    pub(crate) fn add_stream(&mut self, name: &str, stream: StreamId) {
+        let all = BTreeSet::from([stream]);
+        let streams = Streams { own: all.clone(), depend: all.clone(), by_needs: vec![(u32::MAX, all)] };
+        self.sources.insert(name.to_owned(), streams);
+    }
+
     /// Whether a stream lacks something if this probe misses an event.
     pub(crate) fn matters(&self, probe: u32) -> bool {
         self.depend.get(probe as usize).is_some_and(|streams| !streams.is_empty())

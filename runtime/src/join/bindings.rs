@@ -17,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
     join::{JoinSpec, KeyAt, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
+    nat,
 };
 
 /// Keys that one binding ties at most.
@@ -91,6 +92,9 @@ pub(super) struct Reached {
     pub ends: Option<Ends>,
     /// A step on the way was only likely.
     pub guess: bool,
+    /// A connection on the other side of a translation from where the anchor is; `swapped`: its endpoints are the other way round.
+    pub translated: bool,
+    pub swapped: bool,
 }
 
 /// What the search of an anchor's bindings has met besides keys.
@@ -153,7 +157,7 @@ impl Bindings {
             |stream: &StreamSpec, name: &str| stream.field(name).filter(|f| f.ty.size() == 8).map(|f| f.offset);
         let layouts = (0u32..)
             .zip(streams)
-            .filter(|(_, stream)| is_binding(&stream.name) && spec.needs_bindings())
+            .filter(|(_, stream)| is_binding(&stream.name) && stream.name != nat::STREAM && spec.needs_bindings())
             .map(|(i, stream)| {
                 // Bytes belong to a connection, which they are looked up by.
                 let keys = keys_of(stream).filter(|(kind, _)| *kind != KeyKind::Bytes).collect();
@@ -290,6 +294,7 @@ impl Bindings {
             if agrees == Agreement::No {
                 continue;
             }
+            let anchor = here.ends.as_ref().filter(|_| here.translated).or(anchor);
             if let (Some(anchor), Some(ends), true) = (anchor, link.ends, side != Side::Any) {
                 match ends.side(anchor) {
                     None => {
@@ -311,7 +316,8 @@ impl Bindings {
                     continue;
                 }
                 let ends = link.ends.filter(|_| nodes.key(node).is_conn());
-                found.add(Reached { node, interval, ends, guess: here.guess || agrees == Agreement::Maybe });
+                let guess = here.guess || agrees == Agreement::Maybe;
+                found.add(Reached { node, interval, ends, guess, ..here });
             }
         }
     }

@@ -14,6 +14,7 @@ pub(super) use super::setup::{read_int, read_value};
 use super::slowest::Slowest;
 use super::store::{Shape, Store};
 use super::summary::Summary;
+use super::translations::Translations;
 use super::verdict::{Free, Interval};
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
@@ -60,6 +61,7 @@ pub struct Engine {
     nodes: Nodes,
     digest: Digest,
     bindings: Bindings,
+    translations: Translations,
     unfed: Vec<Option<String>>,
     /// By stream.
     losses: Vec<Gaps>,
@@ -91,6 +93,7 @@ impl Engine {
     /// `streams`: the artifact's, so that fields can be shown by name.
     pub fn new(spec: JoinSpec, streams: &[StreamSpec]) -> Self {
         let bindings = Bindings::new(&spec, streams);
+        let translations = Translations::new(&spec, streams);
         let stream = streams.get(spec.anchor.0 as usize).cloned().unwrap_or_default();
         let mut anchor_keys = bindable(&stream, streams, &bindings);
         let mut shapes: Vec<Shape> = Vec::new();
@@ -129,6 +132,7 @@ impl Engine {
             by_stream,
             digest: Digest::default(),
             bindings,
+            translations,
             unfed: vec![None; streams.len()],
             losses: vec![Gaps::default(); streams.len()],
             watermark: 0,
@@ -212,6 +216,7 @@ impl Engine {
             }
         }
         self.bindings.insert(stream, time, payload, &mut self.nodes, &self.digest);
+        self.translations.insert(stream, time, payload, &mut self.nodes);
         self.since_check += 1;
         if self.since_check >= CHECK_EVERY {
             // Eighths over the limit are for the time until the next watermark: what goes is best decided there.
@@ -295,14 +300,23 @@ impl Engine {
             });
         }
         self.bindings.expire(time, &mut self.nodes);
+        self.translations.expire(time, &mut self.nodes);
         self.anchors.expire(time, self.watermark, &mut self.nodes);
-        self.losses.iter_mut().for_each(|gaps| gaps.forget_before(time));
+        // What is lost of translations is so for as long as the connections last.
+        let lasting = self.translations.stream().map(|stream| stream.0 as usize);
+        let losses = self.losses.iter_mut().enumerate().filter(|(i, _)| Some(*i) != lasting);
+        losses.for_each(|(_, gaps)| gaps.forget_before(time));
     }
 
     /// Memory taken by what is kept.
     pub fn bytes(&self) -> u64 {
         let stores: u64 = self.stores.iter().map(Store::bytes).sum();
-        stores + self.nodes.bytes() + self.bindings.bytes() + self.anchors.bytes() + self.slowest.bytes()
+        stores
+            + self.nodes.bytes()
+            + self.bindings.bytes()
+            + self.translations.bytes()
+            + self.anchors.bytes()
+            + self.slowest.bytes()
     }
 
     /// Keeps within the declared limits, oldest end first.
@@ -320,9 +334,12 @@ impl Engine {
             if excess == 0 {
                 return;
             }
+            let translations = self.translations.bytes();
             let oldest = (0..self.stores.len()).filter_map(|i| self.stores[i].oldest().map(|end| (end, i))).min();
             if self.bindings.len() > 0 && (oldest.is_none() || self.bindings.bytes() > self.spec.max_bytes / 2) {
                 self.summary.evicted_bindings += self.bindings.evict_oldest(&mut self.nodes);
+            } else if self.translations.len() > 0 && (oldest.is_none() || translations > self.spec.max_bytes / 4) {
+                self.summary.evicted_bindings += self.translations.evict_oldest(&mut self.nodes);
             } else if let Some((_, i)) = oldest {
                 let most = (excess / 256).max(1) as usize;
                 self.summary.evicted_records += self.stores[i].evict_oldest(most, &mut self.nodes);

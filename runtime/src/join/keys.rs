@@ -41,7 +41,7 @@ impl NodeKey {
         Self { kind: kind as u8, words: [number, pid, 0, 0, 0] }
     }
 
-    fn tuple(key: &ConnKey) -> Self {
+    pub(super) fn tuple(key: &ConnKey) -> Self {
         let word = |bytes: &[u8; 16], at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap_or_default());
         let ports = u64::from(key.a_port) << 48 | u64::from(key.b_port) << 32;
         let what = ports | u64::from(key.family) << 16 | u64::from(key.proto);
@@ -91,6 +91,9 @@ impl NodeKey {
     }
 }
 
+/// A network namespace that isn't known: it is like none.
+pub(super) const NOWHERE: u32 = u32::MAX;
+
 /// What tells connections of one tuple apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ends {
@@ -104,6 +107,13 @@ pub(super) struct Ends {
 impl Ends {
     fn of(key: &ConnKey) -> Self {
         Self { netns: key.netns, isns: [key.a_isn, key.b_isn], local: key.local, client: key.client }
+    }
+
+    /// With its endpoints the other way round.
+    pub(super) fn swapped(self) -> Self {
+        let [a, b] = self.isns;
+        let other = |end: u8| if end == 0 { 0 } else { 3 - end.min(2) };
+        Self { isns: [b, a], local: other(self.local), client: other(self.client), ..self }
     }
 
     /// The end that a record is of, as the anchor or the record itself knows it.
@@ -135,7 +145,8 @@ pub(super) fn agree(x: &Ends, y: &Ends) -> Agreement {
     if known().any(|(p, q)| p.wrapping_sub(*q).wrapping_add(1) > 2) {
         return Agreement::No;
     }
-    let same_place = x.netns == y.netns || x.netns == 0 || y.netns == 0;
+    let nowhere = x.netns == NOWHERE || y.netns == NOWHERE;
+    let same_place = !nowhere && (x.netns == y.netns || x.netns == 0 || y.netns == 0);
     if same_place || known().next().is_some() { Agreement::Yes } else { Agreement::Maybe }
 }
 
@@ -146,6 +157,13 @@ pub(super) struct Range {
     pub dir: u8,
     pub from: u64,
     pub to: u64,
+}
+
+impl Range {
+    /// As a key has it whose endpoints may be the other way round.
+    pub(super) fn turned(self, swapped: bool) -> Self {
+        Self { dir: self.dir ^ u8::from(swapped), ..self }
+    }
 }
 
 /// Whether two ranges have bytes in common; each counts from its own idea of the initial sequence number.

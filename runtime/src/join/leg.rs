@@ -1,12 +1,14 @@
 //! One leg's outcome for one anchor: which records belong to it, and what they add up to.
 
 mod outcome;
+mod translated;
 
 use super::bindings::{Bindings, Met, Reached};
 use super::gaps::{EVICTED, Gaps};
 use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
 use super::nodes::Nodes;
 use super::store::{Record, Store};
+use super::translations::Translations;
 use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
@@ -49,6 +51,9 @@ pub(super) struct Inputs<'a> {
     pub sources: &'a [Source],
     pub nodes: &'a Nodes,
     pub bindings: &'a Bindings,
+    pub translations: &'a Translations,
+    /// What may be missing of the translations of the anchor's connection.
+    pub untold: Option<(u64, Option<&'a str>)>,
     pub unfed: Option<&'a str>,
     pub lost: &'a Gaps,
     /// Losses of the bindings' streams.
@@ -62,15 +67,28 @@ pub(super) struct Inputs<'a> {
 pub(super) struct Scratch {
     hits: Vec<Hit>,
     used: Vec<(u32, Via)>,
+    /// What packets show twice: it isn't counted again.
+    twice: Vec<u32>,
     start: Vec<Reached>,
     reached: Vec<Reached>,
+}
+
+impl Scratch {
+    /// What was used is nobody's orphan.
+    fn mark(&self, store: &mut Store, leg: u32) {
+        let all = self.used.iter().map(|(id, _)| id).chain(&self.twice);
+        all.for_each(|id| store.mark(*id, leg));
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Hit {
     id: u32,
     agreement: Agreement,
+    /// As the anchor has them.
     ends: Ends,
+    /// From the other side of a translation.
+    translated: bool,
 }
 
 /// What stands in the way of knowing.
@@ -104,12 +122,13 @@ pub(super) fn outcome(
     }
     let mut doubts = Doubts { keyless: true, ..Doubts::default() };
     scratch.used.clear();
+    scratch.twice.clear();
     for (i, source) in inputs.sources.iter().enumerate() {
         start(inputs, *source, anchor, window, &mut doubts, scratch);
         let reached = std::mem::take(&mut scratch.reached);
         gather(inputs, store, i as u8, anchor, window, &reached, &mut doubts, scratch);
         scratch.reached = reached;
-        choose(spec.keys[i].kind, &mut out, &mut doubts, scratch);
+        choose(spec.keys[i].kind, store, &mut out, &mut doubts, scratch);
     }
     // Several ways may lead to one record.
     scratch.used.sort_unstable();
@@ -117,13 +136,13 @@ pub(super) fn outcome(
     aggregate(spec, store, &scratch.used, &mut out);
     out.state = state(inputs, store, window, anchor, &doubts, &mut out);
     if matches!(out.state, State::Value(_)) {
-        scratch.used.iter().for_each(|(id, _)| store.mark(*id, leg));
+        scratch.mark(store, leg);
         out.approximate = merge(&mut out.intervals);
     } else {
         // Some of it may be known, but not all.
         out.intervals.clear();
         if !matches!(out.state, State::None) {
-            scratch.used.iter().for_each(|(id, _)| store.mark(*id, leg));
+            scratch.mark(store, leg);
         }
     }
     out
@@ -145,17 +164,25 @@ fn start(
     scratch: &mut Scratch,
 ) {
     scratch.reached.clear();
-    let own = |known: &Known| known.node.map(|node| Reached { node, interval: window, ends: known.ends, guess: false });
+    let at = |node: u32, ends: Option<Ends>| Reached {
+        node,
+        interval: window,
+        ends,
+        guess: false,
+        translated: false,
+        swapped: false,
+    };
+    let own = |known: &Known| known.node.map(|node| at(node, known.ends));
     let key = |i: usize| anchor.keys.get(i).and_then(Option::as_ref);
     match source {
         Source::Own(i) => {
             doubts.keyless &= key(i).is_none();
             scratch.reached.extend(key(i).and_then(own));
+            inputs.translations.expand(&mut scratch.reached);
         }
         Source::Ids => {
             doubts.keyless &= anchor.ids.is_empty();
-            let named = |&node: &u32| Reached { node, interval: window, ends: None, guess: false };
-            scratch.reached.extend(anchor.ids.iter().map(named));
+            scratch.reached.extend(anchor.ids.iter().map(|&node| at(node, None)));
         }
         Source::Bound(from) => {
             let has = |i: &usize| key(*i).is_some();
@@ -164,9 +191,11 @@ fn start(
             doubts.bindings_used = true;
             scratch.start.clear();
             scratch.start.extend(from.by_ref().filter_map(key).filter_map(own));
+            inputs.translations.expand(&mut scratch.start);
             let ends = anchor.keys.iter().flatten().find_map(|carried| carried.ends);
             let Scratch { start, reached, .. } = scratch;
             let met = inputs.bindings.reach(start, inputs.spec.side, ends.as_ref(), inputs.nodes, reached);
+            inputs.translations.expand(reached);
             doubts.met.too_many |= met.too_many;
             doubts.met.unsided |= met.unsided;
             // Only what bindings have added.
@@ -223,12 +252,14 @@ fn gather(
                     continue;
                 }
                 let Some(ends) = key.ends else { continue };
-                let shared = |r: &Range| anchor.ranges.iter().any(|own| overlap(own, &ends, r, &record.ends));
+                let own = || anchor.ranges.iter().map(|range| range.turned(key.swapped));
+                let shared = |r: &Range| own().any(|own| overlap(&own, &ends, r, &record.ends));
                 if !store.any_range(id, record, shared) {
                     continue;
                 }
             }
-            scratch.hits.push(Hit { id, agreement, ends: record.ends });
+            let ends = if key.swapped { record.ends.swapped() } else { record.ends };
+            scratch.hits.push(Hit { id, agreement, ends, translated: key.translated });
         }
     }
 }
@@ -254,10 +285,11 @@ fn overlaps(record: &Record, (from, to): Interval) -> bool {
 }
 
 /// Keeps the records that agree best about the connection.
-fn choose(kind: KeyKind, out: &mut LegOutcome, doubts: &mut Doubts, scratch: &mut Scratch) {
+fn choose(kind: KeyKind, store: &Store, out: &mut LegOutcome, doubts: &mut Doubts, scratch: &mut Scratch) {
     let best = scratch.hits.iter().map(|hit| hit.agreement).max();
     let Some(best) = best else { return };
     scratch.hits.retain(|hit| hit.agreement == best);
+    translated::once(store, &mut scratch.hits, &mut scratch.twice);
     let via = if best == Agreement::Yes { Via::of(kind) } else { Via::Guess };
     if best == Agreement::Maybe {
         let candidates = connections(&scratch.hits);
@@ -328,7 +360,9 @@ fn state(
     }
     let unbound = inputs.unbound.iter().copied().chain([&inputs.bindings.gone]);
     let gaps = [inputs.lost].into_iter().chain(unbound.take(if doubts.bindings_used { usize::MAX } else { 0 }));
-    for missing in gaps.filter_map(|gaps| gaps.within(window)) {
+    let by_conn = inputs.spec.keys.iter().any(|key| matches!(key.kind, KeyKind::Conn | KeyKind::Bytes));
+    let untold = inputs.untold.filter(|_| by_conn || doubts.bindings_used);
+    for missing in gaps.filter_map(|gaps| gaps.within(window)).chain(untold) {
         let (count, reason) = missing;
         out.lost += if reason.is_none() { count } else { 0 };
         if let Some(reason) = reason {

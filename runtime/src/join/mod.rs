@@ -28,6 +28,7 @@ mod slab;
 mod slowest;
 mod store;
 mod summary;
+mod translations;
 mod verdict;
 
 pub use engine::{Engine, Evaluate, Output};

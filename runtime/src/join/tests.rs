@@ -8,6 +8,7 @@ mod bytes;
 mod gaps;
 mod property;
 mod records;
+mod translations;
 
 use weftrace_artifact::{
     Place,

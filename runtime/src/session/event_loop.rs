@@ -185,6 +185,7 @@ impl Running {
             }
         }
         self.core.tick_telemetry(time);
+        self.core.tick_nat(time);
         if done && self.core.takes_turns() {
             self.core.pass_turns(time);
         }

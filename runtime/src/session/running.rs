@@ -203,6 +203,7 @@ impl Running {
         write_probes(&mut self.core)?;
         self.run_begin(options, host, start);
         self.attach_all(options, host, recorded);
+        self.core.open_nat(options);
         self.tell_attached(options)?;
         self.set_lateness(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);

@@ -209,6 +209,7 @@ pub static KINDS: &[Kind] = &[
     row("E0615", "leg-unknown", "A leg that isn't known counts as 0 here. `leg ?? 0` says that this is meant; `leg.state` asks."),
     row("E0616", "stream-fields", "All `emit`s of a stream have the same fields, of the same types."),
     row("E0617", "unknown-leg", "The join has no leg of this name."),
+    row("E0618", "own-stream", "weftrace itself makes the records of this stream. Another binding has another name."),
     // Functions and macros.
     row("E0701", "function-recursion", "A function calls itself, directly or through others: the kernel has no stack for that."),
     row("E0702", "function-twice", "Functions of a script and of all modules that it imports have names of their own, since a call would mean either."),

@@ -1,6 +1,7 @@
 //! What needs which capability, and why: one row for each use of the kernel. docs/privileges.md has it too.
 
 use super::Capability as C;
+use crate::conntrack;
 use crate::kernel::feature::{self, Readiness};
 use crate::kernel::tracefs::Access;
 use crate::kernel::{Host, sys};
@@ -40,6 +41,8 @@ pub enum Where {
     NoUprobeMulti,
     /// Perf events want more than CAP_PERFMON.
     PerfEventsClosed,
+    /// The kernel tracks connections, so that it may translate some.
+    ConnectionsTracked,
 }
 
 /// One row.
@@ -200,6 +203,14 @@ pub static TABLE: &[Row] = &[
         without: "packets of other users' processes have no owner",
     },
     Row {
+        what: "joins by connection, where the kernel tracks connections (NAT)",
+        applies: |s| matches!(s, Subject::Later(l) if l.translations),
+        host: Where::ConnectionsTracked,
+        needs: &[(C::NetAdmin, "to read which connections the kernel translates")],
+        works: |_| false,
+        without: "connections that this machine translates are joined by one of their addresses only",
+    },
+    Row {
         what: "cat()",
         applies: |s| matches!(s, Subject::Later(l) if l.files),
         host: Where::Everywhere,
@@ -228,6 +239,7 @@ impl Where {
             Self::TracefsNotMounted => host.tracefs_access() == Access::NotMounted,
             Self::NoUprobeMulti => !host.has_uprobe_multi(),
             Self::PerfEventsClosed => host.perf_events_need_admin(),
+            Self::ConnectionsTracked => conntrack::tracks(),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::fs::File;
 use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// A file's bytes, mapped read-only.
 #[derive(Debug)]
@@ -72,6 +73,11 @@ pub fn enter_namespace(namespace: BorrowedFd<'_>, kind: i32) -> Result<(), Sysca
     // SAFETY: a live descriptor and an integer.
     let got = unsafe { libc::setns(namespace.as_raw_fd(), kind) };
     if got < 0 { Err(SyscallError::last("setns")) } else { Ok(()) }
+}
+
+/// Inode of the calling thread's network namespace; 0: it can't be seen.
+pub fn network_namespace() -> u32 {
+    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino() as u32)
 }
 
 /// Index of a network device in the calling thread's network namespace; 0: there is none of that name.

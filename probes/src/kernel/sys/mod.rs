@@ -1,5 +1,5 @@
 //! The one door to the kernel: bpf(2), perf_event_open(2), ioctl(2), mmap(2), setns(2), the mount calls,
-//! capabilities and the helper process.
+//! netlink, capabilities and the helper process.
 //!
 //! Every function returns owned descriptors (close-on-exec) or a [`SyscallError`]. Nothing here knows scripts, plans or maps'
 //! meanings. The files of this folder are the only ones of `kernel` with `unsafe`.
@@ -10,6 +10,7 @@ mod helper;
 mod host;
 mod link;
 mod map;
+mod netlink;
 mod object;
 mod perf;
 mod prog;
@@ -20,13 +21,14 @@ pub use capability::{
 };
 pub use helper::{Forked, end_child, exit_now, fork_with_channel, in_root_address, place_in_root, receive, send};
 pub use host::{
-    Classic, Mapping, clock_boottime, clock_thread_cpu, detach_filter, device_index, enter_namespace, packet_filter,
-    packet_socket, private_tracefs, socket_filter, want_descriptors,
+    Classic, Mapping, clock_boottime, clock_thread_cpu, detach_filter, device_index, enter_namespace,
+    network_namespace, packet_filter, packet_socket, private_tracefs, socket_filter, want_descriptors,
 };
 pub use link::{
     AttachType, LinkTarget, SESSION, iter_create, link_create, link_create_as, perf_set_bpf, raw_tracepoint_open,
 };
 pub use map::{Batch, BatchCursor, MapFd, MapParams, Update};
+pub use netlink::{Netlink, Received};
 pub use object::{BtfInfo, ObjectKind, btf_by_id, btf_info, missed_by_kprobes, object_ids, program_by_id};
 pub use perf::{HW_BREAKPOINT_R, HW_BREAKPOINT_W, HW_BREAKPOINT_X, PerfEvent, Period, perf_enable, perf_event_open};
 pub use prog::{

@@ -6,7 +6,7 @@
 
 use super::error::{FilterError, SourceError};
 use super::netns::{self, NetNs};
-use crate::kernel::sys::detach_filter;
+use crate::kernel::sys::{detach_filter, network_namespace};
 use crate::packet::{LinkType, RawPacket};
 use pcap::{Active, Capture, Linktype, Precision};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -233,7 +233,7 @@ fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
         capture,
         device: device.to_owned(),
         link,
-        netns: netns::current(),
+        netns: network_namespace(),
         index: netns::index(device),
         loopback: netns::index("lo"),
         snaplen: options.snaplen,

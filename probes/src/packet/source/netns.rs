@@ -1,7 +1,7 @@
 //! Network namespaces: opening a source inside another one.
 
 use super::error::SourceError;
-use crate::kernel::sys::{device_index, enter_namespace};
+use crate::kernel::sys::{device_index, enter_namespace, network_namespace};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -39,7 +39,7 @@ impl NetNs {
 
     /// Runs `work` inside, in a thread of its own that ends with it: the caller's thread stays where it is. A socket
     /// opened there keeps belonging to that namespace.
-    pub(super) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, SourceError> {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, SourceError> {
         let Self::Path(path) = self;
         let refused = |error: io::Error| {
             let name = path.display().to_string();
@@ -51,7 +51,7 @@ impl NetNs {
         };
         let file = File::open(path).map_err(refused)?;
         // Entering needs a privilege, also where one is already.
-        if file.metadata().is_ok_and(|m| m.ino() as u32 == current()) {
+        if file.metadata().is_ok_and(|m| m.ino() as u32 == network_namespace()) {
             return Ok(work());
         }
         let done = std::thread::scope(|scope| {
@@ -68,11 +68,6 @@ impl NetNs {
 /// Moves the calling thread, and only it.
 fn enter(file: &File) -> io::Result<()> {
     enter_namespace(file.as_fd(), libc::CLONE_NEWNET).map_err(|e| io::Error::from_raw_os_error(e.errno))
-}
-
-/// Inode of the calling thread's network namespace.
-pub(super) fn current() -> u32 {
-    std::fs::metadata("/proc/thread-self/ns/net").map_or(0, |metadata| metadata.ino() as u32)
 }
 
 /// Names of the devices in the calling thread's network namespace, sorted.

@@ -8,6 +8,7 @@ use crate::join::{
     leg::{self, Anchor, Inputs, LegOutcome},
     result::{JoinResult, Status, ViewStorage},
     show,
+    translations::Asked,
     verdict::Interval,
 };
 use weftrace_artifact::join::{Keep, KeyKind, LegSpec};
@@ -105,6 +106,12 @@ impl Engine {
         };
         let unbound: Vec<&Gaps> = self.bindings.needed_streams().map(|s| &self.losses[s.0 as usize]).collect();
         let none = Gaps::default();
+        let conn = self.work.keys.iter().flatten().find(|key| key.ends.is_some());
+        let told = conn.zip(self.translations.stream()).map(|(key, stream)| {
+            let opened = self.opened.map_or(0, |at| read_int(payload, at, 8) as u64);
+            let asked = Asked { node: key.node, opened, end: closed.end };
+            self.translations.missing(&self.losses[stream.0 as usize], &asked)
+        });
         let mut legs = Vec::with_capacity(self.spec.legs.len());
         for (spec, (store, bit, sources)) in self.spec.legs.iter().zip(&self.legs).filter(|(spec, _)| wanted(spec)) {
             let by_id = spec.keys.iter().any(|key| key.kind == KeyKind::Id);
@@ -115,6 +122,8 @@ impl Engine {
                 sources,
                 nodes: &self.nodes,
                 bindings: &self.bindings,
+                translations: &self.translations,
+                untold: told.flatten(),
                 unfed: self.unfed.get(stream).and_then(Option::as_deref),
                 lost: self.losses.get(stream).unwrap_or(&none),
                 unbound: &unbound,
