@@ -74,10 +74,12 @@ impl Cx<'_, '_> {
         self.answer_zero(not, done)
     }
 
-    /// `__plain_response(address, sent, pieces)`: its status, or 0
+    /// `__plain_response(address, sent, pieces, last)`: its status, and above that (by 16 bits each) where its head ends and where the name of the length is;
+    /// or 0. `last`: what was said of the response before it: most often all is where it was.
     pub(crate) fn plain_response(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
-        let [address, sent, pieces] = args else { return self.not_yet(e.span, "a response without its length") };
-        let (address, sent, pieces) = (self.scalar(address)?, self.scalar(sent)?, self.scalar(pieces)?);
+        let [address, sent, pieces, last] = args else { return self.not_yet(e.span, "a response without its length") };
+        let (address, sent) = (self.scalar(address)?, self.scalar(sent)?);
+        let (pieces, last) = (self.scalar(pieces)?, self.scalar(last)?);
         let (not, done) = (self.block(), self.block_with(&[IrTy::I64]));
         let (address, len) = self.first_piece(address, sent, pieces, not);
         let len = self.smaller(len, sent);
@@ -95,16 +97,52 @@ impl Cx<'_, '_> {
         self.unless(Cond::Ult, status, 200, not);
         self.unless(Cond::Eq, status, 204, not);
         self.unless(Cond::Eq, status, 304, not);
-        let end = self.head_end(text, len, not);
-        let body = self.body_len(text, end);
+        let (end, name) = self.end_and_name(text, len, last, not);
+        let body = self.length_at(text, name);
         self.unless(Cond::Slt, body, 0, not);
         let whole = self.b.iadd(end, body);
         let differs = self.b.icmp(Cond::Ne, whole, sent);
         let same = self.block();
         self.brif(differs, not, same);
         self.start(same);
-        self.jump_with(done, &[status]);
+        let mut said = status;
+        for (place, by) in [(end, 16), (name, 32)] {
+            let place = self.b.binary_imm(BinaryOp::Shl, place, by);
+            said = self.b.bor(said, place);
+        }
+        self.jump_with(done, &[said]);
         self.answer_zero(not, done)
+    }
+
+    /// Where the head ends, and where `content-length` is in it: where `last` says, if they are there; else they are looked for. (Were an empty line before it, the message would be
+    /// two; one request has one response.)
+    fn end_and_name(&mut self, text: Mem, len: Value, last: Value, not: Block) -> (Value, Value) {
+        let (look, scan) = (self.block(), self.block());
+        let both = self.block_with(&[IrTy::I64, IrTy::I64]);
+        self.brif(last, look, scan);
+        self.start(look);
+        let end = self.b.binary_imm(BinaryOp::Lshr, last, 16);
+        let end = self.b.binary_imm(BinaryOp::Band, end, 0xffff);
+        let name = self.b.binary_imm(BinaryOp::Lshr, last, 32);
+        let over = self.b.icmp(Cond::Ugt, end, len);
+        let inside = self.block();
+        self.brif(over, scan, inside);
+        self.start(inside);
+        self.unless(Cond::Ult, end, 4, scan);
+        self.unless(Cond::Ugt, name, i64::from(PLAIN_MOST), scan);
+        let start = self.addr(text);
+        let third = self.b.binary_imm(BinaryOp::Isub, end, 2);
+        let ends = self.is_head_end(start, third);
+        self.unless(Cond::Eq, ends, 0, scan);
+        let named = self.is_length(start, name);
+        self.unless(Cond::Eq, named, 0, scan);
+        self.jump_with(both, &[end, name]);
+        self.start(scan);
+        let end = self.head_end(text, len, not);
+        let name = self.name_at(text, end, not);
+        self.jump_with(both, &[end, name]);
+        self.start(both);
+        (self.b.param(both, 0), self.b.param(both, 1))
     }
 
     fn answer_zero(&mut self, not: Block, done: Block) -> R<Value> {
@@ -172,14 +210,7 @@ impl Cx<'_, '_> {
 
     /// Bytes up to the empty line and with it; to `not` where there is none within `len`.
     fn head_end(&mut self, text: Mem, len: Value, not: Block) -> Value {
-        let start = self.addr(text);
-        let at = self.find(&HEAD_END, text, len, not, |cx, at| {
-            // Of CR LF CR LF the third.
-            let before = cx.b.binary_imm(BinaryOp::Isub, at, 2);
-            let p = cx.b.ptr_index(start, before, LAST);
-            let word = cx.load(4, false, Mem { ptr: p, offset: 0, align: 1 });
-            cx.b.icmp_imm(Cond::Eq, word, i64::from(u32::from_le_bytes(*b"\r\n\r\n")))
-        });
+        let at = self.find(&HEAD_END, text, len, not, Self::is_head_end);
         let end = self.b.binary_imm(BinaryOp::Iadd, at, 2);
         let over = self.b.icmp(Cond::Ugt, end, len);
         let on = self.block();
@@ -188,24 +219,53 @@ impl Cx<'_, '_> {
         end
     }
 
-    /// What `Content-Length` says in a head of so many bytes; -1: it says nothing that was understood.
-    fn body_len(&mut self, text: Mem, end: Value) -> Value {
-        let start = self.addr(text);
-        let (unsaid, done) = (self.block(), self.block_with(&[IrTy::I64]));
-        let at = self.find(&NAME, text, end, unsaid, |cx, at| {
-            let p = cx.b.ptr_index(start, at, LAST);
-            let words = [(0, b"content-"), (8, b"length: ")].map(|(offset, text)| {
-                let word = cx.load(8, false, Mem { ptr: p, offset, align: 1 });
-                let word = cx.b.binary_imm(BinaryOp::Bor, word, LOWER);
-                cx.b.binary_imm(BinaryOp::Bxor, word, i64::from_le_bytes(*text))
-            });
-            let differ = cx.b.bor(words[0], words[1]);
-            cx.b.icmp_imm(Cond::Eq, differ, 0)
+    /// Whether the empty line's third byte, of CR LF CR LF, is at `at`.
+    fn is_head_end(&mut self, start: Value, at: Value) -> Value {
+        let before = self.b.binary_imm(BinaryOp::Isub, at, 2);
+        let p = self.b.ptr_index(start, before, LAST);
+        let word = self.load(4, false, Mem { ptr: p, offset: 0, align: 1 });
+        self.b.icmp_imm(Cond::Eq, word, i64::from(u32::from_le_bytes(*b"\r\n\r\n")))
+    }
+
+    /// Whether `content-length: ` is at `at`, in whatever case.
+    fn is_length(&mut self, start: Value, at: Value) -> Value {
+        let p = self.b.ptr_index(start, at, LAST);
+        let words = [(0, b"content-"), (8, b"length: ")].map(|(offset, text)| {
+            let word = self.load(8, false, Mem { ptr: p, offset, align: 1 });
+            let word = self.b.binary_imm(BinaryOp::Bor, word, LOWER);
+            self.b.binary_imm(BinaryOp::Bxor, word, i64::from_le_bytes(*text))
         });
+        let differ = self.b.bor(words[0], words[1]);
+        self.b.icmp_imm(Cond::Eq, differ, 0)
+    }
+
+    /// Where `content-length` is in a head of so many bytes; to `unsaid` where it is not.
+    fn name_at(&mut self, text: Mem, end: Value, unsaid: Block) -> Value {
+        let at = self.find(&NAME, text, end, unsaid, Self::is_length);
         // In the body it is no header.
         let (inside, before) = (self.block(), self.b.icmp(Cond::Ult, at, end));
         self.brif(before, inside, unsaid);
         self.start(inside);
+        at
+    }
+
+    /// What `Content-Length` says in a head of so many bytes; -1: it says nothing that was understood.
+    fn body_len(&mut self, text: Mem, end: Value) -> Value {
+        let (unsaid, done) = (self.block(), self.block_with(&[IrTy::I64]));
+        let at = self.name_at(text, end, unsaid);
+        let length = self.length_at(text, at);
+        self.jump_with(done, &[length]);
+        self.start(unsaid);
+        let none = self.iconst(-1);
+        self.jump_with(done, &[none]);
+        self.start(done);
+        self.b.param(done, 0)
+    }
+
+    /// The number behind the name that is at `at`; -1: there is none, or it is too long.
+    fn length_at(&mut self, text: Mem, at: Value) -> Value {
+        let start = self.addr(text);
+        let done = self.block_with(&[IrTy::I64]);
         let p = self.b.ptr_index(start, at, LAST);
         let mut number = self.iconst(0);
         for i in 0..DIGITS {
@@ -221,8 +281,6 @@ impl Cx<'_, '_> {
             let tens = self.b.binary_imm(BinaryOp::Imul, number, 10);
             number = self.b.iadd(tens, digit);
         }
-        self.jump(unsaid);
-        self.start(unsaid);
         let none = self.iconst(-1);
         self.jump_with(done, &[none]);
         self.start(done);
@@ -237,7 +295,7 @@ impl Cx<'_, '_> {
         text: Mem,
         len: Value,
         missing: Block,
-        is: impl FnOnce(&mut Self, Value) -> Value,
+        is: impl FnOnce(&mut Self, Value, Value) -> Value,
     ) -> Value {
         let found = self.block();
         let place = self.new_var();
@@ -268,7 +326,7 @@ impl Cx<'_, '_> {
             let early = cx.b.icmp_imm(Cond::Ult, at, 2);
             cx.brif(early, next, near);
             cx.start(near);
-            let is = is(cx, at);
+            let is = is(cx, start, at);
             cx.brif(is, found, next);
         });
         self.start(found);

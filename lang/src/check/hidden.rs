@@ -18,7 +18,8 @@ const OWN: &[(&str, Own)] = &[
     ("__call_register", call_register),
     // (address, length, @kept[key]): whether that is one request of HTTP/1, whole; it is kept there
     ("__plain_request", |c, args, span| head(c, Func::PlainRequest, args, span)),
-    // (address, sent, pieces): the status of the response that begins there, or in the first of the pieces, if what was sent is all of it
+    // (address, sent, pieces, last): the status of the response that begins there, or in the first of the pieces, if what was sent is all of it; above
+    // it what the next one takes for `last`
     ("__plain_response", |c, args, span| head(c, Func::PlainResponse, args, span)),
 ];
 

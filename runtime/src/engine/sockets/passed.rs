@@ -86,7 +86,7 @@ fn number_of(bytes: &[u8]) -> u64 {
 /// A request that waits, of its socket's record in [`Passed::passing`].
 fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
     let weftrace_artifact::map::Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
-    let [phase, from, other, to, start, _, pid, tid, comm] = &fields[..] else { return None };
+    let [phase, from, other, to, start, _, pid, tid, comm, _] = &fields[..] else { return None };
     let number = |field: &Field| number(value, field);
     (number(phase) == WAITS).then(|| SocketCall {
         key,
