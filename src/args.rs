@@ -17,7 +17,7 @@ use otlp::Otlp;
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 pub use test::{Test, TestFormat};
 pub use values::ListenAt;
-use values::{duration, file_size, lateness, listen_at, size};
+use values::{duration, file_size, lateness, listen_at, size, uncertainty};
 use weftrace_runtime::LinePlace;
 
 const AFTER_HELP: &str = "\
@@ -67,7 +67,8 @@ pub enum Command {
         mut_arg("packet_buffer", |a| a.hide(true)),
         mut_arg("partial", |a| a.hide(true)),
         mut_arg("duration", |a| a.hide(true)),
-        mut_arg("lateness", |a| a.hide(true))
+        mut_arg("lateness", |a| a.hide(true)),
+        mut_arg("uncertainty", |a| a.hide(true))
     )]
     Replay(Replay),
     /// Check a script and say what is wrong with it
@@ -211,6 +212,9 @@ pub struct Run {
     /// Joins wait so long for a source's records: kernel=50ms, packets=200ms, spans=10s
     #[arg(long, value_name = "SOURCE=TIME", value_parser = lateness)]
     pub lateness: Vec<(String, u64)>,
+    /// A source's times are true to so much, for joins: packets=200us, spans=100ms
+    #[arg(long, value_name = "SOURCE=TIME", value_parser = uncertainty)]
+    pub uncertainty: Vec<(String, u64)>,
     /// End after this time
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub duration: Option<Duration>,

@@ -34,6 +34,20 @@ fn durations_have_units() {
 }
 
 #[test]
+fn times_of_sources_are_true_to_so_much() {
+    let given = |value: &str| run(&["--uncertainty", value, "x"]).uncertainty;
+    for (word, ns) in [("200us", 200_000), ("5ms", 5_000_000), ("30ns", 30), ("7µs", 7_000), ("1s", 1_000_000_000)] {
+        assert_eq!(given(&format!("packets={word}")), [("packets".to_owned(), ns)], "{word}");
+    }
+    for (word, said) in [("5ms", "names no source"), ("a=5y", "unknown unit"), ("a=us", "is no duration")] {
+        let error = parse_words(&["run", "--uncertainty", word, "x"]).expect_err("wrong");
+        assert!(error.text.contains(said), "{}", error.text);
+    }
+    assert!(parse_words(&["run", "--uncertainty", "a=99999999999999999999ns", "x"]).is_err());
+    assert!(parse_words(&["run", "--uncertainty", "a=99999999999999999us", "x"]).is_err());
+}
+
+#[test]
 fn sizes_have_units() {
     for (word, memory, file) in [
         ("512", Some(512), Some(512)),

@@ -17,6 +17,7 @@ mod identity;
 mod owner;
 mod pending;
 mod pipeline;
+mod ranges;
 mod raw;
 mod sockets;
 pub mod source;

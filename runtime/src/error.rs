@@ -36,9 +36,9 @@ pub enum Error {
     /// The address can't be listened at.
     #[error("--metrics {0}")]
     Metrics(String),
-    /// `--lateness`
-    #[error("--lateness {name}: no such source; here are {}", if there.is_empty() { "none: the script emits nothing".into() } else { there.join(", ") })]
-    NoSource { name: String, there: Vec<String> },
+    /// `--lateness`, `--uncertainty`
+    #[error("--{flag} {name}: no such source; here are {}", if there.is_empty() { "none: the script emits nothing".into() } else { there.join(", ") })]
+    NoSource { flag: &'static str, name: String, there: Vec<String> },
     /// Anything but a closed pipe, which ends a run quietly.
     #[error("writing output: {0}")]
     Output(io::Error),

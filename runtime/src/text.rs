@@ -12,7 +12,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 use weftrace_artifact::{
-    abi::{BYTE_RANGES, BytesKey, FlowValue},
+    abi::{BytesKey, FlowValue},
     headers,
     ty::{Field, Type},
 };
@@ -225,16 +225,25 @@ fn write_conn(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// [`weftrace_artifact::abi::BytesKey`]: `10.0.0.1:80 <-> 10.0.0.2:5000 ← 1..240, → 1..93`: the first end receives, and sends.
+/// [`weftrace_artifact::abi::BytesKey`]: `10.0.0.1:80 <-> 10.0.0.2:5000 → 1..93, ← 1..240, ← ~500..900`: the first end sends, and receives;
+/// in the last range bytes of others lie too.
 fn write_byte_ranges(out: &mut Vec<u8>, bytes: &[u8]) {
     let ranges = offset_of!(BytesKey, ranges);
+    let [merged, crossed] = [offset_of!(BytesKey, merged), offset_of!(BytesKey, crossed)].map(|at| u32_at(bytes, at));
     write_conn(out, bytes);
     let mut separator = " ";
-    for i in 0..2 * BYTE_RANGES {
-        let (from, to) = (u64_at(bytes, ranges + i * 16), u64_at(bytes, ranges + i * 16 + 8));
-        if from < to {
-            let _ = write!(out, "{separator}{} {from}..{to}", if i < BYTE_RANGES { "→" } else { "←" });
-            separator = ", ";
+    for (dir, arrow) in ["→", "←"].into_iter().enumerate() {
+        // What found no place in its own half lies behind it.
+        let half = |i: usize| BytesKey::direction(i, 0) != dir;
+        let mut places: Vec<usize> = (0..BytesKey::ROOM).filter(|i| BytesKey::direction(*i, crossed) == dir).collect();
+        places.sort_by_key(|i| half(*i));
+        for i in places {
+            let (from, to) = (u64_at(bytes, ranges + i * 16), u64_at(bytes, ranges + i * 16 + 8));
+            if from < to {
+                let mark = if merged >> i & 1 != 0 { "~" } else { "" };
+                let _ = write!(out, "{separator}{arrow} {mark}{from}..{to}");
+                separator = ", ";
+            }
         }
     }
 }

@@ -25,10 +25,24 @@ pub(super) fn every(text: &str) -> Result<Duration, String> {
 
 /// `otlp=10s`: a source and nanoseconds.
 pub(super) fn lateness(text: &str) -> Result<(String, u64), String> {
-    let Some((source, time)) = text.split_once('=') else {
-        return Err(format!("`{text}` names no source and time; write kernel=50ms"));
-    };
+    let (source, time) = of_source(text, "kernel=50ms")?;
     Ok((source.to_owned(), duration(time)?.as_nanos() as u64))
+}
+
+/// The same of a time that may be short: `packets=200us`.
+pub(super) fn uncertainty(text: &str) -> Result<(String, u64), String> {
+    let (source, time) = of_source(text, "packets=200us")?;
+    let units = [("us", 1_000), ("µs", 1_000), ("ns", 1)];
+    let short = units.iter().find_map(|(unit, ns)| Some((time.strip_suffix(unit)?.parse::<u64>().ok()?, ns)));
+    let ns = match short {
+        Some((number, ns)) => number.checked_mul(*ns).ok_or_else(|| format!("`{time}` is too long"))?,
+        None => u64::try_from(duration(time)?.as_nanos()).map_err(|_| format!("`{time}` is too long"))?,
+    };
+    Ok((source.to_owned(), ns))
+}
+
+fn of_source<'a>(text: &'a str, example: &str) -> Result<(&'a str, &'a str), String> {
+    text.split_once('=').ok_or_else(|| format!("`{text}` names no source and time; write {example}"))
 }
 
 /// An address to listen at, or none.

@@ -108,6 +108,7 @@ fn live_only(args: &Run) -> Option<&'static str> {
         ("--partial", args.partial),
         ("--for", args.duration.is_some()),
         ("--lateness", !args.lateness.is_empty()),
+        ("--uncertainty", !args.uncertainty.is_empty()),
     ];
     given.into_iter().find(|(_, given)| *given).map(|(option, _)| option)
 }

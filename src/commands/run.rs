@@ -190,6 +190,7 @@ fn options(args: &Run) -> SessionOptions {
         pid: args.pid,
         netns: args.netns.clone(),
         lateness: args.lateness.clone(),
+        uncertainty: args.uncertainty.clone(),
         run_for: args.duration,
         count: args.count,
         strict: !args.partial,

@@ -37,6 +37,11 @@ impl Nginx {
 
     /// `servers`: its `server` blocks, with HOME for the folder. None: it isn't there.
     pub fn start(home: PathBuf, servers: &str) -> Option<Self> {
+        Self::start_by(Command::new("nginx"), home, servers)
+    }
+
+    /// The same by a command that runs it with what is added to it.
+    pub fn start_by(mut command: Command, home: PathBuf, servers: &str) -> Option<Self> {
         let temp =
             ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|kind| format!("{kind}_temp_path HOME/{kind};"));
         let text = format!(
@@ -46,7 +51,6 @@ impl Nginx {
             temp.concat(),
         );
         fs::write(home.join("conf"), text.replace("HOME", &home.to_string_lossy())).expect("a file");
-        let mut command = Command::new("nginx");
         command.args(["-c", &home.join("conf").to_string_lossy()]).stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(child) = command.spawn() else {
             println!("SKIP nginx");

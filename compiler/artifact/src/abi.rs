@@ -157,7 +157,7 @@ impl ByteRange {
     }
 }
 
-/// Ranges that a [`BytesKey`] has room for in each direction.
+/// Ranges of each direction that have their place in a [`BytesKey`]; where one has more, they take the other's.
 pub const BYTE_RANGES: usize = 4;
 
 /// Bytes of a connection as a join key: those of a segment, or all that a request and its response took. 192 bytes.
@@ -169,12 +169,35 @@ pub const BYTE_RANGES: usize = 4;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BytesKey {
     pub conn: ConnKey,
-    /// What endpoint `a` sends, and what endpoint `b` sends.
+    /// What endpoint `a` sends, and what endpoint `b` sends; but for those that `crossed` names. Sorted within a direction.
     pub ranges: [[ByteRange; BYTE_RANGES]; 2],
-    /// 1: there were more ranges than there is room for, and close ones were merged.
+    /// A bit for each range: bytes of others lie in it too, as there were more ranges than there is room for.
     pub merged: u32,
-    /// 0
-    pub reserved: u32,
+    /// A bit for each range: it is of the other direction than its place says.
+    pub crossed: u32,
+}
+
+impl BytesKey {
+    /// Ranges that there is room for.
+    pub const ROOM: usize = 2 * BYTE_RANGES;
+
+    /// The direction of the range at place `i` of [`Self::ROOM`]: 0 is what `a` sends.
+    pub const fn direction(i: usize, crossed: u32) -> usize {
+        (i / BYTE_RANGES) ^ (crossed >> i & 1) as usize
+    }
+
+    /// Adds a range of a direction, behind those that are there; false: there is no room.
+    pub fn put(&mut self, dir: usize, range: ByteRange, merged: bool) -> bool {
+        let own = (dir & 1) * BYTE_RANGES;
+        let other = BYTE_RANGES - own;
+        let mut places = (own..own + BYTE_RANGES).chain(other..other + BYTE_RANGES);
+        let all = self.ranges.as_flattened_mut();
+        let Some(place) = places.find(|&place| all[place].is_empty()) else { return false };
+        all[place] = range;
+        self.merged |= u32::from(merged) << place;
+        self.crossed |= u32::from(place / BYTE_RANGES != dir & 1) << place;
+        true
+    }
 }
 
 pub const BYTES_KEY_SIZE: u32 = 192;

@@ -13,8 +13,8 @@ mod view;
 pub use fields::FIELDS;
 pub use kernel::KernelRead;
 pub use view::{
-    ConnectionView, DnsView, GrpcView, Http2View, HttpView, IcmpView, MoreRef, MoreView, PacketView, SideView, StrRef,
-    Text, TlsView, http2_mark,
+    ConnectionView, DnsView, GrpcView, Http2View, HttpView, IcmpView, MoreRef, MoreView, PacketView, RangesView,
+    SideView, StrRef, Text, TlsView, http2_mark,
 };
 
 use serde::{Deserialize, Serialize};
@@ -318,6 +318,12 @@ pub enum PacketBytes {
     Response = 2,
     /// Both.
     Exchange = 3,
+    /// Lost bytes that the packet acknowledges.
+    Repair = 4,
+}
+
+impl PacketBytes {
+    pub const ALL: [Self; 5] = [Self::Segment, Self::Request, Self::Response, Self::Exchange, Self::Repair];
 }
 
 /// How generated code reads a field.

@@ -47,6 +47,10 @@ pub(crate) struct Verdict {
     pub(crate) rto: Option<u64>,
     /// Lost bytes that are acknowledged here: since when they were under way, and when the last copy was sent.
     pub(crate) repaired: Option<(u64, u64)>,
+    /// Which they are, by raw sequence numbers: where each segment of them began and ended.
+    pub(crate) mended: Vec<(u32, u32)>,
+    /// They are the packet's sender's own (a reset).
+    pub(crate) mended_own: bool,
     pub(crate) bytes_in_flight: Option<u32>,
 }
 
@@ -90,10 +94,13 @@ pub(crate) fn analyse(
     if let Some(list) = segments {
         let acknowledged = list.acknowledge(rev, s.ack);
         verdict.ack_rtt = acknowledged.sent.map(|sent| s.time.saturating_sub(sent));
-        verdict.repaired = acknowledged.repaired;
+        (verdict.repaired, verdict.mended) = (acknowledged.repaired, acknowledged.mended);
         if s.has(RST) {
             // Nobody will acknowledge what is still under way.
-            verdict.repaired = list.under_repair(rev).or(list.under_repair(fwd));
+            let of_receiver = list.under_repair(rev);
+            verdict.mended_own = of_receiver.repaired.is_none();
+            let found = if verdict.mended_own { list.under_repair(fwd) } else { of_receiver };
+            (verdict.repaired, verdict.mended) = (found.repaired, found.mended);
         }
         if s.len != 0 && fwd.in_flight_known {
             // What the receiver has selectively acknowledged is no longer in flight; a FIN's own number never was.

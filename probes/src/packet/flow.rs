@@ -1,6 +1,6 @@
 //! TCP conversations: who talks to whom, relative numbers, handshakes, stalls.
 //!
-//! One [`Flow`] per conversation in a bounded table. Nothing is allocated per packet.
+//! One [`Flow`] per conversation in a bounded table. Nothing is allocated per packet, but for one that mends a loss.
 
 mod account;
 mod state;
@@ -12,9 +12,10 @@ pub(crate) use state::{Direction, Flow};
 pub(crate) use table::{FlowKey, FlowTable, innermost};
 pub use table::{bytes_key, conn_key};
 
-use super::analysis::{self, Segment, Segments};
+use super::analysis::{self, Segment, Segments, Verdict};
 use super::dissect::{ACK, FIN, RST, SYN};
-use weftrace_artifact::packet::{PacketView, analysis as flag, layer, marks, needs};
+use super::ranges::{self, Ranges};
+use weftrace_artifact::packet::{PacketView, RangesView, analysis as flag, layer, marks, needs};
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug)]
@@ -169,11 +170,25 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
     if let Some((since, until)) = verdict.repaired.filter(|_| view.dsack == 0) {
         view.repair_start = view.boot_ns.saturating_sub(view.time_ns.saturating_sub(since));
         view.repair_ns = until.saturating_sub(since);
+        view.repair = mended(&verdict, if verdict.mended_own { fwd } else { rev });
     }
     if let Some(bytes) = verdict.bytes_in_flight {
         view.bytes_in_flight = bytes;
         view.layers |= layer::BYTES_IN_FLIGHT;
     }
+}
+
+/// Lost bytes by their places, of the direction that has sent them.
+fn mended(verdict: &Verdict, sender: &Direction) -> RangesView {
+    let place = |&(seq, end): &(u32, u32)| (sender.nearest(seq), end.wrapping_sub(seq));
+    let mut places: Vec<_> = verdict.mended.iter().map(place).collect();
+    // Which are merged where there are too many is not to depend on how they were listed.
+    places.sort_unstable();
+    let (mut mended, none) = (Ranges::default(), Ranges::default());
+    for (from, len) in places {
+        mended.add(from, from + u64::from(len), false);
+    }
+    if verdict.mended_own { ranges::view(&none, &mended) } else { ranges::view(&mended, &none) }
 }
 
 /// Neither SYN nor FIN nor RST.

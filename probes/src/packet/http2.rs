@@ -16,7 +16,7 @@ mod streams;
 
 pub(crate) use flow::Http2Flow;
 pub(crate) use hpack::Fields;
-pub(crate) use streams::{Heads, Weight};
+pub(crate) use streams::{Frames, Heads};
 
 use super::stream::protocols::{Setting, Sniff};
 
@@ -31,7 +31,8 @@ pub struct Http2Limits {
     pub streams: usize,
     /// Bytes of tables and header blocks under way, of all connections together.
     pub held_bytes_total: usize,
-    /// Bytes of the heads of open exchanges, of all connections together. What finds no room is counted as dropped.
+    /// Bytes of the heads of open exchanges and of where their frames lie, of all connections together. What finds no room is counted as
+    /// dropped.
     pub heads_bytes_total: usize,
 }
 

@@ -22,6 +22,8 @@ pub struct Conn {
     /// Views of exchanges, in order.
     pub ended: Vec<(u64, PacketView)>,
     pub headers: Vec<Vec<(String, String)>>,
+    /// The first view of each packet.
+    pub views: Vec<PacketView>,
 }
 
 impl Conn {
@@ -34,6 +36,7 @@ impl Conn {
             seq: [u32::MAX - 50, 7_000],
             ended: Vec::new(),
             headers: Vec::new(),
+            views: Vec::new(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Conn {
         self.number += 1;
         let mut view = PacketView::default();
         assert!(self.pipeline.process(&RawPacket::new(LinkType::ETHERNET, &frame, self.number), &mut view));
+        self.views.push(view);
         loop {
             self.tally.part(&view);
             if view.layers & layer::HTTP_EXCHANGE != 0 {

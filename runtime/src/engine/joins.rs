@@ -191,6 +191,11 @@ impl Joins {
         unfed
     }
 
+    /// By how many ns events of two streams may be apart, and nobody can say which was first.
+    fn uncertain(&mut self, apart: &dyn Fn(StreamId, StreamId) -> u64) {
+        self.engines.iter_mut().for_each(|engine| engine.uncertain(apart));
+    }
+
     fn blocks(&self, join: u32, on: JoinEvent) -> Vec<Block> {
         self.blocks.iter().filter(|b| b.join == join && b.on == on).copied().collect()
     }
@@ -302,11 +307,24 @@ impl Core {
         }
     }
 
+    /// How sure the sources' times are, where that has changed. A recording's are as it says.
+    pub(crate) fn tell_uncertainty(&mut self) {
+        if self.replayed.is_none() {
+            self.supply.read_clocks(self.names.clock().width());
+        }
+        if self.supply.take_changed() {
+            self.record_uncertainty();
+            let supply = &self.supply;
+            self.joins.uncertain(&|one, other| supply.apart(one, other));
+        }
+    }
+
     /// Lets every join go on to where all of its sources have come.
     pub(crate) fn advance(&mut self) {
         if let Some(consumer) = &mut self.consumer {
             consumer.watermark(self.supply.all());
         }
+        self.tell_uncertainty();
         self.record_marks();
         for join in 0..self.joins.len() {
             let watermark = self.supply.watermark(join);

@@ -8,7 +8,7 @@ use super::{
     core::Core,
     in_kernel::InKernel,
     replay::Replay,
-    supply::{BLOCKS, KERNEL, SourceId},
+    supply::{BLOCKS, FILES_NS, KERNEL, SourceId},
     timers::Timers,
 };
 use crate::{error::Error, losses::LossKind, record::Recorded, session::SessionOptions, sys::watch};
@@ -84,6 +84,9 @@ impl Feed {
             }
         };
         *source = core.supply.add(name, "packets", lateness, emits.collect());
+        if name == FILES {
+            core.supply.say_uncertainty(*source, FILES_NS);
+        }
         core.touch.add_packets(name, probes, &artifact);
         #[cfg(feature = "live")]
         if let Self::Live(live) = self {

@@ -159,6 +159,18 @@ impl Core {
         }
     }
 
+    /// How sure the times of sources are, before the joins go by it.
+    pub(super) fn record_uncertainty(&mut self) {
+        self.record_clock();
+        self.record_sources();
+        let Some(recorder) = &mut self.recorder else { return };
+        for (i, source) in (0..).zip(self.supply.sources()).filter(|(_, source)| source.kind != "join") {
+            if let Some(ns) = source.uncertainty() {
+                recorder.uncertain(i, ns);
+            }
+        }
+    }
+
     /// Watermarks that have moved, before the joins go on to them.
     pub(super) fn record_marks(&mut self) {
         self.record_clock();

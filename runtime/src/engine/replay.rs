@@ -187,6 +187,7 @@ impl Replay {
                     self.last_time = self.last_time.max(time);
                 }
             }
+            Event::Uncertain { source, ns } => self.uncertain(source, ns, core),
             Event::Advance => core.advance(),
             Event::Lost { source, kind, from, to, count, streams } => {
                 self.lost((&source, &kind), (from, to), count, &streams, core);
@@ -228,6 +229,12 @@ impl Replay {
             // What was printed and not emptied then is printed.
             Event::Wake => core.flush_pending(),
             Event::Run(_) | Event::Compiled(_) | Event::Result { .. } => {}
+        }
+    }
+
+    fn uncertain(&self, source: u32, ns: u64, core: &mut Core) {
+        if let Some(id) = self.sources.get(&source) {
+            core.supply.say_uncertainty(*id, ns);
         }
     }
 
@@ -293,7 +300,7 @@ impl Replay {
         let own = match kind {
             "blocks" => BLOCKS,
             "kernel" => KERNEL,
-            _ => core.supply.add(&name, "packets", 0, std::collections::BTreeSet::new()),
+            _ => core.supply.add_recorded(&name),
         };
         if let Some(replayed) = core.replayed.as_mut().filter(|_| own == BLOCKS) {
             for stream in &streams {

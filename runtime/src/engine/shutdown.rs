@@ -45,6 +45,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.flush_pending();
     let lost_before = tell_joins(core, sources, time);
     core.hears_all = true;
+    core.tell_uncertainty();
     core.record_clock();
     core.note(|| Event::End(time));
     core.flush_joins(time);

@@ -4,6 +4,7 @@
 //! lateness. A join's watermark is the least of its own sources': a slow source that feeds none of its streams doesn't keep it
 //! waiting. A source that stands still for long is stalled: it is left out, and its streams are known to lack something.
 
+use crate::join::UNSAID_NS;
 use std::collections::BTreeSet;
 use weftrace_artifact::{
     Artifact,
@@ -38,6 +39,17 @@ const LONGEST_HOLD_NS: u64 = 10_000_000_000;
 /// Results of a join are made this long after the watermark has passed an anchor's end, at most.
 const JOIN_LATENESS_NS: u64 = 1_000_000;
 
+/// How far the time of an event may be from when it was: programs and blocks read the one clock that all is measured by, when they run.
+const CLOCK_NS: u64 = 5_000;
+/// Packets have the wall clock's time, when the kernel took them: what lies between, and its pace between two readings of both clocks.
+const PACKETS_NS: u64 = 90_000;
+/// The readings' own width is told in steps of so much.
+const WIDTH_STEP_NS: u64 = 10_000;
+/// Capture files are of some machine's clock.
+pub(crate) const FILES_NS: u64 = 1_000_000;
+/// Applications tell milliseconds, of their own machine's clock.
+pub(crate) const SPANS_NS: u64 = 5_000_000;
+
 /// One source.
 #[derive(Clone, Debug)]
 pub(crate) struct Source {
@@ -45,6 +57,10 @@ pub(crate) struct Source {
     /// The word for it in `--lateness`.
     pub(crate) kind: &'static str,
     pub(crate) lateness: u64,
+    /// How far its times may be from the true ones, ns; None: nobody has said.
+    uncertainty: Option<u64>,
+    /// Its times come by the wall clock, as that is read.
+    by_wall: bool,
     pub(crate) streams: BTreeSet<StreamId>,
     /// All before this time was handled, but for what is late.
     mark: u64,
@@ -55,9 +71,14 @@ pub(crate) struct Source {
     stalled: bool,
     /// By the command line: not learned.
     fixed: bool,
+    sure: bool,
 }
 
 impl Source {
+    pub(crate) fn uncertainty(&self) -> Option<u64> {
+        self.uncertainty
+    }
+
     /// Everything before this time has arrived.
     pub(crate) fn watermark(&self) -> u64 {
         let usual = self.mark.saturating_sub(self.lateness);
@@ -89,6 +110,8 @@ pub(crate) struct Supply {
     in_kernel: Vec<bool>,
     /// By join: the streams it reads, and its source (what its blocks emit).
     joins: Vec<(BTreeSet<StreamId>, SourceId)>,
+    /// What [`Self::apart`] says may have changed.
+    changed: bool,
 }
 
 impl Supply {
@@ -139,13 +162,21 @@ impl Supply {
             name: name.to_owned(),
             kind,
             lateness,
+            uncertainty: Some(match kind {
+                "packets" => PACKETS_NS,
+                "join" => 0,
+                _ => CLOCK_NS,
+            }),
+            by_wall: kind == "packets",
             streams,
             mark: 0,
             hold: None,
             moved: 0,
             stalled: false,
             fixed: false,
+            sure: false,
         });
+        self.changed = true;
         SourceId(self.sources.len() as u32 - 1)
     }
 
@@ -171,6 +202,52 @@ impl Supply {
         any
     }
 
+    /// The same of how sure its times are.
+    pub(crate) fn set_uncertainty(&mut self, name: &str, ns: u64) -> bool {
+        let mut any = false;
+        for source in self.sources.iter_mut().filter(|s| s.kind == name || s.name == name) {
+            (source.uncertainty, source.sure, any) = (Some(ns), true, true);
+        }
+        self.changed |= any;
+        any
+    }
+
+    /// A source's times are another machine's, or a recording says how sure they are.
+    pub(crate) fn say_uncertainty(&mut self, source: SourceId, ns: u64) {
+        if let Some(source) = self.sources.get_mut(source.0 as usize) {
+            (source.uncertainty, source.by_wall) = (Some(ns), false);
+            self.changed = true;
+        }
+    }
+
+    /// Readings of both clocks were so wide.
+    pub(crate) fn read_clocks(&mut self, width: u64) {
+        let ns = PACKETS_NS.saturating_add(width.div_ceil(WIDTH_STEP_NS).saturating_mul(WIDTH_STEP_NS));
+        for source in self.sources.iter_mut().filter(|s| s.by_wall && !s.sure && s.uncertainty != Some(ns)) {
+            source.uncertainty = Some(ns);
+            self.changed = true;
+        }
+    }
+
+    /// Whether [`Self::apart`] may say something else than before the last call.
+    pub(crate) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// By how many ns an event of one stream and one of another may be apart, and nobody can say which was first. Those of one source
+    /// are by one clock.
+    pub(crate) fn apart(&self, one: StreamId, other: StreamId) -> u64 {
+        let feeding =
+            |stream| (0..).zip(&self.sources).filter(move |(_, s): &(u32, &Source)| s.streams.contains(&stream));
+        let pairs = feeding(one).flat_map(|one| feeding(other).map(move |other| (one, other)));
+        let apart = pairs.map(|((i, one), (k, other))| match (one.uncertainty, other.uncertainty) {
+            (Some(_), Some(_)) if i == k => 0,
+            (Some(one), Some(other)) => one.saturating_add(other),
+            _ => UNSAID_NS,
+        });
+        apart.max().unwrap_or(0)
+    }
+
     /// Names and kinds that [`Self::set_lateness`] knows, of sources that feed something.
     pub(crate) fn names(&self) -> Vec<String> {
         let feeding = self.sources.iter().filter(|s| s.kind != "join" && !s.streams.is_empty());
@@ -184,13 +261,25 @@ impl Supply {
     pub(crate) fn replay(&mut self) {
         for source in self.sources.iter_mut().filter(|s| s.kind != "join") {
             (source.lateness, source.fixed) = (0, true);
+            source.uncertainty = None;
         }
+        self.changed = true;
+    }
+
+    /// A source of a recording: how late it is and how sure its times are is said there.
+    pub(crate) fn add_recorded(&mut self, name: &str) -> SourceId {
+        let id = self.add(name, "packets", 0, BTreeSet::new());
+        if let Some(source) = self.sources.last_mut() {
+            (source.uncertainty, source.by_wall) = (None, false);
+        }
+        id
     }
 
     /// A source feeds streams besides those it was made with.
     pub(crate) fn feed(&mut self, source: SourceId, streams: impl IntoIterator<Item = StreamId>) {
         if let Some(source) = self.sources.get_mut(source.0 as usize) {
             source.streams.extend(streams);
+            self.changed = true;
         }
     }
 

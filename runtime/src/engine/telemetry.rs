@@ -2,7 +2,7 @@
 
 use super::{
     core::{Core, now},
-    supply::SourceId,
+    supply::{SPANS_NS, SourceId},
 };
 use crate::{
     losses::LossKind,
@@ -59,6 +59,7 @@ impl TelemetryFeed {
         // Recorded ones come in order.
         let lateness = if matches!(from, Origin::Live(_)) { LATENESS_NS } else { 0 };
         let source = core.supply.add(SOURCE, "spans", lateness, emits.collect());
+        core.supply.say_uncertainty(source, SPANS_NS);
         core.touch.add_packets(SOURCE, &probes, &artifact);
         Self { from, blocks, source, next: None }
     }

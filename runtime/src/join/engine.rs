@@ -4,9 +4,10 @@ mod close;
 
 use super::anchors::{Anchors, Closing};
 use super::bindings::Bindings;
+use super::epsilon::Epsilon;
 use super::gaps::{Gaps, STALLED};
 use super::keys::{Digest, Known, Range};
-use super::leg::{self, Scratch, Source};
+use super::leg::{Scratch, Source};
 use super::nodes::Nodes;
 use super::result::{JoinResult, ViewStorage};
 use super::setup::{bindable, source};
@@ -54,6 +55,7 @@ pub struct Engine {
     bytes_at: Option<u32>,
     /// Of each leg: its store, its number there, and where its keys come from.
     legs: Vec<(usize, u32, Vec<Source>)>,
+    epsilon: Epsilon,
     stores: Vec<Store>,
     /// Stores that a stream feeds.
     by_stream: Vec<Vec<usize>>,
@@ -125,6 +127,7 @@ impl Engine {
             anchors: Anchors::new(&spec, &stream, &anchor_keys),
             bytes_at: bytes.map(|(_, at)| at.offset),
             anchor_keys,
+            epsilon: Epsilon::unsaid(spec.legs.len()),
             orphans_wanted: vec![true; spec.legs.len()],
             nodes: Nodes::new(stores.len()),
             legs,
@@ -171,6 +174,13 @@ impl Engine {
         if let Some(unfed) = self.unfed.get_mut(stream.0 as usize) {
             *unfed = Some(reason.to_owned());
         }
+    }
+
+    /// By how many ns an event of one stream and one of another may be apart, and nobody can say which was first.
+    pub fn uncertain(&mut self, apart: &dyn Fn(StreamId, StreamId) -> u64) {
+        let bindings: Vec<StreamId> = self.bindings.streams().collect();
+        let bound = |leg: usize| self.legs[leg].2.iter().any(|source| matches!(source, Source::Bound(_)));
+        self.epsilon = Epsilon::new(&self.spec.legs, &bindings, bound, |stream| apart(self.spec.anchor, stream));
     }
 
     /// Nothing of this run can feed the stream, as of kernel events where a capture is read: its legs are no layers of the result.
@@ -255,7 +265,7 @@ impl Engine {
             self.began.get_or_insert(watermark);
         }
         let mut closing = std::mem::take(&mut self.work.closing);
-        self.anchors.ended_before(self.watermark, leg::EPSILON_NS, &mut closing);
+        self.anchors.ended_before(self.watermark, self.epsilon.most(), &mut closing);
         for closed in closing.drain(..) {
             self.close(&closed, eval, out);
         }
@@ -264,10 +274,10 @@ impl Engine {
         // At the end of all records those that have only begun still want theirs: `flush` closes them.
         if watermark != u64::MAX {
             let since = self.spec.legs.iter().filter_map(|l| l.since_ns).max().unwrap_or(0);
-            let kept = self.spec.timeout_ns.saturating_add(since).saturating_add(2 * leg::EPSILON_NS);
+            let kept = self.spec.timeout_ns.saturating_add(since).saturating_add(2 * self.epsilon.most());
             self.expire(self.watermark.saturating_sub(kept), out);
         }
-        for result in self.slowest.before(self.watermark.saturating_sub(leg::EPSILON_NS)) {
+        for result in self.slowest.before(self.watermark.saturating_sub(self.epsilon.most())) {
             self.keep(Box::new(result), out);
         }
     }

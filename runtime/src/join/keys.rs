@@ -8,7 +8,7 @@ use super::engine::read_int;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher, RandomState};
 use std::mem::offset_of;
 use weftrace_artifact::{
-    abi::{BYTE_RANGES, ByteRange, BytesKey, CONN_KEY_SIZE, ConnKey},
+    abi::{ByteRange, BytesKey, CONN_KEY_SIZE, ConnKey},
     join::{KeyAt, KeyKind, Side},
 };
 
@@ -157,6 +157,8 @@ pub(super) struct Range {
     pub dir: u8,
     pub from: u64,
     pub to: u64,
+    /// Bytes of others lie in it too.
+    pub merged: bool,
 }
 
 impl Range {
@@ -246,15 +248,16 @@ fn conn(payload: &[u8], offset: u32) -> Option<Carried> {
 
 /// The ranges of a [`BytesKey`] that are in use.
 pub(super) fn ranges(payload: &[u8], offset: u32) -> impl Iterator<Item = Range> + '_ {
-    let first = offset as usize + offset_of!(BytesKey, ranges);
-    let word = move |at: usize| {
-        let bytes = payload.get(at..at + 8).and_then(|b| b.try_into().ok());
-        u64::from_ne_bytes(bytes.unwrap_or_default())
-    };
-    (0..2 * BYTE_RANGES)
+    let at = move |member: usize| offset + member as u32;
+    let [merged, crossed] =
+        [offset_of!(BytesKey, merged), offset_of!(BytesKey, crossed)].map(|bits| read_int(payload, at(bits), 4) as u32);
+    (0..BytesKey::ROOM)
         .map(move |i| {
-            let at = first + i * size_of::<ByteRange>();
-            Range { dir: (i / BYTE_RANGES) as u8, from: word(at), to: word(at + offset_of!(ByteRange, to)) }
+            let range = offset_of!(BytesKey, ranges) + i * size_of::<ByteRange>();
+            let [from, to] = [offset_of!(ByteRange, from), offset_of!(ByteRange, to)]
+                .map(|end| read_int(payload, at(range + end), 8));
+            let dir = BytesKey::direction(i, crossed) as u8;
+            Range { dir, from: from as u64, to: to as u64, merged: merged >> i & 1 != 0 }
         })
         .filter(|range| range.from < range.to)
 }

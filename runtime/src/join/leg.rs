@@ -13,9 +13,6 @@ use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
 
-/// Sources closer in time than this are concurrent: the error of converting capture time to boot time.
-pub(super) const EPSILON_NS: u64 = 100_000;
-
 /// What an anchor offers its legs.
 pub(super) struct Anchor<'a> {
     pub start: u64,
@@ -47,6 +44,8 @@ pub(super) enum Source {
 /// What a leg's outcome is made from.
 pub(super) struct Inputs<'a> {
     pub spec: &'a LegSpec,
+    /// Its records and the anchor that are no further apart may be at once, ns.
+    pub epsilon: u64,
     /// One for each key.
     pub sources: &'a [Source],
     pub nodes: &'a Nodes,
@@ -85,6 +84,8 @@ impl Scratch {
 struct Hit {
     id: u32,
     agreement: Agreement,
+    /// By bytes among which are others' too.
+    merged: bool,
     /// As the anchor has them.
     ends: Ends,
     /// From the other side of a translation.
@@ -115,7 +116,7 @@ pub(super) fn outcome(
     scratch: &mut Scratch,
 ) -> LegOutcome {
     let spec = inputs.spec;
-    let window = window(spec, anchor);
+    let window = window(spec, anchor, inputs.epsilon);
     let mut out = LegOutcome::new(spec);
     if spec.off {
         return out;
@@ -149,9 +150,9 @@ pub(super) fn outcome(
 }
 
 /// The time in which a leg's records may lie.
-fn window(spec: &LegSpec, anchor: &Anchor<'_>) -> Interval {
+fn window(spec: &LegSpec, anchor: &Anchor<'_>, epsilon: u64) -> Interval {
     let from = spec.since_ns.map_or(anchor.begin, |since| anchor.begin.min(anchor.start.saturating_sub(since)));
-    (from.saturating_sub(EPSILON_NS), anchor.end.saturating_add(EPSILON_NS))
+    (from.saturating_sub(epsilon), anchor.end.saturating_add(epsilon))
 }
 
 /// The keys to look under.
@@ -246,20 +247,25 @@ fn gather(
             if agreement == Agreement::No || !right_side(spec.side, record, key.ends, doubts) {
                 continue;
             }
+            let mut merged = false;
             if by_bytes {
                 if anchor.ranges.is_empty() {
                     doubts.unplaced = true;
                     continue;
                 }
                 let Some(ends) = key.ends else { continue };
-                let own = || anchor.ranges.iter().map(|range| range.turned(key.swapped));
-                let shared = |r: &Range| own().any(|own| overlap(&own, &ends, r, &record.ends));
-                if !store.any_range(id, record, shared) {
+                let turned = |own: &Range| own.turned(key.swapped);
+                let shared = |r: &Range, own: &Range| overlap(&turned(own), &ends, r, &record.ends);
+                let among = |is_own: &dyn Fn(&Range, &Range) -> bool| {
+                    store.any_range(id, record, |r| anchor.ranges.iter().any(|own| is_own(r, own) && shared(r, own)))
+                };
+                if !among(&|_, _| true) {
                     continue;
                 }
+                merged = !among(&|r, own| !r.merged && !own.merged);
             }
             let ends = if key.swapped { record.ends.swapped() } else { record.ends };
-            scratch.hits.push(Hit { id, agreement, ends, translated: key.translated });
+            scratch.hits.push(Hit { id, agreement, merged, ends, translated: key.translated });
         }
     }
 }
@@ -290,15 +296,20 @@ fn choose(kind: KeyKind, store: &Store, out: &mut LegOutcome, doubts: &mut Doubt
     let Some(best) = best else { return };
     scratch.hits.retain(|hit| hit.agreement == best);
     translated::once(store, &mut scratch.hits, &mut scratch.twice);
-    let via = if best == Agreement::Yes { Via::of(kind) } else { Via::Guess };
+    let via = |hit: &Hit| match best {
+        Agreement::Yes if hit.merged => Via::Overlap,
+        Agreement::Yes => Via::of(kind),
+        Agreement::Maybe | Agreement::No => Via::Guess,
+    };
     if best == Agreement::Maybe {
         let candidates = connections(&scratch.hits);
         doubts.several += if candidates > 1 { candidates } else { 0 };
     }
-    if out.key.is_empty() || via > out.via {
-        (out.via, out.key) = (via, kind.name());
+    let worst = scratch.hits.iter().map(via).max().unwrap_or(Via::Exact);
+    if out.key.is_empty() || worst > out.via {
+        (out.via, out.key) = (worst, kind.name());
     }
-    scratch.used.extend(scratch.hits.iter().map(|hit| (hit.id, via)));
+    scratch.used.extend(scratch.hits.iter().map(|hit| (hit.id, via(hit))));
 }
 
 /// How many connections records may be of, as far as they can be told apart: by namespace, unless they are its two ends.
@@ -375,7 +386,7 @@ fn state(
     if store.gone.within(window).is_some() || window.1 > anchor.complete_to {
         return unknown(EVICTED);
     }
-    if window.0 + EPSILON_NS < store.expired_to {
+    if window.0 + inputs.epsilon < store.expired_to {
         return unknown("older than the join's timeout");
     }
     if doubts.several > 0 {

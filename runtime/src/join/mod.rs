@@ -7,6 +7,7 @@
 //! - `store`: the legs' records until no anchor can want them any more, bounded
 //! - `bindings`: what belongs together, and when
 //! - `keys`: when two connection keys mean the same connection; `nodes`: keys as small numbers
+//! - `epsilon`: how close events of two sources may be and still be concurrent
 //! - `gaps`: what was lost or dropped
 //! - `leg`: one leg's outcome for one anchor
 //! - `verdict`: time by layer
@@ -17,6 +18,7 @@ mod anchors;
 mod bindings;
 mod calendar;
 mod engine;
+mod epsilon;
 mod gaps;
 pub(crate) mod keys;
 mod leg;
@@ -32,6 +34,7 @@ mod translations;
 mod verdict;
 
 pub use engine::{Engine, Evaluate, Output};
+pub(crate) use epsilon::UNSAID_NS;
 pub use leg::{LegOutcome, State, Via};
 pub use result::{JoinResult, Status, ViewStorage};
 pub use summary::Summary;

@@ -9,6 +9,7 @@ mod gaps;
 mod property;
 mod records;
 mod translations;
+mod uncertain;
 
 use weftrace_artifact::{
     Place,

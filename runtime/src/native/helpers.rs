@@ -186,9 +186,7 @@ unsafe extern "C" fn packet_bytes(_: *mut HandlerEnv, subject: u64, which: u64, 
     if subject == 0 || dst == 0 {
         return 0;
     }
-    let which = [PacketBytes::Segment, PacketBytes::Request, PacketBytes::Response, PacketBytes::Exchange]
-        .into_iter()
-        .find(|w| *w as u64 == which);
+    let which = PacketBytes::ALL.into_iter().find(|w| *w as u64 == which);
     // SAFETY: the subject of a packet handler is a PacketView, and the slot has a BytesKey's size, by the code generator.
     let (view, dst) = unsafe { (&*(subject as *const PacketView), dst as *mut BytesKey) };
     let key = which.and_then(|which| bytes_key(view, which));

@@ -43,6 +43,11 @@ pub(crate) enum Event {
         source: u32,
         time: u64,
     },
+    /// How far a source's times may be from the true ones, from now on.
+    Uncertain {
+        source: u32,
+        ns: u64,
+    },
     /// The joins went on to their sources' watermarks.
     Advance,
     Lost {
@@ -140,9 +145,9 @@ impl Event {
                 w.bytes(zone.as_bytes());
             }
             Self::Record { stream, derived, time, payload } => put_record(w.0, *stream, *derived, *time, payload),
-            Self::Mark { source, time } | Self::PassTime { source, time } => {
+            Self::Mark { source, time: n } | Self::PassTime { source, time: n } | Self::Uncertain { source, ns: n } => {
                 w.u32(*source);
-                w.u64(*time);
+                w.u64(*n);
             }
             Self::Lost { source, kind, from, to, count, streams } => {
                 w.texts([source, kind]);
@@ -237,6 +242,7 @@ impl Event {
             ACTION => Self::Action { action: r.u32()?, probe: r.u32()?, time: r.u64()?, payload: r.bytes()?.to_vec() },
             READ => Self::Read(take_read(r)?),
             NAME => Self::Name(Named { asked: r.bytes()?.to_vec(), answer: r.bytes()?.to_vec() }),
+            25 => Self::Uncertain { source: r.u32()?, ns: r.u64()? },
             _ => return None,
         })
     }
@@ -267,6 +273,7 @@ impl Event {
             Self::Action { .. } => ACTION,
             Self::Read(_) => READ,
             Self::Name(_) => NAME,
+            Self::Uncertain { .. } => 25,
         }
     }
 

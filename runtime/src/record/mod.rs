@@ -34,7 +34,7 @@ pub use write::RecordOptions;
 pub(crate) const ENTERPRISE: u32 = 32_473;
 pub(crate) const MAGIC: &[u8; 8] = b"weftrace";
 /// Changes when readers of the one before would misread.
-pub(crate) const VERSION: u16 = 2;
+pub(crate) const VERSION: u16 = 3;
 /// Those before it that are read too.
 pub(crate) const OLDEST: u16 = 1;
 /// Events are gathered until there are so many bytes.

@@ -24,6 +24,7 @@ fn events() -> Vec<Event> {
         },
         Event::Clock { boot: 1, wall: 2, width: 3, offset: -18_000, zone: "-05".into() },
         Event::Record { stream: 0, derived: true, time: 9, payload: vec![1, 2, 3] },
+        Event::Uncertain { source: 2, ns: 90_000 },
         Event::Mark { source: 2, time: 10 },
         Event::Advance,
         Event::Lost { source: "p".into(), kind: "ring_full".into(), from: 1, to: 2, count: 3, streams: vec![0] },

@@ -19,7 +19,12 @@ use crate::{
     names::digest,
     pcapng::{self, Interface},
 };
-use std::{borrow::Cow, collections::BTreeSet, io, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+};
 use weftrace_artifact::{
     Artifact,
     abi::RecordHeader,
@@ -80,8 +85,9 @@ pub(crate) struct Recorder {
     ready: Vec<u8>,
     /// Sources that were told of.
     announced: BTreeSet<u32>,
-    /// By source: the watermark that was written last.
+    /// By source: the watermark that was written last, and how sure its times are.
     marks: Vec<u64>,
+    uncertain: BTreeMap<u32, u64>,
     failed: bool,
     error: Option<io::Error>,
     something: bool,
@@ -108,6 +114,7 @@ impl Recorder {
             ready: pcapng::section(),
             announced: BTreeSet::new(),
             marks: Vec::new(),
+            uncertain: BTreeMap::new(),
             failed: false,
             error: None,
             something: false,
@@ -166,6 +173,13 @@ impl Recorder {
             self.event(&Event::Mark { source, time });
         }
         moved
+    }
+
+    /// How far a source's times may be from the true ones, if that was not written.
+    pub(crate) fn uncertain(&mut self, source: u32, ns: u64) {
+        if self.uncertain.insert(source, ns) != Some(ns) {
+            self.event(&Event::Uncertain { source, ns });
+        }
     }
 
     /// What the joins see of a record: what is masked in the recording is masked for them too, so that both say the same.

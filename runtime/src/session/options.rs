@@ -42,6 +42,8 @@ pub struct SessionOptions {
     pub replay: Option<bool>,
     /// `--lateness`: how long joins wait for a source's records: (its name or kind, ns).
     pub lateness: Vec<(String, u64)>,
+    /// `--uncertainty`: how far a source's times may be from the true ones: (its name or kind, ns).
+    pub uncertainty: Vec<(String, u64)>,
     /// Where the script's alerts go; none: beside the output.
     pub alerts: AlertTargets,
     /// `--metrics`: where the run's numbers are offered.
@@ -111,6 +113,7 @@ impl Default for SessionOptions {
             record: None,
             replay: None,
             lateness: Vec::new(),
+            uncertainty: Vec::new(),
             alerts: AlertTargets::default(),
             metrics: None,
             otlp: OtlpOptions::default(),

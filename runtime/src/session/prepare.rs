@@ -186,11 +186,17 @@ impl Running {
         self.open_telemetry(options);
     }
 
-    /// `--lateness`, once all sources are known.
-    pub(super) fn set_lateness(&mut self, options: &SessionOptions) -> Result<(), Error> {
+    /// `--lateness` and `--uncertainty`, once all sources are known.
+    pub(super) fn set_up_sources(&mut self, options: &SessionOptions) -> Result<(), Error> {
+        let supply = &mut self.core.supply;
         for (name, ns) in &options.lateness {
-            if !self.core.supply.set_lateness(name, *ns) {
-                return Err(Error::NoSource { name: name.clone(), there: self.core.supply.names() });
+            if !supply.set_lateness(name, *ns) {
+                return Err(Error::NoSource { flag: "lateness", name: name.clone(), there: supply.names() });
+            }
+        }
+        for (name, ns) in &options.uncertainty {
+            if !supply.set_uncertainty(name, *ns) {
+                return Err(Error::NoSource { flag: "uncertainty", name: name.clone(), there: supply.names() });
             }
         }
         Ok(())

@@ -205,7 +205,7 @@ impl Running {
         self.attach_all(options, host, recorded);
         self.core.open_nat(options);
         self.tell_attached(options)?;
-        self.set_lateness(options)?;
+        self.set_up_sources(options)?;
         let _inside = self.runtime.as_ref().map(Runtime::enter);
         if let Some(pid) = options.pid {
             let fd = pidfd_open(pid as libc::pid_t).map_err(|_| Error::NoProcess(pid))?;

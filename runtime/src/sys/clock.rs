@@ -88,6 +88,14 @@ impl Clock {
         format(wall_ns, fmt, zone.as_ref().map_or(Zone::Local, |(offset, name)| Zone::Fixed(*offset, name)), out);
     }
 
+    /// How wide the readings were of late, ns: within that they don't say which time of one clock is which of the other.
+    pub fn width(&self) -> u64 {
+        match self {
+            Self::Table(table) => table.borrow().width(),
+            Self::Wall => 0,
+        }
+    }
+
     /// Readings since the last call.
     pub fn take_fresh(&self) -> Vec<Pair> {
         match self {

@@ -144,6 +144,17 @@ fn addresses_of_the_network() {
     conn[40..42].copy_from_slice(&80u16.to_ne_bytes());
     conn[42..44].copy_from_slice(&5000u16.to_ne_bytes());
     check(&Type::Conn, &conn, "10.0.0.1:80 <-> 10.0.0.2:5000", "\"10.0.0.1:80 <-> 10.0.0.2:5000\"");
+    // Two of the first end, and five of the second's: the last lies among the first's; one has bytes of others.
+    let mut ranges = conn.clone();
+    let word = |n: u64| n.to_ne_bytes();
+    ranges.resize(56, 0);
+    for (from, to) in [(1, 93), (100, 120), (900, 950), (0, 0), (1, 240), (300, 310), (400, 410), (500, 800)] {
+        ranges.extend([word(from), word(to)].concat());
+    }
+    ranges.extend([1_u32 << 7, 1 << 2].map(u32::to_ne_bytes).concat());
+    let all =
+        "10.0.0.1:80 <-> 10.0.0.2:5000 → 1..93, → 100..120, ← 1..240, ← 300..310, ← 400..410, ← ~500..800, ← 900..950";
+    check(&Type::ByteRanges, &ranges, all, &format!("\"{all}\""));
     let headers = [4, 2, 0, b'h', b'o', b's', b't', b'a', b'b', 0];
     check(&Type::Headers, &headers, "host: ab", "{\"host\": \"ab\"}");
 }

@@ -2,10 +2,12 @@
 
 mod dns;
 mod more;
+mod ranges;
 mod tls;
 
 pub use dns::{DnsView, IcmpView};
 pub use more::{ConnectionView, MoreRef, MoreView, SideView, Text};
+pub use ranges::RangesView;
 pub use tls::TlsView;
 
 /// Bytes that live outside the view: in the capture buffer or a flow's storage, valid during the handler.
@@ -140,6 +142,8 @@ pub struct PacketView {
     /// Lost bytes that this packet acknowledges: boot time since when they were missing, and for how long; 0: none were.
     pub repair_start: u64,
     pub repair_ns: u64,
+    /// Which they are, by place ([`PacketView::tcp_place`]); the first direction is that which the packet's receiver sends.
+    pub repair: RangesView,
     /// Zero-window stall that ends here: boot time of its start, its length.
     pub zero_window_start: u64,
     pub zero_window_ns: u64,
@@ -245,6 +249,7 @@ impl PacketView {
             rto_ns,
             repair_start,
             repair_ns,
+            repair: _,
             zero_window_start,
             zero_window_ns,
             handshake_start,
@@ -389,6 +394,9 @@ pub struct HttpView {
     pub stream: u32,
     pub error: u32,
     pub grpc: GrpcView,
+    /// Exchange of HTTP/2: where its frames lie between those of others (within TLS, the records with them), counted as `request_from`; the
+    /// response's direction is the second. None: the exchange has no frames, and lies in one piece in either direction.
+    pub frames: RangesView,
 }
 
 /// The gRPC call that an exchange is.

@@ -24,6 +24,8 @@ pub(super) struct Acknowledged {
     pub(super) sent: Option<u64>,
     /// Since when bytes were missing, and when the last copy of them was sent.
     pub(super) repaired: Option<(u64, u64)>,
+    /// Which they were: of each such segment where it began and ended.
+    pub(super) mended: Vec<(u32, u32)>,
 }
 
 impl Acknowledged {
@@ -31,6 +33,7 @@ impl Acknowledged {
         if node.since != 0 {
             let (since, until) = self.repaired.unwrap_or((node.since, node.time));
             self.repaired = Some((since.min(node.since), until.max(node.time)));
+            self.mended.push((node.seq, node.end));
         }
     }
 }
@@ -124,13 +127,13 @@ impl Segments {
     }
 
     /// What was sent again and isn't acknowledged.
-    pub(super) fn under_repair(&self, dir: &Direction) -> Option<(u64, u64)> {
+    pub(super) fn under_repair(&self, dir: &Direction) -> Acknowledged {
         let (mut found, mut at) = (Acknowledged::default(), dir.newest);
         while let Some(node) = self.nodes.get(at as usize) {
             found.add(node);
             at = node.older;
         }
-        found.repaired
+        found
     }
 
     /// Step 15: drops what `ack` covers, shortens what it covers in part.

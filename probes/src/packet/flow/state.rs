@@ -112,11 +112,20 @@ impl Direction {
     }
 
     /// The 64-bit place of a raw sequence number, counted from `base_seq`: the one nearest to what was sent last.
-    fn place(&mut self, seq: u32, len: u32) -> u64 {
+    pub(super) fn nearest(&self, seq: u32) -> u64 {
         let relative = seq.wrapping_sub(self.base_seq);
-        let ahead = i64::from(relative.wrapping_sub(self.end as u32) as i32);
         // What lies before the first segment seen has no place: its number as it is.
-        let at = self.end.checked_add_signed(ahead).unwrap_or(u64::from(relative));
+        self.end.checked_add_signed(self.ahead(seq)).unwrap_or(u64::from(relative))
+    }
+
+    /// How far a raw sequence number is from the end of what was sent.
+    fn ahead(&self, seq: u32) -> i64 {
+        seq.wrapping_sub(self.base_seq).wrapping_sub(self.end as u32).cast_signed().into()
+    }
+
+    /// The place of a segment that is sent.
+    fn place(&mut self, seq: u32, len: u32) -> u64 {
+        let (at, ahead) = (self.nearest(seq), self.ahead(seq));
         if ahead + i64::from(len) > 0 {
             self.end = at + u64::from(len);
         }

@@ -7,7 +7,7 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 use weftrace_artifact::abi::{ByteRange, BytesKey, ConnKey};
-use weftrace_artifact::packet::{PacketBytes, PacketView, layer};
+use weftrace_artifact::packet::{HttpView, PacketBytes, PacketView, layer};
 
 /// Endpoints of a conversation, the smaller first. Live, the same endpoints on two interfaces are two conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,25 +121,40 @@ pub fn bytes_key(view: &PacketView, which: PacketBytes) -> Option<BytesKey> {
     let from_a = (src, view.tcp_src_port) <= (dst, view.tcp_dst_port);
     let mut key = BytesKey { conn, ..BytesKey::default() };
     // `reverse`: bytes that the packet's receiver sends. Streams begin after the SYN.
-    let mut put = |reverse: bool, from: u64, to: u64| {
+    let mut put = |reverse: bool, range: ByteRange, merged: bool| {
         let (isn, base) = if reverse { (view.tcp_peer_isn, view.tcp_peer_base) } else { (view.tcp_isn, view.tcp_base) };
         let before = if isn == 0 { u64::from(base) } else { 0 };
-        if from < to {
-            key.ranges[usize::from(from_a == reverse)][0] = ByteRange { from: before + from, to: before + to };
+        let range = ByteRange { from: before + range.from, to: before + range.to };
+        if !range.is_empty() {
+            let fits = key.put(usize::from(from_a == reverse), range, merged);
+            debug_assert!(fits, "there is room for all that a view has");
         }
     };
-    let http = &view.http;
-    let asked_by_receiver = http.request_dir != view.tcp_dir;
-    if which == PacketBytes::Segment {
-        put(false, view.tcp_place, view.tcp_place + u64::from(view.tcp_len));
-    }
-    if matches!(which, PacketBytes::Request | PacketBytes::Exchange) {
-        put(asked_by_receiver, http.request_from + 1, http.request_to + 1);
-    }
-    if matches!(which, PacketBytes::Response | PacketBytes::Exchange) {
-        put(!asked_by_receiver, http.response_from + 1, http.response_to + 1);
+    match which {
+        PacketBytes::Segment => {
+            put(false, ByteRange { from: view.tcp_place, to: view.tcp_place + u64::from(view.tcp_len) }, false);
+        }
+        PacketBytes::Repair if view.repair_start == 0 => {}
+        PacketBytes::Repair => view.repair.iter().for_each(|(own, range, merged)| put(!own, range, merged)),
+        PacketBytes::Request | PacketBytes::Response | PacketBytes::Exchange => {
+            let asked_by_receiver = view.http.request_dir != view.tcp_dir;
+            let wanted = [which != PacketBytes::Response, which != PacketBytes::Request];
+            for (answers, ByteRange { from, to }, merged) in of_exchange(&view.http) {
+                if wanted[usize::from(answers)] {
+                    put(asked_by_receiver != answers, ByteRange { from: from + 1, to: to + 1 }, merged);
+                }
+            }
+        }
     }
     key.ranges.as_flattened().iter().any(|range| !range.is_empty()).then_some(key)
+}
+
+/// Bytes of an exchange: (of the response's direction, which, whether others' lie between them).
+fn of_exchange(http: &HttpView) -> impl Iterator<Item = (bool, ByteRange, bool)> + '_ {
+    let request = (false, ByteRange { from: http.request_from, to: http.request_to }, false);
+    let response = (true, ByteRange { from: http.response_from, to: http.response_to }, false);
+    let whole = (http.frames.count == 0).then_some([request, response]);
+    http.frames.iter().chain(whole.into_iter().flatten())
 }
 
 const EMPTY: u32 = u32::MAX;

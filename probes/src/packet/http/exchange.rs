@@ -10,7 +10,7 @@
 use super::head::{Framing, Head, Kind};
 use super::messages::{Body, Messages};
 use super::present::{Awaiting, Ended, Message};
-use crate::packet::http2::Weight;
+use crate::packet::http2::Frames;
 use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
 use std::cell::OnceCell;
 use std::collections::VecDeque;
@@ -33,8 +33,8 @@ pub(crate) struct Exchange {
     pub(crate) first_on_conn: bool,
     /// HTTP/2: its stream; else 0.
     pub(crate) stream: u32,
-    /// HTTP/2: its share of the memory for heads.
-    pub(crate) weight: Option<Weight>,
+    /// HTTP/2: where its frames lie.
+    pub(crate) frames: Option<Box<Frames>>,
     /// If it is wanted: made when it is presented, which most are not where joins keep few.
     pub(crate) route: Option<OnceCell<Box<str>>>,
 }
@@ -200,7 +200,7 @@ impl Sink<'_, '_> {
             response: None,
             first_on_conn: self.matcher.begun == 1 && self.handshake_seen,
             stream: 0,
-            weight: None,
+            frames: None,
             route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),
         });
     }

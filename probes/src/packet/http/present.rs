@@ -174,6 +174,7 @@ impl Ended {
             http.complete = u32::from(self.complete && !response.unsure);
         }
         http.stream = exchange.stream;
+        http.frames = exchange.frames.as_ref().map(|frames| frames.view(exchange.dir)).unwrap_or_default();
         http.error = self.error.unwrap_or(0);
         if request.is_grpc() {
             (http.grpc.service, http.grpc.method) = request.grpc_call();

@@ -13,6 +13,8 @@ use weftrace_artifact::packet::needs;
 pub(crate) struct Http2Flow {
     sides: [Option<Side>; 2],
     streams: Streams,
+    /// Bytes of each direction of which it isn't known yet whose they are.
+    unplaced: [Option<(u64, u64)>; 2],
     /// The connection spoke HTTP/1 before.
     upgraded: bool,
     /// Exchanges whose response the client has not acknowledged.
@@ -33,7 +35,12 @@ impl Protocol for Http2Flow {
         let mut rest = piece;
         while !rest.bytes.is_empty() {
             let Shared { http2_limits, http2, http2_fields, .. } = &mut *cx.shared;
+            let was_lost = side.is_lost();
             let (used, ended) = side.take(&rest, http2_fields, http2_limits, http2);
+            if was_lost {
+                let to = if used > 0 { rest.after(used) } else { rest.from() };
+                self.unplaced(dir, rest.from(), to, !side.is_lost());
+            }
             if let Some(frame) = ended {
                 self.frame(&frame, &side.payload, dir, cx);
                 side.release();
@@ -49,9 +56,11 @@ impl Protocol for Http2Flow {
         let dir = hole.dir & 1;
         let Some(mut side) = self.sides[dir].take() else {
             self.sides[dir] = Some(Side::new(Beginning::Unknown));
+            self.unplaced(dir, hole.from, hole.to, false);
             return;
         };
         let before = side.held();
+        let begun = side.begun();
         match side.miss(hole) {
             Missed::Nothing => {}
             Missed::Of(stream) => self.streams.damage(dir, Some(stream)),
@@ -59,6 +68,7 @@ impl Protocol for Http2Flow {
             Missed::Framing => {
                 cx.shared.http2.gaps += 1;
                 self.streams.damage(dir, None);
+                self.unplaced(dir, begun.unwrap_or(hole.from), hole.to, false);
             }
         }
         self.account(&mut side, before, cx.shared);
@@ -95,6 +105,7 @@ impl Protocol for Http2Flow {
             self.awaiting.present_all(&mut cx.shared.parts);
         }
         if over || answers.is_some_and(|dir| ended[dir & 1]) {
+            self.cover_unfinished(None);
             for ended in self.streams.give_up(cx.now) {
                 cx.shared.parts.push(ended);
             }
@@ -153,6 +164,7 @@ impl Http2Flow {
             most: cx.shared.http2_limits.streams,
             routes: cx.shared.asked & needs::ROUTES != 0,
         };
+        self.streams.covers(frame, dir);
         let head = frame.block.is_some().then(|| Arc::new(Head::of_fields(&cx.shared.http2_fields)));
         if let (Some(block), Some(head)) = (&frame.block, &head) {
             let heads = &cx.shared.http2_heads;
@@ -164,12 +176,14 @@ impl Http2Flow {
         }
         match detail {
             Detail::Reset(error) => {
+                self.cover_unfinished(Some(frame.header.stream));
                 let ended = self.streams.reset(frame.header.stream, error, here.now);
                 if let Some(ended) = ended {
                     cx.shared.parts.push(ended);
                 }
             }
             Detail::GoAway { last, error } => {
+                self.cover_unfinished(None);
                 for ended in self.streams.refused(last, error, here) {
                     cx.shared.parts.push(ended);
                 }
@@ -179,10 +193,33 @@ impl Http2Flow {
         if frame.damaged && frame.header.kind == kind::DATA {
             self.streams.damage(dir, Some(frame.header.stream));
         }
-        if ends(frame.header, frame.block.as_ref())
-            && let Some(ended) = self.streams.end(frame.header.stream, frame.to, here)
-        {
+        let ends = ends(frame.header, frame.block.as_ref());
+        if ends && self.unplaced.iter().any(Option::is_some) {
+            self.cover_unfinished(Some(frame.header.stream));
+        }
+        if ends && let Some(ended) = self.streams.end(frame.header.stream, frame.to, here) {
             self.await_arrival(ended, cx);
+        }
+    }
+
+    /// Bytes may be any open stream's, up to where a frame is `found`.
+    fn unplaced(&mut self, dir: usize, from: u64, to: u64, found: bool) {
+        let (begun, _) = self.unplaced[dir].unwrap_or((from, to));
+        self.unplaced[dir] = Some((begun, to));
+        if found && let Some((from, to)) = self.unplaced[dir].take() {
+            self.streams.may_cover(dir, (from, to), None);
+        }
+    }
+
+    /// A stream ends, or all may (None), and there are frames that have only begun, or bytes of which it isn't known whose they are.
+    fn cover_unfinished(&mut self, ends: Option<u32>) {
+        for (dir, side) in self.sides.iter().enumerate() {
+            if let Some(frame) = side.as_ref().and_then(Side::unfinished) {
+                self.streams.covers(&frame, dir);
+            }
+            if let Some(bytes) = self.unplaced[dir] {
+                self.streams.may_cover(dir, bytes, ends);
+            }
         }
     }
 

@@ -54,7 +54,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) header: Header,
-    /// Offset of the byte after it.
+    /// Offsets of its first byte, and of the byte after it.
+    pub(crate) from: u64,
     pub(crate) to: u64,
     /// Bytes of it are missing.
     pub(crate) damaged: bool,
@@ -215,7 +216,8 @@ impl Side {
             At::Payload(left) if hole.exact && hole.len == u64::from(left) && kind == kind::DATA => {
                 self.damaged |= damage;
                 self.at = At::Header(0);
-                Missed::End(Frame { header: self.header, to: hole.to, damaged: self.damaged, block: None })
+                let Self { header, from, damaged, .. } = *self;
+                Missed::End(Frame { header, from, to: hole.to, damaged, block: None })
             }
             _ => {
                 self.lose();
@@ -248,13 +250,25 @@ impl Side {
         } else if (opens || continues) && header.has(flag::END_HEADERS) {
             block = self.open.take().and_then(|open| self.decode(&open, fields, limits, counters));
         }
-        Frame { header, to, damaged: self.damaged, block }
+        Frame { header, from: self.from, to, damaged: self.damaged, block }
+    }
+
+    /// Where frames begin is not known.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.at, At::Lost)
     }
 
     /// Offset of the header block or frame that has begun.
     pub(crate) fn begun(&self) -> Option<u64> {
         let frame = matches!(self.at, At::Payload(_) | At::Header(1..)).then_some(self.from);
         self.open.as_ref().map(|open| open.from).or(frame)
+    }
+
+    /// The frame of which more is to come, with the end that its header promises (within TLS it is behind that).
+    pub(crate) fn unfinished(&self) -> Option<Frame> {
+        let (header, from) = (self.header, self.from);
+        let to = from + HEADER as u64 + u64::from(header.len);
+        matches!(self.at, At::Payload(_)).then_some(Frame { header, from, to, damaged: true, block: None })
     }
 
     /// So many of the next bytes are all of a body.

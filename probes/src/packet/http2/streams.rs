@@ -1,11 +1,14 @@
 //! The streams of a connection: requests and their responses.
 
+use super::frame::kind;
 use super::side::{Block, Frame};
 use crate::packet::http::{Ended, Exchange, Head, Response};
+use crate::packet::ranges::{self, Ranges};
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use weftrace_artifact::packet::RangesView;
 
 /// A request without the end of its response.
 pub(super) struct Open {
@@ -37,12 +40,20 @@ pub(super) struct Here {
     pub(super) routes: bool,
 }
 
+/// What an exchange has as it is one stream of several.
+pub(crate) struct Frames {
+    /// The bytes of its frames, by direction.
+    covered: [Ranges; 2],
+    /// Its share of the memory for heads. One that began in HTTP/1 has none.
+    weight: Option<Weight>,
+}
+
 /// What all connections' heads of open exchanges take.
 #[derive(Clone, Default)]
 pub(crate) struct Heads(Arc<AtomicUsize>);
 
 /// An exchange's share of it, until it goes.
-pub(crate) struct Weight {
+struct Weight {
     heads: Heads,
     bytes: usize,
 }
@@ -70,6 +81,13 @@ impl Drop for Weight {
     }
 }
 
+impl Frames {
+    /// `asked`: the request's direction.
+    pub(crate) fn view(&self, asked: usize) -> RangesView {
+        ranges::view(&self.covered[asked & 1], &self.covered[1 - (asked & 1)])
+    }
+}
+
 impl Streams {
     pub(super) fn len(&self) -> usize {
         self.open.len()
@@ -82,10 +100,37 @@ impl Streams {
     }
 
     /// The request that an upgrade from HTTP/1 has left to stream 1.
-    pub(super) fn upgraded(&mut self, exchange: Exchange) {
+    pub(super) fn upgraded(&mut self, mut exchange: Exchange) {
         self.client = Some(exchange.dir);
         self.begun = 1;
+        let mut covered = [Ranges::default(); 2];
+        covered[exchange.dir & 1].add(exchange.from, exchange.to, false);
+        exchange.frames = Some(Box::new(Frames { covered, weight: None }));
         self.open.insert(1, Open { exchange, damaged: false });
+    }
+
+    /// A frame of a stream that is open is one of its exchange's.
+    pub(super) fn covers(&mut self, frame: &Frame, dir: usize) {
+        if matches!(frame.header.kind, kind::DATA | kind::HEADERS | kind::CONTINUATION | kind::RST_STREAM) {
+            self.cover(frame.header.stream, dir, frame.from, frame.to);
+        }
+    }
+
+    fn cover(&mut self, stream: u32, dir: usize, from: u64, to: u64) {
+        if let Some(open) = self.open.get_mut(&stream) {
+            open.cover(dir, from, to, false);
+        }
+    }
+
+    /// Of which streams these bytes are isn't known: they may be of any that is open; only one of them is looked at, or all are.
+    pub(super) fn may_cover(&mut self, dir: usize, (from, to): (u64, u64), only: Option<u32>) {
+        let asks = self.client == Some(dir);
+        let (first, last) = only.map_or((0, u32::MAX), |stream| (stream, stream));
+        let awaited =
+            self.open.range_mut(first..=last).map(|(_, open)| open).filter(|open| !asks || open.exchange.open);
+        for open in awaited {
+            open.cover(dir, from, to, true);
+        }
     }
 
     /// A header block has ended with `frame`. Returns requests that had to be given up.
@@ -96,6 +141,7 @@ impl Streams {
             let asked = self.request(block.promised, frame, block, head, Here { dir: client, ..here }, heads);
             if let Some(pushed) = self.open.get_mut(&block.promised) {
                 pushed.exchange.open = false;
+                pushed.cover(here.dir, block.from, frame.to, false);
             }
             return asked;
         }
@@ -107,13 +153,18 @@ impl Streams {
         let Some(client) = self.client else { return 0 };
         if client == here.dir {
             // A second block of a request is its trailers.
-            let is_new = !self.open.contains_key(&block.first.stream);
-            return if is_new { self.request(block.first.stream, frame, block, head, here, heads) } else { 0 };
+            let stream = block.first.stream;
+            if self.open.contains_key(&stream) {
+                return 0;
+            }
+            let given_up = self.request(stream, frame, block, head, here, heads);
+            self.cover(stream, here.dir, block.from, frame.to);
+            return given_up;
         }
         let Some(open) = self.open.get_mut(&block.first.stream) else { return 0 };
         match &mut open.exchange.response {
             _ if head.is_interim() => {}
-            _ if !open.exchange.weight.as_mut().is_none_or(|weight| weight.add(head.size(), here.room)) => {
+            _ if !has_room(&mut open.exchange.frames, head.size(), here.room) => {
                 self.open.remove(&block.first.stream);
                 return 1;
             }
@@ -140,7 +191,8 @@ impl Streams {
         here: Here,
         heads: &Heads,
     ) -> u64 {
-        let Some(weight) = Weight::new(heads, head.size(), here.room) else { return 1 };
+        let size = head.size() + size_of::<Frames>();
+        let Some(weight) = Weight::new(heads, size, here.room) else { return 1 };
         let mut given_up = 0;
         while self.open.len() >= here.most.max(1) {
             self.open.pop_first();
@@ -159,7 +211,7 @@ impl Streams {
             response: None,
             first_on_conn: self.begun == 1 && here.handshake_seen,
             stream,
-            weight: Some(weight),
+            frames: Some(Box::new(Frames { covered: [Ranges::default(); 2], weight: Some(weight) })),
             route: here.routes.then(OnceCell::new),
         };
         self.open.insert(stream, Open { exchange, damaged: false });
@@ -214,7 +266,19 @@ impl Streams {
 }
 
 impl Open {
+    fn cover(&mut self, dir: usize, from: u64, to: u64, unsure: bool) {
+        if let Some(frames) = &mut self.exchange.frames {
+            frames.covered[dir & 1].add(from, to, unsure);
+        }
+    }
+
     fn give_up(self, now: u64, error: Option<u32>) -> Ended {
         Ended { exchange: self.exchange, complete: false, to: 0, at: now, answered: now, error, damaged: self.damaged }
     }
+}
+
+/// Whether another head of an exchange finds room.
+fn has_room(frames: &mut Option<Box<Frames>>, bytes: usize, room: usize) -> bool {
+    let weight = frames.as_mut().and_then(|frames| frames.weight.as_mut());
+    weight.is_none_or(|weight| weight.add(bytes, room))
 }

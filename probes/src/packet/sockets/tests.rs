@@ -5,6 +5,8 @@ use weftrace_artifact::{abi::ConnKey, packet::PacketView};
 
 #[path = "ahead_tests.rs"]
 mod ahead_tests;
+#[path = "frames_tests.rs"]
+mod frames_tests;
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
@@ -26,6 +28,8 @@ struct Bench {
     view_known: u64,
     /// When all ended.
     ends: Vec<u64>,
+    /// Where their frames lie: (of the response, from, to, whether others' bytes lie in it).
+    frames: Vec<Vec<(bool, u64, u64, bool)>>,
 }
 
 fn key() -> ConnKey {
@@ -53,6 +57,7 @@ impl Bench {
             last: (0, 0, 0),
             view_known: 0,
             ends: Vec::new(),
+            frames: Vec::new(),
         }
     }
 
@@ -122,6 +127,9 @@ impl Bench {
             self.view_known = self.view.known;
             self.last = (http.first_on_conn, http.start, http.end);
             self.ends.push(http.end);
+            self.frames.push(
+                http.frames.iter().map(|(second, range, merged)| (second, range.from, range.to, merged)).collect(),
+            );
             let uri = format!("{} bytes", http.uri.len);
             let bytes = [http.request_from, http.request_to, http.response_from, http.response_to];
             all.push((uri, http.status, http.complete == 1, bytes));

@@ -89,6 +89,38 @@ fn a_join_waits_for_its_own_sources_only() {
 }
 
 #[test]
+fn how_sure_the_times_of_two_streams_are() {
+    let (mut supply, packets) = supply(vec![join(A, &[B])]);
+    assert!(supply.take_changed() && !supply.take_changed());
+    assert_eq!((supply.apart(A, A), supply.apart(B, B)), (0, 0), "each by one clock");
+    assert_eq!(supply.apart(A, B), CLOCK_NS + PACKETS_NS);
+    // What the readings of both clocks leave open is told in steps.
+    for (width, step) in [(25_001, 30_000), (29_000, 30_000), (30_000, 30_000), (31_000, 40_000), (0, 0)] {
+        supply.read_clocks(width);
+        assert_eq!(supply.apart(B, A), CLOCK_NS + PACKETS_NS + step, "{width}");
+    }
+    assert!(supply.take_changed());
+    supply.read_clocks(0);
+    assert!(!supply.take_changed());
+    assert!(supply.set_uncertainty("packets", 7) && !supply.set_uncertainty("nothing", 7));
+    supply.read_clocks(1_000_000);
+    assert_eq!(supply.apart(A, B), CLOCK_NS + 7, "as was said");
+    // Two sources feed one stream: the least sure pair counts.
+    supply.feed(KERNEL, [B]);
+    assert_eq!((supply.apart(A, B), supply.apart(B, B), supply.apart(A, A)), (CLOCK_NS + 7, CLOCK_NS + 7, 0));
+    // Recordings say it themselves; those that don't were made when it was one and the same for all.
+    supply.replay();
+    let recorded = supply.add_recorded("more");
+    supply.feed(recorded, [C]);
+    assert_eq!((supply.apart(A, A), supply.apart(A, B), supply.apart(A, C)), (UNSAID_NS, UNSAID_NS, UNSAID_NS));
+    for source in [BLOCKS, KERNEL, packets, recorded] {
+        supply.say_uncertainty(source, 100);
+    }
+    supply.read_clocks(1_000_000);
+    assert_eq!((supply.apart(A, A), supply.apart(A, B), supply.apart(A, C)), (0, 200, 200));
+}
+
+#[test]
 fn what_is_under_way_holds_a_source_back_for_a_while() {
     let (mut supply, packets) = supply(vec![join(B, &[])]);
     supply.mark(BLOCKS, 60 * S, None);

@@ -9,7 +9,6 @@ use crate::join::{
     result::{JoinResult, Status, ViewStorage},
     show,
     translations::Asked,
-    verdict::Interval,
 };
 use weftrace_artifact::join::{Keep, KeyKind, LegSpec};
 
@@ -113,12 +112,14 @@ impl Engine {
             self.translations.missing(&self.losses[stream.0 as usize], &asked)
         });
         let mut legs = Vec::with_capacity(self.spec.legs.len());
-        for (spec, (store, bit, sources)) in self.spec.legs.iter().zip(&self.legs).filter(|(spec, _)| wanted(spec)) {
+        let all = self.spec.legs.iter().zip(&self.legs).enumerate();
+        for (i, (spec, (store, bit, sources))) in all.filter(|(_, (spec, _))| wanted(spec)) {
             let by_id = spec.keys.iter().any(|key| key.kind == KeyKind::Id);
             let stream = spec.stream.0 as usize;
             let since = spec.since_ns.unwrap_or(0);
             let inputs = Inputs {
                 spec,
+                epsilon: self.epsilon.leg(i),
                 sources,
                 nodes: &self.nodes,
                 bindings: &self.bindings,
@@ -155,12 +156,16 @@ impl Engine {
         if self.opened.is_none_or(|at| read_int(payload, at, 8) as u64 != begin) {
             return begin;
         }
-        let before = |interval: &&Interval| interval.1 <= closed.start.saturating_add(leg::EPSILON_NS);
         let by_conn = |leg: &LegSpec| leg.keys.iter().any(|key| key.kind == KeyKind::Conn);
-        let legs = self.outcomes(closed, payload, begin, |leg| leg.since_ns.is_some() && leg.duration && by_conn(leg));
-        legs.iter()
-            .filter(|leg| leg.key == KeyKind::Conn.name())
-            .flat_map(|leg| leg.intervals.iter().filter(before).map(|interval| interval.0))
-            .fold(begin, u64::min)
+        let opening = |leg: &LegSpec| leg.since_ns.is_some() && leg.duration && by_conn(leg);
+        let legs = self.outcomes(closed, payload, begin, opening);
+        let specs = self.spec.legs.iter().enumerate().filter(|(_, spec)| opening(spec));
+        let mut first = begin;
+        for (leg, (i, _)) in legs.iter().zip(specs).filter(|(leg, _)| leg.key == KeyKind::Conn.name()) {
+            let start = closed.start.saturating_add(self.epsilon.leg(i));
+            let before = leg.intervals.iter().filter(|interval| interval.1 <= start);
+            first = before.fold(first, |first, interval| first.min(interval.0));
+        }
+        first
     }
 }

@@ -1,6 +1,7 @@
 //! What packets show on both sides of a translation.
 
-use super::{EPSILON_NS, Hit, Interval, Store};
+use super::{Hit, Interval, Store};
+use crate::join::UNSAID_NS;
 
 /// Packets that are captured on both sides of a translation are the same ones: those of the anchor's own tuple count, others only where
 /// none of these is at the same time. (Sockets are one end each.) What goes is put into `twice`.
@@ -20,8 +21,8 @@ pub(super) fn once(store: &Store, hits: &mut Vec<Hit>, twice: &mut Vec<u32>) {
     }
     hits.retain(|hit| {
         let (from, to) = store.get(hit.id).interval;
-        let begun = own.partition_point(|(begin, _)| *begin <= to.saturating_add(EPSILON_NS));
-        let there = own[..begun].last().is_some_and(|(_, end)| end.saturating_add(EPSILON_NS) >= from);
+        let begun = own.partition_point(|(begin, _)| *begin <= to.saturating_add(UNSAID_NS));
+        let there = own[..begun].last().is_some_and(|(_, end)| end.saturating_add(UNSAID_NS) >= from);
         let again = hit.translated && of_packets(hit) && there;
         if again {
             twice.push(hit.id);

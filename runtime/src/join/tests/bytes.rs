@@ -19,16 +19,23 @@ fn two() -> Vec<StreamSpec> {
 
 /// Ranges as (direction, from, to).
 fn bytes(key: &ConnKey, ranges: &[(usize, u64, u64)]) -> Vec<u8> {
+    marked(key, &ranges.iter().map(|&(dir, from, to)| (dir, from, to, false)).collect::<Vec<_>>())
+}
+
+/// The same, and whether bytes of others lie in them.
+fn marked(key: &ConnKey, ranges: &[(usize, u64, u64, bool)]) -> Vec<u8> {
     let mut all = BytesKey::default();
-    for (i, &(dir, from, to)) in ranges.iter().enumerate() {
-        all.ranges[dir][i] = ByteRange { from, to };
+    for &(dir, from, to, merged) in ranges {
+        assert!(all.put(dir, ByteRange { from, to }, merged));
     }
     let mut out = key.to_bytes().to_vec();
     for range in all.ranges.as_flattened() {
         out.extend(range.from.to_ne_bytes());
         out.extend(range.to.to_ne_bytes());
     }
-    out.resize(BYTES_KEY_SIZE as usize, 0);
+    out.extend(all.merged.to_ne_bytes());
+    out.extend(all.crossed.to_ne_bytes());
+    assert_eq!(out.len(), BYTES_KEY_SIZE as usize);
     out
 }
 
@@ -74,6 +81,40 @@ fn a_neighbours_bytes_are_not_the_anchors() {
     assert_eq!(found(&[(0, 1000, 1100)]).0, State::None, "the other direction's numbers");
     assert_eq!(found(&[(0, 150 + (1 << 32), 160 + (1 << 32))]).0, State::None, "4 GiB later");
     assert_eq!(found(&[(0, 10, 20), (0, 199, 201)]), (State::Value(1), Via::Range), "one of several");
+}
+
+/// Two streams of one connection, frame by frame: what was lost of one isn't the other's; a segment with bytes of both is both's.
+#[test]
+fn a_neighbouring_streams_frames_are_not_the_anchors() {
+    let key = conn(7, 5000, (11, 22));
+    let frames = |first: u64| -> Vec<_> { (0..7).map(|i| (1, first + 200 * i, first + 200 * i + 100)).collect() };
+    let of = |first| bytes(&key, &[vec![(0, first, first + 20)], frames(first)].concat());
+    let found = |anchor: Vec<u8>, ranges: &[(usize, u64, u64)]| state(anchor, bytes(&key, ranges), &key);
+    for i in 0..7 {
+        let lost = [(1, 1000 + 200 * i, 1100 + 200 * i)];
+        assert_eq!(found(of(1000), &lost), (State::Value(1), Via::Range), "frame {i}");
+        assert_eq!(found(of(1100), &lost).0, State::None, "frame {i} is the other's");
+        let both = [(1, 1050 + 200 * i, 1150 + 200 * i)];
+        assert_eq!([found(of(1000), &both).0, found(of(1100), &both).0], [State::Value(1), State::Value(1)]);
+    }
+    assert_eq!(
+        found(of(1000), &[(0, 1200, 1300)]).0,
+        State::None,
+        "what is beyond a half is not the other direction's"
+    );
+}
+
+/// Where there was no room for all ranges, what matches may be another's: that is said.
+#[test]
+fn merged_ranges_are_shared() {
+    let key = conn(7, 5000, (11, 22));
+    let own = || marked(&key, &[(1, 100, 200, false), (1, 300, 900, true)]);
+    let found = |ranges: &[(usize, u64, u64, bool)]| state(own(), marked(&key, ranges), &key);
+    assert_eq!(found(&[(1, 150, 160, false)]), (State::Value(1), Via::Range));
+    assert_eq!(found(&[(1, 150, 160, true)]), (State::Value(1), Via::Overlap), "the record's own are not sure");
+    assert_eq!(found(&[(1, 350, 360, false)]), (State::Value(1), Via::Overlap));
+    assert_eq!(found(&[(1, 150, 350, false)]), (State::Value(1), Via::Range), "some of it is the anchor's for sure");
+    assert_eq!(found(&[(1, 210, 290, false)]).0, State::None);
 }
 
 #[test]

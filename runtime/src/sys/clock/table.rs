@@ -37,6 +37,8 @@ impl fmt::Display for Step {
 
 /// Readings that are kept: more than an hour's, at one a second.
 const MAX_PAIRS: usize = 4096;
+/// Readings of late: those between which packets lie that are still to be compared.
+const LATELY: usize = 16;
 /// Steps that nobody took.
 const MAX_STEPS: usize = 64;
 /// The kernel slews the wall clock by at most so many parts of a million; twice that, to be sure.
@@ -90,6 +92,11 @@ impl Table {
 
     pub(super) fn take_fresh(&mut self) -> Vec<Pair> {
         std::mem::take(&mut self.fresh)
+    }
+
+    /// The widest of the last readings.
+    pub(super) fn width(&self) -> u64 {
+        self.pairs.iter().rev().take(LATELY).map(|(pair, _)| pair.width).max().unwrap_or(0)
     }
 
     /// Boot time of the last reading.

@@ -48,9 +48,9 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("http.exchange.request_to", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.request_to)), "One past the last byte of the request."),
     row("http.exchange.response_from", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.response_from)), "First byte of the response."),
     row("http.exchange.response_to", T::U64, W, l::HTTP_EXCHANGE, Load(offset_of!(P, http.response_to)), "One past the last byte of the response seen."),
-    row("http.exchange.bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Exchange), "The bytes of the request and of its response, as a join key."),
-    row("http.exchange.request_bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Request), "The bytes of the request, as a join key."),
-    row("http.exchange.response_bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Response), "The bytes of the response, as a join key."),
+    row("http.exchange.bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Exchange), "The bytes of the request and of its response, as a join key; of HTTP/2 those of its own frames."),
+    row("http.exchange.request_bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Request), "The bytes of the request, as a join key; of HTTP/2 those of its own frames."),
+    row("http.exchange.response_bytes", T::ByteRanges, W, l::HTTP_EXCHANGE, ByteRanges(PacketBytes::Response), "The bytes of the response, as a join key; of HTTP/2 those of its own frames."),
 
     row("grpc.service", T::Str, W, l::HTTP_EXCHANGE | l::GRPC, Str(offset_of!(P, http.grpc.service)), "Exchange that is a gRPC call: the service, with its package."),
     row("grpc.method", T::Str, W, l::HTTP_EXCHANGE | l::GRPC, Str(offset_of!(P, http.grpc.method)), "gRPC call: the method."),

@@ -95,6 +95,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.handshake.syns", T::U32, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_syns)), "How many SYNs the client sent: 1 without retransmission."),
     row("tcp.handshake.completed", T::Bool, F, l::HANDSHAKE_END, Bit(offset_of!(P, handshake_completed), 1), "True: the connection was established; false: it was refused."),
     row("tcp.repair.start", T::U64, S, FLOW, Load(offset_of!(P, repair_start)), "Boot time since when bytes that this packet acknowledges were under way, if they were lost and sent again; 0: they were not."),
+    row("tcp.repair.bytes", T::ByteRanges, S, FLOW, Read::ByteRanges(PacketBytes::Repair), "The bytes that were lost, as a join key; absent where none were."),
     row("tcp.repair.dur", T::U64, S, FLOW, Load(offset_of!(P, repair_ns)), "Until the copy that got through was sent, ns; 0: nothing was lost. Copies that the receiver says it did not need (RFC 2883) are none."),
     row("tcp.zero_window.start", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time since when the receiver left no room for a segment, in the zero-window stall that ends with this packet."),
     row("tcp.zero_window.dur", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_ns)), "How long the receiver's window was closed, ns."),

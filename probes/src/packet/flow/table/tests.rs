@@ -63,6 +63,48 @@ fn bytes_are_those_of_the_side_that_sends_them() {
     assert!(request.ranges[1][0].is_empty() && !request.ranges[0][0].is_empty());
 }
 
+/// More ranges of one direction than have their place: they take the other's, and stay in order.
+#[test]
+fn frames_of_an_exchange_are_ranges_of_their_own() {
+    let mut back = view(2, 80, 1, 40_000);
+    (back.tcp_isn, back.tcp_peer_isn) = (22, 11);
+    (back.tcp_dir, back.http.request_dir) = (1, 0);
+    (back.http.request_to, back.http.response_to) = (9000, 9000);
+    assert!(back.http.frames.put(false, ByteRange { from: 24, to: 50 }, false));
+    for i in 0..7_u64 {
+        assert!(back.http.frames.put(true, ByteRange { from: 100 * i, to: 100 * i + 10 }, i == 6));
+    }
+    assert!(!back.http.frames.put(true, ByteRange { from: 7000, to: 7010 }, false), "no more");
+    let ranges = |which| {
+        let key = bytes_key(&back, which).unwrap();
+        let dir = |i: usize| BytesKey::direction(i, key.crossed);
+        let all = key.ranges.as_flattened().iter().enumerate().filter(|(_, range)| !range.is_empty());
+        all.map(|(i, range)| (dir(i), range.from, range.to, key.merged >> i & 1 == 1)).collect::<Vec<_>>()
+    };
+    // The client is the smaller end: what the response has beyond its four lies behind the request.
+    let response = |i: u64| (1, 100 * i + 1, 100 * i + 11, i == 6);
+    let request = (0, 25, 51, false);
+    let all = [request, response(4), response(5), response(6), response(0), response(1), response(2), response(3)];
+    assert_eq!(ranges(PacketBytes::Exchange), all);
+    assert_eq!(ranges(PacketBytes::Request), [request]);
+    assert_eq!(ranges(PacketBytes::Response).len(), 7);
+}
+
+/// What a packet acknowledges is its receiver's; what a reset leaves unmended may be its own.
+#[test]
+fn lost_bytes_are_those_of_who_sent_them() {
+    let mut ack = view(2, 80, 1, 40_000);
+    (ack.tcp_isn, ack.tcp_peer_isn) = (22, 11);
+    assert!(ack.repair.put(false, ByteRange { from: 5, to: 9 }, false));
+    assert_eq!(bytes_key(&ack, PacketBytes::Repair), None, "what an earlier packet left");
+    ack.repair_start = 1;
+    let key = bytes_key(&ack, PacketBytes::Repair).unwrap();
+    assert_eq!((key.ranges[0][0], key.ranges[1][0]), (ByteRange { from: 5, to: 9 }, ByteRange::default()));
+    ack.repair.second = 1;
+    let key = bytes_key(&ack, PacketBytes::Repair).unwrap();
+    assert_eq!((key.ranges[1][0], key.ranges[0][0]), (ByteRange { from: 5, to: 9 }, ByteRange::default()));
+}
+
 /// Many flows through a small table: every live key is found where it was put, whatever was evicted.
 #[test]
 fn agrees_with_a_map_under_eviction() {

@@ -1,0 +1,65 @@
+//! Which bytes exchanges of HTTP/2 have at sockets.
+
+use super::*;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+
+fn frame(kind: u8, flags: u8, stream: u8, len: usize, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (len as u32).to_be_bytes()[1..].to_vec();
+    bytes.extend([kind, flags, 0, 0, 0, stream]);
+    bytes.extend(payload);
+    bytes
+}
+
+fn get(stream: u8) -> Vec<u8> {
+    frame(1, 5, stream, 3, &[0x82, 0x86, 0x84])
+}
+
+fn head(stream: u8) -> Vec<u8> {
+    frame(1, 4, stream, 1, &[0x88])
+}
+
+/// DATA of 100 bytes.
+fn data(flags: u8, stream: u8) -> Vec<u8> {
+    frame(0, flags, stream, 100, &[b'x'; 100])
+}
+
+/// What the response has, of an exchange whose request is one range.
+fn response(bench: &Bench, at: usize) -> Vec<(u64, u64)> {
+    let [request, response @ ..] = &bench.frames[at][..] else { panic!("{:?}", bench.frames) };
+    assert!(!request.0 && response.iter().all(|range| range.0 && !range.3), "{:?}", bench.frames[at]);
+    response.iter().map(|range| (range.1, range.2)).collect()
+}
+
+#[test]
+fn streams_of_one_connection() {
+    let mut bench = Bench::new();
+    bench.whole(false, &[PREFACE, &get(1), &get(3)].concat());
+    bench.whole(true, &[SETTINGS, &head(1), &head(3), &data(0, 1), &data(0, 3)].concat());
+    // A body that was not copied: its place is known by the header.
+    let ended = bench.call(true, &[&data(1, 1)[..], &frame(0, 1, 3, 5000, b"xx")].concat(), 109 + 5009, 9);
+    assert_eq!(ended.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(200, true), (200, true)]);
+    assert_eq!(response(&bench, 0), [(9, 19), (29, 138), (247, 356)]);
+    assert_eq!(response(&bench, 1), [(19, 29), (138, 247), (356, 5365)]);
+    assert_eq!(bench.frames[0][0], (false, 33, 45, false));
+    assert_eq!(bench.frames[1][0], (false, 45, 57, false));
+}
+
+/// Within TLS a stream has the records that its frames came in, whoever else is in them.
+#[test]
+fn streams_within_tls() {
+    let mut bench = Bench::new();
+    bench.clear(false, &[PREFACE, &get(1), &get(3)].concat());
+    bench.clear(true, &[SETTINGS, &head(1), &head(3)].concat());
+    bench.clear(true, &data(0, 3));
+    bench.clear(true, &[data(0, 1), data(0, 3)].concat());
+    bench.clear(true, &data(1, 3));
+    let ended = bench.clear(true, &data(1, 1));
+    assert_eq!((ended.len(), bench.frames.len()), (1, 2));
+    // What was written in clear, and what TLS adds to each; the first call's are its last bytes.
+    let first = 29 + 22;
+    let (second, third) = (first + 131, first + 131 + 240);
+    assert_eq!(response(&bench, 0), [(22, third + 131)], "stream 3 is in each of four records, one behind the other");
+    assert_eq!(response(&bench, 1), [(22, first), (second, third), (third + 131, third + 262)]);
+}
