@@ -187,7 +187,9 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
         });
         all.push(steps.collect::<Vec<_>>().concat());
     }
-    all.iter().for_each(|steps| act(&listener, steps));
+    for steps in &all {
+        act(&listener, steps);
+    }
     let ((lines, said), (all_lines, said_of_all)) = (tracer.end(), reads_all.end());
     let printed = |lines: &[String]| -> Vec<String> {
         let mut printed: Vec<_> = lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect();

@@ -71,7 +71,7 @@ impl Cx<'_, '_> {
         let whole = self.b.iadd(end, body);
         let is = self.b.icmp(Cond::Eq, whole, len);
         self.jump_with(done, &[is]);
-        self.answer_zero(not, done)
+        Ok(self.answer_zero(not, done))
     }
 
     /// `__plain_response(address, sent, pieces, last)`: its status, and above that (by 16 bits each) where its head ends and where the name of the length is;
@@ -111,7 +111,7 @@ impl Cx<'_, '_> {
             said = self.b.bor(said, place);
         }
         self.jump_with(done, &[said]);
-        self.answer_zero(not, done)
+        Ok(self.answer_zero(not, done))
     }
 
     /// Where the head ends, and where `content-length` is in it: where `last` says, if they are there; else they are looked for. (Were an empty line before it, the message would be
@@ -145,12 +145,12 @@ impl Cx<'_, '_> {
         (self.b.param(both, 0), self.b.param(both, 1))
     }
 
-    fn answer_zero(&mut self, not: Block, done: Block) -> R<Value> {
+    fn answer_zero(&mut self, not: Block, done: Block) -> Value {
         self.start(not);
         let zero = self.iconst(0);
         self.jump_with(done, &[zero]);
         self.start(done);
-        Ok(self.b.param(done, 0))
+        self.b.param(done, 0)
     }
 
     /// Goes to `away` where `value cond limit`.

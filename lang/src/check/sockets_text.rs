@@ -148,7 +148,8 @@ pub(crate) fn items(
     let lengths = tells_lengths(world);
     // Of servers only the last of what they send counts, unless somebody asks for the first.
     let begins = !lengths || asked.clients || asked.turns.is_some() || sources.any_has("first_byte");
-    let calls = calls(asked, lengths, begins, !libraries.is_empty(), !go.is_empty());
+    let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
+    let calls = calls(asked, lengths, begins, &within);
     let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
     // Of those that a process here answers.
     let passing = lengths && asked.http && !asked.clients;
@@ -199,12 +200,11 @@ fn tells_lengths(world: &dyn World) -> bool {
 }
 
 /// Where calls on sockets are seen, and what becomes of them.
-fn calls(asked: &Asked, lengths: bool, begins: bool, openssl: bool, go: bool) -> String {
-    let within = [when(openssl, WITHIN_OPENSSL), when(go, sockets_go::WITHIN)].concat();
+fn calls(asked: &Asked, lengths: bool, begins: bool, within: &str) -> String {
     let told = |moved: &str| {
         let of_http = if asked.http { format!("$key = (int64)$sk;\n  {moved}") } else { String::new() };
         TOLD.replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
-            .replace("WITHIN_TLS", &within)
+            .replace("WITHIN_TLS", within)
             .replace("$key = (int64)$sk;\n  MOVED", &of_http)
     };
     let all = moved(false);

@@ -27,7 +27,7 @@ pub(super) struct Passed {
     passing: MapId,
     head: MapId,
     /// By port, how many were passed over; and how many of these were told of.
-    passed: MapId,
+    count: MapId,
     told: Vec<(u16, u64)>,
 }
 
@@ -39,14 +39,14 @@ impl Passed {
             status: map(sockets::STATUS)?,
             passing: map(sockets::PASSING)?,
             head: map(sockets::HEAD)?,
-            passed: map(sockets::PASSED_OVER)?,
+            count: map(sockets::PASSED_OVER)?,
             told: Vec::new(),
         })
     }
 
     /// How many more were passed over since this was last asked, by port.
     fn news(&mut self, core: &Core) -> Vec<(u16, u64)> {
-        let Ok(snapshot) = core.native.store().peek(self.passed) else { return Vec::new() };
+        let Ok(snapshot) = core.native.store().peek(self.count) else { return Vec::new() };
         let mut news = Vec::new();
         for element in &snapshot.elements {
             let port = number_of(&element.key) as u16;
