@@ -209,6 +209,9 @@ pub struct Run {
     /// Size of the kernel's packet buffer for each device: 512k, 64M (config: pcap_buffer_bytes) [default: 8M]
     #[arg(long, value_name = "SIZE", value_parser = size, conflicts_with = "read")]
     pub packet_buffer: Option<u32>,
+    /// Print what joins know at once where they wait for late sources (spans: seconds), marked [early]; the result follows
+    #[arg(long)]
+    pub early: bool,
     /// Joins wait so long for a source's records: kernel=50ms, packets=200ms, spans=10s
     #[arg(long, value_name = "SOURCE=TIME", value_parser = lateness)]
     pub lateness: Vec<(String, u64)>,

@@ -34,6 +34,11 @@ struct Secure {
 impl Secure {
     /// None: something isn't there.
     fn start() -> Option<Self> {
+        Self::start_with("")
+    }
+
+    /// The same with more of a configuration.
+    fn start_with(more: &str) -> Option<Self> {
         if !ready("uprobe") || !ready("rawtracepoint") {
             println!("SKIP uprobes or raw tracepoints");
             return None;
@@ -42,7 +47,7 @@ impl Secure {
         let home = Nginx::home(&format!("nginx-tls-{port}"));
         certificate(&home)?;
         let servers = format!(
-            "ssl_certificate HOME/cert; ssl_certificate_key HOME/key;
+            "ssl_certificate HOME/cert; ssl_certificate_key HOME/key; {more}
              server {{ listen 127.0.0.1:{plain}; listen 127.0.0.1:{port} ssl; root HOME/www; location = /fine {{ return 200 'fine'; }} }}
              server {{ listen 127.0.0.1:{port2} ssl http2; root HOME/www; location = /fine {{ return 200 'fine'; }} }}"
         );
@@ -116,6 +121,32 @@ fn curl_and_nginx() {
         }
     }
     agree(&server, tracer, "curl", 12);
+}
+
+/// A request that comes with the client's hello, as a session of before allows it. The client writes it before its socket is known, which is counted.
+#[test]
+fn early_data() {
+    let Some(server) = Secure::start_with("ssl_early_data on; ssl_protocols TLSv1.3;") else { return };
+    let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port.to_string()), &[]);
+    let home = Nginx::home(&format!("early-{}", server.port));
+    let ask = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    std::fs::write(home.join("first"), ask("/fine?first")).expect("a file");
+    std::fs::write(home.join("early"), ask("/fine?early")).expect("a file");
+    let say = |args: &[&str], input: Stdio| {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-tls1_3", "-ign_eof", "-connect", &format!("127.0.0.1:{}", server.port)]).args(args);
+        let out = command.current_dir(&home).stdin(input).output().expect("openssl");
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    let first = std::fs::File::open(home.join("first")).expect("a file");
+    say(&["-sess_out", "session"], first.into());
+    let said = say(&["-sess_in", "session", "-early_data", "early"], Stdio::null());
+    assert!(said.contains("Early data was accepted"), "{said}");
+    assert!(soon(|| server.logged().len() == 2), "{:?}", server.logged());
+    let (lines, said) = tracer.end();
+    assert_eq!(of(&lines, "nginx"), server.logged(), "{lines:#?} {said}");
+    assert_eq!(of(&lines, "openssl"), ["GET /fine?first 200"], "{lines:#?} {said}");
+    assert!(said.contains("messages within TLS") && lost(&said).is_empty(), "{said}");
 }
 
 /// One after the other; several at once; a body that is sent.

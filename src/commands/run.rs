@@ -189,6 +189,7 @@ fn options(args: &Run) -> SessionOptions {
         telemetry: TelemetryOptions { grpc: args.otlp_grpc.0, http: args.otlp_http.0, lines: args.spans.clone() },
         pid: args.pid,
         netns: args.netns.clone(),
+        early: args.early,
         lateness: args.lateness.clone(),
         uncertainty: args.uncertainty.clone(),
         run_for: args.duration,

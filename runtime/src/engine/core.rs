@@ -42,6 +42,8 @@ pub(crate) struct CoreOptions {
     pub(crate) count: Option<u64>,
     /// Headers and query strings are shown as they are.
     pub(crate) open: bool,
+    /// Joins tell what they know before their late sources.
+    pub(crate) early: bool,
     /// How often joins without a result say so.
     pub(crate) heartbeat: Option<Duration>,
     /// Bytes of a file that `cat()` shows.

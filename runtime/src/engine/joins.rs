@@ -115,6 +115,12 @@ impl Joins {
         self.one(native, (join, now), |engine, eval, out| engine.advance(watermark, eval, out))
     }
 
+    /// What is known of a join's anchors without the streams that come late.
+    fn tell_early(&mut self, native: &mut Native, join: usize, early: (u64, Vec<StreamId>)) -> Vec<Found> {
+        let now = early.0;
+        self.one(native, (join, now), |engine, eval, out| engine.tell_early(early, eval, out))
+    }
+
     fn flush(&mut self, native: &mut Native, join: usize, now: u64) -> Vec<Found> {
         self.one(native, (join, now), |engine, eval, out| engine.flush(eval, out))
     }
@@ -231,6 +237,11 @@ impl Core {
                     self.run_blocks(&blocks, (now, trace), &ViewStorage::for_result(&result));
                     self.at_hand = before;
                 }
+                // Printed, whatever blocks there are: they run for the result.
+                Output::Early(result) => {
+                    let facts = self.facts(join, &result);
+                    self.say(&Message::Early(&Shown { result: &result, facts: &facts }));
+                }
                 Output::Orphan { leg, payload } => {
                     let blocks = self.joins.blocks(join, JoinEvent::Orphan(leg));
                     self.run_blocks(&blocks, (now, None), &ViewStorage::for_orphan(&payload));
@@ -331,6 +342,10 @@ impl Core {
             let outputs = self.joins.advance(&mut self.native, join, (watermark, watermark));
             self.join_outputs(outputs, watermark);
             self.supply.joined(join, watermark);
+            if let Some(early) = self.supply.early(join).filter(|_| self.options.early) {
+                let outputs = self.joins.tell_early(&mut self.native, join, early);
+                self.join_outputs(outputs, watermark);
+            }
         }
     }
 

@@ -36,6 +36,9 @@ pub(crate) const STALLED_AFTER_NS: u64 = 5_000_000_000;
 /// What holds a source back (an exchange that was never acknowledged) does so for at most this long.
 const LONGEST_HOLD_NS: u64 = 10_000_000_000;
 
+/// What comes so long after it was is worth an early word (`--early`).
+const LATE_FROM_NS: u64 = 1_000_000_000;
+
 /// Results of a join are made this long after the watermark has passed an anchor's end, at most.
 const JOIN_LATENESS_NS: u64 = 1_000_000;
 
@@ -316,16 +319,29 @@ impl Supply {
         }
     }
 
+    /// The sources that a join waits for.
+    fn feeding(&self, join: usize) -> impl Iterator<Item = &Source> {
+        let feeds = move |(i, source): &(u32, &Source)| {
+            let Some((reads, own)) = self.joins.get(join) else { return false };
+            // What a later join's blocks emit comes when it comes: waiting for each other would be for ever.
+            let waits = source.kind != "join" || *i < own.0;
+            waits && !source.stalled && (*i == BLOCKS.0 || !source.streams.is_disjoint(reads))
+        };
+        (0..).zip(&self.sources).filter(feeds).map(|(_, source)| source)
+    }
+
     /// Everything that a join reads has arrived up to this time.
     pub(crate) fn watermark(&self, join: usize) -> u64 {
-        let Some((reads, own)) = self.joins.get(join) else { return 0 };
-        let feeds = |(i, source): (u32, &Source)| {
-            // What a later join's blocks emit comes when it comes: waiting for each other would be for ever.
-            let waits = source.kind != "join" || i < own.0;
-            waits && !source.stalled && (i == BLOCKS.0 || !source.streams.is_disjoint(reads))
-        };
-        let mine = (0..).zip(&self.sources).filter(|(i, source)| feeds((*i, *source)));
-        mine.map(|(_, source)| source.watermark()).min().unwrap_or(0)
+        self.feeding(join).map(Source::watermark).min().unwrap_or(0)
+    }
+
+    /// How far a join's other sources have come where some are late, and what these feed.
+    pub(crate) fn early(&self, join: usize) -> Option<(u64, Vec<StreamId>)> {
+        let (late, others): (Vec<&Source>, Vec<&Source>) =
+            self.feeding(join).partition(|source| source.lateness >= LATE_FROM_NS);
+        let streams: Vec<StreamId> = late.iter().flat_map(|source| &source.streams).copied().collect();
+        let watermark = others.iter().map(|source| source.watermark()).min()?;
+        (!late.is_empty()).then_some((watermark, streams))
     }
 
     /// A join has come so far: what its blocks emit from now on is later.

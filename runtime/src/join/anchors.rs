@@ -83,6 +83,8 @@ pub(super) struct Anchors {
     count: u64,
     /// Of `by_end`, those that have begun and whose end came.
     gone: usize,
+    /// Those of which nothing was told early, by their ends; None: nobody asks for that.
+    untold: Option<std::collections::BTreeSet<(u64, u32)>>,
 }
 
 impl Anchors {
@@ -106,7 +108,13 @@ impl Anchors {
             spans_by_end: std::collections::BTreeSet::new(),
             count: 0,
             gone: 0,
+            untold: None,
         }
+    }
+
+    /// From now on [`Self::ended_early`] has those that end.
+    pub(super) fn watch_early(&mut self) {
+        self.untold.get_or_insert_default();
     }
 
     pub(super) fn len(&self) -> usize {
@@ -182,8 +190,12 @@ impl Anchors {
 
     fn add(&mut self, open: Open, payload: &[u8]) -> u32 {
         let (end, payload) = (open.end, self.payloads.insert(payload));
+        let begun = open.begun;
         let id = self.open.insert(Open { payload, ..open });
         self.by_end.insert(end, id);
+        if let Some(untold) = self.untold.as_mut().filter(|_| !begun) {
+            untold.insert((end, id));
+        }
         id
     }
 
@@ -264,6 +276,14 @@ impl Anchors {
         self.collect(ids, u64::MAX, Status::Closed, out);
     }
 
+    /// Those that ended before this time and were not given before, in order; they stay open.
+    pub(super) fn ended_early(&mut self, time: u64, out: &mut Vec<Closing>) {
+        let Some(untold) = &mut self.untold else { return };
+        let rest = untold.split_off(&(time, 0));
+        let ids = std::mem::replace(untold, rest).into_iter().map(|(_, id)| id).collect();
+        self.collect(ids, u64::MAX, Status::Early, out);
+    }
+
     /// All that are left; those that have only begun end at `now`.
     pub(super) fn rest(&mut self, now: u64, out: &mut Vec<Closing>) {
         let mut ids = Vec::new();
@@ -320,6 +340,9 @@ impl Anchors {
         if open.begun {
             let name = self.name(self.payload(closing), open.start, digest);
             self.remember(name, Named::Told, closing.end);
+        }
+        if let Some(untold) = &mut self.untold {
+            untold.remove(&(closing.end, closing.id));
         }
         self.let_go(closing.id, nodes);
         self.open.remove(closing.id);

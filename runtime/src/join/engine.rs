@@ -31,6 +31,8 @@ pub trait Evaluate {
 #[derive(Debug)]
 pub enum Output {
     Result(Box<JoinResult>),
+    /// What is known so far of an anchor whose result is still to come.
+    Early(Box<JoinResult>),
     /// A leg's record that belonged to no anchor.
     Orphan {
         leg: u32,
@@ -68,6 +70,8 @@ pub struct Engine {
     /// By stream.
     losses: Vec<Gaps>,
     watermark: u64,
+    /// How far the sources have come that aren't late, and the streams of those that are.
+    early: (u64, Vec<StreamId>),
     /// The last time that is one: the last watermark that wasn't the end.
     clock: u64,
     /// The first watermark: everything that is later was seen, unless it was lost.
@@ -139,6 +143,7 @@ impl Engine {
             unfed: vec![None; streams.len()],
             losses: vec![Gaps::default(); streams.len()],
             watermark: 0,
+            early: (0, Vec::new()),
             clock: 0,
             began: None,
             since_check: 0,

@@ -26,6 +26,8 @@ pub enum Status {
     Evicted,
     /// It had begun, and was not over when the join's time for it was up.
     Open,
+    /// Only so far, for who waits: what comes late is not there yet. The result itself follows.
+    Early,
 }
 
 impl Status {
@@ -35,6 +37,7 @@ impl Status {
             Self::Flushed => "flushed",
             Self::Evicted => "evicted",
             Self::Open => "open",
+            Self::Early => "early",
         }
     }
 }

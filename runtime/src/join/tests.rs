@@ -5,6 +5,7 @@ use super::*;
 mod begun;
 mod bindings;
 mod bytes;
+mod early;
 mod gaps;
 mod property;
 mod records;

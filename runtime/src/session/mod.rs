@@ -133,6 +133,7 @@ impl Session {
             allow_unsafe: self.options.allow_unsafe,
             count: self.options.count,
             open: self.options.open,
+            early: self.options.early,
             heartbeat: self.options.heartbeat.filter(|_| self.options.read.is_empty()),
             max_cat_bytes: self.artifact.options.max_cat_bytes.into(),
         };

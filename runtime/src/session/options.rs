@@ -40,6 +40,8 @@ pub struct SessionOptions {
     pub record: Option<RecordOptions>,
     /// `weftrace replay`: the only one of `read` is the recording of [`super::Session::replay`]; true: with the script that was recorded.
     pub replay: Option<bool>,
+    /// `--early`: results are told twice where some of their sources are late, first without these.
+    pub early: bool,
     /// `--lateness`: how long joins wait for a source's records: (its name or kind, ns).
     pub lateness: Vec<(String, u64)>,
     /// `--uncertainty`: how far a source's times may be from the true ones: (its name or kind, ns).
@@ -112,6 +114,7 @@ impl Default for SessionOptions {
             netns: None,
             record: None,
             replay: None,
+            early: false,
             lateness: Vec::new(),
             uncertainty: Vec::new(),
             alerts: AlertTargets::default(),

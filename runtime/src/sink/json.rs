@@ -77,7 +77,9 @@ impl Sink for JsonSink {
                 data(out, "value", |out| maps::write_value_json(out, map, value, 1, style));
             }
             Message::Map { map, top, div, explicit } => maps::write_json(out, map, *top, *div, *explicit, style),
-            Message::Joined(shown) => data(out, "join_result", |out| show::json::write(out, shown, style)),
+            Message::Joined(shown) | Message::Early(shown) => {
+                data(out, "join_result", |out| show::json::write(out, shown, style))
+            }
             Message::Summary { join, summary, heartbeat, wall } => {
                 let kind = if *heartbeat { "join_heartbeat" } else { "join_summary" };
                 data(out, kind, |out| show::json::write_summary(out, join, summary, heartbeat.then_some(*wall)));

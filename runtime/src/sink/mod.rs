@@ -114,6 +114,8 @@ pub enum Message<'a> {
     End,
     /// A join's result.
     Joined(&'a Shown<'a>),
+    /// What is known of one so far; it still comes.
+    Early(&'a Shown<'a>),
     /// What a join did: at the end, or in between while nothing is to be told (`heartbeat`).
     Summary {
         join: &'a str,

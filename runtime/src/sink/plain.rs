@@ -26,7 +26,7 @@ impl Sink for PlainJsonSink {
             }
             Message::Value { ty, bytes } => json::write_value(out, ty, bytes, style),
             Message::Element { map, value } => maps::write_value_json(out, map, value, 1, style),
-            Message::Joined(shown) => show::json::write(out, shown, style),
+            Message::Joined(shown) | Message::Early(shown) => show::json::write(out, shown, style),
             Message::Printf(bytes)
             | Message::Time(bytes)
             | Message::Cat(bytes)

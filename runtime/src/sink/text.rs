@@ -158,7 +158,7 @@ impl Sink for TextSink {
                 out.extend_from_slice(bytes);
                 out.push(b'\n');
             }
-            Message::Joined(shown) => self.joined(shown),
+            Message::Joined(shown) | Message::Early(shown) => self.joined(shown),
             Message::Summary { join, summary, heartbeat: false, .. } => {
                 push(out, &summary.text(join));
                 out.push(b'\n');

@@ -10,8 +10,13 @@ use crate::join::{
     show,
     translations::Asked,
 };
-use weftrace_artifact::join::{Keep, KeyKind, LegSpec};
+use weftrace_artifact::{
+    action::StreamId,
+    join::{Keep, KeyKind, LegSpec},
+};
 
+/// The reason of what comes late, where a result is told early.
+const NOT_YET: &str = "not yet";
 /// Everything is attached before the first watermark is made, which may be so much older.
 const ATTACHED_BY_NS: u64 = 200_000_000;
 
@@ -38,6 +43,38 @@ impl Engine {
         }
         result.name(&self.spec, &self.stream);
         self.keep(result, out);
+    }
+
+    /// Tells what is known so far of anchors that ended before `watermark`, up to which all has come but what is on the streams `late`: legs on these are
+    /// unknown (`not yet`). Each once; it stays open, and its result comes as ever.
+    pub(crate) fn tell_early(
+        &mut self,
+        (watermark, late): (u64, Vec<StreamId>),
+        eval: &mut dyn Evaluate,
+        out: &mut dyn FnMut(Output),
+    ) {
+        // Nothing can be said of an anchor that isn't there, or of bindings that may still come.
+        if late.contains(&self.spec.anchor) || self.bindings.streams().any(|stream| late.contains(&stream)) {
+            return;
+        }
+        self.early = (watermark, late);
+        self.anchors.watch_early();
+        let mut ended = Vec::new();
+        self.anchors.ended_early(watermark.saturating_sub(self.epsilon.most()), &mut ended);
+        for closing in ended {
+            let mut result = Box::new(self.result(&closing, eval));
+            let kept = match self.spec.keep {
+                Keep::All => true,
+                Keep::If(handler) => eval.call(handler, &ViewStorage::for_close(&result, &self.spec).view()) != 0,
+                // Which ones are the slowest isn't known before their time is over.
+                Keep::Slowest { .. } => false,
+            };
+            if kept {
+                result.name(&self.spec, &self.stream);
+                result.text = show::line::bare(&result);
+                out(Output::Early(result));
+            }
+        }
     }
 
     pub(super) fn keep(&mut self, mut result: Box<JoinResult>, out: &mut dyn FnMut(Output)) {
@@ -100,7 +137,11 @@ impl Engine {
             ids: self.anchors.ids(closed),
             ranges: &self.work.ranges,
             // Of what is closed before its time more may come.
-            complete_to: if closed.status == Status::Flushed { u64::MAX } else { self.watermark },
+            complete_to: match closed.status {
+                Status::Flushed => u64::MAX,
+                Status::Early => self.early.0,
+                _ => self.watermark,
+            },
             all_bindings_known: self.all_bindings_known(payload, closed.end),
         };
         let unbound: Vec<&Gaps> = self.bindings.needed_streams().map(|s| &self.losses[s.0 as usize]).collect();
@@ -125,7 +166,11 @@ impl Engine {
                 bindings: &self.bindings,
                 translations: &self.translations,
                 untold: told.flatten(),
-                unfed: self.unfed.get(stream).and_then(Option::as_deref),
+                unfed: if closed.status == Status::Early && self.early.1.contains(&spec.stream) {
+                    Some(NOT_YET)
+                } else {
+                    self.unfed.get(stream).and_then(Option::as_deref)
+                },
                 lost: self.losses.get(stream).unwrap_or(&none),
                 unbound: &unbound,
                 namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { 0 },
