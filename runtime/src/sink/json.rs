@@ -78,7 +78,7 @@ impl Sink for JsonSink {
             }
             Message::Map { map, top, div, explicit } => maps::write_json(out, map, *top, *div, *explicit, style),
             Message::Joined(shown) | Message::Early(shown) => {
-                data(out, "join_result", |out| show::json::write(out, shown, style))
+                data(out, "join_result", |out| show::json::write(out, shown, style));
             }
             Message::Summary { join, summary, heartbeat, wall } => {
                 let kind = if *heartbeat { "join_heartbeat" } else { "join_summary" };
