@@ -92,7 +92,7 @@ pub enum Ty {
 }
 
 /// A head of HTTP/1 that the kernel looks through is no longer than this, with what follows it.
-pub const PLAIN_MOST: u32 = 768;
+pub const PLAIN_MOST: u32 = 256;
 /// Bytes that are kept of it: what may be looked at behind the last one, a header's name and a number, is there too.
 pub const PLAIN_ROOM: u32 = PLAIN_MOST + 48;
 
