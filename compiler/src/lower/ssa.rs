@@ -138,7 +138,8 @@ fn remove_round(func: &mut Function, replaced: &mut HashMap<Value, Value>) -> bo
             }
         }
     }
-    let mut removed = false;
+    // By block, the last first.
+    let mut removed: Vec<Vec<usize>> = vec![vec![]; func.blocks.len()];
     for (index, params) in incoming.into_iter().enumerate().skip(1) {
         for (i, values) in params.into_iter().enumerate().rev() {
             let param = func.blocks[index].params[i];
@@ -146,13 +147,16 @@ fn remove_round(func: &mut Function, replaced: &mut HashMap<Value, Value>) -> bo
             let mut others = values.into_iter().filter(|v| *v != param);
             let Some(first) = others.next() else { continue };
             if others.all(|v| v == first) && resolve(first, replaced) != param {
-                remove_param(func, Block(index as u32), i);
+                removed[index].push(i);
                 replaced.insert(param, first);
-                removed = true;
             }
         }
     }
-    removed
+    let any = removed.iter().any(|params| !params.is_empty());
+    if any {
+        remove_params(func, &removed);
+    }
+    any
 }
 
 fn resolve(mut v: Value, replaced: &HashMap<Value, Value>) -> Value {
@@ -162,17 +166,22 @@ fn resolve(mut v: Value, replaced: &HashMap<Value, Value>) -> Value {
     v
 }
 
-fn remove_param(func: &mut Function, block: Block, index: usize) {
-    func.blocks[block.index()].params.remove(index);
-    for b in &mut func.blocks {
-        let own: Vec<usize> = b.term.targets().iter().map(|(_, own)| *own).collect();
-        for (dest, own) in b.term.targets_mut().into_iter().zip(own) {
-            if dest.block == block && index >= own {
+/// Removes parameters by block, each block's last one first, with what edges pass for them.
+fn remove_params(func: &mut Function, removed: &[Vec<usize>]) {
+    for block in &mut func.blocks {
+        let own: Vec<usize> = block.term.targets().iter().map(|(_, own)| *own).collect();
+        for (dest, own) in block.term.targets_mut().into_iter().zip(own) {
+            for index in removed[dest.block.index()].iter().filter(|index| **index >= own) {
                 dest.args.remove(index - own);
             }
         }
     }
-    for (i, p) in func.blocks[block.index()].params.clone().into_iter().enumerate() {
-        func.values[p.index()].def = crate::ir::ValueDef::Param(block, i as u32);
+    for (index, gone) in removed.iter().enumerate().filter(|(_, gone)| !gone.is_empty()) {
+        for i in gone {
+            func.blocks[index].params.remove(*i);
+        }
+        for (i, p) in func.blocks[index].params.clone().into_iter().enumerate() {
+            func.values[p.index()].def = crate::ir::ValueDef::Param(Block(index as u32), i as u32);
+        }
     }
 }
