@@ -192,7 +192,7 @@ pub struct Ttl {
     pub ns: u64,
 }
 
-/// Maps of modules whose names begin so are the library's and the socket source's own: they are not printed at the end.
+/// Maps of modules whose names begin so are the library's and the socket source's own ([`MapSpec::is_library`]): they are not printed at the end.
 pub const LIBRARY_MAPS: &str = "@__";
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -219,4 +219,11 @@ pub struct MapSpec {
     pub ttl: Option<Ttl>,
     /// Where the script first uses it.
     pub place: Place,
+}
+
+impl MapSpec {
+    /// Whether a module keeps it for itself.
+    pub fn is_library(&self) -> bool {
+        self.place.file != 0 && self.name.starts_with(LIBRARY_MAPS)
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     ir::Helper,
     place::walk::{self, Node},
 };
-use weftrace_artifact::map::{Kind, LIBRARY_MAPS};
+use weftrace_artifact::map::Kind;
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, MapRef, Ty},
     span::Span,
@@ -43,19 +43,21 @@ impl Cx<'_, '_> {
         }
         self.stamp(map, m);
         let key = self.key(map, key, span)?;
-        let done = self.block();
-        if self.writes_in_place(map) {
-            let missing = self.block();
+        let in_place = self.writes_in_place(map).then(|| {
+            let (missing, done) = (self.block(), self.block());
             let found = self.lookup_or(map_id(map), key, missing);
             self.copy(Mem::new(found, 0), m, size);
             self.jump(done);
             self.start(missing);
-        }
+            done
+        });
         let flags = self.iconst(BPF_ANY);
         let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
         self.check_update(result, span);
-        self.jump(done);
-        self.start(done);
+        if let Some(done) = in_place {
+            self.jump(done);
+            self.start(done);
+        }
         Ok(())
     }
 
@@ -64,7 +66,7 @@ impl Cx<'_, '_> {
     fn writes_in_place(&self, map: MapRef) -> bool {
         let spec = &self.m.maps[map.index()];
         self.kernel
-            && spec.name.starts_with(LIBRARY_MAPS)
+            && spec.is_library()
             && matches!(spec.kind, Kind::Hash | Kind::LruHash)
             && spec.presence.is_none()
             && spec.ttl.is_none()

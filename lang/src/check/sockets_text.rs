@@ -30,13 +30,14 @@ const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
 const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
 /// What all of them share.
 const TLS_MAPS: &str = include_str!("../stdlib/sockets_tls_maps.bt");
-/// From here on it is about bytes that can be read.
-const COPIES: &str = "  // HTTP/2 in one piece of memory";
+/// From this word on [`MOVED`] is about bytes that can be read.
+const WITH_BYTES: &str = "WITH_BYTES";
 /// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
 const WORDS: &[(&str, &str, &str)] = &[
     ("BEGAN", AT, "$since"),
     ("PASSING", "PASSING", ""),
     ("HEAD_KEPT", "HEAD_KEPT", ""),
+    (WITH_BYTES, WITH_BYTES, ""),
     (
         "POSITION",
         "$clear = (int64)0; $from = (uint32)($to - (uint32)$ret);",
@@ -58,15 +59,21 @@ const OF_THIS_FILE: &str = "$file = (struct file *)((struct task_struct *)curtas
   if ($file == 0 || ((struct socket *)$file.private_data).sk != $sk) { return; }";
 /// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
 const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
+/// By direction, and for bytes that no memory has: these end it.
+const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
+const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
+const PASSING_UNCOPIED: &str = "if ($was.0 == 1 || $was.0 == 2) { TELL_WAITING delete(@__sockets_passing, $key); }";
 const PASSING_MAPS: &str = "
 // By socket, whether an exchange is under way, and the request that waits; by port, how many exchanges were passed over.
 let @__sockets_passing = hash(65536);
 let @__sockets_head = hash(65536);
 let @__sockets_passed = percpuhash(4096);
 ";
-const TELL_WAITING: &str = "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }
+const TELL_PASSED: &str =
+    "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }";
+const TELL_WAITING: &str = "TELL_PASSED
       if ($was.0 == 2) {
-        emit __sockets.held(key = $key, start = $was.4, to = (uint32)$was.3, other = (uint32)$was.2, total = (uint32)($was.3 - $was.1),
+        emit __sockets.held(key = $key, start = $was.4, from = (uint32)$was.1, to = (uint32)$was.3, other = (uint32)$was.2,
           pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_head[$key]);
       }";
 const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
@@ -149,21 +156,21 @@ pub(crate) fn items(
     // Of servers only the last of what they send counts, unless somebody asks for the first.
     let begins = !lengths || asked.clients || asked.turns.is_some() || sources.any_has("first_byte");
     let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
-    let calls = calls(asked, lengths, begins, &within);
-    let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
     // Of those that a process here answers.
     let passing = lengths && asked.http && !asked.clients;
+    let calls = calls(asked, (lengths, begins, passing), &within);
+    let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
     let maps = [when(asked.http, MAPS), when(passing, PASSING_MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
     let mut text = TEXT
         .replace("MAPS", &maps)
         .replace("NO_MORE", when(asked.http, NO_MORE))
         .replace("IS_GONE", &gone)
         .replace("CALLS", &calls)
-        .replace("PASSING", when(passing, PASSING))
         .replace("HEAD_KEPT", when(passing, HEAD_KEPT))
         .replace("WAITING_ENDS", when(passing, WAITING_ENDS))
         .replace("WAITING_GONE", when(passing, WAITING_GONE))
         .replace("TELL_WAITING", TELL_WAITING)
+        .replace("TELL_PASSED", TELL_PASSED)
         .replace("PLAIN_ROOM", &PLAIN_ROOM.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
@@ -199,19 +206,26 @@ fn tells_lengths(world: &dyn World) -> bool {
     found("sock_send_length") && found("sock_recv_length")
 }
 
-/// Where calls on sockets are seen, and what becomes of them.
-fn calls(asked: &Asked, lengths: bool, begins: bool, within: &str) -> String {
-    let told = |moved: &str| {
+/// Where calls on sockets are seen, and what becomes of them. Which way, whether their beginnings are noted, whether exchanges end there.
+fn calls(asked: &Asked, (lengths, begins, passing): (bool, bool, bool), within: &str) -> String {
+    let told = |moved: &str, direction: &str| {
+        let passing = if passing { PASSING.replace("DIRECTION", direction) } else { String::new() };
         let of_http = if asked.http { format!("$key = (int64)$sk;\n  {moved}") } else { String::new() };
         TOLD.replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
             .replace("WITHIN_TLS", within)
             .replace("$key = (int64)$sk;\n  MOVED", &of_http)
+            .replace("PASSING", &passing)
     };
-    let all = moved(false);
-    let (uncopied, _) = all.split_once(COPIES).unwrap_or((&all, ""));
-    let way = if lengths { LENGTHS.replace("IS_TCP", IS_TCP) } else { CALLS.to_owned() };
-    let way = way.replace("UNCOPIED", &told(uncopied)).replace("TOLD", &told(&all));
-    let way = if lengths { of_this_call(&way) } else { registers(&way, |name| format!("args.regs.{name}")) };
+    let moved = moved(false);
+    let all = moved.replace(WITH_BYTES, "");
+    let uncopied = moved.split(WITH_BYTES).next().unwrap_or_default();
+    let way = if lengths {
+        let way = LENGTHS.replace("IS_TCP", IS_TCP).replace("UNCOPIED", &told(uncopied, PASSING_UNCOPIED));
+        let way = way.replace("SENT_TOLD", &told(&all, PASSING_SENT)).replace("GOT_TOLD", &told(&all, PASSING_GOT));
+        of_this_call(&way)
+    } else {
+        registers(&CALLS.replace("TOLD", &told(&all, "")), |name| format!("args.regs.{name}"))
+    };
     [when(begins, BEGINS), &way].concat()
 }
 

@@ -3,7 +3,7 @@
 use super::{Reads, Snapshot, age, split_cpus};
 use crate::{native::UserMap, sys::lookup_and_delete};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use weftrace_artifact::map::{Home, Kind, LIBRARY_MAPS, MapId, MapSpec, Role};
+use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role};
 use weftrace_probes::kernel::{
     Host, MapError,
     maps::create_map,
@@ -158,7 +158,7 @@ impl Store {
     /// Whether it is one of the script's own.
     fn is_shown(&self, map: MapId) -> bool {
         let spec = &self.specs[map.0 as usize];
-        spec.role == Role::Script && !(spec.place.file != 0 && spec.name.starts_with(LIBRARY_MAPS))
+        spec.role == Role::Script && !spec.is_library()
     }
 
     /// Sets one whole element in every home; for internal maps (the value is repeated for each CPU).

@@ -9,11 +9,11 @@ use crate::{
 use std::rc::Rc;
 use weftrace_artifact::{
     Artifact,
-    map::{MapId, MapSpec},
+    map::{MapId, MapSpec, Value},
     sockets,
     ty::{Field, Type},
 };
-use weftrace_probes::packet::{SocketCall, SocketExchange};
+use weftrace_probes::packet::{SocketCall, SocketExchange, SocketTask};
 
 /// Phase of a socket on which a request waits.
 const WAITS: u64 = 2;
@@ -83,27 +83,42 @@ fn number_of(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
-/// A request that waits, of its socket's record in [`Passed::passing`].
-fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
-    let weftrace_artifact::map::Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
-    let [phase, from, other, to, start, _, pid, tid, comm, _] = &fields[..] else { return None };
-    let number = |field: &Field| number(value, field);
-    (number(phase) == WAITS).then(|| SocketCall {
+/// A request that waited in the kernel: when it came, from where to where its bytes lie and how far the other direction had come, whose call it was.
+fn request(key: i64, start: u64, [from, to, other]: [u32; 3], task: SocketTask, bytes: &[u8]) -> SocketCall<'_> {
+    SocketCall {
         key,
         sent: false,
-        start: number(start),
-        end: number(start),
-        to: number(to) as u32,
-        other: number(other) as u32,
-        total: u64::from((number(to) as u32).wrapping_sub(number(from) as u32)),
+        start,
+        end: start,
+        to,
+        other,
+        total: to.wrapping_sub(from).into(),
         at: 0,
-        bytes: head,
+        bytes,
         last: true,
         eof: false,
         clear: 0,
         ahead: false,
-        task: task([pid, tid, comm], value),
-    })
+        task,
+    }
+}
+
+/// One that waits still, of its socket's record in [`Passed::passing`].
+fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
+    let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
+    let [phase, from, other, to, start, _, pid, tid, comm, _] = &fields[..] else { return None };
+    let number = |field: &Field| number(value, field);
+    let places = [from, to, other].map(|field| number(field) as u32);
+    (number(phase) == WAITS).then(|| request(key, number(start), places, task([pid, tid, comm], value), head))
+}
+
+/// One that is told.
+pub(super) fn held<'a>(fields: &[Field; 9], payload: &'a [u8]) -> SocketCall<'a> {
+    let number = |field: &Field| number(payload, field);
+    let [key, start, from, to, other, pid, tid, comm, data] = fields;
+    let places = [from, to, other].map(|field| number(field) as u32);
+    let (task, bytes) = (task([pid, tid, comm], payload), counted(at(payload, data)));
+    request(number(key) as i64, number(start), places, task, bytes)
 }
 
 impl Core {
@@ -161,26 +176,4 @@ fn counted(buffer: &[u8]) -> &[u8] {
     let len = u32_at(buffer, 0) as usize;
     let bytes = buffer.get(4..).unwrap_or_default();
     &bytes[..len.min(bytes.len())]
-}
-
-/// A request that waited in the kernel, as it is told.
-pub(super) fn held<'a>(fields: &[Field; 9], payload: &'a [u8]) -> SocketCall<'a> {
-    let number = |field: &Field| number(payload, field);
-    let [key, start, to, other, total, pid, tid, comm, data] = fields;
-    SocketCall {
-        key: number(key) as i64,
-        sent: false,
-        start: number(start),
-        end: number(start),
-        to: number(to) as u32,
-        other: number(other) as u32,
-        total: number(total),
-        at: 0,
-        bytes: counted(at(payload, data)),
-        last: true,
-        eof: false,
-        clear: 0,
-        ahead: false,
-        task: task([pid, tid, comm], payload),
-    }
 }
