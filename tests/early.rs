@@ -3,7 +3,7 @@
 
 mod traced;
 
-use std::{io::Write, os::unix::net::UnixStream, process::Command, thread, time::Duration};
+use std::{io::Write, os::unix::net::UnixStream, process::Command};
 use traced::{Tracer, folder, text};
 
 const SCRIPT: &str = r#"
@@ -30,12 +30,12 @@ fn span() -> String {
 fn an_early_word_and_the_result() {
     let path = folder().join(format!("early-{}", std::process::id()));
     let place = format!("unix:{}", path.display());
-    let off = ["--otlp-grpc", "off", "--otlp-http", "off", "--lateness", "spans=4s", "-f", "json", "--spans", &place];
+    // It ends with the result.
+    let off = ["--otlp-grpc", "off", "--otlp-http", "off", "--lateness", "spans=4s", "-f", "json", "--count", "1"];
     let run = |more: &[&str]| -> Vec<String> {
-        let tracer = Tracer::start(SCRIPT, &[&off[..], more].concat());
+        let tracer = Tracer::start(SCRIPT, &[&off[..], &["--for", "60s", "--spans", &place], more].concat());
         writeln!(UnixStream::connect(&path).expect("it listens"), "{}", span()).expect("written");
-        thread::sleep(Duration::from_secs(7));
-        let (lines, said) = tracer.end();
+        let (lines, said) = tracer.ended();
         assert!(!said.contains("error"), "{said}");
         lines.into_iter().filter(|line| line.contains("join_result") || line.contains("\"printf\"")).collect()
     };

@@ -12,7 +12,6 @@ use std::{
     path::Path,
     process::{Command, Output, Stdio},
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 use traced::{can_watch_sockets, folder, text};
 
@@ -155,7 +154,10 @@ impl Case {
             let end = self.net.end(end);
             format!("ip netns exec {end} {} --ignored --exact {role} > /dev/null", me.display())
         };
-        let child = format!("{} & {} ; wait", role('s', "serves"), role(self.end, "asks"));
+        // A refused connect would take the fault that is for the one that counts.
+        let listens = format!("ip netns exec {} ss -Hltn 'sport = :{}' | grep -q .", self.net.end('s'), self.port);
+        let waits = format!("for i in $(seq 200); do {listens} && break; sleep 0.05; done");
+        let child = format!("{} & {waits}; {} ; wait", role('s', "serves"), role(self.end, "asks"));
         let child_file = folder().join(format!("{}.sh", self.net.suffix));
         fs::write(&child_file, child).unwrap();
         let setup = format!("[ -e {tracefs}/events ] || mount -t tracefs t {tracefs}; exec \"$@\"");
@@ -321,7 +323,6 @@ fn serves() {
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok").unwrap();
     // Until the client has it all.
     let _ = stream.read(&mut piece);
-    std::thread::sleep(Duration::from_millis(300));
 }
 
 #[test]
@@ -329,16 +330,7 @@ fn serves() {
 fn asks() {
     let Some(to) = std::env::var_os("WEFTRACE_ROLE") else { return };
     let to = to.into_string().unwrap();
-    let due = Instant::now() + Duration::from_secs(20);
-    // The server may not listen yet, and a refused connect would take the fault that is for the one that counts.
-    std::thread::sleep(Duration::from_secs(1));
-    let mut stream = loop {
-        match TcpStream::connect(&to) {
-            Ok(stream) => break stream,
-            Err(error) => assert!(Instant::now() < due, "{to}: {error}"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let mut stream = TcpStream::connect(&to).unwrap_or_else(|e| panic!("{to}: {e}"));
     stream.write_all(b"GET /orders HTTP/1.1\r\nHost: shop\r\nX-Request-Id: order-1\r\n\r\n").unwrap();
     let mut answer = Vec::new();
     let mut piece = [0; 1024];

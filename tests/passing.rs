@@ -10,7 +10,7 @@ use std::{
     thread,
     time::Duration,
 };
-use traced::{Tracer, ready, text, weftrace};
+use traced::{Tracer, printed, ready, text, weftrace};
 
 const BLOCK: &str =
     "http:server:PORT { emit web.request(conn = tcp.conn, start = http.exchange.start, end = http.exchange.end,
@@ -141,11 +141,6 @@ fn what_is_kept_and_what_is_counted_stays() {
     }
     let (lines, said) = tracer.end();
     let (all, said_of_all) = reads_all.end();
-    let printed = |lines: &[String]| -> Vec<String> {
-        let mut printed: Vec<_> = lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect();
-        printed.sort();
-        printed
-    };
     assert_eq!(printed(&lines), printed(&all), "{said} {said_of_all}");
     assert_eq!(printed(&all).len(), 4, "{all:#?}");
     let told = |what: &str| lines.iter().filter(|line| line.contains(what)).count();

@@ -11,7 +11,7 @@ use std::{
     thread,
     time::Duration,
 };
-use traced::{Tracer, ready};
+use traced::{Tracer, printed, ready};
 
 const SCRIPT: &str =
     "http:server:PORT { emit web.request(conn = tcp.conn, start = http.exchange.start, end = http.exchange.end,
@@ -125,8 +125,8 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
     ]
 }
 
-/// Does that on a connection of its own; what the server was told is not looked at.
-fn act(listener: &TcpListener, steps: &[Step]) {
+/// Does that on a connection of its own, whose ends it gives; what the server was told is not looked at.
+fn act(listener: &TcpListener, steps: &[Step]) -> [TcpStream; 2] {
     let mut client = TcpStream::connect(listener.local_addr().expect("an address")).expect("it listens");
     let (mut server, _) = listener.accept().expect("a connection");
     for stream in [&client, &server] {
@@ -145,6 +145,7 @@ fn act(listener: &TcpListener, steps: &[Step]) {
             Wait(ms) => thread::sleep(Duration::from_millis(*ms)),
         }
     }
+    [client, server]
 }
 
 /// A sequence that looks random, and is the same every time.
@@ -187,15 +188,16 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
         });
         all.push(steps.collect::<Vec<_>>().concat());
     }
+    // What has no answer when its connection ends, and when the run does.
+    let unanswered = |n, name: &str| [plain(n), plain(n + 1), vec![Ask(get(name)), Take]].concat();
+    let ends = act(&listener, &unanswered(500, "/goes"));
+    let stays = act(&listener, &unanswered(600, "/stays"));
+    thread::sleep(Duration::from_millis(400));
+    drop(ends);
     for steps in &all {
         act(&listener, steps);
     }
     let ((lines, said), (all_lines, said_of_all)) = (tracer.end(), reads_all.end());
-    let printed = |lines: &[String]| -> Vec<String> {
-        let mut printed: Vec<_> = lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect();
-        printed.sort();
-        printed
-    };
     let summary = |lines: &[String], name: &str| -> String {
         let line = lines.iter().rfind(|line| line.contains("\"passed_over\"")).cloned().unwrap_or_default();
         let value = line.split(&format!("\"{name}\": ")).nth(1).and_then(|rest| rest.split([',', '}']).next());
@@ -203,6 +205,10 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
     };
     assert_eq!(printed(&lines), printed(&all_lines), "{said} {said_of_all}");
     assert!(printed(&all_lines).len() > 40, "{all_lines:#?}");
+    for path in ["GET /goes 0 0", "GET /stays 0 0"] {
+        assert!(printed(&lines).iter().any(|line| line.contains(path)), "{path}: {lines:#?} {said}");
+    }
+    drop(stays);
     assert_eq!(summary(&lines, "seen"), summary(&all_lines, "seen"), "{lines:#?}");
     assert_eq!(
         (summary(&all_lines, "passed_over").as_str(), said.contains("lost")),

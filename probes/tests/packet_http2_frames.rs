@@ -42,6 +42,17 @@ struct Talk {
 }
 
 impl Talk {
+    /// Streams 1 and 3 are asked for, and their responses have begun.
+    fn of_two() -> Self {
+        let mut talk = Self::new();
+        talk.get(1);
+        talk.get(3);
+        talk.send(0, 1460);
+        talk.frame(1, (HEADERS, END_HEADERS), 1, OK);
+        talk.frame(1, (HEADERS, END_HEADERS), 3, OK);
+        talk
+    }
+
     fn new() -> Self {
         let mut talk = Self { conn: Conn::open(), unsent: Default::default(), sent: [0; 2], own: BTreeMap::new() };
         talk.write(0, 0, PREFACE);
@@ -191,12 +202,7 @@ fn many_streams_in_any_order() {
 /// A stream that ends before its frames do: by a reset of the other side, whose frame is one of it too.
 #[test]
 fn a_reset_stream_has_what_was_on_its_way() {
-    let mut talk = Talk::new();
-    talk.get(1);
-    talk.get(3);
-    talk.send(0, 1460);
-    talk.frame(1, (HEADERS, END_HEADERS), 1, OK);
-    talk.frame(1, (HEADERS, END_HEADERS), 3, OK);
+    let mut talk = Talk::of_two();
     talk.frame(1, (DATA, 0), 3, &[b'y'; 500]);
     talk.frame(1, (DATA, 0), 1, &[b'x'; 1000]);
     talk.unsent[1].truncate(900);
@@ -212,12 +218,7 @@ fn a_reset_stream_has_what_was_on_its_way() {
 /// Bytes that the capture lacks: frames may have begun in them, and of what follows it isn't known whose it is until one is found.
 #[test]
 fn what_is_missing_may_be_any_open_streams() {
-    let mut talk = Talk::new();
-    talk.get(1);
-    talk.get(3);
-    talk.send(0, 1460);
-    talk.frame(1, (HEADERS, END_HEADERS), 1, OK);
-    talk.frame(1, (HEADERS, END_HEADERS), 3, OK);
+    let mut talk = Talk::of_two();
     talk.send(1, 1460);
     let lost = talk.sent[1];
     talk.frame(1, (DATA, 0), 1, &[b'x'; 191]);

@@ -176,16 +176,31 @@ impl Tracer {
         self.child.as_ref().expect("it runs").id()
     }
 
+    /// The same of one that ends by itself.
+    pub fn ended(mut self) -> (Vec<String>, String) {
+        let child = self.child.take().expect("ended once");
+        self.said(child)
+    }
+
     /// What it printed, and what it said at its end.
     pub fn end(mut self) -> (Vec<String>, String) {
         let child = self.child.take().expect("ended once");
         let interrupt = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(interrupt.is_ok_and(|s| s.success()));
+        self.said(child)
+    }
+
+    fn said(mut self, child: Child) -> (Vec<String>, String) {
         let out = child.wait_with_output().expect("it ends");
         let mut said = String::new();
         self.said.read_to_string(&mut said).expect("text");
         (lines(&out.stdout), said)
     }
+}
+
+/// What `printf` printed, of a run with `-f json`, sorted.
+pub fn printed(lines: &[String]) -> Vec<String> {
+    nginx::sorted(lines.iter().filter(|line| line.contains("\"printf\"")).cloned().collect())
 }
 
 /// Ends with its test: asked to, so that what it started ends with it (nginx's workers outlive a master that is killed).

@@ -191,6 +191,11 @@ impl Sockets {
         passed
     }
 
+    /// All ends at this time: what is open has lasted so long.
+    pub fn lasts_to(&mut self, time: u64) {
+        self.begin(time);
+    }
+
     /// Exchanges were passed over in the kernel: these sequence numbers, got and sent, are where the next bytes lie.
     pub fn past(&mut self, key: i64, to: [u32; 2]) {
         self.begin(self.last_boot);

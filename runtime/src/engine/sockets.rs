@@ -100,7 +100,7 @@ impl Kind {
             }
             sockets::PASSED => fields(spec, ["key", "got", "sent"]).map(Self::Passed),
             sockets::HELD => {
-                let names = ["key", "start", "to", "other", "total", "pid", "tid", "comm", "data"];
+                let names = ["key", "start", "from", "to", "other", "pid", "tid", "comm", "data"];
                 fields(spec, names).map(|fields| Self::Held(Box::new(fields)))
             }
             sockets::TURN_END => fields(spec, ["key", "at"]).map(Self::TurnEnd),
@@ -274,6 +274,7 @@ impl Core {
         self.count_passed();
         let Some(mut feed) = self.sockets.take() else { return };
         self.take_waiting(&mut feed);
+        feed.sockets.lasts_to(now());
         while self.exit.is_none() && feed.sockets.finish_one() {
             feed.present(self);
         }
