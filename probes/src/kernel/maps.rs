@@ -116,16 +116,17 @@ pub fn by_role<'a>(specs: &[MapSpec], maps: &'a [MapFd], role: Role) -> Option<(
     Some((at, maps.get(at)?))
 }
 
-/// Sums the u64 counters of the losses map over all CPUs, by index.
+/// Sums the u64 counters of the losses map over all CPUs, by index; all of them by one call, since joins ask ten times a second.
 pub fn read_losses(map: &MapFd) -> Result<Vec<u64>, SyscallError> {
     let stride = map.percpu_stride().unwrap_or(8);
-    let mut out = Vec::with_capacity(map.max_entries() as usize);
-    let mut value = vec![0u8; map.value_bytes()];
-    for index in 0..map.max_entries() {
-        map.lookup(&index.to_ne_bytes(), &mut value)?;
+    let mut out = vec![0; map.max_entries() as usize];
+    map.for_each(|index, value| {
+        let index = index.first_chunk::<4>().map_or(usize::MAX, |i| u32::from_ne_bytes(*i) as usize);
         let per_cpu = value.chunks(stride.max(8)).filter_map(|c| c.first_chunk::<8>());
-        out.push(per_cpu.map(|c| u64::from_ne_bytes(*c)).sum());
-    }
+        if let Some(sum) = out.get_mut(index) {
+            *sum = per_cpu.map(|c| u64::from_ne_bytes(*c)).sum();
+        }
+    })?;
     Ok(out)
 }
 
