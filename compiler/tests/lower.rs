@@ -23,6 +23,8 @@ mod keys;
 mod maps;
 #[path = "lower/memory.rs"]
 mod memory;
+#[path = "lower/opened.rs"]
+mod opened;
 #[path = "lower/packets.rs"]
 mod packets;
 #[path = "lower/rings.rs"]

@@ -58,6 +58,7 @@ pub struct WorldLog {
     pub kernel_symbol: BTreeMap<String, Answer<u64>>,
     pub cgroup_id: BTreeMap<String, Answer<u64>>,
     pub kfunc: BTreeMap<String, Answer<u32>>,
+    pub kernel_struct_id: BTreeMap<String, Answer<u32>>,
     pub kfunc_allowed: BTreeMap<String, Answer<bool>>,
     pub pid_namespace: Option<(u64, u64)>,
     pub feature: BTreeMap<Feature, Answer<()>>,
@@ -201,6 +202,9 @@ impl World for Recorder<'_> {
     }
     fn kfunc(&self, name: &str) -> Answer<u32> {
         noted!(self, kfunc, name.to_owned(), self.world.kfunc(name))
+    }
+    fn kernel_struct_id(&self, name: &str) -> Answer<u32> {
+        noted!(self, kernel_struct_id, name.to_owned(), self.world.kernel_struct_id(name))
     }
     fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
         noted!(self, kfunc_allowed, pair(name, provider), self.world.kfunc_allowed(name, provider))

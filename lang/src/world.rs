@@ -202,6 +202,10 @@ pub trait World {
     fn kfunc(&self, name: &str) -> Answer<u32> {
         Answer::CouldNotTell(format!("this world has no kernel function {name}"))
     }
+    /// Id of the type of a kernel struct.
+    fn kernel_struct_id(&self, name: &str) -> Answer<u32> {
+        Answer::CouldNotTell(format!("this world has no ids of structs ({name})"))
+    }
     /// Whether programs of a provider (by its name) may call a kfunc.
     fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
         Answer::CouldNotTell(format!("this world tries no kernel function {name} for {provider}"))

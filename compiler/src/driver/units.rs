@@ -146,7 +146,7 @@ fn lower_targets<'a>(
             plan.further = at > 0 || probe.hidden;
             if probe.hidden {
                 plan.reason = match target.provider {
-                    Provider::RawTracepoint { .. } => "tells what sockets carry".into(),
+                    Provider::RawTracepoint { .. } | Provider::Tracepoint { .. } => "tells what sockets carry".into(),
                     Provider::Uprobe { go: None, .. } => "tells what sockets carry, in clear".into(),
                     _ => "counts calls that never return".into(),
                 };

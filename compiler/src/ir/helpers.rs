@@ -100,11 +100,14 @@ pub enum Helper {
     TaskFromPid,
     /// (task from [`Self::TaskFromPid`], kfunc id)
     TaskRelease,
+    /// (address, id of a struct's type, kfunc id) → the address, which the verifier takes for that of such a struct: [`Self::ReadTyped`] may read there,
+    /// whatever is there. It costs nothing.
+    CastTyped,
     /// (address, dst, capacity) → length with NUL, or negative: the path of a struct path, which is a member of what an argument of
     /// a BTF-typed program points to. What follows the NUL is undefined; of a longer path dst may hold the end.
     DPath,
     /// (address, offset, bytes) → the number there, zero-extended; 0 if it can't be read: what is at an offset from a member of what an
-    /// argument of a BTF-typed program points to, or the current task. A load, not a call. Offset and bytes (1, 2, 4, 8) are constants.
+    /// argument of a BTF-typed program points to, the current task, or [`Self::CastTyped`]. A load, not a call. Offset and bytes (1, 2, 4, 8) are constants.
     ReadTyped,
     /// (dst, 16, where a task has its name) → 0: [`Self::Comm`] by loads, in a third of its time.
     TaskComm,
@@ -189,6 +192,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::MapCpu, "map_cpu", &[Map, Int, In, Out], false, Some(195), Some(NativeHelper::MapWhole)),
     kfunc(Helper::TaskFromPid, "task_from_pid", &[Int, Int], "bpf_task_from_pid"),
     kfunc(Helper::TaskRelease, "task_release", &[Int, Int], "bpf_task_release"),
+    HelperRow { pure: true, ..kfunc(Helper::CastTyped, "cast_typed", &[Int, Int, Int], "bpf_rdonly_cast") },
     row(Helper::DPath, "d_path", &[Int, Out, Int], false, Some(147), None),
     row(Helper::ReadTyped, "read_typed", &[Int, Int, Int], true, None, None),
     row(Helper::TaskComm, "task_comm", &[Out, Int, Int], false, None, None),

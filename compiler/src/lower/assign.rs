@@ -42,17 +42,17 @@ impl Cx<'_, '_> {
             self.store_one(m.at(at));
         }
         self.stamp(map, m);
-        let key = self.key(map, key, span)?;
+        let at = self.key(map, key, span)?;
         let in_place = self.writes_in_place(map).then(|| {
             let (missing, done) = (self.block(), self.block());
-            let found = self.lookup_or(map_id(map), key, missing);
+            let found = self.opened_or(map, key, missing).unwrap_or_else(|| self.lookup_or(map_id(map), at, missing));
             self.copy(Mem::new(found, 0), m, size);
             self.jump(done);
             self.start(missing);
             done
         });
         let flags = self.iconst(BPF_ANY);
-        let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, m.ptr, flags]);
+        let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[at, m.ptr, flags]);
         self.check_update(result, span);
         if let Some(done) = in_place {
             self.jump(done);

@@ -112,6 +112,7 @@ impl Cx<'_, '_> {
             | Func::Path
             | Func::NameOf(_)
             | Func::GoText
+            | Func::Open
             | Func::GoBytes
             | Func::GoTypeName
             | Func::StrConcat

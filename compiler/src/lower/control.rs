@@ -26,12 +26,15 @@ const FEW_KERNEL_ROUNDS: i64 = 1024;
 impl Cx<'_, '_> {
     /// The statements of a block; its value, if it has one, is evaluated for its effect.
     pub(crate) fn block_stmts(&mut self, block: &Block) -> R<()> {
+        // What is opened within is open nowhere else.
+        let opened = self.opened;
         for s in &block.stmts {
             self.stmt(s)?;
         }
         if let Some(tail) = &block.tail {
             self.effect(tail)?;
         }
+        self.opened = opened;
         Ok(())
     }
 

@@ -69,6 +69,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) loops: Vec<(Block, Block)>,
     /// Where `return` goes in a function's body, innermost last.
     pub(crate) scopes: Vec<Block>,
+    /// An element of a map that is looked up once, in the block that is lowered.
+    pub(super) opened: Option<super::opened::Opened>,
     /// Where every run ends.
     exit: Block,
     /// Negative once a read failed.
@@ -103,6 +105,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             vars: vec![],
             loops: vec![],
             scopes: vec![],
+            opened: None,
             exit,
             failed,
             reads: false,

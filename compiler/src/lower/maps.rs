@@ -327,6 +327,9 @@ impl Cx<'_, '_> {
         if key.is_none() {
             return self.send(ActionKind::Clear { map: map_id(map) }, span);
         }
+        if self.is_open(map) {
+            return self.not_yet(span, "the end of an element that is open");
+        }
         let key = self.key(map, key, span)?;
         self.b.call_map(Helper::MapDelete, map_id(map), &[key]);
         Ok(())

@@ -11,6 +11,9 @@ use weftrace_lang::{
     span::Span,
 };
 
+/// A struct that begins with an address, for a word that is no member of any: only structs can be named.
+const WORD: &str = "list_head";
+
 /// Memory that loads and stores reach: a slot, map value, record, context or data.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mem {
@@ -327,7 +330,7 @@ impl Cx<'_, '_> {
         };
         let raw = match place {
             Place::Direct(m) => self.load(load_bytes, load_signed, *m),
-            Place::Remote(r) if r.typed && r.member.is_some() && bits.is_none() => {
+            Place::Remote(r) if bits.is_none() && self.is_loaded(r, load_bytes) => {
                 let raw = self.load_typed(r, load_bytes);
                 self.normalise_int(raw, ty)
             }
@@ -346,13 +349,36 @@ impl Cx<'_, '_> {
 
     /// Whether this is an argument that the kernel vouches for. Only in our own texts: whether a read failed isn't known of a load.
     fn is_typed_argument(&self, pointer: &Expr) -> bool {
+        self.loads_kernel_memory() && matches!(pointer.kind, E::Arg(_))
+    }
+
+    fn loads_kernel_memory(&self) -> bool {
         let typed = matches!(self.b.func().target, Target::Kernel(prog) if prog.is_typed());
-        typed && self.probe.is_some_and(|probe| probe.hidden) && matches!(pointer.kind, E::Arg(_))
+        typed && self.probe.is_some_and(|probe| probe.hidden)
+    }
+
+    /// Whether so many bytes are read by a load: of what the kernel knows, or takes our word for.
+    fn is_loaded(&mut self, r: &Remote, bytes: u32) -> bool {
+        match &r.member {
+            Some(_) if r.typed => true,
+            Some((name, ..)) => !r.user && self.loads_kernel_memory() && self.m.cast(name).is_some(),
+            None => !r.user && bytes == 8 && self.loads_kernel_memory() && self.m.cast(WORD).is_some(),
+        }
     }
 
     fn load_typed(&mut self, r: &Remote, bytes: u32) -> Value {
-        let address = self.remote_addr(&Remote { extra: 0, ..r.clone() });
-        let (further, bytes) = (self.iconst(r.extra), self.iconst(i64::from(bytes)));
+        let known = if r.typed { None } else { self.m.cast(r.member.as_ref().map_or(WORD, |(name, ..)| name)) };
+        let (mut base, mut extra) = (r.base, r.extra);
+        if let Some((kfunc, id)) = known {
+            if r.member.is_none() && extra != 0 {
+                base = self.b.binary_imm(BinaryOp::Iadd, base, extra);
+                extra = 0;
+            }
+            let (id, kfunc) = (self.iconst(i64::from(id)), self.iconst(i64::from(kfunc)));
+            base = self.b.call(Helper::CastTyped, &[base, id, kfunc]);
+        }
+        let address = self.remote_addr(&Remote { base, extra: 0, ..r.clone() });
+        let (further, bytes) = (self.iconst(extra), self.iconst(i64::from(bytes)));
         self.b.call(Helper::ReadTyped, &[address, further, bytes])
     }
 

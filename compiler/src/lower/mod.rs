@@ -40,6 +40,7 @@ mod mem;
 mod module;
 mod names;
 mod net;
+mod opened;
 mod packet;
 mod path;
 mod rings;

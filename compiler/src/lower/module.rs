@@ -2,6 +2,7 @@
 
 use super::layout::{layout, map_value};
 use crate::place::{MapPlace, Placement};
+use std::cell::OnceCell;
 use weftrace_artifact::{
     Place,
     action::{Action, ActionId, ActionKind, StreamId, StreamSpec},
@@ -24,6 +25,9 @@ pub mod config {
     pub const WALL_NS: i32 = 8;
 }
 
+/// Makes a typed pointer of any address, for reading.
+const CASTER: &str = "bpf_rdonly_cast";
+
 /// Entries of the stack map: distinct stacks per run.
 const STACKS: u32 = 8192;
 
@@ -41,6 +45,8 @@ pub struct Module<'a> {
     pub user_names: bool,
     /// What blocks count is told, where they may know a trace.
     pub exemplars: bool,
+    /// Id of bpf_rdonly_cast (Linux 6.2), once it was asked for; None: there is none, or BTF-typed programs (as of fentry) may not call it.
+    caster: OnceCell<Option<u32>>,
 }
 
 impl<'a> Module<'a> {
@@ -61,6 +67,7 @@ impl<'a> Module<'a> {
             packet_needs: 0,
             user_names: false,
             exemplars: false,
+            caster: OnceCell::new(),
         };
         for (index, def) in program.maps.iter().enumerate() {
             let spec = module.map_spec(def, placement.maps.get(index).copied()).unwrap_or_else(|| {
@@ -77,6 +84,15 @@ impl<'a> Module<'a> {
             module.streams.push(spec);
         }
         module
+    }
+
+    /// What it takes to have the verifier take an address for that of a kernel struct: the kernel function, and the struct's id.
+    pub(crate) fn cast(&self, name: &str) -> Option<(u32, u32)> {
+        let caster = self.caster.get_or_init(|| {
+            let id = self.world.kfunc(CASTER).found()?;
+            self.world.kfunc_allowed(CASTER, "fentry").found()?.then_some(id)
+        });
+        Some(((*caster)?, self.world.kernel_struct_id(name).found()?))
     }
 
     fn map_spec(&self, def: &hir::MapDef, placed: Option<MapPlace>) -> Option<MapSpec> {

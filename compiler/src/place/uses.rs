@@ -185,7 +185,6 @@ impl Uses {
             Func::SockCookie => self.typed_pointer = Some("sock_cookie()"),
             Func::Path => self.typed_pointer = Some("path()"),
             Func::SkbOutput => self.typed_pointer = Some("skboutput()"),
-            Func::CallRegister => self.typed_pointer = Some("a system call's register"),
             _ => {}
         }
     }
@@ -232,6 +231,7 @@ fn kernel_only(func: Func) -> Option<&'static str> {
         Func::Override => "override()",
         Func::WriteUser => "write_user()",
         Func::CallRegister => "a system call's register",
+        Func::Open => "an open element",
         Func::PlainRequest | Func::PlainResponse => "a message's head",
         _ => return None,
     })

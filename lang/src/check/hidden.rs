@@ -16,6 +16,8 @@ const OWN: &[(&str, Own)] = &[
     ("__bytes", bytes),
     // (name): a register as the program had it when it made the system call under way
     ("__call_register", call_register),
+    // (@map[$key]): a copy of the element, which is looked up once for what the rest of the block writes to it
+    ("__open", open),
     // (address, length, @kept[key]): whether that is one request of HTTP/1, whole; it is kept there
     ("__plain_request", |c, args, span| head(c, Func::PlainRequest, args, span)),
     // (address, sent, pieces, last): the status of the response that begins there, or in the first of the pieces, if what was sent is all of it; above
@@ -36,6 +38,12 @@ fn call_register<'a>(c: &mut Checker<'a>, args: &'a [Arg], span: Span) -> Val {
     let Some(name) = args.first().map(|arg| c.expr(&arg.value)) else { return Val::error(span) };
     debug_assert!(matches!(name.e.kind, ExprKind::Str(_)), "a register has a name");
     made(Func::CallRegister, vec![name.e], Ty::I64, span)
+}
+
+fn open<'a>(c: &mut Checker<'a>, args: &'a [Arg], span: Span) -> Val {
+    let args: Vec<_> = args.iter().map(|arg| c.expr(&arg.value).e).collect();
+    let Some(ty) = args.first().map(|element| element.ty.clone()) else { return Val::error(span) };
+    made(Func::Open, args, ty, span)
 }
 
 fn head<'a>(c: &mut Checker<'a>, func: Func, args: &'a [Arg], span: Span) -> Val {

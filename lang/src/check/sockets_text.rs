@@ -36,6 +36,7 @@ const WITH_BYTES: &str = "WITH_BYTES";
 const WORDS: &[(&str, &str, &str)] = &[
     ("BEGAN", AT, "$since"),
     ("PASSING", "PASSING", ""),
+    ("KNOWN", "KNOWN", KNOWN),
     ("HEAD_KEPT", "HEAD_KEPT", ""),
     (WITH_BYTES, WITH_BYTES, ""),
     (
@@ -59,10 +60,25 @@ const OF_THIS_FILE: &str = "$file = (struct file *)((struct task_struct *)curtas
   if ($file == 0 || ((struct socket *)$file.private_data).sk != $sk) { return; }";
 /// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
 const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
+/// The end of a `splice`, in [`LENGTHS`]: a probe that only this call runs; and where there is no tracefs to ask for it, one that all calls run.
+const SPLICED: &str = "tracepoint:syscalls:sys_exit_splice {
+  $ret = (int64)args.ret;
+  if ($ret <= 0) { return; }";
+const SPLICED_OF_ALL: &str = "rawtracepoint:sys_exit {
+  $ret = (int64)args.ret;
+  if ($ret <= 0 || (int64)(int32)args.regs.RETURNED != __NR_splice) { return; }";
 /// By direction, and for bytes that no memory has: these end it.
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
-const PASSING_UNCOPIED: &str = "if ($was.0 == 1 || $was.0 == 2) { TELL_WAITING delete(@__sockets_passing, $key); }";
+const PASSING_UNCOPIED: &str = "if ($was.0 == 1 || $was.0 == 2) {
+      TELL_WAITING
+      @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told);
+    }";
+/// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
+const KNOWN: &str = "$told = @__sockets_http[$key];";
+const KNOWN_PASSING: &str = "$was = __open(@__sockets_passing[$key]);
+  $told = $was.10;
+  if ($told == 0 || $now - $told > 10000000000) { $told = @__sockets_http[$key]; }";
 const PASSING_MAPS: &str = "
 // By socket, whether an exchange is under way, and the request that waits; by port, how many exchanges were passed over.
 let @__sockets_passing = hash(65536);
@@ -158,7 +174,7 @@ pub(crate) fn items(
     let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
     // Of those that a process here answers.
     let passing = lengths && asked.http && !asked.clients;
-    let calls = calls(asked, (lengths, begins, passing), &within);
+    let calls = calls(asked, (lengths, begins, passing), &within, world);
     let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
     let maps = [when(asked.http, MAPS), when(passing, PASSING_MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
     let mut text = TEXT
@@ -207,20 +223,26 @@ fn tells_lengths(world: &dyn World) -> bool {
 }
 
 /// Where calls on sockets are seen, and what becomes of them. Which way, whether their beginnings are noted, whether exchanges end there.
-fn calls(asked: &Asked, (lengths, begins, passing): (bool, bool, bool), within: &str) -> String {
+fn calls(asked: &Asked, (lengths, begins, passing): (bool, bool, bool), within: &str, world: &dyn World) -> String {
     let told = |moved: &str, direction: &str| {
-        let passing = if passing { PASSING.replace("DIRECTION", direction) } else { String::new() };
+        let exchanges_end = passing;
+        let passing = if exchanges_end { PASSING.replace("DIRECTION", direction) } else { String::new() };
         let of_http = if asked.http { format!("$key = (int64)$sk;\n  {moved}") } else { String::new() };
         TOLD.replace("TURNS", &asked.turns.as_ref().map_or(String::new(), Turns::text))
             .replace("WITHIN_TLS", within)
             .replace("$key = (int64)$sk;\n  MOVED", &of_http)
             .replace("PASSING", &passing)
+            .replace("KNOWN", if exchanges_end { KNOWN_PASSING } else { KNOWN })
     };
     let moved = moved(false);
     let all = moved.replace(WITH_BYTES, "");
     let uncopied = moved.split(WITH_BYTES).next().unwrap_or_default();
+    let spliced = if world.tracepoint("syscalls", "sys_exit_splice").is_found() { SPLICED } else { SPLICED_OF_ALL };
     let way = if lengths {
-        let way = LENGTHS.replace("IS_TCP", IS_TCP).replace("UNCOPIED", &told(uncopied, PASSING_UNCOPIED));
+        let way = LENGTHS
+            .replace("SPLICED", spliced)
+            .replace("IS_TCP", IS_TCP)
+            .replace("UNCOPIED", &told(uncopied, PASSING_UNCOPIED));
         let way = way.replace("SENT_TOLD", &told(&all, PASSING_SENT)).replace("GOT_TOLD", &told(&all, PASSING_GOT));
         of_this_call(&way)
     } else {

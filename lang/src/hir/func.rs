@@ -108,6 +108,8 @@ pub enum Func {
     GoTypeName,
     /// A register as the program had it when it entered the system call under way: [its name in the kernel's `struct pt_regs`, `regs[N]` of an array].
     CallRegister,
+    /// A copy of a map's element, which is looked up once for what is written to it later in the block: [the element].
+    Open,
     /// Whether a piece of user memory is one request of HTTP/1 and nothing else: [address, length, the map's element that keeps it].
     PlainRequest,
     /// The status of the response of HTTP/1 that a piece of user memory begins, if what was sent is the whole response; else 0: [address, bytes that

@@ -54,6 +54,7 @@ answered_by! {
     facts: fn kernel_typedef(name: &str) -> Answer<Ty>;
     facts: fn kernel_symbol(name: &str) -> Answer<u64>;
     facts: fn kfunc(name: &str) -> Answer<u32>;
+    facts: fn kernel_struct_id(name: &str) -> Answer<u32>;
     facts: fn kfunc_allowed(name: &str, provider: &str) -> Answer<bool>;
     facts: fn cgroup_id(path: &str) -> Answer<u64>;
     facts: fn pid_namespace() -> Option<(u64, u64)>;

@@ -155,6 +155,9 @@ impl World for RecordedWorld {
     fn kfunc(&self, name: &str) -> Answer<u32> {
         self.one(&self.log.kfunc, name)
     }
+    fn kernel_struct_id(&self, name: &str) -> Answer<u32> {
+        self.one(&self.log.kernel_struct_id, name)
+    }
     fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {
         self.one(&self.log.kfunc_allowed, &pair(name, provider))
     }

@@ -1,7 +1,7 @@
 //! Errors of the parts → answers, with what the operator needs to know.
 
 use crate::kernel::Host;
-use crate::kernel::btf::BtfError;
+use crate::kernel::btf::{Btf, BtfError};
 use crate::kernel::sys::{self, AttachType, ProgParams, bpf_prog_type};
 use crate::kernel::tracefs::TracefsError;
 use crate::symbols::kallsyms::KallsymsError;
@@ -40,6 +40,14 @@ pub(super) fn from_kallsyms<T>(error: &KallsymsError) -> Answer<T> {
     }
 }
 
+/// An id of something in the kernel's own types, not in a module's.
+pub(super) fn id(host: &Host, look: impl Fn(&Btf) -> Option<u32>) -> Answer<u32> {
+    match host.btf() {
+        Ok(btf) => look(btf).map_or(Answer::NotThere, Answer::Found),
+        Err(e) => from_btf(&e),
+    }
+}
+
 /// Whether programs of a provider may call a kernel function: the verifier says so before it looks at the arguments.
 pub(super) fn kfunc_allowed(id: u32, provider: &str, host: &Host) -> Answer<bool> {
     use bpf_prog_type as T;
@@ -67,7 +75,8 @@ pub(super) fn kfunc_allowed(id: u32, provider: &str, host: &Host) -> Answer<bool
             if e.errno == libc::EPERM || text.is_empty() {
                 return Answer::CouldNotTell(e.to_string());
             }
-            Answer::Found(!text.contains("is not allowed"))
+            // "JIT is required for calling kernel function", "JIT does not support calling kernel function".
+            Answer::Found(!text.contains("is not allowed") && !text.contains("JIT "))
         }
     }
 }

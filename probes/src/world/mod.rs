@@ -339,10 +339,11 @@ impl World for HostWorld {
     }
 
     fn kfunc(&self, name: &str) -> Answer<u32> {
-        match self.host.btf() {
-            Ok(btf) => btf.kfunc_id(name).map_or(Answer::NotThere, Answer::Found),
-            Err(e) => from_btf(&e),
-        }
+        answers::id(&self.host, |btf| btf.kfunc_id(name))
+    }
+
+    fn kernel_struct_id(&self, name: &str) -> Answer<u32> {
+        answers::id(&self.host, |btf| btf.struct_id(name))
     }
 
     fn kfunc_allowed(&self, name: &str, provider: &str) -> Answer<bool> {

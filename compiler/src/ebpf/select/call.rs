@@ -153,7 +153,9 @@ impl Selector<'_> {
         let typed = match self.typed[root.index()] {
             Some(typed) => typed,
             None => match self.def(root) {
-                Some(Op::Call { helper: Helper::CurrentTaskBtf | Helper::TaskRegisters, .. }) => self.reg(root)?,
+                Some(Op::Call {
+                    helper: Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped, ..
+                }) => self.reg(root)?,
                 _ => return Err(malformed(self)),
             },
         };
@@ -169,7 +171,8 @@ impl Selector<'_> {
             && let Ok(at) = i16::try_from(first + i64::from(offset))
         {
             let reloc = Reloc::Field { path, slot: RelocSlot::Off, compiled: first };
-            return Ok(self.m.load(size, false, MBase::Reg(typed), at, Some(reloc)));
+            let read = self.m.load(size, false, MBase::Reg(typed), at, Some(reloc));
+            return Ok(self.plain_number(read, size));
         }
         let mut at = typed;
         for (by, path) in steps.into_iter().rev() {
@@ -177,7 +180,8 @@ impl Selector<'_> {
             let reloc = Reloc::Field { path, slot: RelocSlot::Imm, compiled: by };
             at = self.m.alu_reloc(Width::W64, AluOp::Add, at, VSrc::Imm(imm), Some(reloc));
         }
-        Ok(self.m.load(size, false, MBase::Reg(at), offset, None))
+        let read = self.m.load(size, false, MBase::Reg(at), offset, None);
+        Ok(self.plain_number(read, size))
     }
 
     /// Looks up one CPU's value and copies it; 1, or 0 if there is none.

@@ -91,7 +91,15 @@ impl Selector<'_> {
         if !self.facts.used_as_number(value) {
             return raw;
         }
-        self.m.in_place(Insn::Swap { order: Swap::ToLe, bits: 64, dst: Reg::R0 }, raw)
+        self.plain_number(raw, MemSize::B8)
+    }
+
+    /// What was read in memory of a known type may be a typed pointer again.
+    pub(super) fn plain_number(&mut self, raw: VReg, size: MemSize) -> VReg {
+        match size {
+            MemSize::B8 => self.m.in_place(Insn::Swap { order: Swap::ToLe, bits: 64, dst: Reg::R0 }, raw),
+            _ => raw,
+        }
     }
 
     /// The offset field holds exactly the struct member's offset, which the loader may replace.

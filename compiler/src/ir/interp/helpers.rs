@@ -149,6 +149,7 @@ impl Machine<'_> {
                 self.host.held_tasks += i64::from(found != 0);
                 Ok(found)
             }
+            Helper::CastTyped => self.int_arg(args, 0),
             Helper::TaskRelease => {
                 self.host.held_tasks -= 1;
                 Ok(0)

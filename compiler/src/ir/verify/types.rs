@@ -1,7 +1,7 @@
 //! Operand types, and what the target offers.
 
 use super::{At, Checker};
-use crate::ir::{Arg, Block, Dest, Helper, Op, Size, Space, Target, Term, Ty, Value, pointer};
+use crate::ir::{Arg, Block, Dest, Function, Helper, Op, Size, Space, Target, Term, Ty, Value, ValueDef, pointer};
 use weftrace_artifact::{abi::LossSlot, map::MapId, program::ProgType};
 
 const I64: Ty = Ty::I64;
@@ -118,12 +118,9 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
         Target::Native => row.native.is_some() || helper == Helper::KtimeBoot,
     };
     c.require(offered, at, || "the target has no such helper".into());
-    // The kernel knows the type of an address only in BTF-typed programs; socket filters have no task to unwind.
     if let Target::Kernel(prog) = c.func.target {
-        let typed = !matches!(helper, Helper::SocketCookie | Helper::DPath | Helper::ReadTyped) || prog.is_typed();
-        let unwinds = !matches!(helper, Helper::StackId | Helper::GetStack) || prog != ProgType::SocketFilter;
-        let packets = helper != Helper::SkbLoad || prog == ProgType::SocketFilter;
-        c.require(typed && unwinds && packets, at, || "this type of program has no such helper".into());
+        let has = of_program(c.func, prog, helper, args);
+        c.require(has, at, || "this type of program has no such helper".into());
     }
     let wants_map = row.args.contains(&Arg::Map);
     c.require(map.is_some() == wants_map, at, || if wants_map { "wants a map" } else { "takes no map" }.into());
@@ -160,6 +157,31 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
             && constant(2).is_some_and(|n| matches!(n, 1 | 2 | 4 | 8));
         c.require(known, at, || "where and how much it reads must be constants".into());
     }
+}
+
+/// The kernel knows the type of an address only in BTF-typed programs; socket filters have no task to unwind.
+fn of_program(func: &Function, prog: ProgType, helper: Helper, args: &[Value]) -> bool {
+    match helper {
+        Helper::SocketCookie | Helper::DPath => prog.is_typed(),
+        Helper::ReadTyped => prog.is_typed() || args.first().is_some_and(|address| has_type(func, *address)),
+        Helper::StackId | Helper::GetStack => prog != ProgType::SocketFilter,
+        Helper::SkbLoad => prog == ProgType::SocketFilter,
+        _ => true,
+    }
+}
+
+/// Whether this is a member of what a helper gives with its type, in any program.
+fn has_type(func: &Function, mut value: Value) -> bool {
+    while let ValueDef::Inst(inst) = func.values[value.index()].def {
+        match func.insts[inst.index()].op {
+            Op::FieldOff { base, .. } => value = base,
+            Op::Call { helper, .. } => {
+                return matches!(helper, Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped);
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn check_map(c: &mut Checker<'_>, at: At, map: Option<MapId>) {

@@ -36,6 +36,11 @@ impl Btf {
         })
     }
 
+    /// Id of a struct that has this tag.
+    pub fn struct_id(&self, tag: &str) -> Option<u32> {
+        self.find(tag, &[Kind::Struct]).map(|record| record.id)
+    }
+
     fn anonymous(&self, id: &str) -> Option<Record<'_>> {
         let id = match id.split_once('#') {
             Some((module, id)) if module == self.name => id,

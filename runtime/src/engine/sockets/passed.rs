@@ -106,7 +106,7 @@ fn request(key: i64, start: u64, [from, to, other]: [u32; 3], task: SocketTask, 
 /// One that waits still, of its socket's record in [`Passed::passing`].
 fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
     let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
-    let [phase, from, other, to, start, _, pid, tid, comm, _] = &fields[..] else { return None };
+    let [phase, from, other, to, start, _, pid, tid, comm, _, _] = &fields[..] else { return None };
     let number = |field: &Field| number(value, field);
     let places = [from, to, other].map(|field| number(field) as u32);
     (number(phase) == WAITS).then(|| request(key, number(start), places, task([pid, tid, comm], value), head))
