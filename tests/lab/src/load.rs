@@ -15,7 +15,10 @@ use std::{
 };
 
 const PORT: u16 = 8080;
+/// Of wrk at saturation.
 const CONNECTIONS: u32 = 64;
+/// How long a connection waits between its requests where the load is less, ms: half as long to half as long again, by chance, so that they don't come together.
+const PAUSE_MS: u32 = 4;
 
 /// What is measured: how it is called, its script, and how much more CPU a request may take, %.
 pub struct Variant {
@@ -40,6 +43,13 @@ impl Cost {
     }
 }
 
+/// What wrk does.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    connections: u32,
+    pauses: bool,
+}
+
 struct Bench {
     net: Net,
     server: Cgroup,
@@ -55,16 +65,18 @@ pub fn run(weftrace: &Path, script: &str, seconds: u64, runs: usize) -> io::Resu
     println!(
         "CPU time of nginx and weftrace for each request, medians of {runs} runs of {seconds} s, with weftrace and without in turn"
     );
-    bench.once(None, weftrace, None)?;
-    let full = bench.once(None, weftrace, None)?.rate;
-    for (load, delay) in [("half load", Some(pause(full))), ("saturation", None)] {
+    let saturation = Load { connections: CONNECTIONS, pauses: false };
+    bench.once(saturation, weftrace, None)?;
+    let full = bench.once(saturation, weftrace, None)?.rate;
+    let half = bench.half(full, weftrace)?;
+    for (name, load) in [("half load", half), ("saturation", saturation)] {
         for variant in &variants {
             let (mut with, mut without) = (Vec::new(), Vec::new());
             for _ in 0..runs.max(1) {
-                without.push(bench.once(delay, weftrace, None)?);
-                with.push(bench.once(delay, weftrace, Some(variant))?);
+                without.push(bench.once(load, weftrace, None)?);
+                with.push(bench.once(load, weftrace, Some(variant))?);
             }
-            report(load, variant, &with, &without);
+            report(name, variant, &with, &without);
         }
     }
     Ok(true)
@@ -83,11 +95,6 @@ pub fn variants(script: &str) -> [Variant; 2] {
         variant("http/slow_requests, no packet copied", &sockets.to_string_lossy(), false, 10.0),
         variant(script, script, true, 25.0),
     ]
-}
-
-/// How long each connection waits between its requests for half the rate, ms.
-fn pause(full: f64) -> u64 {
-    (f64::from(CONNECTIONS) / (full / 2.0) * 1e3).round().max(1.0) as u64
 }
 
 fn report(load: &str, variant: &Variant, with: &[Cost], without: &[Cost]) {
@@ -138,7 +145,19 @@ http {{
         Ok(bench)
     }
 
-    fn once(&self, pause_ms: Option<u64>, weftrace: &Path, variant: Option<&Variant>) -> io::Result<Cost> {
+    /// As many connections with pauses as make half the rate; twice, since an answer takes its time too.
+    fn half(&self, full: f64, weftrace: &Path) -> io::Result<Load> {
+        let of = |connections: f64| Load { connections: connections.round().clamp(1.0, 900.0) as u32, pauses: true };
+        let mut load = of(full / 2.0 * f64::from(PAUSE_MS) / 1e3);
+        for _ in 0..2 {
+            let rate = self.once(load, weftrace, None)?.rate;
+            load = of(f64::from(load.connections) * (full / 2.0) / rate.max(1.0));
+        }
+        println!("half of {full:.0} requests/s: {} connections that pause {PAUSE_MS} ms on average", load.connections);
+        Ok(load)
+    }
+
+    fn once(&self, load: Load, weftrace: &Path, variant: Option<&Variant>) -> io::Result<Cost> {
         let watch = variant
             .map(|variant| {
                 let (binary, namespace) = (weftrace.display().to_string(), self.net.server());
@@ -151,7 +170,7 @@ http {{
             })
             .transpose()?;
         let before = (self.server.used_us()?, self.tracer.used_us()?);
-        let requests = self.wrk(pause_ms);
+        let requests = self.wrk(load);
         let after = (self.server.used_us()?, self.tracer.used_us()?);
         if let Some(watch) = watch {
             watch.stop()?;
@@ -166,13 +185,13 @@ http {{
     }
 
     /// How many requests were answered.
-    fn wrk(&self, pause_ms: Option<u64>) -> io::Result<u64> {
+    fn wrk(&self, load: Load) -> io::Result<u64> {
         let lua = self.directory.join("pause.lua");
-        fs::write(&lua, format!("function delay() return {} end\n", pause_ms.unwrap_or(0)))?;
+        fs::write(&lua, format!("function delay() return math.random({}, {}) end\n", PAUSE_MS / 2, PAUSE_MS * 3 / 2))?;
         let mut wrk = Command::new("ip");
         wrk.args(["netns", "exec", &self.net.client(), "wrk", "-t1"]);
-        wrk.args([format!("-c{CONNECTIONS}"), format!("-d{}s", self.seconds)]);
-        if pause_ms.is_some() {
+        wrk.args([format!("-c{}", load.connections), format!("-d{}s", self.seconds)]);
+        if load.pauses {
             wrk.arg("-s").arg(lua);
         }
         let output = wrk.arg(format!("http://{SERVER}:{PORT}/")).output()?;

@@ -20,9 +20,8 @@ const WAITS: u64 = 2;
 
 /// The kernel's maps about them, where it passes over any.
 pub(super) struct Passed {
-    /// Exchanges are kept that took longer than this; and those with a status from this one on.
-    longer: MapId,
-    status: MapId,
+    /// Which exchanges are kept.
+    bound: MapId,
     /// By socket: what is under way, and the request that waits.
     passing: MapId,
     head: MapId,
@@ -35,8 +34,7 @@ impl Passed {
     pub(super) fn new(artifact: &Artifact) -> Option<Self> {
         let map = |name| (0u32..).zip(&artifact.maps).find(|(_, spec)| spec.name == name).map(|(i, _)| MapId(i));
         Some(Self {
-            longer: map(sockets::LONGER)?,
-            status: map(sockets::STATUS)?,
+            bound: map(sockets::BOUND)?,
             passing: map(sockets::PASSING)?,
             head: map(sockets::HEAD)?,
             count: map(sockets::PASSED_OVER)?,
@@ -126,12 +124,12 @@ impl Core {
     pub(crate) fn ask_of_sockets(&mut self) {
         let Some(feed) = self.sockets.take() else { return };
         if let (Some(passed), Some(bound)) = (&feed.passed, feed.bound(self)) {
-            let most = |n: u64| n.min(i64::MAX as u64).to_ne_bytes();
-            let store = self.native.store_mut();
-            // Where either can't be set nothing is passed over there, which costs time and loses nothing.
-            if store.set(passed.status, &[0; 4], &most(bound.status_from)).is_ok() {
-                let _ = store.set(passed.longer, &[0; 4], &most(bound.longer_than_ns));
-            }
+            let most = |n: u64, bits: u32| n.min((1 << bits) - 1);
+            let (longer, status) =
+                (most(bound.longer_than_ns, 63 - sockets::STATUS_BITS), most(bound.status_from, sockets::STATUS_BITS));
+            let word = longer << sockets::STATUS_BITS | status;
+            // Where it can't be set nothing is passed over there, which costs time and loses nothing.
+            let _ = self.native.store_mut().set(passed.bound, &[0; 4], &word.to_ne_bytes());
         }
         self.sockets = Some(feed);
     }
