@@ -8,6 +8,7 @@ mod traced;
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::fd::AsRawFd,
     thread,
     time::Duration,
 };
@@ -29,9 +30,11 @@ enum Step {
     Read,
     /// It sends, and the client reads that.
     Answer(String),
+    /// The server has so many bytes go from its socket into a pipe, unread.
+    Splice(usize),
     Wait(u64),
 }
-use Step::{Answer, Ask, Read as Take, Wait};
+use Step::{Answer, Ask, Read as Take, Splice, Wait};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -121,6 +124,7 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
             Wait(400),
             Answer(full(200, "b")),
         ],
+        vec![Ask(post(&at("spliced"), 5)), Take, Ask("abcde".into()), Splice(5), Answer(full(502, "ok"))],
         one(get(&at("more")), full(200, "hello")),
     ]
 }
@@ -142,10 +146,21 @@ fn act(listener: &TcpListener, steps: &[Step]) -> [TcpStream; 2] {
                 server.write_all(bytes.as_bytes()).expect("sent");
                 client.read_exact(&mut room[..bytes.len()]).expect("an answer");
             }
+            Splice(len) => splice(&server, *len),
             Wait(ms) => thread::sleep(Duration::from_millis(*ms)),
         }
     }
     [client, server]
+}
+
+#[allow(unsafe_code, reason = "std has no splice")]
+fn splice(from: &TcpStream, len: usize) {
+    let (mut out, pipe) = std::io::pipe().expect("a pipe");
+    let none = std::ptr::null_mut;
+    // SAFETY: both are open descriptors, and no offsets are given.
+    let moved = unsafe { libc::splice(from.as_raw_fd(), none(), pipe.as_raw_fd(), none(), len, 0) };
+    assert_eq!(moved, len as isize, "{}", std::io::Error::last_os_error());
+    out.read_exact(&mut vec![0; len]).expect("what was spliced");
 }
 
 /// A sequence that looks random, and is the same every time.

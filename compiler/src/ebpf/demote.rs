@@ -2,7 +2,7 @@
 
 use super::outline::{Outlined, edit};
 use crate::ir::{
-    Block, Dest, Function, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
+    Block, Dest, Function, Helper, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
     cfg::{Cfg, Positions},
 };
 
@@ -71,8 +71,13 @@ fn longest(func: &Function, most: usize, loops: bool) -> Vec<Value> {
 
 fn movable(func: &Function, cfg: &Cfg, value: Value, loops: bool) -> bool {
     match func.values[value.index()].def {
-        // Made where they are used.
-        ValueDef::Inst(inst) => !matches!(func.insts[inst.index()].op, Op::Iconst(_) | Op::Icmp { .. }),
+        ValueDef::Inst(inst) => !matches!(
+            func.insts[inst.index()].op,
+            // Made where they are used.
+            Op::Iconst(_) | Op::Icmp { .. }
+            // In memory it has no type.
+            | Op::Call { helper: Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped, .. }
+        ),
         // Not the entry's.
         ValueDef::Param(block, _) => {
             let simple = |p: &Block| {

@@ -92,6 +92,7 @@ impl Cx<'_, '_> {
     }
 
     pub(crate) fn assign(&mut self, var: VarRef, value: &Expr) -> R<()> {
+        self.close(var);
         let ty = self.var_ty(var);
         match self.var_home(var) {
             Some(VarHome::Ssa(variable)) => {

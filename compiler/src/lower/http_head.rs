@@ -14,6 +14,8 @@ const STEP: u32 = 7;
 /// What is looked at behind the last byte.
 const BEHIND: i32 = 32;
 const LAST: u32 = PLAIN_MOST + 8;
+// The kernel's text and the runtime, which sets it, have one bound.
+const _: () = assert!(weftrace_lang::hir::STATUS_BITS == weftrace_artifact::sockets::STATUS_BITS);
 
 const ONES: i64 = 0x0101_0101_0101_0101;
 const TOPS: i64 = 0x8080_8080_8080_8080_u64 as i64;

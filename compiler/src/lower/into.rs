@@ -267,12 +267,15 @@ impl Cx<'_, '_> {
 
     /// The statements of a block, then its value.
     pub(crate) fn block_value<T>(&mut self, block: &Block, f: impl FnOnce(&mut Self, &Expr) -> R<T>) -> R<T> {
+        let opened = self.opened;
         for s in &block.stmts {
             self.stmt(s)?;
         }
-        match &block.tail {
+        let value = match &block.tail {
             Some(tail) => f(self, tail),
             None => self.not_yet(block.span, "a block without a value here"),
-        }
+        };
+        self.opened = opened;
+        value
     }
 }

@@ -6,6 +6,7 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{Helper, Space, Ty as IrTy, Value};
+use weftrace_artifact::map::Kind;
 use weftrace_lang::{
     hir::{Expr, ExprKind as E, MapRef, VarRef},
     span::Span,
@@ -31,6 +32,9 @@ impl Cx<'_, '_> {
         };
         let E::Var(var) = key.kind else { return self.not_yet(span, "an element by what is no variable") };
         let spec = &self.m.maps[map.index()];
+        if spec.kind != Kind::Hash {
+            return self.not_yet(span, "an element of a map that gives up elements by itself");
+        }
         let (id, key_size, size) = (map_id(*map), spec.key_size, spec.value_size);
         let (missing, first, full) = (self.block(), self.block(), self.block());
         let done = self.block_with(&[IrTy::Ptr(Space::Map), IrTy::I64]);
@@ -67,6 +71,11 @@ impl Cx<'_, '_> {
         self.brif(opened.there, here, missing);
         self.start(here);
         Some(opened.at)
+    }
+
+    /// Another key is another element.
+    pub(crate) fn close(&mut self, var: VarRef) {
+        self.opened = self.opened.filter(|o| o.key != var);
     }
 
     /// An element that goes is open no more; what is written to it later would be lost.

@@ -2,7 +2,8 @@
 
 use crate::hir::*;
 use crate::run::*;
-use weftrace_compiler::ir::interp::host::Host;
+use weftrace_artifact::map::MapId;
+use weftrace_compiler::ir::{BlockData, Term, interp::host::Host};
 use weftrace_lang::{
     hir::{BinOp, ExprKind, Func, MapDef, Ty},
     span::{FileId, Span},
@@ -43,6 +44,12 @@ fn pair_at(host: &Host, key: u64) -> Option<(u64, u64)> {
 #[test]
 fn what_is_there_is_written_and_what_is_not_comes() {
     let lowered = lowered(8);
+    let looks = |data: &&BlockData| matches!(data.term, Term::Lookup { map: MapId(0), .. });
+    assert_eq!(
+        lowered.functions[0].blocks.iter().filter(looks).count(),
+        3,
+        "it, nobody's, and nobody's once that came"
+    );
     for twice in [0, 1] {
         let mut host = lowered.host();
         run(&lowered, &mut host, [7, twice, 3]);

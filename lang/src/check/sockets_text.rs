@@ -7,7 +7,7 @@ use super::sockets_go;
 use super::turns::{self, Turns};
 use crate::ast::Item;
 use crate::diag::Diagnostic;
-use crate::hir::PLAIN_ROOM;
+use crate::hir::{PLAIN_ROOM, STATUS_BITS};
 use crate::span::SourceMap;
 use crate::world::{Answer, World};
 
@@ -70,9 +70,9 @@ const SPLICED_OF_ALL: &str = "rawtracepoint:sys_exit {
 /// By direction, and for bytes that no memory has: these end it.
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
-const PASSING_UNCOPIED: &str = "if ($was.0 == 1 || $was.0 == 2) {
-      TELL_WAITING
-      @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told);
+const PASSING_UNCOPIED: &str = "if ($was.0 != 4 && $was.0 != 5) {
+      if ($was.0 == 1 || $was.0 == 2) { TELL_WAITING }
+      @__sockets_passing[$key] = ((int64)5, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told);
     }";
 /// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
 const KNOWN: &str = "$told = @__sockets_http[$key];";
@@ -92,10 +92,11 @@ const TELL_WAITING: &str = "TELL_PASSED
         emit __sockets.held(key = $key, start = $was.4, from = (uint32)$was.1, to = (uint32)$was.3, other = (uint32)$was.2,
           pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_head[$key]);
       }";
+/// (What a call under way has looked up stays there.)
 const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
   if ($was.0 == 2) {
     TELL_WAITING
-    delete(@__sockets_passing, $key);
+    @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $was.10);
   }";
 const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
 const WAITING_GONE: &str = "delete(@__sockets_passing, $key); delete(@__sockets_head, $key);";
@@ -188,6 +189,7 @@ pub(crate) fn items(
         .replace("TELL_WAITING", TELL_WAITING)
         .replace("TELL_PASSED", TELL_PASSED)
         .replace("PLAIN_ROOM", &PLAIN_ROOM.to_string())
+        .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
     text.push_str(when(tls, TLS_MAPS));

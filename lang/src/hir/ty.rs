@@ -95,6 +95,8 @@ pub enum Ty {
 pub const PLAIN_MOST: u32 = 256;
 /// Bytes that are kept of it: what may be looked at behind the last one, a header's name and a number, is there too.
 pub const PLAIN_ROOM: u32 = PLAIN_MOST + 48;
+/// Where the kernel is told which exchanges are kept, so many bits are the status; above them ns (`weftrace_artifact::sockets`).
+pub const STATUS_BITS: u32 = 16;
 
 /// Bytes of a [`Ty::DwStack`]: two numbers, the registers, a piece of the stack.
 pub const DW_STACK_BYTES: u32 = 8 + weftrace_arch::THIS.registers_size + (16 << 10);

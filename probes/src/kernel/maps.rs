@@ -116,7 +116,7 @@ pub fn by_role<'a>(specs: &[MapSpec], maps: &'a [MapFd], role: Role) -> Option<(
     Some((at, maps.get(at)?))
 }
 
-/// Sums the u64 counters of the losses map over all CPUs, by index; all of them by one call, since joins ask ten times a second.
+/// Sums the u64 counters of the losses map over all CPUs, by index; by as few calls as there are, since joins ask ten times a second.
 pub fn read_losses(map: &MapFd) -> Result<Vec<u64>, SyscallError> {
     let stride = map.percpu_stride().unwrap_or(8);
     let mut out = vec![0; map.max_entries() as usize];

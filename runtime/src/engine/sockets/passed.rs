@@ -1,4 +1,4 @@
-//! Exchanges that end in the kernel (lang/src/stdlib/sockets_passing.bt): it is told which ones nobody keeps, asked how many it has passed
+//! Exchanges that end in the kernel (lang/src/stdlib/sockets_passing*.bt): it is told which ones nobody keeps, asked how many it has passed
 //! over, and, at the end, which requests still wait.
 
 use super::{SocketFeed, at, number, task, u32_at};
