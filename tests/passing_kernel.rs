@@ -204,10 +204,9 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
         all.push(steps.collect::<Vec<_>>().concat());
     }
     // What has no answer when its connection ends, and when the run does.
-    let unanswered = |n, name: &str| [plain(n), plain(n + 1), vec![Ask(get(name)), Take]].concat();
+    let unanswered = |n, name: &str| [plain(n), plain(n + 1), vec![Ask(get(name)), Take, Wait(400)]].concat();
     let ends = act(&listener, &unanswered(500, "/goes"));
     let stays = act(&listener, &unanswered(600, "/stays"));
-    thread::sleep(Duration::from_millis(400));
     drop(ends);
     for steps in &all {
         act(&listener, steps);

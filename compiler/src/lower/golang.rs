@@ -108,17 +108,19 @@ impl Cx<'_, '_> {
                 Ok(())
             },
             |cx| {
-                // The kernel's helper counts the NUL that it adds, as the script's number does; there is always room for that.
-                let most = cx.at_most(len, cap.saturating_sub(1));
-                let mut size = cx.b.binary_imm(BinaryOp::Iadd, most, 1);
+                // The script's number counts a NUL, for which there is always room. Nothing is read behind the text, as a read up to a NUL would be:
+                // no NUL ends it, and the next page may not be there.
+                let room = cap.saturating_sub(1);
+                let mut most = cx.at_most(len, room);
                 if let Some(limit) = args.get(1) {
                     let limit = cx.scalar(limit)?;
                     let none = cx.b.icmp_imm(Cond::Eq, limit, 0);
                     let limit = cx.b.iadd(limit, none);
-                    let smaller = cx.smaller(size, limit);
-                    size = cx.at_most(smaller, cap);
+                    let limit = cx.b.binary_imm(BinaryOp::Isub, limit, 1);
+                    let smaller = cx.smaller(most, limit);
+                    most = cx.at_most(smaller, room);
                 }
-                cx.read_remote_str(dst, size, &Remote::new(at, true), e.span).map(|_| ())
+                cx.read_remote_dyn(dst, most, &Remote::new(at, true), e.span)
             },
             |_| Ok(()),
         )

@@ -1,0 +1,3 @@
+module goedge
+
+go 1.19
