@@ -2,7 +2,7 @@
 
 use super::outline::{Outlined, edit};
 use crate::ir::{
-    Block, Dest, Function, Helper, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
+    Block, Dest, Function, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
     cfg::{Cfg, Positions},
 };
 
@@ -71,13 +71,13 @@ fn longest(func: &Function, most: usize, loops: bool) -> Vec<Value> {
 
 fn movable(func: &Function, cfg: &Cfg, value: Value, loops: bool) -> bool {
     match func.values[value.index()].def {
-        ValueDef::Inst(inst) => !matches!(
-            func.insts[inst.index()].op,
+        ValueDef::Inst(inst) => match func.insts[inst.index()].op {
             // Made where they are used.
-            Op::Iconst(_) | Op::Icmp { .. }
+            Op::Iconst(_) | Op::Icmp { .. } => false,
             // In memory it has no type.
-            | Op::Call { helper: Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped, .. }
-        ),
+            Op::Call { helper, .. } => !helper.gives_type(),
+            _ => true,
+        },
         // Not the entry's.
         ValueDef::Param(block, _) => {
             let simple = |p: &Block| {

@@ -201,6 +201,11 @@ pub static HELPERS: &[HelperRow] = &[
 ];
 
 impl Helper {
+    /// Whether the verifier knows the type of what the result points to, in any program.
+    pub fn gives_type(self) -> bool {
+        matches!(self, Self::CurrentTaskBtf | Self::TaskRegisters | Self::CastTyped)
+    }
+
     pub fn row(self) -> &'static HelperRow {
         &HELPERS[self as usize]
     }

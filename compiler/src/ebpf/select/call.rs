@@ -153,9 +153,7 @@ impl Selector<'_> {
         let typed = match self.typed[root.index()] {
             Some(typed) => typed,
             None => match self.def(root) {
-                Some(Op::Call {
-                    helper: Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped, ..
-                }) => self.reg(root)?,
+                Some(Op::Call { helper, .. }) if helper.gives_type() => self.reg(root)?,
                 _ => return Err(malformed(self)),
             },
         };

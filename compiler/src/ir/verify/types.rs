@@ -175,9 +175,7 @@ fn has_type(func: &Function, mut value: Value) -> bool {
     while let ValueDef::Inst(inst) = func.values[value.index()].def {
         match func.insts[inst.index()].op {
             Op::FieldOff { base, .. } => value = base,
-            Op::Call { helper, .. } => {
-                return matches!(helper, Helper::CurrentTaskBtf | Helper::TaskRegisters | Helper::CastTyped);
-            }
+            Op::Call { helper, .. } => return helper.gives_type(),
             _ => return false,
         }
     }
