@@ -162,3 +162,37 @@ fn what_is_kept_and_what_is_counted_stays() {
         assert!(of_all.contains(part), "{part}: {of_all} {said_of_all}");
     }
 }
+
+/// In captures, where a block at packets would tell joins of exchanges: the same is kept, and the same counted, as where another block
+/// looks at each of them.
+#[test]
+fn exchanges_in_packets_are_passed_over_the_same() {
+    const SCRIPT: &str = "import \"std/http\";
+join web { from r = http.request(); total r.start; keep total > 100ms || r.status >= 500; timeout 30s; }
+join:web { printf(\"%s %d %d\\n\", r.path, r.status, total); }";
+    let summary = |lines: &[String], name: &str| {
+        let line = lines.iter().find(|line| line.contains("\"seen\"")).unwrap_or_else(|| panic!("{lines:#?}"));
+        let (_, rest) = line.split_once(&format!("\"{name}\": ")).unwrap_or_else(|| panic!("{name}: {line}"));
+        rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u64>().expect("a number")
+    };
+    let mut passed = 0;
+    for capture in ["slow_requests.pcap", "errors.pcap"].map(|name| format!("scripts/http/{name}")).iter().chain(
+        &["grpc.pcap", "pushes.pcap", "range.pcap", "upgrade.pcap", "tls.pcapng"]
+            .map(|name| format!("probes/tests/http2/{name}")),
+    ) {
+        let path = format!("{}/{capture}", env!("CARGO_MANIFEST_DIR"));
+        let run = |script: &str| {
+            let out = weftrace(&["run", "-f", "json", "--read", &path, "-e", script]);
+            text(&out.stdout).lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let passing = run(SCRIPT);
+        let reads_all = run(&format!("{SCRIPT}\njoin:web:late {{ @late = count(); }}"));
+        assert_eq!(printed(&passing), printed(&reads_all), "{capture}");
+        for name in ["seen", "joined", "kept", "late"] {
+            assert_eq!(summary(&passing, name), summary(&reads_all, name), "{capture}: {name}");
+        }
+        assert_eq!(summary(&reads_all, "passed_over"), 0, "{capture}");
+        passed += summary(&passing, "passed_over");
+    }
+    assert!(passed > 60, "only {passed}");
+}

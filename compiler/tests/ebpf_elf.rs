@@ -103,6 +103,7 @@ fn artifact() -> Artifact {
             wildcard: false,
             further: false,
             packet_needs: 0,
+            asks: Default::default(),
             emits: vec![],
             maps: vec![],
         });

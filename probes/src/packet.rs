@@ -25,7 +25,7 @@ mod stream;
 mod tls;
 
 pub use flow::{bytes_key, conn_key};
-pub use http::HttpLimits;
+pub use http::{HttpLimits, PassedOver};
 pub use http2::{Http2Counters, Http2Limits};
 pub use identity::community_id_of;
 pub use owner::{Owner, Owners};

@@ -6,8 +6,9 @@ mod packet_support;
 use packet_support::build::{ACK, FIN, RST, SYN};
 use packet_support::conn::{Conn, GET, MS, OK, SERVER};
 use packet_support::strings;
+use weftrace_artifact::join::Bound;
 use weftrace_artifact::packet::{PacketView, layer, needs};
-use weftrace_probes::packet::{ALL_NEEDS, Options, Pipeline};
+use weftrace_probes::packet::{ALL_NEEDS, Options, PassedOver, Pipeline};
 
 /// A script that only counts messages sees the same ones, and pays for nothing else.
 #[test]
@@ -25,6 +26,39 @@ fn messages_alone() {
     conn.ack(1);
     assert_eq!((conn.messages(), conn.seen().len()), ((3, 2), 0));
     assert_eq!(conn.counters().http_malformed + conn.counters().http_gaps + conn.counters().http_dropped, 0);
+}
+
+/// What nobody keeps is counted; the first of a connection and what took long or failed is presented as always.
+#[test]
+fn exchanges_of_no_interest_are_counted() {
+    const BAD: &[u8] = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n";
+    let mut conn = Conn::open_in(Pipeline::new(ALL_NEEDS & !needs::HTTP_MESSAGES, Options::default()));
+    conn.pipeline.pass_over(Some(Bound { longer_than_ns: 2 * MS, status_from: 500 }));
+    let mut passed = Vec::new();
+    for answer in [OK, OK, BAD, OK] {
+        conn.send(0, GET);
+        conn.send(1, answer);
+        conn.ack(0);
+        passed.push(conn.pipeline.passed());
+    }
+    conn.send(0, GET);
+    conn.ack(1);
+    conn.ack(1);
+    conn.send(1, OK);
+    conn.ack(0);
+    // One acknowledgement for two.
+    conn.send(0, GET);
+    conn.send(0, GET);
+    conn.send(1, OK);
+    conn.send(1, OK);
+    conn.ack(0);
+    passed.push(conn.pipeline.passed());
+    let one = |end| Some(PassedOver { count: 1, end: end * MS });
+    assert_eq!(passed[..2], [None, one(8)], "the first of a connection whose handshake was seen is told");
+    assert_eq!(passed[2..], [None, one(14), Some(PassedOver { count: 2, end: 24 * MS })]);
+    assert_eq!(conn.seen(), [("GET", "/a", 200, true), ("GET", "/a", 503, true), ("GET", "/a", 200, true)]);
+    assert_eq!((conn.messages(), conn.pipeline.oldest_unsettled()), ((0, 0), None));
+    assert!(conn.ended.iter().all(|(_, view)| view.http.part == 0));
 }
 
 #[test]

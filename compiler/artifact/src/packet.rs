@@ -184,6 +184,37 @@ pub mod known {
     pub const TCP_EXCHANGE: u64 = 1 << 10;
 }
 
+/// What a packet must have, all of it: bits of [`PacketView::layers`] and [`PacketView::known`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    pub layers: u64,
+    pub known: u64,
+}
+
+impl Asked {
+    /// For a field to be there.
+    pub const fn by(row: &FieldRow) -> Self {
+        Self { layers: row.layers, known: row.known }
+    }
+
+    /// What both ask for together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self { layers: self.layers | other.layers, known: self.known | other.known }
+    }
+
+    /// What each of them asks for.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self { layers: self.layers & other.layers, known: self.known & other.known }
+    }
+
+    #[inline]
+    pub const fn is_in(self, view: &PacketView) -> bool {
+        view.layers & self.layers == self.layers && view.known & self.known == self.known
+    }
+}
+
 /// What must be computed before a handler runs: bits of [`crate::Artifact::packet_needs`].
 pub mod needs {
     /// Link, network and transport headers.
@@ -208,6 +239,8 @@ pub mod needs {
     pub const ICMP: u32 = 1 << 10;
     /// What HTTP messages say, and exchanges: all of `http.*` but that there is a message.
     pub const HTTP_MORE: u32 = 1 << 13;
+    /// HTTP messages by themselves, not only exchanges.
+    pub const HTTP_MESSAGES: u32 = 1 << 14;
     /// HTTP/2 frames.
     pub const HTTP2: u32 = 1 << 12;
     /// `http.exchange.route`

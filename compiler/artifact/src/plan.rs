@@ -34,6 +34,9 @@ pub struct ProbePlan {
     /// in the same packet.
     #[serde(default)]
     pub packet_needs: u32,
+    /// What a packet must have for the block's condition to be true: for others the block need not run.
+    #[serde(default)]
+    pub asks: crate::packet::Asked,
     /// Streams its block emits to: without it a join's legs on them are unknown, not none.
     #[serde(default)]
     pub emits: Vec<crate::action::StreamId>,

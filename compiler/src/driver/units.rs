@@ -4,7 +4,7 @@ use super::{passing, sessions, ways};
 use crate::{
     attach::{self, Among, Ask, Chain, Form, Layout, Policy},
     ir::Function,
-    lower::{Module, Spot, Twin, has_twin, lower_probe_at, place},
+    lower::{Module, Spot, Twin, asked, has_twin, lower_probe_at, place},
     place::{
         MapUse, Side, Unit as Placed, Uses, packets,
         walk::{self, Node},
@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamId,
     join::Passing,
+    packet::Asked,
     plan::{Attach, ProbePlan, Unit, Way},
     program::ProgType,
 };
@@ -141,7 +142,8 @@ fn lower_targets<'a>(
                 needs |= module.packet_needs;
                 ways.push(Attach::new(ways::way(&target.provider, Side::Native), unit));
             }
-            let about = About { packet_needs: needs, emits: streams(probe), maps: used_maps(&placed.uses) };
+            let asks = asked::condition(probe);
+            let about = About { packet_needs: needs, asks, emits: streams(probe), maps: used_maps(&placed.uses) };
             let Some(mut plan) = plan(target, ways, &chain, placed, about) else { continue };
             plan.further = at > 0 || probe.hidden;
             if probe.hidden {
@@ -325,6 +327,7 @@ fn lower_twins<'a>(
 /// What the plan tells of a probe's body.
 struct About {
     packet_needs: u32,
+    asks: Asked,
     emits: Vec<StreamId>,
     maps: Vec<u32>,
 }
@@ -366,6 +369,7 @@ fn plan(target: &Target, ways: Vec<Attach>, chain: &Chain<'_>, placed: &Placed, 
         wildcard: target.wildcard,
         further: false,
         packet_needs: about.packet_needs,
+        asks: about.asks,
         emits: about.emits,
         maps: about.maps,
     })

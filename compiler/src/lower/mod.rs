@@ -19,6 +19,7 @@
 
 mod actions;
 mod aggregates;
+pub(crate) mod asked;
 mod assign;
 mod assigned;
 mod builtins;

@@ -1,6 +1,7 @@
 //! Packet fields: reading the view by the table, and presence.
 
 use super::{
+    asked,
     cx::{Cx, R},
     mem::Mem,
 };
@@ -8,7 +9,7 @@ use crate::ir::{BinaryOp, Block, Cond, Helper, Mem as Width, Value};
 use std::mem::offset_of;
 use weftrace_artifact::{
     abi,
-    packet::{self, FieldRow, FieldType, KernelRead, PacketView, Read, layer},
+    packet::{self, Asked, FieldRow, FieldType, KernelRead, PacketView, Read, layer},
     telemetry,
 };
 use weftrace_lang::{
@@ -245,7 +246,7 @@ impl Cx<'_, '_> {
 
     /// Whether all packet fields and legs that two operands read are known; None: there are none that could be absent.
     pub(crate) fn present(&mut self, left: &Expr, right: &Expr) -> Option<Value> {
-        let fields = self.is_there(Asked::of(left).and(Asked::of(right)));
+        let fields = self.is_there(asked::value(left).and(asked::value(right)));
         let legs = self.legs_known(&[left, right]);
         match (fields, legs) {
             (Some(a), Some(b)) => Some(self.b.band(a, b)),
@@ -255,7 +256,7 @@ impl Cx<'_, '_> {
 
     /// Whether a value is there at all, for `??`; None: it always is.
     pub(crate) fn presence_of(&mut self, e: &Expr) -> Option<Value> {
-        self.legs_known(&[e]).or_else(|| self.is_there(Asked::of(e)))
+        self.legs_known(&[e]).or_else(|| self.is_there(asked::value(e)))
     }
 
     // Headers.
@@ -292,34 +293,8 @@ impl Cx<'_, '_> {
     }
 }
 
-/// What a packet must have: bits of [`packet::layer`] and [`packet::known`].
-#[derive(Clone, Copy, Default)]
-struct Asked {
-    layers: u64,
-    known: u64,
-}
-
-impl Asked {
-    fn by(row: &FieldRow) -> Self {
-        Self { layers: row.layers, known: row.known }
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self { layers: self.layers | other.layers, known: self.known | other.known }
-    }
-
-    /// By all packet fields in an expression, except behind `??`, which copes with absence itself.
-    fn of(e: &Expr) -> Self {
-        match &e.kind {
-            E::Packet(name) => field(name).map_or(Self::default(), Self::by),
-            E::Coalesce { .. } | E::Block(_) => Self::default(),
-            _ => crate::place::walk::children(e).into_iter().map(Self::of).fold(Self::default(), Self::and),
-        }
-    }
-}
-
 /// Of a packet, a span or a log record.
-fn field(name: &str) -> Option<&'static FieldRow> {
+pub(super) fn field(name: &str) -> Option<&'static FieldRow> {
     packet::field(name).or_else(|| telemetry::field(name))
 }
 

@@ -8,6 +8,7 @@ use weftrace_artifact::{
     abi::LossSlot,
     join::{IdSource, IntAt, JoinView, KeyKind, LegView},
     map::{Home, Role},
+    packet::{known, layer},
     plan::{Unit, Way},
 };
 use weftrace_compiler::{
@@ -18,7 +19,7 @@ use weftrace_lang::{
     diag::Severity,
     hir::{
         Agg, BinOp, Expr, ExprKind, Func, JoinDef, JoinEvent, JoinPart, JoinRef, Keep, LegAgg, LegDef, Program,
-        Provider, Rate, Side, StmtKind, StreamRef, Ty,
+        Provider, Rate, Side, StmtKind, StreamRef, Ty, UnOp,
     },
     span::SourceMap,
 };
@@ -48,6 +49,36 @@ fn mixed() -> Program {
             vec![named, shared, tick, packets, profile],
         )
     }
+}
+
+/// A block need not run for packets that lack what its condition asks for. (That it would do nothing then is held in packets.rs.)
+#[test]
+fn conditions_ask_for_what_a_packet_must_have() {
+    let asks = |predicate: Expr| {
+        let mut block = probe(pcap(), vec![], vec![printf(vec![int(1)])]);
+        block.predicate = Some(predicate);
+        compile(&program(vec![map("n", None, Ty::U64)], vec![block]), Options::default()).0.probes[0].asks
+    };
+    let exchange = || packet("http.exchange", Ty::Bool);
+    let logical = |and, l, r| e(ExprKind::Logical { and, left: Box::new(l), right: Box::new(r) }, Ty::Bool);
+    let not = |inner| e(ExprKind::Unary { op: UnOp::Not, expr: Box::new(inner) }, Ty::Bool);
+    let port = || binary(BinOp::Eq, packet("tcp.dstport", Ty::U16), cast(int(80), Ty::U16), Ty::Bool);
+    let counted = || binary(BinOp::Lt, get(0, None, Ty::U64), cast(int(5), Ty::U64), Ty::Bool);
+    let layers = |predicate| asks(predicate).layers & !layer::FRAME;
+    assert_eq!(layers(exchange()), layer::HTTP_EXCHANGE);
+    assert_eq!(layers(port()), layer::TCP);
+    assert_eq!(layers(logical(true, exchange(), port())), layer::HTTP_EXCHANGE | layer::TCP);
+    assert_eq!(layers(logical(false, logical(true, exchange(), port()), port())), layer::TCP);
+    assert_eq!(asks(packet("tcp.flow.end", Ty::Bool)).known, known::FLOW_END);
+    // What is absent is no reason where it makes the condition true, or where something was done before.
+    assert_eq!(layers(not(exchange())), 0);
+    assert_eq!(layers(not(port())), 0);
+    assert_eq!(layers(logical(false, exchange(), counted())), 0);
+    assert_eq!(layers(logical(true, counted(), exchange())), 0);
+    assert_eq!(layers(logical(true, exchange(), counted())), layer::HTTP_EXCHANGE);
+    let or =
+        ExprKind::Coalesce { left: Box::new(packet("tcp.dstport", Ty::U16)), right: Box::new(cast(int(7), Ty::U16)) };
+    assert_eq!(layers(binary(BinOp::Gt, e(or, Ty::U16), cast(int(5), Ty::U16), Ty::Bool)), 0);
 }
 
 /// What is counted is told to who offers metrics, where a trace may be known: here by the packets' block alone.

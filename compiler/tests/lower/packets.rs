@@ -5,10 +5,12 @@ use crate::run::*;
 use std::mem::offset_of;
 use weftrace_artifact::packet::{PacketView, Read, analysis, layer, needs};
 use weftrace_artifact::program::ProgType;
+use weftrace_compiler::driver;
 use weftrace_compiler::ir::interp::{self, host::Host};
 use weftrace_compiler::lower::{Module, lower_probe};
 use weftrace_compiler::place;
 use weftrace_lang::hir::{Agg, BinOp, Expr, ExprKind, ProbeDef, Ty};
+use weftrace_lang::span::SourceMap;
 
 fn view(host: &mut Host, layers: u64, fill: impl FnOnce(&mut Vec<u8>)) {
     host.ctx = vec![0; size_of::<PacketView>()];
@@ -36,12 +38,19 @@ fn filtered(predicate: Expr) -> ProbeDef {
     p
 }
 
+/// Whether the block does anything. If so, the packet has what the plan says that it must have.
 fn passes(predicate: &Expr, layers: u64, fill: impl FnOnce(&mut Vec<u8>)) -> bool {
-    let lowered = lower(&program(vec![], vec![filtered(predicate.clone())]));
+    let program = program(vec![], vec![filtered(predicate.clone())]);
+    let lowered = lower(&program);
     let mut host = lowered.host();
     view(&mut host, layers, fill);
     lowered.run(0, &mut host);
-    !host.records.is_empty()
+    let passes = !host.records.is_empty();
+    let (artifact, _) =
+        driver::compile(&program, &SourceMap::default(), &TestWorld::default(), &driver::Options::default());
+    let asks = artifact.probes.first().map(|plan| plan.asks.layers & !layer::FRAME).unwrap_or_default();
+    assert!(!passes || layers & asks == asks, "{predicate:?} asks for {asks:#x}");
+    passes
 }
 
 #[test]

@@ -59,6 +59,8 @@ pub(crate) struct Asked {
     pub(super) clients: bool,
     /// Empty: all.
     pub(super) ports: BTreeSet<u16>,
+    /// Some blocks are of one port.
+    pub(super) by_port: bool,
     /// `http:` blocks are there, `tcp:exchange` blocks are.
     pub(super) http: bool,
     pub(super) turns: Option<Turns>,
@@ -88,6 +90,7 @@ pub(crate) fn asked<'a>(scripts: impl IntoIterator<Item = &'a Script>) -> Option
         servers: found.iter().any(|p| text(p, 0) != "client"),
         clients: found.iter().any(|p| text(p, 0) != "server"),
         ports: ports.filter(|ports| ports.len() <= MOST_PORTS).unwrap_or_default(),
+        by_port: found.iter().any(|p| !text(p, 1).is_empty()),
         span: all.first().map_or(Span::default(), |p| p.span),
     })
 }

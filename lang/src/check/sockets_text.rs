@@ -80,11 +80,14 @@ const KNOWN_PASSING: &str = "$was = __open(@__sockets_passing[$key]);
   $told = $was.10;
   if ($told == 0 || $now - $told > 10000000000) { $told = @__sockets_http[$key]; }";
 const PASSING_MAPS: &str = "
-// By socket, whether an exchange is under way, and the request that waits; by port, how many exchanges were passed over.
+// By socket, whether an exchange is under way, and the request that waits.
 let @__sockets_passing = hash(65536);
 let @__sockets_head = hash(65536);
-let @__sockets_passed = percpuhash(4096);
 ";
+/// How many exchanges were passed over: by port, if blocks ask for some ports. (Without a key there is nothing to look up.)
+const COUNTED: &str = "@__sockets_passed = count()";
+const COUNTED_BY_PORT: &str = "@__sockets_passed[$port] = count()";
+const PORTS_MAP: &str = "let @__sockets_passed = percpuhash(4096);\n";
 const TELL_PASSED: &str =
     "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }";
 const TELL_WAITING: &str = "TELL_PASSED
@@ -177,7 +180,13 @@ pub(crate) fn items(
     let passing = lengths && asked.http && !asked.clients;
     let calls = calls(asked, (lengths, begins, passing), &within, world);
     let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
-    let maps = [when(asked.http, MAPS), when(passing, PASSING_MAPS), when(asked.turns.is_some(), turns::MAPS)].concat();
+    let maps = [
+        when(asked.http, MAPS),
+        when(passing, PASSING_MAPS),
+        when(passing && asked.by_port, PORTS_MAP),
+        when(asked.turns.is_some(), turns::MAPS),
+    ]
+    .concat();
     let mut text = TEXT
         .replace("MAPS", &maps)
         .replace("NO_MORE", when(asked.http, NO_MORE))
@@ -188,6 +197,7 @@ pub(crate) fn items(
         .replace("WAITING_GONE", when(passing, WAITING_GONE))
         .replace("TELL_WAITING", TELL_WAITING)
         .replace("TELL_PASSED", TELL_PASSED)
+        .replace("COUNTED", if asked.by_port { COUNTED_BY_PORT } else { COUNTED })
         .replace("PLAIN_ROOM", &PLAIN_ROOM.to_string())
         .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))

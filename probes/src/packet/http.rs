@@ -14,8 +14,9 @@ mod present;
 mod route;
 
 pub(crate) use exchange::{Exchange, HttpFlow, Response};
-pub(crate) use head::{Framing, Head, Kind, Sniff as HeadSniff};
-pub(crate) use present::{Awaiting, Ended};
+pub(crate) use head::{Framing, Head, Kind, Outline, Sniff as HeadSniff};
+pub use present::PassedOver;
+pub(crate) use present::{Awaiting, Ended, Passing, present};
 
 use super::stream::Shared;
 use super::stream::protocols::{Setting, Sniff};
@@ -61,10 +62,6 @@ pub(super) fn scan_agrees(bytes: &[u8]) -> bool {
     head::Head::scan_agrees(bytes)
 }
 
-fn present(message: head::Head, shared: &mut Shared) {
-    shared.parts.push(present::Message(Arc::new(message)));
-}
-
 /// A message in a datagram of its own (SSDP).
 pub(crate) fn datagram(payload: &[u8], shared: &mut Shared) {
     if head::Sniff::of(payload) != head::Sniff::Head {
@@ -73,7 +70,7 @@ pub(crate) fn datagram(payload: &[u8], shared: &mut Shared) {
     if let Some(end) = head::end_of_head(payload, 0)
         && let Some(message) = head::Head::parse(&payload[..end])
     {
-        present(message, shared);
+        present::message(&Arc::new(message), shared);
     }
 }
 
@@ -85,7 +82,7 @@ fn repeated(payload: &[u8], shared: &mut Shared) {
     }
     let Some(end) = head::end_of_head(payload, 0) else { return };
     let Some(message) = head::Head::parse(&payload[..end]) else { return };
-    let whole = match message.framing {
+    let whole = match message.outline.framing {
         head::Framing::Length(length) => (payload.len() - end) as u64 >= length,
         head::Framing::Unsaid => true,
         head::Framing::Chunked => {
@@ -93,6 +90,6 @@ fn repeated(payload: &[u8], shared: &mut Shared) {
         }
     };
     if whole {
-        present(message, shared);
+        present::message(&Arc::new(message), shared);
     }
 }

@@ -6,11 +6,12 @@ use super::dissect::{ACK, Dissector, FIN, Found, Fragments, Quoted, RST, SYN, Tr
 use super::dns;
 use super::echo::Echoes;
 use super::flow::{Ends, Flow, Flows, Place};
-use super::http::{self, HttpLimits};
+use super::http::{self, HttpLimits, PassedOver};
 use super::http2::{Http2Counters, Http2Limits};
 use super::raw::RawPacket;
 use super::stream::{self, Connection, Facts, Setting, Shared, StreamLimits, TcpPacket};
 use super::tls::SecretSource;
+use weftrace_artifact::join::Bound;
 use weftrace_artifact::packet::{MoreView, PacketView, StrRef, analysis, layer, needs};
 
 /// Bounds of what a pipeline keeps.
@@ -172,6 +173,16 @@ impl Pipeline {
     /// The earliest end of an exchange that is presented once its response was acknowledged.
     pub fn oldest_unsettled(&self) -> Option<u64> {
         self.shared.parts.oldest_owed()
+    }
+
+    /// Which exchanges are of interest at all; None: all of them. Others are counted instead of presented.
+    pub fn pass_over(&mut self, bound: Option<Bound>) {
+        self.shared.passing.bound = bound;
+    }
+
+    /// Exchanges that the packet last processed has ended, and that are of no interest.
+    pub fn passed(&mut self) -> Option<PassedOver> {
+        self.shared.passing.take()
     }
 
     /// Conversations in the table.

@@ -105,7 +105,12 @@ impl Sockets {
             most_owners: MOST_OWNERS,
             ahead: 0,
             serial: 0,
-            shared: Shared::new(read & !needs::TLS, options.stream, options.http, options.http2),
+            shared: Shared::new(
+                read & !(needs::TLS | needs::HTTP_MESSAGES),
+                options.stream,
+                options.http,
+                options.http2,
+            ),
             counters: SocketCounters::default(),
             more: Box::default(),
             needs,

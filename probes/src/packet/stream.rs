@@ -19,7 +19,7 @@ pub(crate) use parts::{Part, Parts};
 pub(crate) use protocols::{Setting, Sniff, sniff};
 
 use super::dns::DnsShared;
-use super::http::{Exchange, HttpCounters, HttpLimits};
+use super::http::{Exchange, HttpCounters, HttpLimits, Passing};
 use super::http2::{Fields, Heads, Http2Counters, Http2Limits};
 use super::tls::TlsShared;
 use weftrace_artifact::packet::{PacketView, needs};
@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) held_total: usize,
     pub(crate) http_limits: HttpLimits,
     pub(crate) http: HttpCounters,
+    pub(crate) passing: Passing,
     pub(crate) tls: TlsShared,
     pub(crate) dns: DnsShared,
     /// The request with which HTTP/1 hands the connection at hand over to HTTP/2, which takes it as it is opened.
@@ -76,6 +77,7 @@ impl Shared {
             held_total: 0,
             http_limits,
             http: HttpCounters::default(),
+            passing: Passing::default(),
             tls: TlsShared::default(),
             dns: DnsShared::default(),
             upgraded: None,

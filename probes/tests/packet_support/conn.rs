@@ -28,7 +28,10 @@ pub struct Conn {
 
 impl Conn {
     pub fn new() -> Self {
-        let pipeline = Pipeline::new(ALL_NEEDS, Options::default());
+        Self::with(Pipeline::new(ALL_NEEDS, Options::default()))
+    }
+
+    fn with(pipeline: Pipeline) -> Self {
         Self {
             pipeline,
             tally: Tally::default(),
@@ -41,7 +44,11 @@ impl Conn {
     }
 
     pub fn open() -> Self {
-        let mut conn = Self::new();
+        Self::open_in(Pipeline::new(ALL_NEEDS, Options::default()))
+    }
+
+    pub fn open_in(pipeline: Pipeline) -> Self {
+        let mut conn = Self::with(pipeline);
         conn.raw(0, conn.seq[0], SYN, b"");
         conn.seq[0] = conn.seq[0].wrapping_add(1);
         conn.raw(1, conn.seq[1], SYN | ACK, b"");

@@ -17,7 +17,7 @@ pub(super) use blocks::Blocks;
 use std::collections::BTreeMap;
 use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, task::Context};
 use tokio::io::unix::AsyncFd;
-use weftrace_artifact::Capture;
+use weftrace_artifact::{Capture, packet::Asked};
 use weftrace_probes::packet::source::{Captures, Drops, Secrets, SourceError};
 
 #[cfg(feature = "live")]
@@ -39,6 +39,8 @@ pub(crate) struct BlockSpec {
     /// The families of fields it reads of which a packet can have several (messages), bits of `packet::needs`: it runs again for
     /// each further one.
     pub(crate) parts: u32,
+    /// What a packet must have, for the block to do anything.
+    pub(crate) asks: Asked,
     /// Reads `tcp.flow.end`: runs once more for each connection that has ended.
     pub(crate) ends: bool,
     /// What must be computed for it.
@@ -154,6 +156,7 @@ impl FileFeed {
     /// Handles a batch of packets, and the intervals that lie before each.
     pub(crate) fn step(&mut self, core: &mut Core, timers: &mut Timers) {
         self.waiting = None;
+        self.blocks.pass_over(core);
         for _ in 0..BATCH {
             match self.captures.next_with_secrets() {
                 Ok(Some((raw, secrets))) => {

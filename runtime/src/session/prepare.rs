@@ -225,6 +225,7 @@ impl Running {
                     interface: interface.clone(),
                     filter: filter.as_ref().map_or_else(String::new, |(text, _)| text.clone()),
                     parts: plan.packet_needs & needs::PARTS,
+                    asks: plan.asks,
                     ends: plan.packet_needs & needs::FLOW_END != 0,
                     needs: plan.packet_needs,
                     program: None,

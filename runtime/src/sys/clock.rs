@@ -129,13 +129,15 @@ impl Clock {
         let mut table = table.borrow_mut();
         // Also when the wall clock was set back: then the last reading gives times far off. But packets that waited long are as far off:
         // not each of them is a reason to read again, which would push the older readings, which they need, out of the table.
+        let boot = table.boot(wall_ns);
         if table.live
-            && table.boot(wall_ns).abs_diff(table.newest()) >= EVERY_NS
+            && boot.abs_diff(table.newest()) >= EVERY_NS
             && now(libc::CLOCK_BOOTTIME).saturating_sub(table.newest()) >= SOONEST_NS
         {
             table.add(sample());
+            return table.boot(wall_ns);
         }
-        table.boot(wall_ns)
+        boot
     }
 }
 

@@ -83,6 +83,7 @@ pub fn probe(name: &str, unit: Unit, way: Way) -> ProbePlan {
         wildcard: false,
         further: false,
         packet_needs: 0,
+        asks: Default::default(),
         emits: vec![],
         maps: vec![],
     }

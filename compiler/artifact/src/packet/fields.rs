@@ -20,8 +20,10 @@ const S: u32 = A | needs::SEGMENTS | needs::OPTIONS;
 const P: u32 = needs::HEADERS | needs::PAYLOAD;
 const O: u32 = needs::HEADERS | needs::OPTIONS;
 /// HTTP asks the analysis which segments are retransmissions.
-const M: u32 = A | needs::HTTP;
+const M: u32 = A | needs::HTTP | needs::HTTP_MESSAGES;
 const W: u32 = M | needs::HTTP_MORE;
+/// Exchanges.
+const X: u32 = A | needs::HTTP | needs::HTTP_MORE;
 const TLS: u32 = F | needs::TLS;
 const DNS: u32 = H | needs::DNS;
 const ICMP: u32 = H | needs::ICMP;

@@ -9,7 +9,7 @@
 
 use super::head::{Framing, Head, Kind};
 use super::messages::{Body, Messages};
-use super::present::{Awaiting, Ended, Message};
+use super::present::{Awaiting, Ended, message, present};
 use crate::packet::http2::Frames;
 use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
 use std::cell::OnceCell;
@@ -113,7 +113,7 @@ impl Protocol for HttpFlow {
     }
 
     fn acknowledged(&mut self, dir: usize, to: u64, cx: &mut Context<'_>) {
-        self.matcher.awaiting.acknowledged(1 - (dir & 1), to, &mut cx.shared.parts);
+        self.matcher.awaiting.acknowledged(1 - (dir & 1), to, cx.shared);
     }
 
     fn sent(&mut self, dir: usize, from: u64, to: u64, now: u64) {
@@ -143,7 +143,7 @@ impl Protocol for HttpFlow {
     /// Ends exchanges whose answering side has ended.
     fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
         if ended == [true; 2] || !cx.facts.answered {
-            self.matcher.awaiting.present_all(&mut cx.shared.parts);
+            self.matcher.awaiting.present_all(cx.shared);
         }
         for dir in (0..2).filter(|&dir| ended[dir]) {
             self.sink(dir, cx).1.give_up();
@@ -165,10 +165,10 @@ impl Sink<'_, '_> {
 
     /// A head was parsed. Says what follows it.
     pub(super) fn head(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
-        match head.kind {
+        match head.outline.kind {
             Kind::Request => {
                 self.request(head, from, start);
-                match head.framing {
+                match head.outline.framing {
                     Framing::Chunked => Body::Chunked,
                     Framing::Length(length) => Body::Length(length),
                     Framing::Unsaid => Body::None,
@@ -212,29 +212,33 @@ impl Sink<'_, '_> {
         let exchange = front.filter(|front| front.dir != dir && front.response.is_none() && from >= front.not_before);
         let (mut to_head, mut to_connect) = (false, false);
         if let Some(exchange) = exchange {
-            (to_head, to_connect) = (exchange.request.bodiless, exchange.request.connects);
+            (to_head, to_connect) = (exchange.request.outline.bodiless, exchange.request.outline.connects);
             if !head.is_interim() {
                 let unsure = unsure && from != exchange.not_before;
                 exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure, trailers: None });
                 self.matcher.after_gap = false;
             }
         }
-        if head.status == 101 && head.upgrades_to_http2() {
+        if head.outline.status == 101 && head.outline.to_http2 {
             // The request is stream 1's: its response comes there (RFC 7540, section 3.2).
             let asked = self.matcher.queue.pop_front_if(|front| front.dir != dir);
             self.shared.upgraded = asked.map(|asked| Box::new(Exchange { response: None, stream: 1, ..asked }));
             return Body::Handover(Next::Named("http2"));
         }
-        if head.status == 101 {
+        if head.outline.status == 101 {
             return Body::Handover(Next::Unknown);
         }
-        if to_connect && (200..300).contains(&head.status) {
+        if to_connect && (200..300).contains(&head.outline.status) {
             return Body::Handover(Next::Sniffed);
         }
-        if to_head || (100..200).contains(&head.status) || head.status == 204 || head.status == 304 {
+        if to_head
+            || (100..200).contains(&head.outline.status)
+            || head.outline.status == 204
+            || head.outline.status == 304
+        {
             return Body::None;
         }
-        match head.framing {
+        match head.outline.framing {
             Framing::Chunked => Body::Chunked,
             Framing::Length(length) => Body::Length(length),
             Framing::Unsaid => Body::UntilClose,
@@ -244,7 +248,7 @@ impl Sink<'_, '_> {
     /// A message ended, `damaged` if bytes of it are missing.
     pub(super) fn finish(&mut self, head: &Arc<Head>, damaged: bool, to: u64) {
         let dir = self.dir;
-        match head.kind {
+        match head.outline.kind {
             Kind::Request => {
                 if let Some(exchange) = self.matcher.queue.iter_mut().rev().find(|e| e.dir == dir && e.open) {
                     (exchange.open, exchange.request_end, exchange.to) = (false, self.now, to);
@@ -255,21 +259,21 @@ impl Sink<'_, '_> {
                     let most = self.shared.http_limits.outstanding;
                     let ended = self.end_front(!damaged, to);
                     if let Some(ended) = ended.filter(|_| self.wants_more()) {
-                        self.matcher.awaiting.push(ended, most, &mut self.shared.parts);
+                        self.matcher.awaiting.push(ended, most, self.shared);
                     }
                 }
             }
             Kind::Response => {}
         }
         if !damaged {
-            self.shared.parts.push(Message(Arc::clone(head)));
+            message(head, self.shared);
         }
     }
 
     /// A message whose body is not framed as it should be.
     pub(super) fn malformed(&mut self, head: &Arc<Head>) {
         self.shared.http.malformed += 1;
-        self.shared.parts.push(Message(Arc::clone(head)));
+        message(head, self.shared);
     }
 
     /// Ends the oldest exchange now.
@@ -285,7 +289,7 @@ impl Sink<'_, '_> {
     fn give_up_front(&mut self) {
         let ended = self.end_front(false, 0);
         if let Some(ended) = ended.filter(|_| self.wants_more()) {
-            self.shared.parts.push(ended);
+            present(ended, self.shared);
         }
     }
 

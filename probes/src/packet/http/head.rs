@@ -1,13 +1,14 @@
-//! Heads of requests and responses, by httparse; what handlers may ask of them is kept in one buffer.
+//! Heads of requests and responses. What frames their messages is looked for at once, what they say only when handlers ask.
 
 mod fields;
+mod read;
 mod scan;
+mod texts;
 
+use read::{MAX_HEADERS, Said, read};
+use std::sync::OnceLock;
+use texts::Texts;
 use weftrace_artifact::packet::StrRef;
-use weftrace_artifact::{abi::HEADERS_CAP, headers};
-
-/// More are not HTTP.
-const MAX_HEADERS: usize = 512;
 
 /// Methods a message is recognised by (RFC 9110, WebDAV and its extensions, UPnP).
 const METHODS: &[&str] = &[
@@ -130,9 +131,9 @@ pub(crate) enum Kind {
     Response,
 }
 
-/// One head. Strings lie in `buf`.
-#[derive(Debug)]
-pub(crate) struct Head {
+/// What a head says of its message's frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outline {
     pub(crate) kind: Kind,
     pub(crate) status: u32,
     pub(crate) framing: Framing,
@@ -140,105 +141,12 @@ pub(crate) struct Head {
     /// The method is HEAD or CONNECT: their responses are framed in another way.
     pub(crate) bodiless: bool,
     pub(crate) connects: bool,
-    /// `Upgrade: h2c`
-    to_http2: bool,
-    buf: Vec<u8>,
-    method: Text,
-    uri: Text,
-    host: Option<Text>,
-    version: Text,
-    phrase: Text,
-    headers: Text,
-    extra: Option<Box<fields::Extra>>,
+    /// `Upgrade: h2c`: as a response, it hands the connection over to HTTP/2 in clear.
+    pub(crate) to_http2: bool,
 }
 
-/// Where in a head's buffer a text lies. There is a head for each request without an answer: small matters.
-#[derive(Clone, Copy, Debug, Default)]
-struct Text {
-    from: u32,
-    to: u32,
-}
-
-impl Text {
-    fn is_empty(self) -> bool {
-        self.from == self.to
-    }
-}
-
-impl Head {
-    /// Parses a whole head, empty line included.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        Self::parse_for(bytes, true).map(|(head, _)| head)
-    }
-
-    /// The same of bytes that begin with a head, and where it ends. Without `texts` what it says is not kept, only what frames the message.
-    pub(crate) fn parse_for(bytes: &[u8], texts: bool) -> Option<(Self, usize)> {
-        if !texts && let Some(scanned) = scan::scan(bytes) {
-            return Some(scanned);
-        }
-        Self::parse_strictly(bytes, texts)
-    }
-
-    /// Whether the parser and the look for what frames a message alone say the same of these bytes, where both say something.
-    pub(crate) fn scan_agrees(bytes: &[u8]) -> bool {
-        let frame = |(head, end): (Self, usize)| {
-            let asked = (head.bodiless, head.connects, head.to_http2);
-            (head.kind, head.status, head.framing, head.content_length, asked, end)
-        };
-        let Some(scanned) = scan::scan(bytes) else { return true };
-        Self::parse_strictly(bytes, false).map(frame) == Some(frame(scanned))
-    }
-
-    fn parse_strictly(bytes: &[u8], texts: bool) -> Option<(Self, usize)> {
-        let mut headers = [const { std::mem::MaybeUninit::uninit() }; MAX_HEADERS];
-        if bytes.starts_with(b"HTTP/") {
-            let mut config = httparse::ParserConfig::default();
-            config.allow_spaces_after_header_name_in_responses(true);
-            config.allow_obsolete_multiline_headers_in_responses(true);
-            config.ignore_invalid_headers_in_responses(true);
-            let mut response = httparse::Response::new(&mut []);
-            let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
-            let httparse::Status::Complete(end) = parsed.ok()? else { return None };
-            let mut head = Self::new(Kind::Response, response.version, response.headers, texts);
-            head.status = response.code? as u32;
-            if texts {
-                head.phrase = head.put(response.reason.unwrap_or_default().as_bytes());
-            }
-            return Some((head, end));
-        }
-        let mut config = httparse::ParserConfig::default();
-        config.ignore_invalid_headers_in_requests(true);
-        config.allow_multiple_spaces_in_request_line_delimiters(true);
-        let mut request = httparse::Request::new(&mut []);
-        let parsed = config.parse_request_with_uninit_headers(&mut request, bytes, &mut headers);
-        let httparse::Status::Complete(end) = parsed.ok()? else { return None };
-        let mut head = Self::new(Kind::Request, request.version, request.headers, texts);
-        let (method, path) = (request.method?, request.path?);
-        head.asks_by(method.as_bytes());
-        if texts {
-            head.method = head.put(method.as_bytes());
-            head.uri = head.put(path.as_bytes());
-        }
-        Some((head, end))
-    }
-
-    fn new(kind: Kind, version: Option<u8>, headers: &[httparse::Header<'_>], texts: bool) -> Self {
-        let mut head = Self::empty(kind);
-        for header in headers {
-            head.frame_by(header.name.as_bytes(), header.value);
-        }
-        if !texts {
-            return head;
-        }
-        head.buf.reserve(512);
-        let host = headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
-        head.host = host.map(|header| head.put(header.value));
-        head.version = head.put(if version == Some(0) { b"HTTP/1.0" } else { b"HTTP/1.1" });
-        head.pack(headers);
-        head
-    }
-
-    fn empty(kind: Kind) -> Self {
+impl Outline {
+    const fn new(kind: Kind) -> Self {
         Self {
             kind,
             status: 0,
@@ -247,35 +155,33 @@ impl Head {
             bodiless: false,
             connects: false,
             to_http2: false,
-            buf: Vec::new(),
-            method: Text::default(),
-            uri: Text::default(),
-            host: None,
-            version: Text::default(),
-            phrase: Text::default(),
-            headers: Text::default(),
-            extra: None,
         }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Text {
-        let from = self.buf.len();
-        self.buf.extend_from_slice(bytes);
-        self.since(from)
+    /// Of the head that `bytes` begin with, and where it ends.
+    pub(crate) fn of(bytes: &[u8]) -> Option<(Self, usize)> {
+        scan::scan(bytes).or_else(|| Self::parse(bytes))
     }
 
-    /// What was put into the buffer since it was so long.
-    fn since(&self, from: usize) -> Text {
-        Text { from: from as u32, to: self.buf.len() as u32 }
+    fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
+        read(bytes, |said, headers| {
+            let mut outline = match *said {
+                Said::Request { method, .. } => Self::of_request(method.as_bytes()),
+                Said::Response { status, .. } => Self { status: status.into(), ..Self::new(Kind::Response) },
+            };
+            for header in headers {
+                outline.note(header.name.as_bytes(), header.value);
+            }
+            outline
+        })
     }
 
-    fn asks_by(&mut self, method: &[u8]) {
-        self.bodiless = method == b"HEAD";
-        self.connects = method == b"CONNECT";
+    fn of_request(method: &[u8]) -> Self {
+        Self { bodiless: method == b"HEAD", connects: method == b"CONNECT", ..Self::new(Kind::Request) }
     }
 
-    /// Notes what a field says of the message's frame.
-    fn frame_by(&mut self, name: &[u8], value: &[u8]) {
+    /// Notes what a field says.
+    fn note(&mut self, name: &[u8], value: &[u8]) {
         if name.eq_ignore_ascii_case(b"content-length") {
             let text = std::str::from_utf8(value).unwrap_or_default().trim();
             self.content_length = self.content_length.or(text.parse().ok());
@@ -290,82 +196,67 @@ impl Head {
             self.to_http2 |= value.eq_ignore_ascii_case(b"h2c");
         }
     }
+}
 
-    fn pack(&mut self, headers: &[httparse::Header<'_>]) {
-        let from = self.buf.len();
-        pack(&mut self.buf, headers.iter().map(|header| (header.name.as_bytes(), header.value)));
-        self.headers = self.since(from);
+/// One head: what frames its message, and its bytes, of which the texts are made when they are asked for.
+#[derive(Debug)]
+pub(crate) struct Head {
+    pub(crate) outline: Outline,
+    /// As it came; empty in HTTP/2, and where nobody will ask what it says.
+    bytes: Box<[u8]>,
+    texts: OnceLock<Box<Texts>>,
+    extra: Option<Box<fields::Extra>>,
+}
+
+impl Head {
+    /// Parses a whole head, empty line included.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        Outline::of(bytes).map(|(outline, end)| Self::new(outline, &bytes[..end]))
     }
 
-    fn bytes(&self, text: Text) -> &[u8] {
-        self.buf.get(text.from as usize..text.to as usize).unwrap_or_default()
+    pub(crate) fn new(outline: Outline, bytes: &[u8]) -> Self {
+        Self { outline, bytes: bytes.into(), texts: OnceLock::new(), extra: None }
     }
 
-    fn at(&self, text: Text) -> StrRef {
-        StrRef::from(self.bytes(text))
+    /// Whether the parser and the look for what frames a message alone say the same of these bytes, where both say something.
+    pub(crate) fn scan_agrees(bytes: &[u8]) -> bool {
+        let scanned = scan::scan(bytes);
+        scanned.is_none() || Outline::parse(bytes) == scanned
+    }
+
+    fn texts(&self) -> &Texts {
+        self.texts.get_or_init(|| Box::new(Texts::of(&self.bytes)))
     }
 
     pub(crate) fn method(&self) -> StrRef {
-        self.at(self.method)
+        self.texts().at(|texts| texts.method)
     }
 
     pub(crate) fn uri(&self) -> StrRef {
-        self.at(self.uri)
+        self.texts().at(|texts| texts.uri)
     }
 
     pub(crate) fn host(&self) -> Option<StrRef> {
-        self.host.map(|text| self.at(text))
+        let texts = self.texts();
+        texts.host.map(|host| texts.at(|_| host))
     }
 
     pub(crate) fn version(&self) -> StrRef {
-        self.at(self.version)
+        self.texts().at(|texts| texts.version)
     }
 
     pub(crate) fn phrase(&self) -> StrRef {
-        self.at(self.phrase)
+        self.texts().at(|texts| texts.phrase)
     }
 
     pub(crate) fn headers(&self) -> StrRef {
-        self.at(self.headers)
-    }
-
-    /// A response that hands the connection over to HTTP/2 in clear.
-    pub(crate) fn upgrades_to_http2(&self) -> bool {
-        self.to_http2
+        self.texts().at(|texts| texts.headers)
     }
 
     /// Informational responses other than 101 announce another one.
     pub(crate) fn is_interim(&self) -> bool {
-        self.kind == Kind::Response && (100..200).contains(&self.status) && self.status != 101
+        self.outline.kind == Kind::Response && (100..200).contains(&self.outline.status) && self.outline.status != 101
     }
-}
-
-/// Appends packed headers. Where they are copied only so much goes along, so what is too large for that comes
-/// last: a long cookie hides no `x-request-id`. Of one name the first stays the first.
-fn pack<'a>(buf: &mut Vec<u8>, all: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
-    let mut room = HEADERS_CAP as usize - 1;
-    let mut large: Vec<(&[u8], &[u8])> = Vec::new();
-    for (name, value) in all.filter(|(name, _)| !name.is_empty()) {
-        let size = 3 + name.len() + value.len();
-        if size > room || large.iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
-            large.push((name, value));
-        } else if put_header(buf, name, value) {
-            room -= size;
-        }
-    }
-    for (name, value) in large {
-        put_header(buf, name, value);
-    }
-}
-
-/// Its name in lower case. False if name or value is longer than the layout can say.
-fn put_header(buf: &mut Vec<u8>, name: &[u8], value: &[u8]) -> bool {
-    let at = buf.len() + headers::ENTRY_HEAD;
-    let fits = headers::push(buf, name, value);
-    if fits {
-        buf[at..at + name.len()].make_ascii_lowercase();
-    }
-    fits
 }
 
 fn ends_in_chunked(value: &[u8]) -> bool {

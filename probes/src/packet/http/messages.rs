@@ -2,7 +2,7 @@
 
 use super::body::{self, Chunked, Progress};
 use super::exchange::Sink;
-use super::head::{self, Head, Sniff};
+use super::head::{self, Head, Outline, Sniff};
 use crate::packet::stream::{Hole, Next, Piece, Taken};
 use std::sync::Arc;
 
@@ -206,12 +206,12 @@ impl Messages {
         let before = self.partial.len();
         if before == 0 {
             // Nearly all are whole and well-formed.
-            if let Some((head, end)) = Head::parse_for(rest.bytes, sink.wants_more()) {
-                self.parsed(Some(head), sink);
+            if let Some((outline, end)) = Outline::of(rest.bytes) {
+                self.parsed(outline, &rest.bytes[..end], sink);
                 return end;
             }
             if let Some(end) = head::end_of_head(rest.bytes, 0) {
-                self.parsed(None, sink);
+                self.malformed(sink);
                 return end;
             }
         }
@@ -219,9 +219,11 @@ impl Messages {
         let more = &rest.bytes[..rest.bytes.len().min(room)];
         self.partial.extend_from_slice(more);
         if let Some(end) = head::end_of_head(&self.partial, self.searched) {
-            let head = Head::parse_for(&self.partial[..end], sink.wants_more());
-            self.partial = Vec::new();
-            self.parsed(head.map(|(head, _)| head), sink);
+            let partial = std::mem::take(&mut self.partial);
+            match Outline::of(&partial[..end]) {
+                Some((outline, _)) => self.parsed(outline, &partial[..end], sink),
+                None => self.malformed(sink),
+            }
             return end - before;
         }
         // The line end that was found last may be the first half of the head's end.
@@ -235,13 +237,14 @@ impl Messages {
         more.len()
     }
 
-    fn parsed(&mut self, head: Option<Head>, sink: &mut Sink<'_, '_>) {
-        let Some(head) = head else {
-            sink.shared.http.malformed += 1;
-            self.state = State::Lost;
-            return;
-        };
-        let head = Arc::new(head);
+    fn malformed(&mut self, sink: &mut Sink<'_, '_>) {
+        sink.shared.http.malformed += 1;
+        self.state = State::Lost;
+    }
+
+    /// A head, of these bytes; what they say is kept if anybody may ask.
+    fn parsed(&mut self, outline: Outline, bytes: &[u8], sink: &mut Sink<'_, '_>) {
+        let head = Arc::new(Head::new(outline, if sink.wants_more() { bytes } else { &[] }));
         let body = sink.head(&head, self.from, self.start);
         self.message = Some(head);
         self.state = match body {

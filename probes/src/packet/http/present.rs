@@ -2,9 +2,10 @@
 
 use super::exchange::Exchange;
 use super::head::{Head, Kind};
-use crate::packet::stream::{Part, Parts};
+use crate::packet::stream::{Part, Parts, Shared};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use weftrace_artifact::join::Bound;
 use weftrace_artifact::packet::{HttpView, PacketView, layer, needs};
 
 /// A message that ended.
@@ -29,19 +30,68 @@ pub(crate) struct Ended {
 #[derive(Default)]
 pub(crate) struct Awaiting(VecDeque<Ended>);
 
+/// Exchanges that need not be presented: they are counted.
+#[derive(Default)]
+pub(crate) struct Passing {
+    /// Which are of interest at all; None: all of them.
+    pub(crate) bound: Option<Bound>,
+    /// What was not, since somebody asked.
+    passed: Option<PassedOver>,
+}
+
+/// Exchanges that nobody was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    pub count: u64,
+    /// When the last of them ended.
+    pub end: u64,
+}
+
+impl Passing {
+    /// Counts an exchange that is of no interest; the first of a connection may have begun before it was sent.
+    fn takes(&mut self, ended: &Ended) -> bool {
+        let (took, exchange) = (ended.at.saturating_sub(ended.exchange.start), &ended.exchange);
+        let status = exchange.response.as_ref().map_or(0, |response| response.head.outline.status);
+        let takes = self.bound.is_some_and(|bound| !exchange.first_on_conn && !bound.allows(took, status));
+        if takes {
+            let before = self.passed.take().unwrap_or(PassedOver { count: 0, end: 0 });
+            self.passed = Some(PassedOver { count: before.count + 1, end: before.end.max(ended.at) });
+        }
+        takes
+    }
+
+    pub(crate) fn take(&mut self) -> Option<PassedOver> {
+        self.passed.take()
+    }
+}
+
+/// Presents an exchange, if anybody may want it.
+pub(crate) fn present(ended: Ended, shared: &mut Shared) {
+    if !shared.passing.takes(&ended) {
+        shared.parts.push(ended);
+    }
+}
+
+/// Presents a message, if anybody wants messages by themselves.
+pub(super) fn message(head: &Arc<Head>, shared: &mut Shared) {
+    if shared.asked & needs::HTTP_MESSAGES != 0 {
+        shared.parts.push(Message(Arc::clone(head)));
+    }
+}
+
 /// Presents what was awaiting; it was owed since it was answered.
-fn settle(ended: Ended, parts: &mut Parts) {
-    parts.paid(ended.answered);
-    parts.push(ended);
+fn settle(ended: Ended, shared: &mut Shared) {
+    shared.parts.paid(ended.answered);
+    present(ended, shared);
 }
 
 impl Awaiting {
     /// Beyond `most` the oldest is presented: acknowledgements that were not captured must not keep them for ever.
-    pub(crate) fn push(&mut self, ended: Ended, most: usize, parts: &mut Parts) {
-        parts.owe(ended.answered);
+    pub(crate) fn push(&mut self, ended: Ended, most: usize, shared: &mut Shared) {
+        shared.parts.owe(ended.answered);
         self.0.push_back(ended);
         if self.0.len() > most {
-            self.0.pop_front().into_iter().for_each(|ended| settle(ended, parts));
+            self.0.pop_front().into_iter().for_each(|ended| settle(ended, shared));
         }
     }
 
@@ -61,9 +111,9 @@ impl Awaiting {
 
     /// The sender of requests in direction `dir` has acknowledged the other direction up to `acked`: exchanges whose response lies
     /// before have ended, with the last packet that carried bytes of it.
-    pub(crate) fn acknowledged(&mut self, dir: usize, acked: u64, parts: &mut Parts) {
+    pub(crate) fn acknowledged(&mut self, dir: usize, acked: u64, shared: &mut Shared) {
         while let Some(ended) = self.0.pop_front_if(|ended| ended.exchange.dir == dir && ended.to <= acked) {
-            settle(ended, parts);
+            settle(ended, shared);
         }
     }
 
@@ -80,8 +130,8 @@ impl Awaiting {
     }
 
     /// Nothing will be acknowledged any more.
-    pub(crate) fn present_all(&mut self, parts: &mut Parts) {
-        self.0.drain(..).for_each(|ended| settle(ended, parts));
+    pub(crate) fn present_all(&mut self, shared: &mut Shared) {
+        self.0.drain(..).for_each(|ended| settle(ended, shared));
     }
 
     /// None of them will be presented.
@@ -119,7 +169,7 @@ impl Part for Ended {
 }
 
 fn fill_message(head: &Head, layers: &mut u64, http: &mut HttpView) {
-    match head.kind {
+    match head.outline.kind {
         Kind::Request => {
             *layers |= layer::HTTP_REQUEST;
             http.method = head.method();
@@ -127,7 +177,7 @@ fn fill_message(head: &Head, layers: &mut u64, http: &mut HttpView) {
         }
         Kind::Response => {
             *layers |= layer::HTTP_RESPONSE;
-            http.status = head.status;
+            http.status = head.outline.status;
             http.phrase = head.phrase();
         }
     }
@@ -137,7 +187,7 @@ fn fill_message(head: &Head, layers: &mut u64, http: &mut HttpView) {
         http.host = host;
         *layers |= layer::HTTP_HOST;
     }
-    if let Some(length) = head.content_length {
+    if let Some(length) = head.outline.content_length {
         http.content_length = length;
         *layers |= layer::HTTP_CONTENT_LENGTH;
     }
@@ -166,7 +216,7 @@ impl Ended {
         http.duration = self.at.saturating_sub(exchange.start);
         http.first_on_conn = u32::from(exchange.first_on_conn);
         if let Some(response) = &exchange.response {
-            http.status = response.head.status;
+            http.status = response.head.outline.status;
             http.phrase = response.head.phrase();
             http.response_headers = response.head.headers();
             http.first_byte = response.start;
@@ -190,7 +240,8 @@ impl Ended {
         let request = &self.exchange.request;
         let have = |is: bool, bit: u64| if is { bit } else { 0 };
         // A response that was not seen is known to be none only where all bytes were seen.
-        let status = self.exchange.response.as_ref().map_or(!self.damaged, |response| response.head.status != 0);
+        let status =
+            self.exchange.response.as_ref().map_or(!self.damaged, |response| response.head.outline.status != 0);
         layer::HTTP_EXCHANGE
             | have(request.has_method(), layer::EXCHANGE_METHOD)
             | have(request.has_uri(), layer::EXCHANGE_URI)

@@ -4,7 +4,7 @@ use super::frame::{self, Header, kind};
 use super::present::{Detail, FramePart};
 use super::side::{Beginning, Block, Frame, Missed, Side};
 use super::streams::{Here, Streams};
-use crate::packet::http::{Awaiting, Ended, Exchange, Head};
+use crate::packet::http::{Awaiting, Ended, Exchange, Head, present};
 use crate::packet::stream::{Context, Hole, Piece, Protocol, Shared, Taken};
 use std::sync::Arc;
 use weftrace_artifact::packet::needs;
@@ -78,7 +78,7 @@ impl Protocol for Http2Flow {
     fn end(&mut self, _dir: usize, _clean: bool, _cx: &mut Context<'_>) {}
 
     fn acknowledged(&mut self, dir: usize, to: u64, cx: &mut Context<'_>) {
-        self.awaiting.acknowledged(1 - (dir & 1), to, &mut cx.shared.parts);
+        self.awaiting.acknowledged(1 - (dir & 1), to, cx.shared);
     }
 
     fn sent(&mut self, dir: usize, from: u64, to: u64, now: u64) {
@@ -102,12 +102,12 @@ impl Protocol for Http2Flow {
         let answers = self.streams.client.map(|client| 1 - client);
         let over = ended == [true; 2];
         if over || !cx.facts.answered {
-            self.awaiting.present_all(&mut cx.shared.parts);
+            self.awaiting.present_all(cx.shared);
         }
         if over || answers.is_some_and(|dir| ended[dir & 1]) {
             self.cover_unfinished(None);
             for ended in self.streams.give_up(cx.now) {
-                cx.shared.parts.push(ended);
+                present(ended, cx.shared);
             }
         }
     }
@@ -179,13 +179,13 @@ impl Http2Flow {
                 self.cover_unfinished(Some(frame.header.stream));
                 let ended = self.streams.reset(frame.header.stream, error, here.now);
                 if let Some(ended) = ended {
-                    cx.shared.parts.push(ended);
+                    present(ended, cx.shared);
                 }
             }
             Detail::GoAway { last, error } => {
                 self.cover_unfinished(None);
                 for ended in self.streams.refused(last, error, here) {
-                    cx.shared.parts.push(ended);
+                    present(ended, cx.shared);
                 }
             }
             Detail::None | Detail::Window(_) | Detail::Promised(_) => {}
@@ -226,7 +226,7 @@ impl Http2Flow {
     /// The response ends here; whether it has arrived its acknowledgement says.
     fn await_arrival(&mut self, ended: Ended, cx: &mut Context<'_>) {
         let most = cx.shared.http2_limits.streams;
-        self.awaiting.push(ended, most, &mut cx.shared.parts);
+        self.awaiting.push(ended, most, cx.shared);
     }
 }
 

@@ -95,11 +95,11 @@ fn fill_head(head: &Head, frame: &mut Http2View) -> u64 {
     have(head.has_method(), layer::HTTP2_METHOD);
     have(head.has_uri(), layer::HTTP2_PATH);
     have(head.has_host(), layer::HTTP2_AUTHORITY);
-    have(head.status != 0, layer::HTTP2_STATUS);
+    have(head.outline.status != 0, layer::HTTP2_STATUS);
     frame.method = head.method();
     frame.path = head.uri();
     frame.authority = head.host().unwrap_or_default();
-    frame.status = head.status;
+    frame.status = head.outline.status;
     layers
 }
 

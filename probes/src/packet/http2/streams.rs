@@ -147,7 +147,7 @@ impl Streams {
         }
         if head.has_method() {
             self.client.get_or_insert(here.dir);
-        } else if head.status != 0 {
+        } else if head.outline.status != 0 {
             self.client.get_or_insert(1 - here.dir);
         }
         let Some(client) = self.client else { return 0 };

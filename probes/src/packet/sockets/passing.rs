@@ -3,7 +3,7 @@
 //! first, as if it came then.
 
 use super::socket::{Call, GOT, SENT, Socket};
-use crate::packet::http::{Framing, Head, HeadSniff as Sniff, Kind};
+use crate::packet::http::{Framing, HeadSniff as Sniff, Kind, Outline};
 use crate::packet::stream::Shared;
 use weftrace_artifact::join::Bound;
 
@@ -115,22 +115,22 @@ impl Socket {
 /// One head, and nothing behind it.
 fn is_plain_request(bytes: &[u8]) -> bool {
     Sniff::of(bytes) == Sniff::Head
-        && Head::parse_for(bytes, false).is_some_and(|(head, end)| {
-            head.kind == Kind::Request
+        && Outline::of(bytes).is_some_and(|(outline, end)| {
+            outline.kind == Kind::Request
                 && end == bytes.len()
-                && matches!(head.framing, Framing::Unsaid | Framing::Length(0))
-                && !head.bodiless
-                && !head.connects
-                && !head.upgrades_to_http2()
+                && matches!(outline.framing, Framing::Unsaid | Framing::Length(0))
+                && !outline.bodiless
+                && !outline.connects
+                && !outline.to_http2
         })
 }
 
 /// The status of a response of so many bytes, which begin with these.
 fn plain_response(bytes: &[u8], total: u64) -> Option<u32> {
-    let (head, end) = Head::parse_for(bytes, false).filter(|(head, _)| head.kind == Kind::Response)?;
-    let Framing::Length(length) = head.framing else { return None };
-    let plain = head.status >= 200 && head.status != 204 && head.status != 304;
-    (plain && (end as u64).checked_add(length) == Some(total)).then_some(head.status)
+    let (outline, end) = Outline::of(bytes).filter(|(outline, _)| outline.kind == Kind::Response)?;
+    let Framing::Length(length) = outline.framing else { return None };
+    let plain = outline.status >= 200 && outline.status != 204 && outline.status != 304;
+    (plain && (end as u64).checked_add(length) == Some(total)).then_some(outline.status)
 }
 
 #[cfg(test)]

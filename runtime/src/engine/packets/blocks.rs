@@ -3,7 +3,7 @@
 use super::{BlockSpec, Wants};
 use crate::{engine::core::Core, error::Error, losses::LossKind};
 use std::path::Path;
-use weftrace_artifact::packet::PacketView;
+use weftrace_artifact::packet::{Asked, PacketView, layer, needs};
 use weftrace_probes::packet::{
     Options, Owners, Pipeline, RawPacket,
     source::{BlockFilter, KeyLog},
@@ -12,15 +12,30 @@ use weftrace_probes::packet::{
 struct Block {
     entry: u32,
     probe: u32,
-    filter: BlockFilter,
+    /// In [`Blocks::filters`].
+    filter: usize,
     parts: u32,
+    asks: Asked,
     ends: bool,
     matched: bool,
+}
+
+impl Block {
+    fn reads_http(&self) -> bool {
+        self.parts & needs::HTTP != 0
+    }
+
+    /// Runs for exchanges of HTTP alone.
+    fn is_of_exchanges(&self) -> bool {
+        self.asks.layers & layer::HTTP_EXCHANGE != 0
+    }
 }
 
 /// Blocks on one source of packets, with what the source's packets are followed by.
 pub(in crate::engine) struct Blocks {
     list: Vec<Block>,
+    /// Each once, and whether the packet at hand passes it.
+    filters: Vec<(BlockFilter, bool)>,
     pub(super) pipeline: Pipeline,
     view: Box<PacketView>,
     /// Some block is told of connections that end.
@@ -37,29 +52,40 @@ pub(in crate::engine) struct Blocks {
 
 impl Blocks {
     pub(in crate::engine) fn new(specs: &[BlockSpec], wants: Wants) -> Result<Self, Error> {
+        let mut filters: Vec<(BlockFilter, bool)> = Vec::new();
         let list = specs
             .iter()
             .map(|spec| {
-                let filter = BlockFilter::new(&spec.filter, &[]).map_err(|e| Error::Packets {
-                    source_name: format!("pcap:{}", spec.interface),
-                    why: e.to_string(),
-                })?;
+                let known = filters.iter().position(|(filter, _)| filter.text() == spec.filter.trim());
+                let filter = known.unwrap_or(filters.len());
+                if known.is_none() {
+                    let new = BlockFilter::new(&spec.filter, &[]).map_err(|e| Error::Packets {
+                        source_name: format!("pcap:{}", spec.interface),
+                        why: e.to_string(),
+                    })?;
+                    filters.push((new, false));
+                }
                 Ok(Block {
                     entry: spec.entry,
                     probe: spec.probe,
                     filter,
                     parts: spec.parts,
+                    asks: spec.asks,
                     ends: spec.ends,
                     matched: false,
                 })
             })
             .collect::<Result<Vec<_>, Error>>()?;
+        // Of messages by themselves only blocks are told that don't ask for exchanges.
+        let messages = list.iter().any(|block: &Block| block.reads_http() && !block.is_of_exchanges());
+        let more = if messages { needs::HTTP_MESSAGES } else { 0 };
         let options = Options { community_id_seed: wants.community_id_seed, ..Options::default() };
         let ends = specs.iter().any(|spec| spec.ends);
         let parts = specs.iter().any(|spec| spec.parts != 0);
         Ok(Self {
             list,
-            pipeline: Pipeline::new(wants.needs, options),
+            filters,
+            pipeline: Pipeline::new(wants.needs | more, options),
             view: Box::default(),
             ends,
             parts,
@@ -80,8 +106,11 @@ impl Blocks {
 
     fn process(&mut self, raw: &RawPacket<'_>, recorded: Option<(u32, &[u8])>, core: &mut Core) {
         let (mut wanted, mut parts) = (0, 0);
+        for (filter, passes) in &mut self.filters {
+            *passes = filter.matches(raw);
+        }
         for (bit, block) in bits().zip(&mut self.list) {
-            block.matched = block.filter.matches(raw);
+            block.matched = self.filters.get(block.filter).is_some_and(|(_, passes)| *passes);
             if block.matched {
                 wanted |= bit;
                 parts |= block.parts;
@@ -95,6 +124,11 @@ impl Blocks {
             self.pipeline.wanted_by(wanted);
         }
         self.pipeline.process(raw, &mut self.view);
+        if let Some(passed) = self.pipeline.passed() {
+            for block in self.list.iter().filter(|b| b.matched && b.reads_http()) {
+                core.joins.pass_over(block.probe, (passed.count, passed.end));
+            }
+        }
         let found = self.owners.as_mut().and_then(|owners| owners.of(&self.view));
         let owner = found.as_ref().map(|owner| (owner.pid, &*owner.comm)).or(recorded);
         if let Some((pid, comm)) = owner {
@@ -103,12 +137,13 @@ impl Blocks {
         if let Some(recorder) = &mut core.recorder {
             recorder.packet(raw, self.source, owner);
         }
-        for block in self.list.iter().filter(|b| b.matched) {
+        for block in self.list.iter().filter(|b| b.matched && b.asks.is_in(&self.view)) {
             core.run_packet(block.entry, block.probe, &self.view, Some(raw));
         }
         if parts != 0 {
             while let Some(family) = self.pipeline.next_part(&mut self.view) {
-                for block in self.list.iter().filter(|b| b.matched && b.parts & family != 0) {
+                let mine = |b: &&Block| b.matched && b.parts & family != 0 && b.asks.is_in(&self.view);
+                for block in self.list.iter().filter(mine) {
                     core.run_packet(block.entry, block.probe, &self.view, Some(raw));
                 }
             }
@@ -116,6 +151,13 @@ impl Blocks {
         if self.ends {
             self.tell_ends(core);
         }
+    }
+
+    /// Of exchanges that no join would keep nothing is to be presented, where all that blocks do with exchanges is to tell joins.
+    pub(in crate::engine) fn pass_over(&mut self, core: &Core) {
+        let bounds = self.list.iter().filter(|block| block.reads_http()).map(|block| core.joins.bound(block.probe));
+        let bound = bounds.reduce(|a, b| Some(a?.or(b?))).flatten();
+        self.pipeline.pass_over(bound.filter(|_| core.only_joins_read()));
     }
 
     /// Connections that have ended: to the blocks that one of their packets was for.
@@ -156,7 +198,7 @@ impl Blocks {
     pub(in crate::engine) fn count_losses(&self, source: &str, core: &mut Core) {
         let c = self.pipeline.counters();
         for (what, count) in [
-            ("filter", self.list.iter().map(|b| b.filter.not_applicable).sum()),
+            ("filter", self.filters.iter().map(|(filter, _)| filter.not_applicable).sum()),
             ("unknown_link", c.unknown_link),
             ("fragments", c.fragments_dropped),
             ("flows", c.flows_evicted),
@@ -188,6 +230,8 @@ impl Blocks {
         if !self.parts {
             return;
         }
+        // These are not of one packet: each is told to its own blocks.
+        self.pipeline.pass_over(None);
         while let Some((family, wanted)) = self.pipeline.finish(&mut self.view) {
             for (bit, block) in bits().zip(&self.list) {
                 if block.parts & family != 0 && wanted & bit != 0 {

@@ -93,6 +93,7 @@ impl LiveFeed {
 
     /// Handles what has arrived, at most a batch; true: there may be more.
     pub(crate) fn step(&mut self, core: &mut Core) -> bool {
+        self.blocks.pass_over(core);
         (0..BATCH).all(|_| self.one(core, u64::MAX) && !core.should_stop()) || core.should_stop()
     }
 

@@ -25,7 +25,7 @@ pub(super) struct Passed {
     /// By socket: what is under way, and the request that waits.
     passing: MapId,
     head: MapId,
-    /// By port, how many were passed over; and how many of these were told of.
+    /// How many were passed over, by port where that matters (else without a key: 0); and how many of these were told of.
     count: MapId,
     told: Vec<(u16, u64)>,
 }

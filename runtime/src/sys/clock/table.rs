@@ -113,34 +113,30 @@ impl Table {
         }
     }
 
-    /// The wall clock shows some times twice if it was set back: the later is meant, if it isn't in the future.
+    /// The wall clock shows some times twice if it was set back: the later is meant, if it isn't in the future. Looked for from the newest
+    /// reading on: what comes live lies behind it, and there may be thousands.
     pub(super) fn boot(&self, wall: u64) -> u64 {
         let mut to = self.pairs.len();
         let mut limit = self.newest().saturating_add(super::EVERY_NS);
         while to > 0 {
-            let from = (0..to).rev().find(|i| self.pairs[*i].1).unwrap_or(0);
-            let boot = self.within((from, to), wall);
-            if (boot <= limit && self.pairs[from].0.wall <= wall) || from == 0 {
-                return boot.min(limit);
+            // The last reading of the segment that isn't after, or the one that begins it.
+            let at = (0..to).rev().find(|i| self.pairs[*i].0.wall <= wall || self.pairs[*i].1).unwrap_or(0);
+            let (here, begins) = self.pairs[at];
+            let boot = match self.pairs.get(at + 1).filter(|_| at + 1 < to && here.wall <= wall) {
+                Some((next, _)) => line((here.wall, here.boot), (next.wall, next.boot), wall),
+                None => shift(wall, here.wall, here.boot),
+            };
+            if boot <= limit && here.wall <= wall {
+                return boot;
             }
             // Before the segment there was another; its last time is this one's beginning at the latest.
-            (to, limit) = (from, self.pairs[from].0.boot);
+            to = if begins { at } else { (0..at).rev().find(|i| self.pairs[*i].1).unwrap_or(0) };
+            if to == 0 {
+                return boot.min(limit);
+            }
+            limit = self.pairs[to].0.boot;
         }
         wall
-    }
-
-    /// By the readings of one segment.
-    fn within(&self, (from, to): (usize, usize), wall: u64) -> u64 {
-        let pair = |i: usize| self.pairs[i].0;
-        let after = (from..to).find(|i| pair(*i).wall > wall).unwrap_or(to);
-        match (after > from, after < to) {
-            (true, true) => {
-                let (a, b) = (pair(after - 1), pair(after));
-                line((a.wall, a.boot), (b.wall, b.boot), wall)
-            }
-            (true, false) => shift(wall, pair(to - 1).wall, pair(to - 1).boot),
-            _ => shift(wall, pair(from).wall, pair(from).boot),
-        }
     }
 }
 

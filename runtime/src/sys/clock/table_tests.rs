@@ -56,5 +56,9 @@ fn a_table_is_bounded_and_takes_no_reading_twice() {
     }
     assert_eq!((table.pairs.len(), table.fresh.len(), table.steps.len()), (MAX_PAIRS, MAX_PAIRS, 0));
     assert_eq!(table.wall(9_999 * S), 9_999 * S + 7);
+    let oldest = 10_000 - MAX_PAIRS as u64;
+    for wall in [9_999 * S + 8, 9_000 * S + 9, (oldest + 2) * S, oldest * S + 7, oldest * S] {
+        assert_eq!(table.boot(wall), wall - 7);
+    }
     assert_eq!(Table::new(false).boot(5), 5);
 }

@@ -1,7 +1,11 @@
 //! Heads of HTTP/2 messages: made from the fields of a header block.
 
-use super::{Framing, Head, Kind, Text, pack};
+use super::{
+    Framing, Head, Kind, Outline,
+    texts::{Text, Texts},
+};
 use crate::packet::{http::route::route, http2::Fields};
+use std::sync::OnceLock;
 use weftrace_artifact::{headers, packet::StrRef};
 
 /// What HTTP/2 and gRPC say beyond HTTP/1's heads.
@@ -21,50 +25,52 @@ pub(crate) struct Extra {
 impl Head {
     /// The head that a block's fields make: a request has a method, a response a status; trailers have neither.
     pub(crate) fn of_fields(fields: &Fields) -> Self {
-        let mut head = Self::empty(Kind::Response);
-        head.version = head.put(b"HTTP/2");
+        let mut head = Self::new(Outline::new(Kind::Response), &[]);
+        let mut texts = Texts::default();
+        texts.version = texts.put(b"HTTP/2");
         let mut extra = Extra { unknown: fields.unknown, ..Extra::default() };
-        let from = head.buf.len();
-        pack(&mut head.buf, fields.iter().filter(|(name, _)| name.starts_with(b":")));
-        let pseudo_end = head.buf.len();
-        pack(&mut head.buf, fields.iter().filter(|(name, _)| !name.starts_with(b":")));
-        head.headers = head.since(pseudo_end);
-        extra.all = head.since(from);
+        let from = texts.here();
+        texts.pack(fields.iter().filter(|(name, _)| name.starts_with(b":")));
+        texts.headers = texts.pack(fields.iter().filter(|(name, _)| !name.starts_with(b":")));
+        extra.all = texts.since(from);
         for (name, value) in fields.iter() {
-            head.note(name, value, &mut extra);
+            head.note(name, value, &mut texts, &mut extra);
         }
-        if !head.method.is_empty() {
-            head.kind = Kind::Request;
+        if !texts.method.is_empty() {
+            head.outline.kind = Kind::Request;
         }
-        if head.connects && head.uri.is_empty() {
-            head.uri = head.host.unwrap_or_default();
+        if head.outline.connects && texts.uri.is_empty() {
+            texts.uri = texts.host.unwrap_or_default();
         }
+        head.texts = OnceLock::from(Box::new(texts));
         head.extra = Some(Box::new(extra));
         head
     }
 
-    fn note(&mut self, name: &[u8], value: &[u8], extra: &mut Extra) {
+    fn note(&mut self, name: &[u8], value: &[u8], texts: &mut Texts, extra: &mut Extra) {
         let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
         match name {
             b":method" => {
-                self.bodiless = value == b"HEAD";
-                self.connects = value == b"CONNECT";
-                self.method = self.put(value);
+                self.outline.bodiless = value == b"HEAD";
+                self.outline.connects = value == b"CONNECT";
+                texts.method = texts.put(value);
             }
-            b":path" => self.uri = self.put(value),
-            b":scheme" => extra.scheme = self.put(value),
-            b":authority" => self.host = Some(self.put(value)),
-            b"host" if self.host.is_none() => self.host = Some(self.put(value)),
-            b":status" => self.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0),
+            b":path" => texts.uri = texts.put(value),
+            b":scheme" => extra.scheme = texts.put(value),
+            b":authority" => texts.host = Some(texts.put(value)),
+            b"host" if texts.host.is_none() => texts.host = Some(texts.put(value)),
+            b":status" => {
+                self.outline.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0)
+            }
             b"content-length" => {
-                self.content_length = number(value);
-                self.framing = self.content_length.map_or(Framing::Unsaid, Framing::Length);
+                self.outline.content_length = number(value);
+                self.outline.framing = self.outline.content_length.map_or(Framing::Unsaid, Framing::Length);
             }
             b"content-type" => extra.is_grpc = is_grpc(value),
             b"grpc-status" => extra.grpc_status = number(value).and_then(|status| u32::try_from(status).ok()),
             b"grpc-message" => {
                 let text = unescape(value);
-                extra.grpc_message = self.put(&text);
+                extra.grpc_message = texts.put(&text);
             }
             _ => {}
         }
@@ -76,12 +82,12 @@ impl Head {
 
     /// Bytes of memory.
     pub(crate) fn size(&self) -> usize {
-        size_of::<Self>() + size_of::<Extra>() + self.buf.capacity()
+        size_of::<Self>() + size_of::<Extra>() + size_of::<Texts>() + self.texts().held()
     }
 
     /// `:authority`, or a Host field.
     pub(crate) fn has_host(&self) -> bool {
-        self.host.is_some()
+        self.texts().host.is_some()
     }
 
     pub(crate) fn is_grpc(&self) -> bool {
@@ -89,40 +95,40 @@ impl Head {
     }
 
     pub(crate) fn has_method(&self) -> bool {
-        !self.method.is_empty()
+        !self.texts().method.is_empty()
     }
 
     pub(crate) fn has_uri(&self) -> bool {
-        !self.uri.is_empty()
+        !self.texts().uri.is_empty()
     }
 
     pub(crate) fn scheme(&self) -> StrRef {
-        self.extra().map(|extra| self.at(extra.scheme)).unwrap_or_default()
+        self.extra().map(|extra| self.texts().at(|_| extra.scheme)).unwrap_or_default()
     }
 
     /// All fields, pseudo ones too.
     pub(crate) fn all_fields(&self) -> StrRef {
-        self.extra().map(|extra| self.at(extra.all)).unwrap_or_default()
+        self.extra().map(|extra| self.texts().at(|_| extra.all)).unwrap_or_default()
     }
 
     pub(crate) fn grpc_message(&self) -> StrRef {
-        self.extra().map(|extra| self.at(extra.grpc_message)).unwrap_or_default()
+        self.extra().map(|extra| self.texts().at(|_| extra.grpc_message)).unwrap_or_default()
     }
 
     /// Ids of the trace and of the caller's span, by the header traceparent; empty without a proper one.
     pub(crate) fn trace(&self) -> (StrRef, StrRef) {
-        let value = headers::find(self.bytes(self.headers), b"traceparent");
+        let value = headers::find(self.texts().bytes(self.texts().headers), b"traceparent");
         value.and_then(traceparent).map_or_else(Default::default, |(trace, span)| (trace.into(), span.into()))
     }
 
     /// What the request has in common with others of its kind.
     pub(crate) fn route(&self) -> Box<str> {
-        route(self.bytes(self.uri)).into_boxed_str()
+        route(self.texts().bytes(self.texts().uri)).into_boxed_str()
     }
 
     /// `/package.Service/Method` as (service, method).
     pub(crate) fn grpc_call(&self) -> (StrRef, StrRef) {
-        let path = self.bytes(self.uri);
+        let path = self.texts().bytes(self.texts().uri);
         let path = path.strip_prefix(b"/").unwrap_or(path);
         let slash = path.iter().rposition(|&byte| byte == b'/').unwrap_or(path.len());
         (path[..slash].into(), path.get(slash + 1..).unwrap_or_default().into())

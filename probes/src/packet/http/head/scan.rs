@@ -1,23 +1,22 @@
 //! What frames a message, read from a head of the usual form without taking it apart: one look for each line's end, and at the few fields
 //! that say where the body ends. Whatever looks unusual is left to the parser, so that both say the same of every head.
 
-use super::{Head, Kind, MAX_HEADERS};
+use super::{Kind, MAX_HEADERS, Outline};
 
-/// Fields that frame a message.
-const FRAMING: [&[u8]; 3] = [b"content-length", b"transfer-encoding", b"upgrade"];
-
-/// The head that `bytes` begin with, without its texts, and where it ends. None: it is not whole, or not of the usual form.
-pub(super) fn scan(bytes: &[u8]) -> Option<(Head, usize)> {
+/// Of the head that `bytes` begin with, and where it ends. None: it is not whole, or not of the usual form.
+pub(super) fn scan(bytes: &[u8]) -> Option<(Outline, usize)> {
     let (first, mut at) = line(bytes, 0)?;
-    let mut head = first_line(first)?;
+    let mut outline = first_line(first)?;
     for _ in 0..MAX_HEADERS {
         let (text, next) = line(bytes, at)?;
         at = next;
         match text.first() {
-            None => return is_usual(&bytes[..at]).then_some((head, at)),
+            None => return is_usual(&bytes[..at]).then_some((outline, at)),
             // Goes on with the line before.
             Some(b' ' | b'\t') => return None,
-            Some(b'C' | b'c' | b'T' | b't' | b'U' | b'u') => field(text, &mut head)?,
+            Some(b'C' | b'c') => field(b"content-length", text, &mut outline)?,
+            Some(b'T' | b't') => field(b"transfer-encoding", text, &mut outline)?,
+            Some(b'U' | b'u') => field(b"upgrade", text, &mut outline)?,
             Some(_) => {}
         }
     }
@@ -31,31 +30,27 @@ fn line(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
     Some((rest[..end].strip_suffix(b"\r")?, at + end + 1))
 }
 
-fn first_line(line: &[u8]) -> Option<Head> {
+fn first_line(line: &[u8]) -> Option<Outline> {
     if let Some(rest) = line.strip_prefix(b"HTTP/1.") {
         let ([b'0' | b'1', b' ', code @ ..], phrase) = rest.split_first_chunk::<5>()? else { return None };
         let known = code.iter().all(u8::is_ascii_digit) && matches!(phrase, [] | [b' ', ..]);
-        let mut head = known.then(|| Head::empty(Kind::Response))?;
-        head.status = code.iter().fold(0, |code, digit| code * 10 + u32::from(digit - b'0'));
-        return Some(head);
+        let status = code.iter().fold(0, |code, digit| code * 10 + u32::from(digit.wrapping_sub(b'0')));
+        return known.then(|| Outline { status, ..Outline::new(Kind::Response) });
     }
     let request = line.strip_suffix(b" HTTP/1.1").or_else(|| line.strip_suffix(b" HTTP/1.0"))?;
     let space = request.iter().position(|&byte| byte == b' ')?;
     let (method, uri) = (&request[..space], &request[space + 1..]);
     let plain = !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) && !uri.is_empty();
-    (plain && uri.iter().all(u8::is_ascii_graphic)).then(|| {
-        let mut head = Head::empty(Kind::Request);
-        head.asks_by(method);
-        head
-    })
+    (plain && uri.iter().all(u8::is_ascii_graphic)).then(|| Outline::of_request(method))
 }
 
-/// Notes a field if it frames the message. None: it may be one, written in an unusual way.
-fn field(line: &[u8], head: &mut Head) -> Option<()> {
-    let is = |name: &&[u8]| line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
-    let Some(name) = FRAMING.into_iter().find(is) else { return Some(()) };
+/// Notes the field of this name, if the line is one. None: it may be, written in an unusual way.
+fn field(name: &[u8], line: &[u8], outline: &mut Outline) -> Option<()> {
+    if !line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)) {
+        return Some(());
+    }
     match line[name.len()..].split_first()? {
-        (b':', value) => head.frame_by(name, value.trim_ascii()),
+        (b':', value) => outline.note(name, value.trim_ascii()),
         // A longer name.
         (byte, _) if byte.is_ascii_alphanumeric() || *byte == b'-' => {}
         _ => return None,

@@ -1,9 +1,11 @@
 use super::*;
+use weftrace_artifact::abi::HEADERS_CAP;
 
 fn text(at: StrRef, head: &Head) -> String {
     // Strings lie in the head's buffer: find them there by address, without reading through the pointer.
-    let from = at.ptr as usize - head.buf.as_ptr() as usize;
-    String::from_utf8_lossy(&head.buf[from..from + at.len as usize]).into_owned()
+    let buf = head.texts().buf();
+    let from = at.ptr as usize - buf.as_ptr() as usize;
+    String::from_utf8_lossy(&buf[from..from + at.len as usize]).into_owned()
 }
 
 #[test]
@@ -43,12 +45,12 @@ fn heads_end_at_an_empty_line() {
 #[test]
 fn a_request_keeps_what_may_be_asked() {
     let head = Head::parse(b"POST /x?y=1 HTTP/1.0\r\nHost: a.b\r\nContent-Length: 12\r\nX-Id:  7 \r\n\r\n").unwrap();
-    assert_eq!(head.kind, Kind::Request);
+    assert_eq!(head.outline.kind, Kind::Request);
     assert_eq!(text(head.method(), &head), "POST");
     assert_eq!(text(head.uri(), &head), "/x?y=1");
     assert_eq!(text(head.host().unwrap(), &head), "a.b");
     assert_eq!(text(head.version(), &head), "HTTP/1.0");
-    assert_eq!((head.framing, head.content_length), (Framing::Length(12), Some(12)));
+    assert_eq!((head.outline.framing, head.outline.content_length), (Framing::Length(12), Some(12)));
     assert_eq!(text(head.headers(), &head), "\u{4}\u{3}\0hosta.b\u{e}\u{2}\0content-length12\u{4}\u{1}\0x-id7");
 }
 
@@ -56,10 +58,10 @@ fn a_request_keeps_what_may_be_asked() {
 fn a_response_keeps_status_and_phrase() {
     let head = Head::parse(b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n\r\n")
         .unwrap();
-    assert_eq!((head.kind, head.status), (Kind::Response, 404));
+    assert_eq!((head.outline.kind, head.outline.status), (Kind::Response, 404));
     assert_eq!(text(head.phrase(), &head), "Not Found");
     // Chunked overrides a length.
-    assert_eq!(head.framing, Framing::Chunked);
+    assert_eq!(head.outline.framing, Framing::Chunked);
     assert!(Head::parse(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap().is_interim());
     assert!(!Head::parse(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").unwrap().is_interim());
 }
@@ -89,7 +91,7 @@ fn nonsense_gives_nothing() {
 /// What frames a message alone, of heads as they are: found without the parser.
 #[test]
 fn usual_heads_are_scanned() {
-    let scan = |text: &str| scan::scan(text.as_bytes()).map(|(head, end)| (head.status, head.framing, end));
+    let scan = |text: &str| scan::scan(text.as_bytes()).map(|(outline, end)| (outline.status, outline.framing, end));
     let get = "GET /a?b HTTP/1.1\r\nHost: h\r\nCookie: \u{e4}\r\n\r\n";
     assert_eq!(scan(get), Some((0, Framing::Unsaid, get.len())));
     let post = "POST / HTTP/1.0\r\ncontent-LENGTH:  12 \r\nContent-Length-Hint: 9\r\n\r\nbody";
