@@ -60,7 +60,9 @@ impl Host {
         shop.args(["netns", "exec", &namespace]).arg(service);
         shop.args([GO, ADMIN, UPSTREAM].map(|port| format!("127.0.0.1:{port}"))).arg(directory.join("service.ndjson"));
         // Who stops the world waits for a goroutine that makes no call.
-        shop.env("GODEBUG", "asyncpreemptoff=1").stdin(Stdio::null()).stderr(log.try_clone()?).stdout(Stdio::null());
+        // The runtime tells of every collection there, and of a panic.
+        let runtime = fs::File::create(directory.join("runtime.log"))?;
+        shop.env("GODEBUG", "asyncpreemptoff=1,gctrace=1").stdin(Stdio::null()).stderr(runtime).stdout(Stdio::null());
         let cgroup = Cgroup::new("service")?;
         let service = shop.spawn()?;
         let mut nginx = Command::new("ip");
@@ -76,7 +78,11 @@ impl Host {
         let host = Self { nginx, service, cgroup, namespace };
         host.cgroup.add(host.service.id())?;
         for port in [FRONT, GO, ADMIN] {
-            listening(&host.namespace, port, &["error.log", "programs.log"].map(|name| directory.join(name)))?;
+            listening(
+                &host.namespace,
+                port,
+                &["error.log", "programs.log", "runtime.log"].map(|name| directory.join(name)),
+            )?;
         }
         Ok(host)
     }

@@ -118,6 +118,8 @@ struct Truth<'a> {
     faults: Vec<(Cause, u64, u64)>,
     /// Of causes of a time: how much of them fell into the service's part, ns. The client's wait for something else may meet them too.
     at_service: BTreeMap<Cause, u64>,
+    /// How long the service stood still meanwhile for collections that nobody had asked for, ns.
+    paused: u64,
     /// A pause or a quota touched it, or what had queued up behind one: it may have waited for a processor for any part of its time.
     waits: bool,
 }
@@ -212,6 +214,7 @@ fn truth<'a>(plan: &Plan, logs: &'a Logs, busy: &[(u64, u64)], (n, sent): (u64, 
     let service = at_service(plan, logs, n, sent);
     let during = |cause| logs.windows.iter().filter(move |done| done.cause == cause);
     let ns = |cause| during(cause).map(|done| overlap(service, (done.begin, done.end))).sum();
+    let paused = logs.pauses.iter().map(|pause| overlap(service, *pause)).sum();
     let at_service = [Cause::Gc, Cause::Cpu].into_iter().map(|cause| (cause, ns(cause))).collect();
     let times = (sent.begin, sent.end);
     let holes = logs.holes.get(&sent.port).into_iter().flatten().copied();
@@ -220,7 +223,7 @@ fn truth<'a>(plan: &Plan, logs: &'a Logs, busy: &[(u64, u64)], (n, sent): (u64, 
         faults.push((Cause::Loss, lost, whole));
     }
     let waits = busy.iter().any(|time| overlap((sent.begin, sent.end), *time) > 0);
-    Truth { n, sent, handled, faults, at_service, waits }
+    Truth { n, sent, handled, faults, at_service, paused, waits }
 }
 
 /// The times of pauses and quotas, each until the service had caught up with what it was asked meanwhile.
@@ -321,7 +324,7 @@ fn impossible(truth: &Truth<'_>, hop: Hop, record: &Record, waited: &Waits) -> O
         // A reader that stops lets its buffer overflow, too.
         ("loss", if front && (any(Cause::Loss) || any(Cause::Zwin)) { u64::MAX } else { starved }),
         ("zwin", if front && any(Cause::Zwin) { u64::MAX } else { starved }),
-        ("gc", if front { 0 } else { done(Cause::Gc) }),
+        ("gc", if front { 0 } else { done(Cause::Gc) + truth.paused / MS }),
         ("poll", if front { 0 } else { done(Cause::Poll) + starved }),
         (
             "runq",

@@ -3,7 +3,7 @@
 use super::{
     inject::Done,
     judge::{Hold, Tally, judge},
-    logs::{Handled, Logs, Sent},
+    logs::{Handled, Logs, Sent, pauses},
     plan::{Cause, GO, Hop, Mode, Plan},
     script::{Record, records},
 };
@@ -109,6 +109,31 @@ fn each_wrong_join_is_found() {
     // Told twice; told though never sent.
     assert_eq!(judged(Cause::None, |_, records| records.push(records[11].clone())).wrong, 1);
     assert_eq!(judged(Cause::None, |_, records| records.push(Record { n: 999, ..records[11].clone() })).wrong, 1);
+}
+
+/// A collection that nobody asked for, which a quota stretched: the runtime's own word for it is taken, and for no more than it says.
+#[test]
+fn pauses_that_the_runtime_tells_were_there() {
+    let line = "gc 8 @4.001s 2%: 0.021+3.5+199 ms clock, 0.043+0.31/4.8/0.22+398 ms cpu, 15->15->8 MB, 16 MB goal, 0 MB stacks, 0 MB globals, 2 P";
+    let told = pauses(line, 7 * MS);
+    assert_eq!(told, [(4_008 * MS, 4_008 * MS + 21_000), (4_011 * MS + 521_000, 4_210 * MS + 521_000)]);
+    for other in [&format!("{line} (forced)"), "gc 8 @4.001s 2%: 0.021+3.5", "panic: nothing", ""] {
+        assert!(pauses(other, 7 * MS).is_empty(), "{other}");
+    }
+    let (plan, mut logs, mut records) = run(Cause::Cpu);
+    let Some(record) = records.iter_mut().find(|record| record.hop() == Hop::Go) else { panic!("no record") };
+    record.layers.insert("gc".into(), 70);
+    let at = record.start;
+    assert_eq!(judge(&plan, &logs, &records, true).impossible, 1);
+    logs.pauses = vec![(at, at + 10 * MS)];
+    assert_eq!(judge(&plan, &logs, &records, true).impossible, 1, "only a few ms of it");
+    // As long as the request was at the service.
+    let n = records.iter().find(|record| record.hop() == Hop::Go).map_or(0, |record| record.n);
+    if let Some(handled) = logs.handled.get_mut(&n) {
+        handled.end += 100 * MS;
+    }
+    logs.pauses = vec![(at, at + 100 * MS)];
+    assert_eq!(judge(&plan, &logs, &records, true).impossible, 0);
 }
 
 #[test]

@@ -201,6 +201,7 @@ fn keep(options: &Options, place: &Path, row: &Row) -> io::Result<()> {
         "err",
         "accuracy.probe",
         "error.log",
+        "runtime.log",
         "keys",
         "server.pcap",
     ] {
@@ -266,7 +267,12 @@ fn one(
     fs::write(place.join("err"), err.join("\n"))?;
     let (waits, injected, holes) = (looking.stop()?, injected?, drops.stop()?);
     host.stop()?;
-    let mut logs = Logs::read(&place.join("client.ndjson"), &place.join("service.ndjson"), injected, holes)?;
+    let mut logs = Logs::read(
+        &place.join("client.ndjson"),
+        [&place.join("service.ndjson"), &place.join("runtime.log")],
+        injected,
+        holes,
+    )?;
     logs.waits = waits;
     fs::write(place.join("injector"), logs.injected())?;
     let mut tally = judge::judge(plan, &logs, &script::records(&out), with_ids);
