@@ -30,11 +30,15 @@ enum Step {
     Read,
     /// It sends, and the client reads that.
     Answer(String),
+    /// It sends that from a file, and the client reads it.
+    File(String),
+    /// The client doesn't wait for what comes.
+    Part(String),
     /// The server has so many bytes go from its socket into a pipe, unread.
     Splice(usize),
     Wait(u64),
 }
-use Step::{Answer, Ask, Read as Take, Splice, Wait};
+use Step::{Answer, Ask, File, Part, Read as Take, Splice, Wait};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -125,6 +129,62 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
             Answer(full(200, "b")),
         ],
         vec![Ask(post(&at("spliced"), 5)), Take, Ask("abcde".into()), Splice(5), Answer(full(502, "ok"))],
+        // A response in several calls.
+        vec![Ask(get(&at("static"))), Take, Answer(reply(200, 615)), File("s".repeat(615))],
+        vec![Ask(get(&at("bad-static"))), Take, Answer(reply(500, 615)), File("s".repeat(615))],
+        vec![
+            Ask(get(&at("static-halves"))),
+            Take,
+            Answer(reply(200, 8)),
+            Wait(400),
+            File("late".into()),
+            File("last".into()),
+        ],
+        vec![
+            Ask(get(&at("pieces"))),
+            Take,
+            Answer(reply(200, 12) + "a"),
+            Answer("bcd".into()),
+            File("efgh".into()),
+            Answer("ijkl".into()),
+        ],
+        vec![
+            Ask(get(&at("late-piece"))),
+            Take,
+            Answer(reply(200, 6) + "a"),
+            Answer("bcd".into()),
+            Wait(400),
+            Answer("ef".into()),
+        ],
+        vec![Ask(get(&at("large-file"))), Take, Answer(reply(200, 300_000)), File("l".repeat(300_000))],
+        vec![
+            Ask(get(&at("head-static")).replace("GET", "HEAD")),
+            Take,
+            Answer(reply(200, 615)),
+            Ask(get(&at("behind"))),
+            Take,
+            Answer(full(500, "b")),
+        ],
+        // The next request comes before the last piece; more of its own request does.
+        vec![
+            Ask(get(&at("early-a"))),
+            Take,
+            Answer(reply(200, 6)),
+            Answer("abc".into()),
+            Ask(get(&at("early-b"))),
+            Take,
+            Answer("def".into()),
+            Answer(full(500, "b")),
+        ],
+        vec![
+            Ask(get(&at("rest")) + "GET /cut"),
+            Take,
+            Answer(reply(200, 4)),
+            Ask(" HTTP/1.1\r\n\r\n".into()),
+            Take,
+            Answer("abcd".into()),
+            Answer(full(500, "b")),
+        ],
         one(get(&at("more")), full(200, "hello")),
     ]
 }
@@ -146,11 +206,34 @@ fn act(listener: &TcpListener, steps: &[Step]) -> [TcpStream; 2] {
                 server.write_all(bytes.as_bytes()).expect("sent");
                 client.read_exact(&mut room[..bytes.len()]).expect("an answer");
             }
+            File(bytes) => {
+                let sent = server.try_clone().expect("a socket");
+                thread::scope(|scope| {
+                    scope.spawn(|| send_file(&sent, bytes));
+                    room.resize(room.len().max(bytes.len()), 0);
+                    client.read_exact(&mut room[..bytes.len()]).expect("an answer");
+                });
+            }
+            Part(bytes) => server.write_all(bytes.as_bytes()).expect("sent"),
             Splice(len) => splice(&server, *len),
             Wait(ms) => thread::sleep(Duration::from_millis(*ms)),
         }
     }
     [client, server]
+}
+
+#[allow(unsafe_code, reason = "std has no sendfile for sockets")]
+fn send_file(to: &TcpStream, bytes: &str) {
+    let name = std::env::temp_dir().join(format!("weftrace-passing-{}", std::process::id()));
+    std::fs::write(&name, bytes).expect("a file");
+    let file = std::fs::File::open(&name).expect("a file");
+    let mut left = bytes.len();
+    while left > 0 {
+        // SAFETY: both are open descriptors, and no offset is given.
+        let sent = unsafe { libc::sendfile(to.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), left) };
+        assert!(sent > 0, "{}", std::io::Error::last_os_error());
+        left -= sent as usize;
+    }
 }
 
 #[allow(unsafe_code, reason = "std has no splice")]
@@ -203,11 +286,21 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
         });
         all.push(steps.collect::<Vec<_>>().concat());
     }
+    // Behind what no server should send nothing is sure: it is the last of its connection.
+    let more = vec![Ask(get("/too-much")), Take, Answer(reply(200, 3)), Part("abcHTTP/1.1 500 No".into()), Wait(50)];
+    all.push([plain(900), plain(901), more].concat());
     // What has no answer when its connection ends, and when the run does.
     let unanswered = |n, name: &str| [plain(n), plain(n + 1), vec![Ask(get(name)), Take, Wait(400)]].concat();
     let ends = act(&listener, &unanswered(500, "/goes"));
     let stays = act(&listener, &unanswered(600, "/stays"));
-    drop(ends);
+    // The same in the middle of an answer.
+    let begun = |n, name: &str| {
+        let half = vec![Ask(get(name)), Take, Answer(reply(200, 9) + "abc"), File("def".into()), Wait(400)];
+        [plain(n), plain(n + 1), half].concat()
+    };
+    let ends_begun = act(&listener, &begun(700, "/goes-begun"));
+    let stays_begun = act(&listener, &begun(800, "/stays-begun"));
+    drop((ends, ends_begun));
     for steps in &all {
         act(&listener, steps);
     }
@@ -217,12 +310,15 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
         let value = line.split(&format!("\"{name}\": ")).nth(1).and_then(|rest| rest.split([',', '}']).next());
         value.unwrap_or("?").to_owned()
     };
-    assert_eq!(printed(&lines), printed(&all_lines), "{said} {said_of_all}");
+    let (kept, kept_of_all) = (printed(&lines), printed(&all_lines));
+    let only = |a: &[String], b: &[String]| a.iter().filter(|line| !b.contains(line)).cloned().collect::<Vec<_>>();
+    let differ = (only(&kept, &kept_of_all), only(&kept_of_all, &kept));
+    assert!(kept == kept_of_all, "{differ:#?} {said} {said_of_all}");
     assert!(printed(&all_lines).len() > 40, "{all_lines:#?}");
-    for path in ["GET /goes 0 0", "GET /stays 0 0"] {
+    for path in ["GET /goes 0 0", "GET /stays 0 0", "GET /goes-begun 200 0", "GET /stays-begun 200 0"] {
         assert!(printed(&lines).iter().any(|line| line.contains(path)), "{path}: {lines:#?} {said}");
     }
-    drop(stays);
+    drop((stays, stays_begun));
     assert_eq!(summary(&lines, "seen"), summary(&all_lines, "seen"), "{lines:#?}");
     assert_eq!(
         (summary(&all_lines, "passed_over").as_str(), said.contains("lost")),

@@ -27,15 +27,16 @@ pub const UNBOUND: &str = "__sockets.unbound";
 pub const TURN: &str = "__sockets.turn";
 pub const TURN_END: &str = "__sockets.turn_end";
 
-/// Exchanges were passed over in the kernel: both directions are so far now. A request that waited there for its response, and is told.
+/// Exchanges were passed over in the kernel: both directions are so far now. A request that waited there for its response, and what came of that, are told.
 pub const PASSED: &str = "__sockets.passed";
 pub const HELD: &str = "__sockets.held";
 /// Maps of what is passed over: exchanges that took longer (ns, above [`STATUS_BITS`]), or have a status from the one below these bits on, are not; sockets on which one is under
-/// way; the requests that wait; how many were passed over, by port.
+/// way; the requests that wait, and the beginnings of responses that go on; how many were passed over.
 pub const BOUND: &str = "@__sockets_bound";
 pub const STATUS_BITS: u32 = 16;
 pub const PASSING: &str = "@__sockets_passing";
 pub const HEAD: &str = "@__sockets_head";
+pub const ANSWER: &str = "@__sockets_answer";
 pub const PASSED_OVER: &str = "@__sockets_passed";
 
 /// All streams' names begin so.

@@ -7,13 +7,19 @@ use super::{
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, Helper, Ty as IrTy, Value};
-use weftrace_lang::hir::{Expr, ExprKind as E, PLAIN_MOST, PLAIN_ROOM};
+use weftrace_lang::hir::{Expr, ExprKind as E, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM};
 
 /// So many bytes are looked at in a round: of the eight that are loaded each pair of neighbours.
 const STEP: u32 = 7;
 /// What is looked at behind the last byte.
 const BEHIND: i32 = 32;
 const LAST: u32 = PLAIN_MOST + 8;
+/// Places within what is said of a response: the status takes 16 bits, a place in its head as many as [`PLACES`] has.
+const END_AT: i64 = 16;
+const NAME_AT: i64 = 25;
+const LEFT_AT: i64 = PLAIN_LEFT_AT as i64;
+const PLACES: i64 = 1 << (NAME_AT - END_AT);
+const _: () = assert!(PLAIN_MOST as i64 + 16 < PLACES && NAME_AT - END_AT == LEFT_AT - NAME_AT);
 // The kernel's text and the runtime, which sets it, have one bound.
 const _: () = assert!(weftrace_lang::hir::STATUS_BITS == weftrace_artifact::sockets::STATUS_BITS);
 
@@ -24,8 +30,8 @@ const LOWER: i64 = 0x2020_2020_2020_2020;
 /// `1 << 8 * n` times this has n in its highest byte.
 const WHICH: i64 = 0x0001_0203_0405_0607;
 
-/// Methods whose requests may be plain: the first four bytes.
-const METHODS: &[&[u8; 4]] = &[b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"PATC", b"OPTI"];
+/// Methods whose requests may be plain: the first four bytes. (Not HEAD: its response says how long a body is that doesn't come.)
+const METHODS: &[&[u8; 4]] = &[b"GET ", b"POST", b"PUT ", b"DELE", b"PATC", b"OPTI"];
 /// Digits of a body's length; longer ones are not read.
 const DIGITS: i32 = 9;
 
@@ -76,10 +82,13 @@ impl Cx<'_, '_> {
         Ok(self.answer_zero(not, done))
     }
 
-    /// `__plain_response(address, sent, pieces, last)`: its status, and above that (by 16 bits each) where its head ends and where the name of the length is;
-    /// or 0. `last`: what was said of the response before it: most often all is where it was.
+    /// `__plain_response(address, sent, pieces, last, @kept[key])`: its status, and above that where its head ends, where the name of the length is, and how much of it is
+    /// still to come ([`END_AT`], [`NAME_AT`], [`LEFT_AT`]); or 0. `last`: what was said of the response before it: most often all is where it was. Of one that goes
+    /// on the first bytes are kept in the element, if that is there; else it isn't plain.
     pub(crate) fn plain_response(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
-        let [address, sent, pieces, last] = args else { return self.not_yet(e.span, "a response without its length") };
+        let [address, sent, pieces, last, Expr { kind: E::MapGet { map, key }, .. }] = args else {
+            return self.not_yet(e.span, "a response without its length and a place");
+        };
         let (address, sent) = (self.scalar(address)?, self.scalar(sent)?);
         let (pieces, last) = (self.scalar(pieces)?, self.scalar(last)?);
         let (not, done) = (self.block(), self.block_with(&[IrTy::I64]));
@@ -103,12 +112,21 @@ impl Cx<'_, '_> {
         let body = self.length_at(text, name);
         self.unless(Cond::Slt, body, 0, not);
         let whole = self.b.iadd(end, body);
-        let differs = self.b.icmp(Cond::Ne, whole, sent);
-        let same = self.block();
-        self.brif(differs, not, same);
-        self.start(same);
+        let (less, as_much) = (self.b.icmp(Cond::Ult, whole, sent), self.block());
+        self.brif(less, not, as_much);
+        self.start(as_much);
+        let left = self.b.isub(whole, sent);
+        let (goes_on, all) = (self.block(), self.block());
+        self.brif(left, goes_on, all);
+        self.start(goes_on);
+        let key = self.key(*map, key.as_deref(), e.span)?;
+        let kept = Mem::new(self.lookup_or(map_id(*map), key, not), 0);
+        self.store(4, len, kept);
+        self.read_head(kept.at(4), address, len, not);
+        self.jump(all);
+        self.start(all);
         let mut said = status;
-        for (place, by) in [(end, 16), (name, 32)] {
+        for (place, by) in [(end, END_AT), (name, NAME_AT), (left, LEFT_AT)] {
             let place = self.b.binary_imm(BinaryOp::Shl, place, by);
             said = self.b.bor(said, place);
         }
@@ -123,16 +141,23 @@ impl Cx<'_, '_> {
         let both = self.block_with(&[IrTy::I64, IrTy::I64]);
         self.brif(last, look, scan);
         self.start(look);
-        let end = self.b.binary_imm(BinaryOp::Lshr, last, 16);
-        let end = self.b.binary_imm(BinaryOp::Band, end, 0xffff);
-        let name = self.b.binary_imm(BinaryOp::Lshr, last, 32);
+        let [end, name] = [END_AT, NAME_AT].map(|at| {
+            let place = self.b.binary_imm(BinaryOp::Lshr, last, at);
+            self.b.binary_imm(BinaryOp::Band, place, PLACES - 1)
+        });
         let over = self.b.icmp(Cond::Ugt, end, len);
         let inside = self.block();
         self.brif(over, scan, inside);
         self.start(inside);
         self.unless(Cond::Ult, end, 4, scan);
         self.unless(Cond::Ugt, name, i64::from(PLAIN_MOST), scan);
+        self.unless(Cond::Ult, name, 1, scan);
         let start = self.addr(text);
+        // It begins a line.
+        let before = self.b.binary_imm(BinaryOp::Isub, name, 1);
+        let ptr = self.b.ptr_index(start, before, LAST);
+        let before = self.load(1, false, Mem { ptr, offset: 0, align: 1 });
+        self.unless(Cond::Ne, before, i64::from(b'\n'), scan);
         let third = self.b.binary_imm(BinaryOp::Isub, end, 2);
         let ends = self.is_head_end(start, third);
         self.unless(Cond::Eq, ends, 0, scan);

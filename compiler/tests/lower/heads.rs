@@ -1,20 +1,25 @@
 //! Heads of HTTP/1 as kernel programs look at them: what is said to be whole is, and what clients and servers send is found to be.
 
 use crate::{
-    hir::{arg, call, get, map, printf, probe, program, raw_tp},
+    hir::{arg, call, cast, get, int, map, printf, probe, program, raw_tp},
     run::{Lowered, lower, value, word},
 };
-use weftrace_lang::hir::{Func, PLAIN_MOST, PLAIN_ROOM, Ty};
+use weftrace_lang::hir::{Func, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM, Ty};
 
 const AT: u64 = 0x1000;
 const PIECES: u64 = 0x9000;
 
 /// Prints what the function says of the arguments.
 fn lowered(func: Func) -> Lowered {
+    lowered_with(func, 7)
+}
+
+/// A response's beginning is kept by this key.
+fn lowered_with(func: Func, place: i64) -> Lowered {
     let kept = || get(0, Some(arg(3)), Ty::Buf { cap: PLAIN_ROOM });
     let args = match func {
         Func::PlainRequest => vec![arg(0), arg(1), kept()],
-        _ => vec![arg(0), arg(1), arg(2), arg(3)],
+        _ => vec![arg(0), arg(1), arg(2), arg(3), get(0, Some(cast(int(place), Ty::U64)), Ty::Buf { cap: PLAIN_ROOM })],
     };
     let kept_in = map("@kept", Some(Ty::U64), Ty::Buf { cap: PLAIN_ROOM });
     lower(&program(vec![kept_in], vec![probe(raw_tp(), vec![], vec![printf(vec![call(func, args, Ty::I64)])])]))
@@ -35,13 +40,13 @@ fn run(lowered: &Lowered, bytes: &[u8], words: [u64; 4], pieces: Option<&[u8]>) 
     (word(&host.records[0].payload), kept)
 }
 
-/// The status of what is a whole response, as anybody would read it.
+/// The status of what is a response, or the beginning of one, as anybody would read it.
 fn status(bytes: &[u8], sent: usize) -> u64 {
     let bytes = &bytes[..bytes.len().min(PLAIN_MOST as usize)];
     let digits = bytes.get(9..12).filter(|d| bytes.starts_with(b"HTTP/1.") && d.iter().all(u8::is_ascii_digit));
     let status = digits.map_or(0, |d| d.iter().fold(0, |all, d| all * 10 + u64::from(d - b'0')));
-    let whole = head(bytes).is_some_and(|(end, body)| body.is_some_and(|body| end + body == sent));
-    if whole && status >= 200 && status != 204 && status != 304 { status } else { 0 }
+    let begun = head(bytes).is_some_and(|(end, body)| body.is_some_and(|body| end + body >= sent));
+    if begun && status >= 200 && status != 204 && status != 304 { status } else { 0 }
 }
 
 /// Where a head ends, and what it says of its body.
@@ -60,16 +65,20 @@ fn response(status: u16, headers: &str, body: &str) -> String {
 fn responses() {
     let lowered = lowered(Func::PlainResponse);
     // What was said of other responses changes nothing.
-    let hints = [0, 1 << 16 | 1 << 32, 60 << 16 | 17 << 32, 0xffff << 16 | 0xffff << 32, u64::MAX];
+    let hints = [0, 1 << 16 | 1 << 25, 60 << 16 | 17 << 25, 0x1ff << 16 | 0x1ff << 25, u64::MAX];
     let says = |text: &str, sent: usize| {
         let said = |last| run(&lowered, text.as_bytes(), [AT, sent as u64, 0, last], None).0;
         let first = said(0);
         for last in hints.into_iter().chain([first]) {
             assert_eq!(said(last), first, "{last:x} {text}");
         }
-        first & 0xffff
+        (first & 0xffff, first >> PLAIN_LEFT_AT)
     };
-    let whole = |text: &str| says(text, text.len());
+    let whole = |text: &str| {
+        let (status, left) = says(text, text.len());
+        assert_eq!(left, 0, "{text}");
+        status
+    };
     for code in [200, 201, 301, 404, 500, 599] {
         for headers in
             ["", "Server: nginx\r\nDate: now\r\n", "A: b\r\nContent-Type: c\r\nConnection: close\r\nCache: d\r\n"]
@@ -80,7 +89,8 @@ fn responses() {
                 // In another case; cut short; with more behind it.
                 let other = text.replace("Content-Length: ", "CONTENT-length: ");
                 assert_eq!(whole(&other), u64::from(code), "{other}");
-                assert_eq!((says(&text, text.len() - 1), says(&text, text.len() + 1)), (0, 0), "{text}");
+                let less = if body.is_empty() { (0, 0) } else { (u64::from(code), 1) };
+                assert_eq!((says(&text, text.len() - 1), says(&text, text.len() + 1)), (less, (0, 0)), "{text}");
             }
         }
     }
@@ -92,6 +102,8 @@ fn responses() {
     let long = response(200, "", &"z".repeat(5000));
     assert_eq!(whole(&long), 200);
     assert_eq!(whole(&response(200, &format!("X: {}\r\n", "y".repeat(800)), "")), 0);
+    let most = "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\nx";
+    assert_eq!(says(most, most.len()), (200, 99_999_998));
     for text in [
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
@@ -110,6 +122,25 @@ fn responses() {
     }
 }
 
+/// Of a response that goes on the first bytes are kept, where there is room for them.
+#[test]
+fn beginnings_of_responses_are_kept() {
+    let mut lowered = lowered(Func::PlainResponse);
+    let text = response(206, "", &"b".repeat(600));
+    for sent in [text.len() - 600, text.len() - 1] {
+        let (said, kept) = run(&lowered, text.as_bytes(), [AT, sent as u64, 0, 0], None);
+        assert_eq!((said & 0xffff, said >> PLAIN_LEFT_AT), (206, (text.len() - sent) as u64));
+        let (kept, len) = (kept.expect("an element"), sent.min(PLAIN_MOST as usize));
+        assert_eq!(kept[..4], (len as u32).to_ne_bytes());
+        assert_eq!(&kept[4..4 + len], &text.as_bytes()[..len]);
+    }
+    let (_, kept) = run(&lowered, text.as_bytes(), [AT, text.len() as u64, 0, 0], None);
+    assert_eq!(kept.expect("an element")[..4], [0; 4], "nothing of one that is whole");
+    lowered = lowered_with(Func::PlainResponse, 8);
+    assert_eq!(run(&lowered, text.as_bytes(), [AT, text.len() as u64, 0, 0], None).0 & 0xffff, 206);
+    assert_eq!(run(&lowered, text.as_bytes(), [AT, text.len() as u64 - 9, 0, 0], None).0, 0, "no room");
+}
+
 /// The head in one piece of memory, the body in the next.
 #[test]
 fn responses_in_pieces() {
@@ -118,10 +149,12 @@ fn responses_in_pieces() {
     let head = text.len() - 5;
     let says = |len: u64, sent: usize| {
         let pieces = [AT.to_ne_bytes(), len.to_ne_bytes()].concat();
-        run(&lowered, text.as_bytes(), [0, sent as u64, PIECES, 0], Some(&pieces)).0 & 0xffff
+        let said = run(&lowered, text.as_bytes(), [0, sent as u64, PIECES, 0], Some(&pieces)).0;
+        (said & 0xffff, said >> PLAIN_LEFT_AT)
     };
-    assert_eq!((says(head as u64, text.len()), says(text.len() as u64 + 30, text.len())), (200, 200));
-    assert_eq!((says(head as u64 - 1, text.len()), says(head as u64, head)), (0, 0));
+    let whole = (200, 0);
+    assert_eq!((says(head as u64, text.len()), says(text.len() as u64 + 30, text.len())), (whole, whole));
+    assert_eq!((says(head as u64 - 1, text.len()), says(head as u64, head)), ((0, 0), (200, 5)));
 }
 
 #[test]
@@ -131,7 +164,7 @@ fn requests() {
     for (text, whole) in [
         ("GET / HTTP/1.1\r\n\r\n", true),
         ("GET /a HTTP/1.1\r\nHost: a\r\nCookie: b\r\n\r\n", true),
-        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", true),
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", false),
         ("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\nhello", true),
         ("PATCH / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", true),
         ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", true),

@@ -20,8 +20,8 @@ const OWN: &[(&str, Own)] = &[
     ("__open", open),
     // (address, length, @kept[key]): whether that is one request of HTTP/1, whole; it is kept there
     ("__plain_request", |c, args, span| head(c, Func::PlainRequest, args, span)),
-    // (address, sent, pieces, last): the status of the response that begins there, or in the first of the pieces, if what was sent is all of it; above
-    // it what the next one takes for `last`
+    // (address, sent, pieces, last, @kept[key]): the status of the response that begins there, or in the first of the pieces; above it what the next one takes
+    // for `last`, and above that how much of it is still to come: of such a one the first bytes are kept there
     ("__plain_response", |c, args, span| head(c, Func::PlainResponse, args, span)),
 ];
 

@@ -7,7 +7,7 @@ use super::sockets_go;
 use super::turns::{self, Turns};
 use crate::ast::Item;
 use crate::diag::Diagnostic;
-use crate::hir::{PLAIN_ROOM, STATUS_BITS};
+use crate::hir::{PLAIN_LEFT_AT, PLAIN_ROOM, STATUS_BITS};
 use crate::span::SourceMap;
 use crate::world::{Answer, World};
 
@@ -71,8 +71,8 @@ const SPLICED_OF_ALL: &str = "rawtracepoint:sys_exit {
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
 const PASSING_UNCOPIED: &str = "if ($was.0 != 4 && $was.0 != 5) {
-      if ($was.0 == 1 || $was.0 == 2) { TELL_WAITING }
-      @__sockets_passing[$key] = ((int64)5, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told);
+      if ($was.0 < 3 || $was.0 == 6) { TELL_WAITING }
+      @__sockets_passing[$key] = ((int64)5, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told, (int64)0, (int64)0, (int64)0);
     }";
 /// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
 const KNOWN: &str = "$told = @__sockets_http[$key];";
@@ -80,9 +80,10 @@ const KNOWN_PASSING: &str = "$was = __open(@__sockets_passing[$key]);
   $told = $was.10;
   if ($told == 0 || $now - $told > 10000000000) { $told = @__sockets_http[$key]; }";
 const PASSING_MAPS: &str = "
-// By socket, whether an exchange is under way, and the request that waits.
+// By socket, whether an exchange is under way, the request that waits, and the beginning of a response that goes on.
 let @__sockets_passing = hash(65536);
 let @__sockets_head = hash(65536);
+let @__sockets_answer = hash(65536);
 ";
 /// How many exchanges were passed over: by port, if blocks ask for some ports. (Without a key there is nothing to look up.)
 const COUNTED: &str = "@__sockets_passed = count()";
@@ -91,18 +92,24 @@ const PORTS_MAP: &str = "let @__sockets_passed = percpuhash(4096);\n";
 const TELL_PASSED: &str =
     "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }";
 const TELL_WAITING: &str = "TELL_PASSED
-      if ($was.0 == 2) {
-        emit __sockets.held(key = $key, start = $was.4, from = (uint32)$was.1, to = (uint32)$was.3, other = (uint32)$was.2,
+      if ($was.0 == 2 || $was.0 == 6) {
+        emit __sockets.held(key = $key, sent = 0, start = $was.4, from = (uint32)$was.1, to = (uint32)$was.3, other = (uint32)$was.2,
           pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_head[$key]);
+        if ($was.0 == 6) {
+          emit __sockets.held(key = $key, sent = 1, start = $was.13, from = (uint32)$was.2, to = (uint32)$was.11, other = (uint32)$was.3,
+            pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_answer[$key]);
+        }
       }";
 /// (What a call under way has looked up stays there.)
 const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
-  if ($was.0 == 2) {
+  if ($was.0 == 2 || $was.0 == 6) {
     TELL_WAITING
-    @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $was.10);
+    @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $was.10, (int64)0, (int64)0, (int64)0);
   }";
-const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
-const WAITING_GONE: &str = "delete(@__sockets_passing, $key); delete(@__sockets_head, $key);";
+const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);
+    @__sockets_answer[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
+const WAITING_GONE: &str =
+    "delete(@__sockets_passing, $key); delete(@__sockets_head, $key); delete(@__sockets_answer, $key);";
 /// What [`TEXT`] has for `http:` blocks alone: their maps, the end of one direction, and of both.
 const MAPS: &str = "
 // Sockets that speak.
@@ -199,6 +206,7 @@ pub(crate) fn items(
         .replace("TELL_PASSED", TELL_PASSED)
         .replace("COUNTED", if asked.by_port { COUNTED_BY_PORT } else { COUNTED })
         .replace("PLAIN_ROOM", &PLAIN_ROOM.to_string())
+        .replace("LEFT_AT", &PLAIN_LEFT_AT.to_string())
         .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));

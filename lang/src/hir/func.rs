@@ -112,8 +112,9 @@ pub enum Func {
     Open,
     /// Whether a piece of user memory is one request of HTTP/1 and nothing else: [address, length, the map's element that keeps it].
     PlainRequest,
-    /// The status of the response of HTTP/1 that a piece of user memory begins, if what was sent is the whole response; else 0: [address, bytes that
-    /// were sent, 0 or where the pieces are listed, what was said of the last one]. Above the status, by 16 bits each: where the head ends, where the length is.
+    /// The status of the response of HTTP/1 that a piece of user memory begins, if its head is there and nothing follows it; else 0: [address, bytes that
+    /// were sent, 0 or where the pieces are listed, what was said of the last one, the map's element that keeps it where more is to come]. Above the status: where the
+    /// head ends, where the length is, and, by [`super::PLAIN_LEFT_AT`] bits, how much is to come.
     PlainResponse,
 }
 

@@ -57,7 +57,7 @@ enum Kind {
     Turn(Box<[Field; 15]>),
     TurnEnd([Field; 2]),
     Passed([Field; 3]),
-    Held(Box<[Field; 9]>),
+    Held(Box<[Field; 10]>),
 }
 
 impl Kind {
@@ -100,7 +100,7 @@ impl Kind {
             }
             sockets::PASSED => fields(spec, ["key", "got", "sent"]).map(Self::Passed),
             sockets::HELD => {
-                let names = ["key", "start", "from", "to", "other", "pid", "tid", "comm", "data"];
+                let names = ["key", "sent", "start", "from", "to", "other", "pid", "tid", "comm", "data"];
                 fields(spec, names).map(|fields| Self::Held(Box::new(fields)))
             }
             sockets::TURN_END => fields(spec, ["key", "at"]).map(Self::TurnEnd),

@@ -4,9 +4,9 @@
 use super::{SocketFeed, at, number, task, u32_at};
 use crate::{
     engine::core::{Core, now},
-    maps::Merged,
+    maps::{Merged, Snapshot},
 };
-use std::rc::Rc;
+use std::{collections::BTreeMap, rc::Rc};
 use weftrace_artifact::{
     Artifact,
     map::{MapId, MapSpec, Value},
@@ -15,16 +15,18 @@ use weftrace_artifact::{
 };
 use weftrace_probes::packet::{SocketCall, SocketExchange, SocketTask};
 
-/// Phase of a socket on which a request waits.
+/// Phases of a socket on which a request waits, and on which its response goes on.
 const WAITS: u64 = 2;
+const ANSWERED: u64 = 6;
 
 /// The kernel's maps about them, where it passes over any.
 pub(super) struct Passed {
     /// Which exchanges are kept.
     bound: MapId,
-    /// By socket: what is under way, and the request that waits.
+    /// By socket: what is under way, the request that waits, and the beginning of a response that goes on.
     passing: MapId,
     head: MapId,
+    answer: MapId,
     /// How many were passed over, by port where that matters (else without a key: 0); and how many of these were told of.
     count: MapId,
     told: Vec<(u16, u64)>,
@@ -37,6 +39,7 @@ impl Passed {
             bound: map(sockets::BOUND)?,
             passing: map(sockets::PASSING)?,
             head: map(sockets::HEAD)?,
+            answer: map(sockets::ANSWER)?,
             count: map(sockets::PASSED_OVER)?,
             told: Vec::new(),
         })
@@ -81,11 +84,18 @@ fn number_of(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |all, byte| all << 8 | u64::from(*byte))
 }
 
-/// A request that waited in the kernel: when it came, from where to where its bytes lie and how far the other direction had come, whose call it was.
-fn request(key: i64, start: u64, [from, to, other]: [u32; 3], task: SocketTask, bytes: &[u8]) -> SocketCall<'_> {
+/// A request that waited in the kernel, or what was sent of its response: when it came, from where to where its bytes lie and how far the other direction had come,
+/// whose call it was.
+fn moved(
+    (key, sent): (i64, bool),
+    start: u64,
+    [from, to, other]: [u32; 3],
+    task: SocketTask,
+    bytes: &[u8],
+) -> SocketCall<'_> {
     SocketCall {
         key,
-        sent: false,
+        sent,
         start,
         end: start,
         to,
@@ -101,22 +111,36 @@ fn request(key: i64, start: u64, [from, to, other]: [u32; 3], task: SocketTask, 
     }
 }
 
-/// One that waits still, of its socket's record in [`Passed::passing`].
-fn waiting<'a>(key: i64, spec: &MapSpec, value: &[u8], head: &'a [u8]) -> Option<SocketCall<'a>> {
+/// One that waits still, of its socket's record in [`Passed::passing`], and what was sent of its response.
+fn waiting<'a>(
+    key: i64,
+    spec: &MapSpec,
+    value: &[u8],
+    [head, answer]: [&'a [u8]; 2],
+) -> Option<(SocketCall<'a>, Option<SocketCall<'a>>)> {
     let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
-    let [phase, from, other, to, start, _, pid, tid, comm, _, _] = &fields[..] else { return None };
+    let [phase, from, other, to, start, _, pid, tid, comm, _, _, came, _, began] = &fields[..] else { return None };
     let number = |field: &Field| number(value, field);
-    let places = [from, to, other].map(|field| number(field) as u32);
-    (number(phase) == WAITS).then(|| request(key, number(start), places, task([pid, tid, comm], value), head))
+    let of = |sent, start, places: [&Field; 3], bytes: &'a [u8]| {
+        let places = places.map(|field| number(field) as u32);
+        moved((key, sent), number(start), places, task([pid, tid, comm], value), bytes)
+    };
+    let goes_on = match number(phase) {
+        WAITS => false,
+        ANSWERED => true,
+        _ => return None,
+    };
+    let request = of(false, start, [from, to, other], head);
+    Some((request, goes_on.then(|| of(true, began, [other, came, to], answer))))
 }
 
 /// One that is told.
-pub(super) fn held<'a>(fields: &[Field; 9], payload: &'a [u8]) -> SocketCall<'a> {
+pub(super) fn held<'a>(fields: &[Field; 10], payload: &'a [u8]) -> SocketCall<'a> {
     let number = |field: &Field| number(payload, field);
-    let [key, start, from, to, other, pid, tid, comm, data] = fields;
+    let [key, sent, start, from, to, other, pid, tid, comm, data] = fields;
     let places = [from, to, other].map(|field| number(field) as u32);
     let (task, bytes) = (task([pid, tid, comm], payload), counted(at(payload, data)));
-    request(number(key) as i64, number(start), places, task, bytes)
+    moved((number(key) as i64, number(sent) != 0), number(start), places, task, bytes)
 }
 
 impl Core {
@@ -153,20 +177,25 @@ impl Core {
         let artifact = Rc::clone(&self.artifact);
         let Some(spec) = artifact.maps.get(passed.passing.0 as usize) else { return };
         let store = self.native.store();
-        let (Ok(sockets), Ok(heads)) = (store.peek(passed.passing), store.peek(passed.head)) else { return };
-        let mut heads: Vec<(&[u8], &[u8])> =
-            heads.elements.iter().filter_map(|head| Some((&*head.key, plain(&head.value)?))).collect();
-        heads.sort_unstable();
+        let Ok(sockets) = store.peek(passed.passing) else { return };
+        let (Ok(heads), Ok(answers)) = (store.peek(passed.head), store.peek(passed.answer)) else { return };
+        let kept = [&heads, &answers].map(by_key);
         for element in &sockets.elements {
             let Some(value) = plain(&element.value) else { continue };
-            let Ok(at) = heads.binary_search_by(|(key, _)| (*key).cmp(&element.key)) else { continue };
+            let [Some(head), Some(answer)] = [0, 1].map(|i| kept[i].get(&*element.key).copied()) else { continue };
             let key = number_of(&element.key) as i64;
-            if let Some(call) = waiting(key, spec, value, counted(heads[at].1)) {
-                feed.sockets.past(key, [call.to.wrapping_sub(call.total as u32), call.other]);
-                feed.sockets.call(&call);
+            if let Some((request, response)) = waiting(key, spec, value, [head, answer]) {
+                feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
+                feed.sockets.call(&request);
+                response.iter().for_each(|response| _ = feed.sockets.call(response));
             }
         }
     }
+}
+
+/// What is kept of heads, by socket.
+fn by_key<'a>(map: &'a Snapshot<'_>) -> BTreeMap<&'a [u8], &'a [u8]> {
+    map.elements.iter().filter_map(|element| Some((&*element.key, counted(plain(&element.value)?)))).collect()
 }
 
 /// The bytes behind a u32 that says how many they are.
