@@ -104,6 +104,9 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
         one(get(&at("long")).replace("Host: a", &format!("Cookie: {long}")), full(200, "ok")),
         one(get(&at("long-answer")), reply(200, 2).replace("Server: s", &format!("Server: {long}")) + "ok"),
         one(get(&at("large")), full(200, &long)),
+        one(get(&at("middle")).replace("Host: a", &format!("Cookie: {}", &long[..380])), full(200, "ok")),
+        one(get(&at("middle-answer")), reply(200, 2).replace("Server: s", &format!("Server: {}", &long[..380])) + "ok"),
+        one(get(&at("bad-middle")), reply(503, 2).replace("Server: s", &format!("Server: {}", &long[..380])) + "no"),
         // A length in the body is none, and neither is a head there.
         one(get(&at("inside")), full(200, "\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 7\r\n\r\n")),
         one(get(&at("short")), full(200, "a\nContent-Length: 3\r\n\r\n")),

@@ -16,7 +16,7 @@ const BEHIND: i32 = 32;
 const LAST: u32 = PLAIN_MOST + 8;
 /// Places within what is said of a response: the status takes 16 bits, a place in its head as many as [`PLACES`] has.
 const END_AT: i64 = 16;
-const NAME_AT: i64 = 25;
+const NAME_AT: i64 = 26;
 const LEFT_AT: i64 = PLAIN_LEFT_AT as i64;
 const PLACES: i64 = 1 << (NAME_AT - END_AT);
 const _: () = assert!(PLAIN_MOST as i64 + 16 < PLACES && NAME_AT - END_AT == LEFT_AT - NAME_AT);

@@ -65,7 +65,7 @@ fn response(status: u16, headers: &str, body: &str) -> String {
 fn responses() {
     let lowered = lowered(Func::PlainResponse);
     // What was said of other responses changes nothing.
-    let hints = [0, 1 << 16 | 1 << 25, 60 << 16 | 17 << 25, 0x1ff << 16 | 0x1ff << 25, u64::MAX];
+    let hints = [0, 1 << 16 | 1 << 26, 60 << 16 | 17 << 26, 0x3ff << 16 | 0x3ff << 26, u64::MAX];
     let says = |text: &str, sent: usize| {
         let said = |last| run(&lowered, text.as_bytes(), [AT, sent as u64, 0, last], None).0;
         let first = said(0);

@@ -92,9 +92,9 @@ pub enum Ty {
 }
 
 /// A head of HTTP/1 that the kernel looks through is no longer than this, with what follows it.
-pub const PLAIN_MOST: u32 = 256;
+pub const PLAIN_MOST: u32 = 512;
 /// Above so many bits of what [`super::Func::PlainResponse`] says is how much of the response is still to come.
-pub const PLAIN_LEFT_AT: u32 = 34;
+pub const PLAIN_LEFT_AT: u32 = 36;
 /// Bytes that are kept of it: what may be looked at behind the last one, a header's name and a number, is there too.
 pub const PLAIN_ROOM: u32 = PLAIN_MOST + 48;
 /// Where the kernel is told which exchanges are kept, so many bits are the status; above them ns (`weftrace_artifact::sockets`).
