@@ -261,20 +261,13 @@ impl Numbers {
     }
 }
 
-#[test]
-fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
-    if !ready("rawtracepoint") {
-        println!("SKIP raw tracepoints");
-        return;
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port().to_string();
-    let script = SCRIPT.replace("PORT", &port);
-    let tracer = Tracer::start(&script.replace("LAST", ""), &["-f", "json"]);
-    let reads_all = Tracer::start(&script.replace("LAST", "join:web:late { @late = count(); }"), &["-f", "json"]);
-    // Each way by itself, between plain ones, and all of them in many orders.
+fn plain(n: u64) -> Vec<Step> {
+    ways(n)[0].clone()
+}
+
+/// What is done on each connection: each way by itself, between plain ones, and all of them in many orders.
+fn connections() -> Vec<Vec<Step>> {
     let mut all: Vec<Vec<Step>> = Vec::new();
-    let plain = |n| ways(n)[0].clone();
     for way in 0..ways(0).len() {
         let n = way as u64;
         all.push([plain(n), plain(100 + n), ways(200 + n)[way].clone(), plain(300 + n), plain(400 + n)].concat());
@@ -292,6 +285,21 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
     // Behind what no server should send nothing is sure: it is the last of its connection.
     let more = vec![Ask(get("/too-much")), Take, Answer(reply(200, 3)), Part("abcHTTP/1.1 500 No".into()), Wait(50)];
     all.push([plain(900), plain(901), more].concat());
+    all
+}
+
+#[test]
+fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
+    if !ready("rawtracepoint") {
+        println!("SKIP raw tracepoints");
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port().to_string();
+    let script = SCRIPT.replace("PORT", &port);
+    let tracer = Tracer::start(&script.replace("LAST", ""), &["-f", "json"]);
+    let reads_all = Tracer::start(&script.replace("LAST", "join:web:late { @late = count(); }"), &["-f", "json"]);
+    let all = connections();
     // What has no answer when its connection ends, and when the run does.
     let unanswered = |n, name: &str| [plain(n), plain(n + 1), vec![Ask(get(name)), Take, Wait(400)]].concat();
     let ends = act(&listener, &unanswered(500, "/goes"));

@@ -103,7 +103,7 @@ fn artifact() -> Artifact {
             wildcard: false,
             further: false,
             packet_needs: 0,
-            asks: Default::default(),
+            asks: weftrace_artifact::packet::Asked::default(),
             emits: vec![],
             maps: vec![],
         });

@@ -9,7 +9,7 @@ use crate::ast::Item;
 use crate::diag::Diagnostic;
 use crate::hir::{PLAIN_LEFT_AT, PLAIN_ROOM, STATUS_BITS};
 use crate::span::SourceMap;
-use crate::world::{Answer, World};
+use crate::world::{Answer, Feature, World};
 
 const TEXT: &str = include_str!("../stdlib/sockets.bt");
 /// When a call that may send began.
@@ -60,13 +60,23 @@ const OF_THIS_FILE: &str = "$file = (struct file *)((struct task_struct *)curtas
   if ($file == 0 || ((struct socket *)$file.private_data).sk != $sk) { return; }";
 /// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
 const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
-/// The end of a `splice`, in [`LENGTHS`]: a probe that only this call runs; and where there is no tracefs to ask for it, one that all calls run.
-const SPLICED: &str = "tracepoint:syscalls:sys_exit_splice {
+/// The end of a `splice`, in [`LENGTHS`]: of the function that does it; of the call, which makes the kernel look at every system call of all programs; and where there is
+/// no tracefs to ask for that, a probe that all calls run.
+const SPLICED: &str = "fexit:sock_splice_read {
+  $ret = (int64)retval;
+  if ($ret <= 0 || (int64)NUMBER != __NR_splice) { return; }
+  $file = args.file;
+  $fd = (int64)(int32)A0;
+  $sk = ((struct socket *)$file.private_data).sk;
+  OF_THIS_CALL";
+const SPLICED_OF_CALLS: &str = "tracepoint:syscalls:sys_exit_splice {
   $ret = (int64)args.ret;
-  if ($ret <= 0) { return; }";
+  if ($ret <= 0) { return; }
+  $file = (struct file *)((struct task_struct *)curtask).files.fdt.fd[(int64)(int32)A0];";
 const SPLICED_OF_ALL: &str = "rawtracepoint:sys_exit {
   $ret = (int64)args.ret;
-  if ($ret <= 0 || (int64)(int32)args.regs.RETURNED != __NR_splice) { return; }";
+  if ($ret <= 0 || (int64)(int32)args.regs.RETURNED != __NR_splice) { return; }
+  $file = (struct file *)((struct task_struct *)curtask).files.fdt.fd[(int64)(int32)A0];";
 /// By direction, and for bytes that no memory has: these end it.
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
@@ -257,7 +267,13 @@ fn calls(asked: &Asked, (lengths, begins, passing): (bool, bool, bool), within: 
     let moved = moved(false);
     let all = moved.replace(WITH_BYTES, "");
     let uncopied = moved.split(WITH_BYTES).next().unwrap_or_default();
-    let spliced = if world.tracepoint("syscalls", "sys_exit_splice").is_found() { SPLICED } else { SPLICED_OF_ALL };
+    let spliced = if can_probe(world, "sock_splice_read") {
+        SPLICED
+    } else if world.tracepoint("syscalls", "sys_exit_splice").is_found() {
+        SPLICED_OF_CALLS
+    } else {
+        SPLICED_OF_ALL
+    };
     let way = if lengths {
         let way = LENGTHS
             .replace("SPLICED", spliced)
@@ -269,6 +285,11 @@ fn calls(asked: &Asked, (lengths, begins, passing): (bool, bool, bool), within: 
         registers(&CALLS.replace("TOLD", &told(&all, "")), |name| format!("args.regs.{name}"))
     };
     [when(begins, BEGINS), &way].concat()
+}
+
+/// Whether the ends of this kernel function can be probed at little cost.
+fn can_probe(world: &dyn World, function: &str) -> bool {
+    world.feature(Feature::Fentry).is_found() && matches!(world.kernel_function(function), Answer::Found(Some(_)))
 }
 
 /// The text of [`LENGTHS`] with the registers of the call under way.

@@ -83,7 +83,7 @@ pub fn probe(name: &str, unit: Unit, way: Way) -> ProbePlan {
         wildcard: false,
         further: false,
         packet_needs: 0,
-        asks: Default::default(),
+        asks: weftrace_artifact::packet::Asked::default(),
         emits: vec![],
         maps: vec![],
     }

@@ -43,9 +43,21 @@ impl Cost {
     }
 }
 
+/// What nginx answers: by itself, the least work there is; and with a file, as its own configuration does, of the size of its own page.
+#[derive(Debug)]
+struct Page {
+    name: &'static str,
+    path: &'static str,
+}
+
+const PAGES: [&Page; 2] =
+    [&Page { name: "six bytes", path: "/" }, &Page { name: "a file of 615 bytes", path: "/file/page.html" }];
+const FILE_BYTES: usize = 615;
+
 /// What wrk does.
 #[derive(Clone, Copy, Debug)]
 struct Load {
+    page: &'static Page,
     connections: u32,
     pauses: bool,
 }
@@ -65,18 +77,20 @@ pub fn run(weftrace: &Path, script: &str, seconds: u64, runs: usize) -> io::Resu
     println!(
         "CPU time of nginx and weftrace for each request, medians of {runs} runs of {seconds} s, with weftrace and without in turn"
     );
-    let saturation = Load { connections: CONNECTIONS, pauses: false };
-    bench.once(saturation, weftrace, None)?;
-    let full = bench.once(saturation, weftrace, None)?.rate;
-    let half = bench.half(full, weftrace)?;
-    for (name, load) in [("half load", half), ("saturation", saturation)] {
-        for variant in &variants {
-            let (mut with, mut without) = (Vec::new(), Vec::new());
-            for _ in 0..runs.max(1) {
-                without.push(bench.once(load, weftrace, None)?);
-                with.push(bench.once(load, weftrace, Some(variant))?);
+    for page in PAGES {
+        let saturation = Load { page, connections: CONNECTIONS, pauses: false };
+        bench.once(saturation, weftrace, None)?;
+        let full = bench.once(saturation, weftrace, None)?.rate;
+        let half = bench.half(page, full, weftrace)?;
+        for (name, load) in [("half load", half), ("saturation", saturation)] {
+            for variant in &variants {
+                let (mut with, mut without) = (Vec::new(), Vec::new());
+                for _ in 0..runs.max(1) {
+                    without.push(bench.once(load, weftrace, None)?);
+                    with.push(bench.once(load, weftrace, Some(variant))?);
+                }
+                report(name, variant, &with, &without);
             }
-            report(name, variant, &with, &without);
         }
     }
     Ok(true)
@@ -131,11 +145,13 @@ events {{ worker_connections 1024; }}
 http {{
   access_log off; client_body_temp_path {d}; proxy_temp_path {d}; fastcgi_temp_path {d}; uwsgi_temp_path {d}; scgi_temp_path {d};
   keepalive_requests 100000000;
-  server {{ listen {PORT} backlog=1024; location / {{ return 200 \"hello\\n\"; }} }}
+  server {{ listen {PORT} backlog=1024; location / {{ return 200 \"hello\\n\"; }} location /file/ {{ root {d}; sendfile on; }} }}
 }}
 "
         );
         fs::write(bench.directory.join("nginx.conf"), configuration)?;
+        fs::create_dir(bench.directory.join("file"))?;
+        fs::write(bench.directory.join("file/page.html"), "x".repeat(FILE_BYTES))?;
         Command::new("chmod").arg("-R").arg("a+rwX").arg(&bench.directory).status()?;
         let (conf, log) = (format!("{d}/nginx.conf"), format!("{d}/error.log"));
         let namespace = bench.net.server();
@@ -146,14 +162,16 @@ http {{
     }
 
     /// As many connections with pauses as make half the rate; twice, since an answer takes its time too.
-    fn half(&self, full: f64, weftrace: &Path) -> io::Result<Load> {
-        let of = |connections: f64| Load { connections: connections.round().clamp(1.0, 900.0) as u32, pauses: true };
+    fn half(&self, page: &'static Page, full: f64, weftrace: &Path) -> io::Result<Load> {
+        let of =
+            |connections: f64| Load { page, connections: connections.round().clamp(1.0, 900.0) as u32, pauses: true };
         let mut load = of(full / 2.0 * f64::from(PAUSE_MS) / 1e3);
         for _ in 0..2 {
             let rate = self.once(load, weftrace, None)?.rate;
             load = of(f64::from(load.connections) * (full / 2.0) / rate.max(1.0));
         }
-        println!("half of {full:.0} requests/s: {} connections that pause {PAUSE_MS} ms on average", load.connections);
+        let (name, connections) = (page.name, load.connections);
+        println!("{name}: half of {full:.0} requests/s: {connections} connections that pause {PAUSE_MS} ms on average");
         Ok(load)
     }
 
@@ -194,7 +212,7 @@ http {{
         if load.pauses {
             wrk.arg("-s").arg(lua);
         }
-        let output = wrk.arg(format!("http://{SERVER}:{PORT}/")).output()?;
+        let output = wrk.arg(format!("http://{SERVER}:{PORT}{}", load.page.path)).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().find_map(|line| line.trim().split_once(" requests in ")).map(|(count, _)| count);
         let count = line.and_then(|count| count.parse().ok()).filter(|count| *count > 0);

@@ -187,7 +187,9 @@ impl Core {
             if let Some((request, response)) = waiting(key, spec, value, [head, answer]) {
                 feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
                 feed.sockets.call(&request);
-                response.iter().for_each(|response| _ = feed.sockets.call(response));
+                if let Some(response) = response {
+                    feed.sockets.call(&response);
+                }
             }
         }
     }

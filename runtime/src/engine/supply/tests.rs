@@ -23,7 +23,7 @@ fn probe(way: Way, unit: Unit, emits: &[StreamId]) -> ProbePlan {
         wildcard: false,
         further: false,
         packet_needs: 0,
-        asks: Default::default(),
+        asks: weftrace_artifact::packet::Asked::default(),
         emits: emits.to_vec(),
         maps: vec![],
     }

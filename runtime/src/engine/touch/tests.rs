@@ -18,7 +18,7 @@ fn probe(name: &str, kernel: bool, emits: &[u32], maps: &[u32]) -> ProbePlan {
         wildcard: false,
         further: false,
         packet_needs: 0,
-        asks: Default::default(),
+        asks: weftrace_artifact::packet::Asked::default(),
         emits: emits.iter().map(|s| StreamId(*s)).collect(),
         maps: maps.to_vec(),
     }

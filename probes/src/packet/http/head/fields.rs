@@ -60,7 +60,7 @@ impl Head {
             b":authority" => texts.host = Some(texts.put(value)),
             b"host" if texts.host.is_none() => texts.host = Some(texts.put(value)),
             b":status" => {
-                self.outline.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0)
+                self.outline.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0);
             }
             b"content-length" => {
                 self.outline.content_length = number(value);
