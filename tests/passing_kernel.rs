@@ -131,6 +131,31 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
             Wait(400),
             Answer(full(200, "b")),
         ],
+        // As long as two are outstanding each answer is to the request before the last.
+        vec![
+            Ask(get(&at("slides-a")) + &get(&at("slides-b"))),
+            Take,
+            Answer(full(200, "a")),
+            Ask(get(&at("slides-c"))),
+            Take,
+            Answer(full(200, "b")),
+            Wait(400),
+            Ask(get(&at("slides-d"))),
+            Take,
+            Answer(full(200, "c")),
+            Answer(full(200, "d")),
+        ],
+        // Answered before its body has come.
+        vec![
+            Ask(post(&at("early"), 5).replace("Content-Length: 5", "Transfer-Encoding: chunked")),
+            Take,
+            Answer(full(401, "no")),
+            Ask("5\r\nhello\r\n0\r\n\r\n".into()),
+            Take,
+            Ask(get(&at("then"))),
+            Take,
+            Answer(full(500, "b")),
+        ],
         vec![Ask(post(&at("spliced"), 5)), Take, Ask("abcde".into()), Splice(5), Answer(full(502, "ok"))],
         // A response in several calls.
         vec![Ask(get(&at("static"))), Take, Answer(reply(200, 615)), File("s".repeat(615))],

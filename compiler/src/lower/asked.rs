@@ -40,11 +40,18 @@ fn truth(e: &Expr) -> Asked {
     }
 }
 
-/// Only packet fields and numbers are looked at.
+/// Only packet fields and numbers are looked at, and nothing is divided, which may be told of.
 fn only_reads(e: &Expr) -> bool {
-    let plain = matches!(
-        e.kind,
-        E::Packet(_) | E::Int(_) | E::Binary { .. } | E::Logical { .. } | E::Unary { op: UnOp::Not, .. } | E::Cast(_)
-    );
+    let divides = matches!(e.kind, E::Binary { op: Op::Div | Op::Mod, .. });
+    let plain = !divides
+        && matches!(
+            e.kind,
+            E::Packet(_)
+                | E::Int(_)
+                | E::Binary { .. }
+                | E::Logical { .. }
+                | E::Unary { op: UnOp::Not, .. }
+                | E::Cast(_)
+        );
     plain && crate::place::walk::children(e).into_iter().all(only_reads)
 }

@@ -20,6 +20,7 @@ const NAME_AT: i64 = 26;
 const LEFT_AT: i64 = PLAIN_LEFT_AT as i64;
 const PLACES: i64 = 1 << (NAME_AT - END_AT);
 const _: () = assert!(PLAIN_MOST as i64 + 16 < PLACES && NAME_AT - END_AT == LEFT_AT - NAME_AT);
+const _: () = assert!(10_i64.pow(DIGITS as u32 - 1) + (PLAIN_MOST as i64) < 1 << (63 - LEFT_AT));
 // The kernel's text and the runtime, which sets it, have one bound.
 const _: () = assert!(weftrace_lang::hir::STATUS_BITS == weftrace_artifact::sockets::STATUS_BITS);
 
@@ -30,9 +31,11 @@ const LOWER: i64 = 0x2020_2020_2020_2020;
 /// `1 << 8 * n` times this has n in its highest byte.
 const WHICH: i64 = 0x0001_0203_0405_0607;
 
-/// Methods whose requests may be plain: the first four bytes. (Not HEAD: its response says how long a body is that doesn't come.)
-const METHODS: &[&[u8; 4]] = &[b"GET ", b"POST", b"PUT ", b"DELE", b"PATC", b"OPTI"];
-/// Digits of a body's length; longer ones are not read.
+/// Methods whose requests may be plain: the first four bytes. (Not HEAD: its response says how long a body is that doesn't come.) Those that have no body where no length
+/// was found; of the others it wasn't understood then.
+const METHODS: &[(&[u8; 4], bool)] =
+    &[(b"GET ", true), (b"DELE", true), (b"OPTI", true), (b"POST", false), (b"PUT ", false), (b"PATC", false)];
+/// A length with so many digits is not read.
 const DIGITS: i32 = 9;
 
 /// Two neighbours that are looked for.
@@ -41,44 +44,58 @@ struct Pair {
     second: u8,
     /// In lower case, whichever they are in.
     folded: bool,
+    /// If the first of them isn't it, nothing is.
+    first_counts: bool,
 }
 
-const HEAD_END: Pair = Pair { first: b'\n', second: b'\r', folded: false };
-const NAME: Pair = Pair { first: b'\n', second: b'c', folded: true };
+// In a head nothing else but the empty line begins with CR: one that does ends it for those who take a bare LF.
+const HEAD_END: Pair = Pair { first: b'\n', second: b'\r', folded: false, first_counts: true };
+const NAME: Pair = Pair { first: b'\n', second: b'c', folded: true, first_counts: false };
 
 impl Cx<'_, '_> {
-    /// `__plain_request(address, length, @kept[key])`: 1 or 0. What is read is kept in the element, if that is there; else nothing is plain.
+    /// `__plain_request(address, length, @kept[key])`: 1, or 0; 2: more may have come than one message, so that what is answered next isn't known. What is read is kept in the
+    /// element, if that is there; else nothing is plain.
     pub(crate) fn plain_request(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
         let [address, len, Expr { kind: E::MapGet { map, key }, .. }] = args else {
             return self.not_yet(e.span, "a request without its length and a place");
         };
         let (address, len) = (self.scalar(address)?, self.scalar(len)?);
-        let (not, done) = (self.block(), self.block_with(&[IrTy::I64]));
-        self.unless(Cond::Ugt, len, i64::from(PLAIN_MOST), not);
+        let (not, done, more) = (self.block(), self.block_with(&[IrTy::I64]), self.block());
+        self.unless(Cond::Ugt, len, i64::from(PLAIN_MOST), more);
         let key = self.key(*map, key.as_deref(), e.span)?;
         let kept = Mem::new(self.lookup_or(map_id(*map), key, not), 0);
         self.store(4, len, kept);
         let text = kept.at(4);
         self.read_head(text, address, len, not);
+        let end = self.head_end(text, len, not);
+        let said = self.body_len(text, end);
+        let unsaid = self.b.icmp_imm(Cond::Slt, said, 0);
+        let none = self.iconst(0);
+        let body = self.b.select(unsaid, none, said);
+        let whole = self.b.iadd(end, body);
+        let (less, as_much, all) = (self.b.icmp(Cond::Ult, whole, len), self.block(), self.block());
+        self.brif(less, more, as_much);
+        self.start(as_much);
+        let is = self.b.icmp(Cond::Eq, whole, len);
+        self.brif(is, all, not);
+        self.start(all);
         let method = self.load(4, false, text);
-        let known = self.block();
-        for name in METHODS {
+        let (plain, with_length) = (self.block(), self.block());
+        for (name, bodiless) in METHODS {
             let is = self.b.icmp_imm(Cond::Eq, method, i64::from(u32::from_le_bytes(**name)));
             let next = self.block();
-            self.brif(is, known, next);
+            self.brif(is, if *bodiless { plain } else { with_length }, next);
             self.start(next);
         }
         self.jump(not);
-        self.start(known);
-        let end = self.head_end(text, len, not);
-        let body = self.body_len(text, end);
-        // Without a length there is no body.
-        let unsaid = self.b.icmp_imm(Cond::Slt, body, 0);
-        let none = self.iconst(0);
-        let body = self.b.select(unsaid, none, body);
-        let whole = self.b.iadd(end, body);
-        let is = self.b.icmp(Cond::Eq, whole, len);
-        self.jump_with(done, &[is]);
+        self.start(with_length);
+        self.brif(unsaid, not, plain);
+        self.start(plain);
+        let one = self.iconst(1);
+        self.jump_with(done, &[one]);
+        self.start(more);
+        let two = self.iconst(2);
+        self.jump_with(done, &[two]);
         Ok(self.answer_zero(not, done))
     }
 
@@ -108,8 +125,7 @@ impl Cx<'_, '_> {
         self.unless(Cond::Ult, status, 200, not);
         self.unless(Cond::Eq, status, 204, not);
         self.unless(Cond::Eq, status, 304, not);
-        let (end, name) = self.end_and_name(text, len, last, not);
-        let body = self.length_at(text, name);
+        let (end, name, body) = self.end_and_name(text, (len, sent), last, not);
         self.unless(Cond::Slt, body, 0, not);
         let whole = self.b.iadd(end, body);
         let (less, as_much) = (self.b.icmp(Cond::Ult, whole, sent), self.block());
@@ -134,11 +150,17 @@ impl Cx<'_, '_> {
         Ok(self.answer_zero(not, done))
     }
 
-    /// Where the head ends, and where `content-length` is in it: where `last` says, if they are there; else they are looked for. (Were an empty line before it, the message would be
-    /// two; one request has one response.)
-    fn end_and_name(&mut self, text: Mem, len: Value, last: Value, not: Block) -> (Value, Value) {
+    /// Where the head ends, where `content-length` is in it, and what that says: where `last` says, if they are there and make a response of what was sent; else they are looked for. (Were an empty
+    /// line before it, what was sent would be more than one response; one request has one.)
+    fn end_and_name(
+        &mut self,
+        text: Mem,
+        (len, sent): (Value, Value),
+        last: Value,
+        not: Block,
+    ) -> (Value, Value, Value) {
         let (look, scan) = (self.block(), self.block());
-        let both = self.block_with(&[IrTy::I64, IrTy::I64]);
+        let both = self.block_with(&[IrTy::I64; 3]);
         self.brif(last, look, scan);
         self.start(look);
         let [end, name] = [END_AT, NAME_AT].map(|at| {
@@ -163,13 +185,19 @@ impl Cx<'_, '_> {
         self.unless(Cond::Eq, ends, 0, scan);
         let named = self.is_length(start, name);
         self.unless(Cond::Eq, named, 0, scan);
-        self.jump_with(both, &[end, name]);
+        let body = self.length_at(text, name);
+        let whole = self.b.iadd(end, body);
+        let (is_all, as_said) = (self.b.icmp(Cond::Eq, whole, sent), self.block());
+        self.brif(is_all, as_said, scan);
+        self.start(as_said);
+        self.jump_with(both, &[end, name, body]);
         self.start(scan);
         let end = self.head_end(text, len, not);
         let name = self.name_at(text, end, not);
-        self.jump_with(both, &[end, name]);
+        let body = self.length_at(text, name);
+        self.jump_with(both, &[end, name, body]);
         self.start(both);
-        (self.b.param(both, 0), self.b.param(both, 1))
+        (self.b.param(both, 0), self.b.param(both, 1), self.b.param(both, 2))
     }
 
     fn answer_zero(&mut self, not: Block, done: Block) -> Value {
@@ -354,7 +382,7 @@ impl Cx<'_, '_> {
             cx.brif(early, next, near);
             cx.start(near);
             let is = is(cx, start, at);
-            cx.brif(is, found, next);
+            cx.brif(is, found, if pair.first_counts { missing } else { next });
         });
         self.start(found);
         self.read_var(place)

@@ -18,7 +18,7 @@ const OWN: &[(&str, Own)] = &[
     ("__call_register", call_register),
     // (@map[$key]): a copy of the element, which is looked up once for what the rest of the block writes to it
     ("__open", open),
-    // (address, length, @kept[key]): whether that is one request of HTTP/1, whole; it is kept there
+    // (address, length, @kept[key]): whether that is one request of HTTP/1, whole (1), or may be more than one (2); it is kept there
     ("__plain_request", |c, args, span| head(c, Func::PlainRequest, args, span)),
     // (address, sent, pieces, last, @kept[key]): the status of the response that begins there, or in the first of the pieces; above it what the next one takes
     // for `last`, and above that how much of it is still to come: of such a one the first bytes are kept there

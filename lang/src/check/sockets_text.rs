@@ -58,15 +58,14 @@ const IS_TCP: &str = "$sk = args.sk;
 const OF_THIS_CALL: &str = "if ((int64)UNDER_WAY) { return; }";
 const OF_THIS_FILE: &str = "$file = (struct file *)((struct task_struct *)curtask).files.fdt.fd[$fd];
   if ($file == 0 || ((struct socket *)$file.private_data).sk != $sk) { return; }";
-/// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
-const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
-/// The end of a `splice`, in [`LENGTHS`]: of the function that does it; of the call, which makes the kernel look at every system call of all programs; and where there is
+/// The end of a `splice` (or `sendfile`) out of a socket, in [`LENGTHS`]: of the function that does it; of the call, which makes the kernel look at every system call of all programs; and where there is
 /// no tracefs to ask for that, a probe that all calls run.
 const SPLICED: &str = "fexit:sock_splice_read {
   $ret = (int64)retval;
-  if ($ret <= 0 || (int64)NUMBER != __NR_splice) { return; }
+  $id = (int64)NUMBER;
+  if ($ret <= 0 || ($id != __NR_splice && $id != __NR_sendfile)) { return; }
   $file = args.file;
-  $fd = (int64)(int32)A0;
+  $fd = $id == __NR_splice ? (int64)(int32)A0 : (int64)(int32)A1;
   $sk = ((struct socket *)$file.private_data).sk;
   OF_THIS_CALL";
 const SPLICED_OF_CALLS: &str = "tracepoint:syscalls:sys_exit_splice {
@@ -77,12 +76,14 @@ const SPLICED_OF_ALL: &str = "rawtracepoint:sys_exit {
   $ret = (int64)args.ret;
   if ($ret <= 0 || (int64)(int32)args.regs.RETURNED != __NR_splice) { return; }
   $file = (struct file *)((struct task_struct *)curtask).files.fdt.fd[(int64)(int32)A0];";
+/// What ends in the kernel, in [`MOVED`]; its maps; what it says of before, where something is to be told; and what becomes of it with its socket.
+const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
 /// By direction, and for bytes that no memory has: these end it.
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
-const PASSING_UNCOPIED: &str = "if ($was.0 != 4 && $was.0 != 5) {
+const PASSING_UNCOPIED: &str = "if ($was.0 != 4) {
       if ($was.0 < 3 || $was.0 == 6) { TELL_WAITING }
-      @__sockets_passing[$key] = ((int64)5, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told, (int64)0, (int64)0, (int64)0);
+      @__sockets_passing[$key] = ((int64)4, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told, (int64)0, (int64)0, (int64)0);
     }";
 /// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
 const KNOWN: &str = "$told = @__sockets_http[$key];";

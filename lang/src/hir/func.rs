@@ -110,7 +110,7 @@ pub enum Func {
     CallRegister,
     /// A copy of a map's element, which is looked up once for what is written to it later in the block: [the element].
     Open,
-    /// Whether a piece of user memory is one request of HTTP/1 and nothing else: [address, length, the map's element that keeps it].
+    /// Whether a piece of user memory is one request of HTTP/1 and nothing else (1), or may be more than one (2): [address, length, the map's element that keeps it].
     PlainRequest,
     /// The status of the response of HTTP/1 that a piece of user memory begins, if its head is there and nothing follows it; else 0: [address, bytes that
     /// were sent, 0 or where the pieces are listed, what was said of the last one, the map's element that keeps it where more is to come]. Above the status: where the

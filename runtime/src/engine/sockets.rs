@@ -197,7 +197,10 @@ impl SocketFeed {
                 self.sockets.past(number(key) as i64, [got, sent].map(|field| number(field) as u32));
             }
             Kind::Held(fields) => {
-                self.sockets.call(&passed::held(fields, payload));
+                // What is plain to us, too, is counted here.
+                if let Some(exchange) = self.sockets.call(&passed::held(fields, payload)) {
+                    return Some(Taken::PassedOver(exchange, header.time));
+                }
             }
             Kind::TurnEnd([key, at]) => self.turns.end(number(key) as i64, number(at)),
         }

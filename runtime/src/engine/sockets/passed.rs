@@ -180,17 +180,19 @@ impl Core {
         let Ok(sockets) = store.peek(passed.passing) else { return };
         let (Ok(heads), Ok(answers)) = (store.peek(passed.head), store.peek(passed.answer)) else { return };
         let kept = [&heads, &answers].map(by_key);
+        let mut plain_here = Vec::new();
         for element in &sockets.elements {
             let Some(value) = plain(&element.value) else { continue };
             let [Some(head), Some(answer)] = [0, 1].map(|i| kept[i].get(&*element.key).copied()) else { continue };
             let key = number_of(&element.key) as i64;
             if let Some((request, response)) = waiting(key, spec, value, [head, answer]) {
                 feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
-                feed.sockets.call(&request);
-                if let Some(response) = response {
-                    feed.sockets.call(&response);
-                }
+                plain_here.extend(feed.sockets.call(&request));
+                plain_here.extend(response.and_then(|response| feed.sockets.call(&response)));
             }
+        }
+        for exchange in plain_here {
+            feed.pass_over(exchange, (1, now()), self);
         }
     }
 }

@@ -59,9 +59,8 @@ impl Host {
         let mut shop = Command::new("ip");
         shop.args(["netns", "exec", &namespace]).arg(service);
         shop.args([GO, ADMIN, UPSTREAM].map(|port| format!("127.0.0.1:{port}"))).arg(directory.join("service.ndjson"));
-        // Who stops the world waits for a goroutine that makes no call.
-        // The runtime tells of every collection there, and of a panic.
         let runtime = fs::File::create(directory.join("runtime.log"))?;
+        // Who stops the world waits for a goroutine that makes no call; the runtime tells of every collection.
         shop.env("GODEBUG", "asyncpreemptoff=1,gctrace=1").stdin(Stdio::null()).stderr(runtime).stdout(Stdio::null());
         let cgroup = Cgroup::new("service")?;
         let service = shop.spawn()?;
