@@ -34,11 +34,13 @@ enum Step {
     File(String),
     /// The client doesn't wait for what comes.
     Part(String),
+    /// The server asks for no bytes, by `recvmsg`.
+    Nothing,
     /// The server has so many bytes go from its socket into a pipe, unread.
     Splice(usize),
     Wait(u64),
 }
-use Step::{Answer, Ask, File, Part, Read as Take, Splice, Wait};
+use Step::{Answer, Ask, File, Nothing, Part, Read as Take, Splice, Wait};
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -145,6 +147,18 @@ fn ways(n: u64) -> Vec<Vec<Step>> {
             Answer(full(200, "c")),
             Answer(full(200, "d")),
         ],
+        // A call for nothing is no end.
+        vec![
+            Ask(get(&at("asked"))),
+            Nothing,
+            Take,
+            Nothing,
+            Answer(full(200, "ok")),
+            Nothing,
+            Ask(get(&at("after"))),
+            Take,
+            Answer(full(500, "b")),
+        ],
         // Answered before its body has come.
         vec![
             Ask(post(&at("early"), 5).replace("Content-Length: 5", "Transfer-Encoding: chunked")),
@@ -243,6 +257,7 @@ fn act(listener: &TcpListener, steps: &[Step]) -> [TcpStream; 2] {
                 });
             }
             Part(bytes) => server.write_all(bytes.as_bytes()).expect("sent"),
+            Nothing => receive_nothing(&server),
             Splice(len) => splice(&server, *len),
             Wait(ms) => thread::sleep(Duration::from_millis(*ms)),
         }
@@ -262,6 +277,15 @@ fn send_file(to: &TcpStream, bytes: &str) {
         assert!(sent > 0, "{}", std::io::Error::last_os_error());
         left -= sent as usize;
     }
+}
+
+#[allow(unsafe_code, reason = "std has no recvmsg")]
+fn receive_nothing(from: &TcpStream) {
+    // SAFETY: all of its members may be zero: no address, no pieces.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // SAFETY: an open descriptor, and the message lives through the call.
+    let got = unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    assert!(got <= 0, "{got}");
 }
 
 #[allow(unsafe_code, reason = "std has no splice")]
@@ -351,6 +375,8 @@ fn what_is_kept_and_what_is_counted_is_what_a_run_says_that_reads_all() {
     let differ = (only(&kept, &kept_of_all), only(&kept_of_all, &kept));
     assert!(kept == kept_of_all, "{differ:#?} {said} {said_of_all}");
     assert!(printed(&all_lines).len() > 40, "{all_lines:#?}");
+    let after = printed(&lines).iter().filter(|line| line.contains("GET /after/")).count();
+    assert!(after > 0 && !lines.iter().any(|line| line.contains("GET /asked/")), "{after}");
     for path in ["GET /goes 0 0", "GET /stays 0 0", "GET /goes-begun 200 0", "GET /stays-begun 200 0"] {
         assert!(printed(&lines).iter().any(|line| line.contains(path)), "{path}: {lines:#?} {said}");
     }
