@@ -172,10 +172,11 @@ fn frames(stream: &[u8]) -> BTreeMap<u32, Vec<Range<u64>>> {
 /// Requests by what they ask for: the bytes of their responses.
 struct Truth {
     responses: BTreeMap<String, Vec<Range<u64>>>,
-    /// Bytes of the server's that were sent again, when (ns since the epoch), and that the firewall dropped.
+    /// Bytes of the server's that were sent again, and that the firewall dropped.
     again: Vec<Range<u64>>,
-    again_at: Vec<u64>,
     dropped: Vec<Range<u64>>,
+    /// Of the server.
+    isn: u32,
 }
 
 impl Truth {
@@ -191,15 +192,14 @@ impl Truth {
             assert_eq!(streams.len(), paths.len(), "{packet:?}");
             responses.extend(streams.iter().zip(paths).map(|(s, path)| (path.to_owned(), of_streams[s].clone())));
         }
-        let (mut again, mut again_at) = (Vec::new(), Vec::new());
+        let mut again = Vec::new();
         let mut sent_to = 0;
         let numbers =
             |fields: &[String]| fields.iter().map(|f| f.parse::<u64>().expect("a number")).collect::<Vec<_>>();
-        for packet in tshark(sent, &["-Y", FROM_SERVER], &["tcp.seq", "tcp.len", "frame.time_epoch"]) {
-            let [seq, len] = numbers(&packet[..2])[..] else { panic!("{packet:?}") };
+        for packet in tshark(sent, &["-Y", FROM_SERVER], &["tcp.seq", "tcp.len"]) {
+            let [seq, len] = numbers(&packet)[..] else { panic!("{packet:?}") };
             if seq < sent_to {
                 again.push(seq..seq + len);
-                again_at.push(nanoseconds(&packet[2]));
             }
             sent_to = sent_to.max(seq + len);
         }
@@ -212,14 +212,18 @@ impl Truth {
             let seq = u64::from((raw as u32).wrapping_sub(isn as u32));
             seq..seq + len
         };
-        Self { responses, again, again_at, dropped: dropped.iter().map(place).collect() }
+        Self { responses, again, dropped: dropped.iter().map(place).collect(), isn: isn as u32 }
     }
 
-    /// When bytes of a request's response were sent again for the first time.
-    fn first_again(&self, path: &str) -> u64 {
-        let meets = |range: &Range<u64>| self.responses[path].iter().any(|run| meet(run, range));
-        let times = self.again.iter().zip(&self.again_at).filter(|(range, _)| meets(range));
-        times.map(|(_, at)| *at).min().expect("they were")
+    /// When the kernel told of bytes of a request's response that were sent again, by its own lines.
+    fn told_at<'l>(&'l self, path: &str, lines: &'l [String]) -> impl Iterator<Item = u64> + 'l {
+        let runs = self.responses[path].clone();
+        let sent = lines.iter().filter_map(|line| line.strip_prefix("sent "));
+        let numbers = sent.map(|line| line.split(' ').map(|n| n.parse::<u64>().expect("a number")).collect::<Vec<_>>());
+        numbers.filter_map(move |told| {
+            let [from, to] = [told[1], told[2]].map(|seq| u64::from((seq as u32).wrapping_sub(self.isn)));
+            runs.iter().any(|run| meet(run, &(from..to))).then_some(told[0])
+        })
     }
 
     /// The requests that have bytes of theirs among these.
@@ -233,24 +237,6 @@ fn meet(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end
 }
 
-/// `1796047200.123456789`
-fn nanoseconds(seconds: &str) -> u64 {
-    let (whole, part) = seconds.split_once('.').expect("a fraction");
-    format!("{whole}{part:0<9}").parse().expect("a number")
-}
-
-/// Of the wall clock, at a time since the boot.
-#[allow(unsafe_code, reason = "std has no clock since the boot")]
-fn wall_of(boot: u64) -> u64 {
-    let read = |clock: libc::clockid_t| {
-        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: it is written to, and nothing else.
-        assert_eq!(unsafe { libc::clock_gettime(clock, &raw mut time) }, 0);
-        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-    };
-    boot + (read(libc::CLOCK_REALTIME) - read(libc::CLOCK_BOOTTIME))
-}
-
 /// Requests as the server's packets show them.
 const BY_PACKETS: &str = r#"import "std/http"; import "std/tcp";
 join seen { from r = http.request(port=8443); again = count(tcp.retransmit) by bytes; loss = count(tcp.loss) by bytes; }
@@ -261,6 +247,10 @@ join:seen {
 
 /// The same at the sockets of both sides. What is sent again after the server's last call for a response is its client's alone.
 const BY_SOCKETS: &str = r#"import "std/http_sockets"; import "std/tcp";
+tracepoint:tcp:tcp_retransmit_skb /args.sport == 8443/ {
+  $cb = (struct tcp_skb_cb *)&((struct sk_buff *)args.skbaddr).cb;
+  printf("sent %llu %u %u\n", nsecs, $cb.seq, $cb.end_seq);
+}
 http:client:8443 {
   emit asked.request(bytes = http.exchange.bytes, start = http.exchange.start, end = http.exchange.end, path = (string[64])http.exchange.uri);
 }
@@ -318,6 +308,25 @@ fn files(net: &Net) -> [PathBuf; 2] {
     })
 }
 
+/// What is sent again once the client has all of a response is none of its exchange's any more; all else is.
+fn as_the_kernel_tells(
+    truth: &Truth,
+    again: &BTreeSet<&str>,
+    (lines, asked): (&[String], &BTreeMap<&str, (&str, &str)>),
+    said: &str,
+) {
+    // Our block and that of std/tcp are run one after the other.
+    const BESIDE_NS: i64 = 200_000;
+    let (told, ends) = (hits(asked), ends(lines));
+    let told_by = |slack: i64| -> BTreeSet<&str> {
+        let by = |path: &&str| truth.told_at(path, lines).any(|at| at <= ends[path].saturating_add_signed(slack));
+        truth.responses.keys().map(String::as_str).filter(by).collect()
+    };
+    assert_eq!(told_by(i64::MAX), *again, "{lines:#?} {said}");
+    let [sure, perhaps] = [-BESIDE_NS, BESIDE_NS].map(told_by);
+    assert!(sure.is_subset(&told) && told.is_subset(&perhaps), "{sure:?} {told:?} {perhaps:?} {lines:#?} {said}");
+}
+
 #[test]
 fn streams_have_the_losses_of_their_own_frames() {
     if !can_watch_sockets() || !ready("pcap live") {
@@ -359,18 +368,7 @@ fn streams_have_the_losses_of_their_own_frames() {
     let [by_packets, lost] = ["again", "loss"].map(|leg| legs(&of_packets, leg));
     let [served, asked] = ["served", "asked"].map(|leg| legs(&of_sockets, leg));
     assert_eq!(hits(&by_packets), again, "{of_packets:#?} {said}");
-    // What is sent again once the client has all of a response is none of its exchange's any more; nothing else may lack. (The kernel tells of it when it is on its way, after
-    // the client may have been run.)
-    const ON_ITS_WAY_NS: u64 = 5_000_000;
-    let told = hits(&asked);
-    assert!(told.is_subset(&again) && told.len() + 3 >= again.len(), "{told:?} {again:?} {said_too}");
-    for path in again.difference(&told) {
-        let (end, sent) = (wall_of(ends(&of_sockets)[path]), truth.first_again(path));
-        assert!(
-            sent + ON_ITS_WAY_NS > end,
-            "{path}: sent again at {sent}, all there at {end} {of_sockets:#?} {said_too}"
-        );
-    }
+    as_the_kernel_tells(&truth, &again, (&of_sockets, &asked), &said_too);
     // What is sent again just before it is acknowledged is taken for lost, as nobody can say yet that it wasn't.
     let (dropped, told) = (truth.hit(&truth.dropped, own), hits(&lost));
     assert!(dropped.is_subset(&told) && told.is_subset(&again), "{dropped:?} {told:?} {again:?} {said}");
