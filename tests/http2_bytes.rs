@@ -245,9 +245,10 @@ join:seen {
   printf("%s loss %s %s\n", r.path, loss.state, loss.via);
 }"#;
 
-/// The same at the sockets of both sides. What is sent again after the server's last call for a response is its client's alone.
+/// The same at the sockets of both sides. What is sent again after the server's last call for a response is its client's alone. (Linux 6.18 tells of
+/// what it would have sent again too: EBUSY, of a segment that is still on its way out.)
 const BY_SOCKETS: &str = r#"import "std/http_sockets"; import "std/tcp";
-tracepoint:tcp:tcp_retransmit_skb /args.sport == 8443/ {
+tracepoint:tcp:tcp_retransmit_skb /args.sport == 8443 && (args.err ?? 0) == 0/ {
   $cb = (struct tcp_skb_cb *)&((struct sk_buff *)args.skbaddr).cb;
   printf("sent %llu %u %u\n", nsecs, $cb.seq, $cb.end_seq);
 }

@@ -145,6 +145,37 @@ fn arguments_of_tracepoints_make_their_records() {
     }
 }
 
+/// Sends to an address that nobody has, in a namespace of its own: at the other end of the cable it is dropped.
+const NOBODY: &str = "ip link add cable type veth peer name end && ip addr add 10.87.0.1/24 dev cable || exit 77
+ip link set cable up && ip link set end up && ip neigh add 10.87.0.2 lladdr 02:00:00:00:00:02 dev cable || exit 77
+timeout 4 bash -c ': < /dev/tcp/10.87.0.2/7000' 2>/dev/null; exit 0";
+
+#[test]
+fn what_is_sent_again_is_told_as_its_record_has_it() {
+    let command = std::env::temp_dir().join(format!("weftrace-nobody-{}.sh", std::process::id()));
+    std::fs::write(&command, NOBODY).expect("a file");
+    let run = format!("unshare -n sh {}", command.display());
+    if !can_trace()
+        || !has_tp_btf()
+        || Command::new("sh").args(["-c", &run]).status().ok().and_then(|s| s.code()) != Some(0)
+    {
+        println!("SKIP network namespaces");
+        return;
+    }
+    let err = weftrace(&["list", "-v", "tracepoint:tcp:tcp_retransmit_skb"]);
+    let err = if String::from_utf8_lossy(&err.stdout).contains(" err") { ", args.err" } else { "" };
+    let key =
+        format!("args.state, args.family, args.sport != 0, args.dport, args.skaddr, args.skbaddr, args.sport{err}");
+    let script = "tracepoint:tcp:tcp_retransmit_skb";
+    let seen = both(script, "args.dport == 7000 && args.family == 2", &key, &run, "");
+    assert_eq!(seen.get("@other"), seen.get("@perf"), "{seen:?}");
+    let all = &seen["@perf"];
+    // A SYN is sent again after a second, and then once or twice more (net.ipv4.tcp_syn_linear_timeouts).
+    let times = all.values().sum::<i64>();
+    assert!(all.keys().all(|key| key.starts_with("2, 2, true, 7000, ")) && (2..=3).contains(&times), "{seen:?}");
+    std::fs::remove_file(command).expect("it is there");
+}
+
 #[test]
 fn what_other_ways_cannot_do_is_attached_as_written() {
     let way = |script: &str| ways(script).into_iter().map(|(_, way)| way).collect::<Vec<_>>();

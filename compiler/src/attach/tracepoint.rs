@@ -57,11 +57,13 @@ pub(crate) enum Source {
     Arg(u32),
     /// A member of what an argument points to: (argument, struct, member, bytes).
     Member(u32, &'static str, &'static str, u32),
+    /// The same of a port, as it is on the wire: (argument, struct, member).
+    Port(u32, &'static str, &'static str),
     /// The number of the system call whose registers an argument points to.
     Number(u32),
 }
 
-use Source::{Arg, Member, Number};
+use Source::{Arg, Member, Number, Port};
 
 const fn pid(arg: u32) -> Source {
     Member(arg, "task_struct", "pid", 4)
@@ -70,6 +72,8 @@ const fn pid(arg: u32) -> Source {
 const fn prio(arg: u32) -> Source {
     Member(arg, "task_struct", "prio", 4)
 }
+
+const FAMILY: Source = Member(0, "sock", "__sk_common.skc_family", 2);
 
 /// By event: (fields that every kernel since 5.15 makes so).
 static EQUAL: &[(&str, &[(&str, Source)])] = &[
@@ -85,6 +89,29 @@ static EQUAL: &[(&str, &[(&str, Source)])] = &[
     ("sched_process_exec", &[("pid", pid(0)), ("old_pid", Arg(1))]),
     ("sched_stat_runtime", &[("pid", pid(0)), ("runtime", Arg(1))]),
     ("inet_sock_set_state", &[("skaddr", Arg(0)), ("oldstate", Arg(1)), ("newstate", Arg(2))]),
+    // No socket without its port sends anything again, so that its number is that of the record (inet_sport), which no such pointer leads to.
+    (
+        "tcp_retransmit_skb",
+        &[
+            ("skaddr", Arg(0)),
+            ("skbaddr", Arg(1)),
+            ("err", Arg(2)),
+            ("state", Member(0, "sock", "__sk_common.skc_state", 1)),
+            ("family", FAMILY),
+            ("sport", Member(0, "sock", "__sk_common.skc_num", 2)),
+            ("dport", Port(0, "sock", "__sk_common.skc_dport")),
+        ],
+    ),
+    (
+        "tcp_retransmit_synack",
+        &[
+            ("skaddr", Arg(0)),
+            ("req", Arg(1)),
+            ("family", FAMILY),
+            ("sport", Member(1, "request_sock", "__req_common.skc_num", 2)),
+            ("dport", Port(1, "request_sock", "__req_common.skc_dport")),
+        ],
+    ),
     ("kfree_skb", &[("skbaddr", Arg(0)), ("location", Arg(1))]),
     ("consume_skb", &[("skbaddr", Arg(0))]),
 ];

@@ -118,6 +118,11 @@ impl Cx<'_, '_> {
                 let base = self.load(8, false, word(n));
                 self.read_typed(base, owner, (member, 0), bytes, e.span)
             }
+            Some(Source::Port(n, owner, member)) => {
+                let base = self.load(8, false, word(n));
+                let port = self.read_typed(base, owner, (member, 0), 2, e.span)?;
+                Ok(self.b.unary(UnaryOp::Bswap16, port))
+            }
             Some(Source::Number(n)) => {
                 let base = self.load(8, false, word(n));
                 let number = self.read_typed(base, REGISTERS, (CALLS.number, 0), 4, e.span)?;
