@@ -187,31 +187,6 @@ fn h2load_and_nginx() {
     agree(&server, tracer, "h2load", 40);
 }
 
-/// A program that moves the encrypted bytes itself: the socket of what it reads isn't known, and that is told.
-const OWN_BYTES: &str = r"
-import asyncio, ssl, sys
-async def main():
-    context = ssl.create_default_context(); context.check_hostname = False; context.verify_mode = ssl.CERT_NONE
-    r, w = await asyncio.open_connection('127.0.0.1', int(sys.argv[1]), ssl=context)
-    w.write(b'GET /fine?own HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
-    await r.read()
-asyncio.run(main())
-";
-
-#[test]
-fn what_has_no_socket_is_told() {
-    let Some(server) = Secure::start() else { return };
-    let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port.to_string()), &[]);
-    if run("python3", &["-c".into(), OWN_BYTES.into(), server.port.to_string()]).is_none() {
-        return;
-    }
-    assert!(soon(|| server.logged().len() == 1), "{:?}", server.logged());
-    let (lines, said) = tracer.end();
-    assert_eq!(of(&lines, "nginx"), ["GET /fine?own 200"], "{lines:#?} {said}");
-    let told = said.lines().find_map(|l| l.split_once("lost ")?.1.split_once(" messages within TLS")?.0.parse().ok());
-    assert!(told.is_some_and(|n: u32| n >= 2), "its request and the response: {said}");
-}
-
 const JOINED: &str = r#"
 import "std/http_sockets"; import "std/tcp"; import "std/sched";
 join web {

@@ -75,6 +75,7 @@ mod run;
 mod scope;
 mod settings;
 mod sockets;
+mod sockets_bio;
 mod sockets_go;
 mod sockets_text;
 mod stmt;

@@ -3,6 +3,7 @@
 
 use super::Options;
 use super::sockets::Asked;
+use super::sockets_bio;
 use super::sockets_go;
 use super::turns::{self, Turns};
 use crate::ast::Item;
@@ -38,6 +39,10 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("PASSING", "PASSING", ""),
     ("KNOWN", "KNOWN", KNOWN),
     ("HEAD_KEPT", "HEAD_KEPT", ""),
+    ("MARK", "(int64)0", "$bio"),
+    ("OR_ENCRYPTED", "OR_ENCRYPTED", ""),
+    ("ENCRYPTED", "ENCRYPTED", ""),
+    ("RECORDS", "RECORDS", ""),
     (WITH_BYTES, WITH_BYTES, ""),
     (
         "POSITION",
@@ -196,7 +201,7 @@ pub(crate) fn items(
     let within = [when(!libraries.is_empty(), WITHIN_OPENSSL), when(!go.is_empty(), sockets_go::WITHIN)].concat();
     // Of those that a process here answers.
     let passing = lengths && asked.http && !asked.clients;
-    let calls = calls(asked, (lengths, begins, passing), &within, world);
+    let calls = sockets_bio::of_calls(&calls(asked, (lengths, begins, passing), &within, world), !libraries.is_empty());
     let gone = [when(asked.http, IS_GONE), when(asked.turns.is_some(), turns::IS_GONE)].join("\n  ");
     let maps = [
         when(asked.http, MAPS),
@@ -222,8 +227,9 @@ pub(crate) fn items(
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
     text.push_str(when(tls, TLS_MAPS));
+    text.push_str(when(!libraries.is_empty(), sockets_bio::MAPS));
     for (i, library) in libraries.iter().enumerate() {
-        text.push_str(&tls_text(library, i > 0).replace("MOVED", &moved(true)));
+        text.push_str(&sockets_bio::of_library(&tls_text(library, i > 0)).replace("MOVED", &moved(true)));
     }
     if !go.is_empty() {
         text.push_str(&sockets_go::text(&moved(true)));

@@ -1,0 +1,178 @@
+//! `http:` blocks beside programs that move the encrypted bytes of TLS themselves (memory BIOs): each exchange is told with the connection that it was
+//! on, or counted; never with another one.
+#![cfg(target_arch = "x86_64")]
+#![allow(clippy::print_stdout, reason = "tests say what they skip")]
+
+mod traced;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader, Write},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Mutex, MutexGuard},
+};
+use traced::{Running, Tracer, ready};
+
+const SCRIPT: &str = r#"
+http:server:PORT { printf("server %s %d %d %d\n", http.exchange.uri, http.exchange.status, http.exchange.complete, tcp.srcport); }
+http:client:PORT { printf("client %s %d %d %d\n", http.exchange.uri, http.exchange.status, http.exchange.complete, tcp.srcport); }"#;
+
+/// What is within TLS is counted for the whole machine: one of these at a time. None: something isn't there.
+fn alone() -> Option<MutexGuard<'static, ()>> {
+    static ONE: Mutex<()> = Mutex::new(());
+    can_run().then(|| ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn can_run() -> bool {
+    let probes = ready("uprobe") && ready("rawtracepoint");
+    if !probes {
+        println!("SKIP uprobes or raw tracepoints");
+    }
+    let programs = [("openssl", "version"), ("python3", "--version")];
+    let missing = programs.iter().find(|(name, arg)| Command::new(name).arg(arg).output().is_err());
+    if let Some((name, _)) = missing {
+        println!("SKIP {name}");
+    }
+    probes && missing.is_none()
+}
+
+fn program() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/own_bytes.py")
+}
+
+fn python(args: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut child = Command::new("python3")
+        .arg(program())
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3 runs");
+    let out = BufReader::new(child.stdout.take().expect("piped"));
+    (child, out)
+}
+
+fn line(from: &mut BufReader<ChildStdout>) -> String {
+    let mut line = String::new();
+    assert!(from.read_line(&mut line).expect("text") > 0, "it ended early");
+    line.trim_end().to_owned()
+}
+
+struct Server {
+    port: String,
+    _runs: Running,
+}
+
+impl Server {
+    fn start(how: &str, version: &str) -> Self {
+        let home = traced::folder().join(format!("own-bytes-{how}-{version}-{}", std::process::id()));
+        std::fs::create_dir_all(&home).expect("a folder");
+        let mut made = Command::new("openssl");
+        made.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+        made.args(["-subj", "/CN=localhost", "-keyout", "key", "-out", "cert"]).current_dir(&home);
+        assert!(made.output().expect("openssl runs").status.success());
+        let file = |name: &str| home.join(name).to_string_lossy().into_owned();
+        let (runs, mut out) = python(&[how, &file("cert"), &file("key"), version]);
+        let port = line(&mut out);
+        std::fs::remove_dir_all(home).expect("it is there");
+        Self { port, _runs: Running(runs) }
+    }
+}
+
+/// A client whose connections are open. (Without us it ends by itself.)
+struct Client {
+    runs: Child,
+    out: BufReader<ChildStdout>,
+}
+
+impl Client {
+    fn open(server: &Server, connections: usize, count: usize) -> Self {
+        let (runs, mut out) = python(&["ask", &server.port, &connections.to_string(), &count.to_string()]);
+        assert_eq!(line(&mut out), "open");
+        Self { runs, out }
+    }
+
+    /// Asks, to the end: the local port of each connection by number.
+    fn ask(mut self) -> BTreeMap<String, String> {
+        let mut stdin = self.runs.stdin.take().expect("piped");
+        stdin.write_all(b"\n").expect("it listens");
+        let told = self.out.lines().map(|line| line.expect("text"));
+        let pairs = told.filter_map(|line| line.split_once(' ').map(|(n, port)| (n.to_owned(), port.to_owned())));
+        let ports = pairs.collect();
+        assert!(self.runs.wait().expect("it ends").success());
+        ports
+    }
+}
+
+/// What one side told: each exchange once, whole, and with its own connection's port.
+fn told(lines: &[String], side: &str, ports: &BTreeMap<String, String>) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for line in lines {
+        let words: Vec<&str> = line.split(' ').collect();
+        if words[0] != side {
+            continue;
+        }
+        let number = words[1].split_once('?').and_then(|(_, id)| id.split_once('.')).expect("an id").0;
+        assert_eq!(words[2..], ["200", "1", &ports[number]], "{line} {ports:?}");
+        assert!(all.insert(words[1].to_owned()), "twice: {line}");
+    }
+    all
+}
+
+/// Messages within TLS that were counted.
+fn lost(said: &str) -> usize {
+    let count = |line: &str| line.split_once("lost ")?.1.split_once(" messages within TLS")?.0.parse().ok();
+    // The last line has all of them.
+    said.lines().filter_map(count).last().unwrap_or(0)
+}
+
+const CONNECTIONS: usize = 12;
+const COUNT: usize = 10;
+
+#[test]
+fn sessions_whose_bytes_a_program_moves_have_their_sockets() {
+    let Some(_alone) = alone() else { return };
+    for version in ["TLSv1_3", "TLSv1_2"] {
+        let server = Server::start("serve", version);
+        let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port), &[]);
+        let ports = Client::open(&server, CONNECTIONS, COUNT).ask();
+        let (lines, said) = tracer.end();
+        for side in ["server", "client"] {
+            assert_eq!(told(&lines, side, &ports).len(), CONNECTIONS * COUNT, "{version} {side}: {lines:#?} {said}");
+        }
+        assert_eq!(lost(&said), 0, "{said}");
+        assert!(!said.contains("HTTP streams"), "{said}");
+    }
+}
+
+/// Handshakes were before the run: what says whose a session is comes with its first messages, which are counted.
+#[test]
+fn sessions_older_than_the_run_are_found_by_their_messages() {
+    let Some(_alone) = alone() else { return };
+    let server = Server::start("serve", "TLSv1_3");
+    let client = Client::open(&server, CONNECTIONS, COUNT);
+    let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port), &[]);
+    let ports = client.ask();
+    let (lines, said) = tracer.end();
+    for side in ["server", "client"] {
+        let found = told(&lines, side, &ports);
+        assert!(found.len() >= CONNECTIONS * (COUNT - 2), "{side}: {} {said}", found.len());
+    }
+    assert!(lost(&said) > 0, "{said}");
+}
+
+/// Nothing says there which socket's bytes a session had: all of it is counted, none told wrong.
+#[test]
+fn sessions_that_nobody_can_tell_apart_are_counted() {
+    let Some(_alone) = alone() else { return };
+    let server = Server::start("batch", "TLSv1_3");
+    let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port), &[]);
+    let ports = Client::open(&server, CONNECTIONS, COUNT).ask();
+    let (lines, said) = tracer.end();
+    let all = CONNECTIONS * COUNT;
+    assert_eq!(told(&lines, "client", &ports).len(), all, "{lines:#?} {said}");
+    let served = told(&lines, "server", &ports).len();
+    assert!(lost(&said) >= 2 * (all - served), "{served} told: {said}");
+    assert!(served < all, "what is it for, then? {said}");
+}
