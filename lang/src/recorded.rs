@@ -47,6 +47,8 @@ pub struct WorldLog {
     pub go_types: BTreeMap<String, Answer<i64>>,
     #[serde(default)]
     pub go_programs: BTreeMap<String, Answer<Vec<String>>>,
+    #[serde(default)]
+    pub running_with: BTreeMap<String, Answer<Vec<String>>>,
     pub user_struct: BTreeMap<String, Answer<StructDef>>,
     pub user_enum: BTreeMap<String, Answer<EnumDef>>,
     pub user_typedef: BTreeMap<String, Answer<Ty>>,
@@ -168,6 +170,9 @@ impl World for Recorder<'_> {
     }
     fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
         noted!(self, go_programs, function.to_owned(), self.world.go_programs(function))
+    }
+    fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
+        noted!(self, running_with, pair(library, function), self.world.running_with(library, function))
     }
     fn go_types(&self, path: &str) -> Answer<i64> {
         noted!(self, go_types, path.to_owned(), self.world.go_types(path))

@@ -2,15 +2,24 @@
 
 use super::{Running, folder};
 use std::{
+    collections::BTreeSet,
     fs,
     net::TcpListener,
     path::PathBuf,
     process::{Command, Stdio},
+    sync::Mutex,
 };
 
-/// A port that is free now.
+/// A port that is free now, another one each time.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
+    /// What other tests of this process were given, whose servers may not listen yet.
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        if GIVEN.lock().expect("nothing panics here").insert(port) {
+            return port;
+        }
+    }
 }
 
 pub fn sorted(mut all: Vec<String>) -> Vec<String> {
@@ -28,6 +37,8 @@ impl Nginx {
     /// A folder for one of this name, with what it serves in `www`.
     pub fn home(name: &str) -> PathBuf {
         let home = folder().join(name);
+        // An earlier run's log would be taken for this one's.
+        let _ = fs::remove_dir_all(&home);
         fs::create_dir_all(home.join("www")).expect("a folder");
         fs::write(home.join("www/small"), "hello\n").expect("a file");
         let big: Vec<u8> = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();

@@ -78,6 +78,7 @@ mod sockets;
 mod sockets_bio;
 mod sockets_go;
 mod sockets_text;
+mod sockets_tls;
 mod stmt;
 mod stream;
 mod tuple;

@@ -5,6 +5,7 @@ use super::Options;
 use super::sockets::Asked;
 use super::sockets_bio;
 use super::sockets_go;
+use super::sockets_tls;
 use super::turns::{self, Turns};
 use crate::ast::Item;
 use crate::diag::Diagnostic;
@@ -26,11 +27,6 @@ const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
 const COPIED: u32 = 4096;
 /// What io_uring moves passes no system call: that it did is all that is known.
 const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
-/// What TLS libraries take and give in clear, for each of these that is installed.
-const TLS: &str = include_str!("../stdlib/sockets_tls.bt");
-const TLS_LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
-/// What all of them share.
-const TLS_MAPS: &str = include_str!("../stdlib/sockets_tls_maps.bt");
 /// From this word on [`MOVED`] is about bytes that can be read.
 const WITH_BYTES: &str = "WITH_BYTES";
 /// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
@@ -187,12 +183,7 @@ pub(crate) fn items(
     opts: &mut Options,
 ) -> (Vec<Item>, Vec<Diagnostic>) {
     let mut diags = Vec::new();
-    let libraries: Vec<&str> = TLS_LIBRARIES
-        .iter()
-        .copied()
-        .filter(|_| asked.http)
-        .filter(|library| world.user_function(library, "SSL_read_ex").is_found())
-        .collect();
+    let libraries = if asked.http { sockets_tls::files(world, opts) } else { Vec::new() };
     let go = if asked.http { sockets_go::programs(world, opts, flagged, asked.span, &mut diags) } else { Vec::new() };
     let tls = !libraries.is_empty() || !go.is_empty();
     let lengths = tells_lengths(world);
@@ -226,10 +217,10 @@ pub(crate) fn items(
         .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
-    text.push_str(when(tls, TLS_MAPS));
+    text.push_str(when(tls, sockets_tls::MAPS));
     text.push_str(when(!libraries.is_empty(), sockets_bio::MAPS));
-    for (i, library) in libraries.iter().enumerate() {
-        text.push_str(&sockets_bio::of_library(&tls_text(library, i > 0)).replace("MOVED", &moved(true)));
+    if !libraries.is_empty() {
+        text.push_str(&sockets_tls::text(&libraries, world).replace("MOVED", &moved(true)));
     }
     if !go.is_empty() {
         text.push_str(&sockets_go::text(&moved(true)));
@@ -324,12 +315,6 @@ fn registers(text: &str, register: impl Fn(&str) -> String) -> String {
     // Of registers in an array the arguments are too.
     let name = if calls.args[0].0 == "regs" { "regs" } else { sockets_go::register(goroutine) };
     text.replace("GOROUTINE_OF_CALL", &member(name, goroutine.into()))
-}
-
-/// What is probed in a TLS library. `again`: its maps are there already.
-fn tls_text(library: &str, again: bool) -> String {
-    let text = TLS.replace("LIB", library);
-    if again { text.lines().filter(|line| !line.starts_with("let ")).collect::<Vec<_>>().join("\n") } else { text }
 }
 
 /// Blocks at the events of io_uring that there are. What goes on and on is told apart by a flag, whose number differs by kernel; where there

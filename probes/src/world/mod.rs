@@ -60,6 +60,7 @@ pub struct HostWorld {
     go: golang::GoFiles,
     go_functions: Memo<(String, u64), GoFunction>,
     go_programs: Memo<String, Vec<String>>,
+    running_with: Memo<(String, String), Vec<String>>,
     protos: Memo<(String, u64), UserProto>,
 }
 
@@ -289,6 +290,11 @@ impl World for HostWorld {
 
     fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
         self.go_programs.get(&function.to_owned(), || golang::running(self.pid, function))
+    }
+
+    fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
+        self.running_with
+            .get(&(library.to_owned(), function.to_owned()), || user::running_with(self.pid, library, function))
     }
 
     fn go_types(&self, path: &str) -> Answer<i64> {

@@ -8,7 +8,9 @@ use crate::symbols::instructions;
 use crate::symbols::stapsdt;
 use crate::symbols::wanted::Wanted;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use weftrace_lang::world::{Answer, UsdtProbe, UserAddress, UserPlace, UserSymbol};
 
@@ -159,4 +161,17 @@ fn place(file: &Binary, address: u64) -> Result<Option<UserPlace>, ElfError> {
         Some(UserSymbol { file_offset, ..named(file, name, *start, *size) })
     });
     Ok(Some(at(offset, false, function)))
+}
+
+/// Programs that run and have a function themselves, and libraries of that name which they have mapped: paths to probe. Of what may not be looked at nothing is known.
+pub(super) fn running_with(pid: Option<u32>, library: &str, function: &str) -> Answer<Vec<String>> {
+    let named = |b: &Binary| b.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(library));
+    let mapped = find::find("*", pid, "").unwrap_or_default().into_iter().filter(named);
+    let has = |b: &Binary| matches!(elf::symbol(&b.path, &b.root, function), Ok(Some(_)));
+    // Containers of one image have one file, which each shows as another device's.
+    let mut seen = HashSet::new();
+    let mut new =
+        |b: &Binary| b.path.metadata().is_ok_and(|m| seen.insert((m.ino(), m.size(), m.mtime(), m.mtime_nsec())));
+    let all = find::programs(pid).into_iter().chain(mapped).filter(|b| has(b) && new(b));
+    Answer::Found(all.map(|b| b.path_to_probe().display().to_string()).collect())
 }
