@@ -41,14 +41,14 @@ fn program() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/programs/own_bytes.py")
 }
 
-fn python(args: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new("python3")
-        .arg(program())
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 runs");
+/// `libraries`: where its libraries are looked for first.
+fn python(args: &[&str], libraries: Option<&Path>) -> (Child, BufReader<ChildStdout>) {
+    let mut command = Command::new("python3");
+    if let Some(path) = libraries {
+        command.env("LD_LIBRARY_PATH", path);
+    }
+    let mut child =
+        command.arg(program()).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3 runs");
     let out = BufReader::new(child.stdout.take().expect("piped"));
     (child, out)
 }
@@ -61,11 +61,15 @@ fn line(from: &mut BufReader<ChildStdout>) -> String {
 
 struct Server {
     port: String,
-    _runs: Running,
+    runs: Running,
 }
 
 impl Server {
     fn start(how: &str, version: &str) -> Self {
+        Self::start_with(how, version, None)
+    }
+
+    fn start_with(how: &str, version: &str, libraries: Option<&Path>) -> Self {
         let home = traced::folder().join(format!("own-bytes-{how}-{version}-{}", std::process::id()));
         std::fs::create_dir_all(&home).expect("a folder");
         let mut made = Command::new("openssl");
@@ -73,10 +77,10 @@ impl Server {
         made.args(["-subj", "/CN=localhost", "-keyout", "key", "-out", "cert"]).current_dir(&home);
         assert!(made.output().expect("openssl runs").status.success());
         let file = |name: &str| home.join(name).to_string_lossy().into_owned();
-        let (runs, mut out) = python(&[how, &file("cert"), &file("key"), version]);
+        let (runs, mut out) = python(&[how, &file("cert"), &file("key"), version], libraries);
         let port = line(&mut out);
         std::fs::remove_dir_all(home).expect("it is there");
-        Self { port, _runs: Running(runs) }
+        Self { port, runs: Running(runs) }
     }
 }
 
@@ -88,7 +92,7 @@ struct Client {
 
 impl Client {
     fn open(server: &Server, connections: usize, count: usize) -> Self {
-        let (runs, mut out) = python(&["ask", &server.port, &connections.to_string(), &count.to_string()]);
+        let (runs, mut out) = python(&["ask", &server.port, &connections.to_string(), &count.to_string()], None);
         assert_eq!(line(&mut out), "open");
         Self { runs, out }
     }
@@ -124,7 +128,7 @@ fn told(lines: &[String], side: &str, ports: &BTreeMap<String, String>) -> BTree
 fn lost(said: &str) -> usize {
     let count = |line: &str| line.split_once("lost ")?.1.split_once(" messages within TLS")?.0.parse().ok();
     // The last line has all of them.
-    said.lines().filter_map(count).last().unwrap_or(0)
+    said.lines().rev().find_map(count).unwrap_or(0)
 }
 
 const CONNECTIONS: usize = 12;
@@ -175,4 +179,28 @@ fn sessions_that_nobody_can_tell_apart_are_counted() {
     let served = told(&lines, "server", &ports).len();
     assert!(lost(&said) >= 2 * (all - served), "{served} told: {said}");
     assert!(served < all, "what is it for, then? {said}");
+}
+
+/// A library that only a program has, as a container's.
+#[test]
+fn libraries_of_running_programs_are_probed() {
+    const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/libssl.so.3";
+    let Some(_alone) = alone() else { return };
+    let home = traced::folder().join(format!("own-library-{}", std::process::id()));
+    std::fs::create_dir_all(&home).expect("a folder");
+    if std::fs::copy(LIBRARY, home.join("libssl.so.3")).is_err() {
+        println!("SKIP {LIBRARY}");
+        return;
+    }
+    let server = Server::start_with("serve", "TLSv1_3", Some(&home));
+    let tracer = Tracer::start(&SCRIPT.replace("PORT", &server.port), &[]);
+    let ports = Client::open(&server, CONNECTIONS, COUNT).ask();
+    let (lines, said) = tracer.end();
+    // Each from another file, in any case.
+    for side in ["server", "client"] {
+        assert_eq!(told(&lines, side, &ports).len(), CONNECTIONS * COUNT, "{side}: {lines:#?} {said}");
+    }
+    let mapped = std::fs::read_to_string(format!("/proc/{}/maps", server.runs.0.id())).expect("it runs");
+    assert!(mapped.contains(&*home.to_string_lossy()), "{mapped}");
+    std::fs::remove_dir_all(home).expect("it is there");
 }
