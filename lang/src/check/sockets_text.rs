@@ -148,7 +148,8 @@ const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
   }
   GO_GONE";
 /// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
-const WITHIN_OPENSSL: &str = "if (@__sockets_tls != 0) {
+const WITHIN_OPENSSL: &str = "$tls = @__sockets_tls;
+  if ($tls != 0) {
   $ssl = @__sockets_ssl[tid(init)];
   if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
 }";
