@@ -113,3 +113,8 @@ pub(super) fn interfaces(dir: &Path) -> Answer<Vec<String>> {
         Err(e) => Answer::CouldNotTell(format!("{}: {e}", dir.display())),
     }
 }
+
+/// `module:function`
+pub(super) fn split_module(name: &str) -> (Option<&str>, &str) {
+    name.split_once(':').map_or((None, name), |(module, function)| (Some(module), function))
+}

@@ -19,7 +19,7 @@ use crate::kernel::feature::{Readiness, try_feature};
 use crate::kernel::program::loaded_programs;
 use crate::symbols::glob::{Glob, is_glob};
 use crate::symbols::{self, kallsyms};
-use answers::{from_btf, from_kallsyms, from_tracefs};
+use answers::{from_btf, from_kallsyms, from_tracefs, split_module};
 pub use headers::HeaderPath;
 use memo::Memo;
 pub use modules::{Libraries, LibraryTexts, ModulePath};
@@ -60,7 +60,6 @@ pub struct HostWorld {
     go: golang::GoFiles,
     go_functions: Memo<(String, u64), GoFunction>,
     go_programs: Memo<String, Vec<String>>,
-    running_with: Memo<(String, String), Vec<String>>,
     protos: Memo<(String, u64), UserProto>,
 }
 
@@ -293,8 +292,7 @@ impl World for HostWorld {
     }
 
     fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
-        self.running_with
-            .get(&(library.to_owned(), function.to_owned()), || user::running_with(self.pid, library, function))
+        user::running_with(self.pid, library, function)
     }
 
     fn go_types(&self, path: &str) -> Answer<i64> {
@@ -437,11 +435,6 @@ impl World for HostWorld {
     fn module_from(&self, path: &str, from: &str) -> Answer<(String, String)> {
         self.modules.find(path, from)
     }
-}
-
-/// `module:function`
-fn split_module(name: &str) -> (Option<&str>, &str) {
-    name.split_once(':').map_or((None, name), |(module, function)| (Some(module), function))
 }
 
 /// A kernel symbol table, for printing stacks (about 4 MB).
