@@ -171,8 +171,8 @@ impl World for Recorder<'_> {
     fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
         noted!(self, go_programs, function.to_owned(), self.world.go_programs(function))
     }
-    fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
-        noted!(self, running_with, pair(library, function), self.world.running_with(library, function))
+    fn running_with(&self, library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>> {
+        noted!(self, running_with, pair(library, function), self.world.running_with(library, function, known))
     }
     fn go_types(&self, path: &str) -> Answer<i64> {
         noted!(self, go_types, path.to_owned(), self.world.go_types(path))

@@ -168,8 +168,8 @@ pub trait World {
         Answer::NotThere
     }
     /// Programs that run now (with a process given: that one's) and have a function themselves, and libraries of a name that begins so which they have mapped and which have
-    /// it, each once: paths as [`UserSymbol::path`].
-    fn running_with(&self, _library: &str, _function: &str) -> Answer<Vec<String>> {
+    /// it, each once and none that these names mean: paths as [`UserSymbol::path`].
+    fn running_with(&self, _library: &str, _function: &str, _known: &[&str]) -> Answer<Vec<String>> {
         Answer::NotThere
     }
     /// Where a Go program's types begin: bytes from where the process's first code begins.

@@ -2,15 +2,18 @@
 
 own_bytes.py serve CERT KEY VERSION      answers by asyncio; prints its port
 own_bytes.py batch CERT KEY VERSION      receives from all sockets before it hands on what it received, and sends once all is answered
+own_bytes.py pool CERT KEY VERSION       receives, hands on and sends each by whichever of four threads is free
 own_bytes.py ask PORT CONNECTIONS COUNT  asks by asyncio, so often on each connection, once all are there and a line was read; prints number and local port
 """
 
 import asyncio
+import queue
 import random
 import select
 import socket
 import ssl
 import sys
+import threading
 import time
 
 RESPONSE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -87,6 +90,40 @@ def batch(context):
                 sessions.pop(session.sock).sock.close()
 
 
+def pool(context):
+    listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+    print(listener.getsockname()[1], flush=True)
+    work, ready, sessions = queue.Queue(), select.epoll(), {}
+    once = select.EPOLLIN | select.EPOLLONESHOT
+
+    def works():
+        while True:
+            step, session, data = work.get()
+            if step == "receive":
+                work.put(("hand on", session, session.sock.recv(65536)))
+            elif step == "hand on":
+                session.hand_on(data)
+                work.put(("send", session, data))
+            else:
+                session.send()
+                if data:
+                    ready.modify(session.sock, once)
+                else:
+                    session.sock.close()
+
+    for _ in range(4):
+        threading.Thread(target=works, daemon=True).start()
+    ready.register(listener, select.EPOLLIN)
+    while True:
+        for fd, _ in ready.poll():
+            if fd == listener.fileno():
+                session = Session(listener.accept()[0], context)
+                sessions[session.sock.fileno()] = session
+                ready.register(session.sock, once)
+            else:
+                work.put(("receive", sessions[fd], None))
+
+
 async def ask(port, connections, count):
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -112,5 +149,7 @@ match sys.argv[1]:
         asyncio.run(serve(server_context(*sys.argv[2:5])))
     case "batch":
         batch(server_context(*sys.argv[2:5]))
+    case "pool":
+        pool(server_context(*sys.argv[2:5]))
     case "ask":
         asyncio.run(ask(*map(int, sys.argv[2:5])))

@@ -146,7 +146,8 @@ const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
     delete(@__sockets_cut, $key | 1);
     TLS_GONE
   }
-  GO_GONE";
+  GO_GONE
+  BIO_GONE";
 /// Stands where [`TEXT`] has a call on a socket: if it is one of OpenSSL's, its bytes are encrypted.
 const WITHIN_OPENSSL: &str = "$tls = @__sockets_tls;
   if ($tls != 0) {
@@ -217,6 +218,7 @@ pub(crate) fn items(
         .replace("LEFT_AT", &PLAIN_LEFT_AT.to_string())
         .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
+        .replace("BIO_GONE", when(!libraries.is_empty(), sockets_bio::GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
     text.push_str(when(tls, sockets_tls::MAPS));
     text.push_str(when(!libraries.is_empty(), sockets_bio::MAPS));

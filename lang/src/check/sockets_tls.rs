@@ -12,7 +12,8 @@ const LIBRARIES: &[&str] = &["libssl.so.3", "libssl.so.1.1"];
 /// As others are called: containers', those that a program brings along.
 const NAMED: &str = "libssl";
 /// What each has; the functions that [`TEXT`] has besides came with OpenSSL 1.1.1.
-const HAVE: &[&str] = &["SSL_read", "SSL_write", "SSL_do_handshake", "SSL_accept", "SSL_connect", "SSL_free"];
+const HAVE: &[&str] =
+    &["SSL_read", "SSL_write", "SSL_do_handshake", "SSL_accept", "SSL_connect", "SSL_shutdown", "SSL_free"];
 /// More files than these are not probed: each takes as long to attach and detach.
 const MOST: usize = 16;
 
@@ -20,15 +21,14 @@ const MOST: usize = 16;
 pub(super) fn files(world: &dyn World, opts: &Options) -> Vec<String> {
     let system = LIBRARIES.iter().filter(|library| world.user_function(library, "SSL_read_ex").is_found());
     let mut files: Vec<String> = system.map(|library| (*library).to_owned()).collect();
-    if opts.reading_file {
+    // A program that is started for the run has nothing mapped yet.
+    if opts.reading_file || opts.child_pid.is_some() {
         return files;
     }
-    let known: Vec<String> =
-        files.iter().filter_map(|library| Some(world.user_function(library, HAVE[0]).found()?.path)).collect();
     let plain = |path: &String| path.chars().all(|c| c.is_ascii_alphanumeric() || "/._+-".contains(c));
     let is_whole = |path: &String| HAVE.iter().all(|function| world.user_function(path, function).is_found());
-    let running = world.running_with(NAMED, HAVE[0]).found().unwrap_or_default();
-    let others = running.into_iter().filter(|path| !known.contains(path) && plain(path) && is_whole(path));
+    let running = world.running_with(NAMED, HAVE[0], LIBRARIES).found().unwrap_or_default();
+    let others = running.into_iter().filter(|path| plain(path) && is_whole(path));
     files.extend(others.take(MOST));
     files
 }

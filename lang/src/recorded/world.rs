@@ -116,7 +116,7 @@ impl World for RecordedWorld {
     fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
         self.log.go_programs.get(function).cloned().unwrap_or(Answer::NotThere)
     }
-    fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
+    fn running_with(&self, library: &str, function: &str, _known: &[&str]) -> Answer<Vec<String>> {
         self.log.running_with.get(&pair(library, function)).cloned().unwrap_or(Answer::NotThere)
     }
     fn go_types(&self, path: &str) -> Answer<i64> {

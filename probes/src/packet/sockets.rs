@@ -232,7 +232,7 @@ impl Sockets {
         self.begin(time);
         self.follow(key, |socket, shared| {
             if moved > 0 {
-                return socket.sent(Some(to), time, shared);
+                return socket.wrote(to, moved as u64, time, shared);
             }
             socket.not_sent();
             0

@@ -54,7 +54,7 @@ pub fn find(name: &str, pid: Option<u32>, search: &str) -> Result<Vec<Binary>, F
     };
     let mut found = Found { out: Vec::new(), root: &root, denied: None };
     if name.contains('/') {
-        let below = pid.is_some() && name.starts_with('/');
+        let below = pid.is_some() && name.starts_with('/') && !is_of_process(Path::new(name));
         let path = if below { within(&root, name) } else { PathBuf::from(name) };
         let paths = if is_glob(name) && !path.exists() { expand(&path) } else { vec![path] };
         for path in paths {
@@ -102,7 +102,8 @@ impl Found<'_> {
     fn take(&mut self, path: &Path, shown: Option<String>) {
         match std::fs::metadata(archive::container(path)) {
             Ok(meta) if meta.is_file() => {
-                let real = if self.root.as_os_str().is_empty() { canonical(path) } else { path.to_path_buf() };
+                let as_is = !self.root.as_os_str().is_empty() || is_of_process(path);
+                let real = if as_is { path.to_path_buf() } else { canonical(path) };
                 if !self.out.iter().any(|b| b.path == real) {
                     let shown = shown.unwrap_or_else(|| real.display().to_string());
                     self.out.push(Binary { path: real, root: self.root.to_path_buf(), shown });
@@ -112,6 +113,15 @@ impl Found<'_> {
             Ok(_) | Err(_) => {}
         }
     }
+}
+
+/// Whether it is a file as a process sees it: `/proc/PID/root/…`, `/proc/PID/exe`, `/proc/PID/map_files/…`. Without the link in it the path would be another file's, of our own
+/// file system.
+fn is_of_process(path: &Path) -> bool {
+    let mut parts = path.iter().skip(1).map(std::ffi::OsStr::to_str);
+    parts.next() == Some(Some("proc"))
+        && parts.next().flatten().is_some_and(|pid| pid.parse::<u32>().is_ok())
+        && matches!(parts.next(), Some(Some("root" | "exe" | "map_files")))
 }
 
 /// A path without symbolic links; a member of an archive stays one.

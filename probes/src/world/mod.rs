@@ -291,8 +291,8 @@ impl World for HostWorld {
         self.go_programs.get(&function.to_owned(), || golang::running(self.pid, function))
     }
 
-    fn running_with(&self, library: &str, function: &str) -> Answer<Vec<String>> {
-        user::running_with(self.pid, library, function)
+    fn running_with(&self, library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>> {
+        self.files().running_with(library, function, known)
     }
 
     fn go_types(&self, path: &str) -> Answer<i64> {

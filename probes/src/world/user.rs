@@ -163,15 +163,21 @@ fn place(file: &Binary, address: u64) -> Result<Option<UserPlace>, ElfError> {
     Ok(Some(at(offset, false, function)))
 }
 
-/// Programs that run and have a function themselves, and libraries of that name which they have mapped: paths to probe. Of what may not be looked at nothing is known.
-pub(super) fn running_with(pid: Option<u32>, library: &str, function: &str) -> Answer<Vec<String>> {
-    let named = |b: &Binary| b.path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(library));
-    let mapped = find::find("*", pid, "").unwrap_or_default().into_iter().filter(named);
-    let has = |b: &Binary| matches!(elf::symbol(&b.path, &b.root, function), Ok(Some(_)));
-    // Containers of one image have one file, which each shows as another device's.
-    let mut seen = HashSet::new();
-    let mut new =
-        |b: &Binary| b.path.metadata().is_ok_and(|m| seen.insert((m.ino(), m.size(), m.mtime(), m.mtime_nsec())));
-    let all = find::programs(pid).into_iter().chain(mapped).filter(|b| has(b) && new(b));
-    Answer::Found(all.map(|b| b.path_to_probe().display().to_string()).collect())
+impl Files<'_> {
+    /// Programs that run and have a function themselves, and libraries of that name which they have mapped, but for those that these names mean: paths to probe. Of what may
+    /// not be looked at nothing is known.
+    pub(super) fn running_with(self, library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>> {
+        // Of one that was replaced its file has no name any more.
+        let named =
+            |b: &Binary| Path::new(&b.shown).file_name().is_some_and(|n| n.to_string_lossy().starts_with(library));
+        let mapped = find::find("*", self.pid, "").unwrap_or_default().into_iter().filter(named);
+        let has = |b: &Binary| matches!(elf::symbol(&b.path, &b.root, function), Ok(Some(_)));
+        // Containers of one image have one file, which each shows as another device's.
+        let identity = |path: &Path| path.metadata().ok().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
+        let known = known.iter().flat_map(|name| find::find(name, self.pid, self.search).unwrap_or_default());
+        let mut seen: HashSet<_> = known.filter_map(|b| identity(&b.path)).collect();
+        let mut new = |b: &Binary| identity(&b.path).is_some_and(|file| seen.insert(file));
+        let all = find::programs(self.pid).into_iter().chain(mapped).filter(|b| has(b) && new(b));
+        Answer::Found(all.map(|b| b.path_to_probe().display().to_string()).collect())
+    }
 }

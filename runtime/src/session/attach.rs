@@ -145,9 +145,9 @@ impl<'a> Attacher<'a> {
         Err(AttachFailure::of_all(plan, failures).unwrap_or_else(|| AttachFailure::new(index, plan, &NO_SOURCE)))
     }
 
-    /// A uprobe by a link of its own: it detaches without the lock under which perf events are removed one by one (docs/performance.md), isn't passed over while another program
-    /// runs on its CPU, and asks for less: for perf events the kernel wants CAP_SYS_ADMIN, for links CAP_PERFMON is enough. (Of one process perf events are surer: which threads a
-    /// link's are differs between kernels.)
+    /// A uprobe by a link of its own: it detaches without the lock under which perf events are removed one by one (docs/performance.md), and asks for less:
+    /// for perf events the kernel wants CAP_SYS_ADMIN, for links CAP_PERFMON is enough. (Of one process perf events are surer: which threads a link's are
+    /// differs between kernels.)
     fn without_perf_event(&self, index: u32, program: u32, way: &Way, programs: &mut Programs) -> Option<Link> {
         if (self.pid.is_some() && self.host.caps().has(Capability::SysAdmin)) || !self.host.has_uprobe_multi() {
             return None;

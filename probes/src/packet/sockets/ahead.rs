@@ -21,8 +21,8 @@ impl Ahead {
 impl Socket {
     /// A piece of a call that has only begun. How often bytes before it were not seen.
     pub(super) fn begins(&mut self, call: &Call<'_>, shared: &mut Shared) -> u64 {
-        // The one before never ended, as far as was told.
-        let other = self.ahead.calls.first().is_some_and(|(first, _)| first.clear != call.clear);
+        // The one before never ended, as far as was told; or it waits to be sent with this one.
+        let other = self.ahead.calls.first().is_some_and(|(first, _)| first.clear != call.clear && first.to != call.to);
         let gaps = if other { self.sent(Some(call.to), call.end, shared) } else { 0 };
         self.ahead.bytes += call.bytes.len();
         self.ahead.calls.push((Call { bytes: &[], ..*call }, call.bytes.to_vec()));
@@ -49,6 +49,20 @@ impl Socket {
             gaps += self.call_within(SENT, &call, Some(begin), shared);
         }
         gaps
+    }
+
+    /// So much of it was written, and this direction has come so far. What is in clear takes no less room encrypted: where less was sent than waits, the rest is
+    /// still to come.
+    pub(super) fn wrote(&mut self, to: u32, moved: u64, now: u64, shared: &mut Shared) -> u64 {
+        let Some((first, _)) = self.ahead.calls.first() else { return 0 };
+        let (begin, mut waits, mut last) = (first.to, 0, None);
+        for (call, _) in &self.ahead.calls {
+            // A call may have been told in pieces.
+            if last.replace(call.clear) != Some(call.clear) {
+                waits += call.total;
+            }
+        }
+        if u64::from(to.wrapping_sub(begin)) < waits.min(moved) { 0 } else { self.sent(Some(to), now, shared) }
     }
 
     /// Nothing of it was sent.

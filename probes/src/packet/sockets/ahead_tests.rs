@@ -92,3 +92,25 @@ fn requests_come_without_an_answer() {
     let all = ["2 bytes", "3 bytes", "1 bytes", "4 bytes", "1 bytes"].map(|uri| (uri, 204, true));
     assert_eq!(uris, all);
 }
+
+/// A program that sends the encrypted bytes itself says nothing of how much of a call it sent: two calls go out at once, one in parts.
+#[test]
+fn what_a_program_sends_itself_has_ended_with_its_last_byte() {
+    const ANY: i64 = 1 << 40;
+    let mut bench = Bench::new();
+    bench.clear(false, GET);
+    bench.begins(&[ANSWER]);
+    assert_eq!(bench.wrote(ANY, 41).len(), 1);
+    bench.clear(false, GET);
+    bench.begins(&[&ANSWER[..10]]);
+    bench.begins(&[&ANSWER[10..]]);
+    let both = bench.wrote(ANY, 63);
+    assert_eq!(both[0].3[2..], [41, 104], "none of the bytes before: {both:?}");
+    assert_eq!(bench.last.2, bench.time);
+    bench.clear(false, GET);
+    bench.begins(&[ANSWER]);
+    assert!(bench.wrote(ANY, 12).is_empty(), "more is to come");
+    let parts = bench.wrote(ANY, 29);
+    assert_eq!((parts[0].3[2..].to_vec(), bench.last.2), (vec![104, 145], bench.time), "{parts:?}");
+    assert_eq!((bench.sockets.ahead, bench.sockets.counters().gaps), (0, 0));
+}
