@@ -1,9 +1,9 @@
-//! TLS by OpenSSL in programs that move the encrypted bytes themselves (memory BIOs: Python's asyncio, Node.js, .NET): which socket a session's is.
+//! TLS by OpenSSL in programs that move the encrypted bytes themselves (memory BIOs: Python's asyncio, Node.js): which socket a session's is.
 //!
 //! No system call is made within a call of the library there. But a thread receives records from a socket and hands them to a session, and sends what that made: what
 //! lies between two calls says which is whose. Once is no proof (a thread may receive for others), so it counts: a session is a socket's when three such
-//! observations in a row name it, where a record as long as what was read from it counts for two. A process in which what was received once names another socket than
-//! before hands things from thread to thread: none of its sessions is anybody's from then on. (What was sent is less: it may have waited.)
+//! observations in a row name it, where a record as long as what was read from it counts for two. A process in which one session is called for by two threads, or in which
+//! what was received once names another socket than before, hands things from thread to thread: none of its sessions is anybody's from then on. (What was sent is less: it may have waited.)
 
 /// Where a system call moves something like TLS's records.
 const RECORDS: &str = include_str!("../stdlib/sockets_bio_records.bt");
@@ -14,8 +14,8 @@ const IS_ITS: &str = "$held = (int64)@__sockets_ssl_sock[pid(init), SESSION];
           if ($held != (SOCKET | 1) && ($held == 0 || ($held & 1) == 1)) {
             $may = @__sockets_ssl_may[pid(init), SESSION];
             if ($may.0 != 0 && $may.0 != SOCKET) { CONTRADICTED }
-            $seen = ($may.0 == SOCKET ? $may.1 : (int64)0) + OFTEN;
             if ($held == 0) {
+              $seen = ($may.0 == SOCKET ? $may.1 : (int64)0) + OFTEN;
               @__sockets_ssl_may[pid(init), SESSION] = (SOCKET, $seen);
               $other = (int64)@__sockets_ssl_of[SOCKET];
               if ($other != 0 && $other != SESSION) { @__sockets_ssl_mixed[pid(init)] = 1; }
@@ -37,6 +37,8 @@ let @__sockets_record = lruhash(16384);
 let @__sockets_ssl_made = lruhash(16384);
 // By process and session: the socket that it seems to be, and how often it did.
 let @__sockets_ssl_may = lruhash(65536);
+// And the thread that calls for it.
+let @__sockets_ssl_by = lruhash(65536);
 // By socket: its session. By process: that it hands things from thread to thread.
 let @__sockets_ssl_of = hash(65536);
 let @__sockets_ssl_mixed = lruhash(16384);
