@@ -7,12 +7,11 @@ mod traced;
 
 use std::{
     net::TcpStream,
-    path::Path,
     process::{Command, Stdio},
 };
 use traced::{
     Tracer,
-    nginx::{Nginx, free_port, sorted},
+    nginx::{Nginx, certificate, free_port, sorted},
     ready, soon,
 };
 
@@ -59,18 +58,6 @@ impl Secure {
     fn logged(&self) -> Vec<String> {
         self.nginx.logged()
     }
-}
-
-fn certificate(home: &Path) -> Option<()> {
-    let mut command = Command::new("openssl");
-    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
-    command.args(["-subj", "/CN=localhost", "-keyout", "key", "-out", "cert"]).current_dir(home);
-    let Ok(out) = command.output() else {
-        println!("SKIP openssl");
-        return None;
-    };
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    Some(())
 }
 
 /// `method path status` of what one program did.

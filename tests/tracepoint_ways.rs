@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
 };
-use traced::{build, can_trace, ready, traced_command, weftrace};
+use traced::{build, can_trace, folder, ready, traced_command, weftrace};
 
 /// A body that asks for the kernel's stack is attached as written; this one never gets there.
 const AS_WRITTEN: &str = "if (pid == 0) { print(kstack); }";
@@ -146,22 +146,25 @@ fn arguments_of_tracepoints_make_their_records() {
 }
 
 /// Sends to an address that nobody has, in a namespace of its own: at the other end of the cable it is dropped.
-const NOBODY: &str = "ip link add cable type veth peer name end && ip addr add 10.87.0.1/24 dev cable || exit 77
-ip link set cable up && ip link set end up && ip neigh add 10.87.0.2 lladdr 02:00:00:00:00:02 dev cable || exit 77
+const NOBODY: &str = "ip link add cable type veth peer name end && ip addr add 10.87.0.1/24 dev cable || exit 1
+ip link set cable up && ip link set end up && ip neigh add 10.87.0.2 lladdr 02:00:00:00:00:02 dev cable || exit 1
 timeout 4 bash -c ': < /dev/tcp/10.87.0.2/7000' 2>/dev/null; exit 0";
 
 #[test]
 fn what_is_sent_again_is_told_as_its_record_has_it() {
-    let command = std::env::temp_dir().join(format!("weftrace-nobody-{}.sh", std::process::id()));
-    std::fs::write(&command, NOBODY).expect("a file");
-    let run = format!("unshare -n sh {}", command.display());
-    if !can_trace()
-        || !has_tp_btf()
-        || Command::new("sh").args(["-c", &run]).status().ok().and_then(|s| s.code()) != Some(0)
-    {
+    if !can_trace() || !has_tp_btf() {
+        return;
+    }
+    let can = Command::new("unshare")
+        .args(["-n", "ip", "link", "add", "cable", "type", "veth", "peer", "name", "end"])
+        .status();
+    if !can.is_ok_and(|status| status.success()) {
         println!("SKIP network namespaces");
         return;
     }
+    let command = folder().join(format!("nobody-{}.sh", std::process::id()));
+    std::fs::write(&command, NOBODY).expect("a file");
+    let run = format!("unshare -n sh {}", command.display());
     let err = weftrace(&["list", "-v", "tracepoint:tcp:tcp_retransmit_skb"]);
     let err = if String::from_utf8_lossy(&err.stdout).contains(" err") { ", args.err" } else { "" };
     let key =

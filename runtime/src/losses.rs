@@ -158,7 +158,7 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("io_uring", "operations of io_uring on TCP sockets (what they carried is unknown)"),
     ("io_uring_sockets", "TCP sockets used by io_uring (requests on them are not seen)"),
     ("sockets_unknown", "pieces of sockets that were not told of (a lost record)"),
-    ("tls_unbound", "messages within TLS (their socket is not known: the program moves the encrypted bytes itself)"),
+    ("tls_unbound", "messages within TLS (whose socket is not known, or was not yet)"),
     ("sockets", "sockets (too many at once)"),
     ("socket_owners", "threads of requests at sockets (too many in turn to keep)"),
     ("translations", "messages of translated connections (the kernel had no room to tell of them)"),

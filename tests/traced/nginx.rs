@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::Mutex,
 };
@@ -75,4 +75,17 @@ impl Nginx {
         let text = fs::read_to_string(self.home.join("access")).unwrap_or_default();
         sorted(text.lines().map(str::to_owned).collect())
     }
+}
+
+/// A certificate for localhost and its key in a folder: `cert`, `key`. None: there is no openssl.
+pub fn certificate(home: &Path) -> Option<()> {
+    let mut command = Command::new("openssl");
+    command.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]);
+    command.args(["-subj", "/CN=localhost", "-keyout", "key", "-out", "cert"]).current_dir(home);
+    let Ok(out) = command.output() else {
+        println!("SKIP openssl");
+        return None;
+    };
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    Some(())
 }

@@ -13,7 +13,7 @@ pub const OPEN: &str = "__sockets.open";
 /// What a system call moved, or a piece of it: few bytes, many bytes.
 pub const SHORT: &str = "__sockets.short";
 pub const LONG: &str = "__sockets.long";
-/// A call that was told before it was made has ended.
+/// A call that was told before it was made has ended: it moved so many bytes, or it isn't known how many (more than there can be), and the stream has come so far.
 pub const WROTE: &str = "__sockets.wrote";
 /// This side sends no more; or the socket is gone.
 pub const END: &str = "__sockets.end";

@@ -227,7 +227,8 @@ impl Sockets {
         Some(())
     }
 
-    /// A call that was told before it was made has ended: it moved so many bytes, up to this sequence number of what carries them.
+    /// A call that was told before it was made has ended: it moved so many bytes (more than there can be: it isn't known how many), up to this sequence number of what
+    /// carries them.
     pub fn wrote(&mut self, key: i64, to: u32, moved: i64, time: u64) {
         self.begin(time);
         self.follow(key, |socket, shared| {
