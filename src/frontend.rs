@@ -148,7 +148,8 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
             }
             Err(error) => {
                 let at = error.utf8_error().valid_up_to();
-                printer::err_line(&format!("error: {name} is no text: byte {at} is not UTF-8"));
+                let line = error.as_bytes()[..at].split(|b| *b == b'\n').count();
+                printer::err_line(&format!("error: {name} is no text: line {line} is not UTF-8 (byte {at})"));
                 Err(ExitStatus::Script)
             }
         },

@@ -17,10 +17,15 @@ const ARGUMENTS: &str = r#"
         print((args.colour, args.p.y, ((point *)args.p)->x, ((struct node *)arg0).next->value));
         print(*args.n.next);
     }
+    uprobe:BIN:bytes {
+        $b = args.b;
+        if ($b.four[0] == 0xde) { print(($b.four[0], $b.four, $b.more, $b.rows, $b.rows[1][2])); }
+        print((macaddr($b.mac), $b.text, $b.letters));
+    }
     uretprobe:BIN:negative { print(retval); }
     uretprobe:BIN:walk { print(retval.name); }"#;
 
-const ARGUMENTS_SHOWN: [&str; 8] = [
+const ARGUMENTS_SHOWN: [&str; 10] = [
     "1 6 7 h nine",
     "({ .x = 3, .y = 4 }, { .a = 5, .b = 6 }, { .a = 7, .b = 8, .c = 9 }, 10)",
     "{ .x = 42 }",
@@ -29,6 +34,8 @@ const ARGUMENTS_SHOWN: [&str; 8] = [
     "{ .value = 2, .name = second, .list = [4,5,6], .next = 0x0, .bits = { .low = 0, .high = 0, .number = 0, .letters =  } }",
     "first",
     "-10",
+    "(222, [222,173,190,239], [200,201], [[1,2,3],[253,254,255]], 255)",
+    "(DE:AD:00:01:02:03, abc, de)",
 ];
 
 #[test]

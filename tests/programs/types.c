@@ -27,6 +27,15 @@ struct node {
   struct node *next;
   struct bits bits;
 };
+/* Numbers of a byte, and text. */
+struct bytes {
+  uint8_t four[4];
+  unsigned char more[2];
+  uint8_t rows[2][3];
+  const uint8_t mac[6];
+  char text[4];
+  int8_t letters[3];
+};
 
 #define OPAQUE __attribute__((noipa))
 
@@ -50,6 +59,10 @@ OPAQUE int negative(int n) {
   __asm__ volatile("" ::: "memory");
   return -n;
 }
+OPAQUE int bytes(struct bytes *b) {
+  __asm__ volatile("" ::: "memory");
+  return b->four[0];
+}
 OPAQUE int leaf(int n) {
   __asm__ volatile("" ::: "memory");
   return n + 1;
@@ -64,6 +77,7 @@ OPAQUE int outer(int n) {
 int main(int argc, char **argv) {
   struct node second = {.value = 2, .name = "second", .list = {4, 5, 6}};
   struct node first = {.value = 1, .name = "first", .list = {1, 2, 3}, .next = &second, .bits = {5, 17, {65}}};
+  struct bytes b = {{0xde, 0xad, 0xbe, 0xef}, {200, 201}, {{1, 2, 3}, {253, 254, 255}}, {0xde, 0xad, 0, 1, 2, 3}, "abc", "de"};
   point p = {3, 4};
   /* On the stack: probes don't wait for a page that nobody has touched yet. */
   char text[] = "nine";
@@ -71,7 +85,7 @@ int main(int argc, char **argv) {
   sum += by_value(p, (struct pair){5, 6}, (struct big){7, 8, 9}, 1.5, 10);
   sum += returned(42).a;
   sum += walk(&first, GREEN, &p)->value;
-  sum += negative(10) + outer(argc);
+  sum += negative(10) + bytes(&b) + outer(argc);
   /* Long enough to be looked at. */
   usleep(100000);
   return sum == 0 && argv == 0;

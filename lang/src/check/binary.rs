@@ -104,8 +104,41 @@ impl<'a> Checker<'a> {
         if matches!((&l.e.ty, &r.e.ty), (Ty::Str { .. }, Ty::Str { .. })) && op == "+" {
             d = d.note("strings are put together where they are printed: printf(\"%s%s\", a, b)");
         }
+        let equality = matches!(op, "==" | "!=");
+        if let Some(write) = self.text_at(l, r, op).or_else(|| self.text_at(r, l, op)).filter(|_| equality) {
+            d = d.note("a pointer holds where a text begins: str() reads it").write(write);
+        }
+        for side in [l, r] {
+            if let Some((name, text)) = self.positional_text_of(side) {
+                d = d.note(format!("{name} is {text:?} on the command line: a text"));
+            }
+        }
         self.report(d);
         Val::error(span)
+    }
+
+    /// How an address is compared with a text: `str(address) == "text"`.
+    fn text_at(&self, at: &Val, with: &Val, op: &str) -> Option<String> {
+        let to_char = match &at.e.ty {
+            Ty::Ptr { to, .. } => matches!(**to, Ty::Int { bits: 8, .. } | Ty::Void),
+            // A register's content may be one.
+            Ty::Int { bits: 64, .. } => matches!(&at.e.kind, ExprKind::Arg(_)),
+            _ => false,
+        };
+        let short = |v: &Val, what: &str| {
+            let text = self.sources.snippet(v.e.span);
+            if text.is_empty() || text.len() > 40 { what.to_owned() } else { text.to_owned() }
+        };
+        let fits = to_char && matches!(with.e.ty, Ty::Str { .. });
+        fits.then(|| format!("str({}) {op} {}", short(at, "…"), short(with, "…")))
+    }
+
+    /// `$1` whose text on the command line is no number, and that text.
+    pub(crate) fn positional_text_of(&self, v: &Val) -> Option<(String, String)> {
+        let name = self.sources.snippet(v.e.span);
+        let is_number = name.strip_prefix('$').is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
+        let text = v.text().filter(|_| is_number)?;
+        Some((name.to_owned(), text.to_owned()))
     }
 
     fn arithmetic(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {

@@ -95,7 +95,7 @@ pub(crate) fn print<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if c.is_whole_result(written, &v.e) {
         return act(Action::PrintJoin, Vec::new(), call.span);
     }
-    c.need_layout(&v.e.ty);
+    c.need_whole(&v.e.ty, v.e.span);
     act(Action::PrintValue, vec![v.e], call.span)
 }
 
@@ -356,7 +356,7 @@ impl<'a> Checker<'a> {
             _ => number,
         };
         if fine {
-            self.need_layout(&ty);
+            self.need_whole(&ty, v.e.span);
             return Some(v.e);
         }
         let shown = match conv {

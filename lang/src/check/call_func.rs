@@ -20,6 +20,10 @@ impl<'a> Checker<'a> {
         match call.arg(i) {
             Some(e) => {
                 let v = self.expr(e);
+                // Their texts are read whole.
+                if matches!(call.row.name, "strlen" | "strcontains" | "strstr") {
+                    self.need_whole(&v.e.ty, v.e.span);
+                }
                 self.agg_as_number(v)
             }
             None => Val::error(call.span),

@@ -40,10 +40,10 @@ impl<'a> Checker<'a> {
             (f, Ty::Ptr { to: pointee, .. }) if int_shape(f).is_some() => {
                 let space = self.space_or_default(v.space);
                 let ty = Ty::Ptr { to: pointee.clone(), space };
-                // Addresses have no sign: a narrow number keeps its bits, as in bpftrace.
-                let bits = int_shape(f).map_or(64, |s| s.0);
-                let bare = super::value::coerce(v.e, &Ty::Int { bits, signed: false });
-                Val::new(ExprKind::Cast(Box::new(as_u64(bare))), ty, span)
+                // As C does it: a negative number is an address at the upper end, however narrow it is.
+                let signed = int_shape(f).is_some_and(|s| s.1);
+                let wide = super::value::coerce(v.e, &Ty::Int { bits: 64, signed });
+                Val::new(ExprKind::Cast(Box::new(as_u64(wide))), ty, span)
             }
             (Ty::Ptr { .. }, Ty::Ptr { to: pointee, .. }) => {
                 let ty = Ty::Ptr { to: pointee.clone(), space: self.pointer_space(&v) };

@@ -10,7 +10,7 @@ use super::maps::MapTable;
 use super::providers::{ProviderKind, ProviderRow};
 use super::scope::{Cells, Frame, Local};
 use super::stream::StreamTable;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Note, Severity};
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::{FnProto, TraceEvent, UserProto, World};
@@ -119,6 +119,8 @@ pub(crate) struct Checker<'a> {
     pub(crate) depth: u32,
     /// Macro expansions so far in this probe.
     pub(crate) expanded: u32,
+    /// Statements and operands that unrolling has made in this probe.
+    pub(crate) unrolled: u64,
     /// The expression about to be checked is a statement: nobody takes its value.
     pub(crate) dropped: bool,
     /// Inside sizeof, typeof and the like: nothing runs.
@@ -139,6 +141,7 @@ impl Checker<'_> {
         if d.expanded_from.is_empty() {
             d.expanded_from = self.calls_around(d.span);
         }
+        cut_calls(&mut d);
         self.sink.push(d);
     }
 
@@ -199,6 +202,16 @@ impl Checker<'_> {
         let result = f(self);
         self.sink.on = on;
         result
+    }
+}
+
+/// Of a long chain of macro calls those that are nearest to the place and to the script matter.
+fn cut_calls(d: &mut Diagnostic) {
+    const SHOWN: usize = 3;
+    let between = d.expanded_from.len().saturating_sub(2 * SHOWN);
+    if between > 1 {
+        d.expanded_from.drain(SHOWN..SHOWN + between);
+        d.notes.push(Note::Note(format!("{between} macro calls between these are not shown")));
     }
 }
 

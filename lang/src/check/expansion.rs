@@ -33,6 +33,13 @@ pub(crate) fn mark(e: &mut Expr, body: Span, expansion: u32) {
     expr(e, &mut span);
 }
 
+/// Statements and expressions of a block, what is within them too.
+pub(crate) fn size(b: &mut Block) -> u64 {
+    let mut count = 0;
+    block(b, &mut |_| count += 1);
+    count
+}
+
 fn block(b: &mut Block, f: &mut dyn FnMut(&mut Span)) {
     f(&mut b.span);
     b.stmts.iter_mut().for_each(|s| stmt(s, f));

@@ -226,6 +226,10 @@ impl<'a> Checker<'a> {
             if let Some(folded) = folded.filter(|f| i64::try_from(*f).is_ok() || u64::try_from(*f).is_ok()) {
                 return Val::literal(folded, span);
             }
+            let d = Diagnostic::error("overflow", span, format!("the result of -({n}) does not fit 64 bits"))
+                .note("numbers go from -9223372036854775808 to 18446744073709551615");
+            self.report(d);
+            return Val::error(span);
         }
         if op == UnOp::Plus {
             return v;

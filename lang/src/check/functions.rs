@@ -94,7 +94,7 @@ impl<'a> Checker<'a> {
             // A string without a size is as long as what is given.
             let text = matches!(&written.kind, TypeKind::Name(n) if n == "string" || n == "buffer");
             let as_given = text && matches!(value.e.ty, Ty::Str { .. } | Ty::Buf { .. });
-            if !as_given && ty != Ty::Error {
+            if !as_given && ty != Ty::Error && self.is_small_enough(&ty, written.span) {
                 self.declare_type(var, ty);
             }
             let kind = self.store_var(var, value, at);
@@ -103,7 +103,7 @@ impl<'a> Checker<'a> {
         let void = matches!(ret, Ty::Void | Ty::Error);
         let text = matches!(&f.ret.kind, TypeKind::Name(n) if n == "string" || n == "buffer");
         let result = (!void).then(|| self.declare(&format!("_{}", f.name.text), f.ret.span));
-        if let Some(var) = result.filter(|_| !text) {
+        if let Some(var) = result.filter(|_| !text && self.is_small_enough(&ret, f.ret.span)) {
             self.declare_type(var, ret);
         }
         let cur = self.cur;

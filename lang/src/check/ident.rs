@@ -3,6 +3,7 @@
 use super::cx::Checker;
 use super::golang::Which;
 use super::providers::ProviderKind;
+use super::types::int_shape;
 use super::value::Val;
 use crate::ast::{self, ExprKind as A, Ident};
 use crate::builtins::{self, class};
@@ -203,6 +204,10 @@ impl<'a> Checker<'a> {
             if let Some((_, ty)) = fields.iter().find(|(f, _)| *f == name) {
                 if !self.is_of_exchange(&name, span) {
                     return Some(Val::error(span));
+                }
+                // `http.request` is a field too, and what follows it here is a misspelt one, no member of it.
+                if n < path.len() && int_shape(ty).is_some() {
+                    break;
                 }
                 let v = Val::new(ExprKind::Packet(name), ty.clone(), path[n - 1].span);
                 return Some(self.rest_of(v, &path[n..], span));

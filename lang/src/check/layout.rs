@@ -67,13 +67,13 @@ pub(crate) fn lay_out(name: &str, union: bool, members: Vec<Input>, attributes: 
                 let offset = at / unit * unit;
                 let bit = at - offset;
                 at += width;
-                ((offset / 8) as u32, Some((bit as u8, width as u8)))
+                (u32::try_from(offset / 8).unwrap_or(u32::MAX), Some((bit as u8, width as u8)))
             }
             None => {
                 at = at.next_multiple_of(u64::from(align) * 8);
                 let offset = at;
                 at += u64::from(m.size) * 8;
-                ((offset / 8) as u32, None)
+                (u32::try_from(offset / 8).unwrap_or(u32::MAX), None)
             }
         };
         most = most.max(align);
@@ -83,6 +83,6 @@ pub(crate) fn lay_out(name: &str, union: bool, members: Vec<Input>, attributes: 
     if let Some(n) = aligned(attributes) {
         most = most.max(n);
     }
-    let size = (end.div_ceil(8)).next_multiple_of(u64::from(most)) as u32;
+    let size = u32::try_from(end.div_ceil(8).next_multiple_of(u64::from(most))).unwrap_or(u32::MAX);
     StructDef { name: name.to_owned(), union, size, align: most, fields, go: None }
 }

@@ -161,7 +161,9 @@ impl<'a> Checker<'a> {
 
     pub(crate) fn expand(&mut self, m: &'a Macro, args: &'a [ast::Arg], span: Span) -> Val {
         if let Some(d) = self.expansion_limit(m, span) {
-            self.report(d);
+            // All calls behind the one that is too much are: they are told of once.
+            let area = if d.code == "macro-limit" { Span::default() } else { span };
+            self.report_once(area, d);
             return Val::error(span);
         }
         self.expanded += 1;

@@ -170,7 +170,7 @@ impl<'a> Checker<'a> {
         // Of `dw_ustack` user space makes the key: the program sends it as it is.
         let sent = key.e.ty.holds_sample();
         let open = if sent { Open { ty: key.e.ty.unwound(), ..key.open() } } else { key.open() };
-        self.need_layout(&key.e.ty);
+        self.need_whole(&key.e.ty, key.e.span);
         self.need_layout(&open.ty);
         let info = self.map_info(map);
         let Some(old) = info.key.clone() else {

@@ -31,6 +31,15 @@ pub(crate) fn parse_number(text: &str) -> Option<i128> {
     i128::from(n).checked_mul(i128::from(*factor)).filter(|v| u64::try_from(*v).is_ok())
 }
 
+/// Of a text that [`parse_number`] doesn't take: it is written as a number is, beyond 64 bits.
+fn is_too_large(text: &str) -> bool {
+    let text = text.trim_start_matches('-');
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let unit = &text[digits..];
+    let is_exponent = unit.strip_prefix(['e', 'E']).is_some_and(|e| e.parse::<u32>().is_ok());
+    digits > 0 && (unit.is_empty() || is_exponent || DURATIONS.iter().chain(SIZES).any(|(u, _)| *u == unit))
+}
+
 pub(crate) fn parse_bool(text: &str) -> Option<bool> {
     match text.to_ascii_lowercase().as_str() {
         "" | "1" | "true" | "yes" => Some(true),
@@ -145,11 +154,18 @@ impl<'a> Checker<'a> {
                     (_, true) => format!("value is out of range (value: {text})"),
                     (_, false) => format!("invalid integer (value: {text})"),
                 };
-                (fitting.map(|n| Val::literal(n, span)), "a number", words)
+                let wants = if self.is_time(name) { "a time, as 500ms or 5s" } else { "a number" };
+                (fitting.map(|n| Val::literal(n, span)), wants, words)
             }
         };
         value.unwrap_or_else(|| {
             let message = match given {
+                Some(text) if wants != "a text" && is_too_large(text) => {
+                    format!(
+                        "--{name} takes {wants}, and {text} is too large: it has 64 bits{}",
+                        if self.is_time(name) { " of ns" } else { "" }
+                    )
+                }
                 Some(text) => format!("--{name} takes {wants}, not \"{text}\""),
                 None => format!("--{name} takes {wants}: --{name}=VALUE"),
             };
@@ -157,6 +173,12 @@ impl<'a> Checker<'a> {
             self.report(d.bpftrace(format!("program command line option --{name} {words}")));
             default
         })
+    }
+
+    /// Whether a flag's default is written as a time.
+    fn is_time(&self, name: &str) -> bool {
+        let params = &self.items.params;
+        params.iter().any(|p| p.name.text == name && matches!(p.default.kind, ast::ExprKind::Duration(_)))
     }
 
     /// Flags given on the command line that the script doesn't have. `--help` asks for those that it has.

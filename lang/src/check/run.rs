@@ -94,6 +94,7 @@ impl<'a> Checker<'a> {
             loops: 0,
             depth: 0,
             expanded: 0,
+            unrolled: 0,
             dropped: false,
             unevaluated: 0,
             newstate: None,
@@ -158,6 +159,7 @@ impl<'a> Checker<'a> {
         self.loops = 0;
         self.depth = 0;
         self.expanded = 0;
+        self.unrolled = 0;
     }
 
     fn round(&mut self, instances: &[Instance<'a>]) -> (Vec<ProbeDef>, Vec<JoinDef>) {

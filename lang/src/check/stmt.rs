@@ -115,7 +115,7 @@ impl<'a> Checker<'a> {
             match (&value, unsized_string) {
                 (Some(v), true) if matches!(v.e.ty, Ty::Str { .. } | Ty::Buf { .. }) => {}
                 _ if ty == Ty::Void => self.error("bad-type", written.span, "a variable cannot be void"),
-                _ if ty != Ty::Error => self.declare_type(var, ty),
+                _ if ty != Ty::Error && self.is_small_enough(&ty, written.span) => self.declare_type(var, ty),
                 _ => {}
             }
         }
@@ -138,7 +138,7 @@ impl<'a> Checker<'a> {
             self.error("no-value", v.e.span, "this gives no value to assign");
             return Val::error(v.e.span);
         }
-        self.need_layout(&v.e.ty);
+        self.need_whole(&v.e.ty, v.e.span);
         v
     }
 
@@ -385,8 +385,10 @@ impl<'a> Checker<'a> {
         let n = self.expr(count);
         match n.int() {
             Some(n) if (1..=100).contains(&n) => {
-                let body = self.block(body);
-                Some(hir::StmtKind::Unroll { count: n as u32, body })
+                let before = std::mem::take(&mut self.unrolled);
+                let mut body = self.block(body);
+                let fits = self.may_unroll(n as u32, &mut body, before, count.span);
+                fits.then_some(hir::StmtKind::Unroll { count: n as u32, body })
             }
             _ => {
                 if !n.is_error() {

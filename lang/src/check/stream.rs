@@ -77,6 +77,7 @@ impl<'a> Checker<'a> {
             let v = self.expr(e);
             let v = self.agg_as_number(v);
             let v = self.field_value(name, v);
+            self.is_small_enough(&v.e.ty, v.e.span);
             values.push((name, v));
         }
         let fed = !matches!(self.probe.args, ArgsCx::Ghost);

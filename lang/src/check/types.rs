@@ -1,6 +1,6 @@
 //! Rules about types: how they are named in messages, how two uses of one name meet, sizes.
 
-use crate::hir::{Agg, Space, Ty};
+use crate::hir::{Agg, SeriesHow, Space, Ty};
 
 /// Whether an integer's sign is still open: a positive literal takes the sign of what it meets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -282,8 +282,22 @@ pub(crate) fn agg_full(agg: &Agg) -> String {
     match agg {
         Agg::Hist { bits } => format!("hist(n, {bits})"),
         Agg::Lhist { min, max, step } => format!("lhist(n, {min}, {max}, {step})"),
+        Agg::Series { interval, count, how, .. } => {
+            let how = match how {
+                SeriesHow::Last => String::new(),
+                how => format!(", \"{}\"", format!("{how:?}").to_lowercase()),
+            };
+            format!("tseries(n, {}, {count}{how})", duration(*interval))
+        }
         other => format!("{}()", agg_name(other)),
     }
+}
+
+/// As scripts write it: `500ms`.
+fn duration(ns: u64) -> String {
+    let units = [("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1000)];
+    let unit = units.iter().find(|(_, n)| ns > 0 && ns.is_multiple_of(*n));
+    unit.map_or_else(|| format!("{ns}ns"), |(unit, n)| format!("{}{unit}", ns / n))
 }
 
 /// Bytes of a type whose layout needs no struct definitions.

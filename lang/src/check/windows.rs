@@ -95,12 +95,13 @@ impl<'a> Checker<'a> {
         if let Some(n) = entries.and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0) {
             self.map_info(map).max_entries = Some(n);
         } else {
-            let d = Diagnostic::error(
-                "bad-argument",
-                decl.kind.span,
-                "a map's declaration says how many elements it holds",
-            )
-            .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
+            let number = decl.args.iter().find(|a| a.name.is_none()).map(|a| a.value.span);
+            let (span, text) = match (entries, number) {
+                (Some(n), Some(at)) => (at, format!("a map holds 1 to {} elements, not {n}", u32::MAX)),
+                _ => (decl.kind.span, "a map's declaration says how many elements it holds".to_owned()),
+            };
+            let d = Diagnostic::error("bad-argument", span, text)
+                .write(format!("let @{} = {}(10000);", decl.name.text, decl.kind.text));
             self.report(d);
         }
         self.map_info(map).kind = Some(*kind);

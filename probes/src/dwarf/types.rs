@@ -107,6 +107,17 @@ impl DebugInfo {
         Some(Base { bytes: self.size(Some(node))?, encoding })
     }
 
+    /// Whether an array of the base type is a string, as one of C's `char` is. By its name where it is unsigned: `char` on
+    /// processors where that has no sign is text, `unsigned char` (uint8_t) is a number.
+    fn is_text(&self, node: &Node) -> bool {
+        let Some(base) = self.base(node).filter(|b| b.bytes == 1) else { return false };
+        match base.encoding {
+            c::DW_ATE_signed_char | c::DW_ATE_UTF | c::DW_ATE_ASCII => true,
+            c::DW_ATE_unsigned_char => self.name(node).is_some_and(|name| name.starts_with("char")),
+            _ => false,
+        }
+    }
+
     /// The language's type; `node` None: void.
     pub(super) fn ty(&self, node: Option<&Node>) -> Ty {
         self.ty_at(node, MAX_DEPTH)
@@ -139,10 +150,7 @@ impl DebugInfo {
             c::DW_TAG_array_type => {
                 let elem = self.target(&node, &entry, c::DW_AT_type);
                 let mut ty = self.ty_at(elem.as_ref(), depth - 1);
-                let is_char = elem
-                    .and_then(|e| self.peel(e))
-                    .and_then(|(e, _)| self.base(&e))
-                    .is_some_and(|b| b.bytes == 1 && is_character(b.encoding));
+                let is_char = elem.and_then(|e| self.peel(e)).is_some_and(|(e, _)| self.is_text(&e));
                 for (i, len) in Self::dimensions(&node).into_iter().rev().enumerate() {
                     ty = if i == 0 && is_char && len > 0 {
                         Ty::Str { cap: len }
@@ -345,10 +353,6 @@ pub(super) fn number(entry: &Entry, at: gimli::DwAt) -> Option<u64> {
 
 pub(super) fn is_declaration(node: &Node) -> bool {
     node.entry().is_some_and(|e| matches!(e.attr_value(c::DW_AT_declaration), Some(Value::Flag(true))))
-}
-
-fn is_character(encoding: gimli::DwAte) -> bool {
-    matches!(encoding, c::DW_ATE_signed_char | c::DW_ATE_unsigned_char | c::DW_ATE_UTF | c::DW_ATE_ASCII)
 }
 
 fn is_signed(encoding: gimli::DwAte) -> bool {

@@ -29,7 +29,7 @@ pub(super) fn item_form(s: &Stuck<'_>) -> Option<Diagnostic> {
         return clause_form(s);
     }
     let Place::Item(kind) = s.place else { return None };
-    alert_form(s, kind).or_else(|| other_form(s, kind))
+    alert_form(s, kind).or_else(|| name_form(s, kind)).or_else(|| other_form(s, kind))
 }
 
 fn other_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
@@ -91,10 +91,25 @@ fn other_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
     )
 }
 
+/// A join without a name, a parameter whose name has a `$`.
+fn name_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
+    let name = s.word(s.lo + 1);
+    if kind == ItemKind::Join && name == "{" {
+        return Some(Diagnostic::error("bad-form", s.span(s.lo), "a join has a name").write("join NAME { … }"));
+    }
+    let name = name.strip_prefix('$').filter(|_| kind == ItemKind::Param)?;
+    let rest = if s.hi > s.lo + 2 { s.text(s.lo + 2, s.hi - 1) } else { "= 5;" };
+    let diag = Diagnostic::error("bad-form", s.span(s.lo + 1), "a parameter's name has no `$`");
+    Some(diag.write(format!("param {name} {rest}")))
+}
+
 /// What is nearly an alert's clause.
 fn alert_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
     if kind != ItemKind::Alert {
         return None;
+    }
+    if s.kind(s.lo + 1) != Some(Kind::Str) {
+        return Some(nameless_alert(s));
     }
     let (before, word) = (s.word(s.before()), s.word(s.at));
     let told = |code, message: String| Some(Diagnostic::error(code, s.span(s.at.min(s.hi - 1)), message));
@@ -120,6 +135,19 @@ fn alert_form(s: &Stuck<'_>, kind: ItemKind) -> Option<Diagnostic> {
         .note(format!("clauses: {}", ALERT_CLAUSES.join(", ")));
     let near = crate::suggest::nearest(word, ALERT_CLAUSES.iter().copied(), 1);
     Some(near.into_iter().fold(diag, Diagnostic::near))
+}
+
+/// `alert when …`, `alert name when …`
+fn nameless_alert(s: &Stuck<'_>) -> Diagnostic {
+    let word = s.word(s.lo + 1);
+    let clauses = s.text(s.lo + 1, s.hi - 1);
+    let (at, name, rest) = if ALERT_CLAUSES.contains(&word) {
+        (s.lo, "NAME", clauses)
+    } else {
+        (s.lo + 1, word, clauses.get(word.len()..).unwrap_or("").trim_start())
+    };
+    Diagnostic::error("bad-alert", s.span(at), "an alert has a name, in quotes behind the word `alert`")
+        .write(format!("alert \"{name}\" {rest}"))
 }
 
 /// A word after a field's name: two fields without `;` between them.

@@ -11,6 +11,9 @@ impl Stuck<'_> {
             return None;
         }
         let attach = |i| self.kind(i) == Some(Kind::Attach);
+        if self.word(self.at) == "else" && self.at > self.lo {
+            return Some(self.else_without_block());
+        }
         if attach(self.at) && attach(self.before()) {
             return Some(self.two_attach_points());
         }
@@ -63,6 +66,13 @@ impl Stuck<'_> {
             ));
         }
         None
+    }
+
+    /// `kprobe:a else kprobe:b { … }`
+    fn else_without_block(&self) -> Diagnostic {
+        let (point, last) = (self.text(self.lo, self.before()), self.text(self.at, self.hi - 1));
+        Diagnostic::error("no-body", self.span(self.at), "the block before this `else` is missing")
+            .write(format!("{point} {{ … }} {last} {{ … }}"))
     }
 
     fn two_attach_points(&self) -> Diagnostic {

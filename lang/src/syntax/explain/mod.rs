@@ -3,6 +3,7 @@
 //! The grammar gives a place; the tokens around it say what was meant. Rules are tried in order, the first that knows
 //! speaks.
 
+mod blocks;
 mod forms;
 mod head;
 mod words;
@@ -40,7 +41,9 @@ const RULES: &[Rule] = &[
     words::foreign_statement,
     words::foreign_operator,
     |s| s.head(),
+    |s| s.turned_comparison(),
     |s| s.assign_for_compare(),
+    |s| s.no_condition(),
     |s| s.no_block(),
     forms::item_form,
     forms::empty_key,
@@ -187,56 +190,20 @@ impl<'s> Stuck<'s> {
         Some(if left.is_empty() || right.is_empty() { diag } else { diag.write(format!("{left} == {right}")) })
     }
 
-    /// `if (x) f();`: bodies stand in braces.
-    fn no_block(&self) -> Option<Diagnostic> {
-        if self.place != Place::Stmt {
+    /// `$x => 1`: the two characters of a comparison, the wrong way round.
+    fn turned_comparison(&self) -> Option<Diagnostic> {
+        let first = if self.word(self.at) == "=" { self.at } else { self.before() };
+        let (one, two) = (self.token(first)?, self.token(first + 1)?);
+        let (second, right) = (self.word(first + 1), self.operand_after(first + 1));
+        if self.word(first) != "=" || one.end != two.start || !matches!(second, ">" | "<" | "!") || right.is_empty() {
             return None;
         }
-        let first = self.word(self.lo);
-        if first == "else" {
-            let next = self.word(self.lo + 1);
-            if next == "{" || next == "if" {
-                return Some(
-                    Diagnostic::error("else-without-if", self.span(self.lo), "this `else` belongs to no `if`")
-                        .note("`else` follows the `}` of an `if` directly, without a `;`"),
-                );
-            }
-        }
-        // The last `else` before the place, or the statement's own word.
-        let start = (self.lo..self.at.min(self.hi)).rev().find(|i| self.word(*i) == "else" && self.word(i + 1) != "if");
-        let start = start.unwrap_or(self.lo);
-        let word = self.word(start);
-        if !matches!(word, "if" | "else" | "while" | "for" | "unroll") {
-            return None;
-        }
-        let mut body = start + 1;
-        if self.word(body) == "(" {
-            let mut depth = 0usize;
-            while body < self.hi {
-                match self.word(body) {
-                    "(" => depth += 1,
-                    ")" => depth -= 1,
-                    _ => {}
-                }
-                body += 1;
-                if depth == 0 {
-                    break;
-                }
-            }
-        }
-        let none = body < self.hi && (body..self.hi).all(|i| self.word(i) != "{");
-        if !none || self.at < body || matches!(self.word(body), "=" | "==") || BINARY.contains(&self.word(body)) {
-            return None;
-        }
-        let last = self.hi - 1;
-        let stmt = self.text(body, last);
-        let stmt = stmt.trim_end_matches(';');
-        let stmt = if stmt.is_empty() { "…".to_owned() } else { format!("{stmt};") };
-        Some(
-            Diagnostic::error("missing-block", self.span(body), format!("expected `{{` after `{word}`"))
-                .label("a body stands in braces")
-                .write(format!("{} {{ {stmt} }}", self.text(start, body - 1))),
-        )
+        let before = first.wrapping_sub(1);
+        let left = self.text(self.operand_start(before), before);
+        let span = self.span(first).to(self.span(first + 1));
+        let text = format!("`={second}` is no operator: the comparison is `{second}=`");
+        let diag = Diagnostic::error("foreign-operator", span, text);
+        Some(if left.is_empty() { diag } else { diag.write(format!("{left} {second}= {right}")) })
     }
 
     /// An operator, comma or opening bracket with nothing after it.

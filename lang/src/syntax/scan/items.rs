@@ -175,7 +175,7 @@ impl<'a> Scanner<'a> {
                 self.until_semicolon(2);
                 ItemKind::Import
             }
-            "param" if named => {
+            "param" if named || (gap && next == b'$') => {
                 self.until_semicolon(3);
                 ItemKind::Param
             }
@@ -191,12 +191,13 @@ impl<'a> Scanner<'a> {
                 self.braced(false);
                 ItemKind::Fn
             }
-            "join" if named => {
+            // Without a name it is told by its form.
+            "join" if named || next == b'{' => {
                 self.braced(false);
                 ItemKind::Join
             }
             // `alert:…` is a probe.
-            "alert" if next == b'"' => {
+            "alert" if next == b'"' || named => {
                 self.alert();
                 ItemKind::Alert
             }
