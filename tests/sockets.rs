@@ -297,3 +297,40 @@ fn what_can_and_what_cannot_be_named() {
     let out = weftrace(&["list", "http:*"]);
     assert_eq!(String::from_utf8_lossy(&out.stdout).lines().count(), 2);
 }
+
+/// Heads as long as servers take them, each in one call: of such a call more is copied than of others.
+#[test]
+fn long_heads_in_one_call() {
+    if !can_watch_sockets() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a client");
+        let mut buffer = vec![0; 1 << 16];
+        for status in [200, 404, 201] {
+            let mut got = 0;
+            while !buffer[..got].ends_with(b"\r\n\r\n") {
+                got += stream.read(&mut buffer[got..]).expect("a request");
+            }
+            let head = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\nPolicy: {}\r\n\r\nok", "p".repeat(12_000));
+            stream.write_all(head.as_bytes()).expect("sent");
+        }
+    });
+    let tracer = tracer(port);
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    for path in ["/a", "/b", "/c"] {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(12_000));
+        stream.write_all(head.as_bytes()).expect("sent");
+        assert_eq!(response(&mut stream, 1 << 16).1, b"ok");
+    }
+    drop(stream);
+    server.join().expect("it ended");
+    let (lines, said) = tracer.end();
+    let wanted = ["GET /a 200", "GET /b 404", "GET /c 201"];
+    for end in ["S", "C"] {
+        assert_eq!(requests(&side(&lines, end)), wanted, "{end}: {lines:?}\n{said}");
+    }
+    assert!(!said.contains("lost"), "{said}");
+}

@@ -163,6 +163,7 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("socket_owners", "threads of requests at sockets (too many in turn to keep)"),
     ("translations", "messages of translated connections (the kernel had no room to tell of them)"),
     ("http_dropped", "HTTP exchanges (given up)"),
+    ("http_cut", "pieces of HTTP messages at sockets (a call moved more of them than is copied: 32 KB)"),
 ];
 
 /// One row.

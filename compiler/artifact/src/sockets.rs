@@ -34,6 +34,9 @@ pub const HELD: &str = "__sockets.held";
 /// way; the requests that wait, and the beginnings of responses that go on; how many were passed over.
 pub const BOUND: &str = "@__sockets_bound";
 pub const STATUS_BITS: u32 = 16;
+/// The first member of what is known of a socket's exchange, where a request waits in the kernel; and where what was sent of its response does, too.
+pub const PHASE_HELD: u32 = 2;
+pub const PHASE_ANSWER_HELD: u32 = 6;
 pub const PASSING: &str = "@__sockets_passing";
 pub const HEAD: &str = "@__sockets_head";
 pub const ANSWER: &str = "@__sockets_answer";

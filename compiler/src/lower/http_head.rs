@@ -21,8 +21,13 @@ const LEFT_AT: i64 = PLAIN_LEFT_AT as i64;
 const PLACES: i64 = 1 << (NAME_AT - END_AT);
 const _: () = assert!(PLAIN_MOST as i64 + 16 < PLACES && NAME_AT - END_AT == LEFT_AT - NAME_AT);
 const _: () = assert!(10_i64.pow(DIGITS as u32 - 1) + (PLAIN_MOST as i64) < 1 << (63 - LEFT_AT));
-// The kernel's text and the runtime, which sets it, have one bound.
-const _: () = assert!(weftrace_lang::hir::STATUS_BITS == weftrace_artifact::sockets::STATUS_BITS);
+// The kernel's text and the runtime agree.
+const _: () = {
+    use weftrace_artifact::sockets;
+    use weftrace_lang::hir;
+    assert!(hir::STATUS_BITS == sockets::STATUS_BITS);
+    assert!(hir::PHASE_HELD == sockets::PHASE_HELD && hir::PHASE_ANSWER_HELD == sockets::PHASE_ANSWER_HELD);
+};
 
 const ONES: i64 = 0x0101_0101_0101_0101;
 const TOPS: i64 = 0x8080_8080_8080_8080_u64 as i64;

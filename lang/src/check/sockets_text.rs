@@ -4,6 +4,7 @@
 use super::Options;
 use super::sockets::Asked;
 use super::sockets_bio;
+use super::sockets_exchange;
 use super::sockets_go;
 use super::sockets_tls;
 use super::turns::{self, Turns};
@@ -23,8 +24,9 @@ const LENGTHS: &str = include_str!("../stdlib/sockets_lengths.bt");
 const TOLD: &str = include_str!("../stdlib/sockets_told.bt");
 /// What a call moved, told in pieces: for system calls and for TLS libraries.
 const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
-/// Bytes of one call that are copied, if they may be a message's head.
+/// Bytes of one call that are copied; and of one that begins with three capital letters, as a message does (servers take heads of 8 to 32 KB).
 const COPIED: u32 = 4096;
+const OF_HEADS: u32 = 32768;
 /// What io_uring moves passes no system call: that it did is all that is known.
 const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
 /// From this word on [`MOVED`] is about bytes that can be read.
@@ -82,14 +84,14 @@ const PASSING: &str = include_str!("../stdlib/sockets_passing.bt");
 /// By direction, and for bytes that no memory has: these end it.
 const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
-const PASSING_UNCOPIED: &str = "if ($was.0 != 4) {
-      if ($was.0 < 3 || $was.0 == 6) { TELL_WAITING }
-      @__sockets_passing[$key] = ((int64)4, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $told, (int64)0, (int64)0, (int64)0);
+const PASSING_UNCOPIED: &str = "if ($was.phase != PHASE_LOST) {
+      TELL_WAITING
+      @__sockets_passing[$key] = EXCHANGE { phase = PHASE_LOST; told = $told };
     }";
 /// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
 const KNOWN: &str = "$told = @__sockets_http[$key];";
 const KNOWN_PASSING: &str = "$was = __open(@__sockets_passing[$key]);
-  $told = $was.10;
+  $told = $was.told;
   if ($told == 0 || $now - $told > 10000000000) { $told = @__sockets_http[$key]; }";
 const PASSING_MAPS: &str = "
 // By socket, whether an exchange is under way, the request that waits, and the beginning of a response that goes on.
@@ -102,21 +104,21 @@ const COUNTED: &str = "@__sockets_passed = count()";
 const COUNTED_BY_PORT: &str = "@__sockets_passed[$port] = count()";
 const PORTS_MAP: &str = "let @__sockets_passed = percpuhash(4096);\n";
 const TELL_PASSED: &str =
-    "if ($was.5 > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.1, sent = (uint32)$was.2); }";
+    "if ($was.passed > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.got, sent = (uint32)$was.sent); }";
 const TELL_WAITING: &str = "TELL_PASSED
-      if ($was.0 == 2 || $was.0 == 6) {
-        emit __sockets.held(key = $key, sent = 0, start = $was.4, from = (uint32)$was.1, to = (uint32)$was.3, other = (uint32)$was.2,
-          pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_head[$key]);
-        if ($was.0 == 6) {
-          emit __sockets.held(key = $key, sent = 1, start = $was.13, from = (uint32)$was.2, to = (uint32)$was.11, other = (uint32)$was.3,
-            pid = (uint32)$was.6, tid = (uint32)$was.7, comm = $was.8, data = @__sockets_answer[$key]);
+      if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
+        emit __sockets.held(key = $key, sent = 0, start = $was.at, from = (uint32)$was.got, to = (uint32)$was.came, other = (uint32)$was.sent,
+          pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = @__sockets_head[$key]);
+        if ($was.phase == PHASE_ANSWER_HELD) {
+          emit __sockets.held(key = $key, sent = 1, start = $was.began, from = (uint32)$was.sent, to = (uint32)$was.reached, other = (uint32)$was.came,
+            pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = @__sockets_answer[$key]);
         }
       }";
 /// (What a call under way has looked up stays there.)
 const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
-  if ($was.0 == 2 || $was.0 == 6) {
+  if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
     TELL_WAITING
-    @__sockets_passing[$key] = ((int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, (int64)0, $was.8, (int64)0, $was.10, (int64)0, (int64)0, (int64)0);
+    @__sockets_passing[$key] = EXCHANGE { phase = PHASE_UNSURE; told = $was.told };
   }";
 const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);
     @__sockets_answer[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
@@ -231,6 +233,7 @@ pub(crate) fn items(
     text.push_str(&io_uring(world));
     text.push_str(when(!flagged && asked.http, sockets_go::flag()));
     let text = text.replace("OTHERS", &asked.passed_over()).replace(AT, if begins { AT } else { "(int64)0" });
+    let text = sockets_exchange::by_place(&text);
     let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);
     (crate::syntax::parse(&sources.file(file).text.clone(), file).0.items, diags)
@@ -345,5 +348,7 @@ fn io_uring(world: &dyn World) -> String {
 /// The text for this architecture.
 fn for_host(text: &str) -> String {
     let (compat, _, mask) = weftrace_arch::HOST.traced_calls.compat;
-    text.replace("COPIED", &COPIED.to_string()).replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
+    text.replace("COPIED", &COPIED.to_string())
+        .replace("OF_HEADS", &OF_HEADS.to_string())
+        .replace("thread_info.COMPAT", &format!("thread_info.{compat} & {mask}"))
 }

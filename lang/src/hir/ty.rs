@@ -99,6 +99,9 @@ pub const PLAIN_LEFT_AT: u32 = 36;
 pub const PLAIN_ROOM: u32 = PLAIN_MOST + 48;
 /// Where the kernel is told which exchanges are kept, so many bits are the status; above them ns (`weftrace_artifact::sockets`).
 pub const STATUS_BITS: u32 = 16;
+/// In the kernel a request waits for its response; or, behind it, what was sent of that (`weftrace_artifact::sockets` too).
+pub const PHASE_HELD: u32 = 2;
+pub const PHASE_ANSWER_HELD: u32 = 6;
 
 /// Bytes of a [`Ty::DwStack`]: two numbers, the registers, a piece of the stack.
 pub const DW_STACK_BYTES: u32 = 8 + weftrace_arch::THIS.registers_size + (16 << 10);

@@ -42,6 +42,8 @@ impl Default for HttpLimits {
 pub struct HttpCounters {
     /// Missing bytes in a stream that spoke HTTP: times, not bytes.
     pub gaps: u64,
+    /// Messages' bytes that were not copied (of sockets' calls, beyond a bound), where more than a body was among them.
+    pub cut: u64,
     /// Heads that were not well-formed, or longer than the limit.
     pub malformed: u64,
     /// Requests given up because too many were outstanding, or their connection was evicted.

@@ -43,6 +43,7 @@ pub struct SocketCounters {
     pub unbound: u64,
     pub http_malformed: u64,
     pub http_dropped: u64,
+    pub http_cut: u64,
     pub http2: Http2Counters,
     pub parts_dropped: u64,
 }
@@ -128,6 +129,7 @@ impl Sockets {
         SocketCounters {
             http_malformed: self.shared.http.malformed,
             http_dropped: self.shared.http.dropped,
+            http_cut: self.shared.http.cut,
             http2: self.shared.http2,
             parts_dropped: self.shared.parts.dropped,
             ..self.counters

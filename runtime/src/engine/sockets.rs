@@ -246,6 +246,7 @@ impl SocketFeed {
             ("socket_owners", counters.owners_dropped),
             ("http_malformed", counters.http_malformed),
             ("http_dropped", counters.http_dropped),
+            ("http_cut", counters.http_cut),
             ("http2_unknown", counters.http2.unknown),
             ("http2_gaps", counters.http2.gaps),
             ("http2_malformed", counters.http2.malformed),

@@ -118,7 +118,7 @@ fn analysed_for(what: &str) -> u32 {
     match what {
         "segments" => needs::SEGMENTS | needs::ANALYSIS,
         "flows" => needs::FLOW | needs::ANALYSIS | needs::SEGMENTS | needs::STREAMS | needs::FLOW_STATS,
-        "http_gaps" | "http_malformed" | "http_dropped" => needs::HTTP,
+        "http_gaps" | "http_malformed" | "http_dropped" | "http_cut" => needs::HTTP,
         "http2_unknown" | "http2_gaps" | "http2_malformed" | "http2_cut" => needs::HTTP2 | needs::HTTP,
         "tls_gaps" | "tls_secrets" => needs::STREAMS,
         "parts" => needs::PARTS,

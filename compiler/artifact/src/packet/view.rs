@@ -372,10 +372,10 @@ pub struct HttpView {
     pub status: u32,
     /// 0 for a packet's first presentation, then 1, 2 … for further messages that end in it.
     pub part: u32,
-    /// Exchange: boot ns of the first byte of the request, its last byte, the first byte of the response, the exchange's end.
+    /// Exchange: boot ns of the connection's opening (0: not seen), the request's first byte, its last, the response's first (0: none), the exchange's end.
+    pub conn_opened: u64,
     pub start: u64,
     pub request_end: u64,
-    /// 0: no response.
     pub first_byte: u64,
     pub end: u64,
     pub duration: u64,

@@ -30,6 +30,8 @@ pub(crate) struct Exchange {
     /// What the request's sender had acknowledged: its response cannot start before.
     pub(crate) not_before: u64,
     pub(crate) response: Option<Response>,
+    /// How the connection was opened was seen; and no other exchange came before.
+    pub(crate) opening_seen: bool,
     pub(crate) first_on_conn: bool,
     /// HTTP/2: its stream; else 0.
     pub(crate) stream: u32,
@@ -54,7 +56,8 @@ pub(super) struct Matcher {
     queue: VecDeque<Exchange>,
     /// Exchanges begun.
     begun: u64,
-    after_gap: bool,
+    /// Bytes are missing in which the oldest request may have been answered: from where to where.
+    after_gap: Option<(u64, u64)>,
     /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
     awaiting: Awaiting,
 }
@@ -136,7 +139,7 @@ impl Protocol for HttpFlow {
 
     fn rests(&self) -> bool {
         let Matcher { queue, begun, after_gap, awaiting } = &self.matcher;
-        let idle = queue.is_empty() && awaiting.len() == 0 && !after_gap && *begun > 0;
+        let idle = queue.is_empty() && awaiting.len() == 0 && after_gap.is_none() && *begun > 0;
         idle && self.messages.iter().all(Messages::at_start)
     }
 
@@ -198,16 +201,20 @@ impl Sink<'_, '_> {
             to: from,
             not_before: self.acked[1 - self.dir],
             response: None,
+            opening_seen: self.handshake_seen,
             first_on_conn: self.matcher.begun == 1 && self.handshake_seen,
             stream: 0,
             frames: None,
             route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),
         });
+        if let Some((from, to)) = self.matcher.after_gap {
+            self.answered_within(1 - self.dir, from, to);
+        }
     }
 
     /// RFC 9112, section 6.3: how the request and the status frame a response.
     fn response(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
-        let (dir, unsure) = (self.dir, self.matcher.after_gap);
+        let (dir, unsure) = (self.dir, self.matcher.after_gap.is_some());
         let front = self.matcher.queue.front_mut();
         let exchange = front.filter(|front| front.dir != dir && front.response.is_none() && from >= front.not_before);
         let (mut to_head, mut to_connect) = (false, false);
@@ -216,7 +223,7 @@ impl Sink<'_, '_> {
             if !head.is_interim() {
                 let unsure = unsure && from != exchange.not_before;
                 exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure, trailers: None });
-                self.matcher.after_gap = false;
+                self.matcher.after_gap = None;
             }
         }
         if head.outline.status == 101 && head.outline.to_http2 {
@@ -303,7 +310,12 @@ impl Sink<'_, '_> {
 
     /// Bytes of this direction are missing, outside any body: responses may lie among them.
     pub(super) fn lost_between(&mut self, from: u64, to: u64) {
-        let dir = self.dir;
+        self.answered_within(self.dir, from, to);
+    }
+
+    /// Gives up requests whose responses lie among the missing bytes of direction `dir`: the next one was made when some of these had been got. Until it is made
+    /// nobody can say.
+    fn answered_within(&mut self, dir: usize, from: u64, to: u64) {
         let mut boundary = from;
         while let [front, second, ..] = self.matcher.queue.make_contiguous() {
             let proves =
@@ -314,6 +326,7 @@ impl Sink<'_, '_> {
             boundary = second.not_before;
             self.give_up_front();
         }
-        self.matcher.after_gap = self.matcher.queue.front().is_some_and(|front| front.dir != dir);
+        let waits = self.matcher.queue.front().is_some_and(|front| front.dir != dir);
+        self.matcher.after_gap = waits.then_some((boundary, to));
     }
 }

@@ -83,9 +83,12 @@ impl Messages {
             sink.shared.http.gaps += 1;
         }
         let inside = matches!(self.state, State::Length(left) if hole.len <= left);
+        let followed = !matches!(self.state, State::Lost);
         self.next = hole.to;
         self.miss(hole.len, hole.lost || !hole.exact, sink);
-        if hole.lost && !inside {
+        let cut = !hole.lost && followed && matches!(self.state, State::Lost);
+        sink.shared.http.cut += u64::from(cut);
+        if cut || (hole.lost && !inside) {
             sink.lost_between(hole.from, hole.to);
         }
     }

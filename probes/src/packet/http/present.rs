@@ -164,6 +164,7 @@ impl Part for Ended {
 
     fn present(&self, number: u32, view: &mut PacketView) {
         view.http = HttpView { part: number, ..HttpView::default() };
+        view.http.conn_opened = if self.exchange.opening_seen { view.conn_opened } else { 0 };
         self.fill(&mut view.layers, &mut view.http);
     }
 }

@@ -209,6 +209,7 @@ impl Streams {
             to: frame.to,
             not_before: 0,
             response: None,
+            opening_seen: here.handshake_seen,
             first_on_conn: self.begun == 1 && here.handshake_seen,
             stream,
             frames: Some(Box::new(Frames { covered: [Ranges::default(); 2], weight: Some(weight) })),

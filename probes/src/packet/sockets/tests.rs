@@ -185,6 +185,25 @@ fn what_no_call_shows_is_told_and_the_next_head_found() {
     assert_eq!(bench.sockets.counters().gaps, 1);
 }
 
+/// What lies beyond the bytes that are copied of a call is counted where it was more than a body, and the next response isn't taken for the one it was in.
+#[test]
+fn a_head_that_was_cut_is_counted() {
+    let mut bench = Bench::new();
+    let whole = b"HTTP/1.1 201 No\r\nContent-Length: 0\r\n\r\n";
+    bench.whole(false, b"GET /a HTTP/1.1\r\n\r\n");
+    assert!(bench.call(true, b"HTTP/1.1 200 OK\r\nX: xxxx", 9000, 9).is_empty());
+    let of = |told: Vec<Told>| told.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>();
+    // Who asks again had the answer: it lies among what was cut.
+    assert_eq!(of(bench.whole(false, b"GET /b HTTP/1.1\r\n\r\n")), [(0, false)]);
+    assert_eq!(of(bench.whole(true, whole)), [(201, true)]);
+    // The same of a request: of what was asked within it nothing is known.
+    assert!(bench.call(false, b"GET /c HTTP/1.1\r\nCookie: xxxx", 9000, 9).is_empty());
+    assert!(bench.whole(true, whole).is_empty());
+    bench.whole(false, b"GET /d HTTP/1.1\r\n\r\n");
+    assert_eq!(of(bench.whole(true, whole)), [(201, true)]);
+    assert_eq!(bench.sockets.counters().http_cut, 2);
+}
+
 #[test]
 fn threads_and_the_end_of_a_socket() {
     let mut bench = Bench::new();

@@ -31,7 +31,7 @@ pub(super) fn ends(socket: &Open, served: bool, view: &mut PacketView) {
     view.netns = conn.netns;
     // As if the client had sent it, as the request.
     (view.from_client, view.tcp_dir) = (1, view.http.request_dir);
-    view.conn_opened = socket.opened;
+    (view.conn_opened, view.http.conn_opened) = (socket.opened, socket.opened);
     (view.boot_ns, view.time_ns) = (view.http.end, view.http.end);
 }
 

@@ -15,10 +15,6 @@ use weftrace_artifact::{
 };
 use weftrace_probes::packet::{SocketCall, SocketExchange, SocketTask};
 
-/// Phases of a socket on which a request waits, and on which its response goes on.
-const WAITS: u64 = 2;
-const ANSWERED: u64 = 6;
-
 /// The kernel's maps about them, where it passes over any.
 pub(super) struct Passed {
     /// Which exchanges are kept.
@@ -119,19 +115,20 @@ fn waiting<'a>(
     [head, answer]: [&'a [u8]; 2],
 ) -> Option<(SocketCall<'a>, Option<SocketCall<'a>>)> {
     let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
-    let [phase, from, other, to, start, _, pid, tid, comm, _, _, came, _, began] = &fields[..] else { return None };
+    // As lang/src/check/sockets_exchange.rs has them.
+    let [phase, got, sent, came, at, _, pid, tid, comm, _, _, reached, _, began] = &fields[..] else { return None };
     let number = |field: &Field| number(value, field);
     let of = |sent, start, places: [&Field; 3], bytes: &'a [u8]| {
         let places = places.map(|field| number(field) as u32);
         moved((key, sent), number(start), places, task([pid, tid, comm], value), bytes)
     };
-    let goes_on = match number(phase) {
-        WAITS => false,
-        ANSWERED => true,
+    let goes_on = match u32::try_from(number(phase)) {
+        Ok(sockets::PHASE_HELD) => false,
+        Ok(sockets::PHASE_ANSWER_HELD) => true,
         _ => return None,
     };
-    let request = of(false, start, [from, to, other], head);
-    Some((request, goes_on.then(|| of(true, began, [other, came, to], answer))))
+    let request = of(false, at, [got, came, sent], head);
+    Some((request, goes_on.then(|| of(true, began, [sent, reached, came], answer))))
 }
 
 /// One that is told.

@@ -43,7 +43,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("http.exchange.end", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.end)), "Boot time of the packet that brought the last of the response (of its retransmission, if it was lost), or of the end of the connection."),
     row("http.exchange.dur", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.duration)), "From start to end, ns."),
     row("http.exchange.first_on_conn", T::Bool, X, l::HTTP_EXCHANGE, Bit(offset_of!(P, http.first_on_conn), 1), "The first exchange of a connection whose handshake was seen."),
-    row("http.exchange.conn_opened", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN."),
+    row("http.exchange.conn_opened", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.conn_opened)), "Boot time of the connection's first SYN; 0: it was not seen."),
     row("http.exchange.request_from", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.request_from)), "First byte of the request, counted in its direction since the initial sequence number."),
     row("http.exchange.request_to", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.request_to)), "One past the last byte of the request."),
     row("http.exchange.response_from", T::U64, X, l::HTTP_EXCHANGE, Load(offset_of!(P, http.response_from)), "First byte of the response."),
