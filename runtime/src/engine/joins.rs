@@ -1,6 +1,7 @@
 //! Streams into the join engines, and what they find into `join:NAME` blocks or the output.
 
 use super::core::Core;
+use super::timers::Timers;
 use crate::{
     join::{
         self, Evaluate, JoinResult, Output, Summary, ViewStorage,
@@ -19,7 +20,7 @@ use weftrace_artifact::{
     action::StreamId,
     join::{Bound, JoinView, LegSpec, Passing},
     nat,
-    plan::{JoinEvent, Unit, Way},
+    plan::{JoinEvent, ProbePlan, Unit, Way},
 };
 
 /// A block at a join.
@@ -197,6 +198,11 @@ impl Joins {
         unfed
     }
 
+    /// What is on a stream was seen since then.
+    fn seen_from(&mut self, stream: StreamId, time: u64) {
+        self.engines.iter_mut().for_each(|engine| engine.seen_from(stream, time));
+    }
+
     /// By how many ns events of two streams may be apart, and nobody can say which was first.
     fn uncertain(&mut self, apart: &dyn Fn(StreamId, StreamId) -> u64) {
         self.engines.iter_mut().for_each(|engine| engine.uncertain(apart));
@@ -218,7 +224,32 @@ pub(crate) fn trace_of(result: &JoinResult) -> Option<Trace> {
     Trace::of(show::trace_of(result)?.as_bytes(), span.as_bytes())
 }
 
+/// Whether a probe sees things as they happen: what happened before it ran it has missed. (Applications tell later what they did, and a timer or a
+/// join of what it has gathered.)
+fn watches(probe: &ProbePlan) -> bool {
+    match (&probe.best.way, probe.best.unit) {
+        (Way::Pcap { .. } | Way::Exchange { .. }, _) => true,
+        (Way::Interval { .. }, _) => false,
+        (_, unit) => matches!(unit, Unit::Kernel(_)),
+    }
+}
+
 impl Core {
+    /// All probes run from now on (of files: from the first packet on), timers too.
+    pub(crate) fn runs_since(&mut self, time: u64, timers: &mut Timers) {
+        timers.start(time);
+        let artifact = Rc::clone(&self.artifact);
+        // What tests make up has whatever times they give it.
+        let of_tests = |p: &ProbePlan| matches!(p.best.way, Way::Test { .. });
+        let emitted = |stream: &StreamId, by: &dyn Fn(&ProbePlan) -> bool| {
+            artifact.probes.iter().any(|p| p.emits.contains(stream) && by(p))
+        };
+        let watched = |stream: &StreamId| emitted(stream, &watches) && !emitted(stream, &of_tests);
+        for stream in (0..artifact.streams.len() as u32).map(StreamId).filter(watched) {
+            self.joins.seen_from(stream, time);
+        }
+    }
+
     /// Runs the joins' blocks; results without a block are printed.
     pub(super) fn join_outputs(&mut self, outputs: Vec<Found>, now: u64) {
         for (join, output) in outputs {

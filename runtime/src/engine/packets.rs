@@ -165,7 +165,9 @@ impl FileFeed {
                     }
                     let time = raw.boot_ns.unwrap_or(raw.time_ns);
                     self.last_time = self.last_time.max(time);
-                    timers.start(time);
+                    if self.packets == 0 {
+                        core.runs_since(time, timers);
+                    }
                     while let Some(due) = timers.due(time, true) {
                         core.run(due.entry, due.probe, due.time);
                         if core.should_stop() {

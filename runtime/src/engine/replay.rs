@@ -203,7 +203,7 @@ impl Replay {
                     core.joins.unfed(own, &reason);
                 }
             }
-            Event::TimersStart(time) => timers.start(time),
+            Event::TimersStart(time) => core.runs_since(time, timers),
             Event::Tick(time) => self.tick(time, core, timers),
             Event::PassTime { source, time } => {
                 if let Some(blocks) = self.feeds.get_mut(&source).and_then(|feed| feed.blocks.as_mut()) {

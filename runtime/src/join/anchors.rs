@@ -1,12 +1,14 @@
 //! Anchors that wait for the watermark to pass their end, and those that have begun and not ended.
 
+mod spans;
+
 use super::calendar::Calendar;
 use super::engine::read_int;
 use super::keys::{Digest, NodeKey};
 use super::nodes::Nodes;
 use super::result::{Status, id_value};
 use super::slab::{Payloads, Slab};
-use super::verdict::Interval;
+use spans::Spans;
 use std::collections::HashMap;
 use weftrace_artifact::{
     action::StreamSpec,
@@ -78,7 +80,7 @@ pub(super) struct Anchors {
     named: HashMap<Begin, Named>,
     named_until: std::collections::BTreeSet<(u64, Begin)>,
     /// Of each id the times of the anchors that carry it.
-    spans: HashMap<u32, Vec<Interval>>,
+    spans: HashMap<u32, Spans>,
     spans_by_end: std::collections::BTreeSet<(u64, u64, u32, u64)>,
     count: u64,
     /// Of `by_end`, those that have begun and whose end came.
@@ -155,7 +157,7 @@ impl Anchors {
         let ids = self.hold_ids(payload, nodes, digest);
         for &node in &ids {
             self.count += 1;
-            self.spans.entry(node).or_default().push((start, end));
+            self.spans.entry(node).or_default().add((start, end));
             self.spans_by_end.insert((end, start, node, self.count));
         }
         self.add(Open { start, end, payload: 0, ids, begun: false, gone: false }, payload);
@@ -246,12 +248,8 @@ impl Anchors {
 
     /// How many other anchors carry one of its ids at the same time, as far as all are known.
     pub(super) fn namesakes(&self, closing: &Closing, since: u64, watermark: u64) -> u32 {
-        let meets = |span: &&Interval| {
-            span.1 < watermark
-                && span.0.saturating_sub(since) <= closing.end
-                && span.1 >= closing.start.saturating_sub(since)
-        };
-        let of = |node: &u32| self.spans.get(node).map_or(0, |spans| spans.iter().filter(meets).count());
+        let (from, to) = (closing.start.saturating_sub(since), closing.end.saturating_add(since));
+        let of = |node: &u32| self.spans.get(node).map_or(0, |spans| spans.meeting((from, to), watermark));
         // Each that has ended is in its own list.
         let own = usize::from(!self.open[closing.id].begun);
         self.ids(closing).iter().map(|node| of(node).saturating_sub(own)).max().unwrap_or(0) as u32
@@ -353,9 +351,7 @@ impl Anchors {
         while let Some(&(end, start, node, _)) = self.spans_by_end.first().filter(|span| span.0 < time) {
             self.spans_by_end.pop_first();
             if let Some(spans) = self.spans.get_mut(&node) {
-                if let Some(at) = spans.iter().position(|span| *span == (start, end)) {
-                    spans.swap_remove(at);
-                }
+                spans.remove((start, end));
                 if spans.is_empty() {
                     self.spans.remove(&node);
                 }

@@ -13,7 +13,7 @@ use super::nodes::Nodes;
 use super::slab::Slab;
 use super::verdict::Interval;
 use lists::Lists;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
     join::{JoinSpec, KeyAt, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
@@ -108,7 +108,8 @@ pub(super) struct Met {
 
 #[derive(Debug, Default)]
 pub(super) struct Bindings {
-    layouts: HashMap<StreamId, Layout>,
+    /// In their order: what is said first of several losses depends on it.
+    layouts: BTreeMap<StreamId, Layout>,
     links: Slab<Link>,
     by_node: HashMap<u32, Lists>,
     /// Processes that were ever tied to a goroutine: their nodes stay.

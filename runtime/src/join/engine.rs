@@ -76,6 +76,8 @@ pub struct Engine {
     clock: u64,
     /// The first watermark: everything that is later was seen, unless it was lost.
     began: Option<u64>,
+    /// By stream: since when what is on it was seen at all; 0: always.
+    seen_from: Vec<u64>,
     since_check: u32,
     slowest: Slowest,
     summary: Summary,
@@ -146,6 +148,7 @@ impl Engine {
             early: (0, Vec::new()),
             clock: 0,
             began: None,
+            seen_from: vec![0; streams.len()],
             since_check: 0,
             slowest: Slowest::default(),
             summary: Summary::default(),
@@ -178,6 +181,13 @@ impl Engine {
     pub fn unfed(&mut self, stream: StreamId, reason: &str) {
         if let Some(unfed) = self.unfed.get_mut(stream.0 as usize) {
             *unfed = Some(reason.to_owned());
+        }
+    }
+
+    /// The probes of this stream run since then: what was before is unknown, not none.
+    pub fn seen_from(&mut self, stream: StreamId, time: u64) {
+        if let Some(from) = self.seen_from.get_mut(stream.0 as usize) {
+            *from = time;
         }
     }
 

@@ -51,6 +51,12 @@ impl Gaps {
         first.reason = first.reason.take().or(second.reason);
     }
 
+    /// How much of what is missing in a window was lost, and isn't there for another reason.
+    pub(super) fn lost_within(&self, (from, to): Interval) -> u64 {
+        let here = |gap: &&Gap| gap.interval.0 <= to && gap.interval.1 >= from && gap.reason.is_none();
+        self.0.iter().filter(here).map(|gap| gap.count).sum()
+    }
+
     /// What is missing in a window, and why if not for losses; None: nothing is.
     pub(super) fn within(&self, (from, to): Interval) -> Option<(u64, Option<&str>)> {
         let mut found = None;

@@ -13,8 +13,13 @@ use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
 
+/// The reason where a leg's window begins before its probes ran.
+const BEFORE: &str = "before the run";
+
 /// What an anchor offers its legs.
 pub(super) struct Anchor<'a> {
+    /// When its connection was opened; 0: it isn't known.
+    pub opened: u64,
     pub start: u64,
     /// Begin of the total, at most `start`.
     pub begin: u64,
@@ -55,6 +60,8 @@ pub(super) struct Inputs<'a> {
     pub untold: Option<(u64, Option<&'a str>)>,
     pub unfed: Option<&'a str>,
     pub lost: &'a Gaps,
+    /// Since when its probes run; 0: always.
+    pub seen_from: u64,
     /// Losses of the bindings' streams.
     pub unbound: &'a [&'a Gaps],
     /// How many other anchors carry its id at the same time.
@@ -373,15 +380,26 @@ fn state(
     let gaps = [inputs.lost].into_iter().chain(unbound.take(if doubts.bindings_used { usize::MAX } else { 0 }));
     let by_conn = inputs.spec.keys.iter().any(|key| matches!(key.kind, KeyKind::Conn | KeyKind::Bytes));
     let untold = inputs.untold.filter(|_| by_conn || doubts.bindings_used);
-    for missing in gaps.filter_map(|gaps| gaps.within(window)).chain(untold) {
-        let (count, reason) = missing;
+    let mut why = None;
+    for gaps in gaps {
+        out.lost += gaps.lost_within(window);
+        why = why.or(gaps.within(window).and_then(|(_, reason)| reason));
+    }
+    if let Some((count, reason)) = untold {
         out.lost += if reason.is_none() { count } else { 0 };
-        if let Some(reason) = reason {
-            return unknown(reason);
-        }
+        why = why.or(reason);
+    }
+    if let Some(reason) = why {
+        return unknown(reason);
     }
     if out.lost > 0 {
         return State::Unknown(format!("lost {}", out.lost));
+    }
+    // A connection has nothing that is older than its opening.
+    let from = if by_conn { window.0.max(anchor.opened) } else { window.0 };
+    if from.saturating_add(inputs.epsilon) < inputs.seen_from {
+        out.unseen_before = inputs.seen_from <= anchor.begin.saturating_add(inputs.epsilon);
+        return unknown(BEFORE);
     }
     if store.gone.within(window).is_some() || window.1 > anchor.complete_to {
         return unknown(EVICTED);

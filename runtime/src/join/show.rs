@@ -3,11 +3,14 @@
 //! - `line`: three lines of text, stable when piped
 //! - `waterfall`: time by layer, for a terminal
 //! - `json`: the documented schema (docs/output.md)
+//! - `target`: what of a request's target is left out, `record`: the same in a stream's record that is printed
 //!
 //! Header values and query strings are left out unless the operator asked for them: they hold passwords and tokens.
 
 pub mod json;
 pub mod line;
+pub(crate) mod record;
+pub(crate) mod target;
 pub mod waterfall;
 
 use super::{
@@ -51,7 +54,7 @@ impl Shown<'_> {
     /// A field of the anchor as text, redacted; empty if it has none of that name.
     pub fn field(&self, name: &str) -> String {
         let text = self.result.field(name);
-        if self.facts.open || !is_target(name) { text } else { without_query(&text) }
+        if self.facts.open || !target::is_target(name) { text } else { target::closed(name, &text) }
     }
 
     /// The first piece of text that says what the anchor was: `POST /api/orders`, or what an emitted name says.
@@ -90,19 +93,6 @@ pub fn trace_id(text: &str) -> Option<String> {
     let hex = |s: &str| s.len() == 32 && s.bytes().all(|b| b.is_ascii_hexdigit()) && s.bytes().any(|b| b != b'0');
     let within = text.split('-').nth(1).unwrap_or_default();
     [text, within].into_iter().find(|s| hex(s)).map(str::to_ascii_lowercase)
-}
-
-/// Fields that hold a request's target.
-fn is_target(field: &str) -> bool {
-    matches!(field, "path" | "uri" | "url" | "target" | "referer")
-}
-
-/// A target without what follows `?`.
-fn without_query(target: &str) -> String {
-    match target.split_once('?') {
-        Some((path, _)) => format!("{path}?{REDACTED}"),
-        None => target.to_owned(),
-    }
 }
 
 /// Community ID of a connection.
@@ -170,4 +160,4 @@ pub(crate) fn plain_fields(stream: &StreamSpec) -> impl Iterator<Item = &Field> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -8,6 +8,13 @@ use std::collections::BTreeMap;
 pub(super) struct Slowest {
     /// By the window's end, the slowest first.
     windows: BTreeMap<u64, Vec<JoinResult>>,
+    bytes: u64,
+}
+
+/// Memory that a result takes, about.
+fn size(result: &JoinResult) -> u64 {
+    let legs = result.legs.iter().map(|leg| size_of_val(leg) + size_of_val(leg.intervals.as_slice())).sum::<usize>();
+    (size_of::<JoinResult>() + result.anchor.len() + legs) as u64
 }
 
 /// The slower first; among equals the earlier, then by what is in it.
@@ -32,8 +39,21 @@ impl Slowest {
     pub(super) fn add(&mut self, result: JoinResult, count: u32, per_ns: u64) {
         let kept = self.windows.entry(window(&result, per_ns)).or_default();
         let at = kept.partition_point(|other| rank(other) < rank(&result));
+        self.bytes += size(&result);
         kept.insert(at, result);
-        kept.truncate(count as usize);
+        self.bytes -= kept.drain((count as usize).min(kept.len())..).map(|gone| size(&gone)).sum::<u64>();
+    }
+
+    /// Lets go of the least slow of the fullest window until all take no more than `most`; says how many went.
+    pub(super) fn keep_within(&mut self, most: u64) -> u64 {
+        let mut gone = 0;
+        while self.bytes > most {
+            let fullest = self.windows.values_mut().max_by_key(|kept| kept.len());
+            let Some(last) = fullest.and_then(Vec::pop) else { break };
+            self.bytes -= size(&last);
+            gone += 1;
+        }
+        gone
     }
 
     /// What windows that ended by `time` have kept, in order.
@@ -42,15 +62,11 @@ impl Slowest {
         while let Some(entry) = self.windows.first_entry().filter(|entry| *entry.key() <= time) {
             out.append(&mut entry.remove());
         }
+        self.bytes -= out.iter().map(size).sum::<u64>();
         out
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let each = |result: &JoinResult| {
-            let legs =
-                result.legs.iter().map(|leg| size_of_val(leg) + size_of_val(leg.intervals.as_slice())).sum::<usize>();
-            (size_of::<JoinResult>() + result.anchor.len() + legs) as u64
-        };
-        self.windows.values().flatten().map(each).sum()
+        self.bytes
     }
 }

@@ -27,6 +27,8 @@ pub struct Summary {
     pub evicted_anchors: u64,
     pub evicted_records: u64,
     pub evicted_bindings: u64,
+    /// Results that `keep slowest` would have kept.
+    pub evicted_slowest: u64,
     /// Events lost before they reached the join.
     pub lost: u64,
     /// Kept results by the layer that took most of their time, with their peers.
@@ -91,6 +93,7 @@ impl Summary {
         for (count, what) in [
             (self.late, "late"),
             (self.evicted_anchors, "closed early for want of room"),
+            (self.evicted_slowest, "of the slowest not kept for want of room"),
             (self.evicted_records, "leg records dropped for want of room"),
             (self.evicted_bindings, "bindings dropped for want of room"),
             (self.keyless, "leg records without a key"),

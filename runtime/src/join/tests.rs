@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod before;
 mod begun;
 mod bindings;
 mod bytes;
@@ -156,13 +157,13 @@ fn only(spec: JoinSpec, records: &[(StreamId, u64, Vec<u8>)]) -> JoinResult {
 #[test]
 fn pieces_sum_to_the_total_and_overlaps_are_charged_once() {
     let key = conn(7, 5000, (11, 22));
-    // 0 … 1000 ms connect, 900 … 1300 loss, request until 2000.
+    // 1000 … 2000 ms connect, 1900 … 2300 loss, request until 3000.
     let r = only(
         spec(),
         &[
-            (CONNECT, S, span(&key, S)),
-            (LOSS, 1300 * MS, span(&key, 400 * MS)),
-            (REQUEST, 2 * S, request(&key, "a", 0, S, 2 * S, true)),
+            (CONNECT, 2 * S, span(&key, S)),
+            (LOSS, 2300 * MS, span(&key, 400 * MS)),
+            (REQUEST, 3 * S, request(&key, "a", S, 2 * S, 3 * S, true)),
         ],
     );
     assert_eq!((r.legs[0].charged, r.legs[1].charged, r.app, r.unknown), (S, 300 * MS, 700 * MS, 0));
@@ -332,9 +333,9 @@ fn what_another_layer_covers_is_not_outside() {
     let key = conn(7, 5000, (11, 22));
     // Connecting took all the time in which bytes were lost.
     let records = [
-        (CONNECT, S, span(&key, S)),
-        (LOSS, 900 * MS, span(&key, 300 * MS)),
-        (REQUEST, 2 * S, request(&key, "a", 0, S, 2 * S, true)),
+        (CONNECT, 2 * S, span(&key, S)),
+        (LOSS, 1900 * MS, span(&key, 300 * MS)),
+        (REQUEST, 3 * S, request(&key, "a", S, 2 * S, 3 * S, true)),
     ];
     let r = only(spec(), &records);
     assert!(r.text.contains("syn 1000 | loss 300 (covered)"), "{}", r.text);

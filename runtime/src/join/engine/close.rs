@@ -37,6 +37,8 @@ impl Engine {
                 if self.slowest.wants(&result, count, per_ns) {
                     result.name(&self.spec, &self.stream);
                     self.slowest.add(*result, count, per_ns);
+                    // The other half is for what is joined meanwhile.
+                    self.summary.evicted_slowest += self.slowest.keep_within(self.spec.max_bytes / 2);
                 }
                 return;
             }
@@ -85,7 +87,7 @@ impl Engine {
 
     fn result(&mut self, closed: &Closing, eval: &mut dyn Evaluate) -> JoinResult {
         let payload: Box<[u8]> = self.anchors.payload(closed).into();
-        let begin = self.begin(&payload, closed.start, eval).min(closed.end);
+        let begin = self.begin(&payload, closed, eval);
         self.work.keys.clear();
         for (kind, at) in &self.anchor_keys {
             // An anchor that doesn't know its bytes still has a connection, whose bytes may have been its own.
@@ -104,7 +106,7 @@ impl Engine {
         for &i in &self.spec.blame {
             let leg = &mut legs[i as usize];
             leg.charged = free.take(&leg.intervals);
-            known &= leg.is_known();
+            known &= leg.is_known() || leg.unseen_before;
         }
         let (app, unknown) = if known { (free.rest(), 0) } else { (0, free.rest()) };
         JoinResult::new(payload, (begin, closed.end), legs, (app, unknown), closed.status)
@@ -129,7 +131,9 @@ impl Engine {
         begin: u64,
         wanted: impl Fn(&LegSpec) -> bool,
     ) -> Vec<LegOutcome> {
+        let opened = self.opened.map_or(0, |at| read_int(payload, at, 8) as u64);
         let anchor = Anchor {
+            opened,
             start: closed.start,
             begin,
             end: closed.end,
@@ -148,7 +152,6 @@ impl Engine {
         let none = Gaps::default();
         let conn = self.work.keys.iter().flatten().find(|key| key.ends.is_some());
         let told = conn.zip(self.translations.stream()).map(|(key, stream)| {
-            let opened = self.opened.map_or(0, |at| read_int(payload, at, 8) as u64);
             let asked = Asked { node: key.node, opened, end: closed.end };
             self.translations.missing(&self.losses[stream.0 as usize], &asked)
         });
@@ -172,6 +175,7 @@ impl Engine {
                     self.unfed.get(stream).and_then(Option::as_deref)
                 },
                 lost: self.losses.get(stream).unwrap_or(&none),
+                seen_from: self.seen_from.get(stream).copied().unwrap_or(0),
                 unbound: &unbound,
                 namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { 0 },
             };
@@ -180,19 +184,22 @@ impl Engine {
         legs
     }
 
-    /// The first `total` clause that applies; without one the anchor's start.
-    fn begin(&self, payload: &[u8], start: u64, eval: &mut dyn Evaluate) -> u64 {
+    /// The first `total` clause that applies and gives a time: 0 is none, and neither is one behind the end. Without one the anchor's start.
+    fn begin(&self, payload: &[u8], closed: &Closing, eval: &mut dyn Evaluate) -> u64 {
         if self.spec.total.is_empty() {
-            return start;
+            return closed.start;
         }
         let storage = ViewStorage::for_anchor(payload);
         let view = storage.view();
         for (begin, condition) in &self.spec.total {
             if condition.is_none_or(|c| eval.call(c, &view) != 0) {
-                return eval.call(*begin, &view);
+                let time = eval.call(*begin, &view);
+                if time != 0 && time <= closed.end {
+                    return time;
+                }
             }
         }
-        start
+        closed.start
     }
 
     /// Where the total begins with the connection's opening, it begins with the earliest that any layer saw of it: packets captured at the

@@ -69,6 +69,8 @@ pub struct LegOutcome {
     pub duration: bool,
     /// Switched off: not shown.
     pub off: bool,
+    /// It is unknown, but of the total itself its probes have missed nothing.
+    pub(in crate::join) unseen_before: bool,
     pub(in crate::join) intervals: Vec<Interval>,
 }
 
@@ -95,6 +97,7 @@ impl LegOutcome {
             approximate: false,
             duration: spec.duration,
             off: spec.off,
+            unseen_before: false,
             intervals: Vec::new(),
         }
     }

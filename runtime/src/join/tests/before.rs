@@ -1,0 +1,99 @@
+//! What was before the probes ran, and beginnings that are none.
+
+use super::*;
+
+/// The first result's legs `syn` (by connection, since 10 s) and `loss`, where the probes run since some time; what is app, what is unknown.
+fn since(
+    from: u64,
+    opened: u64,
+    (start, end): (u64, u64),
+    records: &[(StreamId, u64, Vec<u8>)],
+) -> (State, State, u64, u64) {
+    let key = conn(7, 5000, (11, 22));
+    let mut all = records.to_vec();
+    all.push((REQUEST, end, request(&key, "a", opened, start, end, false)));
+    let seen = |e: &mut Engine| [CONNECT, LOSS].into_iter().for_each(|stream| e.seen_from(stream, from));
+    let result = results(run(spec(), &all, seen)).remove(0);
+    (result.legs[0].state.clone(), result.legs[1].state.clone(), result.app, result.unknown)
+}
+
+fn unknown(why: &str) -> State {
+    State::Unknown(why.into())
+}
+
+fn before() -> State {
+    unknown("before the run")
+}
+
+#[test]
+fn what_began_before_the_probes_ran_is_unknown() {
+    // The request itself did.
+    assert_eq!(since(20 * S, 0, (19 * S, 21 * S), &[]), (before(), before(), 0, 2 * S));
+    // So did what is asked of before it; of the request all was seen.
+    assert_eq!(since(20 * S, 0, (22 * S, 23 * S), &[]), (before(), State::None, S, 0));
+    assert_eq!(since(20 * S, 0, (31 * S, 32 * S), &[]), (State::None, State::None, S, 0));
+    // What was found then may not be all.
+    let loss = (LOSS, 21 * S, span(&conn(7, 5000, (11, 22)), S / 2));
+    assert_eq!(since(20 * S, 0, (19 * S, 21 * S), &[loss]).1, before());
+}
+
+#[test]
+fn a_connection_has_nothing_that_is_older_than_it() {
+    assert_eq!(since(20 * S, 21 * S, (22 * S, 23 * S), &[]), (State::None, State::None, S, 0));
+    assert_eq!(since(20 * S, 19 * S, (22 * S, 23 * S), &[]).0, before());
+}
+
+#[test]
+fn streams_that_nobody_had_to_watch_are_complete() {
+    let key = conn(7, 5000, (11, 22));
+    let early = [(REQUEST, 2 * S, request(&key, "a", S, S, 2 * S, false))];
+    let legs = results(run(spec(), &early, |e| e.seen_from(LOSS, 5 * S))).remove(0).legs;
+    assert_eq!((legs[0].state.clone(), legs[1].state.clone()), (State::None, before()));
+}
+
+#[test]
+fn a_beginning_that_is_not_known_is_none() {
+    let key = conn(7, 5000, (11, 22));
+    let of = |opened, first| {
+        let r = only(spec(), &[(REQUEST, 9 * S, request(&key, "a", opened, 8 * S, 9 * S, first))]);
+        (r.begin, r.total())
+    };
+    assert_eq!(of(7 * S, true), (7 * S, 2 * S));
+    assert_eq!(of(0, true), (8 * S, S));
+    // Of another clock, say.
+    assert_eq!(of(10 * S, true), (8 * S, S));
+}
+
+#[test]
+fn all_losses_are_counted_whatever_the_reason_of_one() {
+    let key = conn(7, 5000, (11, 22));
+    let records = [(REQUEST, 2 * S, request(&key, "a", S, S, 2 * S, false))];
+    let prepare = |e: &mut Engine| {
+        e.lost((S, 2 * S), &[LOSS], 3, None);
+        e.lost((S, 2 * S), &[LOSS], 1, Some("io_uring"));
+    };
+    let leg = results(run(spec(), &records, prepare)).remove(0).legs.remove(1);
+    assert_eq!((leg.state, leg.lost), (unknown("io_uring"), 3));
+}
+
+/// The slowest take no more than half of the room.
+#[test]
+fn the_slowest_are_bounded() {
+    let small = JoinSpec { keep: Keep::Slowest { count: 1_000_000, per_ns: 3600 * S }, max_bytes: 1 << 20, ..spec() };
+    let mut engine = Engine::new(small, &streams());
+    let mut out = Vec::new();
+    for i in 0..20_000u64 {
+        let key = conn(7, 1000 + (i % 50_000) as u16, (i as u32 + 1, 7));
+        let start = 10 * S + i * MS;
+        let payload = request(&key, "a", 0, start, start + MS + i, false);
+        engine.record(REQUEST, start + 2 * MS, &payload, &mut Handlers, &mut |o| out.push(o));
+        engine.advance(start, &mut Handlers, &mut |o| out.push(o));
+        assert!(engine.bytes() <= 1 << 20);
+    }
+    engine.flush(&mut Handlers, &mut |o| out.push(o));
+    let (evicted, kept) = (engine.summary().evicted_slowest, results(out));
+    assert_eq!(evicted + kept.len() as u64, 20_000);
+    assert!(kept.len() > 500, "{} kept", kept.len());
+    // The slowest of all, and nothing was closed before its time.
+    assert!(kept.iter().all(|r| r.total() >= MS + evicted && r.status != Status::Evicted));
+}
