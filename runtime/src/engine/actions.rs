@@ -4,6 +4,7 @@ use super::core::{Core, PendingPrint};
 use crate::{
     decode,
     format::printf,
+    join::show::record::redacted,
     losses::LossKind,
     maps::Merged,
     sink::{Location, Message},
@@ -13,9 +14,9 @@ use std::{cell::OnceCell, collections::BTreeMap, io::Read, rc::Rc};
 use weftrace_artifact::{
     Artifact,
     abi::{LossSlot, RecordHeader},
-    action::{Action, ActionKind, LogLevel, Piece},
+    action::{Action, ActionKind, LogLevel, Piece, StreamSpec},
     map::MapId,
-    plan::Way,
+    plan::{JoinEvent, Way},
     ty::Type,
 };
 use weftrace_probes::kernel::{detach_all, printk::TracePipe};
@@ -65,7 +66,7 @@ impl Core {
             ActionKind::PrintValue | ActionKind::PrintMapValue { .. } => {
                 self.native.store_mut().pass(header.time);
                 if let Some(value) = action.args.last() {
-                    self.say(&Message::Value { ty: &value.ty, bytes: decode::member(value, payload) });
+                    self.print_value(header.probe, &value.ty, decode::member(value, payload));
                 }
             }
             ActionKind::PrintMap { map, top, div } => {
@@ -101,6 +102,16 @@ impl Core {
             // Only where there is a packet: Core::run_packet.
             ActionKind::Capture { .. } => {}
             ActionKind::Emit { .. } => {}
+        }
+    }
+
+    /// Prints a value. Nobody asked for a path's query who prints a whole record: it is left out as it is of results.
+    fn print_value(&mut self, probe: u32, ty: &Type, bytes: &[u8]) {
+        let artifact = Rc::clone(&self.artifact);
+        let record = record_of(&artifact, probe).filter(|_| !self.options.open);
+        match record.and_then(|spec| redacted(spec, ty, bytes)) {
+            Some((ty, bytes)) => self.say(&Message::Value { ty: &ty, bytes: &bytes }),
+            None => self.say(&Message::Value { ty, bytes }),
         }
     }
 
@@ -321,6 +332,18 @@ impl Core {
 /// By [`weftrace_artifact::abi::LossSlot`]; the last slot is no loss.
 pub(crate) const SLOT_KINDS: [LossKind; LossSlot::Caught as usize] =
     [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack, LossKind::Nested];
+
+/// The stream whose records a join's block runs for, where these are no results.
+fn record_of(artifact: &Artifact, probe: u32) -> Option<&StreamSpec> {
+    let Way::Join { join, on } = artifact.probes.get(probe as usize)?.best.way else { return None };
+    let join = artifact.joins.get(join as usize)?;
+    let stream = match on {
+        JoinEvent::Result => return None,
+        JoinEvent::Orphan(leg) => join.legs.get(leg as usize)?.stream,
+        JoinEvent::Late => join.anchor,
+    };
+    artifact.streams.get(stream.0 as usize)
+}
 
 /// The strings of an array up to the first empty one.
 fn join_strings(action: &Action, payload: &[u8], separator: &str) -> Vec<u8> {

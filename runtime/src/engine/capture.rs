@@ -1,8 +1,8 @@
 //! `skboutput()`: packets appended to capture files.
 
 use super::core::Core;
-use crate::decode;
-use std::{collections::BTreeMap, fs::File, io::Write};
+use crate::{decode, record::create_private};
+use std::{collections::BTreeMap, fs::File, io::Write, path::Path};
 use weftrace_artifact::action::Action;
 
 /// LINKTYPE_RAW: packets begin with their IP header.
@@ -15,7 +15,7 @@ pub(super) type CaptureFiles = BTreeMap<String, Option<File>>;
 
 /// A pcap file with its header: times in microseconds, numbers in this host's order.
 fn create(path: &str) -> std::io::Result<File> {
-    let mut file = File::create(path)?;
+    let mut file = create_private(Path::new(path))?;
     let mut header = Vec::with_capacity(24);
     header.extend(0xa1b2_c3d4_u32.to_ne_bytes());
     header.extend(2u16.to_ne_bytes());
@@ -68,6 +68,19 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    /// They hold packets as they were: also one that others could read is its owner's from then on.
+    #[test]
+    fn a_file_is_read_by_its_owner_only() {
+        let path = std::env::temp_dir().join(format!("weftrace-skboutput-{}.pcap", std::process::id()));
+        fs::write(&path, b"older and longer than a header of a file").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("ours");
+        create(path.to_str().expect("text")).expect("created");
+        let there = fs::metadata(&path).expect("there");
+        assert_eq!((there.permissions().mode() & 0o777, there.len()), (0o600, 24));
+        fs::remove_file(&path).expect("removed");
+    }
 
     #[test]
     fn a_packet_cut_to_what_was_kept() {

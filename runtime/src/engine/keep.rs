@@ -1,10 +1,11 @@
 //! `capture()`: packets kept in the pcapng files of `--write`.
 
 use super::core::Core;
-use crate::pcapng::{self, Interface};
 use crate::{
     losses::LossKind,
     names::HostNames,
+    pcapng::{self, Interface},
+    record::create_private,
     sink::{Location, Message},
 };
 use std::{
@@ -103,7 +104,7 @@ impl Keeper {
         {
             return Err(io::Error::other("this file is being read: it is not overwritten"));
         }
-        let file = File::create(&path)?;
+        let file = create_private(&path)?;
         let pending = pcapng::section();
         if self.options.files.is_some() {
             self.files.push_back(path.clone());

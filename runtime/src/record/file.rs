@@ -17,14 +17,19 @@ pub(super) struct RecordFile {
     written: u64,
 }
 
+/// A new file that only its owner reads, since it is somebody's traffic; one that was there loses what others may.
+pub(crate) fn create_private(path: &Path) -> io::Result<File> {
+    let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    if file.metadata()?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        file.set_len(0)?;
+    }
+    Ok(file)
+}
+
 impl RecordFile {
-    /// A new file that only its owner reads, since it is somebody's traffic; one that was there loses what others may.
     pub(super) fn create(path: &Path, passphrase: Option<&Passphrase>) -> io::Result<Self> {
-        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
-        if file.metadata()?.is_file() {
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            file.set_len(0)?;
-        }
+        let file = create_private(path)?;
         let (seal, sealed) = passphrase.map(Seal::new).transpose()?.unzip();
         Ok(Self { file, seal, sealed: sealed.unwrap_or_default(), written: 0 })
     }

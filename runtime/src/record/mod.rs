@@ -6,14 +6,16 @@
 //! - `write`: a run's events to a file, packets with comments
 //! - `file`, `sealed`: where that goes, sealed by a passphrase if there is one
 //! - `held`: what waits to be written
-//! - `redact`: what isn't written, `values` of what a script shows
+//! - `redact`: what isn't written, `values` of what a script shows; `http`: of messages of HTTP/1, `frame`: of packets whose payload is unknown
 //! - `remap`: streams of a recording as a script has them
 //! - `read`: a file's events and packets, in order
 
 pub(crate) mod code;
 pub(crate) mod event;
 mod file;
+mod frame;
 mod held;
+mod http;
 mod notes;
 pub(crate) mod read;
 pub(crate) mod redact;
@@ -24,6 +26,7 @@ pub(crate) mod values;
 pub(crate) mod write;
 
 pub(crate) use event::Event;
+pub(crate) use file::create_private;
 pub(crate) use notes::Notes;
 pub use read::{Recorded, RecordingError, open as read_recording};
 pub use sealed::{Passphrase, SealError};

@@ -3,7 +3,14 @@
 //! Bytes are overwritten in place, so that every length and sequence number stays what it was: what is masked can still be analysed as TCP,
 //! and as HTTP/1 as far as heads and framing go.
 
-use crate::decode;
+use super::{
+    frame,
+    http::{self, State, Tail},
+};
+use crate::{
+    decode,
+    join::show::target::{is_target, secrets},
+};
 use std::collections::{BTreeSet, HashMap};
 use weftrace_artifact::{
     action::StreamSpec,
@@ -13,7 +20,7 @@ use weftrace_artifact::{
 };
 
 /// Written instead.
-const MASK: u8 = b'x';
+pub(super) const MASK: u8 = b'x';
 
 /// Headers that say nothing about a user, or how the message is framed. Further ones are those that the script names.
 const HARMLESS: &[&str] = &[
@@ -54,13 +61,8 @@ const HARMLESS: &[&str] = &[
 const SECRET: &[&str] =
     &["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-csrf-token"];
 
-/// Fields of streams in which a query string may stand.
-const TARGETS: &[&str] = &["path", "uri", "url", "target", "query"];
-
 /// Directions of connections that are followed; one more, and all begin anew.
 const MAX_DIRECTIONS: usize = 65_536;
-/// Of what is neither TCP nor UDP only this much stays.
-const HEADERS_AT_MOST: usize = 96;
 
 /// What stays, and how far each connection has come.
 #[derive(Debug)]
@@ -77,61 +79,6 @@ struct Follow {
     state: State,
 }
 
-/// Where in its direction's bytes the next segment begins.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
-    /// At a message's first line, or of a protocol not seen yet.
-    #[default]
-    Start,
-    /// In a message's header lines.
-    Head(Framing),
-    Body(u64),
-    ChunkSize,
-    /// Of a chunk, with its line end.
-    Chunk(u64),
-    Trailers,
-    /// So many bytes of a TLS record, which is sealed already.
-    Sealed(u32),
-    /// Behind one: the header of the next, as far as it was there.
-    Between(RecordHead),
-    Opaque,
-}
-
-/// The header of a TLS record (RFC 8446, section 5.1), as far as it was seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct RecordHead {
-    bytes: [u8; 5],
-    len: usize,
-}
-
-impl RecordHead {
-    /// Takes what is missing; how many bytes that were.
-    fn take(&mut self, bytes: &[u8]) -> usize {
-        let n = bytes.len().min(self.bytes.len() - self.len);
-        self.bytes[self.len..self.len + n].copy_from_slice(&bytes[..n]);
-        self.len += n;
-        n
-    }
-
-    fn is_whole(&self) -> bool {
-        self.len == self.bytes.len()
-    }
-
-    /// The record's length; None: it is none of TLS 1.0 or later.
-    fn record(&self) -> Option<u32> {
-        /// 2^14 bytes, and what sealing may add.
-        const MOST: u16 = (1 << 14) + 2048;
-        let [0x14..=0x17, 3, 1..=3, high, low] = self.bytes else { return None };
-        Some(u16::from_be_bytes([high, low])).filter(|len| (1..=MOST).contains(len)).map(u32::from)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Framing {
-    length: u64,
-    chunked: bool,
-}
-
 impl Redactor {
     /// `texts`: the script's; headers that stand in them as strings are read by it.
     pub(crate) fn new<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
@@ -143,7 +90,7 @@ impl Redactor {
         Self { allowed, directions: HashMap::new() }
     }
 
-    fn allows(&self, name: &[u8]) -> bool {
+    pub(super) fn allows(&self, name: &[u8]) -> bool {
         std::str::from_utf8(name).is_ok_and(|name| self.allowed.contains(&name.to_ascii_lowercase()))
     }
 
@@ -154,9 +101,11 @@ impl Redactor {
             let Some(bytes) = payload.get_mut(from..from.saturating_add(size)) else { continue };
             match field.ty {
                 Type::Headers => self.headers(bytes),
-                Type::Str { cap } if field.name.as_deref().is_some_and(|n| TARGETS.contains(&n)) => {
+                Type::Str { cap } => {
                     let len = decode::string(bytes, cap).0.len();
-                    mask_query(&mut bytes[..len]);
+                    if let Some(name) = field.name.as_deref().filter(|name| is_target(name)) {
+                        mask_target(name, &mut bytes[..len]);
+                    }
                 }
                 _ => {}
             }
@@ -169,7 +118,7 @@ impl Redactor {
         while let Some((name, value)) = headers::place(packed, at) {
             at = value.end;
             match (self.allows(&packed[name.clone()]), &packed[name] == b":path") {
-                (_, true) => mask_query(&mut packed[value]),
+                (_, true) => mask_target("path", &mut packed[value]),
                 (false, _) => packed[value].fill(MASK),
                 _ => {}
             }
@@ -185,26 +134,30 @@ impl Redactor {
     /// A packet, dissected into `view` whose payload lies in `data`.
     pub(crate) fn packet(&mut self, view: &PacketView, data: &mut [u8]) {
         let (start, len) = (view.payload.ptr as usize, view.payload.len as usize);
-        let base = view.data.ptr as usize;
-        let transport = view.layers & (layer::TCP | layer::UDP) != 0;
-        let place = start.checked_sub(base).filter(|from| len > 0 && from.saturating_add(len) <= data.len());
+        let place = start.checked_sub(view.data.ptr as usize);
+        let place = place.filter(|from| len > 0 && from.saturating_add(len) <= data.len());
         let Some(payload) = place.and_then(|from| data.get_mut(from..from + len)) else {
-            if !transport || len > 0 {
-                data.iter_mut().skip(HEADERS_AT_MOST).for_each(|byte| *byte = MASK);
-            }
-            return;
+            // Nothing that is understood, a piece of it, or something that lies about its length.
+            let headers = frame::headers(view, data);
+            return data.iter_mut().skip(headers).for_each(|byte| *byte = MASK);
         };
         if view.layers & layer::TCP != 0 {
             self.segment(view, payload);
         } else if ![view.udp_src_port, view.udp_dst_port].iter().any(|port| matches!(port, 53 | 5353)) {
             payload.fill(MASK);
         }
+        // Behind what IP says is the packet.
+        if let Some(trailer) = place.and_then(|from| data.get_mut(from + len..)) {
+            trailer.fill(MASK);
+        }
     }
 
-    /// A text by itself, if it is a message of HTTP/1.
+    /// A text by itself, if it is a message of HTTP/1, or the start of a request's first line.
     pub(crate) fn message(&self, text: &mut [u8]) {
-        if let Begin::Http(_) = start(text) {
+        if http::begins(text) {
             self.walk(State::Start, text);
+        } else if let Some(target) = http::cut_target(text) {
+            mask_target("target", &mut text[target]);
         }
     }
 
@@ -228,6 +181,8 @@ impl Redactor {
             }
             follow.state = match follow.state {
                 State::Sealed(left) if ahead < left => State::Sealed(left - ahead),
+                // What is missing may have been of it, or all of its rest: it is masked up to a line's end in any case.
+                State::Line(_) => State::Line(Tail::default()),
                 _ => State::Start,
             };
         }
@@ -235,153 +190,12 @@ impl Redactor {
         follow.next = seq.wrapping_add(payload.len() as u32);
         self.directions.insert(key, follow);
     }
-
-    /// Masks a segment's bytes, from where the last one ended.
-    fn walk(&self, mut state: State, mut bytes: &mut [u8]) -> State {
-        while !bytes.is_empty() {
-            let (used, next) = match state {
-                State::Start => match start(bytes) {
-                    Begin::Http(end) => {
-                        mask_target(&mut bytes[..end]);
-                        (end, State::Head(Framing::default()))
-                    }
-                    Begin::Tls => (0, State::Between(RecordHead::default())),
-                    Begin::Other => (0, State::Opaque),
-                },
-                State::Head(framing) => self.header_line(bytes, framing),
-                State::Trailers => match self.header_line(bytes, Framing::default()) {
-                    (used, State::Head(_)) => (used, State::Trailers),
-                    (used, _) => (used, State::Start),
-                },
-                State::Body(left) => {
-                    let n = left.min(bytes.len() as u64) as usize;
-                    bytes[..n].fill(MASK);
-                    (n, if left > n as u64 { State::Body(left - n as u64) } else { State::Start })
-                }
-                State::ChunkSize => chunk_size(bytes),
-                State::Chunk(left) => {
-                    let n = left.min(bytes.len() as u64) as usize;
-                    // The line end behind it stays.
-                    let data = left.saturating_sub(2).min(n as u64) as usize;
-                    bytes[..data].fill(MASK);
-                    (n, if left > n as u64 { State::Chunk(left - n as u64) } else { State::ChunkSize })
-                }
-                State::Sealed(left) => {
-                    let n = bytes.len().min(left as usize);
-                    let rest = left - n as u32;
-                    (n, if rest > 0 { State::Sealed(rest) } else { State::Between(RecordHead::default()) })
-                }
-                // Many protocols have messages that begin as a record does: each record must, or what follows is masked.
-                State::Between(mut head) => {
-                    let n = head.take(bytes);
-                    match head.record() {
-                        Some(len) => (n, State::Sealed(len)),
-                        None if !head.is_whole() => (n, State::Between(head)),
-                        None => (0, State::Opaque),
-                    }
-                }
-                State::Opaque => {
-                    bytes.fill(MASK);
-                    // A segment may begin a message again: bodies whose end isn't said, HTTP after something else.
-                    return State::Start;
-                }
-            };
-            state = next;
-            bytes = &mut bytes[used..];
-        }
-        state
-    }
-
-    /// One header line: its value stays if it may, and how the body is framed is read from it.
-    fn header_line(&self, bytes: &mut [u8], mut framing: Framing) -> (usize, State) {
-        let Some(end) = bytes.iter().position(|b| *b == b'\n').map(|at| at + 1) else {
-            // It goes on in the next segment, where it can't be told what it is.
-            bytes.fill(MASK);
-            return (bytes.len(), State::Opaque);
-        };
-        let line = &mut bytes[..end];
-        if matches!(line, [b' ' | b'\t', ..]) {
-            // The line before goes on (RFC 9112, section 5.2).
-            mask_line(line);
-            return (end, State::Head(framing));
-        }
-        if line == b"\r\n" || line == b"\n" {
-            let next = match framing {
-                Framing { chunked: true, .. } => State::ChunkSize,
-                Framing { length: 0, .. } => State::Start,
-                Framing { length, .. } => State::Body(length),
-            };
-            return (end, next);
-        }
-        let Some(colon) = line.iter().position(|b| *b == b':') else {
-            mask_line(line);
-            return (end, State::Head(framing));
-        };
-        let (name, value) = line.split_at_mut(colon);
-        if name.eq_ignore_ascii_case(b"content-length") {
-            framing.length = std::str::from_utf8(&value[1..]).ok().and_then(|v| v.trim().parse().ok()).unwrap_or(0);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            framing.chunked = value.to_ascii_lowercase().windows(7).any(|w| w == b"chunked");
-        }
-        if !self.allows(name) {
-            let last = value.len() - if value.ends_with(b"\r\n") { 2 } else { 1 };
-            value[1..last.max(1)].iter_mut().filter(|b| **b != b' ').for_each(|b| *b = MASK);
-        }
-        (end, State::Head(framing))
-    }
 }
 
-enum Begin {
-    /// Its first line, with its end.
-    Http(usize),
-    Tls,
-    Other,
-}
-
-fn start(bytes: &[u8]) -> Begin {
-    let mut head = RecordHead::default();
-    head.take(bytes);
-    if head.record().is_some() {
-        return Begin::Tls;
-    }
-    let Some(end) = bytes.iter().take(8192).position(|b| *b == b'\n').map(|at| at + 1) else { return Begin::Other };
-    let line = &bytes[..end];
-    let is = line.starts_with(b"HTTP/1.")
-        || line.windows(8).any(|w| w.starts_with(b" HTTP/1.")) && line[0].is_ascii_uppercase();
-    if is { Begin::Http(end) } else { Begin::Other }
-}
-
-/// All but a line's end.
-fn mask_line(line: &mut [u8]) {
-    let end = if line.ends_with(b"\r\n") { 2 } else { 1 };
-    let last = line.len().saturating_sub(end);
-    line[..last].fill(MASK);
-}
-
-/// The query string of a request's first line.
-fn mask_target(line: &mut [u8]) {
-    let Some(from) = line.iter().position(|b| *b == b' ').map(|at| at + 1) else { return };
-    let to = line[from..].iter().position(|b| *b == b' ').map_or(line.len(), |at| from + at);
-    mask_query(&mut line[from..to]);
-}
-
-fn mask_query(target: &mut [u8]) {
-    if let Some(at) = target.iter().position(|b| matches!(b, b'?' | b'#')) {
-        target[at + 1..].fill(MASK);
-    }
-}
-
-fn chunk_size(bytes: &mut [u8]) -> (usize, State) {
-    let Some(end) = bytes.iter().take(32).position(|b| *b == b'\n').map(|at| at + 1) else {
-        bytes.fill(MASK);
-        return (bytes.len(), State::Opaque);
-    };
-    let digits = bytes[..end].iter().take_while(|b| b.is_ascii_hexdigit()).count();
-    let size = std::str::from_utf8(&bytes[..digits]).ok().and_then(|d| u64::from_str_radix(d, 16).ok());
-    match size {
-        Some(0) => (end, State::Trailers),
-        Some(size) => (end, State::Chunk(size.saturating_add(2))),
-        None => (0, State::Opaque),
+/// The secrets of a request's target.
+pub(super) fn mask_target(field: &str, target: &mut [u8]) {
+    for secret in secrets(field, target) {
+        target[secret].fill(MASK);
     }
 }
 

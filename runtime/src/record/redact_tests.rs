@@ -1,4 +1,4 @@
-use super::*;
+use super::{super::http::RecordHead, *};
 use weftrace_artifact::{abi::HEADERS_CAP, headers, ty::Field};
 
 fn walked(redactor: &Redactor, pieces: &[&str]) -> Vec<String> {
@@ -79,6 +79,108 @@ fn what_only_begins_as_tls_is_masked() {
     assert_eq!(more, b"xxxxxxx");
 }
 
+/// Wherever a request's first line is cut: nothing of a query is seen, and the header lines behind it stay what they are.
+#[test]
+fn first_lines_over_segments() {
+    let redactor = Redactor::new(std::iter::empty());
+    let line = "GET /cb?code=SECRET&b=SECRET HTTP/1.1\r\n";
+    let rest = "host: a\r\ncookie: SECRET\r\ncontent-length: 6\r\n\r\nSECRETHTTP/1.1 200 OK\r\n\r\n";
+    let whole = format!("{line}{rest}");
+    let clean = "\r\nhost: a\r\ncookie: xxxxxx\r\ncontent-length: 6\r\n\r\nxxxxxxHTTP/1.1 200 OK\r\n\r\n";
+    // Before the first space it isn't a request's yet.
+    for first in 4..line.len() {
+        for second in first..line.len() {
+            let pieces = [&whole[..first], &whole[first..second], &whole[second..]].map(str::to_owned);
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).filter(|piece| !piece.is_empty()).collect();
+            let out = walked(&redactor, &pieces).concat();
+            assert!(out[..line.len() - 2].bytes().all(|b| b == MASK), "{first}, {second}: {out}");
+            // The line's own end is masked where it is cut.
+            assert_eq!(out[line.len()..], clean[2..], "{first}, {second}");
+        }
+    }
+    for first in 1..4 {
+        let out = walked(&redactor, &[&whole[..first], &whole[first..]]).concat();
+        assert!(!out.contains("SECRET"), "{out}");
+    }
+}
+
+/// What stands behind the cut may look like a first line itself.
+#[test]
+fn the_rest_of_a_first_line_is_no_first_line() {
+    let redactor = Redactor::new(std::iter::empty());
+    for pieces in [
+        &["GET /cb?code=FIRST", "SECOND HTTP/1.1\r\nhost: a\r\n\r\n"][..],
+        &["GET /cb?code=FIRST", "SECOND", "THIRD HTTP/1.1\r\nhost: a\r\n\r\n"],
+        &["GET /cb?code=FIRST ", "SECOND /THIRD HTTP/1.1\r\nhost: a\r\n\r\n"],
+        &["GET ", "SECOND /THIRD HTTP/1.1\r\nhost: a\r\n\r\n"],
+        &["GET http://user:FIRST", "SECOND@THIRD/ HTTP/1.1\r\nhost: a\r\n\r\n"],
+    ] {
+        let out = walked(&redactor, pieces).concat();
+        assert!(["FIRST", "SECOND", "THIRD"].iter().all(|word| !out.contains(word)), "{out}");
+        assert!(out.ends_with("\r\nhost: a\r\n\r\n"), "{out}");
+    }
+    // Its start was never seen.
+    for line in
+        ["SECOND HTTP/1.1\r\n", " /SECOND?x HTTP/1.1\r\n", "a /SECOND b HTTP/1.1\r\n", "K: /SECOND HTTP/1.1\r\n"]
+    {
+        assert_eq!(walked(&redactor, &[line]), ["x".repeat(line.len())], "{line}");
+    }
+    // It only looked like one.
+    let out = walked(&redactor, &["cut /etc/passwd", " SECOND\nhost: a\r\n", "more"]);
+    assert_eq!(out, ["x".repeat(15), format!("{}\n{}", "x".repeat(7), "x".repeat(9)), "xxxx".into()]);
+}
+
+#[test]
+fn first_lines_have_three_words() {
+    let redactor = Redactor::new(std::iter::empty());
+    for line in [
+        "GET * HTTP/1.1\r\n",
+        "M-SEARCH * HTTP/1.1\r\n",
+        "CONNECT host:443 HTTP/1.0\r\n",
+        "GET HTTPS://host/x HTTP/1.1\n",
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.0 404\r\n",
+    ] {
+        assert_eq!(walked(&redactor, &[line]), [line]);
+    }
+    for line in [
+        "GET x HTTP/1.1\r\n",
+        "GET  / HTTP/1.1\r\n",
+        "G:T / HTTP/1.1\r\n",
+        "GET / HTTP/1.1 \r\n",
+        "GET / HTTP/1.10\r\n",
+        "GET / HTTP/2.0\r\n",
+        "HTTP/1.1SECRET\r\n",
+        "HTTP/1.1 SECRET\r\n",
+    ] {
+        assert_eq!(walked(&redactor, &[line]), ["x".repeat(line.len())], "{line}");
+    }
+    assert_eq!(
+        walked(&redactor, &["GET http://user:SECRET@host/x?SECRET HTTP/1.1\r\n"]),
+        ["GET http://xxxxxxxxxxx@host/x?xxxxxx HTTP/1.1\r\n"]
+    );
+    let long = format!("GET /?{} HTTP/1.1\r\nhost: a\r\n", "S".repeat(10_000));
+    let out = walked(&redactor, &[&long]);
+    assert!(!out[0].contains('S') && out[0].ends_with("x\r\nhost: a\r\n"));
+}
+
+#[test]
+fn texts_that_are_cut_in_their_first_line() {
+    let redactor = Redactor::new(std::iter::empty());
+    for (text, masked) in [
+        ("GET /a?SECRET", "GET /a?xxxxxx"),
+        ("GET http://u:SECR", "GET http://xxxxxx"),
+        ("GET /a?SECRET HTTP/1.1\r\nfoo: SECRET\r\n", "GET /a?xxxxxx HTTP/1.1\r\nfoo: xxxxxx\r\n"),
+        ("Hello world?", "Hello world?"),
+        ("cat /a?b", "cat /a?b"),
+        ("", ""),
+    ] {
+        let mut bytes = text.as_bytes().to_vec();
+        redactor.message(&mut bytes);
+        assert_eq!(String::from_utf8_lossy(&bytes), masked);
+    }
+}
+
 #[test]
 fn records_lose_headers_and_query_strings() {
     let mut packed = Vec::new();
@@ -95,6 +197,24 @@ fn records_lose_headers_and_query_strings() {
     let values: Vec<_> = headers::entries(&packed[..HEADERS_CAP as usize]).map(|(_, v)| v.to_vec()).collect();
     assert_eq!(values, [b"x".to_vec(), b"xxxx".to_vec(), b"y".to_vec()]);
     assert_eq!(&packed[at as usize..], b"/a?xxx\0\0");
+}
+
+#[test]
+fn targets_of_records() {
+    for (name, text, masked) in [
+        ("query", "a=b", "xxx"),
+        ("referer", "http://u:p@h/?a", "http://xxx@h/?x"),
+        ("url", "http://u:p@h/#a", "http://xxx@h/#x"),
+        ("name", "/a?b", "/a?b"),
+    ] {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        let cap = bytes.len() as u32;
+        let field = Field { name: Some(name.into()), offset: 0, ty: Type::Str { cap }, bits: None };
+        let spec = StreamSpec { name: "s".into(), size: cap, fields: vec![field] };
+        Redactor::new(std::iter::empty()).record(&spec, &mut bytes);
+        assert_eq!(String::from_utf8_lossy(&bytes), format!("{masked}\0"));
+    }
 }
 
 /// A long cookie comes last, and what was copied of it is in the record.

@@ -46,13 +46,13 @@ impl PerfettoSink {
         self.event("M", what, track, &rest);
     }
 
-    fn slice(&mut self, name: &str, track: u64, (from, to): (u64, u64), args: &[(&str, String)]) {
+    fn slice(&mut self, name: &str, track: u64, (from, to): (u64, u64), args: &[(impl AsRef<str>, String)]) {
         let mut rest = Vec::new();
         let _ = write!(rest, ",\"ts\":{},\"dur\":{}", micros(from), micros(to - from));
         push(&mut rest, ",\"args\":{");
         for (i, (key, value)) in args.iter().enumerate() {
             push(&mut rest, if i == 0 { "" } else { "," });
-            write_string(&mut rest, key.as_bytes());
+            write_string(&mut rest, key.as_ref().as_bytes());
             push(&mut rest, ":");
             write_string(&mut rest, value.as_bytes());
         }
@@ -65,17 +65,14 @@ impl PerfettoSink {
         self.requests += 1;
         self.label("process_name", 0, &line::head(shown));
         self.label("thread_name", 1, "request");
-        let mut args = vec![("join", result.join.clone()), ("verdict", line::verdict(result))];
-        args.extend(result.ids.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        args.extend(shown.facts.community_id.clone().map(|id| ("community_id", id)));
-        args.extend(shown.trace_id().map(|id| ("trace_id", id)));
+        let args = arguments(shown);
         self.slice(&shown.title(), 1, (result.begin, result.end), &args);
         let (charged, rest) = show::pieces(result);
         let mut track = 1;
-        for (i, _) in line::order(result) {
+        for (i, blamed) in line::order(result) {
             let leg = &result.legs[i];
             track += 1;
-            let value = line::value(result, leg, true);
+            let value = line::value(result, leg, blamed);
             self.label("thread_name", track, &format!("{} {value}", leg.name));
             let via = if leg.key.is_empty() { String::new() } else { format!("{}({})", leg.via.name(), leg.key) };
             let source = shown.facts.sources.get(i).cloned().unwrap_or_default();
@@ -86,10 +83,32 @@ impl PerfettoSink {
         }
         let (name, ns) = if result.unknown == 0 { ("app", result.app) } else { ("unknown", result.unknown) };
         self.label("thread_name", track + 1, &format!("{name} {}", line::ms(ns)));
+        let none: [(&str, String); 0] = [];
         for piece in rest {
-            self.slice(name, track + 1, piece, &[]);
+            self.slice(name, track + 1, piece, &none);
         }
     }
+}
+
+/// What is known of a request. Ids have whatever names the script gives them: one that is taken stands behind `id.`, and each stands once.
+fn arguments(shown: &Shown<'_>) -> Vec<(String, String)> {
+    let result = shown.result;
+    let mut args = vec![("join".to_owned(), result.join.clone()), ("verdict".to_owned(), line::verdict(result))];
+    args.extend(shown.facts.community_id.clone().map(|id| ("community_id".to_owned(), id)));
+    args.extend(shown.trace_id().map(|id| ("trace_id".to_owned(), id)));
+    for (name, value) in &result.ids {
+        let mut name = name.clone();
+        while let Some((_, there)) = args.iter().find(|(have, _)| *have == name) {
+            if there == value {
+                break;
+            }
+            name.insert_str(0, "id.");
+        }
+        if !args.iter().any(|(have, _)| *have == name) {
+            args.push((name, value.clone()));
+        }
+    }
+    args
 }
 
 /// Microseconds with three digits behind the point.
@@ -112,3 +131,7 @@ impl Sink for PerfettoSink {
         self.others.flush()
     }
 }
+
+#[cfg(test)]
+#[path = "perfetto_tests.rs"]
+mod tests;

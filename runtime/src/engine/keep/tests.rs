@@ -1,6 +1,7 @@
 //! Files as they are laid out; tests/keep.rs has tshark read them.
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use weftrace_probes::packet::LinkType;
 
 fn raw(data: &[u8], time_ns: u64) -> RawPacket<'_> {
@@ -39,6 +40,21 @@ fn a_file_that_is_read_is_not_overwritten() {
         assert!(Keeper::new(options, std::slice::from_ref(&path)).is_err());
     }
     assert_eq!(fs::read(&path).expect("there"), b"precious");
+    fs::remove_dir_all(folder).expect("removable");
+}
+
+/// They hold packets as they were.
+#[test]
+fn files_are_read_by_their_owner_only() {
+    let folder = folder("owner");
+    let path = folder.join("out.pcapng");
+    fs::write(&path, b"older").expect("writable");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("ours");
+    for path in [path, folder.join("new.pcapng")] {
+        Keeper::new(KeepOptions { path: path.clone(), ..KeepOptions::default() }, &[]).expect("opened");
+        let there = fs::metadata(&path).expect("there");
+        assert_eq!((there.permissions().mode() & 0o777, there.len()), (0o600, 0));
+    }
     fs::remove_dir_all(folder).expect("removable");
 }
 

@@ -1,6 +1,6 @@
 //! A result, a summary as JSON: the schema of docs/output.md.
 
-use super::{REDACTED, SCHEMA, Shown, is_target, without_query};
+use super::{REDACTED, SCHEMA, Shown, target::is_target};
 use crate::{
     decode::{self, Num},
     join::{
@@ -12,7 +12,7 @@ use crate::{
     sys,
     text::{push, separated},
 };
-use std::io::Write;
+use std::{collections::BTreeSet, io::Write};
 use weftrace_artifact::{
     headers,
     ty::{Field, Type},
@@ -132,17 +132,23 @@ fn write_anchor_field(out: &mut Vec<u8>, shown: &Shown<'_>, field: &Field, style
     let anchor = &shown.result.anchor;
     match &field.ty {
         Type::Headers => {
-            separated(out, "{", ", ", "}", headers::entries(decode::member(field, anchor)), |out, (name, value)| {
+            separated(out, "{", ", ", "}", once_each(decode::member(field, anchor)), |out, (name, value)| {
                 write_string(out, name);
                 push(out, ": ");
                 write_string(out, if shown.may_show(name) { value } else { REDACTED.as_bytes() });
             });
         }
         Type::Str { .. } if is_target(name) && !shown.facts.open => {
-            write_string(out, without_query(&shown.result.field(name)).as_bytes());
+            write_string(out, shown.field(name).as_bytes());
         }
         _ => write_field(out, field, anchor, style),
     }
+}
+
+/// Each header once, with the value that is found by its name: an object that has a member twice is read in as many ways as there are readers.
+fn once_each(packed: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut seen = BTreeSet::new();
+    headers::entries(packed).filter(move |(name, _)| seen.insert(String::from_utf8_lossy(name).to_ascii_lowercase()))
 }
 
 /// Appends a summary, or the heartbeat's numbers, which are the same.
@@ -161,6 +167,7 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
         ("orphans", summary.orphans),
         ("without_key", summary.keyless),
         ("evicted_anchors", summary.evicted_anchors),
+        ("evicted_slowest", summary.evicted_slowest),
         ("evicted_records", summary.evicted_records),
         ("evicted_bindings", summary.evicted_bindings),
         ("lost", summary.lost),

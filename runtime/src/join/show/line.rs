@@ -54,7 +54,9 @@ pub(crate) fn head(shown: &Shown<'_>) -> String {
         let _ = write!(out, "  {}[{pid}]", escaped(&comm));
     }
     if let Some(container) = &shown.facts.container {
-        let _ = write!(out, "  container={}", &container[..12.min(container.len())]);
+        // A script may give it any text.
+        let short: String = container.chars().take(12).collect();
+        let _ = write!(out, "  container={}", escaped(&short));
     }
     if let Some(id) = &shown.facts.community_id {
         let _ = write!(out, "  community_id={id}");

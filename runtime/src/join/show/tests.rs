@@ -1,4 +1,4 @@
-use super::{Facts, Shown, container, escaped, json, line, trace_id, waterfall, without_query};
+use super::{Facts, Shown, container, escaped, json, line, record, target, trace_id, waterfall};
 use crate::{
     join::{
         leg::{LegOutcome, State, Via},
@@ -30,6 +30,7 @@ fn leg(name: &str, state: State, charged: u64, intervals: Vec<(u64, u64)>) -> Le
         approximate: false,
         duration: true,
         off: false,
+        unseen_before: false,
         intervals,
     }
 }
@@ -69,7 +70,7 @@ fn anchor(stream: &StreamSpec, path: &str) -> Box<[u8]> {
 }
 
 /// A request of 1 s: 450 ms of connecting, the last 150 ms of them within a retransmission's stall of 300 ms.
-fn result(path: &str) -> JoinResult {
+pub(crate) fn result(path: &str) -> JoinResult {
     let stream = stream();
     let anchor = anchor(&stream, path);
     let traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -96,7 +97,7 @@ fn result(path: &str) -> JoinResult {
     }
 }
 
-fn facts() -> Facts {
+pub(crate) fn facts() -> Facts {
     Facts {
         wall: (1_700_000_000_000_000_000, 1_700_000_001_000_000_000),
         community_id: Some("1:LQU9".into()),
@@ -219,7 +220,98 @@ fn ids_of_traces_and_containers() {
     let long = "a".repeat(64);
     assert_eq!(container(&format!("0:/system.slice/docker-{long}.scope")), Some(long));
     assert_eq!(container("0:/user.slice"), None);
-    assert_eq!(without_query("/a?b=c?d"), "/a?[redacted]");
+}
+
+/// A script may say that anything is the container.
+#[test]
+fn containers_are_any_text() {
+    let result = result("/small");
+    for (container, shown) in [
+        ("0123456789abcdef", "container=0123456789ab  "),
+        ("häßliches-ß-und-mehr", "container=häßliches-ß-  "),
+        ("\u{1f600}\x1b[2J", "container=\u{1f600}\\x1b[2J  "),
+        ("ß", "container=ß  "),
+    ] {
+        let facts = Facts { container: Some(container.into()), ..facts() };
+        let head = line::head(&Shown { result: &result, facts: &facts });
+        assert!(head.contains(shown), "{head}");
+    }
+}
+
+#[test]
+fn targets_lose_queries_and_passwords() {
+    for (text, shown) in [
+        ("/a?b=c?d", "/a?[redacted]"),
+        ("/a#b", "/a#[redacted]"),
+        ("/a?", "/a?"),
+        ("/@user/a", "/@user/a"),
+        ("http://user:SECRET@host/x", "http://host/x"),
+        ("https://SECRET@host:8080/x?y=z", "https://host:8080/x?[redacted]"),
+        ("//user:SECRET@host/x", "//host/x"),
+        ("http://user:SECRET@", "http://"),
+        ("http://us\u{e9}r:S\u{e9}CRET@h\u{f6}st/x", "http://h\u{f6}st/x"),
+        // Cut: of what is behind the colon nobody knows that it is no password.
+        ("http://user:SECR", "http://"),
+        ("http://host:8080", "http://host:8080"),
+        ("http://[::1]", "http://[::1]"),
+        ("http://host/a@b", "http://host/a@b"),
+        ("", ""),
+    ] {
+        assert_eq!(target::closed("url", text), shown, "{text}");
+    }
+    assert_eq!(target::closed("query", "a=b"), "[redacted]");
+    assert_eq!(target::closed("query", "?a=b"), "?[redacted]");
+    assert_eq!(target::closed("query", ""), "");
+    assert!(["path", "referer", "query"].iter().all(|name| target::is_target(name)) && !target::is_target("name"));
+    let result = result("http://user:SECRET@host/x");
+    let facts = facts();
+    let shown = Shown { result: &result, facts: &facts };
+    assert!(line::head(&shown).contains("GET http://host/x ->"), "{}", line::head(&shown));
+    assert_eq!(as_json(&shown)["anchor"]["path"], "http://host/x");
+}
+
+/// JSON that has a member twice is read in as many ways as there are readers.
+#[test]
+fn a_header_that_was_sent_twice_stands_once() {
+    let mut result = result("/small");
+    let at = result.stream.field("header").expect("a field").offset as usize;
+    let twice =
+        packed(&[("x-request-id", "first"), ("x-a", "b"), ("x-request-id", "second"), ("X-Request-Id", "third")]);
+    result.anchor[at..at + twice.len()].copy_from_slice(&twice);
+    let facts = facts();
+    let mut out = Vec::new();
+    json::write(&mut out, &Shown { result: &result, facts: &facts }, &mut Style::new(&mut NoNames));
+    let text = String::from_utf8_lossy(&out).into_owned();
+    assert_eq!(text.to_lowercase().matches("\"x-request-id\": \"").count(), 1, "{text}");
+    assert!(text.contains("\"x-request-id\": \"first\", \"x-a\": \"[redacted]\""), "{text}");
+}
+
+/// `print(args)` of an orphan: as `lang` makes it, all fields but headers in a layout of its own.
+#[test]
+fn records_that_are_printed_whole_lose_queries() {
+    let stream = stream();
+    let fields = stream.fields.iter().filter(|f| f.ty != Type::Headers);
+    let (fields, size) = lay_out(fields.map(|f| (f.name.clone(), f.ty.clone())));
+    let ty = Type::Record { fields, size };
+    let bytes = |path: &str| anchor(&stream, path)[..size as usize].to_vec();
+    let written = |ty: &Type, bytes: &[u8]| {
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        crate::text::write_value(&mut text, ty, bytes, &mut Style::new(&mut NoNames));
+        crate::json::write_value(&mut json, ty, bytes, &mut Style::new(&mut NoNames));
+        [text, json].map(|out| String::from_utf8(out).expect("text"))
+    };
+    let (closed, short) = record::redacted(&stream, &ty, &bytes("/pay?card=4111")).expect("has a query");
+    let [text, json] = written(&closed, &short);
+    assert_eq!(text, "{ .status = 200, .method = GET, .path = /pay?[redacted], .server = 10.0.3.7 }");
+    assert_eq!(json, r#"{"status": 200, "method": "GET", "path": "/pay?[redacted]", "server": "10.0.3.7"}"#);
+    // It fills its space, and a longer text takes its place.
+    let long = format!("/?{}", "s".repeat(62));
+    let (closed, short) = record::redacted(&stream, &ty, &bytes(&long)).expect("has a query");
+    assert!(written(&closed, &short)[0].contains(".path = /?[redacted], "));
+    assert!(record::redacted(&stream, &ty, &bytes("/small")).is_none(), "nothing to hide");
+    // What the script made itself is its own.
+    let (own, size) = lay_out([(Some("path".to_owned()), Type::Str { cap: 64 })]);
+    assert!(record::redacted(&stream, &Type::Record { fields: own, size }, b"/pay?card=4111").is_none());
 }
 
 #[test]
