@@ -87,8 +87,10 @@ pub enum NativeHelper {
     PacketBytes,
     /// (env, map, key, value, signed): the value is counted in a map, for who wants an example of it
     Observe,
+    /// (env) → 0, or that the run is to end and loops are to be left: 1 of the first one, which tells it, then 2
+    Interrupted,
 }
 
 impl NativeHelper {
-    pub const COUNT: usize = 21;
+    pub const COUNT: usize = 22;
 }

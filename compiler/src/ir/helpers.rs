@@ -115,6 +115,8 @@ pub enum Helper {
     SkbLoad,
     /// Native: (map, key, value, signed): the value is counted in the map
     Observe,
+    /// Native: () → 0, or that the run is to end and loops are to be left: 1 of the first one, which tells it, then 2
+    Interrupted,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,6 +200,7 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::TaskComm, "task_comm", &[Out, Int, Int], false, None, None),
     row(Helper::SkbLoad, "skb_load", &[Ctx, Int, Out, Int], false, Some(26), None),
     row(Helper::Observe, "observe", &[Map, In, Int, Int], false, None, Some(NativeHelper::Observe)),
+    row(Helper::Interrupted, "interrupted", &[], false, None, Some(NativeHelper::Interrupted)),
 ];
 
 impl Helper {

@@ -22,6 +22,19 @@ use weftrace_lang::{
 /// Rounds of a kernel loop whose end is not known beforehand, with bpf_loop (which makes 8,388,608) and without.
 const MAX_KERNEL_ROUNDS: i64 = 8_000_000;
 const FEW_KERNEL_ROUNDS: i64 = 1024;
+/// In user space loops ask after so many rounds (a power of two) whether the run is to end: while a block runs, nothing else does.
+const ROUNDS_BETWEEN: i64 = 1 << 16;
+/// Loops of so few rounds needn't: they cost more to count than to run.
+const UNCOUNTED_ROUNDS: i64 = 64;
+
+/// What keeps a loop from going on for ever.
+#[derive(Clone, Copy)]
+enum Guard {
+    /// In the kernel, whose verifier walks through every round: this counter of its rounds.
+    Rounds(Variable),
+    /// In user space: a signal. The counter is that of all loops of the function.
+    Signal(Variable),
+}
 
 impl Cx<'_, '_> {
     /// The statements of a block; its value, if it has one, is evaluated for its effect.
@@ -144,17 +157,52 @@ impl Cx<'_, '_> {
         }
     }
 
-    /// In the kernel, whose verifier walks through every round: a counter of the rounds.
-    fn loop_guard(&mut self) -> Option<Variable> {
-        let guard = self.kernel.then(|| self.new_var())?;
-        let zero = self.iconst(0);
-        self.set_var(guard, zero);
-        Some(guard)
+    fn loop_guard(&mut self) -> Guard {
+        if self.kernel {
+            let guard = self.new_var();
+            let zero = self.iconst(0);
+            self.set_var(guard, zero);
+            return Guard::Rounds(guard);
+        }
+        // A variable that was never assigned is 0.
+        let rounds = self.rounds.unwrap_or_else(|| self.new_var());
+        self.rounds = Some(rounds);
+        Guard::Signal(rounds)
+    }
+
+    /// In a loop's body: leaves a loop that goes on for too long.
+    fn check_guard(&mut self, guard: Guard, done: crate::ir::Block, span: Span) {
+        match guard {
+            Guard::Rounds(guard) => self.check_rounds(guard, done, span),
+            Guard::Signal(rounds) => self.check_signal(rounds, done, span),
+        }
+    }
+
+    /// Leaves a loop in user space, with a warning, once the run is to end.
+    fn check_signal(&mut self, counter: Variable, done: crate::ir::Block, span: Span) {
+        let rounds = self.read_var(counter);
+        let rounds = self.b.binary_imm(BinaryOp::Iadd, rounds, 1);
+        self.set_var(counter, rounds);
+        let between = self.b.binary_imm(BinaryOp::Band, rounds, ROUNDS_BETWEEN - 1);
+        let (ask, cut, tell, go_on) = (self.block(), self.block(), self.block(), self.block());
+        self.brif(between, go_on, ask);
+        self.start(ask);
+        let leave = self.b.call(Helper::Interrupted, &[]);
+        self.brif(leave, cut, go_on);
+        self.start(cut);
+        // The loops around this one, and those that follow, ask in their next round: else as many rounds again would pass for each of theirs.
+        let last = self.iconst(-1);
+        self.set_var(counter, last);
+        let first = self.b.icmp_imm(Cond::Eq, leave, 1);
+        self.brif(first, tell, done);
+        self.start(tell);
+        self.warn(Warning::Other("a loop was left, since weftrace is to end".into()), span);
+        self.jump(done);
+        self.start(go_on);
     }
 
     /// Leaves a kernel loop, with a warning, that goes on for longer than the verifier could follow.
-    fn check_guard(&mut self, guard: Option<Variable>, done: crate::ir::Block, span: Span) {
-        let Some(guard) = guard else { return };
+    fn check_rounds(&mut self, guard: Variable, done: crate::ir::Block, span: Span) {
         let rounds = self.read_var(guard);
         let limit = self.max_rounds();
         let over = self.b.icmp_imm(Cond::Uge, rounds, limit);
@@ -174,10 +222,12 @@ impl Cx<'_, '_> {
         let first = self.scalar(from)?;
         let end = self.scalar(to)?;
         let short = match (&from.kind, &to.kind) {
-            (E::Int(a), E::Int(b)) => self.kernel && b.saturating_sub(*a) <= self.max_rounds(),
+            (E::Int(a), E::Int(b)) => {
+                b.saturating_sub(*a) <= if self.kernel { self.max_rounds() } else { UNCOUNTED_ROUNDS }
+            }
             _ => false,
         };
-        let guard = if short { None } else { self.loop_guard() };
+        let guard = if short { None } else { Some(self.loop_guard()) };
         let counter = self.new_var();
         self.set_var(counter, first);
         let (header, inside, next, done) = (self.block(), self.block(), self.block(), self.block());
@@ -188,7 +238,9 @@ impl Cx<'_, '_> {
         let go_on = self.b.icmp(less, i, end);
         self.brif(go_on, inside, done);
         self.start(inside);
-        self.check_guard(guard, done, from.span);
+        if let Some(guard) = guard {
+            self.check_guard(guard, done, from.span);
+        }
         match self.var_home(var) {
             Some(VarHome::Ssa(variable)) => self.set_var(variable, i),
             _ => return self.not_yet(from.span, "a loop variable of this kind"),

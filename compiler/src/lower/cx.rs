@@ -69,6 +69,8 @@ pub(crate) struct Cx<'a, 'm> {
     pub(crate) loops: Vec<(Block, Block)>,
     /// Where `return` goes in a function's body, innermost last.
     pub(crate) scopes: Vec<Block>,
+    /// In user space: the rounds of all loops so far, once there is one.
+    pub(super) rounds: Option<Variable>,
     /// An element of a map that is looked up once, in the block that is lowered.
     pub(super) opened: Option<super::opened::Opened>,
     /// Where every run ends.
@@ -105,6 +107,7 @@ impl<'a, 'm> Cx<'a, 'm> {
             vars: vec![],
             loops: vec![],
             scopes: vec![],
+            rounds: None,
             opened: None,
             exit,
             failed,

@@ -3,7 +3,8 @@
 use crate::hir::*;
 use crate::run::*;
 use weftrace_artifact::action::ActionKind;
-use weftrace_lang::hir::{Action, BinOp, Expr, ExprKind, StmtKind, Ty, UnOp, VarRef};
+use weftrace_compiler::{ir::interp, opt};
+use weftrace_lang::hir::{Action, BinOp, Expr, ExprKind, Provider, StmtKind, Ty, UnOp, VarRef};
 
 fn inc(v: u32, delta: i64) -> weftrace_lang::hir::Stmt {
     s(StmtKind::Expr(e(ExprKind::IncVar { var: VarRef(v), delta, prefix: true }, Ty::I64)))
@@ -190,5 +191,49 @@ fn kernel_loops_end() {
         lowered.run(0, &mut host);
         assert_eq!(host.records.len(), 1 + warnings);
         assert_eq!(word(&host.records[warnings].payload), rounds);
+    }
+}
+
+/// Before and after the optimiser: after how many rounds of three loops, of which the first two are one within the other, and what was told.
+fn rounds_in_user_space(interrupted: u64, limit: i64) -> [(Vec<u64>, usize); 2] {
+    let count = |v: u32| e(ExprKind::IncVar { var: VarRef(v), delta: 1, prefix: true }, Ty::I64);
+    let below = |v: u32, n: i64| binary(BinOp::Lt, count(v), int(n), Ty::Bool);
+    let inner = s(StmtKind::While { cond: below(1, limit), body: block(vec![]) });
+    let range = StmtKind::ForRange { var: VarRef(3), from: int(0), to: int(limit), body: block(vec![inc(2, 1)]) };
+    let mut body: Vec<_> = (0..3).map(|v| set_var(v, int(0))).collect();
+    body.extend([s(StmtKind::While { cond: below(0, 4), body: block(vec![inner]) }), s(range)]);
+    body.push(printf((0..3).map(|v| var(v, Ty::I64)).collect()));
+    let lowered = lower(&program(vec![], vec![probe(Provider::Begin, vec![Ty::I64; 4], body)]));
+    let mut better = lowered.functions[0].clone();
+    opt::run(&mut better);
+    [&lowered.functions[0], &better].map(|f| {
+        assert!(f.to_string().contains("call interrupted"), "{f}");
+        let mut host = lowered.host();
+        host.interrupted = interrupted;
+        interp::run(f, &mut host, 20_000_000).unwrap_or_else(|e| panic!("{e:?}\n{f}"));
+        let (told, printed): (Vec<_>, Vec<_>) = host
+            .records
+            .iter()
+            .partition(|r| matches!(lowered.actions[r.action.0 as usize].kind, ActionKind::Warn { .. }));
+        (printed[0].payload.chunks(8).map(word).collect(), told.len())
+    })
+}
+
+#[test]
+fn loops_in_user_space_end_with_the_run() {
+    let limit = 100_000;
+    // Nothing is the matter: 3 rounds of the outer loop, and the last look of each.
+    for got in rounds_in_user_space(0, limit) {
+        assert_eq!(got, (vec![4, limit as u64 + 2, limit as u64], 0));
+    }
+    // One round of the outer loop, the rest within: then no loop goes on.
+    for (answer, told) in [(1, 3), (2, 0)] {
+        for got in rounds_in_user_space(answer, limit) {
+            assert_eq!(got, (vec![2, 65_535, 0], told));
+        }
+    }
+    // Too few rounds to ask.
+    for got in rounds_in_user_space(1, 1000) {
+        assert_eq!(got, (vec![4, 1002, 1000], 0));
     }
 }

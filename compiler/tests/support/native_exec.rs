@@ -283,6 +283,10 @@ extern "C" fn observe(_: Env, _map: u64, _key: *const u8, _value: u64, _signed: 
     0
 }
 
+extern "C" fn interrupted(env: Env) -> u64 {
+    state(env).host.interrupted
+}
+
 /// Function pointers that never change.
 struct Table([*const c_void; NativeHelper::COUNT]);
 
@@ -318,4 +322,5 @@ static HELPERS: Table = Table([
     map_whole as *const c_void,
     packet_bytes as *const c_void,
     observe as *const c_void,
+    interrupted as *const c_void,
 ]);

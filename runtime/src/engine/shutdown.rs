@@ -5,7 +5,14 @@ use super::{
     metrics::push,
     packets::Feed,
 };
-use crate::{losses::LossKind, record::event::Event, session::Sources, sink::Message, stats::Cost, sys::Ring};
+use crate::{
+    losses::LossKind,
+    record::event::Event,
+    session::Sources,
+    sink::Message,
+    stats::Cost,
+    sys::{Ring, interrupt},
+};
 use std::{
     rc::Rc,
     time::{Duration, Instant},
@@ -51,6 +58,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.flush_joins(time);
     ask_alerts(core, time);
     core.ending = true;
+    interrupt::clear();
     run_end(core, sources, time);
     core.flush_pending();
     count_losses(core, sources);

@@ -4,7 +4,7 @@ use super::{packets::Feed, telemetry::TelemetryFeed};
 use crate::{
     error::Error,
     metrics::MetricsFeed,
-    sys::{Ring, watch},
+    sys::{Ring, interrupt, watch},
 };
 use std::{
     future::Future,
@@ -101,6 +101,7 @@ impl Waits {
             Some(ring) => Some(watch(ring.as_fd()).map_err(Error::Loop)?),
             None => None,
         };
+        interrupt::note_signals().map_err(Error::Loop)?;
         let mut numbers = vec![libc::SIGINT, libc::SIGTERM, libc::SIGUSR1];
         numbers.extend_from_slice(signals);
         numbers.sort_unstable();

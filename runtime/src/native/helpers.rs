@@ -222,6 +222,10 @@ unsafe extern "C" fn observe(env: *mut HandlerEnv, map: u64, key: u64, value: u6
     0
 }
 
+unsafe extern "C" fn interrupted(_: *mut HandlerEnv) -> u64 {
+    sys::interrupt::leave_loop()
+}
+
 /// Function pointers as generated code reads them.
 #[repr(transparent)]
 pub(super) struct HelperTable([*const u8; NativeHelper::COUNT]);
@@ -258,6 +262,7 @@ pub(super) static TABLE: HelperTable = HelperTable([
     map_whole as *const u8,
     packet_bytes as *const u8,
     observe as *const u8,
+    interrupted as *const u8,
 ]);
 
 #[cfg(test)]

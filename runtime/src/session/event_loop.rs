@@ -5,6 +5,7 @@ use crate::{
     engine::{BLOCKS, Change, Feed, KERNEL, Wake, answer, now, push, tell_joins},
     record::event::Event,
     sink::Message,
+    sys::interrupt,
 };
 use std::{
     future::poll_fn,
@@ -84,6 +85,9 @@ impl Running {
     }
 
     fn signal(&mut self, number: i32) -> Option<Ended> {
+        if matches!(number, libc::SIGINT | libc::SIGTERM) {
+            interrupt::taken();
+        }
         let blocks: Vec<_> = self.signals.iter().filter(|s| s.0 == number).copied().collect();
         let time = now();
         if !blocks.is_empty() {

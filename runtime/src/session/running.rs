@@ -12,7 +12,7 @@ use crate::{
     record::{Recorded, event::Event},
     sink::{Message, Sink},
     stats::Cost,
-    sys::{Child, Ring, pidfd_open},
+    sys::{Child, Ring, interrupt, pidfd_open},
 };
 use std::{
     collections::BTreeSet,
@@ -213,12 +213,15 @@ impl Running {
         }
         if let Some(child) = &mut self.child {
             self.waits.watch_process(child.as_fd())?;
-            child.start()?;
+            // A signal while BEGIN ran ends the run before the command begins.
+            if interrupt::signal().is_none() {
+                child.start()?;
+            }
         }
         if options.read.is_empty() {
             let time = now();
             self.core.note(|| Event::TimersStart(time));
-            self.timers.start(time);
+            self.core.runs_since(time, &mut self.timers);
         }
         self.privileges.give_up(self.core.native.store(), self.child.is_some());
         if let Some(Err(error)) = &self.privileges.shed {
@@ -281,6 +284,7 @@ impl Running {
             Some(runtime) if !self.core.should_stop() && self.can_wait() => runtime.block_on(self.event_loop()),
             _ => self.reason(),
         };
+        interrupt::taken();
         let impatient = matches!(ended, Ended::Signal(_));
         let cost = finish(&mut self.core, &mut self.sources, impatient);
         // The table of symbols is waited for only now: nothing is traced any more, and nothing in the ring.
@@ -360,6 +364,9 @@ impl Running {
             Ended::OutputClosed
         } else if self.core.should_stop() {
             Ended::Count
+        } else if let Some(number) = interrupt::signal() {
+            // It came while BEGIN ran, and there is nothing to wait for.
+            Ended::Signal(number)
         } else {
             Ended::NothingLeft
         }

@@ -3,6 +3,7 @@
 
 mod child;
 mod clock;
+pub(crate) mod interrupt;
 mod ring;
 mod take;
 mod terminal;

@@ -27,6 +27,7 @@ impl Machine<'_> {
             Helper::TaskRegisters => host.task_registers,
             Helper::Jiffies => host.jiffies,
             Helper::NumaId => host.numa_id,
+            Helper::Interrupted => host.interrupted,
             Helper::MapUpdate | Helper::MapDelete | Helper::MapLen | Helper::MapAt | Helper::MapCpu => {
                 let map = map.ok_or(InterpError::Malformed("a map is missing"))?.0;
                 self.call_map(helper, map, args)?

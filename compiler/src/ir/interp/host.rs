@@ -47,6 +47,8 @@ pub struct Host {
     pub func_ip: u64,
     pub jiffies: u64,
     pub numa_id: u64,
+    /// What `interrupted` answers.
+    pub interrupted: u64,
     /// (device, inode) of the pid namespace that `ns_pid_tgid` knows, and its answer.
     pub pid_namespace: Option<((u64, u64), u64)>,
     /// Tasks by number, for `task_from_pid`: their addresses.
