@@ -12,9 +12,17 @@ use crate::{
 };
 use weftrace_artifact::map::Kind;
 use weftrace_lang::{
-    hir::{Expr, ExprKind as E, MapRef, Ty},
+    hir::{BinOp, Expr, ExprKind as E, MapRef, Ty},
     span::Span,
 };
+
+/// A number before it was made as wide as it is wanted.
+fn converted(e: &Expr) -> &Expr {
+    match &e.kind {
+        E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Int { .. }, Ty::Int { .. })) => converted(inner),
+        _ => e,
+    }
+}
 
 impl Cx<'_, '_> {
     /// `@m[k] = v`
@@ -26,6 +34,15 @@ impl Cx<'_, '_> {
                 return self.not_yet(span, "a time to live by stacks of dw_ustack");
             }
             return self.send_value(map, key, value, &ty, span);
+        }
+        if let Some((op, by)) = self.added_to_itself(map, key, value, &ty) {
+            let by = self.scalar_as(by, &ty)?;
+            let zero = self.iconst(0);
+            let by = if op == BinOp::Sub { self.b.isub(zero, by) } else { by };
+            return self.element(map, key, span, |cx, m| {
+                cx.add_to(map, m, by, width(&ty).0);
+                Ok(())
+            });
         }
         if self.is_scalar_map(map) && !self.is_far(map) {
             return self.scalar_map_set(map, value, &ty, span);
@@ -59,6 +76,22 @@ impl Cx<'_, '_> {
             self.start(done);
         }
         Ok(())
+    }
+
+    /// `@m[k] += v` and `-=`, where others may do so at the same time: what is added, so that no update is lost between reading and writing. (The key that is read is the one
+    /// that is written, which it is made of.)
+    fn added_to_itself<'e>(
+        &self,
+        map: MapRef,
+        key: Option<&Expr>,
+        value: &'e Expr,
+        ty: &Ty,
+    ) -> Option<(BinOp, &'e Expr)> {
+        let E::Binary { op: op @ (BinOp::Add | BinOp::Sub), left, right } = &converted(value).kind else { return None };
+        let E::MapGet { map: read, key: at } = &converted(left).kind else { return None };
+        let same = *read == map && at.as_deref().map(|at| at.span) == key.map(|key| key.span);
+        let number = matches!(ty, Ty::Int { .. }) && matches!(right.ty, Ty::Int { .. }) && width(ty).0 >= 4;
+        (same && number && self.is_shared(map) && !self.is_far(map)).then_some((*op, right))
     }
 
     /// Whether an element that is there is written where it is, in a third of the time that its replacement takes. Of our own texts only: who

@@ -4,7 +4,7 @@ use crate::hir::*;
 use crate::run::*;
 use weftrace_artifact::map::{Home, Kind};
 use weftrace_compiler::place::{self, Side};
-use weftrace_lang::hir::{BinOp, ExprKind, MapRef, Provider, StmtKind, Ty};
+use weftrace_lang::hir::{BinOp, Expr, ExprKind, MapRef, Provider, StmtKind, Ty};
 
 #[test]
 fn scalar_maps_remember_that_they_were_set() {
@@ -54,6 +54,29 @@ fn keys_of_several_parts_have_no_stray_bytes() {
     assert_eq!(entries.len(), 1);
     assert_eq!(entries[0].0, want);
     assert_eq!(word(entries[0].1), 2);
+}
+
+/// As `++` does: another processor may add to the same element meanwhile.
+#[test]
+fn what_is_added_to_an_element_is_added_at_once() {
+    let narrow = Ty::Int { bits: 16, signed: false };
+    let maps = vec![map("x", None, Ty::I64), map("m", Some(Ty::U32), Ty::I64), map("n", Some(Ty::U32), narrow.clone())];
+    let adds = |n, key: Option<Expr>, op, ty: &Ty| {
+        set(n, key.clone(), binary(op, get(n, key, ty.clone()), int(5), ty.clone()))
+    };
+    let lowered = |body| lower(&program(maps.clone(), vec![probe(raw_tp(), vec![], body)]));
+    // There are no such operations of two bytes. (Both have those that count losses.)
+    let at_once = |l: Lowered| l.functions[0].to_string().matches("atomic_add").count();
+    let [wide, narrow] =
+        [(1, &Ty::I64), (2, &narrow)].map(|(n, ty)| at_once(lowered(vec![adds(n, Some(pid()), BinOp::Add, ty)])));
+    assert!(wide > narrow, "{wide} > {narrow}");
+    let lowered = lowered(vec![adds(0, None, BinOp::Add, &Ty::I64), adds(1, Some(pid()), BinOp::Sub, &Ty::I64)]);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    lowered.run(0, &mut host);
+    assert_eq!(word(value(&host, 0, &[0; 4]).expect("element")), 10);
+    let (_, element) = host.maps[1].entries().next().expect("an element");
+    assert_eq!(word(element) as i64, -10);
 }
 
 #[test]
