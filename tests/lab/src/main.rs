@@ -16,6 +16,7 @@ mod scenario;
 mod server;
 mod sys;
 mod watch;
+mod witness;
 
 use std::{path::PathBuf, process::ExitCode};
 
