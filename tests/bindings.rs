@@ -18,8 +18,10 @@ const EVERY: u64 = 20;
 const SCRIPT: &str = r#"
 import "std/tcp";
 tracepoint:syscalls:sys_enter_getppid /comm == "beats"/ { emit beat.one(pid = pid); }
+tracepoint:sock:inet_sock_set_state /args.newstate == 1 && args.sport == 18431/ { @opened[(uint64)args.skaddr] = nsecs; }
 tracepoint:sock:inet_sock_set_state /args.newstate == 7 && args.oldstate != 10 && args.sport == 18431/ {
-  emit closed.one(conn = conn((struct sock *)args.skaddr), start = nsecs - 200000000, end = nsecs + 500000000);
+  // Without that nobody could say what the connection had before the run.
+  emit closed.one(conn = conn((struct sock *)args.skaddr), start = nsecs - 200000000, end = nsecs + 500000000, opened = @opened[(uint64)args.skaddr]);
 }
 join closed {
   from c = closed.one();

@@ -398,7 +398,12 @@ fn follow(flow: &mut Flow, shared: &mut Shared, place: Place, payload: &[u8], da
         origin: by_dir(origin),
         from_origin,
         fast: view.analysis & analysis::FAST_RETRANSMISSION != 0,
-        facts: Facts { ports: by_dir(ports.map(u32::from)).map(|port| port as u16), answered, handshake_seen },
+        facts: Facts {
+            ports: by_dir(ports.map(u32::from)).map(|port| port as u16),
+            answered,
+            handshake_seen,
+            behind: false,
+        },
     };
     if app.packet(&packet, shared) {
         close(flow, shared);

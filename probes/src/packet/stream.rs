@@ -212,6 +212,8 @@ pub(crate) struct Facts {
     /// The other side was seen at all; if not, nothing will ever be acknowledged.
     pub(crate) answered: bool,
     pub(crate) handshake_seen: bool,
+    /// Another protocol came before on this connection: a proxy was asked for it.
+    pub(crate) behind: bool,
 }
 
 /// How a protocol took bytes.

@@ -79,6 +79,7 @@ pub(super) struct Sink<'a, 's> {
     /// The receivers' acknowledgements.
     acked: [u64; 2],
     handshake_seen: bool,
+    behind: bool,
     /// The message that is being read is the connection's last: another protocol comes.
     pub(super) handover: Option<Next>,
 }
@@ -93,6 +94,7 @@ impl HttpFlow {
             now: cx.now,
             acked: cx.acked,
             handshake_seen: cx.facts.handshake_seen,
+            behind: cx.facts.behind,
             handover: None,
         };
         (&mut self.messages[dir], sink)
@@ -202,7 +204,7 @@ impl Sink<'_, '_> {
             not_before: self.acked[1 - self.dir],
             response: None,
             opening_seen: self.handshake_seen,
-            first_on_conn: self.matcher.begun == 1 && self.handshake_seen,
+            first_on_conn: self.matcher.begun == 1 && self.handshake_seen && !self.behind,
             stream: 0,
             frames: None,
             route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),

@@ -96,6 +96,20 @@ impl Sniff {
         if line.get(at..).is_some_and(|tail| tail.starts_with(b" HTTP/1.")) { Self::Head } else { Self::No }
     }
 
+    /// Whether what follows a message is another: also with a method that isn't known (`QUERY`, `BAN`; RFC 9110, section 9.1: any token), if all of its first line is there.
+    pub(crate) fn follows(bytes: &[u8]) -> bool {
+        const LONGEST: usize = 32;
+        if Self::of(bytes) != Self::No {
+            return true;
+        }
+        let method = bytes.iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
+        let len = method.count();
+        len > 0
+            && bytes.get(len) == Some(&b' ')
+            && memchr::memchr(b'\n', bytes).is_some()
+            && Self::first_line(bytes) == Self::Head
+    }
+
     /// A whole first line that is one of a message, at the start of a segment: what parsing may start again at.
     pub(crate) fn resumes_at(bytes: &[u8]) -> bool {
         Self::of(bytes) == Self::Head

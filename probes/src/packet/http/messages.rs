@@ -200,7 +200,7 @@ impl Messages {
         (self.from, self.start) = (rest.from(), rest.time);
         self.damaged = false;
         self.searched = 0;
-        self.state = if Sniff::of(rest.bytes) == Sniff::No { State::Lost } else { State::Head };
+        self.state = if Sniff::follows(rest.bytes) { State::Head } else { State::Lost };
         if matches!(self.state, State::Lost) { rest.bytes.len() } else { 0 }
     }
 
@@ -231,7 +231,7 @@ impl Messages {
         }
         // The line end that was found last may be the first half of the head's end.
         self.searched = self.partial.len().saturating_sub(2);
-        if more.len() < rest.bytes.len() || Sniff::of(&self.partial) == Sniff::No {
+        if more.len() < rest.bytes.len() || !Sniff::follows(&self.partial) {
             sink.shared.http.malformed += u64::from(more.len() < rest.bytes.len());
             self.partial = Vec::new();
             self.state = State::Lost;

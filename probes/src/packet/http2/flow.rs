@@ -160,6 +160,7 @@ impl Http2Flow {
             dir,
             now: cx.now,
             handshake_seen: cx.facts.handshake_seen,
+            behind: cx.facts.behind,
             room: cx.shared.http2_limits.heads_bytes_total,
             most: cx.shared.http2_limits.streams,
             routes: cx.shared.asked & needs::ROUTES != 0,

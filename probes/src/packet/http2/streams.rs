@@ -33,6 +33,7 @@ pub(super) struct Here {
     pub(super) dir: usize,
     pub(super) now: u64,
     pub(super) handshake_seen: bool,
+    pub(super) behind: bool,
     /// Streams that may be open, and bytes that the heads of all connections may take.
     pub(super) most: usize,
     pub(super) room: usize,
@@ -210,7 +211,7 @@ impl Streams {
             not_before: 0,
             response: None,
             opening_seen: here.handshake_seen,
-            first_on_conn: self.begun == 1 && here.handshake_seen,
+            first_on_conn: self.begun == 1 && here.handshake_seen && !here.behind,
             stream,
             frames: Some(Box::new(Frames { covered: [Ranges::default(); 2], weight: Some(weight) })),
             route: here.routes.then(OnceCell::new),

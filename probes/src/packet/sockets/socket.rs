@@ -140,7 +140,7 @@ impl Socket {
     fn facts(&self) -> Facts {
         let ports = [self.open.remote_port(), self.open.local_port];
         let from_start = !self.dirs.iter().any(|dir| dir.started && dir.begin > 0);
-        Facts { ports, answered: true, handshake_seen: self.open.opened != 0 && from_start }
+        Facts { ports, answered: true, handshake_seen: self.open.opened != 0 && from_start, behind: false }
     }
 
     /// The 64-bit offset that a sequence number stands for: the one nearest to where the stream is.

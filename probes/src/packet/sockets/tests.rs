@@ -205,6 +205,29 @@ fn a_head_that_was_cut_is_counted() {
 }
 
 #[test]
+fn what_is_asked_within_a_tunnel_is_not_the_first() {
+    let mut bench = Bench::new();
+    bench.whole(false, b"CONNECT a:80 HTTP/1.1\r\n\r\n");
+    assert_eq!(bench.whole(true, b"HTTP/1.1 200 OK\r\n\r\n").len(), 1);
+    assert_eq!(bench.last.0, 1);
+    bench.whole(false, b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n").len(), 1);
+    assert_eq!(bench.last.0, 0);
+}
+
+#[test]
+fn methods_that_are_not_known_are_told() {
+    let mut bench = Bench::new();
+    let answer = b"HTTP/1.1 204 No\r\n\r\n";
+    for method in ["GET", "QUERY", "BAN", "get", "CCM_POST", "X-Y"] {
+        bench.whole(false, format!("{method} /a HTTP/1.1\r\n\r\n").as_bytes());
+        let told: Vec<_> = bench.whole(true, answer).iter().map(|e| (e.1, e.2)).collect();
+        assert_eq!(told, [(204, true)], "{method}");
+    }
+    assert_eq!(bench.sockets.counters(), SocketCounters { calls: 12, ..SocketCounters::default() });
+}
+
+#[test]
 fn threads_and_the_end_of_a_socket() {
     let mut bench = Bench::new();
     let get = b"GET /a HTTP/1.1\r\n\r\n";

@@ -38,6 +38,7 @@ impl Dialogue {
     pub(crate) fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) {
         let mut rest = piece;
         for _ in 0..MAX_HANDOVERS {
+            cx.facts.behind |= self.handovers > 0;
             let Some(protocol) = &mut self.speaks else {
                 self.undecided(rest, cx);
                 return;
