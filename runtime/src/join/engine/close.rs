@@ -106,7 +106,7 @@ impl Engine {
         for &i in &self.spec.blame {
             let leg = &mut legs[i as usize];
             leg.charged = free.take(&leg.intervals);
-            known &= leg.is_known() || leg.unseen_before;
+            known &= leg.is_known();
         }
         let (app, unknown) = if known { (free.rest(), 0) } else { (0, free.rest()) };
         JoinResult::new(payload, (begin, closed.end), legs, (app, unknown), closed.status)

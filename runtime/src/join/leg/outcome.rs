@@ -82,7 +82,7 @@ impl LegOutcome {
 
     /// Whether it may be said how much of the total was its own.
     pub(in crate::join) fn is_known(&self) -> bool {
-        matches!(self.state, State::Value(_) | State::None)
+        matches!(self.state, State::Value(_) | State::None) || self.unseen_before
     }
 
     pub(super) fn new(spec: &LegSpec) -> Self {

@@ -14,6 +14,7 @@ fn since(
     all.push((REQUEST, end, request(&key, "a", opened, start, end, false)));
     let seen = |e: &mut Engine| [CONNECT, LOSS].into_iter().for_each(|stream| e.seen_from(stream, from));
     let result = results(run(spec(), &all, seen)).remove(0);
+    assert_eq!(result.verdict().layer, if result.app > 0 { "app" } else { "unknown" });
     (result.legs[0].state.clone(), result.legs[1].state.clone(), result.app, result.unknown)
 }
 
