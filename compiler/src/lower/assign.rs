@@ -16,10 +16,12 @@ use weftrace_lang::{
     span::Span,
 };
 
-/// A number before it was made as wide as it is wanted.
-fn converted(e: &Expr) -> &Expr {
+/// A number before it was made at least so many bytes wide: what it adds up to is the same in these.
+fn widened(e: &Expr, bytes: u32) -> &Expr {
     match &e.kind {
-        E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Int { .. }, Ty::Int { .. })) => converted(inner),
+        E::Cast(inner) if matches!((&e.ty, &inner.ty), (Ty::Int { .. }, Ty::Int { .. })) && width(&e.ty).0 >= bytes => {
+            widened(inner, bytes)
+        }
         _ => e,
     }
 }
@@ -87,10 +89,14 @@ impl Cx<'_, '_> {
         value: &'e Expr,
         ty: &Ty,
     ) -> Option<(BinOp, &'e Expr)> {
-        let E::Binary { op: op @ (BinOp::Add | BinOp::Sub), left, right } = &converted(value).kind else { return None };
-        let E::MapGet { map: read, key: at } = &converted(left).kind else { return None };
+        if !matches!(ty, Ty::Int { .. }) {
+            return None;
+        }
+        let sum = &widened(value, width(ty).0).kind;
+        let E::Binary { op: op @ (BinOp::Add | BinOp::Sub), left, right } = sum else { return None };
+        let E::MapGet { map: read, key: at } = &widened(left, width(ty).0).kind else { return None };
         let same = *read == map && at.as_deref().map(|at| at.span) == key.map(|key| key.span);
-        let number = matches!(ty, Ty::Int { .. }) && matches!(right.ty, Ty::Int { .. }) && width(ty).0 >= 4;
+        let number = matches!(right.ty, Ty::Int { .. }) && width(ty).0 >= 4;
         (same && number && self.is_shared(map) && !self.is_far(map)).then_some((*op, right))
     }
 

@@ -36,6 +36,15 @@ enum Guard {
     Signal(Variable),
 }
 
+/// Whether a body has loops whose rounds come within each of its own.
+fn has_loop(body: &Block) -> bool {
+    let mut found = false;
+    walk::block(body, &mut |node| {
+        found |= matches!(node, Node::Stmt(Stmt { kind: S::While { .. } | S::ForRange { .. } | S::ForMap { .. }, .. }));
+    });
+    found
+}
+
 impl Cx<'_, '_> {
     /// The statements of a block; its value, if it has one, is evaluated for its effect.
     pub(crate) fn block_stmts(&mut self, block: &Block) -> R<()> {
@@ -223,7 +232,11 @@ impl Cx<'_, '_> {
         let end = self.scalar(to)?;
         let short = match (&from.kind, &to.kind) {
             (E::Int(a), E::Int(b)) => {
-                b.saturating_sub(*a) <= if self.kernel { self.max_rounds() } else { UNCOUNTED_ROUNDS }
+                let most = if self.kernel { self.max_rounds() } else { UNCOUNTED_ROUNDS };
+                // (A bound that is unsigned may be beyond all signed ones.)
+                let ends = width(&from.ty).1 || (*a >= 0 && *b >= 0);
+                // Short ones within each other are long.
+                ends && b.saturating_sub(*a) <= most && (self.kernel || !has_loop(body))
             }
             _ => false,
         };

@@ -70,6 +70,12 @@ fn what_is_added_to_an_element_is_added_at_once() {
     let [wide, narrow] =
         [(1, &Ty::I64), (2, &narrow)].map(|(n, ty)| at_once(lowered(vec![adds(n, Some(pid()), BinOp::Add, ty)])));
     assert!(wide > narrow, "{wide} > {narrow}");
+    // What is cut on the way wraps there.
+    let cut = |e: Expr| crate::hir::e(ExprKind::Cast(Box::new(e)), Ty::U32);
+    let sum = binary(BinOp::Add, get(0, None, Ty::I64), int(5), Ty::I64);
+    let of_cut = binary(BinOp::Add, cut(get(0, None, Ty::I64)), int(5), Ty::I64);
+    let [whole, of_sum, of_old] = [sum.clone(), cut(sum), of_cut].map(|e| at_once(lowered(vec![set(0, None, e)])));
+    assert!(whole > of_sum && whole > of_old, "{whole} > {of_sum}, {of_old}");
     let lowered = lowered(vec![adds(0, None, BinOp::Add, &Ty::I64), adds(1, Some(pid()), BinOp::Sub, &Ty::I64)]);
     let mut host = lowered.host();
     lowered.run(0, &mut host);

@@ -199,7 +199,7 @@ impl Joins {
     }
 
     /// What is on a stream was seen since then.
-    fn seen_from(&mut self, stream: StreamId, time: u64) {
+    pub(super) fn seen_from(&mut self, stream: StreamId, time: u64) {
         self.engines.iter_mut().for_each(|engine| engine.seen_from(stream, time));
     }
 
@@ -229,7 +229,7 @@ pub(crate) fn trace_of(result: &JoinResult) -> Option<Trace> {
 fn watches(probe: &ProbePlan) -> bool {
     match (&probe.best.way, probe.best.unit) {
         (Way::Pcap { .. } | Way::Exchange { .. }, _) => true,
-        (Way::Interval { .. }, _) => false,
+        (Way::Interval { .. } | Way::Test { .. } | Way::Bench { .. }, _) => false,
         (_, unit) => matches!(unit, Unit::Kernel(_)),
     }
 }
@@ -239,12 +239,7 @@ impl Core {
     pub(crate) fn runs_since(&mut self, time: u64, timers: &mut Timers) {
         timers.start(time);
         let artifact = Rc::clone(&self.artifact);
-        // What tests make up has whatever times they give it.
-        let of_tests = |p: &ProbePlan| matches!(p.best.way, Way::Test { .. });
-        let emitted = |stream: &StreamId, by: &dyn Fn(&ProbePlan) -> bool| {
-            artifact.probes.iter().any(|p| p.emits.contains(stream) && by(p))
-        };
-        let watched = |stream: &StreamId| emitted(stream, &watches) && !emitted(stream, &of_tests);
+        let watched = |stream: &StreamId| artifact.probes.iter().any(|p| p.emits.contains(stream) && watches(p));
         for stream in (0..artifact.streams.len() as u32).map(StreamId).filter(watched) {
             self.joins.seen_from(stream, time);
         }

@@ -63,6 +63,8 @@ pub(crate) struct Replay {
     strange: u64,
     sources: BTreeMap<u32, SourceId>,
     feeds: BTreeMap<u32, Feed>,
+    /// Streams that the recorded run's kernel probes fed, and no probe here does.
+    watched: Vec<StreamId>,
     /// Blocks of signals: (number, entry, probe).
     signals: Vec<(i32, u32, u32)>,
     /// The script is the one that was recorded, with the same arguments.
@@ -81,6 +83,7 @@ impl Replay {
             recording,
             specs: specs.to_vec(),
             wants,
+            watched: Vec::new(),
             streams: Vec::new(),
             actions: Vec::new(),
             probes: Vec::new(),
@@ -203,7 +206,7 @@ impl Replay {
                     core.joins.unfed(own, &reason);
                 }
             }
-            Event::TimersStart(time) => core.runs_since(time, timers),
+            Event::TimersStart(time) => self.runs_since(time, core, timers),
             Event::Tick(time) => self.tick(time, core, timers),
             Event::PassTime { source, time } => {
                 if let Some(blocks) = self.feeds.get_mut(&source).and_then(|feed| feed.blocks.as_mut()) {
@@ -230,6 +233,12 @@ impl Replay {
             Event::Wake => core.flush_pending(),
             Event::Run(_) | Event::Compiled(_) | Event::Result { .. } => {}
         }
+    }
+
+    /// All probes of the recorded run had been attached.
+    fn runs_since(&self, time: u64, core: &mut Core, timers: &mut Timers) {
+        core.runs_since(time, timers);
+        self.watched.iter().for_each(|stream| core.joins.seen_from(*stream, time));
     }
 
     fn uncertain(&self, source: u32, ns: u64, core: &mut Core) {
@@ -306,6 +315,10 @@ impl Replay {
             for stream in &streams {
                 replayed.made[stream.0 as usize] = true;
             }
+        }
+        if own == KERNEL {
+            let told_here = |s: &StreamId| core.artifact.probes.iter().any(|probe| probe.emits.contains(s));
+            self.watched.extend(streams.iter().filter(|s| !told_here(s)));
         }
         core.supply.feed(own, streams);
         self.sources.insert(id, own);

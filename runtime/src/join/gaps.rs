@@ -8,7 +8,9 @@ const MAX_GAPS: usize = 256;
 #[derive(Clone, Debug)]
 struct Gap {
     interval: Interval,
+    /// All that is missing, and how much of it was lost.
     count: u64,
+    lost: u64,
     reason: Option<String>,
 }
 
@@ -27,12 +29,14 @@ impl Gaps {
         let same = |gap: &Gap| {
             reason == gap.reason.as_deref() && if reason.is_some() { touches(gap) } else { gap.interval == (from, to) }
         };
-        let mut gap = Gap { interval: (from, to), count, reason: reason.map(str::to_owned) };
+        let lost = if reason.is_none() { count } else { 0 };
+        let mut gap = Gap { interval: (from, to), count, lost, reason: reason.map(str::to_owned) };
         let last = self.0.len().saturating_sub(8);
         if let Some(at) = self.0[last..].iter().rposition(same) {
             let grown = self.0.remove(last + at);
             gap.interval = (from.min(grown.interval.0), to.max(grown.interval.1));
             gap.count += grown.count;
+            gap.lost += grown.lost;
         }
         let at = self.0.partition_point(|other| other.interval <= gap.interval);
         self.0.insert(at, gap);
@@ -48,13 +52,14 @@ impl Gaps {
         let first = &mut self.0[at - 1];
         first.interval.1 = first.interval.1.max(second.interval.1);
         first.count += second.count;
+        first.lost += second.lost;
         first.reason = first.reason.take().or(second.reason);
     }
 
     /// How much of what is missing in a window was lost, and isn't there for another reason.
     pub(super) fn lost_within(&self, (from, to): Interval) -> u64 {
-        let here = |gap: &&Gap| gap.interval.0 <= to && gap.interval.1 >= from && gap.reason.is_none();
-        self.0.iter().filter(here).map(|gap| gap.count).sum()
+        let here = |gap: &&Gap| gap.interval.0 <= to && gap.interval.1 >= from;
+        self.0.iter().filter(here).map(|gap| gap.lost).sum()
     }
 
     /// What is missing in a window, and why if not for losses; None: nothing is.

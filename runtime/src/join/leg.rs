@@ -11,7 +11,7 @@ use super::store::{Record, Store};
 use super::translations::Translations;
 use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
-use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
+use weftrace_artifact::join::{KeyKind, LegAgg, LegKey, LegSpec, Side};
 
 /// The reason where a leg's window begins before its probes ran.
 const BEFORE: &str = "before the run";
@@ -143,8 +143,9 @@ pub(super) fn outcome(
     scratch.used.dedup_by_key(|(id, _)| *id);
     aggregate(spec, store, &scratch.used, &mut out);
     out.state = state(inputs, store, window, anchor, &doubts, &mut out);
-    if matches!(out.state, State::Value(_)) {
+    if matches!(out.state, State::Value(_)) || out.unseen_before {
         scratch.mark(store, leg);
+        // (Where what lies before the total was not seen, what was found within it is all there is.)
         out.approximate = merge(&mut out.intervals);
     } else {
         // Some of it may be known, but not all.
@@ -363,6 +364,10 @@ fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOu
     out.state = value.map_or(State::None, State::Value);
 }
 
+fn is_of_conn(key: &LegKey) -> bool {
+    matches!(key.kind, KeyKind::Conn | KeyKind::Bytes)
+}
+
 /// What may be said.
 fn state(
     inputs: &Inputs<'_>,
@@ -378,7 +383,7 @@ fn state(
     }
     let unbound = inputs.unbound.iter().copied().chain([&inputs.bindings.gone]);
     let gaps = [inputs.lost].into_iter().chain(unbound.take(if doubts.bindings_used { usize::MAX } else { 0 }));
-    let by_conn = inputs.spec.keys.iter().any(|key| matches!(key.kind, KeyKind::Conn | KeyKind::Bytes));
+    let by_conn = inputs.spec.keys.iter().any(is_of_conn);
     let untold = inputs.untold.filter(|_| by_conn || doubts.bindings_used);
     let mut why = None;
     for gaps in gaps {
@@ -394,12 +399,6 @@ fn state(
     }
     if out.lost > 0 {
         return State::Unknown(format!("lost {}", out.lost));
-    }
-    // A connection has nothing that is older than its opening.
-    let from = if by_conn { window.0.max(anchor.opened) } else { window.0 };
-    if from.saturating_add(inputs.epsilon) < inputs.seen_from {
-        out.unseen_before = inputs.seen_from <= anchor.begin.saturating_add(inputs.epsilon);
-        return unknown(BEFORE);
     }
     if store.gone.within(window).is_some() || window.1 > anchor.complete_to {
         return unknown(EVICTED);
@@ -427,6 +426,13 @@ fn state(
     }
     if out.count == 0 && doubts.unbound {
         return unknown("no binding");
+    }
+    // Last: whatever else is in doubt is so within the total too. A connection has nothing that is older than its own opening.
+    let of_conn = !doubts.bindings_used && inputs.spec.keys.iter().all(is_of_conn);
+    let from = if of_conn { window.0.max(anchor.opened) } else { window.0 };
+    if from.saturating_add(inputs.epsilon) < inputs.seen_from {
+        out.unseen_before = inputs.seen_from <= anchor.begin.saturating_add(inputs.epsilon);
+        return unknown(BEFORE);
     }
     std::mem::replace(&mut out.state, State::None)
 }

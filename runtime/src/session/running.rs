@@ -221,7 +221,12 @@ impl Running {
         if options.read.is_empty() {
             let time = now();
             self.core.note(|| Event::TimersStart(time));
-            self.core.runs_since(time, &mut self.timers);
+            // What tests make up has whatever times they give it.
+            if options.by_hand.is_some() {
+                self.timers.start(time);
+            } else {
+                self.core.runs_since(time, &mut self.timers);
+            }
         }
         self.privileges.give_up(self.core.native.store(), self.child.is_some());
         if let Some(Err(error)) = &self.privileges.shed {

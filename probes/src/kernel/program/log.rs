@@ -123,10 +123,11 @@ const WORDS: &[(&[&str], &str)] = &[
     ),
     (&["map_value_or_null", "mem_or_null", "_or_null'"], "it uses a value that may not exist without having checked"),
     (
-        &["BPF program is too large", "too many instructions"],
-        "it is too long, or has too many paths, for the kernel to check",
+        // "The sequence of 8193 jumps is too complex.": one way through it has so many (BPF_COMPLEXITY_LIMIT_JMP_SEQ).
+        &["BPF program is too large", "too many instructions", "The sequence of"],
+        "it is too long, or has too many paths, for the kernel to check: fewer branches, or several blocks, would do",
     ),
-    (&["infinite loop detected", "back-edge", "The sequence of"], "it has a loop that the kernel can't prove to end"),
+    (&["infinite loop detected", "back-edge"], "it has a loop that the kernel can't prove to end"),
     (
         &["combined stack size", "stack limit", "invalid stack", "invalid write to stack", "invalid read from stack"],
         "it needs more than the 512 bytes of stack that programs have, or reads it before writing",

@@ -58,6 +58,7 @@ processed 1000001 insns (limit 1000000) max_states_per_insn 20 total_states 3105
     assert_eq!(line, "BPF program is too large. Processed 1000001 insn");
     assert!(explain(line).is_some_and(|w| w.contains("too many paths")));
     assert_eq!(failing_insn(log), Some(25));
+    assert!(explain("The sequence of 8193 jumps is too complex.").is_some_and(|w| w.contains("too many paths")));
 }
 
 #[test]

@@ -56,10 +56,18 @@ pub(super) struct Matcher {
     queue: VecDeque<Exchange>,
     /// Exchanges begun.
     begun: u64,
-    /// Bytes are missing in which the oldest request may have been answered: from where to where.
-    after_gap: Option<(u64, u64)>,
+    after_gap: Option<Gap>,
     /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
     awaiting: Awaiting,
+}
+
+/// Bytes are missing in which the oldest request may have been answered.
+#[derive(Clone, Copy, Debug)]
+struct Gap {
+    from: u64,
+    to: u64,
+    /// They begin with its response, or within that response's head: what is left of an earlier one lies before `from`, or it isn't known.
+    of_front: bool,
 }
 
 /// HTTP's view of one connection.
@@ -209,8 +217,8 @@ impl Sink<'_, '_> {
             frames: None,
             route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),
         });
-        if let Some((from, to)) = self.matcher.after_gap {
-            self.answered_within(1 - self.dir, from, to);
+        if let Some(gap) = self.matcher.after_gap.filter(|gap| gap.of_front) {
+            self.answered_within(1 - self.dir, gap);
         }
     }
 
@@ -310,25 +318,24 @@ impl Sink<'_, '_> {
         }
     }
 
-    /// Bytes of this direction are missing, outside any body: responses may lie among them.
-    pub(super) fn lost_between(&mut self, from: u64, to: u64) {
-        self.answered_within(self.dir, from, to);
+    /// Bytes of this direction are missing, outside any body: responses may lie among them. `of_front`: from `from` on it is the oldest request's.
+    pub(super) fn lost_between(&mut self, from: u64, to: u64, of_front: bool) {
+        self.answered_within(self.dir, Gap { from, to, of_front });
     }
 
     /// Gives up requests whose responses lie among the missing bytes of direction `dir`: the next one was made when some of these had been got. Until it is made
     /// nobody can say.
-    fn answered_within(&mut self, dir: usize, from: u64, to: u64) {
-        let mut boundary = from;
+    fn answered_within(&mut self, dir: usize, mut gap: Gap) {
         while let [front, second, ..] = self.matcher.queue.make_contiguous() {
             let proves =
-                second.dir != dir && front.dir != dir && second.not_before > boundary && second.not_before <= to;
+                second.dir != dir && front.dir != dir && second.not_before > gap.from && second.not_before <= gap.to;
             if !proves {
                 break;
             }
-            boundary = second.not_before;
+            gap.from = second.not_before;
             self.give_up_front();
         }
         let waits = self.matcher.queue.front().is_some_and(|front| front.dir != dir);
-        self.matcher.after_gap = waits.then_some((boundary, to));
+        self.matcher.after_gap = waits.then_some(gap);
     }
 }

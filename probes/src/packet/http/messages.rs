@@ -84,12 +84,18 @@ impl Messages {
         }
         let inside = matches!(self.state, State::Length(left) if hole.len <= left);
         let followed = !matches!(self.state, State::Lost);
+        // Where the next response begins, if the framing says so.
+        let next = match self.state {
+            State::Start | State::Head => Some(hole.from),
+            State::Length(left) => Some(hole.from.saturating_add(left)),
+            _ => None,
+        };
         self.next = hole.to;
         self.miss(hole.len, hole.lost || !hole.exact, sink);
         let cut = !hole.lost && followed && matches!(self.state, State::Lost);
         sink.shared.http.cut += u64::from(cut);
         if cut || (hole.lost && !inside) {
-            sink.lost_between(hole.from, hole.to);
+            sink.lost_between(next.unwrap_or(hole.from), hole.to, next.is_some());
         }
     }
 

@@ -204,6 +204,24 @@ fn a_head_that_was_cut_is_counted() {
     assert_eq!(bench.sockets.counters().http_cut, 2);
 }
 
+/// What is missing begins with the rest of the response before: only what lies behind that is of the next one.
+#[test]
+fn a_gap_in_a_body_is_first_of_that_body() {
+    let of = |told: Vec<Told>| told.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>();
+    let begun = |missing: u32| {
+        let mut bench = Bench::new();
+        bench.whole(false, b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+        assert!(bench.whole(true, b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nxxxx").is_empty());
+        // Sent by something else.
+        bench.to[1] = bench.to[1].wrapping_add(missing);
+        assert!(bench.whole(false, b"GET /c HTTP/1.1\r\n\r\n").is_empty());
+        of(bench.whole(true, b"HTTP/1.1 201 No\r\nContent-Length: 0\r\n\r\n"))
+    };
+    // The second was answered among it: what comes now is the third's.
+    assert_eq!(begun(3000), [(0, false), (200, false), (201, true)]);
+    assert_eq!(begun(996), [(200, false), (201, true)]);
+}
+
 #[test]
 fn what_is_asked_within_a_tunnel_is_not_the_first() {
     let mut bench = Bench::new();

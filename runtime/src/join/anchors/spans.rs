@@ -4,7 +4,7 @@ use crate::join::verdict::Interval;
 use std::collections::VecDeque;
 
 /// Those of one id. They come about in the order of their ends, and go so; in between it may be very many, if a client sends one id again and again:
-/// nothing here looks through all of them.
+/// nothing here looks through those that are over.
 #[derive(Debug, Default)]
 pub(super) struct Spans {
     /// (end, start), in order.

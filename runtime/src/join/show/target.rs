@@ -36,10 +36,13 @@ fn userinfo(text: &[u8]) -> Range<usize> {
     if let Some(at) = host[..end].iter().rposition(|b| *b == b'@') {
         return from..from + at;
     }
-    // The text was cut: what is no port is a password, whose end isn't there.
-    let colon = host.iter().position(|b| *b == b':').filter(|_| end == host.len() && !host.starts_with(b"["));
+    // What is no port is a password: one that has `/`, `?` or `#` in it, or whose end isn't there, since the text was cut.
+    let whole = scheme > 0 || end == host.len();
+    let colon = host[..end].iter().position(|b| *b == b':').filter(|_| whole && !host.starts_with(b"["));
     match colon {
-        Some(colon) if !host[colon + 1..].iter().all(u8::is_ascii_digit) => from..text.len(),
+        Some(colon) if !host[colon + 1..end].iter().all(u8::is_ascii_digit) => {
+            from..host.iter().rposition(|b| *b == b'@').map_or(text.len(), |at| from + at)
+        }
         _ => 0..0,
     }
 }

@@ -253,6 +253,10 @@ fn targets_lose_queries_and_passwords() {
         // Cut: of what is behind the colon nobody knows that it is no password.
         ("http://user:SECR", "http://"),
         ("http://host:8080", "http://host:8080"),
+        // What should have been written otherwise.
+        ("http://user:pa/SECRET@host/x", "http://host/x"),
+        ("http://user:S?CRET@host/x", "http://[redacted]"),
+        ("//a:b/c", "//a:b/c"),
         ("http://[::1]", "http://[::1]"),
         ("http://host/a@b", "http://host/a@b"),
         ("", ""),

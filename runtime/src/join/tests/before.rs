@@ -38,6 +38,19 @@ fn what_began_before_the_probes_ran_is_unknown() {
     assert_eq!(since(20 * S, 0, (19 * S, 21 * S), &[loss]).1, before());
 }
 
+/// What was found within the total is charged, though what the leg says as a whole isn't known.
+#[test]
+fn what_was_found_in_a_total_that_was_seen_is_charged() {
+    let key = conn(7, 5000, (11, 22));
+    let records =
+        [(LOSS, 22_500 * MS, span(&key, 400 * MS)), (REQUEST, 23 * S, request(&key, "a", 0, 22 * S, 23 * S, false))];
+    let mut spec = spec();
+    spec.legs[1].since_ns = Some(10 * S);
+    let result = results(run(spec, &records, |e| e.seen_from(LOSS, 20 * S))).remove(0);
+    assert_eq!((result.legs[1].state.clone(), result.legs[1].charged), (before(), 400 * MS));
+    assert_eq!((result.app, result.unknown, result.verdict().layer.as_str()), (600 * MS, 0, "app"));
+}
+
 #[test]
 fn a_connection_has_nothing_that_is_older_than_it() {
     assert_eq!(since(20 * S, 21 * S, (22 * S, 23 * S), &[]), (State::None, State::None, S, 0));
