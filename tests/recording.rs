@@ -114,6 +114,33 @@ fn a_live_run_and_its_recording_say_the_same() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// What was before the probes ran is as unknown in a replay as it was live, also where another script asks.
+#[test]
+fn what_was_before_the_run() {
+    const SCRIPT: &str = r"
+tracepoint:syscalls:sys_enter_getppid { emit call.one(pid = pid, dur = (uint64)1000); }
+interval:ms:50 { emit ask.one(pid = (uint32)1, start = nsecs - 20s, end = nsecs); }
+join asked { from a = ask.one(); calls = sum(call.one.dur) by pid; blame calls; }
+";
+    let folder = folder("before");
+    let file = folder.join("run.pcapng");
+    let Some(live) = record_with(&file, "sleep 0.5", "", &["-f", "json", "-e", SCRIPT]) else { return };
+    assert!(live.status.success(), "{}", text(&live.stderr));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let live = joined(&live.stdout);
+    let results: Vec<_> = live.iter().filter(|line| line.contains("join_result")).collect();
+    assert!(results.len() > 2, "{live:?}");
+    for line in results {
+        assert!(line.contains(r#""reason": "before the run""#) && line.contains(r#""layer": "unknown""#), "{line}");
+    }
+    let other = SCRIPT.replace("blame calls;", "blame calls; timeout 40s;");
+    for script in [SCRIPT, &other] {
+        let again = replay(&file, &["-f", "json", "-e", script]);
+        assert_eq!(joined(&again.stdout), live, "{}", text(&again.stderr));
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 fn others_read_it(file: &Path) {
     let args = ["-n", "-r", file.to_str().unwrap(), "-Y", "http.request", "-T", "fields", "-e", "frame.comment"];
     let Ok(output) = Command::new("tshark").args(args).output() else {

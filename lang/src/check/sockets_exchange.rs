@@ -6,14 +6,15 @@ use crate::hir::{PHASE_ANSWER_HELD, PHASE_HELD};
 /// The members of `$was`, in their order, which the runtime goes by too (runtime/src/engine/sockets/passed.rs). Of what is made anew those that aren't named are 0, and the
 /// command stays.
 const MEMBERS: [&str; 14] = [
-    "phase", // One of PHASES.
-    "got",   // Where both directions were before the request.
-    "sent", "came", // How far the request came, when, and whose call it was.
-    "at", "passed", // Exchanges that were passed over since something was told.
-    "pid", "tid", COMMAND, "said",    // Of the last response's head: what `__plain_response` found.
-    "told",    // When user space was told last that the socket speaks.
-    "reached", // How far the response has come, how much of it is left, when it began.
-    "left", "began",
+    // One of PHASES.
+    "phase", // Where both directions were before the request.
+    "got", "sent", // How far the request came, and when.
+    "came", "at",     // Exchanges that were passed over since something was told.
+    "passed", // Whose call the request was.
+    "pid", "tid", COMMAND, // Of the last response's head: what `__plain_response` found.
+    "said",  // When user space was told last that the socket speaks.
+    "told",  // How far the response has come, how much of it is left, when it began.
+    "reached", "left", "began",
 ];
 const COMMAND: &str = "comm";
 

@@ -1,6 +1,6 @@
 //! The kernel's own tracer beside weftrace.
 //!
-//! Some machines keep process 1 out of all BPF programs' sight (that of a sandbox, which runs the tests themselves): none of its system calls is seen by any, and neither is what
+//! Some machines keep process 1 out of BPF programs' sight (that of a sandbox, which runs the tests themselves): its system calls aren't seen, and neither is what
 //! interrupts bring while one of its threads is on the processor, retransmissions among that. tracefs shows those, with the thread.
 
 use std::{

@@ -30,8 +30,9 @@ pub(crate) struct Exchange {
     /// What the request's sender had acknowledged: its response cannot start before.
     pub(crate) not_before: u64,
     pub(crate) response: Option<Response>,
-    /// How the connection was opened was seen; and no other exchange came before.
+    /// How the connection was opened was seen.
     pub(crate) opening_seen: bool,
+    /// And no other exchange came before.
     pub(crate) first_on_conn: bool,
     /// HTTP/2: its stream; else 0.
     pub(crate) stream: u32,
