@@ -31,15 +31,13 @@ pub const TURN_END: &str = "__sockets.turn_end";
 pub const PASSED: &str = "__sockets.passed";
 pub const HELD: &str = "__sockets.held";
 /// Maps of what is passed over: exchanges that took longer (ns, above [`STATUS_BITS`]), or have a status from the one below these bits on, are not; sockets on which one is under
-/// way; the requests that wait, and the beginnings of responses that go on; how many were passed over.
+/// way, with the request that waits and the beginning of a response that goes on; how many were passed over.
 pub const BOUND: &str = "@__sockets_bound";
 pub const STATUS_BITS: u32 = 16;
 /// The first member of what is known of a socket's exchange, where a request waits in the kernel; and where what was sent of its response does, too.
 pub const PHASE_HELD: u32 = 2;
 pub const PHASE_ANSWER_HELD: u32 = 6;
 pub const PASSING: &str = "@__sockets_passing";
-pub const HEAD: &str = "@__sockets_head";
-pub const ANSWER: &str = "@__sockets_answer";
 pub const PASSED_OVER: &str = "@__sockets_passed";
 
 /// All streams' names begin so.

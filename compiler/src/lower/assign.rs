@@ -49,6 +49,9 @@ impl Cx<'_, '_> {
         if self.is_scalar_map(map) && !self.is_far(map) {
             return self.scalar_map_set(map, value, &ty, span);
         }
+        if let Some(opened) = self.opened(map, key) {
+            return self.set_opened(opened, key, value);
+        }
         // The value first: it may read this map.
         let (presence, size) = (self.m.maps[map.index()].presence, self.m.maps[map.index()].value_size);
         let m = self.temp(size);
@@ -64,7 +67,7 @@ impl Cx<'_, '_> {
         let at = self.key(map, key, span)?;
         let in_place = self.writes_in_place(map).then(|| {
             let (missing, done) = (self.block(), self.block());
-            let found = self.opened_or(map, key, missing).unwrap_or_else(|| self.lookup_or(map_id(map), at, missing));
+            let found = self.lookup_or(map_id(map), at, missing);
             self.copy(Mem::new(found, 0), m, size);
             self.jump(done);
             self.start(missing);
@@ -102,7 +105,7 @@ impl Cx<'_, '_> {
 
     /// Whether an element that is there is written where it is, in a third of the time that its replacement takes. Of our own texts only: who
     /// reads it meanwhile may see half of a tuple.
-    fn writes_in_place(&self, map: MapRef) -> bool {
+    pub(super) fn writes_in_place(&self, map: MapRef) -> bool {
         let spec = &self.m.maps[map.index()];
         self.kernel
             && spec.is_library()

@@ -137,6 +137,7 @@ impl Cx<'_, '_> {
                     self.into(value, home, &ty, false)
                 }
             }
+            Some(VarHome::Element) => self.open(var, value),
             None => self.not_yet(value.span, "this variable"),
         }
     }

@@ -41,6 +41,8 @@ pub(crate) enum Subject<'a> {
 pub(crate) enum VarHome {
     Ssa(Variable),
     Slot(Slot),
+    /// In a map: an element that is open (opened.rs).
+    Element,
 }
 
 pub(crate) struct Cx<'a, 'm> {
@@ -88,7 +90,7 @@ impl<'a, 'm> Cx<'a, 'm> {
         let mut b = FunctionBuilder::new(name, target, place(span));
         let zero = b.iconst(0);
         let mut ssa = Ssa::new(zero);
-        let failed = ssa.variable();
+        let failed = ssa.variable(IrTy::I64);
         let exit = b.create_block(&[]);
         Self {
             m,
@@ -253,7 +255,12 @@ impl<'a, 'm> Cx<'a, 'm> {
     // Variables.
 
     pub(crate) fn new_var(&mut self) -> Variable {
-        self.ssa.variable()
+        self.ssa.variable(IrTy::I64)
+    }
+
+    /// A variable for addresses; it is assigned before it is read.
+    pub(crate) fn new_pointer(&mut self, space: Space) -> Variable {
+        self.ssa.variable(IrTy::Ptr(space))
     }
 
     pub(crate) fn set_var(&mut self, variable: Variable, value: Value) {

@@ -67,27 +67,27 @@ impl Cx<'_, '_> {
     /// `$x++`
     fn var_inc(&mut self, var: VarRef, delta: i64, prefix: bool, e: &Expr) -> R<Value> {
         let ty = self.var_ty(var);
-        let home = match self.var_home(var) {
-            Some(home) if in_register(&ty) => home,
+        let (bytes, signed) = width(&ty);
+        let more = |cx: &mut Self, old| {
+            let new = cx.b.binary_imm(BinaryOp::Iadd, old, delta);
+            cx.normalise(new, &ty)
+        };
+        let (old, new) = match self.var_home(var) {
+            Some(VarHome::Ssa(variable)) if in_register(&ty) => {
+                let old = self.read_var(variable);
+                let new = more(self, old);
+                self.set_var(variable, new);
+                (old, new)
+            }
+            Some(VarHome::Slot(slot)) if in_register(&ty) => {
+                let m = Mem::new(self.b.slot_addr(slot), 0);
+                let old = self.load(bytes, signed, m);
+                let new = more(self, old);
+                self.store(bytes, new, m);
+                (old, new)
+            }
             _ => return self.not_yet(e.span, "counting in this variable"),
         };
-        let (bytes, signed) = width(&ty);
-        let old = match home {
-            VarHome::Ssa(variable) => self.read_var(variable),
-            VarHome::Slot(slot) => {
-                let m = Mem::new(self.b.slot_addr(slot), 0);
-                self.load(bytes, signed, m)
-            }
-        };
-        let new = self.b.binary_imm(BinaryOp::Iadd, old, delta);
-        let new = self.normalise(new, &ty);
-        match home {
-            VarHome::Ssa(variable) => self.set_var(variable, new),
-            VarHome::Slot(slot) => {
-                let m = Mem::new(self.b.slot_addr(slot), 0);
-                self.store(bytes, new, m);
-            }
-        }
         Ok(if prefix { new } else { old })
     }
 

@@ -3,11 +3,10 @@
 
 use super::{
     cx::{Cx, R},
-    maps::map_id,
     mem::Mem,
 };
 use crate::ir::{BinaryOp, Block, Cond, Helper, Ty as IrTy, Value};
-use weftrace_lang::hir::{Expr, ExprKind as E, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM};
+use weftrace_lang::hir::{Expr, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM};
 
 /// So many bytes are looked at in a round: of the eight that are loaded each pair of neighbours.
 const STEP: u32 = 7;
@@ -58,17 +57,16 @@ const HEAD_END: Pair = Pair { first: b'\n', second: b'\r', folded: false, first_
 const NAME: Pair = Pair { first: b'\n', second: b'c', folded: true, first_counts: false };
 
 impl Cx<'_, '_> {
-    /// `__plain_request(address, length, @kept[key])`: 1, or 0; 2: more may have come than one message, so that what is answered next isn't known. What is read is kept in the
-    /// element, if that is there; else nothing is plain.
+    /// `__plain_request(address, length, $open.member)`: 1, or 0; 2: more may have come than one message, so that what is answered next isn't known. What is read is kept in the
+    /// member, if its element is there; else nothing is plain.
     pub(crate) fn plain_request(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
-        let [address, len, Expr { kind: E::MapGet { map, key }, .. }] = args else {
+        let [address, len, kept] = args else {
             return self.not_yet(e.span, "a request without its length and a place");
         };
         let (address, len) = (self.scalar(address)?, self.scalar(len)?);
         let (not, done, more) = (self.block(), self.block_with(&[IrTy::I64]), self.block());
         self.unless(Cond::Ugt, len, i64::from(PLAIN_MOST), more);
-        let key = self.key(*map, key.as_deref(), e.span)?;
-        let kept = Mem::new(self.lookup_or(map_id(*map), key, not), 0);
+        let kept = self.open_member(kept, not)?;
         self.store(4, len, kept);
         let text = kept.at(4);
         self.read_head(text, address, len, not);
@@ -104,11 +102,11 @@ impl Cx<'_, '_> {
         Ok(self.answer_zero(not, done))
     }
 
-    /// `__plain_response(address, sent, pieces, last, @kept[key])`: its status, and above that where its head ends, where the name of the length is, and how much of it is
+    /// `__plain_response(address, sent, pieces, last, $open.member)`: its status, and above that where its head ends, where the name of the length is, and how much of it is
     /// still to come ([`END_AT`], [`NAME_AT`], [`LEFT_AT`]); or 0. `last`: what was said of the response before it: most often all is where it was. Of one that goes
-    /// on the first bytes are kept in the element, if that is there; else it isn't plain.
+    /// on the first bytes are kept in the member, if its element is there; else it isn't plain.
     pub(crate) fn plain_response(&mut self, args: &[Expr], e: &Expr) -> R<Value> {
-        let [address, sent, pieces, last, Expr { kind: E::MapGet { map, key }, .. }] = args else {
+        let [address, sent, pieces, last, kept] = args else {
             return self.not_yet(e.span, "a response without its length and a place");
         };
         let (address, sent) = (self.scalar(address)?, self.scalar(sent)?);
@@ -140,10 +138,11 @@ impl Cx<'_, '_> {
         let (goes_on, all) = (self.block(), self.block());
         self.brif(left, goes_on, all);
         self.start(goes_on);
-        let key = self.key(*map, key.as_deref(), e.span)?;
-        let kept = Mem::new(self.lookup_or(map_id(*map), key, not), 0);
+        let kept = self.open_member(kept, not)?;
         self.store(4, len, kept);
-        self.read_head(kept.at(4), address, len, not);
+        let (to, from) = (self.addr(kept.at(4)), self.addr(text));
+        let failed = self.b.call(Helper::ReadKernel, &[to, len, from]);
+        self.unless(Cond::Slt, failed, 0, not);
         self.jump(all);
         self.start(all);
         let mut said = status;

@@ -8,7 +8,7 @@ use super::{
 use crate::ir::BinaryOp;
 use weftrace_artifact::ty::Type;
 use weftrace_lang::{
-    hir::{Block, Expr, ExprKind as E, Func, Ty},
+    hir::{Block, Expr, ExprKind as E, Ty},
     span::Span,
 };
 
@@ -32,7 +32,6 @@ impl Cx<'_, '_> {
             ),
             E::Coalesce { left, right } => self.coalesce_into(left, right, dst, ty, zeroed),
             E::Block(block) => self.block_value(block, |cx, tail| cx.into(tail, dst, ty, zeroed)),
-            E::Call { func: Func::Open, args } => self.open_into(args, dst, e.span),
             E::Tuple(items) => self.members_into(&items.iter().collect::<Vec<_>>(), e.span, dst, ty, zeroed),
             E::Record(items) => {
                 let Ty::Record(wanted) = ty else { return self.not_yet(e.span, "a record as this type") };

@@ -217,10 +217,11 @@ impl Cx<'_, '_> {
     fn place_inner(&mut self, e: &Expr) -> R<Option<Place>> {
         Ok(Some(match &e.kind {
             E::Deref(p) => self.deref_place(p)?,
-            E::Var(v) => {
-                let Some(VarHome::Slot(slot)) = self.var_home(*v) else { return Ok(None) };
-                Place::Direct(Mem::new(self.b.slot_addr(slot), 0))
-            }
+            E::Var(v) => match self.var_home(*v) {
+                Some(VarHome::Slot(slot)) => Place::Direct(Mem::new(self.b.slot_addr(slot), 0)),
+                Some(VarHome::Element) => Place::Direct(self.opened_at(*v, e.span)?),
+                _ => return Ok(None),
+            },
             E::Field { base, name, offset, .. } => {
                 if let Ty::Record(items) = &base.ty {
                     let Some(index) = items.iter().position(|(n, _)| n == name) else { return Ok(None) };

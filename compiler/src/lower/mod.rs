@@ -194,10 +194,12 @@ fn leave_after_last(cx: &mut Cx<'_, '_>) {
 }
 
 fn declare_vars(cx: &mut Cx<'_, '_>, probe: &ProbeDef) {
-    let addressed = addressed_vars(probe);
+    let (addressed, elements) = (addressed_vars(probe), opened::names(probe));
     for (index, var) in probe.vars.iter().enumerate() {
         let home = if in_register(&var.ty) && !addressed.contains(&VarRef(index as u32)) {
             VarHome::Ssa(cx.new_var())
+        } else if elements.contains(&VarRef(index as u32)) {
+            VarHome::Element
         } else {
             // A variable that was never typed is never used.
             let size = layout(cx.m.program, &var.ty).map_or(1, |t| t.size());

@@ -4,7 +4,7 @@
 use crate::ir::{Block, Function, Ty, Value, builder::FunctionBuilder};
 use std::collections::HashMap;
 
-/// A variable that may be assigned more than once; its values are 64-bit integers.
+/// A variable that may be assigned more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Variable(u32);
 
@@ -14,8 +14,8 @@ pub(crate) struct Ssa {
     /// Edges into each block: the block they come from and the number of the terminator's destination.
     preds: Vec<Vec<(Block, usize)>>,
     sealed: Vec<bool>,
-    /// The value of each variable at the end of (what there is of) each block.
-    defs: Vec<HashMap<Block, Value>>,
+    /// Of each variable: its values' type, and its value at the end of (what there is of) each block.
+    defs: Vec<(Ty, HashMap<Block, Value>)>,
     /// Parameters of unsealed blocks, whose arguments come with the seal; in order of creation.
     incomplete: Vec<(Block, Variable, Value)>,
     /// The value of a variable that was never assigned; defined in the entry block.
@@ -37,8 +37,9 @@ impl Ssa {
         }
     }
 
-    pub(crate) fn variable(&mut self) -> Variable {
-        self.defs.push(HashMap::new());
+    /// One of this type; what isn't an integer is assigned before it is read.
+    pub(crate) fn variable(&mut self, ty: Ty) -> Variable {
+        self.defs.push((ty, HashMap::new()));
         Variable(self.defs.len() as u32 - 1)
     }
 
@@ -65,11 +66,13 @@ impl Ssa {
     }
 
     pub(crate) fn define(&mut self, variable: Variable, block: Block, value: Value) {
-        self.defs[variable.0 as usize].insert(block, value);
+        self.defs[variable.0 as usize].1.insert(block, value);
     }
 
     pub(crate) fn read(&mut self, variable: Variable, block: Block, b: &mut FunctionBuilder) -> Value {
-        if let Some(v) = self.defs[variable.0 as usize].get(&block) {
+        let (ty, known) = &self.defs[variable.0 as usize];
+        let ty = *ty;
+        if let Some(v) = known.get(&block) {
             return *v;
         }
         self.grow(block);
@@ -81,14 +84,14 @@ impl Ssa {
                     self.read(variable, only, b)
                 }
                 _ => {
-                    let param = b.append_param(block, Ty::I64);
+                    let param = b.append_param(block, ty);
                     self.define(variable, block, param);
                     self.arguments(block, variable, b);
                     param
                 }
             }
         } else {
-            let param = b.append_param(block, Ty::I64);
+            let param = b.append_param(block, ty);
             self.incomplete.push((block, variable, param));
             param
         };

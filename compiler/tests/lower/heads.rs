@@ -1,10 +1,10 @@
 //! Heads of HTTP/1 as kernel programs look at them: what is said to be whole is, and what clients and servers send is found to be.
 
 use crate::{
-    hir::{arg, call, cast, get, int, map, printf, probe, program, raw_tp},
+    hir::{arg, call, cast, e, get, int, map, printf, probe, program, raw_tp, set_var, var},
     run::{Lowered, lower, value, word},
 };
-use weftrace_lang::hir::{Func, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM, Ty};
+use weftrace_lang::hir::{ExprKind, Func, PLAIN_LEFT_AT, PLAIN_MOST, PLAIN_ROOM, Ty};
 
 const AT: u64 = 0x1000;
 const PIECES: u64 = 0x9000;
@@ -14,16 +14,23 @@ fn lowered(func: Func) -> Lowered {
     lowered_with(func, 7)
 }
 
-/// A response's beginning is kept by this key.
+/// What is kept lies behind a number in the element by the key `arg3`, of a response in that by this key.
 fn lowered_with(func: Func, place: i64) -> Lowered {
-    let kept = || get(0, Some(arg(3)), Ty::Buf { cap: PLAIN_ROOM });
-    let args = match func {
-        Func::PlainRequest => vec![arg(0), arg(1), kept()],
-        _ => vec![arg(0), arg(1), arg(2), arg(3), get(0, Some(cast(int(place), Ty::U64)), Ty::Buf { cap: PLAIN_ROOM })],
+    let element = Ty::Tuple(vec![Ty::U64, Ty::Buf { cap: PLAIN_ROOM }]);
+    let (key, was) = (|| var(0, Ty::U64), var(1, element.clone()));
+    let kept = e(ExprKind::TupleField { base: Box::new(was), index: 1 }, Ty::Buf { cap: PLAIN_ROOM });
+    let (by, args) = match func {
+        Func::PlainRequest => (arg(3), vec![arg(0), arg(1), kept]),
+        _ => (cast(int(place), Ty::U64), vec![arg(0), arg(1), arg(2), arg(3), kept]),
     };
-    let kept_in = map("@kept", Some(Ty::U64), Ty::Buf { cap: PLAIN_ROOM });
-    lower(&program(vec![kept_in], vec![probe(raw_tp(), vec![], vec![printf(vec![call(func, args, Ty::I64)])])]))
+    let open = call(Func::Open, vec![get(0, Some(key()), element.clone())], element.clone());
+    let body = vec![set_var(0, by), set_var(1, open), printf(vec![call(func, args, Ty::I64)])];
+    let kept_in = crate::opened::library(map("__kept", Some(Ty::U64), element.clone()));
+    lower(&program(vec![kept_in], vec![probe(raw_tp(), vec![Ty::U64, element], body)]))
 }
+
+/// In the element, before what is kept.
+const BEFORE: usize = 8;
 
 fn run(lowered: &Lowered, bytes: &[u8], words: [u64; 4], pieces: Option<&[u8]>) -> (u64, Option<Vec<u8>>) {
     let mut host = lowered.host();
@@ -31,12 +38,13 @@ fn run(lowered: &Lowered, bytes: &[u8], words: [u64; 4], pieces: Option<&[u8]>) 
     if let Some(pieces) = pieces {
         host.user.insert(PIECES, pieces.to_vec());
     }
-    host.maps[0].update(&7u64.to_ne_bytes(), &vec![0; PLAIN_ROOM as usize + 4], 0);
+    let size = lowered.maps[0].value_size as usize;
+    host.maps[0].update(&7u64.to_ne_bytes(), &vec![0; size], 0);
     for (i, word) in words.iter().enumerate() {
         host.ctx[i * 8..i * 8 + 8].copy_from_slice(&word.to_ne_bytes());
     }
     lowered.run(0, &mut host);
-    let kept = value(&host, 0, &7u64.to_ne_bytes()).map(<[u8]>::to_vec);
+    let kept = value(&host, 0, &7u64.to_ne_bytes()).map(|element| element[BEFORE..].to_vec());
     (word(&host.records[0].payload), kept)
 }
 

@@ -2,6 +2,7 @@
 
 use crate::hir::*;
 use crate::run::*;
+use std::cell::RefCell;
 use std::mem::offset_of;
 use weftrace_artifact::packet::{PacketView, Read, analysis, layer, needs};
 use weftrace_artifact::program::ProgType;
@@ -174,8 +175,13 @@ fn in_kernel(frame: &[u8], field: &str, ty: Ty) -> (u64, Vec<u64>) {
     let probe = &program.probes[0];
     let f =
         lower_probe(&mut module, probe, &probe.targets[0], placement.units[0].side, "test").expect("it can be lowered");
-    let lowered =
-        Lowered { functions: vec![f], maps: module.maps, actions: module.actions, packet_needs: module.packet_needs };
+    let lowered = Lowered {
+        functions: vec![f],
+        better: RefCell::default(),
+        maps: module.maps,
+        actions: module.actions,
+        packet_needs: module.packet_needs,
+    };
     let mut host = lowered.host();
     // struct __sk_buff: length, kind of packet …, interface
     put(&mut host.ctx, 0, &(frame.len() as u32).to_le_bytes());

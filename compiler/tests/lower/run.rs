@@ -1,6 +1,7 @@
 //! Lowers a program and runs its probes in the interpreter, before and after the optimiser.
 
 use crate::support::{bpf_door, kernel_exec};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use weftrace_artifact::{action::Action, map::MapSpec};
 use weftrace_compiler::{
     driver,
@@ -23,6 +24,8 @@ pub use crate::support::world::TestWorld;
 /// A lowered program.
 pub struct Lowered {
     pub functions: Vec<Function>,
+    /// The same, optimised and verified, once they are run.
+    pub better: RefCell<BTreeMap<usize, Rc<Function>>>,
     pub maps: Vec<MapSpec>,
     pub actions: Vec<Action>,
     pub packet_needs: u32,
@@ -55,7 +58,13 @@ pub fn lower_only(program: &Program, world: &TestWorld) -> Result<Lowered, Strin
             panic!("{e}\n{f}");
         }
     }
-    Ok(Lowered { functions, maps: module.maps, actions: module.actions, packet_needs: module.packet_needs })
+    Ok(Lowered {
+        functions,
+        better: RefCell::default(),
+        maps: module.maps,
+        actions: module.actions,
+        packet_needs: module.packet_needs,
+    })
 }
 
 /// Compiles the whole program; this host's kernel must accept every kernel program.
@@ -99,12 +108,20 @@ impl Lowered {
         }
     }
 
+    fn better(&self, index: usize) -> Rc<Function> {
+        let optimised = || {
+            let mut better = self.functions[index].clone();
+            opt::run(&mut better);
+            verify::verify_with_maps(&better, Some(&self.maps)).unwrap_or_else(|e| panic!("{e}\n{better}"));
+            Rc::new(better)
+        };
+        Rc::clone(self.better.borrow_mut().entry(index).or_insert_with(optimised))
+    }
+
     /// Runs function `index`; also optimised, which must leave the same behind.
     pub fn run(&self, index: usize, host: &mut Host) {
         let f = &self.functions[index];
-        let mut better = f.clone();
-        opt::run(&mut better);
-        verify::verify_with_maps(&better, Some(&self.maps)).unwrap_or_else(|e| panic!("{e}\n{better}"));
+        let better = self.better(index);
         let mut other = host.clone();
         interp::run(f, host, 1_000_000).unwrap_or_else(|e| panic!("{e:?}\n{f}"));
         interp::run(&better, &mut other, 1_000_000).unwrap_or_else(|e| panic!("optimised: {e:?}\n{better}"));

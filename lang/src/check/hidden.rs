@@ -16,11 +16,11 @@ const OWN: &[(&str, Own)] = &[
     ("__bytes", bytes),
     // (name): a register as the program had it when it made the system call under way
     ("__call_register", call_register),
-    // (@map[$key]): a copy of the element, which is looked up once for what the rest of the block writes to it
+    // (@map[$key]): the element itself, which is looked up once for what the rest of the block reads of it and writes to it
     ("__open", open),
-    // (address, length, @kept[key]): whether that is one request of HTTP/1, whole (1), or may be more than one (2); it is kept there
+    // (address, length, $open.member): whether that is one request of HTTP/1, whole (1), or may be more than one (2); it is kept there
     ("__plain_request", |c, args, span| head(c, Func::PlainRequest, args, span)),
-    // (address, sent, pieces, last, @kept[key]): the status of the response that begins there, or in the first of the pieces; above it what the next one takes
+    // (address, sent, pieces, last, $open.member): the status of the response that begins there, or in the first of the pieces; above it what the next one takes
     // for `last`, and above that how much of it is still to come: of such a one the first bytes are kept there
     ("__plain_response", |c, args, span| head(c, Func::PlainResponse, args, span)),
 ];
@@ -49,7 +49,7 @@ fn open<'a>(c: &mut Checker<'a>, args: &'a [Arg], span: Span) -> Val {
 fn head<'a>(c: &mut Checker<'a>, func: Func, args: &'a [Arg], span: Span) -> Val {
     let values = args.iter().map(|arg| {
         let v = c.expr(&arg.value);
-        if matches!(v.e.kind, ExprKind::MapGet { .. }) { v.e } else { coerce(v.e, &Ty::U64) }
+        if matches!(v.e.ty, Ty::Buf { .. }) { v.e } else { coerce(v.e, &Ty::U64) }
     });
     let values = values.collect();
     made(func, values, Ty::I64, span)

@@ -1,22 +1,22 @@
 //! What the kernel knows of a socket's exchange, where those that nobody keeps end there (lang/src/stdlib/sockets_passing*.bt): a tuple by socket. The texts call its
-//! members and phases by the names below.
+//! members and phases by the names below; `$was` is the element itself: what is written it is from then on.
 
 use crate::hir::{PHASE_ANSWER_HELD, PHASE_HELD};
 
-/// The members of `$was`, in their order, which the runtime goes by too (runtime/src/engine/sockets/passed.rs). Of what is made anew those that aren't named are 0, and the
-/// command stays.
-const MEMBERS: [&str; 14] = [
+/// The members of `$was`, in their order, which the runtime goes by too (runtime/src/engine/sockets/passed.rs). Those that aren't named where it is written stay as they are.
+const MEMBERS: [&str; 16] = [
     // One of PHASES.
     "phase", // Where both directions were before the request.
     "got", "sent", // How far the request came, and when.
     "came", "at",     // Exchanges that were passed over since something was told.
     "passed", // Whose call the request was.
-    "pid", "tid", COMMAND, // Of the last response's head: what `__plain_response` found.
+    "pid", "tid", "comm", // Of the last response's head: what `__plain_response` found.
     "said",  // When user space was told last that the socket speaks.
     "told",  // How far the response has come, how much of it is left, when it began.
     "reached", "left", "began",
+    // The request that waits, and the beginning of a response that goes on: as buf() has them.
+    "head", "answer",
 ];
-const COMMAND: &str = "comm";
 
 /// What is under way on a socket.
 const PHASES: [(&str, u32); 8] = [
@@ -36,7 +36,7 @@ const PHASES: [(&str, u32); 8] = [
     ("PHASE_LOST", 4),
 ];
 
-/// Before a tuple's members, each `name = value;`.
+/// Before the members that change, each `name = value;`.
 const NEW: &str = "EXCHANGE {";
 
 /// The text with places and numbers for these names.
@@ -63,8 +63,7 @@ fn tuple(members: &str) -> String {
     debug_assert!(named.iter().all(|(name, _)| MEMBERS.contains(name)), "a member that is none: {members}");
     let value = |member: &str| match named.iter().find(|(name, _)| *name == member) {
         Some((_, value)) => (*value).to_owned(),
-        None if member == COMMAND => format!("$was.{COMMAND}"),
-        None => "(int64)0".to_owned(),
+        None => format!("$was.{member}"),
     };
     format!("({})", MEMBERS.map(value).join(", "))
 }

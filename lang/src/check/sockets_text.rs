@@ -36,7 +36,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("BEGAN", AT, "$since"),
     ("PASSING", "PASSING", ""),
     ("KNOWN", "KNOWN", KNOWN),
-    ("HEAD_KEPT", "HEAD_KEPT", ""),
+    ("ROOM_FOR_IT", "ROOM_FOR_IT", ""),
     ("MARK", "(int64)0", "$bio"),
     ("OR_ENCRYPTED", "OR_ENCRYPTED", ""),
     ("ENCRYPTED", "ENCRYPTED", ""),
@@ -86,7 +86,7 @@ const PASSING_GOT: &str = include_str!("../stdlib/sockets_passing_got.bt");
 const PASSING_SENT: &str = include_str!("../stdlib/sockets_passing_sent.bt");
 const PASSING_UNCOPIED: &str = "if ($was.phase != PHASE_LOST) {
       TELL_WAITING
-      @__sockets_passing[$key] = EXCHANGE { phase = PHASE_LOST; told = $told };
+      @__sockets_passing[$key] = EXCHANGE { phase = PHASE_LOST; passed = (int64)0; told = $told };
     }";
 /// When user space was told last that a socket speaks; where exchanges end in the kernel this is with what is known of its exchange.
 const KNOWN: &str = "$told = @__sockets_http[$key];";
@@ -96,8 +96,6 @@ const KNOWN_PASSING: &str = "$was = __open(@__sockets_passing[$key]);
 const PASSING_MAPS: &str = "
 // By socket, whether an exchange is under way, the request that waits, and the beginning of a response that goes on.
 let @__sockets_passing = hash(65536);
-let @__sockets_head = hash(65536);
-let @__sockets_answer = hash(65536);
 ";
 /// How many exchanges were passed over: by port, if blocks ask for some ports. (Without a key there is nothing to look up.)
 const COUNTED: &str = "@__sockets_passed = count()";
@@ -108,22 +106,23 @@ const TELL_PASSED: &str =
 const TELL_WAITING: &str = "TELL_PASSED
       if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
         emit __sockets.held(key = $key, sent = 0, start = $was.at, from = (uint32)$was.got, to = (uint32)$was.came, other = (uint32)$was.sent,
-          pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = @__sockets_head[$key]);
+          pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.head);
         if ($was.phase == PHASE_ANSWER_HELD) {
           emit __sockets.held(key = $key, sent = 1, start = $was.began, from = (uint32)$was.sent, to = (uint32)$was.reached, other = (uint32)$was.came,
-            pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = @__sockets_answer[$key]);
+            pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.answer);
         }
       }";
 /// (What a call under way has looked up stays there.)
-const WAITING_ENDS: &str = "$was = @__sockets_passing[$key];
-  if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
-    TELL_WAITING
-    @__sockets_passing[$key] = EXCHANGE { phase = PHASE_UNSURE; told = $was.told };
+const WAITING_ENDS: &str = "if ($key != 0) {
+    $was = __open(@__sockets_passing[$key]);
+    if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
+      TELL_WAITING
+      @__sockets_passing[$key] = EXCHANGE { phase = PHASE_UNSURE; passed = (int64)0 };
+    }
   }";
-const HEAD_KEPT: &str = "@__sockets_head[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);
-    @__sockets_answer[$key] = __bytes((uint8 *)uptr($p), (int64)0, PLAIN_ROOM);";
-const WAITING_GONE: &str =
-    "delete(@__sockets_passing, $key); delete(@__sockets_head, $key); delete(@__sockets_answer, $key);";
+/// A socket that speaks has room for what is known of its exchanges.
+const ROOM: &str = "@__sockets_passing[$key] = EXCHANGE { told = (int64)0 };";
+const WAITING_GONE: &str = "delete(@__sockets_passing, $key);";
 /// What [`TEXT`] has for `http:` blocks alone: their maps, the end of one direction, and of both.
 const MAPS: &str = "
 // Sockets that speak.
@@ -210,7 +209,7 @@ pub(crate) fn items(
         .replace("NO_MORE", when(asked.http, NO_MORE))
         .replace("IS_GONE", &gone)
         .replace("CALLS", &calls)
-        .replace("HEAD_KEPT", when(passing, HEAD_KEPT))
+        .replace("ROOM_FOR_IT", when(passing, ROOM))
         .replace("WAITING_ENDS", when(passing, WAITING_ENDS))
         .replace("WAITING_GONE", when(passing, WAITING_GONE))
         .replace("TELL_WAITING", TELL_WAITING)

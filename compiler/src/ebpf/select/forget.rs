@@ -17,6 +17,7 @@ use crate::{
     ir::{Function, Op, Space, Term, Ty, Value, ValueDef},
 };
 use regalloc2::VReg;
+use std::collections::BTreeSet;
 use weftrace_artifact::map::MapSpec;
 
 impl Selector<'_> {
@@ -70,36 +71,46 @@ impl Selector<'_> {
     }
 }
 
-/// Bytes from a pointer to the end of what it points into.
+/// Bytes from a pointer to the end of what it points into; of one that comes from several places, the least.
 fn room(func: &Function, maps: &[MapSpec], ptr: Value) -> Option<i64> {
+    Some(least_room(func, maps, ptr, &mut BTreeSet::new())).filter(|room| (0..NOWHERE).contains(room))
+}
+
+/// What comes from nowhere but where it was seen already has no less room than that; what isn't known has none.
+const NOWHERE: i64 = i64::MAX;
+const UNKNOWN: i64 = -1;
+
+fn least_room(func: &Function, maps: &[MapSpec], ptr: Value, seen: &mut BTreeSet<Value>) -> i64 {
     if let Some((slot, at)) = frame::root(func, ptr) {
-        return Some((i64::from(func.slots[slot.index()].size) - at).max(0));
+        return (i64::from(func.slots[slot.index()].size) - at).max(0);
     }
     let (mut base, mut at) = (ptr, 0);
-    loop {
-        match func.values[base.index()].def {
-            ValueDef::Inst(inst) => match func.insts[inst.index()].op {
-                Op::PtrAdd { ptr, offset } => {
-                    at += i64::from(offset);
-                    base = ptr;
-                }
-                Op::PtrIndex { ptr, max, .. } => {
-                    at += i64::from(max);
-                    base = ptr;
-                }
-                _ => return None,
-            },
-            ValueDef::Param(block, 0) => {
-                let size = func.blocks.iter().find_map(|data| match &data.term {
-                    Term::Reserve { size, ok, .. } if ok.block == block => Some(*size),
-                    Term::Lookup { map, found, .. } if found.block == block => {
-                        maps.get(map.0 as usize).map(|m| m.value_size)
-                    }
-                    _ => None,
-                })?;
-                return Some((i64::from(size) - at).max(0));
-            }
-            ValueDef::Param(..) => return None,
+    while let ValueDef::Inst(inst) = func.values[base.index()].def {
+        let (next, by) = match func.insts[inst.index()].op {
+            Op::PtrAdd { ptr, offset } => (ptr, i64::from(offset)),
+            Op::PtrIndex { ptr, max, .. } => (ptr, i64::from(max)),
+            _ => return UNKNOWN,
+        };
+        base = next;
+        at += by;
+    }
+    let ValueDef::Param(block, index) = func.values[base.index()].def else { return UNKNOWN };
+    if !seen.insert(base) {
+        return NOWHERE;
+    }
+    let edges = func.blocks.iter().flat_map(|data| data.term.targets().into_iter().map(move |edge| (&data.term, edge)));
+    let rooms = edges.filter(|(_, (dest, _))| dest.block == block).map(|(term, (dest, own))| {
+        let given = (index as usize).checked_sub(own);
+        match (term, given.map(|arg| dest.args.get(arg))) {
+            (_, Some(arg)) => arg.map_or(UNKNOWN, |arg| least_room(func, maps, *arg, seen)),
+            (Term::Reserve { size, .. }, None) => i64::from(*size),
+            (Term::Lookup { map, .. }, None) => maps.get(map.0 as usize).map_or(UNKNOWN, |m| i64::from(m.value_size)),
+            _ => UNKNOWN,
         }
+    });
+    match rooms.min() {
+        Some(UNKNOWN) | None => UNKNOWN,
+        Some(NOWHERE) => NOWHERE,
+        Some(size) => (size - at).max(0),
     }
 }

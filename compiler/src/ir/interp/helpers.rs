@@ -215,11 +215,16 @@ impl Machine<'_> {
     /// read_{kernel,user}{,_str}: (dst, length, address). On failure dst is zeroed; a shorter string leaves the rest as it was.
     fn probe_read(&mut self, helper: Helper, args: &[Value]) -> Result<u64, InterpError> {
         let (dst, len, source) = (arg(args, 0)?, self.length(args, 1)?, arg(args, 2)?);
-        // The context is kernel memory too.
+        // The context is kernel memory too, and so is the program's own.
         let context;
-        let (address, memory) = if let Val::Ptr(Object::Ctx, offset) = self.get(source)? {
-            context = BTreeMap::from([(0, self.host.ctx.clone())]);
-            (offset as u64, &context)
+        let (address, memory) = if let Val::Ptr(object, offset) = self.get(source)? {
+            if matches!(object, Object::Ctx) {
+                context = BTreeMap::from([(0, self.host.ctx.clone())]);
+                (offset as u64, &context)
+            } else {
+                context = BTreeMap::from([(0, self.read(source, 0, len as i64)?)]);
+                (0, &context)
+            }
         } else {
             let address = self.int(source)?;
             match self.peek_own(address, len) {

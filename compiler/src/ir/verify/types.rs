@@ -135,7 +135,7 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
             Arg::Map => false,
             Arg::Ctx => ty == Ty::Ptr(Space::Ctx),
             Arg::Int => ty == I64,
-            Arg::Address => ty == I64 || ty == Ty::Ptr(Space::Ctx),
+            Arg::Address => ty == I64 || matches!(ty, Ty::Ptr(_)),
             // The kernel takes keys and values from memory of known size only.
             Arg::In => matches!(ty, Ty::Ptr(_)) && !(kernel && ty == Ty::Ptr(Space::Ctx)),
             Arg::Out => is_writable(ty),

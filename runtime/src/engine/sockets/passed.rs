@@ -4,9 +4,9 @@
 use super::{SocketFeed, at, number, task, u32_at};
 use crate::{
     engine::core::{Core, now},
-    maps::{Merged, Snapshot},
+    maps::Merged,
 };
-use std::{collections::BTreeMap, rc::Rc};
+use std::rc::Rc;
 use weftrace_artifact::{
     Artifact,
     map::{MapId, MapSpec, Value},
@@ -21,8 +21,6 @@ pub(super) struct Passed {
     bound: MapId,
     /// By socket: what is under way, the request that waits, and the beginning of a response that goes on.
     passing: MapId,
-    head: MapId,
-    answer: MapId,
     /// How many were passed over, by port where that matters (else without a key: 0); and how many of these were told of.
     count: MapId,
     told: Vec<(u16, u64)>,
@@ -34,8 +32,6 @@ impl Passed {
         Some(Self {
             bound: map(sockets::BOUND)?,
             passing: map(sockets::PASSING)?,
-            head: map(sockets::HEAD)?,
-            answer: map(sockets::ANSWER)?,
             count: map(sockets::PASSED_OVER)?,
             told: Vec::new(),
         })
@@ -111,12 +107,13 @@ fn moved(
 fn waiting<'a>(
     key: i64,
     spec: &MapSpec,
-    value: &[u8],
-    [head, answer]: [&'a [u8]; 2],
+    value: &'a [u8],
 ) -> Option<(SocketCall<'a>, Option<SocketCall<'a>>)> {
     let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
     // As lang/src/check/sockets_exchange.rs has them.
-    let [phase, got, sent, came, at, _, pid, tid, comm, _, _, reached, _, began] = &fields[..] else { return None };
+    let [phase, got, sent, came, at_ns, _, pid, tid, comm, _, _, reached, _, began, head, answer] = &fields[..] else {
+        return None;
+    };
     let number = |field: &Field| number(value, field);
     let of = |sent, start, places: [&Field; 3], bytes: &'a [u8]| {
         let places = places.map(|field| number(field) as u32);
@@ -127,7 +124,8 @@ fn waiting<'a>(
         Ok(sockets::PHASE_ANSWER_HELD) => true,
         _ => return None,
     };
-    let request = of(false, at, [got, came, sent], head);
+    let [head, answer] = [head, answer].map(|field| counted(at(value, field)));
+    let request = of(false, at_ns, [got, came, sent], head);
     Some((request, goes_on.then(|| of(true, began, [sent, reached, came], answer))))
 }
 
@@ -173,16 +171,12 @@ impl Core {
         let Some(passed) = &feed.passed else { return };
         let artifact = Rc::clone(&self.artifact);
         let Some(spec) = artifact.maps.get(passed.passing.0 as usize) else { return };
-        let store = self.native.store();
-        let Ok(sockets) = store.peek(passed.passing) else { return };
-        let (Ok(heads), Ok(answers)) = (store.peek(passed.head), store.peek(passed.answer)) else { return };
-        let kept = [&heads, &answers].map(by_key);
+        let Ok(sockets) = self.native.store().peek(passed.passing) else { return };
         let mut plain_here = Vec::new();
         for element in &sockets.elements {
             let Some(value) = plain(&element.value) else { continue };
-            let [Some(head), Some(answer)] = [0, 1].map(|i| kept[i].get(&*element.key).copied()) else { continue };
             let key = number_of(&element.key) as i64;
-            if let Some((request, response)) = waiting(key, spec, value, [head, answer]) {
+            if let Some((request, response)) = waiting(key, spec, value) {
                 feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
                 plain_here.extend(feed.sockets.call(&request));
                 plain_here.extend(response.and_then(|response| feed.sockets.call(&response)));
@@ -192,11 +186,6 @@ impl Core {
             feed.pass_over(exchange, (1, now()), self);
         }
     }
-}
-
-/// What is kept of heads, by socket.
-fn by_key<'a>(map: &'a Snapshot<'_>) -> BTreeMap<&'a [u8], &'a [u8]> {
-    map.elements.iter().filter_map(|element| Some((&*element.key, counted(plain(&element.value)?)))).collect()
 }
 
 /// The bytes behind a u32 that says how many they are.
