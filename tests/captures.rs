@@ -175,3 +175,83 @@ fn routes_of_requests() {
     let found = keys("scripts/http/slow_requests.pcap", script);
     assert_eq!(found, ["@[/big]: 1", "@[/delay/{id}]: 3", "@[/small]: 44"]);
 }
+
+/// A capture of these frames, each of which was so long, one ms apart; `run` gets its path.
+fn with_capture<T>(frames: &[(Vec<u8>, usize)], run: impl FnOnce(&Path) -> T) -> T {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+    let mut capture = words(&[0xa1b2_c3d4, 0x0004_0002, 0, 0, 65535, 1]);
+    for (i, (frame, len)) in frames.iter().enumerate() {
+        capture.extend(words(&[1, 1000 * i as u32, frame.len() as u32, *len as u32]));
+        capture.extend(frame);
+    }
+    let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let path = std::env::temp_dir().join(format!("weftrace-frames-{}-{number}.pcap", std::process::id()));
+    fs::write(&path, capture).unwrap();
+    let result = run(&path);
+    fs::remove_file(&path).unwrap();
+    result
+}
+
+/// A segment from port 40000 to port 8080, or back.
+fn segment(back: bool, (seq, ack): (u32, u32), payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; 12];
+    frame.extend([8, 0, 0x45, 0]);
+    frame.extend((40 + payload.len() as u16).to_be_bytes());
+    frame.extend([0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1 + u8::from(back), 10, 0, 0, 2 - u8::from(back)]);
+    let ports = if back { [0x1f, 0x90, 0x9c, 0x40] } else { [0x9c, 0x40, 0x1f, 0x90] };
+    frame.extend(ports);
+    frame.extend([seq, ack].map(u32::to_be_bytes).concat());
+    frame.extend([0x50, 0x18, 1, 0, 0, 0, 0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+/// The lines that a script prints of a capture.
+fn said(path: &Path, script: &str) -> Vec<String> {
+    let output = weftrace().args(["-q", "-e", script, "--read"]).arg(path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// An exchange that is open when a capture ends is no packet: blocks that read messages alone don't run for it.
+#[test]
+fn open_exchanges_are_no_packets() {
+    let answered = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let asked = b"GET /open HTTP/1.1\r\nHost: h\r\n\r\n";
+    let (from, to) = (1 + asked.len() as u32, 1 + answered.len() as u32);
+    let frames = [segment(false, (1, 1), asked), segment(true, (1, from), answered), segment(false, (from, to), asked)]
+        .map(|frame| (frame.clone(), frame.len()));
+    with_capture(&frames, |path| {
+        let counts = |read: &str| {
+            said(path, &format!("pcap:any {{ @n = count(); @least = min(frame.len); @[{read}] = count(); }}"))
+        };
+        for read in ["http.response.code ?? 0", "http.request.method ?? \"\"", "http.host ?? \"\""] {
+            let found = counts(read);
+            assert!(found.contains(&"@n: 4".into()) && !found.contains(&"@least: 0".into()), "{read}: {found:?}");
+        }
+        // What reads exchanges is told of those that are open, however its condition goes on.
+        let told = "{ printf(\"%s %d %s\\n\", http.exchange.uri, http.exchange.status, ip.dst); }";
+        let open = ["/open 200 10.0.0.2", "/open 0 10.0.0.2"];
+        for condition in ["http.exchange", "http.exchange.dur >= 0", "http.exchange && tcp.dstport == 8080"] {
+            assert_eq!(said(path, &format!("pcap:any /{condition}/ {told}")), open, "{condition}");
+        }
+        assert_eq!(counts("http.exchange.uri ?? \"\"").iter().filter(|line| *line == "@n: 5").count(), 1);
+    });
+}
+
+/// What a snap length cut off is absent in scripts, and what it left is there.
+#[test]
+fn fields_of_cut_headers() {
+    let whole = segment(false, (1, 1), b"hello");
+    let at = |bytes: usize| (whole[..bytes].to_vec(), whole.len());
+    with_capture(&[40, 48, 50, 54].map(at), |path| {
+        let script = r#"pcap:any { printf("%d %d %d %d %d %s\n", tcp.dstport, tcp.stream ?? 9, tcp.flags ?? 9,
+            tcp.len ?? 9, tcp.urgent_pointer ?? 9, tcp.analysis.flags ?? true ? "maybe" : "no"); }"#;
+        let found = said(path, script);
+        assert_eq!(found[..2], ["8080 9 9 9 9 maybe", "8080 9 24 5 9 maybe"]);
+        // The last is the same segment again.
+        assert_eq!(found[2..], ["8080 0 24 5 9 no", "8080 0 24 5 0 maybe"]);
+    });
+}

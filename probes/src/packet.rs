@@ -24,6 +24,7 @@ pub mod source;
 mod stream;
 mod tls;
 
+pub use dns::is_message as is_dns_message;
 pub use flow::{bytes_key, conn_key};
 pub use http::{HttpLimits, PassedOver};
 pub use http2::{Http2Counters, Http2Limits};

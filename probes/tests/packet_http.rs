@@ -327,3 +327,98 @@ fn bodies_in_many_segments() {
     conn.ack(0);
     assert_eq!((conn.seen(), conn.counters().http_gaps), (vec![("GET", "/old", 200, false)], 1));
 }
+
+/// A response that is sent again ends with its copy; where its receiver says that it had come already (RFC 2883), with what was sent before.
+#[test]
+fn responses_that_are_sent_again() {
+    for (copies, duplicate, end) in [(0, false, 5), (1, false, 6), (1, true, 5), (2, false, 7), (2, true, 6)] {
+        let mut conn = Conn::open();
+        conn.send(0, GET);
+        let (from, to) = (conn.seq[1], conn.seq[1].wrapping_add(OK.len() as u32));
+        conn.send(1, OK);
+        for _ in 0..copies {
+            conn.raw(1, from, ACK, OK);
+        }
+        if duplicate {
+            conn.options = [&[1, 1, 5, 10][..], &from.to_be_bytes(), &to.to_be_bytes()].concat();
+        }
+        conn.ack(0);
+        assert_eq!(conn.seen(), [("GET", "/a", 200, true)]);
+        assert_eq!(conn.ended[0].1.http.end, end * MS, "{copies} {duplicate}");
+    }
+}
+
+/// A connection that is older than the capture, whose first packet is the server's.
+#[test]
+fn the_client_of_an_older_connection() {
+    let mut conn = Conn::new();
+    conn.send(1, b"");
+    conn.send(0, GET);
+    conn.send(1, OK);
+    conn.ack(0);
+    let view = conn.ended[0].1;
+    assert_eq!((conn.seen(), view.tcp_src_port, view.from_client), (vec![("GET", "/a", 200, true)], 40_000, 1));
+}
+
+/// A reset that no host heeds, as its number is outside the window, ends nothing; one in the window does.
+#[test]
+fn forged_resets_end_nothing() {
+    let mut conn = Conn::open();
+    conn.send(0, GET);
+    conn.send(1, OK);
+    conn.ack(0);
+    for from in [1, 0, 1] {
+        conn.raw(from, conn.seq[from].wrapping_add(90_000_000), RST, b"GET /forged HTTP/1.1\r\n\r\n");
+    }
+    conn.send(0, GET);
+    conn.send(1, OK);
+    conn.ack(0);
+    conn.send(0, GET);
+    conn.close(1, RST);
+    conn.send(0, GET);
+    let all = [("GET", "/a", 200, true), ("GET", "/a", 200, true), ("GET", "/a", 0, false)];
+    assert_eq!((&conn.seen()[..], conn.messages()), (&all[..], (3, 2)));
+    assert_eq!(conn.counters().http_gaps, 0);
+}
+
+/// RFC 9112, section 2.2: a server passes over empty lines before a request.
+#[test]
+fn empty_lines_before_the_first_request() {
+    for lines in [&[&b"\r\n\r\n"[..], GET].concat()[..], &[&b"\n"[..], GET].concat()] {
+        for at in [0, 1, 2, 5] {
+            let mut conn = Conn::open();
+            conn.send(0, &lines[..at]);
+            conn.send(0, &lines[at..]);
+            conn.send(1, OK);
+            conn.ack(0);
+            assert_eq!((conn.seen(), conn.messages()), (vec![("GET", "/a", 200, true)], (1, 1)), "{at}");
+        }
+    }
+}
+
+/// A server of HTTP/2 alone sends its SETTINGS before it knows what its client speaks.
+#[test]
+fn requests_of_http1_to_a_server_of_http2() {
+    const SETTINGS: &[u8] = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
+    const GOAWAY: &[u8] = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+    for settings_first in [true, false] {
+        let mut conn = Conn::open();
+        if settings_first {
+            conn.send(1, SETTINGS);
+            conn.ack(0);
+        }
+        conn.send(0, GET);
+        if !settings_first {
+            conn.send(1, SETTINGS);
+        }
+        conn.send(1, GOAWAY);
+        conn.close(1, FIN);
+        conn.close(0, FIN);
+        conn.ack(1);
+        assert_eq!((conn.seen(), conn.messages()), (vec![("GET", "/a", 0, false)], (1, 0)), "{settings_first}");
+        let http = conn.ended[0].1.http;
+        assert_eq!((http.first_on_conn, http.request_from, http.request_to), (1, 0, GET.len() as u64));
+        let counted = conn.counters();
+        assert_eq!((counted.http_malformed, counted.http_dropped, counted.http2.malformed), (0, 0, 0));
+    }
+}

@@ -305,3 +305,24 @@ fn a_bridge_is_not_a_retransmission() {
         assert_eq!((seen.analysis & 1, seen.tcp_stream), (want, u32::from(live)), "live {live}");
     }
 }
+
+/// RFC 4302 has fragments outside the authentication header; where they lie within, they are put together all the same.
+#[test]
+fn fragments_behind_an_authentication_header() {
+    let segment = tcp_segment(&inner());
+    let (first, second) = segment.split_at(24);
+    let packet = |offset: u16, more: bool, part: &[u8]| {
+        let ah = [&[44, 4, 0, 0][..], &[0; 20]].concat();
+        let header = [&[6, 0][..], &(offset | u16::from(more)).to_be_bytes(), &[0, 0, 0, 7]].concat();
+        ethernet(0x86dd, &ipv6(51, [1; 16], [2; 16], &[&ah, &header, part].concat()))
+    };
+    let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
+    let mut seen = |frame: &[u8], number| {
+        let mut view = PacketView::default();
+        pipeline.process(&RawPacket::new(LinkType::ETHERNET, frame, number), &mut view);
+        (view.layers & layer::TCP != 0).then_some((view.tcp_dst_port, view.tcp_len, view.tcp_mss))
+    };
+    assert_eq!(seen(&packet(0, true, first), 1), None);
+    assert_eq!(seen(&packet(24, false, second), 2), Some((443, 4, 1460)));
+    assert_eq!(seen(&packet(0, false, &segment), 3), Some((443, 4, 1460)), "an atomic one");
+}

@@ -8,6 +8,7 @@
 
 mod fields;
 pub mod kernel;
+pub mod known;
 mod view;
 
 pub use fields::FIELDS;
@@ -63,8 +64,6 @@ pub mod layer {
     pub const HTTP: u64 = 1 << 26;
     /// The packet belongs to a flow of the flow table.
     pub const FLOW: u64 = 1 << 27;
-    /// TCP with the ACK flag.
-    pub const ACK: u64 = 1 << 28;
     /// A TLS record (or a message in it) ends here.
     pub const TLS: u64 = 1 << 29;
     /// It is a handshake message whose type is known.
@@ -160,30 +159,6 @@ pub mod layer {
         | TLS_SERVER_HELLO;
 }
 
-/// What is known of a packet besides its layers: bits of [`PacketView::known`], of which all of a row's `known` must be set too.
-pub mod known {
-    /// An IP header: `flow`.
-    pub const NET: u64 = 1 << 0;
-    /// A protocol that has a Community ID.
-    pub const COMMUNITY_ID: u64 = 1 << 1;
-    /// The process whose socket sends or gets the packet.
-    pub const OWNER: u64 = 1 << 2;
-    /// A connection has ended; there is no packet. `tcp.flow.end_reason`.
-    pub const FLOW_END: u64 = 1 << 3;
-    /// `tcp.flow.*`: what the connection did so far.
-    pub const FLOW_STATS: u64 = 1 << 4;
-    /// `tcp.flow.synack_dur`, `tcp.flow.ack_dur`
-    pub const SYNACK: u64 = 1 << 5;
-    pub const HANDSHAKE_ACK: u64 = 1 << 6;
-    /// The client's, the server's window was seen.
-    pub const CLIENT_WINDOW: u64 = 1 << 7;
-    pub const SERVER_WINDOW: u64 = 1 << 8;
-    /// The thread whose system call it was.
-    pub const OWNER_THREAD: u64 = 1 << 9;
-    /// A turn of two sides on a socket: a request and its answer in any protocol (`tcp:exchange` blocks).
-    pub const TCP_EXCHANGE: u64 = 1 << 10;
-}
-
 /// What a packet must have, all of it: bits of [`PacketView::layers`] and [`PacketView::known`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Asked {
@@ -243,6 +218,9 @@ pub mod needs {
     pub const HTTP_MESSAGES: u32 = 1 << 14;
     /// HTTP/2 frames.
     pub const HTTP2: u32 = 1 << 12;
+    /// Exchanges, and TLS handshakes, which also end where there is no packet any more: at the end of all packets.
+    pub const EXCHANGES: u32 = 1 << 15;
+    pub const HANDSHAKES: u32 = 1 << 16;
     /// `http.exchange.route`
     pub const ROUTES: u32 = 1 << 11;
 
@@ -273,6 +251,8 @@ pub mod marks {
     pub const FIRST: u32 = 1 << 3;
     /// An ICMP error that quotes a TCP segment.
     pub const QUOTES_TCP: u32 = 1 << 2;
+    /// The lowest of sixteen bits, one for each subtype of MPTCP's options (RFC 8684) that the segment has.
+    pub const MPTCP: u32 = 1 << 16;
 }
 
 /// Bits of [`PacketView::analysis`], tcp-analysis-spec's names.
@@ -402,6 +382,11 @@ impl FieldRow {
     /// A row of another view, whose presence is in its `layers`.
     pub(crate) const fn of_view(name: &'static str, ty: FieldType, layers: u64, read: Read, doc: &'static str) -> Self {
         Self { name, ty, needs: 0, layers, known: 0, read, kernel: None, doc }
+    }
+
+    /// The same row, which takes this too.
+    const fn known(self, known: u64) -> Self {
+        Self { known: self.known | known, ..self }
     }
 
     /// The same row, readable in the kernel.

@@ -9,7 +9,7 @@ use crate::ir::{BinaryOp, Block, Cond, Helper, Mem as Width, Value};
 use std::mem::offset_of;
 use weftrace_artifact::{
     abi,
-    packet::{self, Asked, FieldRow, FieldType, KernelRead, PacketView, Read, layer},
+    packet::{self, Asked, FieldRow, FieldType, KernelRead, PacketView, Read, known, layer},
     telemetry,
 };
 use weftrace_lang::{
@@ -209,7 +209,9 @@ impl Cx<'_, '_> {
     /// Whether all of this is in the packet; None: it always is.
     fn is_there(&mut self, asked: Asked) -> Option<Value> {
         let layers = self.all_set(LAYERS, asked.layers & !layer::FRAME);
-        let known = self.all_set(KNOWN, asked.known);
+        // Of plain packets, which are all that the kernel sees, the headers are whole.
+        let whole = if self.plain.is_some() { known::HEADERS } else { 0 };
+        let known = self.all_set(KNOWN, asked.known & !whole);
         match (layers, known) {
             (Some(a), Some(b)) => Some(self.b.band(a, b)),
             (one, other) => one.or(other),

@@ -4,7 +4,7 @@ use crate::hir::*;
 use crate::run::*;
 use std::cell::RefCell;
 use std::mem::offset_of;
-use weftrace_artifact::packet::{PacketView, Read, analysis, layer, needs};
+use weftrace_artifact::packet::{PacketView, Read, analysis, known, layer, needs};
 use weftrace_artifact::program::ProgType;
 use weftrace_compiler::driver;
 use weftrace_compiler::ir::interp::{self, host::Host};
@@ -13,9 +13,11 @@ use weftrace_compiler::place;
 use weftrace_lang::hir::{Agg, BinOp, Expr, ExprKind, ProbeDef, Ty};
 use weftrace_lang::span::SourceMap;
 
+/// A packet whose headers are whole, and that was analysed.
 fn view(host: &mut Host, layers: u64, fill: impl FnOnce(&mut Vec<u8>)) {
     host.ctx = vec![0; size_of::<PacketView>()];
     host.ctx[offset_of!(PacketView, layers)..][..8].copy_from_slice(&layers.to_le_bytes());
+    put(&mut host.ctx, offset_of!(PacketView, known), &(known::HEADERS | known::ANALYSIS).to_le_bytes());
     fill(&mut host.ctx);
 }
 
@@ -104,6 +106,18 @@ fn networks_match_by_prefix() {
     }
     assert!(!passes(&in_net([0; 4], 0, true), layer::IPV6, |_| {}));
     assert!(!passes(&in_net([1, 0, 0, 0], 8, false), layer::IPV6, |_| {}));
+}
+
+/// Of a header that was not captured to its end, what was is there.
+#[test]
+fn members_of_headers_that_were_cut() {
+    let flags = binary(BinOp::Ge, packet("tcp.flags", Ty::U32), cast(int(0), Ty::U32), Ty::Bool);
+    let seq = binary(BinOp::Ge, packet("tcp.seq_raw", Ty::U32), cast(int(0), Ty::U32), Ty::Bool);
+    let only = |bits: u64| move |c: &mut Vec<u8>| put(c, offset_of!(PacketView, known), &bits.to_le_bytes());
+    for (predicate, bit) in [(&flags, known::TCP_FLAGS), (&seq, known::TCP_SEQ)] {
+        assert!(passes(predicate, layer::TCP, only(bit)));
+        assert!(!passes(predicate, layer::TCP, only(known::HEADERS & !bit)));
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ fn patterns(fwd: &mut Direction, rev: &Direction, s: &Segment, verdict: &mut Ver
         }
     } else if rev.last_flags & flag::KEEP_ALIVE != 0 {
         verdict.flags |= flag::KEEP_ALIVE_ACK; // 7
-    } else {
+    } else if !fwd.signals_more {
         verdict.flags |= flag::DUPLICATE_ACK; // 9
         fwd.dup_acks = if fwd.dup_acks == DUP_ACKS_REPORTED { 1 } else { fwd.dup_acks.saturating_add(1) };
         verdict.dup_ack_num = fwd.dup_acks;

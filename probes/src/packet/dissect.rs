@@ -72,8 +72,10 @@ const fn next(layer: Layer) -> Option<Step> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Transport {
     Tcp,
-    /// The header was not captured to its end.
+    /// Of a piece of a segment, or with a header whose length can't be: its conversation is known, and no more.
     TcpCutShort,
+    /// No more was captured of the header than may say its ports.
+    TcpPorts,
     Udp,
 }
 
@@ -165,6 +167,9 @@ fn dissect(layer: Layer, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Op
         Layer::Ipv6 => ip::ipv6(at, cx, fragments),
         Layer::Proto(proto) => {
             cx.view.transport = proto;
+            if proto == ip::FRAGMENT && cx.view.net_family == ip::AF_INET6 {
+                return ip::late_fragment(at, cx, fragments);
+            }
             if cx.wants(needs::COMMUNITY_ID | needs::FLOW_VALUE) {
                 let head = at.captured().first_chunk::<4>().copied();
                 (cx.view.head, cx.view.head_len) = head.map_or(([0; 4], 0), |head| (head, 4));

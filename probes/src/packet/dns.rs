@@ -56,6 +56,11 @@ pub(crate) fn is_port(port: u16) -> bool {
     matches!(port, DOMAIN | MULTICAST | LLMNR)
 }
 
+/// Whether a datagram's payload is a message of DNS (RFC 1035), whole.
+pub fn is_message(payload: &[u8]) -> bool {
+    Message::parse(payload).is_some_and(|message| !message.damaged)
+}
+
 /// A datagram's message.
 pub(crate) fn datagram(payload: &[u8], live: bool, view: &PacketView, shared: &mut Shared) {
     let Some(message) = Message::parse(payload) else {

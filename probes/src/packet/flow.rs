@@ -3,6 +3,7 @@
 //! One [`Flow`] per conversation in a bounded table. Nothing is allocated per packet, but for one that mends a loss.
 
 mod account;
+mod endpoints;
 mod state;
 mod table;
 
@@ -15,7 +16,7 @@ pub use table::{bytes_key, conn_key};
 use super::analysis::{self, Segment, Segments, Verdict};
 use super::dissect::{ACK, FIN, RST, SYN};
 use super::ranges::{self, Ranges};
-use weftrace_artifact::packet::{PacketView, RangesView, analysis as flag, layer, marks, needs};
+use weftrace_artifact::packet::{PacketView, RangesView, analysis as flag, known, layer, marks, needs};
 
 /// Where a packet belongs.
 #[derive(Clone, Copy, Debug)]
@@ -150,9 +151,11 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
         time: view.time_ns,
     };
     let irtt = flow.initial_rtt;
+    flow.note_signals(dir, view);
     let (fwd, rev) = flow.pair(dir);
     let verdict = analysis::analyse(fwd, rev, irtt, &segment, found, segments);
     view.analysis = verdict.flags;
+    view.known |= known::ANALYSIS;
     if verdict.flags & flag::DUPLICATE_ACK != 0 {
         view.dup_ack_num = verdict.dup_ack_num;
         view.layers |= layer::DUP_ACK;

@@ -52,7 +52,12 @@ pub struct HttpCounters {
 
 /// Whether a direction's first bytes are HTTP/1's.
 pub(crate) fn sniff(bytes: &[u8], _: &Setting<'_>) -> Sniff {
-    match head::Sniff::of(bytes) {
+    // Empty lines may come before a request (RFC 9112, section 2.2).
+    let text = match bytes.first() {
+        Some(b'\r' | b'\n') => bytes.trim_ascii_start(),
+        _ => bytes,
+    };
+    match head::Sniff::of(text) {
         head::Sniff::Head => Sniff::Yes,
         head::Sniff::Maybe => Sniff::Maybe,
         head::Sniff::No => Sniff::No,

@@ -259,6 +259,7 @@ impl Pipeline {
                     self.flows.mention(place, view);
                 }
             }
+            Transport::TcpPorts => self.counters.malformed += 1,
             Transport::Tcp => {}
         }
         self.shared.describe(view);
@@ -352,11 +353,14 @@ fn place(flows: &mut Flows, shared: &mut Shared, live: bool, view: &PacketView) 
 
 fn tcp(flows: &mut Flows, shared: &mut Shared, needs: u32, payload: &[u8], live: bool, view: &mut PacketView) -> Place {
     let place = place(flows, shared, live, view);
-    let fwd = &mut flows.table.get_mut(place.flow).dirs[place.dir];
+    let flow = flows.table.get_mut(place.flow);
+    // The receiver passes over a reset that is not its connection's, and over what it carries.
+    let forged = view.tcp_flags & RST != 0 && !flow.heeds_reset(place.dir, view);
+    let fwd = &mut flow.dirs[place.dir];
     let data_before = fwd.data_seen;
-    fwd.data_seen |= view.tcp_len > 0;
+    fwd.data_seen |= view.tcp_len > 0 && !forged;
     flows.follow(place, needs, view);
-    if needs & needs::STREAMS != 0 {
+    if needs & needs::STREAMS != 0 && !forged {
         follow(flows.table.get_mut(place.flow), shared, place, payload, data_before, view);
     }
     place
@@ -405,6 +409,7 @@ fn follow(flow: &mut Flow, shared: &mut Shared, place: Place, payload: &[u8], da
             behind: false,
         },
     };
+    shared.duplicate = view.dsack != 0;
     if app.packet(&packet, shared) {
         close(flow, shared);
     }

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) parts: Parts,
     /// Who wants the packet at hand, one bit each.
     pub(crate) wanted: u64,
+    /// It says that bytes came twice (RFC 2883).
+    pub(crate) duplicate: bool,
     pub(crate) limits: StreamLimits,
     /// Bytes held by all connections.
     pub(crate) held_total: usize,
@@ -73,6 +75,7 @@ impl Shared {
             needs,
             parts: Parts::default(),
             wanted: u64::MAX,
+            duplicate: false,
             limits,
             held_total: 0,
             http_limits,
@@ -229,6 +232,8 @@ pub(crate) enum Taken {
 pub(crate) enum Next {
     /// The row of this name.
     Named(&'static str),
+    /// The same, which has been spoken from the start: what this protocol was taken for was something else.
+    Instead(&'static str),
     /// What the next bytes look like.
     Sniffed,
     /// Nothing that can be read.

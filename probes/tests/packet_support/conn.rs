@@ -17,6 +17,8 @@ pub struct Conn {
     pub pipeline: Pipeline,
     pub tally: Tally,
     pub number: u64,
+    /// TCP's of the packets to come.
+    pub options: Vec<u8>,
     /// Next sequence number of client and server.
     pub seq: [u32; 2],
     /// Views of exchanges, in order.
@@ -36,6 +38,7 @@ impl Conn {
             pipeline,
             tally: Tally::default(),
             number: 0,
+            options: Vec::new(),
             seq: [u32::MAX - 50, 7_000],
             ended: Vec::new(),
             headers: Vec::new(),
@@ -65,7 +68,8 @@ impl Conn {
     pub fn with_ack(&mut self, from: usize, seq: u32, ack: u32, flags: u8, payload: &[u8]) {
         let (a, b) = if from == 0 { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
         let ack = if flags & ACK != 0 { ack } else { 0 };
-        let frame = Tcp { seq, ack, flags, payload: payload.to_vec(), ..Tcp::new(a.0, a.1, b.0, b.1) }.frame();
+        let options = self.options.clone();
+        let frame = Tcp { seq, ack, flags, options, payload: payload.to_vec(), ..Tcp::new(a.0, a.1, b.0, b.1) }.frame();
         self.number += 1;
         let mut view = PacketView::default();
         assert!(self.pipeline.process(&RawPacket::new(LinkType::ETHERNET, &frame, self.number), &mut view));

@@ -23,7 +23,7 @@ const O: u32 = needs::HEADERS | needs::OPTIONS;
 const M: u32 = A | needs::HTTP | needs::HTTP_MESSAGES;
 const W: u32 = M | needs::HTTP_MORE;
 /// Exchanges.
-const X: u32 = A | needs::HTTP | needs::HTTP_MORE;
+const X: u32 = A | needs::HTTP | needs::HTTP_MORE | needs::EXCHANGES;
 const TLS: u32 = F | needs::TLS;
 const DNS: u32 = H | needs::DNS;
 const ICMP: u32 = H | needs::ICMP;

@@ -133,15 +133,17 @@ pub fn packet_filter(socket: BorrowedFd<'_>, program: BorrowedFd<'_>) -> Result<
     if set < 0 { Err(SyscallError::last("setsockopt(SO_ATTACH_BPF)")) } else { Ok(()) }
 }
 
-/// Takes a socket's filter away, whatever it is.
-pub fn detach_filter(socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
-    let nothing: i32 = 0;
-    let len = size_of::<i32>() as libc::socklen_t;
-    // SAFETY: a live descriptor and an integer, which the kernel doesn't look at.
+/// Lets a socket receive nothing any more, whatever chose before.
+pub fn refuse_all(socket: BorrowedFd<'_>) -> Result<(), SyscallError> {
+    // BPF_RET | BPF_K: so many bytes.
+    let mut nothing = [Classic { code: 0x06, k: 0, ..Classic::default() }];
+    let filter = libc::sock_fprog { len: 1, filter: nothing.as_mut_ptr().cast() };
+    let len = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: a live descriptor, and a program of the length that is told, of which the kernel makes a copy.
     let set = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_DETACH_FILTER, (&raw const nothing).cast(), len)
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, (&raw const filter).cast(), len)
     };
-    if set < 0 { Err(SyscallError::last("setsockopt(SO_DETACH_FILTER)")) } else { Ok(()) }
+    if set < 0 { Err(SyscallError::last("setsockopt(SO_ATTACH_FILTER)")) } else { Ok(()) }
 }
 
 /// An instruction of a classic socket filter (struct sock_filter).

@@ -21,8 +21,8 @@ pub use capability::{
 };
 pub use helper::{Forked, end_child, exit_now, fork_with_channel, in_root_address, place_in_root, receive, send};
 pub use host::{
-    Classic, Mapping, clock_boottime, clock_thread_cpu, detach_filter, device_index, enter_namespace,
-    network_namespace, packet_filter, packet_socket, private_tracefs, socket_filter, want_descriptors,
+    Classic, Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, network_namespace,
+    packet_filter, packet_socket, private_tracefs, refuse_all, socket_filter, want_descriptors,
 };
 pub use link::{
     AttachType, LinkTarget, SESSION, iter_create, link_create, link_create_as, perf_set_bpf, raw_tracepoint_open,

@@ -27,6 +27,13 @@ pub(crate) struct Piece {
     pub(crate) whole: bool,
 }
 
+impl Piece {
+    /// There are no others.
+    pub(crate) fn is_all(&self) -> bool {
+        self.offset == 0 && !self.more
+    }
+}
+
 /// One datagram under way.
 #[derive(Default)]
 struct Datagram {

@@ -2,10 +2,12 @@
 
 use super::fragments::{Fragments, Key, Piece};
 use super::{Bytes, Context, Layer, Step, next};
-use weftrace_artifact::packet::{PacketView, layer, marks};
+use weftrace_artifact::packet::{PacketView, known, layer, marks};
 
 const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
+pub(super) const AF_INET6: u8 = 10;
+/// IPv6's fragment header.
+pub(super) const FRAGMENT: u8 = 44;
 
 /// The header that TCP or UDP is in: the last one, unless one more follows.
 fn family(view: &mut PacketView, family: u8) {
@@ -28,7 +30,7 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
         // Said to be version 4: what it says itself counts.
         return next(Layer::Ipv6);
     }
-    let h = at.header::<20>()?;
+    let Some(h) = at.header::<20>() else { return ipv4_cut_short(*at, cx.view) };
     let header_len = (h[0] & 0x0f) as usize * 4;
     if h[0] >> 4 != 4 || header_len < 20 {
         return None;
@@ -60,6 +62,7 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     }
     family(view, AF_INET);
     view.layers |= layer::IP;
+    view.known |= known::IP;
     let fits = total <= at.wire_len();
     at.cap(total);
     at.advance(header_len)?;
@@ -75,6 +78,32 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
         whole: at.is_whole() && fits,
     };
     fragment(&piece, at, cx, fragments)
+}
+
+/// A header of which only the start was captured. What it is within, and what lies behind it, stays as it is; nothing follows from it.
+#[cold]
+fn ipv4_cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
+    if bytes.u8(0)? >> 4 != 4 || bytes.u8(0)? & 0x0f < 5 {
+        return None;
+    }
+    view.layers |= layer::IP;
+    view.ip_dsfield = bytes.u8(1)?;
+    view.known |= known::IP_DSFIELD;
+    let total = bytes.be16(2)?;
+    view.ip_len = if total == 0 { bytes.wire_len() as u32 } else { total.into() };
+    view.known |= known::IP_LEN;
+    view.ip_id = bytes.be16(4)?;
+    view.known |= known::IP_ID;
+    let flags_offset = bytes.be16(6)?;
+    (view.ip_flags, view.ip_frag_offset) = ((flags_offset >> 13).into(), (flags_offset & 0x1fff) << 3);
+    view.known |= known::IP_FRAGMENT;
+    view.ip_ttl = bytes.u8(8)?;
+    view.known |= known::IP_TTL;
+    view.ip_proto = bytes.u8(9)?;
+    view.known |= known::IP_PROTO;
+    view.ip_src[..4].copy_from_slice(&bytes.array::<4>(12)?);
+    view.known |= known::IP_SRC;
+    None
 }
 
 /// The final destination of a packet with a source route (RFC 791, 3.1): the header has the next hop until the route is used up.
@@ -117,7 +146,7 @@ fn fragment(piece: &Piece, at: &Bytes<'_>, cx: &mut Context<'_>, fragments: Opti
 }
 
 pub(super) fn ipv6(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
-    let h = at.header::<40>()?;
+    let Some(h) = at.header::<40>() else { return ipv6_cut_short(*at, cx.view) };
     if h[0] >> 4 != 6 {
         return None;
     }
@@ -131,12 +160,34 @@ pub(super) fn ipv6(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     view.ipv6_dst.copy_from_slice(&h[24..40]);
     family(view, AF_INET6);
     view.layers |= layer::IPV6;
+    view.known |= known::IPV6;
     at.advance(40)?;
     // Length 0: a jumbogram or segmentation offload; the frame's length holds.
     if length != 0 {
         at.cap(length);
     }
     extensions(h[6], at, cx, fragments)
+}
+
+/// As [`ipv4_cut_short`].
+#[cold]
+fn ipv6_cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
+    let [first, second] = bytes.array(0)?;
+    if first >> 4 != 6 {
+        return None;
+    }
+    view.layers |= layer::IPV6;
+    view.ipv6_tclass = first << 4 | second >> 4;
+    view.known |= known::IPV6_TCLASS;
+    view.ipv6_plen = bytes.be16(4)?.into();
+    view.known |= known::IPV6_PLEN;
+    view.ipv6_nxt = bytes.u8(6)?;
+    view.known |= known::IPV6_NXT;
+    view.ipv6_hlim = bytes.u8(7)?;
+    view.known |= known::IPV6_HLIM;
+    view.ipv6_src = bytes.array(8)?;
+    view.known |= known::IPV6_SRC;
+    None
 }
 
 /// Walks the extension headers up to the transport protocol.
@@ -150,21 +201,29 @@ fn extensions(first: u8, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Op
                 proto = at.u8(0)?;
                 at.advance((at.u8(1)? as usize + 1) * 8)?;
             }
-            44 => {
-                proto = at.u8(0)?;
-                let flags = at.be16(2)?;
-                let id = at.be32(4)?;
-                at.advance(8)?;
-                let (offset, more) = ((flags & 0xfff8) as usize, flags & 1 != 0);
+            FRAGMENT => {
+                let piece = fragment_header(at, cx.view)?;
                 // An atomic fragment (RFC 6946) is a whole datagram.
-                if offset == 0 && !more {
-                    continue;
+                if !piece.is_all() {
+                    return fragment(&piece, at, cx, fragments);
                 }
-                let key = Key { family: AF_INET6, proto, id, src: cx.view.ipv6_src, dst: cx.view.ipv6_dst };
-                return fragment(&Piece { key, offset, more, whole: at.is_whole() }, at, cx, fragments);
+                proto = piece.key.proto;
             }
             _ => return next(Layer::Proto(proto)),
         }
     }
     None
+}
+
+fn fragment_header(at: &mut Bytes<'_>, view: &PacketView) -> Option<Piece> {
+    let (proto, flags, id) = (at.u8(0)?, at.be16(2)?, at.be32(4)?);
+    at.advance(8)?;
+    let key = Key { family: AF_INET6, proto, id, src: view.ipv6_src, dst: view.ipv6_dst };
+    Some(Piece { key, offset: (flags & 0xfff8) as usize, more: flags & 1 != 0, whole: at.is_whole() })
+}
+
+/// A fragment header where it should not be: behind the authentication header.
+pub(super) fn late_fragment(at: &mut Bytes<'_>, cx: &mut Context<'_>, parts: Option<&mut Fragments>) -> Option<Step> {
+    let piece = fragment_header(at, cx.view)?;
+    if piece.is_all() { next(Layer::Proto(piece.key.proto)) } else { fragment(&piece, at, cx, parts) }
 }

@@ -1,15 +1,15 @@
 //! UDP (RFC 768) and the tunnels on well-known ports.
 
 use super::{Bytes, Context, Layer, Step, Transport, next, tunnel};
-use weftrace_artifact::packet::{StrRef, layer};
+use weftrace_artifact::packet::{StrRef, known, layer};
 
 pub(super) fn udp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
     let (src, dst) = (at.be16(0)?, at.be16(2)?);
     cx.view.udp_src_port = src;
     cx.view.udp_dst_port = dst;
     cx.view.layers |= layer::UDP;
-    let h = at.header::<8>()?;
-    let length = u16::from_be_bytes([h[4], h[5]]);
+    let length = at.be16(4)?;
+    (cx.view.udp_length, cx.view.known) = (length, cx.view.known | known::UDP_LENGTH);
     // 0: a jumbogram or segmentation offload.
     if length != 0 && length < 8 {
         return None;
@@ -18,7 +18,6 @@ pub(super) fn udp(at: &mut Bytes<'_>, cx: &mut Context<'_>) -> Option<Step> {
         at.cap(length as usize);
     }
     at.advance(8)?;
-    cx.view.udp_length = length;
     if let Some((inner, rest)) = by_port(dst, *at).or_else(|| by_port(src, *at)) {
         *at = rest;
         return next(inner);

@@ -2,7 +2,8 @@
 
 use super::super::dissect::{ACK, FIN, RST, SYN};
 use super::Flow;
-use super::state::{Endpoints, tell_initial_rtt};
+use super::endpoints::Endpoints;
+use super::state::tell_initial_rtt;
 use std::collections::VecDeque;
 use weftrace_artifact::packet::{ConnectionView, PacketView, SideView, analysis as flag, known, layer};
 

@@ -3,11 +3,13 @@
 use super::super::dissect::{ACK, FIN, RST, SYN};
 use super::super::stream::Connection;
 use super::{Account, FlowKey};
-use weftrace_artifact::packet::{PacketView, analysis as flag, layer};
+use weftrace_artifact::packet::{PacketView, analysis as flag, known, layer, marks};
 
 /// Window scale: no SYN seen, or the SYNs did not agree on scaling.
 pub(crate) const SCALE_UNKNOWN: i8 = -1;
 pub(crate) const SCALE_UNUSED: i8 = -2;
+/// RFC 7323, section 2.3.
+const MAX_SCALE: i8 = 14;
 
 /// What one side has sent so far. Sequence numbers are raw; 0 doubles as "not seen" where tshark has it so.
 #[derive(Clone, Debug)]
@@ -29,6 +31,9 @@ pub(crate) struct Direction {
     pub(crate) last_ack: u32,
     /// As sent, unscaled.
     pub(crate) window: u32,
+    /// The same two of the last packet that is no reset, whether or not packets are analysed.
+    pub(crate) acked: u32,
+    pub(crate) offered: u32,
     pub(crate) dup_acks: u32,
     /// Analysis bits of the last packet.
     pub(crate) last_flags: u32,
@@ -53,6 +58,9 @@ pub(crate) struct Direction {
     pub(crate) sack_permitted: bool,
     /// A payload was seen.
     pub(crate) data_seen: bool,
+    /// Subtypes of MPTCP's options that the connection had used before this side's last packet, and whether there are more before this one.
+    pub(crate) signals: u16,
+    pub(crate) signals_more: bool,
 }
 
 /// A usual maximum segment size: with less room than that a sender waits.
@@ -85,6 +93,8 @@ impl Default for Direction {
             max_ack: 0,
             last_ack: 0,
             window: u32::MAX,
+            acked: 0,
+            offered: 0,
             dup_acks: 0,
             last_flags: 0,
             newest: u32::MAX,
@@ -101,13 +111,15 @@ impl Default for Direction {
             syn_seen: false,
             sack_permitted: false,
             data_seen: false,
+            signals: 0,
+            signals_more: false,
         }
     }
 }
 
 impl Direction {
     /// 0: not known.
-    fn isn(&self) -> u32 {
+    pub(super) fn isn(&self) -> u32 {
         if self.isn_known { self.base_seq } else { 0 }
     }
 
@@ -139,6 +151,9 @@ impl Direction {
     /// What a packet leaves behind after its analysis: window scale, freshness, SACK.
     pub(super) fn after(&mut self, rev: &mut Self, view: &PacketView) {
         self.seen = true;
+        if view.tcp_flags & RST == 0 {
+            (self.acked, self.offered) = (view.tcp_ack_raw, view.tcp_window_raw);
+        }
         self.sacked = 0;
         if view.sack_count > 0 {
             let blocks = view.sack_le.iter().zip(&view.sack_re).take(view.sack_count.min(3) as usize);
@@ -147,10 +162,12 @@ impl Direction {
         if view.tcp_flags & SYN != 0 {
             self.syn_seen = true;
             self.fresh = true;
-            self.sack_permitted = view.layers & layer::SACK_PERM != 0;
+            if view.known & known::SACK_PERM != 0 {
+                self.sack_permitted = view.layers & layer::SACK_PERM != 0;
+            }
             if view.layers & layer::TCP_WSCALE != 0 {
-                self.scale = view.tcp_wscale_opt.min(14) as i8;
-            } else if self.scale == SCALE_UNKNOWN {
+                self.scale = view.tcp_wscale_opt.min(MAX_SCALE as u32) as i8;
+            } else if self.scale == SCALE_UNKNOWN && view.known & known::TCP_OPTIONS != 0 {
                 (self.scale, rev.scale) = (SCALE_UNUSED, SCALE_UNUSED);
             }
             if view.tcp_flags & ACK != 0 && rev.scale == SCALE_UNUSED {
@@ -195,6 +212,15 @@ pub(crate) struct Flow {
     pub(super) told: bool,
     /// Directions that have said that they are done; 3: both, or one of them for both.
     done: u8,
+    /// Subtypes of MPTCP's options that were used, a bit each.
+    pub(crate) signals: u16,
+}
+
+/// Whether the first of two ports is the server's, where the opening wasn't seen: the lower one, if it is none that Linux gives clients (net.ipv4.ip_local_port_range).
+/// Else the first sender counts as client.
+fn is_service(port: u16, other: u16) -> bool {
+    const LEAST_OF_CLIENTS: u16 = 32_768;
+    port < other && port < LEAST_OF_CLIENTS
 }
 
 impl Flow {
@@ -206,16 +232,18 @@ impl Flow {
     pub(super) fn open(&mut self, stream: u32, dir: usize, view: &PacketView) {
         self.stream = stream;
         (self.opened, self.touched) = (view.boot_ns, view.boot_ns);
-        // Who sends SYN and ACK answers; else the first sender counts as client.
-        let is_answer = view.tcp_flags & (SYN | ACK) == SYN | ACK;
-        self.client = if is_answer { 1 - dir } else { dir } as u8;
+        let answers = match view.tcp_flags & (SYN | ACK) {
+            0 | ACK => is_service(view.tcp_src_port, view.tcp_dst_port),
+            flags => flags == SYN | ACK,
+        };
+        self.client = if answers { 1 - dir } else { dir } as u8;
     }
 
     /// Notes a packet; whether it closes the conversation.
     pub(super) fn touch(&mut self, dir: usize, view: &PacketView) -> bool {
         self.touched = self.touched.max(view.boot_ns);
         let before = self.done;
-        if view.tcp_flags & RST != 0 {
+        if view.tcp_flags & RST != 0 && self.heeds_reset(dir, view) {
             self.done = 3;
         } else if view.tcp_flags & FIN != 0 {
             self.done |= 1 << (dir & 1);
@@ -238,21 +266,33 @@ impl Flow {
         if dir == 0 { (a, b) } else { (b, a) }
     }
 
-    pub(crate) fn endpoints(&self) -> Endpoints {
-        let client = self.client as usize;
-        let sides = [&self.dirs[client & 1], &self.dirs[1 - (client & 1)]];
-        Endpoints {
-            key: self.key,
-            client,
-            stream: self.stream,
-            opened: self.opened,
-            bases: sides.map(|side| side.base_seq),
-            isns: sides.map(Direction::isn),
-        }
-    }
-
     pub(crate) fn handshake_seen(&self) -> bool {
         self.dirs[self.client as usize & 1].syn_seen
+    }
+
+    /// Whether the receiver of a reset heeds it: it lies in the window (RFC 9293, section 3.10.7.4). Others are forged, or old.
+    pub(crate) fn heeds_reset(&self, dir: usize, view: &PacketView) -> bool {
+        let (sender, receiver) = (&self.dirs[dir & 1], &self.dirs[1 - (dir & 1)]);
+        let shift = match receiver.scale {
+            _ if receiver.fresh => 0,
+            SCALE_UNKNOWN => MAX_SCALE,
+            scale => scale.max(0),
+        };
+        // It comes where its sender was, maybe behind a FIN: what the receiver has acknowledged may not have been captured.
+        let goes_on = matches!(sender.ahead(view.tcp_seq_raw), 0 | 1) && sender.seen;
+        // Of a receiver that has acknowledged nothing yet it isn't known, or it waits for an answer to its SYN.
+        let waits = receiver.acked == 0;
+        waits || goes_on || view.tcp_seq_raw.wrapping_sub(receiver.acked) <= receiver.offered << shift
+    }
+
+    /// Notes which of MPTCP's options the packet has. What tshark takes for signals, and not for duplicate ACKs, are packets before which the
+    /// connection used one that it had not used before the same side's last packet.
+    pub(super) fn note_signals(&mut self, dir: usize, view: &PacketView) {
+        let before = self.signals;
+        let fwd = &mut self.dirs[dir & 1];
+        fwd.signals_more = fwd.signals != before;
+        fwd.signals = before;
+        self.signals |= (view.marks / marks::MPTCP) as u16;
     }
 
     /// Sets the numbers that others are relative to. Returns analysis bits.
@@ -353,7 +393,11 @@ impl Flow {
 
     /// What the view says about the flow.
     pub(super) fn describe(&mut self, dir: usize, view: &mut PacketView) {
-        view.tcp_place = self.dirs[dir & 1].place(view.tcp_seq_raw, view.tcp_len);
+        let sender = &mut self.dirs[dir & 1];
+        // A reset may be forged.
+        let resets = view.tcp_flags & RST != 0;
+        view.tcp_place =
+            if resets { sender.nearest(view.tcp_seq_raw) } else { sender.place(view.tcp_seq_raw, view.tcp_len) };
         let (fwd, rev) = (&self.dirs[dir & 1], &self.dirs[1 - (dir & 1)]);
         (view.tcp_base, view.tcp_peer_base) = (fwd.base_seq, rev.base_seq);
         view.tcp_dir = dir as u32 & 1;
@@ -390,32 +434,6 @@ pub(super) fn tell_initial_rtt(ns: u64, view: &mut PacketView) {
     if ns.cast_signed() > 0 {
         view.initial_rtt_ns = ns;
         view.layers |= layer::INITIAL_RTT;
-    }
-}
-
-/// Whose a conversation is, for a view without a packet.
-pub(crate) struct Endpoints {
-    key: FlowKey,
-    /// Index of the client's direction.
-    pub(super) client: usize,
-    stream: u32,
-    opened: u64,
-    /// Of the client's direction, then of the server's.
-    bases: [u32; 2],
-    isns: [u32; 2],
-}
-
-impl Endpoints {
-    /// From the client to the server.
-    pub(crate) fn write(&self, view: &mut PacketView) {
-        self.key.write(self.client, view);
-        view.tcp_stream = self.stream;
-        view.tcp_dir = self.client as u32 & 1;
-        [view.tcp_base, view.tcp_peer_base] = self.bases;
-        [view.tcp_isn, view.tcp_peer_isn] = self.isns;
-        view.conn_opened = self.opened;
-        view.from_client = 1;
-        view.layers |= layer::TCP | layer::FLOW | layer::BOOT_TIME;
     }
 }
 

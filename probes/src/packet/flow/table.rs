@@ -7,7 +7,7 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 use weftrace_artifact::abi::{ByteRange, BytesKey, ConnKey};
-use weftrace_artifact::packet::{HttpView, PacketBytes, PacketView, layer};
+use weftrace_artifact::packet::{HttpView, PacketBytes, PacketView, known, layer};
 
 /// Endpoints of a conversation, the smaller first. Live, the same endpoints on two interfaces are two conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,9 +49,11 @@ impl FlowKey {
         if self.family == 2 {
             (view.ip_src, view.ip_dst) = (src, dst);
             view.layers |= layer::IP;
+            view.known |= known::IP_SRC | known::IP_DST;
         } else {
             (view.ipv6_src, view.ipv6_dst) = (src, dst);
             view.layers |= layer::IPV6;
+            view.known |= known::IPV6_SRC | known::IPV6_DST;
         }
     }
 

@@ -301,7 +301,16 @@ impl Sink<'_, '_> {
             // Answered before it had come to its end: what came of it so far.
             exchange.to = exchange.to.max(self.acked[exchange.dir & 1]);
         }
-        Some(Ended { exchange, complete, to, at: self.now, answered: self.now, error: None, damaged: false })
+        Some(Ended {
+            exchange,
+            complete,
+            to,
+            at: self.now,
+            answered: self.now,
+            again: None,
+            error: None,
+            damaged: false,
+        })
     }
 
     fn give_up_front(&mut self) {

@@ -20,10 +20,19 @@ pub(crate) struct Ended {
     pub(crate) at: u64,
     /// When it was answered first: bytes of the response that are sent again move its end.
     pub(crate) answered: u64,
+    /// Of bytes that were sent again.
+    pub(crate) again: Option<Again>,
     /// HTTP/2: the stream was reset.
     pub(crate) error: Option<u32>,
     /// Bytes that may have been of the response are missing.
     pub(crate) damaged: bool,
+}
+
+/// A response's bytes were sent again, perhaps for nothing: its end before the last time, and where that began.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Again {
+    before: u64,
+    from: u64,
 }
 
 /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
@@ -112,7 +121,11 @@ impl Awaiting {
     /// The sender of requests in direction `dir` has acknowledged the other direction up to `acked`: exchanges whose response lies
     /// before have ended, with the last packet that carried bytes of it.
     pub(crate) fn acknowledged(&mut self, dir: usize, acked: u64, shared: &mut Shared) {
-        while let Some(ended) = self.0.pop_front_if(|ended| ended.exchange.dir == dir && ended.to <= acked) {
+        while let Some(mut ended) = self.0.pop_front_if(|ended| ended.exchange.dir == dir && ended.to <= acked) {
+            // They had come already when they were sent the last time.
+            if let Some(again) = ended.again.filter(|_| shared.duplicate) {
+                ended.at = again.before;
+            }
             settle(ended, shared);
         }
     }
@@ -124,6 +137,10 @@ impl Awaiting {
         for ended in mine.take_while(|ended| at < ended.to) {
             let from = ended.exchange.response.as_ref().map_or(ended.to, |response| response.from);
             if to > from {
+                // Segments that follow each other are sent again at once.
+                let again = ended.again.filter(|again| at > again.from);
+                let before = again.map_or(ended.at, |again| again.before);
+                ended.again = Some(Again { before, from: at });
                 ended.at = now;
             }
         }

@@ -4,8 +4,8 @@ use super::frame::{self, Header, kind};
 use super::present::{Detail, FramePart};
 use super::side::{Beginning, Block, Frame, Missed, Side};
 use super::streams::{Here, Streams};
-use crate::packet::http::{Awaiting, Ended, Exchange, Head, present};
-use crate::packet::stream::{Context, Hole, Piece, Protocol, Shared, Taken};
+use crate::packet::http::{Awaiting, Ended, Exchange, Head, HeadSniff, present};
+use crate::packet::stream::{Context, Hole, Next, Piece, Protocol, Shared, Taken};
 use std::sync::Arc;
 use weftrace_artifact::packet::needs;
 
@@ -26,6 +26,9 @@ pub(crate) struct Http2Flow {
 impl Protocol for Http2Flow {
     fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) -> Taken {
         let dir = piece.dir & 1;
+        if self.sides[dir].is_none() && !self.upgraded && is_http1(&piece) {
+            return Taken::Handover(0, Next::Instead("http"));
+        }
         let known = self.sides[dir].take();
         let mut side = known.unwrap_or_else(|| Side::new(self.beginning(&piece, cx)));
         if side.began_with_preface() {
@@ -229,6 +232,12 @@ impl Http2Flow {
         let most = cx.shared.http2_limits.streams;
         self.awaiting.push(ended, most, cx.shared);
     }
+}
+
+/// Whether a side begins with a request of HTTP/1: so it speaks that, whatever the other one has sent. A server of HTTP/2 alone need not wait
+/// for its client.
+fn is_http1(first: &Piece<'_>) -> bool {
+    !first.is_inside() && HeadSniff::of(first.bytes) == HeadSniff::Head && !first.bytes.starts_with(b"HTTP/")
 }
 
 /// Whether a frame ends its stream's direction. HEADERS say so at the block's beginning, and mean its end.

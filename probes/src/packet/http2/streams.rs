@@ -229,7 +229,7 @@ impl Streams {
         }
         let Open { exchange, damaged } = self.open.remove(&stream)?;
         let complete = !damaged && exchange.response.is_some();
-        Some(Ended { exchange, complete, to, at: here.now, answered: here.now, error: None, damaged })
+        Some(Ended { exchange, complete, to, at: here.now, answered: here.now, again: None, error: None, damaged })
     }
 
     /// A stream was reset.
@@ -275,7 +275,8 @@ impl Open {
     }
 
     fn give_up(self, now: u64, error: Option<u32>) -> Ended {
-        Ended { exchange: self.exchange, complete: false, to: 0, at: now, answered: now, error, damaged: self.damaged }
+        let (exchange, damaged) = (self.exchange, self.damaged);
+        Ended { exchange, complete: false, to: 0, at: now, answered: now, again: None, error, damaged }
     }
 }
 

@@ -63,3 +63,16 @@ fn streams_within_tls() {
     assert_eq!(response(&bench, 0), [(22, third + 131)], "stream 3 is in each of four records, one behind the other");
     assert_eq!(response(&bench, 1), [(22, first), (second, third), (third + 131, third + 262)]);
 }
+
+/// A client of HTTP/1 at a server of HTTP/2 alone, whose SETTINGS come first.
+#[test]
+fn requests_of_http1_after_settings() {
+    let mut bench = Bench::new();
+    bench.whole(true, SETTINGS);
+    assert_eq!(bench.whole(false, b"GET /old HTTP/1.1\r\n\r\n"), []);
+    assert_eq!(bench.whole(true, &frame(7, 0, 0, 8, &[0; 8])), []);
+    bench.sockets.end(1, true, 60);
+    let ended = bench.ended();
+    assert_eq!(ended.iter().map(|e| (&e.0[..], e.1, e.2)).collect::<Vec<_>>(), [("4 bytes", 0, false)]);
+    assert_eq!(bench.last.0, 1, "the first of its connection");
+}

@@ -94,6 +94,8 @@ struct Direction {
     /// A byte was seen, the first of them at this offset (within TLS: of what is in clear).
     started: bool,
     begin: u64,
+    /// How far it had come when the other one's first message was seen: that is no answer to it.
+    before: u64,
     ended: bool,
     /// The last bytes of the stream that carried something else.
     carrier: (u64, u64),
@@ -178,9 +180,10 @@ impl Socket {
         let mut gaps = 0;
         if !self.dirs[dir].started {
             (self.dirs[dir].started, self.dirs[dir].begin) = (true, from);
+            self.dirs[1 - dir].before = self.dirs[1 - dir].told;
             // Of a connection that was seen from its start the first answer may have been sent by something that no call shows.
             let answers = self.open.opened != 0 && self.dirs[1 - dir].started;
-            self.dirs[dir].next = if answers { 0 } else { from };
+            self.dirs[dir].next = if answers { self.dirs[dir].before.min(from) } else { from };
         }
         if from > self.dirs[dir].next {
             // In the middle of a call: not copied.

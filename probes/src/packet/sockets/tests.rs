@@ -205,6 +205,20 @@ fn a_head_that_was_cut_is_counted() {
 }
 
 /// What is missing begins with the rest of the response before: only what lies behind that is of the next one.
+/// What a server sends before anything is asked (SMTP, FTP) is not told, and none of an answer; what it sends unseen after a request is.
+#[test]
+fn a_server_that_speaks_first() {
+    for (greets, unseen, gaps) in [(8, 0, 0), (0, 0, 0), (8, 5, 1), (0, 5, 1)] {
+        let mut b = Bench::new();
+        b.to[1] = b.to[1].wrapping_add(greets);
+        b.call(false, b"EHLO me\r\n", 9, 1);
+        b.to[1] = b.to[1].wrapping_add(unseen);
+        b.call(true, b"250 OK\r\n", 8, 1);
+        b.call(false, b"QUIT\r\n", 6, 1);
+        assert_eq!(b.sockets.counters.gaps, gaps, "{greets} {unseen}");
+    }
+}
+
 #[test]
 fn a_gap_in_a_body_is_first_of_that_body() {
     let of = |told: Vec<Told>| told.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>();

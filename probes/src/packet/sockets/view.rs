@@ -17,9 +17,11 @@ pub(super) fn ends(socket: &Open, served: bool, view: &mut PacketView) {
     view.layers |= layer::FRAME | layer::BOOT_TIME | layer::TCP | layer::FLOW;
     if conn.family == AF_INET {
         view.layers |= layer::IP;
+        view.known |= known::IP_SRC | known::IP_DST | known::IP_PROTO;
         (view.ip_src, view.ip_dst) = (*src.0, *dst.0);
     } else {
         view.layers |= layer::IPV6;
+        view.known |= known::IPV6_SRC | known::IPV6_DST | known::IPV6_NXT;
         (view.ipv6_src, view.ipv6_dst) = (*src.0, *dst.0);
     }
     view.net_family = conn.family as u8;

@@ -6,7 +6,7 @@
 
 use super::error::{FilterError, SourceError};
 use super::netns::{self, NetNs};
-use crate::kernel::sys::{detach_filter, network_namespace};
+use crate::kernel::sys::{network_namespace, refuse_all};
 use crate::packet::{LinkType, RawPacket};
 use pcap::{Active, Capture, Linktype, Precision};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -137,10 +137,10 @@ impl LiveSource {
         Ok(())
     }
 
-    /// Takes filter and program from the socket: all packets come, and the blocks' filters choose.
-    pub fn without_program(&self) {
-        // There is something to detach; if not, that is what was wanted.
-        let _ = detach_filter(self.as_fd());
+    /// From now on nothing comes; what has come is still read.
+    pub fn stop(&self) {
+        // It is the run's end: where that can't be done the packets that still come are left out by their times.
+        let _ = refuse_all(self.as_fd());
     }
 
     /// The filter that the kernel runs; empty: none.

@@ -23,6 +23,8 @@ pub(crate) struct Dialogue {
     over: bool,
     /// How often another protocol has begun: what one has said of bytes to come no other one has.
     pub(crate) handovers: u32,
+    /// Another protocol has come before.
+    behind: bool,
     /// By direction, while nothing is known.
     kept: [Vec<Kept>; 2],
     /// What both sides agreed on by ALPN in the protocol around this; empty: nothing.
@@ -38,7 +40,7 @@ impl Dialogue {
     pub(crate) fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) {
         let mut rest = piece;
         for _ in 0..MAX_HANDOVERS {
-            cx.facts.behind |= self.handovers > 0;
+            cx.facts.behind |= self.behind;
             let Some(protocol) = &mut self.speaks else {
                 self.undecided(rest, cx);
                 return;
@@ -47,11 +49,12 @@ impl Dialogue {
             protocol.settle([true; 2], cx);
             protocol.abandon(cx.shared);
             self.speaks = match next {
-                Next::Named(name) => protocols::open(name, cx),
+                Next::Named(name) | Next::Instead(name) => protocols::open(name, cx),
                 Next::Sniffed | Next::Unknown => None,
             };
             self.over = next == Next::Unknown;
             self.handovers = self.handovers.wrapping_add(1);
+            self.behind |= !matches!(next, Next::Instead(_));
             rest = rest.skip(used);
             if rest.bytes.is_empty() {
                 return;

@@ -16,6 +16,8 @@ struct Block {
     filter: usize,
     parts: u32,
     asks: Asked,
+    /// Bits of [`needs`] for what may end where there is no packet any more.
+    lasting: u32,
     ends: bool,
     matched: bool,
 }
@@ -28,6 +30,15 @@ impl Block {
     /// Runs for exchanges of HTTP alone.
     fn is_of_exchanges(&self) -> bool {
         self.asks.layers & layer::HTTP_EXCHANGE != 0
+    }
+
+    /// Whether what is found when all packets are over is for it: it reads what ends then, or does nothing without a message like this one.
+    /// Others count packets, and there is none.
+    fn is_for_last(&self, view: &PacketView) -> bool {
+        let ended = |bit: u64, need: u32| view.layers & bit != 0 && self.lasting & need != 0;
+        let asked = self.asks.layers & layer::PARTS != 0;
+        let reads = ended(layer::HTTP_EXCHANGE, needs::EXCHANGES) || ended(layer::TLS_HANDSHAKE_END, needs::HANDSHAKES);
+        self.asks.is_in(view) && (reads || asked)
     }
 }
 
@@ -70,7 +81,9 @@ impl Blocks {
                     probe: spec.probe,
                     filter,
                     parts: spec.parts,
-                    asks: spec.asks,
+                    // There is always a frame, but at the end of all packets, which is for blocks that ask for it too.
+                    asks: Asked { layers: spec.asks.layers & !layer::FRAME, ..spec.asks },
+                    lasting: spec.needs & (needs::EXCHANGES | needs::HANDSHAKES),
                     ends: spec.ends,
                     matched: false,
                 })
@@ -234,7 +247,7 @@ impl Blocks {
         self.pipeline.pass_over(None);
         while let Some((family, wanted)) = self.pipeline.finish(&mut self.view) {
             for (bit, block) in bits().zip(&self.list) {
-                if block.parts & family != 0 && wanted & bit != 0 {
+                if block.parts & family != 0 && wanted & bit != 0 && block.is_for_last(&self.view) {
                     core.run_packet(block.entry, block.probe, &self.view, None);
                 }
             }

@@ -6,16 +6,18 @@ use crate::packet::{
     Read::{self, Bit, Layer, Load, Str},
     analysis as a,
     kernel::{Found, Header::Tcp},
-    layer as l, marks,
+    known as k, layer as l, marks,
 };
 use std::mem::offset_of;
 
 const fn flag(name: &'static str, mask: u32, doc: &'static str) -> FieldRow {
-    row(name, T::Bool, H, l::TCP, Bit(offset_of!(P, tcp_flags), mask), doc).kernel(K::bits(Tcp, 12, 2, 0, mask))
+    row(name, T::Bool, H, l::TCP, Bit(offset_of!(P, tcp_flags), mask), doc)
+        .kernel(K::bits(Tcp, 12, 2, 0, mask))
+        .known(k::TCP_FLAGS)
 }
 
 const fn found(name: &'static str, mask: u32, doc: &'static str) -> FieldRow {
-    row(name, T::Bool, A, l::TCP, Bit(offset_of!(P, analysis), mask), doc)
+    row(name, T::Bool, A, l::TCP, Bit(offset_of!(P, analysis), mask), doc).known(k::ANALYSIS)
 }
 
 /// Every bit of [`a`].
@@ -29,12 +31,12 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.dstport", T::U16, H, l::TCP, Load(offset_of!(P, tcp_dst_port)), "Destination port.").kernel(K::number(Tcp, 2, 2)),
     row("tcp.over_ipv6", T::Bool, H, l::TCP, Bit(offset_of!(P, net_family), 8), "The segment is in an IPv6 packet (the innermost header)."),
     row("tcp.seq", T::U32, F, FLOW, Load(offset_of!(P, tcp_seq)), "Sequence number, relative to the initial one."),
-    row("tcp.seq_raw", T::U32, H, l::TCP, Load(offset_of!(P, tcp_seq_raw)), "Sequence number as sent.").kernel(K::number(Tcp, 4, 4)),
+    row("tcp.seq_raw", T::U32, H, l::TCP, Load(offset_of!(P, tcp_seq_raw)), "Sequence number as sent.").kernel(K::number(Tcp, 4, 4)).known(k::TCP_SEQ),
     row("tcp.ack", T::U32, F, FLOW, Load(offset_of!(P, tcp_ack)), "Acknowledgement number, relative to the other side's initial sequence number."),
-    row("tcp.ack_raw", T::U32, H, l::TCP, Load(offset_of!(P, tcp_ack_raw)), "Acknowledgement number as sent.").kernel(K::number(Tcp, 8, 4)),
-    row("tcp.len", T::U32, H, l::TCP, Load(offset_of!(P, tcp_len)), "Payload bytes, by the IP length (also of packets captured in part).").kernel(K::Found(Found::TcpLen)),
-    row("tcp.hdr_len", T::U32, H, l::TCP, Load(offset_of!(P, tcp_hdr_len)), "Header length in bytes.").kernel(K::bits(Tcp, 12, 1, 2, 0x3c)),
-    row("tcp.flags", T::U32, H, l::TCP, Load(offset_of!(P, tcp_flags)), "All flags: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK, 32 URG, 64 ECE, 128 CWR, 256 AE.").kernel(K::bits(Tcp, 12, 2, 0, 0xfff)),
+    row("tcp.ack_raw", T::U32, H, l::TCP, Load(offset_of!(P, tcp_ack_raw)), "Acknowledgement number as sent.").kernel(K::number(Tcp, 8, 4)).known(k::TCP_ACK),
+    row("tcp.len", T::U32, H, l::TCP, Load(offset_of!(P, tcp_len)), "Payload bytes, by the IP length (also of packets captured in part).").kernel(K::Found(Found::TcpLen)).known(k::TCP_LEN),
+    row("tcp.hdr_len", T::U32, H, l::TCP, Load(offset_of!(P, tcp_hdr_len)), "Header length in bytes.").kernel(K::bits(Tcp, 12, 1, 2, 0x3c)).known(k::TCP_HDR_LEN),
+    row("tcp.flags", T::U32, H, l::TCP, Load(offset_of!(P, tcp_flags)), "All flags: 1 FIN, 2 SYN, 4 RST, 8 PSH, 16 ACK, 32 URG, 64 ECE, 128 CWR, 256 AE.").kernel(K::bits(Tcp, 12, 2, 0, 0xfff)).known(k::TCP_FLAGS),
     flag("tcp.flags.fin", 0x01, "FIN: the sender has no more to send."),
     flag("tcp.flags.syn", 0x02, "SYN: opens the connection."),
     flag("tcp.flags.reset", 0x04, "RST: aborts the connection."),
@@ -43,15 +45,15 @@ pub(super) const ROWS: &[FieldRow] = &[
     flag("tcp.flags.urg", 0x20, "URG."),
     flag("tcp.flags.ece", 0x40, "ECN echo."),
     flag("tcp.flags.cwr", 0x80, "Congestion window reduced."),
-    row("tcp.window_size_value", T::U32, H, l::TCP, Load(offset_of!(P, tcp_window_raw)), "Window as sent, 16 bits.").kernel(K::number(Tcp, 14, 2)),
+    row("tcp.window_size_value", T::U32, H, l::TCP, Load(offset_of!(P, tcp_window_raw)), "Window as sent, 16 bits.").kernel(K::number(Tcp, 14, 2)).known(k::TCP_WINDOW),
     row("tcp.window_size", T::U32, F, FLOW, Load(offset_of!(P, tcp_window)), "Window in bytes, scaled where the scale is known."),
     row("tcp.window_size_scalefactor", T::I32, F, FLOW | l::WINDOW_SCALE, Load(offset_of!(P, tcp_window_factor)), "Factor of the window; -1 unknown, -2 no scaling. Absent in SYNs."),
-    row("tcp.urgent_pointer", T::U16, H, l::TCP, Load(offset_of!(P, tcp_urgent)), "Urgent pointer.").kernel(K::number(Tcp, 18, 2)),
+    row("tcp.urgent_pointer", T::U16, H, l::TCP, Load(offset_of!(P, tcp_urgent)), "Urgent pointer.").kernel(K::number(Tcp, 18, 2)).known(k::TCP_URGENT),
     row("tcp.payload", T::Str, PAYLOAD, l::TCP, Str(offset_of!(P, payload)), "Captured payload."),
     row("tcp.stream", T::U32, F, FLOW, Load(offset_of!(P, tcp_stream)), "Number of the conversation, counted from 0."),
     row("tcp.conn", T::Conn, F, l::TCP, Read::Conn, "The connection, as a join key."),
     row("tcp.bytes", T::ByteRanges, F, FLOW, Read::ByteRanges(PacketBytes::Segment), "The payload's place in its direction of the connection, as a join key; absent without payload."),
-    row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection (or sent the first packet seen)."),
+    row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection; where that wasn't seen: it isn't the one with the lower port, if that is below 32768, else it sent the first packet seen."),
     row("tcp.conn_opened", T::U64, F, FLOW, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN, or of its first packet where the handshake was not seen."),
 
     row("tcp.first", T::Bool, F, FLOW, Bit(offset_of!(P, marks), marks::FIRST), "The first packet of its conversation."),
@@ -60,12 +62,12 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.options.mss_val", T::U32, O, l::TCP_MSS, Load(offset_of!(P, tcp_mss)), "Maximum segment size."),
     row("tcp.options.wscale.shift", T::U32, O, l::TCP_WSCALE, Load(offset_of!(P, tcp_wscale_opt)), "Window scale shift."),
     row("tcp.options.timestamp.tsval", T::U32, O, l::TCP_TIMESTAMP, Load(offset_of!(P, tcp_tsval)), "Timestamp value."),
-    row("tcp.options.timestamp.tsecr", T::U32, O, l::TCP_TIMESTAMP, Load(offset_of!(P, tcp_tsecr)), "Timestamp echo reply."),
-    row("tcp.options.sack_perm", T::Bool, O, l::TCP, Layer(l::SACK_PERM), "SACK permitted."),
+    row("tcp.options.timestamp.tsecr", T::U32, O, l::TCP_TIMESTAMP, Load(offset_of!(P, tcp_tsecr)), "Timestamp echo reply.").known(k::TCP_TSECR),
+    row("tcp.options.sack_perm", T::Bool, O, l::TCP, Layer(l::SACK_PERM), "SACK permitted.").known(k::SACK_PERM),
     row("tcp.options.sack.count", T::U32, O, l::TCP_SACK, Load(offset_of!(P, sack_count)), "SACK blocks."),
     row("tcp.options.sack_le", T::U32, O | F, l::TCP_SACK, Load(offset_of!(P, sack_le)), "Left edge of the first SACK block, relative."),
     row("tcp.options.sack_re", T::U32, O | F, l::TCP_SACK, Load(offset_of!(P, sack_re)), "Right edge of the first SACK block, relative."),
-    row("tcp.dsack", T::Bool, O, l::TCP, Bit(offset_of!(P, dsack), 1), "The first SACK block is a duplicate report (RFC 2883): the receiver got these bytes twice."),
+    row("tcp.dsack", T::Bool, O, l::TCP, Bit(offset_of!(P, dsack), 1), "The first SACK block is a duplicate report (RFC 2883): the receiver got these bytes twice.").known(k::DSACK),
     row("tcp.sack_negotiated", T::Bool, F, FLOW, Bit(offset_of!(P, sack_negotiated), 1), "SACK was permitted by both SYNs."),
 
     found("tcp.analysis.flags", ALL_FLAGS, "Any of the findings below: what is worth a look."),

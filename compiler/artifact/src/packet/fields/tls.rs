@@ -4,11 +4,12 @@ use super::{TLS, row};
 use crate::packet::{
     FieldRow, FieldType as T, PacketView as P,
     Read::{Bit, Load, Str},
-    layer as l,
+    layer as l, needs,
 };
 use std::mem::offset_of;
 
 const HELLO: u64 = l::TLS | l::TLS_HELLO;
+const HANDSHAKE: u32 = TLS | needs::HANDSHAKES;
 const END: u64 = l::TLS_HANDSHAKE_END;
 
 #[rustfmt::skip]
@@ -30,11 +31,11 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tls.alert_message.desc", T::U8, TLS, l::TLS | l::TLS_ALERT, Load(offset_of!(P, tls.alert_desc)), "Alert: 0 close notify, 40 handshake failure, 42 bad certificate, 45 certificate expired, 48 unknown CA, 70 protocol version, 112 unrecognized name …"),
     row("tls.part", T::U32, TLS, l::FRAME, Load(offset_of!(P, tls.part)), "0; a block that reads tls.* runs again with 1, 2 … for each further message or record that ends in the same packet. (Ours.)"),
 
-    row("tls.handshake.start", T::U64, TLS, END, Load(offset_of!(P, tls.handshake_start)), "A handshake ends with this packet: boot time of its client hello. (Ours.)"),
-    row("tls.handshake.server_hello", T::U64, TLS, END | l::TLS_SERVER_HELLO, Load(offset_of!(P, tls.server_hello_ns)), "From client hello to server hello, ns. (Ours.)"),
-    row("tls.handshake.dur", T::U64, TLS, END, Load(offset_of!(P, tls.handshake_ns)), "From client hello to the end of the handshake, ns: the last Finished (in TLS 1.3 that is not decrypted, the client's first protected record after the server hello), a fatal alert, or the end of the connection. (Ours.)"),
-    row("tls.handshake.completed", T::Bool, TLS, END, Bit(offset_of!(P, tls.completed), 1), "True: both sides can send data; false: the handshake failed. (Ours.)"),
-    row("tls.handshake.resumed", T::Bool, TLS, END, Bit(offset_of!(P, tls.resumed), 1), "The handshake resumed an earlier session. (Ours.)"),
+    row("tls.handshake.start", T::U64, HANDSHAKE, END, Load(offset_of!(P, tls.handshake_start)), "A handshake ends with this packet: boot time of its client hello. (Ours.)"),
+    row("tls.handshake.server_hello", T::U64, HANDSHAKE, END | l::TLS_SERVER_HELLO, Load(offset_of!(P, tls.server_hello_ns)), "From client hello to server hello, ns. (Ours.)"),
+    row("tls.handshake.dur", T::U64, HANDSHAKE, END, Load(offset_of!(P, tls.handshake_ns)), "From client hello to the end of the handshake, ns: the last Finished (in TLS 1.3 that is not decrypted, the client's first protected record after the server hello), a fatal alert, or the end of the connection. (Ours.)"),
+    row("tls.handshake.completed", T::Bool, HANDSHAKE, END, Bit(offset_of!(P, tls.completed), 1), "True: both sides can send data; false: the handshake failed. (Ours.)"),
+    row("tls.handshake.resumed", T::Bool, HANDSHAKE, END, Bit(offset_of!(P, tls.resumed), 1), "The handshake resumed an earlier session. (Ours.)"),
 
     row("tls.conn.server_name", T::Str, TLS, l::TLS_CONN, Str(offset_of!(P, tls.conn_server_name)), "Server name the connection's client asked for, in all its packets from then on; \"\" without one. (Ours.)"),
     row("tls.conn.alpn", T::Str, TLS, l::TLS_CONN, Str(offset_of!(P, tls.conn_alpn)), "Application protocol agreed on; \"\" if none was, or it could not be read (TLS 1.3 encrypts it). (Ours.)"),

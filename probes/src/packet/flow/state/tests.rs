@@ -9,6 +9,7 @@ fn packet(flags: u32, window: u32, time: u64) -> PacketView {
         time_ns: time,
         boot_ns: time,
         layers: layer::TCP,
+        known: known::TCP,
         ..PacketView::default()
     }
 }
@@ -124,4 +125,63 @@ fn windows_scale_after_both_syns_agree() {
     // Not seen: unknown.
     let view = step(&mut Flow::default(), 0, ACK, 10, 2 * MS);
     assert_eq!((view.tcp_window, view.tcp_window_factor), (10, -1));
+}
+
+/// A SYN whose options were cut says nothing of what it may have said behind the cut.
+#[test]
+fn options_that_were_cut_decide_nothing() {
+    let syn = |dir: usize, flow: &mut Flow, layers: u64, shift: u32, whole: bool| {
+        let cut = if whole { 0 } else { known::TCP_OPTIONS | known::SACK_PERM };
+        let mut view = packet(if dir == 0 { SYN } else { SYN | ACK }, 100, MS);
+        (view.layers, view.known, view.tcp_wscale_opt) = (view.layers | layers, view.known & !cut, shift);
+        let (fwd, rev) = flow.pair(dir);
+        fwd.after(rev, &view);
+    };
+    let said = layer::TCP_WSCALE | layer::SACK_PERM;
+    for (first, second, scales) in [
+        ((said, true), (0, false), [7, SCALE_UNKNOWN]),
+        ((0, false), (said, true), [SCALE_UNKNOWN, 7]),
+        ((0, false), (0, false), [SCALE_UNKNOWN; 2]),
+        ((said, true), (0, true), [SCALE_UNUSED; 2]),
+        ((0, true), (0, false), [SCALE_UNUSED; 2]),
+    ] {
+        let mut flow = Flow::default();
+        syn(0, &mut flow, first.0, 7, first.1);
+        syn(1, &mut flow, second.0, 7, second.1);
+        assert_eq!(flow.dirs.each_ref().map(|dir| dir.scale), scales, "{first:?} {second:?}");
+    }
+    // What an earlier copy of it has said stays.
+    let mut flow = Flow::default();
+    syn(0, &mut flow, said, 7, true);
+    syn(0, &mut flow, 0, 0, false);
+    assert_eq!((flow.dirs[0].scale, flow.dirs[0].sack_permitted), (7, true));
+}
+
+/// RFC 9293, section 3.10.7.4: a reset outside the receiver's window is none, and no other one is the better for it.
+#[test]
+fn resets_outside_the_window_are_passed_over() {
+    let told = |flow: &mut Flow, dir: usize, flags: u32, seq: u32, ack: u32, window: u32| {
+        let view = PacketView { tcp_seq_raw: seq, tcp_ack_raw: ack, ..packet(flags, window, MS) };
+        let heeds = flow.heeds_reset(dir, &view);
+        let closes = flow.touch(dir, &view);
+        let (fwd, rev) = flow.pair(dir);
+        fwd.after(rev, &view);
+        (heeds, closes)
+    };
+    let mut flow = Flow::default();
+    assert!(told(&mut flow, 1, RST, 5, 0, 0).0, "nobody knows better");
+    let mut flow = Flow::default();
+    told(&mut flow, 0, SYN, 99, 0, 10);
+    assert!(told(&mut flow, 1, RST | ACK, 0, 100, 0).0, "the port is closed");
+    let mut flow = Flow::default();
+    (flow.dirs[0].scale, flow.dirs[1].scale) = (1, SCALE_UNKNOWN);
+    told(&mut flow, 0, ACK, 100, u32::MAX - 4, 10);
+    told(&mut flow, 1, ACK, u32::MAX - 4, 100, 10);
+    for (dir, seq) in [(1, 16), (1, u32::MAX - 5), (0, 99), (0, 100 + (10 << 14) + 1)] {
+        assert_eq!(told(&mut flow, dir, RST, seq, 0, 0), (false, false), "{dir} {seq}");
+    }
+    for (dir, seq) in [(1, 15), (1, u32::MAX - 4), (0, 100), (0, 100 + (10 << 14))] {
+        flow.done = 0;
+        assert_eq!(told(&mut flow, dir, RST, seq, 0, 0), (true, true), "{dir} {seq}");
+    }
 }

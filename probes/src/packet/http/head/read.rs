@@ -7,7 +7,7 @@ pub(super) const MAX_HEADERS: usize = 512;
 #[derive(Clone, Copy)]
 pub(super) enum Said<'a> {
     Request { method: &'a str, target: &'a str, version: u8 },
-    Response { status: u16, phrase: &'a str, version: u8 },
+    Response { status: u16, phrase: &'a [u8], version: u8 },
 }
 
 /// Takes apart the head that `bytes` begin with. Says what `of` made of it, and where it ends; None: it is not whole, or not well-formed.
@@ -21,7 +21,10 @@ pub(super) fn read<T>(bytes: &[u8], of: impl FnOnce(&Said<'_>, &[httparse::Heade
         let mut response = httparse::Response::new(&mut []);
         let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut headers);
         let httparse::Status::Complete(end) = parsed.ok()? else { return None };
-        let phrase = response.reason.unwrap_or_default();
+        let phrase = match response.reason.unwrap_or_default() {
+            "" => phrase(bytes),
+            phrase => phrase.as_bytes(),
+        };
         let said = Said::Response { status: response.code?, phrase, version: response.version.unwrap_or(1) };
         return Some((of(&said, response.headers), end));
     }
@@ -34,4 +37,10 @@ pub(super) fn read<T>(bytes: &[u8], of: impl FnOnce(&Said<'_>, &[httparse::Heade
     let (method, target) = (request.method?, request.path?);
     let said = Said::Request { method, target, version: request.version.unwrap_or(1) };
     Some((of(&said, request.headers), end))
+}
+
+/// What follows the status code. With bytes above 0x7f (RFC 9112, section 4 has them as `obs-text`) the parser gives none.
+fn phrase(bytes: &[u8]) -> &[u8] {
+    let line = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    line.splitn(3, |&byte| byte == b' ').nth(2).unwrap_or_default().trim_ascii_end()
 }

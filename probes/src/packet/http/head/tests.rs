@@ -60,6 +60,12 @@ fn a_response_keeps_status_and_phrase() {
         .unwrap();
     assert_eq!((head.outline.kind, head.outline.status), (Kind::Response, 404));
     assert_eq!(text(head.phrase(), &head), "Not Found");
+    let latin = Head::parse(b"HTTP/1.1 200 \xe9t\xe9 \r\nContent-Length: 0\r\n\r\n").unwrap();
+    assert_eq!(latin.texts().bytes(latin.texts().phrase), b"\xe9t\xe9");
+    for none in ["HTTP/1.1 200 \r\n\r\n", "HTTP/1.1 200\r\n\r\n"] {
+        let none = Head::parse(none.as_bytes()).unwrap();
+        assert_eq!(text(none.phrase(), &none), "");
+    }
     // Chunked overrides a length.
     assert_eq!(head.outline.framing, Framing::Chunked);
     assert!(Head::parse(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap().is_interim());

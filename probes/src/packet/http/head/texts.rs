@@ -46,7 +46,7 @@ impl Texts {
                 version
             }
             Said::Response { phrase, version, .. } => {
-                texts.phrase = texts.put(phrase.as_bytes());
+                texts.phrase = texts.put(phrase);
                 version
             }
         };
