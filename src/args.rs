@@ -356,7 +356,7 @@ pub struct Early {
     pub usage_error: bool,
 }
 
-const COMMANDS: &[&str] = &[
+pub const COMMANDS: &[&str] = &[
     "run",
     "record",
     "replay",

@@ -9,7 +9,7 @@ use crate::{
     bundle,
     exit::ExitStatus,
     libraries::OfProject,
-    own_options::{own_option, reads_positionals},
+    own_options::{command_first, own_option, reads_positionals},
     printer, render, script_help,
 };
 use std::{
@@ -164,6 +164,13 @@ fn read(script: &OsString) -> Result<(String, String, Option<std::path::PathBuf>
                     return Err(ExitStatus::Script);
                 }
                 None => {}
+            }
+            if let Some(line) = command_first(script) {
+                printer::err_line(&format!(
+                    "error: {name} is a command, not a script: it comes first, then its options"
+                ));
+                printer::err_line(&format!("  = write: {}", printer::inert(&line)));
+                return Err(ExitStatus::Usage);
             }
             printer::err_line(&format!("error: {name}: {error}"));
             let names: Vec<&str> = bundle::SCRIPTS.iter().map(|(n, _)| *n).collect();

@@ -52,6 +52,30 @@ pub fn options_first(argv: &[OsString], source: &Source) -> Option<Vec<OsString>
     Some(own.chain(options).chain(["--".into()]).chain(name).chain(rest).collect())
 }
 
+/// How to write a command line where a command stands in a script's place, behind options or another command.
+pub fn command_first(script: &OsString) -> Option<String> {
+    let name = script.to_str().filter(|name| args::COMMANDS.contains(name))?;
+    let words: Vec<String> = std::env::args_os().skip(1).map(|w| w.to_string_lossy().into_owned()).collect();
+    let place = words.iter().position(|w| w == name).map(|first| match first {
+        // `weftrace run --read FILE run …`
+        0 => words[1..].iter().position(|w| w == name).map_or(0, |n| n + 1),
+        _ => first,
+    })?;
+    let options = words[..place].iter().skip_while(|w| args::COMMANDS.contains(&w.as_str()));
+    let line: Vec<String> = options.chain(&words[place + 1..]).map(|w| in_shell(w)).collect();
+    Some(format!("weftrace {name} {}", line.join(" ")))
+}
+
+/// A word as a shell takes it.
+fn in_shell(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// The option of weftrace among the script's arguments, where the script has no such flag and takes no such argument.
 pub fn own_option(argument: &str, script: &Script, text: &str) -> Option<String> {
     const SHORT: &[&str] = &["-e", "-f", "-o", "-q", "-v", "-vv", "-c", "-p", "-h"];

@@ -303,3 +303,20 @@ fn a_modules_map_is_read_where_only_a_print_names_it() {
     let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
     assert!(plan.contains("interval:ms:10") && !plan.contains("nothing reads what it emits"), "{plan}");
 }
+
+/// A command behind options, or behind another command, is no script that isn't there.
+#[test]
+fn the_command_comes_first() {
+    for (args, write) in [
+        (&["--read", "F", "run", "tcp/summary"][..], "weftrace run --read F tcp/summary"),
+        (&["-q", "check", "a b.probe", "--x"], "weftrace check -q 'a b.probe' --x"),
+        (&["run", "run", "tcp/summary"], "weftrace run tcp/summary"),
+        (&["run", "check", "tcp/summary"], "weftrace check tcp/summary"),
+    ] {
+        let output = weftrace(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("= write: {write}\n")), "{said}");
+    }
+    assert!(text(&weftrace(&["nowhere"]).stderr).contains("nowhere: No such file"));
+}

@@ -96,6 +96,53 @@ fn functions_and_symbols() {
     }
 }
 
+/// A loop whose body always leaves, in the kernel: it sees one element, or none.
+#[test]
+fn any_one_element() {
+    let Some(path) = program(false).filter(|_| can_trace()) else { return };
+    let run = |body: &str| {
+        let script = format!(
+            "begin {{ @m[7] = 5; @e[1] = 1; delete(@e, 1); }} uprobe:BIN:leaf {{ {body} }} end {{ clear(@m); }}"
+        );
+        traced(&script, &path)
+    };
+    for (body, wanted) in [
+        ("for ($kv : @m) { print($kv); break; } print(1);", &["(7, 5)", "1"][..]),
+        ("for ($kv : @m) { print($kv); return; } print(1);", &["(7, 5)"]),
+        ("for ($kv : @e) { print($kv); return; } print(1);", &["1"]),
+        ("$s = 0; for ($kv : @m) { $s = $kv.0 + $kv.1; break; } print($s);", &["12"]),
+        ("$s = 0; for ($kv : @m) { if ($kv.1 > 3) { $s = 2; break; } else { return; } } print($s);", &["2"]),
+        ("$n = 0; for ($i : 0..3) { for ($kv : @m) { $n += $kv.1; break; } } print($n);", &["15"]),
+        ("for ($a : @m) { for ($b : @m) { print(($a, $b)); break; } }", &["((7, 5), (7, 5))"]),
+        ("for ($a : @m) { for ($b : @m) { print(($a.0, $b.1)); break; } break; }", &["(7, 5)"]),
+    ] {
+        let (lines, said) = run(body);
+        assert_eq!(lines, wanted, "{body}\n{said}");
+    }
+}
+
+/// Bit-fields of a program, by its debug information: a member and the whole struct say the same.
+#[test]
+fn bit_fields_have_their_sign() {
+    let Some(path) = build("signs", "signs.c", &["-O1", "-g"]).filter(|_| can_trace()) else { return };
+    let (lines, said) = traced(
+        "uprobe:BIN:take { print((args.b.small, args.b.one, args.b.plain, args.b.kind)); print(*args.b); @k[args.b.small] = 1; }",
+        &path,
+    );
+    let whole = "{ .small = -3, .one = -1, .plain = 29, .kind = BELOW }";
+    assert_eq!(lines, ["(-3, -1, 29, BELOW)", whole, "@k[-3]: 1"], "{said}");
+}
+
+/// All that one link attaches is one probe, as bpftrace counts them.
+#[test]
+fn one_link_is_one_probe() {
+    let Some(path) = program(false).filter(|_| can_trace()) else { return };
+    let (lines, said) = traced("config = { max_probes = 2 } uprobe:BIN:lea* { @ = count(); } end { }", &path);
+    assert_eq!(lines, ["@: 2"], "{said}");
+    let said = checked("config = { max_probes = 2 } uprobe:BIN:lea* { } uprobe:BIN:main { } end { }", &path);
+    assert!(said.contains("this script attaches 3 probes, more than max_probes (2)"), "{said}");
+}
+
 #[test]
 fn what_would_break_the_program_is_refused() {
     let Some(path) = program(false) else { return };

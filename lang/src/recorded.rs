@@ -168,8 +168,8 @@ impl World for Recorder<'_> {
     fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
         noted!(self, go_function, format!("{path}:{file_offset}"), self.world.go_function(path, file_offset))
     }
-    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
-        noted!(self, go_programs, function.to_owned(), self.world.go_programs(function))
+    fn go_programs(&self, function: &str, known: &[&str]) -> Answer<Vec<String>> {
+        noted!(self, go_programs, function.to_owned(), self.world.go_programs(function, known))
     }
     fn running_with(&self, library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>> {
         noted!(self, running_with, pair(library, function), self.world.running_with(library, function, known))

@@ -163,8 +163,8 @@ pub trait World {
     fn go_function(&self, _path: &str, _file_offset: u64) -> Answer<GoFunction> {
         Answer::NotThere
     }
-    /// Go programs that run now (with a process given: that one's) and have a function, each once: paths as [`UserSymbol::path`].
-    fn go_programs(&self, _function: &str) -> Answer<Vec<String>> {
+    /// Go programs that run now (with a process given: that one's) and have a function, each once and none that is the file of a path of `known`: paths as [`UserSymbol::path`].
+    fn go_programs(&self, _function: &str, _known: &[&str]) -> Answer<Vec<String>> {
         Answer::NotThere
     }
     /// Programs that run now (with a process given: that one's) and have a function themselves, and libraries of a name that begins so which they have mapped and which have

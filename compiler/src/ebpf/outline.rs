@@ -13,6 +13,7 @@
 //! The IR itself keeps its loops: the interpreter and native code run them as they are.
 
 pub(super) mod edit;
+mod first;
 mod liveness;
 mod loops;
 mod piece;
@@ -137,8 +138,12 @@ impl State<'_> {
 /// Takes the loops out of a function.
 pub(super) fn outline(func: &Function, features: Features, maps: &[MapSpec]) -> Result<Outlined, Error> {
     let first_home = func.slots.len() as u32;
+    let mut whole = func.clone();
+    if !features.rbpf {
+        first::split(&mut whole);
+    }
     let program = Unit {
-        func: func.clone(),
+        func: whole,
         kind: Kind::Program,
         depth: 1,
         imports: vec![],

@@ -3,12 +3,10 @@
 use super::{
     cx::{Cx, R},
     mem::Mem,
+    strings::c_text,
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
-use weftrace_lang::{
-    hir::{Expr, ExprKind as E, Ty},
-    syntax::string_bytes,
-};
+use weftrace_lang::hir::{Expr, ExprKind as E, Ty};
 
 /// A string or byte sequence to be compared.
 pub(super) enum Text {
@@ -32,7 +30,7 @@ impl Cx<'_, '_> {
     /// What is to be compared, without copying it where that can be avoided.
     pub(super) fn text(&mut self, e: &Expr) -> R<Text> {
         Ok(match &e.kind {
-            E::Str(s) => Text::Literal(string_bytes(s)),
+            E::Str(s) => Text::Literal(c_text(s)),
             E::Packet(name) if matches!(e.ty, Ty::Str { .. }) => {
                 let (ptr, len) = self.packet_slice(name, e.span)?;
                 Text::Slice { ptr, len }

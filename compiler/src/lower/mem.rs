@@ -342,7 +342,7 @@ impl Cx<'_, '_> {
             }
         };
         Ok(match bits {
-            Some((first, n)) => self.bit_field(raw, first, n),
+            Some((first, n)) => self.bit_field(raw, first, n, signed),
             None if matches!(ty, Ty::Bool) => self.b.icmp_imm(Cond::Ne, raw, 0),
             None => raw,
         })
@@ -383,10 +383,11 @@ impl Cx<'_, '_> {
         self.b.call(Helper::ReadTyped, &[address, further, bytes])
     }
 
-    /// Bits of a word, never sign-extended: as bpftrace reads bit-fields.
-    fn bit_field(&mut self, raw: Value, first: u8, n: u8) -> Value {
+    /// Bits of a word, with the sign of their type.
+    fn bit_field(&mut self, raw: Value, first: u8, n: u8, signed: bool) -> Value {
         let up = 64 - i64::from(first) - i64::from(n);
         let shifted = if up > 0 { self.b.binary_imm(BinaryOp::Shl, raw, up) } else { raw };
-        self.b.binary_imm(BinaryOp::Lshr, shifted, 64 - i64::from(n))
+        let down = if signed { BinaryOp::Ashr } else { BinaryOp::Lshr };
+        self.b.binary_imm(down, shifted, 64 - i64::from(n))
     }
 }

@@ -4,22 +4,17 @@ use super::{
     compare::Text,
     cx::{Cx, R},
     mem::Mem,
+    strings::c_text,
 };
 use crate::ir::{BinaryOp, Block, Cond, Value};
+use weftrace_lang::hir::{Expr, ExprKind as E};
 use weftrace_lang::world::{Answer, Feature};
-use weftrace_lang::{
-    hir::{Expr, ExprKind as E},
-    syntax::string_bytes,
-};
 
 /// Byte comparisons that the kernel's verifier follows without trouble where loops stay in place (no bpf_loop).
 const MAX_KERNEL_STEPS: u64 = 16 * 1024;
 
 impl Cx<'_, '_> {
     pub(crate) fn strlen(&mut self, e: &Expr) -> R<Value> {
-        if let E::Str(s) = &e.kind {
-            return Ok(self.iconst(s.len() as i64));
-        }
         match self.text(e)? {
             Text::Literal(s) => Ok(self.iconst(s.len() as i64)),
             Text::Slice { len, .. } => Ok(len),
@@ -53,7 +48,7 @@ impl Cx<'_, '_> {
         let room = self.size_of(&a.ty, a.span)?.min(self.size_of(&b.ty, b.span)?);
         let n = self.scalar(n)?;
         let n = self.at_most(n, room);
-        let (left, right) = (self.memory_of(a)?, self.memory_of(b)?);
+        let (left, right) = (self.bytes_of(a)?, self.bytes_of(b)?);
         let (left, right) = (self.addr(left), self.addr(right));
         let difference = self.new_var();
         let zero = self.iconst(0);
@@ -105,7 +100,7 @@ impl Cx<'_, '_> {
         let [haystack, needle] = args else { return self.not_yet(e.span, "a search with these arguments") };
         let cap = self.size_of(&haystack.ty, haystack.span)?;
         let literal: Option<Vec<u8>> = match &needle.kind {
-            E::Str(s) => Some(string_bytes(s).into_iter().take_while(|&b| b != 0).collect()),
+            E::Str(s) => Some(c_text(s)),
             _ => None,
         };
         match &literal {

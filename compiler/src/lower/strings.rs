@@ -25,12 +25,17 @@ pub(crate) fn function_of(provider: &Provider) -> &str {
     }
 }
 
+/// A literal as the string it is: what is written behind a `\0` belongs to no string.
+pub(super) fn c_text(text: &str) -> Vec<u8> {
+    string_bytes(text).into_iter().take_while(|b| *b != 0).collect()
+}
+
 impl Cx<'_, '_> {
     /// Writes a string of at most `cap` bytes with its NUL; the rest becomes zero.
     pub(crate) fn string_into(&mut self, e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
         match &e.kind {
             E::Str(text) => {
-                self.literal_into(&string_bytes(text), dst, cap, zeroed);
+                self.literal_into(&c_text(text), dst, cap, zeroed);
                 Ok(())
             }
             E::Call { func, args } => self.string_call(*func, args, e, dst, cap, zeroed),
@@ -255,6 +260,15 @@ impl Cx<'_, '_> {
         }
     }
 
+    /// Memory that holds all bytes of a value: of a literal those behind a `\0` too.
+    pub(super) fn bytes_of(&mut self, e: &Expr) -> R<Mem> {
+        let E::Str(text) = &e.kind else { return self.memory_of(e) };
+        let cap = self.size_of(&e.ty, e.span)?;
+        let m = self.temp(cap);
+        self.literal_into(&string_bytes(text), m, cap, false);
+        Ok(m)
+    }
+
     /// `buf(p, n)`: u32 length, then the bytes.
     pub(crate) fn buf_into(&mut self, e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {
         if let E::Cast(inner) = &e.kind
@@ -296,7 +310,7 @@ impl Cx<'_, '_> {
                 Ok(())
             }
             None => {
-                let m = self.memory_of(p)?;
+                let m = self.bytes_of(p)?;
                 self.copy(body, m, cap.min(have));
                 Ok(())
             }

@@ -225,3 +225,30 @@ fn loops_over_maps_see_every_element() {
         assert_eq!(seen, [(1, 10), (2, -20)]);
     }
 }
+
+/// `for ($kv : @m) { …; break; }`: no edge leads back, and the kernel has no other way to an element than a callback.
+#[test]
+fn loops_over_maps_that_always_leave_see_one_element() {
+    use weftrace_lang::hir::VarRef;
+    let pair = || Ty::Tuple(vec![Ty::U32, Ty::I64]);
+    let part = |i, ty| e(ExprKind::TupleField { base: Box::new(var(0, pair())), index: i }, ty);
+    for leave in [StmtKind::Break, StmtKind::Return] {
+        let found = || printf(vec![part(0, Ty::U32), part(1, Ty::I64)]);
+        let walk = |map: u32, stmts| s(StmtKind::ForMap { var: VarRef(0), map: MapRef(map), body: block(stmts) });
+        let body = vec![
+            set(0, Some(cast(int(7), Ty::U32)), int(-20)),
+            // Nothing is in this one: what follows the loop runs.
+            walk(1, vec![printf(vec![int(1)]), s(leave.clone())]),
+            walk(0, vec![found(), s(leave.clone())]),
+            printf(vec![int(2)]),
+        ];
+        let maps = vec![map("m", Some(Ty::U32), Ty::I64), map("e", Some(Ty::U32), Ty::I64)];
+        let lowered = lower(&program(maps, vec![probe(raw_tp(), vec![pair()], body)]));
+        let mut host = lowered.host();
+        lowered.run(0, &mut host);
+        let seen: Vec<_> = host.records.iter().map(|r| r.payload.clone()).collect();
+        assert_eq!((seen[0][0], word(&seen[0][8..]) as i64), (7, -20));
+        let after = seen.get(1).map(|payload| word(payload));
+        assert_eq!(after, matches!(leave, StmtKind::Break).then_some(2), "{leave:?}");
+    }
+}

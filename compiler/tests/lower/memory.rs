@@ -92,7 +92,8 @@ fn elements_and_bit_fields() {
     let u16_at = |i: usize| u16::from_le_bytes([payload[i], payload[i + 1]]);
     assert_eq!((u16_at(0), u16_at(2)), (777, 777));
     assert_eq!(u32::from_le_bytes(payload[4..8].try_into().expect("4")), 0b10101);
-    assert_eq!(i32::from_le_bytes(payload[8..12].try_into().expect("4")), 0b10101);
+    // The same bits of a signed number.
+    assert_eq!(i32::from_le_bytes(payload[8..12].try_into().expect("4")), 0b10101 - 0b10_0000);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use super::cx::Checker;
 use super::providers;
 use crate::ast::{self, AttachPoint};
 use crate::diag::Diagnostic;
-use crate::hir::Missing;
+use crate::hir::{Missing, Provider, Target};
 use crate::span::Span;
+use crate::world::{Answer, Feature};
+use std::collections::BTreeSet;
 
 /// Whether points that aren't there are why a probe attaches nowhere. What this user may not see may well be there: that is an
 /// error of its own, and told by its own exit code.
@@ -18,18 +20,25 @@ pub(super) fn nowhere(faults: &[Fault], policy: Missing) -> bool {
 }
 
 impl<'a> Checker<'a> {
-    /// `max_probes` bounds how many places a script attaches to.
+    /// `max_probes` bounds how many probes a script attaches, where all that one link holds is one: as bpftrace counts.
     pub(super) fn count_probes(&mut self, all: &[Instance<'a>]) {
         const DEFAULT: usize = 1024;
         let set = self.config.entries.iter().find(|(key, _)| key == "max_probes");
         let most = set.and_then(|(_, value)| super::params::parse_number(value)?.try_into().ok()).unwrap_or(DEFAULT);
         let own = |i: &&Instance<'a>| !self.opts.hidden.contains(&i.probe.span.file);
-        let count: usize = all.iter().filter(own).map(|i| i.cx.targets.len()).sum();
+        let (mut count, mut links) = (0, BTreeSet::new());
+        for target in all.iter().filter(own).flat_map(|i| &i.cx.targets) {
+            // A pattern has as many programs as files.
+            count += usize::from(match self.one_link(target) {
+                Some(file) => links.insert((target.span.file.0, target.span.start, file)),
+                None => true,
+            });
+        }
         let Some(widest) = all.iter().max_by_key(|i| i.cx.targets.len()).filter(|_| count > most) else { return };
         let d = Diagnostic::error(
             "too-many-probes",
             widest.cx.targets.first().map_or(widest.cx.span, |t| t.span),
-            format!("this script attaches to {count} places, more than max_probes ({most})"),
+            format!("this script attaches {count} probes, more than max_probes ({most})"),
         )
         .note("each costs time whenever it fires: a narrower pattern is better; very many can stall the machine")
         .write(format!("config = {{ max_probes = {count} }}"))
@@ -38,6 +47,16 @@ impl<'a> Checker<'a> {
              through the BPFTRACE_MAX_PROBES environment variable."
         ));
         self.report(d);
+    }
+
+    /// Whether the kernel attaches all matches of a target's pattern by one link, and in which file these are.
+    fn one_link<'t>(&self, target: &'t Target) -> Option<&'t str> {
+        let (feature, file) = match &target.provider {
+            Provider::Kprobe { module: None, offset: 0, .. } => (Feature::KprobeMulti, ""),
+            Provider::Uprobe { path, .. } => (Feature::UprobeMulti, path.as_str()),
+            _ => return None,
+        };
+        (target.wildcard && self.world.feature(feature) != Answer::NotThere).then_some(file)
     }
 
     /// bpftrace's words for a point that isn't there; of patterns it says nothing.

@@ -236,9 +236,14 @@ impl<'a> Checker<'a> {
             )
         };
         match (&l.e.ty, &r.e.ty) {
-            (Ty::Str { cap }, Ty::Str { cap: other }) if equality => match (l.text(), r.text()) {
-                (Some(left), Some(right)) => Val::boolean((left == right) == equal, span),
-                _ => bytes(*cap.min(other)),
+            (Ty::Str { cap }, Ty::Str { cap: other }) => match (l.text(), r.text()) {
+                (Some(left), Some(right)) => Val::boolean(ordered(op, &c_text(left), &c_text(right)), span),
+                _ if equality => bytes(*cap.min(other)),
+                _ => {
+                    let text = format!("strings are equal or not: {} does not order them", symbol(op));
+                    self.error("bad-operand", span, text);
+                    Val::error(span)
+                }
             },
             (Ty::Inet, Ty::Inet) if equality => bytes(20),
             (Ty::Mac, Ty::Mac) if equality => bytes(6),
@@ -271,21 +276,13 @@ impl<'a> Checker<'a> {
             (left, right) if int_shape(left).is_some() && int_shape(right).is_some() => {
                 self.compare_ints(op, l, r, span)
             }
-            (Ty::Str { .. }, Ty::Str { .. }) => {
-                self.error(
-                    "bad-operand",
-                    span,
-                    format!("strings are equal or not: {} does not order them", symbol(op)),
-                );
-                Val::error(span)
-            }
             _ => self.mismatch(symbol(op), &l, &r, span),
         }
     }
 
     fn compare_ints(&mut self, op: BinOp, l: Val, r: Val, span: Span) -> Val {
         if let (Some(a), Some(b)) = (l.int(), r.int()) {
-            return Val::boolean(ordered(op, a, b), span);
+            return Val::boolean(ordered(op, &a, &b), span);
         }
         let ((lb, ls), (rb, rs)) = (int_shape(&l.e.ty).unwrap_or((64, true)), int_shape(&r.e.ty).unwrap_or((64, true)));
         if matches!(l.e.ty, Ty::Bool) && matches!(r.e.ty, Ty::Bool) {
@@ -373,7 +370,12 @@ fn fold(op: BinOp, a: i128, b: i128) -> Option<i128> {
     (i64::try_from(n).is_ok() || u64::try_from(n).is_ok()).then_some(n)
 }
 
-fn ordered(op: BinOp, a: i128, b: i128) -> bool {
+/// The bytes of a literal, which end where a string does.
+fn c_text(text: &str) -> Vec<u8> {
+    crate::syntax::string_bytes(text).into_iter().take_while(|b| *b != 0).collect()
+}
+
+fn ordered<T: PartialOrd>(op: BinOp, a: &T, b: &T) -> bool {
     match op {
         BinOp::Eq => a == b,
         BinOp::Ne => a != b,

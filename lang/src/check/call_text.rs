@@ -171,6 +171,8 @@ pub(crate) fn str_concat<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     // One NUL for both.
     let cap = first.saturating_add(*second).saturating_sub(1).clamp(1, c.config.max_strlen.max(1));
     if let (Some(a), Some(b)) = (a.text(), b.text()) {
+        // A string ends at its first NUL.
+        let [a, b] = [a, b].map(|text| text.split('\0').next().unwrap_or_default());
         return Val::string(format!("{a}{b}"), call.span);
     }
     made(Func::StrConcat, vec![a.e, b.e], Ty::Str { cap }, call.span)

@@ -4,6 +4,7 @@ use super::cx::Checker;
 use super::layout;
 use super::types::{int_shape, show};
 use crate::ast::{CTypeDef, CTypeKind, TypeKind, Typedef};
+use crate::diag::Diagnostic;
 use crate::hir::{EnumDef, Ty};
 use crate::span::Span;
 use std::rc::Rc;
@@ -26,13 +27,21 @@ impl<'a> Checker<'a> {
                 continue;
             }
             let name = field.name.as_ref().map_or(String::new(), |n| n.text.clone());
+            self.check_alignment(&field.attributes, field.span);
             let natural = if layout::packed(&field.attributes) { 1 } else { self.align_of(&ty) };
             let own = layout::aligned(&field.attributes);
             let align = own.map_or(natural, |own| own.max(natural));
             members.push(layout::Input { name, align, own_align: own.is_some(), size, ty, bits: field.bits });
         }
+        self.check_alignment(&def.attributes, def.name.span);
         let laid = layout::lay_out(name, def.kind == CTypeKind::Union, members, &def.attributes);
         self.types.structs.insert(name.to_owned(), Some(Rc::new(laid)));
+    }
+
+    fn check_alignment(&mut self, attributes: &[String], span: Span) {
+        let Some(inner) = layout::unaligned(attributes) else { return };
+        let text = format!("aligned({inner}): an alignment is written as a power of two");
+        self.report(Diagnostic::error("bad-type", span, text).write("__attribute__((aligned(8)))"));
     }
 
     /// `typedef TYPE NAME;`
@@ -55,9 +64,9 @@ impl<'a> Checker<'a> {
     pub(crate) fn inner_type(&mut self, def: &'a CTypeDef, span: Span) -> Ty {
         if def.kind == CTypeKind::Enum {
             self.define_enum(def);
-            return match def.name.text.as_str() {
-                "" => Ty::U32,
-                name => self.enum_type(name, span),
+            return match (def.name.text.as_str(), self.types.enums.get("")) {
+                ("", Some(def)) => Ty::Int { bits: def.bits, signed: def.signed },
+                (name, _) => self.enum_type(name, span),
             };
         }
         let name = match def.name.text.as_str() {
@@ -72,16 +81,17 @@ impl<'a> Checker<'a> {
     pub(crate) fn define_enum(&mut self, def: &'a CTypeDef) {
         let mut next = 0i128;
         let mut variants = Vec::new();
+        let (mut least, mut most) = (0, 0);
         for (name, value) in &def.variants {
             if let Some(value) = value {
                 next = self.const_int(value).unwrap_or(next);
             }
             variants.push((name.text.clone(), next as i64));
+            (least, most) = (next.min(least), next.max(most));
             next += 1;
         }
         let signed = variants.iter().any(|(_, v)| *v < 0);
-        let wide = variants.iter().any(|(_, v)| *v > i64::from(u32::MAX) || *v < i64::from(i32::MIN));
-        let bits = if wide { 64 } else { 32 };
+        let bits = enum_bits(least, most, layout::packed(&def.attributes));
         let ty = Ty::Enum { name: def.name.text.clone(), bits, signed };
         for (name, value) in &variants {
             self.types.enumerators.insert(name.clone(), Some((ty.clone(), *value)));
@@ -102,4 +112,15 @@ impl<'a> Checker<'a> {
         self.types.enumerators.insert(name.to_owned(), found.clone());
         found
     }
+}
+
+/// The width of an enum whose constants lie between two numbers, as C has it: 32 bits if all fit, signed where one is negative, else 64.
+/// A packed one is as small as can be.
+fn enum_bits(least: i128, most: i128, packed: bool) -> u8 {
+    let fits = |bits: &u8| {
+        let end = 1i128 << bits;
+        if least < 0 { least >= -end / 2 && most < end / 2 } else { most < end }
+    };
+    let widths = if packed { &[8, 16, 32][..] } else { &[32] };
+    widths.iter().copied().find(fits).unwrap_or(64)
 }

@@ -25,21 +25,48 @@ pub(crate) struct Input {
 /// `aligned` without a number: as the machine likes it best.
 const MOST_ALIGNED: u32 = 16;
 
-/// The number in `aligned(N)`, if an attribute says so.
-pub(crate) fn aligned(attributes: &[String]) -> Option<u32> {
-    attributes.iter().find_map(|a| {
-        if a.trim().trim_matches('_') == "aligned" {
-            return Some(MOST_ALIGNED);
+/// What attributes say, one by one: `packed, aligned(4)` says two things.
+fn each(attributes: &[String]) -> impl Iterator<Item = &str> {
+    let mut depth = 0usize;
+    let outside = move |c: char| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
         }
-        let inner = a.trim().trim_matches('_').strip_prefix("aligned")?.trim_start_matches('_');
-        let digits: String = inner.chars().filter(char::is_ascii_digit).collect();
-        digits.parse().ok().filter(|n: &u32| n.is_power_of_two())
+        c == ',' && depth == 0
+    };
+    attributes.iter().flat_map(move |list| list.split(outside)).map(str::trim)
+}
+
+/// Of attributes that say `aligned`: what stands in its brackets, if it has any.
+fn alignments(attributes: &[String]) -> impl Iterator<Item = Option<&str>> {
+    each(attributes).filter_map(|a| {
+        let (name, rest) = a.split_at(a.find('(').unwrap_or(a.len()));
+        let inner = rest.strip_prefix('(').map(|r| r.strip_suffix(')').unwrap_or(r).trim());
+        (name.trim().trim_matches('_') == "aligned").then_some(inner)
     })
+}
+
+fn power_of_two(text: &str) -> Option<u32> {
+    let number = text.trim_end_matches(['u', 'U', 'l', 'L']);
+    let n = super::params::parse_number(number).and_then(|n| u32::try_from(n).ok());
+    n.filter(|n| n.is_power_of_two())
+}
+
+/// The number in `aligned(N)`, if an attribute says so; of several the largest, as in C.
+pub(crate) fn aligned(attributes: &[String]) -> Option<u32> {
+    alignments(attributes).filter_map(|inner| inner.map_or(Some(MOST_ALIGNED), power_of_two)).max()
+}
+
+/// What `aligned` is asked for and can't be.
+pub(crate) fn unaligned(attributes: &[String]) -> Option<&str> {
+    alignments(attributes).flatten().find(|inner| power_of_two(inner).is_none())
 }
 
 /// Whether an attribute says `packed`.
 pub(crate) fn packed(attributes: &[String]) -> bool {
-    attributes.iter().any(|a| a.contains("packed"))
+    each(attributes).any(|a| a.trim_matches('_') == "packed")
 }
 
 /// Places members one after the other (or all at 0 in a union).

@@ -208,8 +208,9 @@ impl<'a> Checker<'a> {
             self.probe.kind(),
             P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Fentry | P::Fexit
         );
-        // What happens to a socket happens in no task: of our own probes only those of system calls are asked.
-        let anywhere = self.opts.hidden.contains(&span.file) && !self.probe.name().contains(":sys_");
+        // What happens to a socket happens in no task: of our own probes only those are asked that are within system calls.
+        let within = [":sys_", ":sock_send_length", ":sock_recv_length", ":sock_splice_read"];
+        let anywhere = self.opts.hidden.contains(&span.file) && !within.iter().any(|at| self.probe.name().contains(at));
         let Some(pid) = self.opts.pid.filter(|_| filtered && !anywhere) else { return predicate };
         let expr = |kind, ty| Expr { kind, ty, span };
         let ours = expr(ExprKind::Call { func: Func::Pid, args: Vec::new() }, Ty::U32);

@@ -11,8 +11,8 @@ const MEMBERS: [&str; 16] = [
     "came", "at",     // Exchanges that were passed over since something was told.
     "passed", // Whose call the request was.
     "pid", "tid", "comm", // Of the last response's head: what `__plain_response` found.
-    "said",  // When user space was told last that the socket speaks.
-    "told",  // How far the response has come, how much of it is left, when it began.
+    "said", // When user space was told last that the socket speaks.
+    "told", // How far the response has come, how much of it is left, when it began.
     "reached", "left", "began",
     // The request that waits, and the beginning of a response that goes on: as buf() has them.
     "head", "answer",

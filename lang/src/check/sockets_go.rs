@@ -17,12 +17,12 @@ const FLAG: &str = "go";
 const FLAG_TEXT: &str = "param go = \"\" \"a Go program whose TLS is read in clear; those that run are found\";\n";
 /// The buffer may lie on the goroutine's stack, whose bounds its descriptor begins with.
 const ON_STACK: &str =
-    "if (arg1 >= *(uint64 *)uptr($g) && arg1 < *(uint64 *)uptr($g + 8)) { $b -= *(int64 *)uptr($g + 8); }";
+    "if (arg1 >= *(uint64 *)uptr($g) && arg1 < *(uint64 *)uptr($g + 8)) { $buffer -= *(int64 *)uptr($g + 8); }";
 
-/// The socket of a connection `$c` from before this run, in `$found`. What is in memory is believed if it leads to a TCP socket: tls.Conn
+/// The socket of a connection `$tls_conn` from before this run, in `$found`. What is in memory is believed if it leads to a TCP socket: tls.Conn
 /// begins with the net.Conn below, whose second word points to a *net.TCPConn, which holds the *netFD, whose descriptor is behind a lock of
 /// 16 bytes (all of it from Go 1.9 on).
-const FIND: &str = "$tcp = *(uint64 *)uptr($c + 8);
+const FIND: &str = "$tcp = *(uint64 *)uptr($tls_conn + 8);
       $netfd = *(uint64 *)uptr($tcp);
       $fd = *(int64 *)uptr($netfd + 16);
       $fdt = ((struct task_struct *)curtask).files.fdt;
@@ -32,8 +32,8 @@ const FIND: &str = "$tcp = *(uint64 *)uptr($c + 8);
           $sock = ((struct socket *)$file.private_data).sk;
           $family = $sock.__sk_common.skc_family;
           if (($family == 2 || $family == 10) && $sock.sk_protocol == 6) {
-            @__sockets_ssl_sock[pid(init), (int64)$c] = (int64)$sock;
-            @__sockets_go_of[(int64)$sock] = (int64)$c;
+            @__sockets_ssl_sock[pid(init), (int64)$tls_conn] = (int64)$sock;
+            @__sockets_go_of[(int64)$sock] = (int64)$tls_conn;
             $found = (int64)$sock;
           }
         }
@@ -74,12 +74,9 @@ pub(super) fn programs(
             answer => diags.extend(lacks(world, name, answer).filter(|_| !flagged)),
         }
     }
-    if let Answer::Found(running) = world.go_programs(READ) {
-        for path in running {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
+    let known: Vec<&str> = paths.iter().map(String::as_str).collect();
+    if let Answer::Found(running) = world.go_programs(READ, &known) {
+        paths.extend(running);
     }
     let mut found = Vec::new();
     for path in paths {

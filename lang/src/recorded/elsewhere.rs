@@ -41,7 +41,7 @@ answered_by! {
     facts: fn user_symbol(binary: &str, name: &str) -> Answer<UserSymbol>;
     facts: fn usdt_probes(binary: &str, namespace: &str, name: &str) -> Answer<Vec<UsdtProbe>>;
     facts: fn go_function(path: &str, file_offset: u64) -> Answer<GoFunction>;
-    facts: fn go_programs(function: &str) -> Answer<Vec<String>>;
+    facts: fn go_programs(function: &str, known: &[&str]) -> Answer<Vec<String>>;
     facts: fn running_with(library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>>;
     facts: fn go_types(path: &str) -> Answer<i64>;
     facts: fn user_proto(path: &str, file_offset: u64) -> Answer<UserProto>;

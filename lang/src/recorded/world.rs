@@ -113,7 +113,7 @@ impl World for RecordedWorld {
     fn go_function(&self, path: &str, file_offset: u64) -> Answer<GoFunction> {
         self.log.go_function.get(&format!("{path}:{file_offset}")).cloned().unwrap_or(Answer::NotThere)
     }
-    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
+    fn go_programs(&self, function: &str, _known: &[&str]) -> Answer<Vec<String>> {
         self.log.go_programs.get(function).cloned().unwrap_or(Answer::NotThere)
     }
     fn running_with(&self, library: &str, function: &str, _known: &[&str]) -> Answer<Vec<String>> {

@@ -212,6 +212,23 @@ fn text_of(bytes: Vec<u8>) -> String {
     text
 }
 
+/// C's `'a'`, with its quotes.
+pub(super) fn character(raw: &str) -> Result<u64, LiteralError> {
+    let inner = raw.strip_prefix('\'').and_then(|r| r.strip_suffix('\'')).unwrap_or(raw);
+    let own = [("'", b'\''), ("?", b'?'), ("a", 7), ("b", 8), ("f", 12), ("v", 11)];
+    if let Some((_, byte)) = inner.strip_prefix('\\').and_then(|e| own.into_iter().find(|(name, _)| *name == e)) {
+        return Ok(u64::from(byte));
+    }
+    let (text, errors) = unescape(inner);
+    if let Some((_, e)) = errors.into_iter().next() {
+        return Err(e);
+    }
+    match string_bytes(&text)[..] {
+        [byte] if byte.is_ascii() => Ok(u64::from(byte)),
+        _ => Err(error(format!("{raw} is no single ASCII character: write its number"))),
+    }
+}
+
 /// The escape at `at` (a backslash): where it ends and its byte.
 fn escape(raw: &str, at: usize) -> (usize, Result<u8, LiteralError>) {
     let bytes = raw.as_bytes();

@@ -269,3 +269,26 @@ fn clauses_of_alerts_have_the_empty_lines_that_were_written() {
     assert_eq!(done, wanted);
     assert_eq!(super::format(&done, FileId::default()).unwrap_or_default(), wanted);
 }
+
+#[test]
+fn characters_are_numbers_in_definitions_of_c_only() {
+    let values = |text: &str| {
+        let (script, diags) = parse(text, FileId::default());
+        assert!(diags.is_empty(), "{text}: {diags:?}");
+        let Some(Item::CType(def)) = script.items.into_iter().next() else { panic!("{text}") };
+        let value = |e: Expr| if let ExprKind::Int { value, .. } = e.kind { value } else { panic!("{text}") };
+        def.variants.into_iter().filter_map(|(_, v)| v).map(value).collect::<Vec<_>>()
+    };
+    let text = r#"enum e { A = 'a', B = '\n', C = '\'', D = '"', E = '\\', F = '\0', G = '\x41', H = '{' };"#;
+    assert_eq!(values(text), [97, 10, 39, 34, 92, 0, 65, 123]);
+    for (wrong, code) in [
+        ("begin { print('a'); }", "wrong-quote"),
+        ("begin { printf('a'); } enum e { A = 'a' };", "wrong-quote"),
+        ("enum e { A = 'ab' };", "wrong-quote"),
+        ("enum e { A = 'é' };", "bad-number"),
+        ("enum e { A = '\\q' };", "bad-number"),
+    ] {
+        let (_, diags) = parse(wrong, FileId::default());
+        assert_eq!(diags.iter().map(|d| d.code).collect::<Vec<_>>(), [code], "{wrong}");
+    }
+}

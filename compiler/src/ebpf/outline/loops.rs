@@ -1,6 +1,6 @@
 //! Natural loops, and which of them are worth a callback.
 
-use crate::ir::{Block, Cond, Function, Helper, Op, Slot, Term, Value, ValueDef, cfg::Cfg};
+use crate::ir::{Block, Cond, Function, Helper, Inst, Op, Slot, Term, Value, ValueDef, cfg::Cfg};
 use std::collections::{BTreeMap, BTreeSet};
 use weftrace_artifact::map::MapId;
 
@@ -18,7 +18,7 @@ pub(super) struct Loop {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Elements {
     pub(super) map: MapId,
-    pub(super) call: crate::ir::Inst,
+    pub(super) call: Inst,
     pub(super) key: Value,
     pub(super) value: Value,
 }
@@ -66,7 +66,7 @@ pub(super) fn short_scan(func: &Function, l: &Loop, all: &[Loop]) -> Option<(i64
             return None;
         }
         // Constants are parts of the instructions that use them.
-        let constant = |i: &&crate::ir::Inst| matches!(func.insts[i.index()].op, Op::Iconst(_));
+        let constant = |i: &&Inst| matches!(func.insts[i.index()].op, Op::Iconst(_));
         length += data.insts.iter().filter(|i| !constant(i)).count() as i64 + 1;
     }
     let rounds = bound(func, &header.term, counter)?;
@@ -106,6 +106,23 @@ pub(super) fn elements(func: &Function, l: &Loop) -> Option<Elements> {
         && l.blocks.contains(&then.block)
         && !l.blocks.contains(&otherwise.block);
     leaves.then_some(Elements { map, call, key, value })
+}
+
+/// Whether a call asks for a map's first element: what is left of a loop over elements whose body always leaves it.
+pub(super) fn asks_first(func: &Function, inst: Inst) -> bool {
+    let Op::Call { helper: Helper::MapAt, ref args, .. } = func.insts[inst.index()].op else { return false };
+    args.first().and_then(|index| op_of(func, *index)).is_some_and(|op| matches!(op, Op::Iconst(0)))
+}
+
+/// Loops of one round, as [`super::first`] makes them: a block that asks for the first element, and the one that leaves with it.
+pub(super) fn single_rounds(func: &Function) -> impl Iterator<Item = Loop> {
+    func.blocks().filter_map(|header| {
+        let data = &func.blocks[header.index()];
+        let [call] = data.insts[..] else { return None };
+        let Term::Brif { then, .. } = &data.term else { return None };
+        let blocks = BTreeSet::from([header, then.block]);
+        asks_first(func, call).then_some(Loop { header, blocks })
+    })
 }
 
 /// Slots that a function takes the address of.

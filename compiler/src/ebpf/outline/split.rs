@@ -23,7 +23,8 @@ pub(super) fn unit(state: &mut State<'_>, index: usize) {
     loop {
         let func = &state.units[index].func;
         let cfg = Cfg::new(func);
-        let all = loops::find(func, &cfg);
+        let mut all = loops::find(func, &cfg);
+        all.extend(loops::single_rounds(func));
         let left = &mut state.scans_left;
         let mut stays = |l: &Loop| match loops::short_scan(func, l, &all) {
             Some(_) if scans.contains(&l.header) => true,

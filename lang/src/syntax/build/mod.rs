@@ -95,6 +95,15 @@ impl<'a> Builder<'a> {
         }
     }
 
+    fn character(&mut self, pair: &Pair<'_>) -> ExprKind {
+        let value = literal::character(pair.as_str()).unwrap_or_else(|e| {
+            let span = self.span(pair);
+            self.literal_error("bad-number", span, e);
+            0
+        });
+        ExprKind::Int { value, unsigned: false }
+    }
+
     fn literal_error(&mut self, code: &'static str, span: Span, e: literal::LiteralError) {
         let mut diag = Diagnostic::error(code, span, e.message);
         if let Some(text) = e.write {

@@ -58,6 +58,7 @@ impl Builder<'_> {
                 ExprKind::Net(text.to_owned())
             }
             Rule::number => self.number(&pair),
+            Rule::character => self.character(&pair),
             Rule::string => ExprKind::Str(self.string(&pair)),
             Rule::var => ExprKind::Var(text[1..].to_owned()),
             Rule::positional_count => ExprKind::PositionalCount,

@@ -120,6 +120,7 @@ impl<'a> Scanner<'a> {
             self.cut = None;
             self.lexer.swallowed = false;
             let kind = self.item(start);
+            self.lexer.in_c = false;
             if self.lexer.pos == start {
                 // Nothing was taken: a stray closing bracket or the like.
                 if let Some(token) = self.lexer.next() {
@@ -159,11 +160,13 @@ impl<'a> Scanner<'a> {
         let named = gap && is_word_start(next);
         match word {
             "struct" | "union" | "enum" if self.is_c_definition(after) => {
+                self.lexer.in_c = true;
                 self.braced(false);
                 self.c_tail();
                 ItemKind::CType
             }
             "typedef" if named => {
+                self.lexer.in_c = true;
                 self.c_declaration();
                 ItemKind::Typedef
             }

@@ -37,6 +37,8 @@ pub(super) struct Lexer<'a> {
     pub(super) tokens: Vec<Token>,
     pub(super) comments: Vec<(usize, usize)>,
     pub(super) diags: Vec<Diagnostic>,
+    /// Within a definition in C, where `'a'` is a number.
+    pub(super) in_c: bool,
     /// A string didn't end: what follows on its line was swallowed, so brackets can't be judged.
     pub(super) swallowed: bool,
 }
@@ -59,6 +61,7 @@ impl<'a> Lexer<'a> {
             tokens: Vec::with_capacity(text.len() / 4),
             comments: Vec::new(),
             diags: Vec::new(),
+            in_c: false,
             swallowed: false,
         }
     }
@@ -158,6 +161,10 @@ impl<'a> Lexer<'a> {
                 let end = self.bytes[start..].iter().position(|b| !is_word(*b)).map_or(self.bytes.len(), |n| start + n);
                 self.push(Kind::Number, start, end)
             }
+            b'\'' if self.in_c && self.character_end().is_some() => {
+                let end = self.character_end().unwrap_or(start + 1);
+                self.push(Kind::Number, start, end)
+            }
             b'$' => self.dollar(),
             b'@' => self.push(Kind::Sigil, start, self.word_end(start + 1)),
             _ if is_word_start(first) => self.push(Kind::Word, start, self.word_end(start)),
@@ -171,6 +178,18 @@ impl<'a> Lexer<'a> {
                 self.bad()
             }
         })
+    }
+
+    /// Where the character constant that begins here ends, if it is one: `'a'`, `'\n'`, `'\x41'`.
+    fn character_end(&self) -> Option<usize> {
+        let inner = self.pos + 1;
+        let escaped = usize::from(self.byte(inner) == b'\\');
+        let rest = self.text.get(inner + escaped..)?;
+        let first = rest.chars().next().filter(|c| *c != '\n' && (*c != '\'' || escaped == 1))?;
+        let close = first.len_utf8() + rest[first.len_utf8()..].find('\'')?;
+        let digits = &rest[first.len_utf8()..close];
+        let whole = digits.is_empty() || escaped == 1 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        whole.then_some(inner + escaped + close + 1)
     }
 
     fn dollar(&mut self) -> Token {
