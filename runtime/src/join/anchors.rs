@@ -1,5 +1,6 @@
 //! Anchors that wait for the watermark to pass their end, and those that have begun and not ended.
 
+mod names;
 mod spans;
 
 use super::calendar::Calendar;
@@ -8,8 +9,9 @@ use super::keys::{Digest, NodeKey};
 use super::nodes::Nodes;
 use super::result::{Status, id_value};
 use super::slab::{Payloads, Slab};
+use names::{Name, Named, Names};
 use spans::Spans;
-use std::collections::HashMap;
+use std::collections::BTreeSet;
 use weftrace_artifact::{
     action::StreamSpec,
     join::{IdSource, JoinSpec, KeyAt, KeyKind, keys_of},
@@ -25,8 +27,6 @@ struct Open {
     ids: Box<[u32]>,
     /// Its end hasn't come.
     begun: bool,
-    /// The end has come: that is another one.
-    gone: bool,
 }
 
 /// An anchor whose time has come.
@@ -47,27 +47,13 @@ pub(super) struct Taken {
     pub late: bool,
 }
 
-/// The record of a beginning and that of the end have these in common.
-type Begin = (u64, Option<NodeKey>);
-
-/// What is known of the anchors of a name.
-#[derive(Clone, Copy, Debug)]
-enum Named {
-    /// One waits for its end.
-    Begun(u32),
-    /// The end was there: the record of the beginning says nothing new.
-    Ended,
-    /// Its time was up, which was told: the end comes late.
-    Told,
-}
-
 #[derive(Debug)]
 pub(super) struct Anchors {
     start_offset: u32,
     end_offset: u32,
     timeout_ns: u64,
     /// The first key that a record carries names the anchor, with its start.
-    names: Vec<(KeyKind, KeyAt)>,
+    name_keys: Vec<(KeyKind, KeyAt)>,
     /// What names its trace, if legs go by that.
     sources: Vec<IdSource>,
     id_keys: Vec<KeyAt>,
@@ -77,16 +63,10 @@ pub(super) struct Anchors {
     by_end: Calendar,
     /// There are records of beginnings: only then are names kept.
     begins: bool,
-    named: HashMap<Begin, Named>,
-    named_until: std::collections::BTreeSet<(u64, Begin)>,
-    /// Of each id the times of the anchors that carry it.
-    spans: HashMap<u32, Spans>,
-    spans_by_end: std::collections::BTreeSet<(u64, u64, u32, u64)>,
-    count: u64,
-    /// Of `by_end`, those that have begun and whose end came.
-    gone: usize,
+    names: Names,
+    spans: Spans,
     /// Those of which nothing was told early, by their ends; None: nobody asks for that.
-    untold: Option<std::collections::BTreeSet<(u64, u32)>>,
+    untold: Option<BTreeSet<(u64, u32)>>,
 }
 
 impl Anchors {
@@ -96,7 +76,7 @@ impl Anchors {
             start_offset: spec.start_offset,
             end_offset: spec.end_offset,
             timeout_ns: spec.timeout_ns,
-            names: keys_of(stream).collect(),
+            name_keys: keys_of(stream).collect(),
             sources: if by_alias { spec.ids.clone() } else { Vec::new() },
             id_keys: keys.iter().filter(|(kind, _)| *kind == KeyKind::Id).map(|(_, at)| *at).collect(),
             open: Slab::default(),
@@ -104,12 +84,8 @@ impl Anchors {
             payload_size: stream.size.into(),
             by_end: Calendar::default(),
             begins: false,
-            named: HashMap::new(),
-            named_until: std::collections::BTreeSet::new(),
-            spans: HashMap::new(),
-            spans_by_end: std::collections::BTreeSet::new(),
-            count: 0,
-            gone: 0,
+            names: Names::new(spec.timeout_ns),
+            spans: Spans::default(),
             untold: None,
         }
     }
@@ -120,13 +96,12 @@ impl Anchors {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.by_end.len() - self.gone
+        self.by_end.len()
     }
 
     pub(super) fn bytes(&self) -> u64 {
-        let places = self.open.len() as u64 * (size_of::<Open>() as u64 + 8);
-        let payloads = (self.open.len() - self.gone) as u64 * self.payload_size;
-        places + payloads + (self.spans_by_end.len() * 96 + (self.named.len() + self.named_until.len()) * 96) as u64
+        let each = size_of::<Open>() as u64 + 8 + self.payload_size;
+        self.open.len() as u64 * each + self.spans.bytes() + self.names.bytes()
     }
 
     pub(super) fn take(&mut self, payload: &[u8], watermark: u64, nodes: &mut Nodes, digest: &Digest) -> Taken {
@@ -139,28 +114,29 @@ impl Anchors {
         let mut first = true;
         if self.begins {
             let name = self.name(payload, start, digest);
-            match self.named.get(&name).copied() {
+            match self.names.get(&name) {
                 Some(Named::Told) => return Taken { first: false, late: true },
+                // There is one result at most of each.
+                None if self.names.may_be_told(name) => return Taken { first: false, late: true },
                 Some(Named::Begun(id)) => {
+                    // What ends is another one.
                     first = false;
                     self.let_go(id, nodes);
-                    self.open[id].gone = true;
-                    self.gone += 1;
+                    self.by_end.remove(self.open[id].end, id);
+                    self.open.remove(id);
                 }
                 Some(Named::Ended) | None => {}
             }
-            self.remember(name, Named::Ended, end);
+            self.names.over(name, Named::Ended, end);
         }
         if end < watermark {
             return Taken { first, late: true };
         }
         let ids = self.hold_ids(payload, nodes, digest);
         for &node in &ids {
-            self.count += 1;
-            self.spans.entry(node).or_default().add((start, end));
-            self.spans_by_end.insert((end, start, node, self.count));
+            self.spans.add(node, (start, end), nodes);
         }
-        self.add(Open { start, end, payload: 0, ids, begun: false, gone: false }, payload);
+        self.add(Open { start, end, payload: 0, ids, begun: false }, payload);
         Taken { first, late: false }
     }
 
@@ -168,7 +144,7 @@ impl Anchors {
         self.expect_beginnings(digest);
         let end = start.saturating_add(self.timeout_ns);
         let name = self.name(payload, start, digest);
-        match self.named.get(&name).copied() {
+        match self.names.get(&name) {
             Some(Named::Ended | Named::Told) => return Taken::default(),
             // Of two that say the same the first in order counts, whichever comes first.
             Some(Named::Begun(id)) if self.payloads.get(self.open[id].payload) <= payload => return Taken::default(),
@@ -178,15 +154,17 @@ impl Anchors {
                 self.open[id].ids = self.hold_ids(payload, nodes, digest);
                 return Taken::default();
             }
+            // It would be open for ever if its end was there: that end, if it is still to come, is a result of its own.
+            None if self.names.may_be_over(name) => return Taken { first: false, late: true },
             None => {}
         }
         if end < watermark {
-            self.remember(name, Named::Told, end);
+            self.names.over(name, Named::Told, end);
             return Taken { first: true, late: true };
         }
         let ids = self.hold_ids(payload, nodes, digest);
-        let id = self.add(Open { start, end, payload: 0, ids, begun: true, gone: false }, payload);
-        self.named.insert(name, Named::Begun(id));
+        let id = self.add(Open { start, end, payload: 0, ids, begun: true }, payload);
+        self.names.begun(name, id);
         Taken { first: true, late: false }
     }
 
@@ -210,17 +188,15 @@ impl Anchors {
         for id in ids {
             let Open { start, end, payload, .. } = self.open[id];
             let name = self.name(self.payloads.get(payload), start, digest);
-            self.remember(name, Named::Ended, end);
+            self.names.over(name, Named::Ended, end);
         }
     }
 
-    fn remember(&mut self, name: Begin, what: Named, end: u64) {
-        self.named.insert(name, what);
-        self.named_until.insert((end.saturating_add(self.timeout_ns), name));
-    }
-
-    fn name(&self, payload: &[u8], start: u64, digest: &Digest) -> Begin {
-        (start, self.names.iter().find_map(|(kind, at)| digest.read(*kind, payload, *at)).map(|carried| carried.node))
+    fn name(&self, payload: &[u8], start: u64, digest: &Digest) -> Name {
+        (
+            start,
+            self.name_keys.iter().find_map(|(kind, at)| digest.read(*kind, payload, *at)).map(|carried| carried.node),
+        )
     }
 
     fn hold_ids(&self, payload: &[u8], nodes: &mut Nodes, digest: &Digest) -> Box<[u32]> {
@@ -236,23 +212,23 @@ impl Anchors {
         keys.into_iter().map(|key| nodes.hold(key)).collect()
     }
 
-    /// Frees what one has; ids of one that has ended stay as long as others ask for them.
+    /// Frees what one has.
     fn let_go(&mut self, id: u32, nodes: &mut Nodes) {
         let open = &mut self.open[id];
-        let ids = std::mem::take(&mut open.ids);
-        if open.begun {
-            ids.iter().for_each(|node| nodes.release(*node));
-        }
+        std::mem::take(&mut open.ids).iter().for_each(|node| nodes.release(*node));
         self.payloads.remove(open.payload);
     }
 
-    /// How many other anchors carry one of its ids at the same time, as far as all are known.
-    pub(super) fn namesakes(&self, closing: &Closing, since: u64, watermark: u64) -> u32 {
-        let (from, to) = (closing.start.saturating_sub(since), closing.end.saturating_add(since));
-        let of = |node: &u32| self.spans.get(node).map_or(0, |spans| spans.meeting((from, to), watermark));
-        // Each that has ended is in its own list.
-        let own = usize::from(!self.open[closing.id].begun);
-        self.ids(closing).iter().map(|node| of(node).saturating_sub(own)).max().unwrap_or(0) as u32
+    /// How many other anchors carry one of its ids at the same time, as far as all are known; None: some that may were forgotten for want of room.
+    pub(super) fn namesakes(&self, closing: &Closing, since: u64, watermark: u64) -> Option<u32> {
+        let around = (closing.start.saturating_sub(since), closing.end.saturating_add(since));
+        if !self.spans.knows(around) {
+            return None;
+        }
+        // One that has ended by then is among them.
+        let own = usize::from(!self.open[closing.id].begun && closing.end < watermark);
+        let others = |node: &u32| self.spans.meeting(*node, around, watermark).saturating_sub(own);
+        Some(self.ids(closing).iter().map(others).max().unwrap_or(0) as u32)
     }
 
     /// Those that ended before the watermark, in order.
@@ -264,7 +240,7 @@ impl Anchors {
         self.by_end.take_before(time, &mut ids, |id| open[id].end < time);
         if watermark == u64::MAX {
             ids.retain(|&id| {
-                let waits = self.open[id].begun && !self.open[id].gone;
+                let waits = self.open[id].begun;
                 if waits {
                     self.by_end.insert(self.open[id].end, id);
                 }
@@ -295,8 +271,7 @@ impl Anchors {
         while ids.len() < count && self.by_end.oldest().is_some() {
             let most = count - ids.len();
             let (open, payloads) = (&self.open, &self.payloads);
-            let payload = |id: u32| if open[id].gone { &[] } else { payloads.get(open[id].payload) };
-            let order = |id: u32| (open[id].end, open[id].start, payload(id).to_vec());
+            let order = |id: u32| (open[id].end, open[id].start, payloads.get(open[id].payload).to_vec());
             self.by_end.take_oldest(most, &mut ids, order);
         }
         self.collect(ids, now, Status::Evicted, out);
@@ -305,17 +280,12 @@ impl Anchors {
     fn collect(&mut self, ids: Vec<u32>, now: u64, status: Status, out: &mut Vec<Closing>) {
         for id in ids {
             let open = &self.open[id];
-            let (start, end, begun, gone) = (open.start, open.end, open.begun, open.gone);
+            let (start, end, begun) = (open.start, open.end, open.begun);
             let closing = match (begun, status) {
                 (false, _) => Closing { id, start, end, status },
                 (true, Status::Closed) => Closing { id, start, end, status: Status::Open },
                 (true, _) => Closing { id, start, end: end.min(now).max(start), status },
             };
-            if gone {
-                self.gone -= 1;
-                self.open.remove(id);
-                continue;
-            }
             out.push(closing);
         }
         out.sort_by(|a, b| {
@@ -337,7 +307,7 @@ impl Anchors {
         let open = &self.open[closing.id];
         if open.begun {
             let name = self.name(self.payload(closing), open.start, digest);
-            self.remember(name, Named::Told, closing.end);
+            self.names.over(name, Named::Told, closing.end);
         }
         if let Some(untold) = &mut self.untold {
             untold.remove(&(closing.end, closing.id));
@@ -348,19 +318,21 @@ impl Anchors {
 
     /// Forgets ids that nobody can ask for: of anchors that were over before `time`; and beginnings whose end would be late by the watermark.
     pub(super) fn expire(&mut self, time: u64, watermark: u64, nodes: &mut Nodes) {
-        while let Some(&(end, start, node, _)) = self.spans_by_end.first().filter(|span| span.0 < time) {
-            self.spans_by_end.pop_first();
-            if let Some(spans) = self.spans.get_mut(&node) {
-                spans.remove((start, end));
-                if spans.is_empty() {
-                    self.spans.remove(&node);
-                }
-            }
-            nodes.release(node);
-        }
-        while let Some((_, name)) = self.named_until.first().filter(|named| named.0 < watermark).copied() {
-            self.named_until.pop_first();
-            self.named.remove(&name);
+        self.spans.expire(time, nodes);
+        self.names.expire(watermark);
+    }
+
+    /// The slot of the oldest end of what is known of anchors beyond their own time.
+    pub(super) fn oldest_known(&self) -> Option<u64> {
+        [self.spans.oldest(), self.names.oldest()].into_iter().flatten().min()
+    }
+
+    /// Forgets of that what was over first for want of room, at most `most`; says how much.
+    pub(super) fn forget_oldest(&mut self, most: usize, nodes: &mut Nodes) -> u64 {
+        if self.spans.oldest() == self.oldest_known() {
+            self.spans.evict_oldest(most, nodes)
+        } else {
+            self.names.evict_oldest(most)
         }
     }
 }

@@ -6,6 +6,7 @@
 mod lists;
 mod room;
 
+use super::ALWAYS;
 use super::engine::read_int;
 use super::gaps::{EVICTED, Gaps};
 use super::keys::{Agreement, Digest, Ends, NodeKey, agree};
@@ -71,9 +72,6 @@ impl Link {
         self.nodes().iter().any(|&node| nodes.key(node).is_same_kind(of))
     }
 }
-
-/// The `start` of a binding that held from the beginning of what it ties, whenever that was.
-const ALWAYS: u64 = 1;
 
 /// A binding stream's layout.
 #[derive(Debug)]

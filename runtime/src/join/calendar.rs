@@ -1,6 +1,6 @@
 //! Numbers of records by a time: put in as they come, taken out oldest first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Times of one slot are sorted only when they are taken out: 2^23 ns, 8 ms.
 const SLOT: u32 = 23;
@@ -13,7 +13,7 @@ pub(super) struct Calendar {
 
 impl Calendar {
     pub(super) fn insert(&mut self, time: u64, id: u32) {
-        self.slots.entry(time >> SLOT).or_default().push(id);
+        self.slots.entry(Self::slot(time)).or_default().push(id);
         self.len += 1;
     }
 
@@ -25,16 +25,31 @@ impl Calendar {
         self.slots.values().flatten().copied()
     }
 
+    pub(super) const fn slot(time: u64) -> u64 {
+        time >> SLOT
+    }
+
     /// The slot of the oldest.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.slots.first_key_value().map(|(&slot, _)| slot)
     }
 
+    /// Takes out one that was put in with this time.
+    pub(super) fn remove(&mut self, time: u64, id: u32) {
+        let Entry::Occupied(mut entry) = self.slots.entry(Self::slot(time)) else { return };
+        let Some(at) = entry.get().iter().position(|other| *other == id) else { return };
+        entry.get_mut().swap_remove(at);
+        self.len -= 1;
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+    }
+
     /// Takes out all of before `time`, in no order. Of the slot that `time` is in, `is_before` says which.
     pub(super) fn take_before(&mut self, time: u64, out: &mut Vec<u32>, mut is_before: impl FnMut(u32) -> bool) {
         let before = out.len();
-        while let Some(mut entry) = self.slots.first_entry().filter(|entry| *entry.key() <= time >> SLOT) {
-            if *entry.key() < time >> SLOT {
+        while let Some(mut entry) = self.slots.first_entry().filter(|entry| *entry.key() <= Self::slot(time)) {
+            if *entry.key() < Self::slot(time) {
                 out.append(&mut entry.remove());
                 continue;
             }

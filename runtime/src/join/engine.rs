@@ -13,10 +13,11 @@ use super::result::{JoinResult, ViewStorage};
 use super::setup::{bindable, source};
 pub(super) use super::setup::{read_int, read_value};
 use super::slowest::Slowest;
-use super::store::{Shape, Store};
+use super::store::{MAX_LEGS, Shape, Store};
 use super::summary::Summary;
 use super::translations::Translations;
 use super::verdict::{Free, Interval};
+use std::rc::Rc;
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
     join::{JoinSpec, JoinView, KeyAt, KeyKind},
@@ -47,8 +48,8 @@ pub enum Output {
 /// One join.
 pub struct Engine {
     spec: JoinSpec,
-    /// The anchor's.
-    stream: StreamSpec,
+    /// The anchor's, and its results'.
+    stream: Rc<StreamSpec>,
     /// Offset of its `opened` field.
     opened: Option<u32>,
     anchors: Anchors,
@@ -78,6 +79,8 @@ pub struct Engine {
     began: Option<u64>,
     /// By stream: since when what is on it was seen at all; 0: always.
     seen_from: Vec<u64>,
+    /// By stream: from when on what isn't there may be missing, and why.
+    doubted: Vec<Option<(u64, String)>>,
     since_check: u32,
     slowest: Slowest,
     summary: Summary,
@@ -108,7 +111,8 @@ impl Engine {
         let mut legs: Vec<(usize, u32, Vec<Source>)> = Vec::new();
         for leg in &spec.legs {
             let shape = Shape::of(leg);
-            let store = shapes.iter().position(|s| *s == shape).unwrap_or(shapes.len());
+            let full = |store: usize| legs.iter().filter(|(s, ..)| *s == store).count() >= MAX_LEGS;
+            let store = (0..shapes.len()).find(|&i| shapes[i] == shape && !full(i)).unwrap_or(shapes.len());
             if store == shapes.len() {
                 shapes.push(shape);
             }
@@ -149,11 +153,12 @@ impl Engine {
             clock: 0,
             began: None,
             seen_from: vec![0; streams.len()],
+            doubted: vec![None; streams.len()],
             since_check: 0,
             slowest: Slowest::default(),
             summary: Summary::default(),
             work: Work::default(),
-            stream,
+            stream: stream.into(),
             spec,
         }
     }
@@ -173,6 +178,16 @@ impl Engine {
             let of_store = self.legs.iter().zip(&self.orphans_wanted).filter(|((s, ..), _)| *s == i);
             if !of_store.into_iter().any(|(_, wanted)| *wanted) {
                 store.drop_payloads();
+            }
+        }
+    }
+
+    /// Nothing that a stream lacks from this time on is known not to have been: legs on which nothing is found in such a window are unknown.
+    pub fn doubted(&mut self, stream: StreamId, from: u64, reason: &str) {
+        if let Some(doubted) = self.doubted.get_mut(stream.0 as usize) {
+            let before = doubted.as_ref().is_some_and(|(earlier, _)| *earlier <= from);
+            if !before {
+                *doubted = Some((from, reason.to_owned()));
             }
         }
     }
@@ -292,8 +307,8 @@ impl Engine {
             let kept = self.spec.timeout_ns.saturating_add(since).saturating_add(2 * self.epsilon.most());
             self.expire(self.watermark.saturating_sub(kept), out);
         }
-        for result in self.slowest.before(self.watermark.saturating_sub(self.epsilon.most())) {
-            self.keep(Box::new(result), out);
+        while let Some(result) = self.slowest.next_before(self.watermark.saturating_sub(self.epsilon.most())) {
+            self.keep(result, out);
         }
     }
 
@@ -305,8 +320,8 @@ impl Engine {
         for closed in closing {
             self.close(&closed, eval, out);
         }
-        for result in self.slowest.before(u64::MAX) {
-            self.keep(Box::new(result), out);
+        while let Some(result) = self.slowest.next_before(u64::MAX) {
+            self.keep(result, out);
         }
         self.expire(u64::MAX, out);
     }
@@ -361,13 +376,17 @@ impl Engine {
             }
             let translations = self.translations.bytes();
             let oldest = (0..self.stores.len()).filter_map(|i| self.stores[i].oldest().map(|end| (end, i))).min();
-            if self.bindings.len() > 0 && (oldest.is_none() || self.bindings.bytes() > self.spec.max_bytes / 2) {
+            let known = self.anchors.oldest_known();
+            let nothing = oldest.is_none() && known.is_none();
+            let most = (excess / 256).max(1) as usize;
+            if self.bindings.len() > 0 && (nothing || self.bindings.bytes() > self.spec.max_bytes / 2) {
                 self.summary.evicted_bindings += self.bindings.evict_oldest(&mut self.nodes);
-            } else if self.translations.len() > 0 && (oldest.is_none() || translations > self.spec.max_bytes / 4) {
+            } else if self.translations.len() > 0 && (nothing || translations > self.spec.max_bytes / 4) {
                 self.summary.evicted_bindings += self.translations.evict_oldest(&mut self.nodes);
-            } else if let Some((_, i)) = oldest {
-                let most = (excess / 256).max(1) as usize;
+            } else if let Some((_, i)) = oldest.filter(|(end, _)| known.is_none_or(|known| *end <= known)) {
                 self.summary.evicted_records += self.stores[i].evict_oldest(most, &mut self.nodes);
+            } else if known.is_some() {
+                self.summary.evicted_ids += self.anchors.forget_oldest(most, &mut self.nodes);
             } else if self.anchors.len() > 0 {
                 self.evict_anchors((self.anchors.len() / 8).max(1), eval, out);
             } else {

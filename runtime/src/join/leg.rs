@@ -29,7 +29,7 @@ pub(super) struct Anchor<'a> {
     /// Nodes of its ids.
     pub ids: &'a [u32],
     pub ranges: &'a [Range],
-    /// What arrived up to here is all there is.
+    /// What arrived from before this time is all there is.
     pub complete_to: u64,
     /// Its connection was opened after the run had begun, and no binding was lost since: a key that none leads to it doesn't have.
     pub all_bindings_known: bool,
@@ -62,10 +62,12 @@ pub(super) struct Inputs<'a> {
     pub lost: &'a Gaps,
     /// Since when its probes run; 0: always.
     pub seen_from: u64,
+    /// From when on what isn't there may be missing, and why.
+    pub doubted: Option<(u64, &'a str)>,
     /// Losses of the bindings' streams.
     pub unbound: &'a [&'a Gaps],
-    /// How many other anchors carry its id at the same time.
-    pub namesakes: u32,
+    /// How many other anchors carry its id at the same time; None: that isn't known.
+    pub namesakes: Option<u32>,
 }
 
 /// Buffers that are used again.
@@ -187,7 +189,7 @@ fn start(
         Source::Own(i) => {
             doubts.keyless &= key(i).is_none();
             scratch.reached.extend(key(i).and_then(own));
-            inputs.translations.expand(&mut scratch.reached);
+            doubts.met.too_many |= inputs.translations.expand(&mut scratch.reached);
         }
         Source::Ids => {
             doubts.keyless &= anchor.ids.is_empty();
@@ -200,12 +202,11 @@ fn start(
             doubts.bindings_used = true;
             scratch.start.clear();
             scratch.start.extend(from.by_ref().filter_map(key).filter_map(own));
-            inputs.translations.expand(&mut scratch.start);
+            doubts.met.too_many |= inputs.translations.expand(&mut scratch.start);
             let ends = anchor.keys.iter().flatten().find_map(|carried| carried.ends);
             let Scratch { start, reached, .. } = scratch;
             let met = inputs.bindings.reach(start, inputs.spec.side, ends.as_ref(), inputs.nodes, reached);
-            inputs.translations.expand(reached);
-            doubts.met.too_many |= met.too_many;
+            doubts.met.too_many |= met.too_many | inputs.translations.expand(reached);
             doubts.met.unsided |= met.unsided;
             // Only what bindings have added.
             let of_kind = |key: KeyKind, r: &Reached| inputs.nodes.key(r.node).is(key);
@@ -400,7 +401,7 @@ fn state(
     if out.lost > 0 {
         return State::Unknown(format!("lost {}", out.lost));
     }
-    if store.gone.within(window).is_some() || window.1 > anchor.complete_to {
+    if store.gone.within(window).is_some() || window.1 >= anchor.complete_to {
         return unknown(EVICTED);
     }
     if window.0 + inputs.epsilon < store.expired_to {
@@ -409,8 +410,8 @@ fn state(
     if doubts.several > 0 {
         return State::Ambiguous(doubts.several);
     }
-    if out.count > 0 && inputs.namesakes > 0 {
-        return State::Ambiguous(inputs.namesakes + 1);
+    if let Some(doubt) = State::among(inputs.namesakes).filter(|_| out.count > 0) {
+        return doubt;
     }
     if doubts.unplaced {
         return unknown("its bytes are not known");
@@ -426,6 +427,9 @@ fn state(
     }
     if out.count == 0 && doubts.unbound {
         return unknown("no binding");
+    }
+    if let Some((_, reason)) = inputs.doubted.filter(|(from, _)| out.count == 0 && window.1 > *from) {
+        return unknown(reason);
     }
     // Last: whatever else is in doubt is so within the total too. A connection has nothing that is older than its own opening.
     let of_conn = !doubts.bindings_used && inputs.spec.keys.iter().all(is_of_conn);

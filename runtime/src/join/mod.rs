@@ -39,5 +39,8 @@ pub use leg::{LegOutcome, State, Via};
 pub use result::{JoinResult, Status, ViewStorage};
 pub use summary::Summary;
 
+/// The `start` of a binding, or of a translation, that held from the beginning of what it ties, whenever that was.
+pub(crate) const ALWAYS: u64 = 1;
+
 #[cfg(test)]
 mod tests;

@@ -1,55 +1,11 @@
 //! Keys as small numbers: each is looked up once for a record, whatever reads it afterwards.
 
 use super::keys::NodeKey;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::native::key_hash::KeyHash;
+use std::hash::BuildHasher;
 
 /// No node, no record.
 pub(super) const NIL: u32 = u32::MAX;
-
-/// Folded multiplication with a secret start: peers choose ports and must not be able to choose collisions. Nothing visible depends on
-/// the order of the table.
-#[derive(Clone, Debug)]
-pub(super) struct Mix(u64);
-
-impl Default for Mix {
-    fn default() -> Self {
-        Self(RandomState::new().build_hasher().finish())
-    }
-}
-
-impl BuildHasher for Mix {
-    type Hasher = Mixer;
-
-    fn build_hasher(&self) -> Mixer {
-        Mixer(self.0)
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Mixer(u64);
-
-impl Hasher for Mixer {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_ne_bytes(word));
-        }
-    }
-
-    fn write_u32(&mut self, n: u32) {
-        self.write_u64(n.into());
-    }
-
-    fn write_u64(&mut self, n: u64) {
-        let wide = u128::from(self.0 ^ n) * u128::from(0x9e37_79b9_7f4a_7c15_u64 ^ (n << 1 | 1));
-        self.0 = (wide as u64) ^ (wide >> 64) as u64 ^ n.rotate_left(23);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
 
 /// A place of the hash table: 8 bytes, so that most of it stays in the cache; the key is beside what is wanted of it.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +20,8 @@ const EMPTY: Place = Place { hash: 0, node: NIL };
 /// each store.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    mix: Mix,
+    /// Seeded: peers choose ports and addresses, and must not be able to choose collisions. Nothing visible depends on the order of the table.
+    hash: KeyHash,
     /// A power of two, at most three quarters full.
     table: Vec<Place>,
     live: usize,
@@ -81,11 +38,11 @@ const LISTS: usize = KEY + 1;
 impl Nodes {
     pub(super) fn new(stores: usize) -> Self {
         let width = LISTS + stores;
-        Self { mix: Mix::default(), table: vec![EMPTY; 64], live: 0, rows: Vec::new(), width, free: Vec::new() }
+        Self { hash: KeyHash::default(), table: vec![EMPTY; 64], live: 0, rows: Vec::new(), width, free: Vec::new() }
     }
 
     fn hash(&self, key: &NodeKey) -> u32 {
-        let hash = self.mix.hash_one(key);
+        let hash = self.hash.hash_one(key);
         (hash ^ hash >> 32) as u32
     }
 
@@ -141,6 +98,11 @@ impl Nodes {
             self.grow();
         }
         node
+    }
+
+    /// Once more what is held already.
+    pub(super) fn hold_too(&mut self, node: u32) {
+        *self.holders(node) += 1;
     }
 
     fn add_row(&mut self) -> u32 {

@@ -5,7 +5,7 @@ use super::{
     show::line,
 };
 use crate::decode::{self, slice};
-use std::net::IpAddr;
+use std::{net::IpAddr, rc::Rc};
 use weftrace_artifact::{
     abi::{ConnKey, HEADERS_CAP},
     action::StreamSpec,
@@ -58,7 +58,8 @@ pub struct JoinResult {
     pub app: u64,
     pub unknown: u64,
     pub conn: Option<ConnKey>,
-    pub stream: StreamSpec,
+    /// The anchor's, which all results have in common.
+    pub stream: Rc<StreamSpec>,
     pub anchor: Box<[u8]>,
     /// The record as text, without colour.
     pub text: String,
@@ -77,7 +78,7 @@ pub struct Verdict {
 impl JoinResult {
     /// Numbers only: what has names is worth them only if it is kept ([`Self::name`]).
     pub(super) fn new(
-        anchor: Box<[u8]>,
+        (stream, anchor): (Rc<StreamSpec>, Box<[u8]>),
         (begin, end): (u64, u64),
         legs: Vec<LegOutcome>,
         (app, unknown): (u64, u64),
@@ -94,19 +95,18 @@ impl JoinResult {
             app,
             unknown,
             conn: None,
-            stream: StreamSpec::default(),
+            stream,
             anchor,
             text: String::new(),
         }
     }
 
     /// Names everything.
-    pub(super) fn name(&mut self, spec: &JoinSpec, stream: &StreamSpec) {
+    pub(super) fn name(&mut self, spec: &JoinSpec) {
         self.join.clone_from(&spec.name);
         self.ids = spec.ids.iter().filter_map(|source| id(source, &self.anchor)).collect();
-        self.conn = stream.field("conn").and_then(|f| super::keys::read_conn(&self.anchor, f.offset));
+        self.conn = self.stream.field("conn").and_then(|f| super::keys::read_conn(&self.anchor, f.offset));
         self.blame.clone_from(&spec.blame);
-        self.stream = stream.clone();
         for (leg, spec) in self.legs.iter_mut().zip(&spec.legs) {
             leg.name.clone_from(&spec.name);
         }
@@ -279,11 +279,11 @@ impl<'a> ViewStorage<'a> {
 }
 
 fn leg_view(leg: &LegOutcome) -> LegView {
-    let (value, state, name, reason) = match &leg.state {
-        State::Value(value) => (*value, 0, "value", ""),
-        State::None => (0, 1, "none", ""),
-        State::Unknown(why) => (0, 2, "unknown", why.as_str()),
-        State::Ambiguous(_) => (0, 3, "ambiguous", ""),
+    let (value, state, name) = match &leg.state {
+        State::Value(value) => (*value, 0, "value"),
+        State::None => (0, 1, "none"),
+        State::Unknown(_) => (0, 2, "unknown"),
+        State::Ambiguous(_) => (0, 3, "ambiguous"),
     };
     let via = if leg.key.is_empty() { "" } else { leg.via.name() };
     LegView {
@@ -294,6 +294,6 @@ fn leg_view(leg: &LegOutcome) -> LegView {
         lost: leg.lost,
         state_name: name.as_bytes().into(),
         via: via.as_bytes().into(),
-        reason: reason.as_bytes().into(),
+        reason: leg.state.reason().as_bytes().into(),
     }
 }

@@ -21,8 +21,15 @@ pub(super) struct Record {
     /// The time it stands for: an interval, or an instant (start = end).
     pub interval: Interval,
     pub value: i64,
+    /// The latest end in its list up to it.
+    latest: u64,
     /// Its first range; others are in `Store::more`.
-    pub range: Range,
+    range: (u64, u64),
+    dir: u8,
+    merged: bool,
+    /// Which of the leg's keys it goes by.
+    pub key: u8,
+    has_more: bool,
     pub ends: Ends,
     node: u32,
     pub prev: u32,
@@ -30,9 +37,13 @@ pub(super) struct Record {
     payload: u32,
     /// Legs of the store whose anchors have used it.
     matched: u32,
-    /// Which of the leg's keys it goes by.
-    pub key: u8,
-    has_more: bool,
+}
+
+impl Record {
+    fn range(&self) -> Range {
+        let (from, to) = self.range;
+        Range { dir: self.dir, from, to, merged: self.merged }
+    }
 }
 
 /// How legs read a stream's records: those that agree share a store.
@@ -82,14 +93,15 @@ pub(super) struct Store {
     /// Kept for those that nobody wanted, if somebody asks for these.
     payloads: Option<Payloads>,
     size: u32,
-    /// How much earlier than its predecessor in a list a record may end.
-    disorder: u64,
     pub gone: Gaps,
     pub evicted: u64,
     /// Records that ended before this were let go: no anchor was expected to want them any more.
     pub expired_to: u64,
     scratch: Vec<u32>,
 }
+
+/// Legs that share a store: a record has a bit for each. What are more have a store of their own.
+pub(super) const MAX_LEGS: usize = u32::BITS as usize;
 
 /// Steps back from a list's end to where a late record belongs; beyond them the list is not in order.
 const MAX_STEPS_BACK: u32 = 64;
@@ -105,7 +117,6 @@ impl Store {
             by_end: Calendar::default(),
             payloads: Some(Payloads::new(size)),
             size,
-            disorder: 0,
             gone: Gaps::default(),
             evicted: 0,
             expired_to: 0,
@@ -124,20 +135,23 @@ impl Store {
         let node = nodes.hold(carried.node);
         let (interval, value) = self.shape.read(payload, time);
         let mut all = bytes_at.into_iter().flat_map(|at| ranges(payload, at));
-        let range = all.next();
+        let Range { dir, from, to, merged } = all.next().unwrap_or_default();
         let more: Vec<Range> = all.collect();
         let id = self.records.insert(Record {
             interval,
             value,
-            range: range.unwrap_or_default(),
+            latest: interval.1,
+            range: (from, to),
+            dir,
+            merged,
+            key,
+            has_more: !more.is_empty(),
             ends: carried.ends.unwrap_or_default(),
             node,
             prev: NIL,
             next: NIL,
             payload: self.payloads.as_mut().map_or(NIL, |payloads| payloads.insert(payload)),
             matched: 0,
-            key,
-            has_more: !more.is_empty(),
         });
         if !more.is_empty() {
             self.more.insert(id, more.into());
@@ -161,7 +175,8 @@ impl Store {
         None
     }
 
-    /// Puts a record into its key's list, which is in order of ends but for what comes very late.
+    /// Puts a record into its key's list, which is in order of ends but for what comes very late. Those behind it end later, so that their `latest`
+    /// stays as it is.
     fn link(&mut self, id: u32, nodes: &mut Nodes) {
         let (node, end) = (self.records[id].node, self.records[id].interval.1);
         let (mut after, mut before) = (nodes.last(node, self.column), NIL);
@@ -172,8 +187,7 @@ impl Store {
             (before, after) = (after, self.records[after].prev);
         }
         if after != NIL {
-            // All before it may end later than it by what was known already.
-            self.disorder = self.disorder.saturating_add(self.records[after].interval.1.saturating_sub(end));
+            self.records[id].latest = self.records[after].latest.max(end);
             self.records[after].next = id;
         }
         (self.records[id].prev, self.records[id].next) = (after, before);
@@ -184,12 +198,11 @@ impl Store {
         }
     }
 
-    /// The records under a key, the newest first, until no earlier one can end after `from`.
+    /// The records under a key, the newest first, until no earlier one ends at `from` or after it.
     pub(super) fn find(&self, node: u32, from: u64, nodes: &Nodes) -> impl Iterator<Item = (u32, &Record)> {
-        let oldest = from.saturating_sub(self.disorder);
         let mut at = nodes.last(node, self.column);
         std::iter::from_fn(move || {
-            let record = (at != NIL).then(|| &self.records[at]).filter(|record| record.interval.1 >= oldest)?;
+            let record = (at != NIL).then(|| &self.records[at]).filter(|record| record.latest >= from)?;
             let id = std::mem::replace(&mut at, record.prev);
             Some((id, record))
         })
@@ -202,9 +215,10 @@ impl Store {
     /// Whether any of the record's ranges passes.
     pub(super) fn any_range(&self, id: u32, record: &Record, mut passes: impl FnMut(&Range) -> bool) -> bool {
         let more = if record.has_more { self.more.get(&id) } else { None };
-        passes(&record.range) || more.is_some_and(|more| more.iter().any(passes))
+        passes(&record.range()) || more.is_some_and(|more| more.iter().any(passes))
     }
 
+    /// `leg`: its number among those of the store, below [`MAX_LEGS`].
     pub(super) fn mark(&mut self, id: u32, leg: u32) {
         self.records[id].matched |= 1 << leg;
     }
@@ -245,7 +259,7 @@ impl Store {
         let record = &self.records[id];
         let (start, end) = record.interval;
         let payload = self.payloads.as_ref().map(|payloads| payloads.get(record.payload));
-        ((end, start), record.value, nodes.key(record.node), record.ends, record.range, payload)
+        ((end, start), record.value, nodes.key(record.node), record.ends, record.range(), payload)
     }
 
     /// Drops records with the oldest end for want of room: at most `most`.
@@ -284,3 +298,6 @@ impl Store {
         self.records.remove(id);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,8 +3,8 @@
 use super::result::JoinResult;
 use std::{collections::BTreeMap, fmt::Write};
 
-/// At most this many peers are counted by name per layer.
-const MAX_PEERS: usize = 1024;
+/// At most this many peers are counted by name per layer, those that come first; others together.
+pub(super) const MAX_PEERS: usize = 1024;
 
 /// Names, each with its results.
 pub type Counts<'a> = Vec<(&'a str, u64)>;
@@ -27,6 +27,8 @@ pub struct Summary {
     pub evicted_anchors: u64,
     pub evicted_records: u64,
     pub evicted_bindings: u64,
+    /// Of anchors that were over: what later ones are held against.
+    pub evicted_ids: u64,
     /// Results that `keep slowest` would have kept.
     pub evicted_slowest: u64,
     /// Events lost before they reached the join.
@@ -39,6 +41,20 @@ pub struct Summary {
 struct Layer {
     count: u64,
     peers: BTreeMap<String, u64>,
+    /// Results of peers that aren't in `peers`.
+    other_peers: u64,
+}
+
+/// What a layer was to blame for.
+#[derive(Debug)]
+pub struct LayerCounts<'a> {
+    pub name: &'a str,
+    /// Results.
+    pub count: u64,
+    /// Those by peer, the most frequent first.
+    pub peers: Counts<'a>,
+    /// And those of peers that aren't in the list, which is full.
+    pub other_peers: u64,
 }
 
 impl Summary {
@@ -47,8 +63,13 @@ impl Summary {
         let layer = self.layers.entry(result.verdict().layer).or_default();
         layer.count += 1;
         let peer = result.server();
-        if !peer.is_empty() && (layer.peers.contains_key(&peer) || layer.peers.len() < MAX_PEERS) {
+        if peer.is_empty() {
+            return;
+        }
+        if layer.peers.contains_key(&peer) || layer.peers.len() < MAX_PEERS {
             *layer.peers.entry(peer).or_default() += 1;
+        } else {
+            layer.other_peers += 1;
         }
     }
 
@@ -57,10 +78,15 @@ impl Summary {
         // What the operator called slow is slow.
         let what = if name.contains("slow") { "slow" } else { "kept" };
         let mut out = format!("{name}: {} {what} of {}", grouped(self.kept), grouped(self.seen));
-        for (i, (layer, count, peers)) in self.by_layer().into_iter().enumerate() {
-            let _ = write!(out, "{}{layer} {}", if i == 0 { ": " } else { " · " }, grouped(count));
-            if let Some((peer, count)) = peers.first() {
-                let _ = write!(out, " (peer {}: {})", super::show::escaped(peer), grouped(*count));
+        for (i, layer) in self.by_layer().into_iter().enumerate() {
+            let _ = write!(out, "{}{} {}", if i == 0 { ": " } else { " · " }, layer.name, grouped(layer.count));
+            if let Some((peer, count)) = layer.peers.first() {
+                let _ = write!(out, " (peer {}: {}", super::show::escaped(peer), grouped(*count));
+                if layer.other_peers > 0 {
+                    let first = grouped(layer.peers.len() as u64);
+                    let _ = write!(out, ", others than the first {first}: {}", grouped(layer.other_peers));
+                }
+                out.push(')');
             }
         }
         self.losses(&mut out);
@@ -81,11 +107,11 @@ impl Summary {
         out
     }
 
-    /// Layers that were to blame, the most frequent first: name, results, and the peers of those, the most frequent first.
-    pub fn by_layer(&self) -> Vec<(&str, u64, Counts<'_>)> {
+    /// Layers that were to blame, the most frequent first.
+    pub fn by_layer(&self) -> Vec<LayerCounts<'_>> {
         let mut layers: Vec<_> = self.layers.iter().collect();
         layers.sort_by_key(|(name, layer)| (std::cmp::Reverse(layer.count), *name));
-        layers.into_iter().map(|(name, layer)| (name.as_str(), layer.count, layer.by_count())).collect()
+        layers.into_iter().map(|(name, layer)| layer.counts(name)).collect()
     }
 
     fn losses(&self, out: &mut String) {
@@ -96,6 +122,7 @@ impl Summary {
             (self.evicted_slowest, "of the slowest not kept for want of room"),
             (self.evicted_records, "leg records dropped for want of room"),
             (self.evicted_bindings, "bindings dropped for want of room"),
+            (self.evicted_ids, "ids of closed anchors dropped for want of room"),
             (self.keyless, "leg records without a key"),
         ] {
             if count > 0 {
@@ -106,10 +133,10 @@ impl Summary {
 }
 
 impl Layer {
-    fn by_count(&self) -> Counts<'_> {
+    fn counts<'a>(&'a self, name: &'a str) -> LayerCounts<'a> {
         let mut peers: Vec<_> = self.peers.iter().map(|(peer, n)| (peer.as_str(), *n)).collect();
         peers.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-        peers
+        LayerCounts { name, count: self.count, peers, other_peers: self.other_peers }
     }
 }
 
@@ -125,3 +152,6 @@ fn grouped(n: u64) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod bindings;
 mod bytes;
 mod early;
 mod gaps;
+mod ids;
 mod property;
 mod records;
 mod translations;

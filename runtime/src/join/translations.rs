@@ -4,6 +4,7 @@
 //! older than the run much later) until it is told to be over, or another pair takes one of its tuples in the same namespace.
 //! Which connection of a tuple a record is of, its initial sequence numbers say: a translation leaves them as they are.
 
+use super::ALWAYS;
 use super::bindings::Reached;
 use super::engine::read_int;
 use super::gaps::Gaps;
@@ -18,15 +19,13 @@ use weftrace_artifact::{
     nat,
 };
 
-/// A connection is translated so often on one machine at most, or reached by so many ways.
-const MAX_REACHED: usize = 64;
+/// Connections on the other side of a translation that are looked at for one leg of an anchor at most: a client may take one port again and again.
+const MAX_ADDED: usize = 64;
 /// So many are kept before it is looked which of them are over.
 const SWEEP_FROM: usize = if cfg!(test) { 4 } else { 4096 };
 /// What is told of a connection's opening may be of so long before or after it was seen: a SYN that is lost on one side of the translation is sent
 /// again.
 const OPENING_NS: u64 = 10_000_000_000;
-/// The `start` of a translation that was there before the run.
-const ALWAYS: u64 = 1;
 
 /// Where its records have what.
 #[derive(Clone, Copy, Debug)]
@@ -177,6 +176,10 @@ impl Translations {
 
     /// When a pair was tied, as far as that touches an interval: the connection that it is of now, and the one before.
     fn during(&self, pair: &Pair, (from, to): Interval) -> Option<Interval> {
+        // Most of those that one port had in turn: no rival of theirs matters.
+        if !pair.is_open() && pair.closed <= from {
+            return None;
+        }
         let before =
             |time: u64| self.rivals(pair).map(|other| other.closed).filter(|end| *end < time).max().unwrap_or(0);
         let now = pair.is_open().then(|| (before(pair.opened).max(pair.closed), self.end(pair)));
@@ -192,26 +195,32 @@ impl Translations {
         found
     }
 
-    /// Adds what the connections in `reached` are on the other side of a translation.
-    pub(super) fn expand(&self, reached: &mut Vec<Reached>) {
+    /// Adds what the connections in `reached` are on the other side of a translation. Whether there are more than are looked at: what is under those
+    /// nobody knows.
+    #[must_use]
+    pub(super) fn expand(&self, reached: &mut Vec<Reached>) -> bool {
+        let (mut begin, mut too_many) = (0, false);
         if self.live.is_empty() {
-            return;
+            return too_many;
         }
-        let mut begin = 0;
+        let room = reached.len() + MAX_ADDED;
         for _ in 0..MAX_STEPS {
             let end = reached.len();
             for i in begin..end {
-                self.step(reached[i], reached);
+                too_many |= !self.step(reached[i], room, reached);
             }
             if reached.len() == end {
-                return;
+                break;
             }
             begin = end;
         }
+        too_many
     }
 
-    fn step(&self, here: Reached, reached: &mut Vec<Reached>) {
-        let Some(ends) = here.ends else { return };
+    /// False: there was no room for all.
+    fn step(&self, here: Reached, room: usize, reached: &mut Vec<Reached>) -> bool {
+        let Some(ends) = here.ends else { return true };
+        let mut all = true;
         for (id, side) in self.of(here.node) {
             let pair = &self.pairs[id];
             let Some(interval) = self.during(pair, here.interval) else { continue };
@@ -221,11 +230,14 @@ impl Translations {
             // Where it comes from is known better.
             if let Some(known) = alike.find(|r| !r.translated || r.ends == Some(there)) {
                 known.interval = (known.interval.0.min(interval.0), known.interval.1.max(interval.1));
-            } else if reached.len() < MAX_REACHED {
+            } else if reached.len() < room {
                 let swapped = here.swapped != pair.swapped;
                 reached.push(Reached { node, interval, ends: Some(there), translated: true, swapped, ..here });
+            } else {
+                all = false;
             }
         }
+        all
     }
 
     /// What may be missing of an anchor's connection: it is told of when it is opened. `lost`: of the stream.

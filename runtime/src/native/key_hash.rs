@@ -1,10 +1,10 @@
-//! The hash of map keys: a few multiplications, seeded, since keys come from the network.
+//! The hash of keys of maps and joins: a few multiplications, seeded, since keys come from the network.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// Makes [`KeyHasher`]s of one seed.
 #[derive(Clone, Debug)]
-pub(super) struct KeyHash {
+pub(crate) struct KeyHash {
     seed: u64,
 }
 
@@ -23,7 +23,7 @@ impl BuildHasher for KeyHash {
     }
 }
 
-pub(super) struct KeyHasher {
+pub(crate) struct KeyHasher {
     seed: u64,
     state: u64,
 }

@@ -1,7 +1,7 @@
 //! Blocks on their way to the file, in order. Packets wait for the results that they belong to, which become their comments.
 
 use crate::{join::JoinResult, pcapng::Interface};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use weftrace_artifact::abi::ConnKey;
 
 /// Comments of one packet.
@@ -27,8 +27,10 @@ pub(super) struct HeldPacket {
 }
 
 impl Held {
-    fn ends(&self) -> Option<Ends> {
-        if let Self::Packet(packet) = self { packet.ends } else { None }
+    /// Of a packet of a connection: which one, and when it came.
+    fn of_connection(&self) -> Option<(Ends, u64)> {
+        let Self::Packet(packet) = self else { return None };
+        packet.ends.map(|ends| (ends, packet.boot))
     }
 
     /// What it takes in memory, about.
@@ -47,11 +49,15 @@ impl Held {
 impl HeldPacket {
     /// Gets a comment if it is of the result's time, and has room for one; whether it did.
     fn belongs(&mut self, result: &JoinResult, text: &str) -> bool {
-        let does = self.boot >= result.begin && self.boot <= result.end && self.comments.len() < MAX_COMMENTS;
+        let does = self.boot >= result.begin && self.boot <= result.end && !self.is_full();
         if does {
             self.comments.push(text.to_owned());
         }
         does
+    }
+
+    fn is_full(&self) -> bool {
+        self.comments.len() >= MAX_COMMENTS
     }
 }
 
@@ -74,14 +80,15 @@ pub(super) struct Queue {
     bytes: usize,
     /// How many left before the first of `held`.
     gone: u64,
-    /// Packets of each connection among `held`, counted from the recording's first: a result must not look at all packets.
-    by_ends: HashMap<Ends, VecDeque<u64>>,
+    /// Packets of each connection among `held` that have room for a comment, by time: (boot, number, counted from the recording's first). A result must
+    /// not look at all packets, nor at all of a connection that has one after the other.
+    by_ends: HashMap<Ends, BTreeSet<(u64, u64)>>,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, held: Held) {
-        if let Some(ends) = held.ends() {
-            self.by_ends.entry(ends).or_default().push_back(self.gone + self.held.len() as u64);
+        if let Some((ends, boot)) = held.of_connection() {
+            self.by_ends.entry(ends).or_default().insert((boot, self.gone + self.held.len() as u64));
         }
         self.bytes += held.bytes();
         self.held.push_back(held);
@@ -93,17 +100,23 @@ impl Queue {
 
     pub(super) fn pop(&mut self) -> Option<Held> {
         let first = self.held.pop_front()?;
+        let number = self.gone;
         self.gone += 1;
         self.bytes -= first.bytes();
-        if let Some(ends) = first.ends()
-            && let Some(its) = self.by_ends.get_mut(&ends)
-        {
-            its.pop_front();
-            if its.is_empty() {
-                self.by_ends.remove(&ends);
-            }
+        if let Some((ends, boot)) = first.of_connection() {
+            self.unlist(ends, &[(boot, number)]);
         }
         Some(first)
+    }
+
+    fn unlist(&mut self, ends: Ends, packets: &[(u64, u64)]) {
+        let Some(its) = self.by_ends.get_mut(&ends) else { return };
+        for packet in packets {
+            its.remove(packet);
+        }
+        if its.is_empty() {
+            self.by_ends.remove(&ends);
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -125,13 +138,19 @@ impl Queue {
         {
             packet.belongs(result, &text);
         }
-        let Some(its) = result.conn.and_then(|conn| self.by_ends.get(&Ends::of(&conn))) else { return };
-        for number in its {
+        let Some(ends) = result.conn.map(|conn| Ends::of(&conn)) else { return };
+        let Some(its) = self.by_ends.get(&ends).filter(|_| result.begin <= result.end) else { return };
+        let mut full = Vec::new();
+        for &(boot, number) in its.range((result.begin, 0)..=(result.end, u64::MAX)) {
             let Some(Held::Packet(packet)) = self.held.get_mut((number - self.gone) as usize) else { continue };
             if packet.belongs(result, &text) {
                 self.bytes += text.len();
             }
+            if packet.is_full() {
+                full.push((boot, number));
+            }
         }
+        self.unlist(ends, &full);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::join::{
     show,
     translations::Asked,
 };
+use std::rc::Rc;
 use weftrace_artifact::{
     action::StreamId,
     join::{Keep, KeyKind, LegSpec},
@@ -35,15 +36,15 @@ impl Engine {
             }
             Keep::Slowest { count, per_ns } => {
                 if self.slowest.wants(&result, count, per_ns) {
-                    result.name(&self.spec, &self.stream);
-                    self.slowest.add(*result, count, per_ns);
+                    result.name(&self.spec);
+                    self.slowest.add(result, count, per_ns);
                     // The other half is for what is joined meanwhile.
                     self.summary.evicted_slowest += self.slowest.keep_within(self.spec.max_bytes / 2);
                 }
                 return;
             }
         }
-        result.name(&self.spec, &self.stream);
+        result.name(&self.spec);
         self.keep(result, out);
     }
 
@@ -72,7 +73,7 @@ impl Engine {
                 Keep::Slowest { .. } => false,
             };
             if kept {
-                result.name(&self.spec, &self.stream);
+                result.name(&self.spec);
                 result.text = show::line::bare(&result);
                 out(Output::Early(result));
             }
@@ -109,7 +110,7 @@ impl Engine {
             known &= leg.is_known();
         }
         let (app, unknown) = if known { (free.rest(), 0) } else { (0, free.rest()) };
-        JoinResult::new(payload, (begin, closed.end), legs, (app, unknown), closed.status)
+        JoinResult::new((Rc::clone(&self.stream), payload), (begin, closed.end), legs, (app, unknown), closed.status)
     }
 
     /// Whether every binding of the anchor's connection is known: it was opened since the run began, and none was lost.
@@ -176,8 +177,9 @@ impl Engine {
                 },
                 lost: self.losses.get(stream).unwrap_or(&none),
                 seen_from: self.seen_from.get(stream).copied().unwrap_or(0),
+                doubted: self.doubted.get(stream).and_then(|d| d.as_ref().map(|(from, why)| (*from, why.as_str()))),
                 unbound: &unbound,
-                namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { 0 },
+                namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { Some(0) },
             };
             legs.push(leg::outcome(&inputs, &mut self.stores[*store], *bit, &anchor, &mut self.work.scratch));
         }

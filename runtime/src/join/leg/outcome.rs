@@ -1,6 +1,6 @@
 //! What a leg came to, as data.
 
-use crate::join::verdict::Interval;
+use crate::join::{gaps::EVICTED, verdict::Interval};
 use weftrace_artifact::join::{KeyKind, LegSpec};
 
 /// How a leg's records were matched, best first.
@@ -48,6 +48,22 @@ pub enum State {
     Unknown(String),
     /// So many candidates, and nothing to tell them apart.
     Ambiguous(u32),
+}
+
+impl State {
+    /// Why it is unknown; else empty.
+    pub fn reason(&self) -> &str {
+        if let Self::Unknown(why) = self { why } else { "" }
+    }
+
+    /// What is said where so many other anchors carry the id too; None: it isn't known how many.
+    pub(super) fn among(namesakes: Option<u32>) -> Option<Self> {
+        match namesakes {
+            None => Some(Self::Unknown(EVICTED.to_owned())),
+            Some(0) => None,
+            Some(others) => Some(Self::Ambiguous(others.saturating_add(1))),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

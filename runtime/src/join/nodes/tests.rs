@@ -1,6 +1,6 @@
 use super::super::keys::Digest;
 use super::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys come and go; each keeps its number and its lists as long as something holds it.
 #[test]
@@ -32,4 +32,28 @@ fn agrees_with_a_map() {
         }
     }
     assert!(nodes.bytes() > 0);
+}
+
+/// A peer chooses what addresses and ports are, and must not thereby choose where its keys lie. The words are those that take a plain multiplication's
+/// factor to 0 or 1, or change nothing.
+#[test]
+fn no_word_erases_the_others() {
+    use weftrace_artifact::abi::ConnKey;
+    let nodes = Nodes::new(0);
+    for word in
+        [0, 1, u64::MAX, 0x4f1b_bcdc_bfa5_3e0a, 0xcf1b_bcdc_bfa5_3e0a, 0x9e37_79b9_7f4a_7c15, 0xe703_7ed1_a0b4_28db]
+    {
+        for at in 0..4 {
+            let low: BTreeSet<u32> = (0..4096_u16)
+                .map(|n| {
+                    let mut key = ConnKey { family: 10, a_port: 80, b_port: n, ..ConnKey::default() };
+                    let bytes = if at < 2 { &mut key.a_addr } else { &mut key.b_addr };
+                    bytes[at % 2 * 8..][..8].copy_from_slice(&word.to_ne_bytes());
+                    nodes.hash(&NodeKey::tuple(&key)) & 0xffff
+                })
+                .collect();
+            // 4096 balls into 65536 bins hit 3970.
+            assert!(low.len() > 3_800, "{word:x} at {at}: {}", low.len());
+        }
+    }
 }

@@ -170,6 +170,7 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
         ("evicted_slowest", summary.evicted_slowest),
         ("evicted_records", summary.evicted_records),
         ("evicted_bindings", summary.evicted_bindings),
+        ("evicted_ids", summary.evicted_ids),
         ("lost", summary.lost),
     ] {
         if name == "orphans" && summary.passed_over > 0 {
@@ -179,17 +180,18 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
         }
     }
     push(out, ", \"layers\": ");
-    separated(out, "[", ", ", "]", summary.by_layer(), |out, (layer, count, peers)| {
+    separated(out, "[", ", ", "]", summary.by_layer(), |out, layer| {
         push(out, "{\"layer\": ");
-        write_string(out, layer.as_bytes());
-        number(out, "count", count);
+        write_string(out, layer.name.as_bytes());
+        number(out, "count", layer.count);
         push(out, ", \"peers\": ");
-        separated(out, "[", ", ", "]", peers, |out, (peer, count)| {
+        separated(out, "[", ", ", "]", layer.peers, |out, (peer, count)| {
             push(out, "{\"peer\": ");
             write_string(out, peer.as_bytes());
             number(out, "count", count);
             push(out, "}");
         });
+        number(out, "other_peers", layer.other_peers);
         push(out, "}");
     });
     push(out, "}");

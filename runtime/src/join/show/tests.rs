@@ -91,7 +91,7 @@ pub(crate) fn result(path: &str) -> JoinResult {
         app: 0,
         unknown: 400 * MS,
         conn: Some(ConnKey { family: 2, proto: 6, ..ConnKey::default() }),
-        stream,
+        stream: stream.into(),
         anchor,
         text: String::new(),
     }

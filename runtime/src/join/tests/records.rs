@@ -33,7 +33,7 @@ fn a_field_of_the_anchor_is_told_with_its_sign() {
     let fields = [("i8", int(1, true)), ("u8", int(1, false)), ("i64", int(8, true)), ("u64", int(8, false))];
     let (fields, size) = lay_out(fields.into_iter().map(|(n, t)| (Some(n.to_owned()), t)));
     r.anchor = vec![0xff; size as usize].into();
-    r.stream = StreamSpec { name: "s".into(), fields, size };
+    r.stream = StreamSpec { name: "s".into(), fields, size }.into();
     assert_eq!(["i8", "u8", "i64", "u64"].map(|name| r.field(name)), ["-1", "255", "-1", "18446744073709551615"]);
 }
 
@@ -77,4 +77,27 @@ fn orphans_of_one_time_come_in_the_same_order_in_every_run() {
 fn orphans_are_told() {
     let out = run(spec(), &[(LOSS, S, span(&conn(7, 5000, (1, 2)), MS))], |_| {});
     assert!(matches!(out[..], [Output::Orphan { leg: 1, .. }]));
+}
+
+/// A record is no orphan of the legs that used it, however many legs read it in the same way.
+#[test]
+fn orphans_of_many_legs_are_those_of_each() {
+    let key = conn(7, 5000, (11, 22));
+    // Some see what was 5 s before the anchor.
+    let sees = |n: usize| n % 3 == 1 || n == 32 || n == 64;
+    let leg = |n: usize| leg(&format!("leg{n}"), LOSS, LegAgg::Sum, sees(n).then_some(10 * S));
+    let spec = JoinSpec { legs: (0..70).map(leg).collect(), blame: Vec::new(), total: Vec::new(), ..spec() };
+    let records = [(LOSS, S, span(&key, 10 * MS)), (REQUEST, 7 * S, request(&key, "a", 0, 6 * S, 7 * S, false))];
+    let out = run(spec, &records, |_| {});
+    let mut orphans: Vec<usize> = out
+        .iter()
+        .filter_map(|o| if let Output::Orphan { leg, .. } = o { Some(*leg as usize) } else { None })
+        .collect();
+    orphans.sort_unstable();
+    assert_eq!(orphans, (0..70).filter(|n| !sees(*n)).collect::<Vec<_>>());
+    let result = results(out).remove(0);
+    for (n, leg) in result.legs.iter().enumerate() {
+        let expected = if sees(n) { State::Value((10 * MS) as i64) } else { State::None };
+        assert_eq!(leg.state, expected, "{n}");
+    }
 }

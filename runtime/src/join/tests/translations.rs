@@ -255,6 +255,29 @@ fn a_process_is_found_by_what_the_server_has() {
     assert_eq!(outcomes(spec, &untold, |_| {})[0].state, State::Unknown("no binding".into()));
 }
 
+/// A port that is taken again and again has other translations each time. Those that aren't looked at may have had something, too.
+#[test]
+fn translations_beyond_those_that_are_looked_at_leave_it_unknown() {
+    let server = |n: u8| {
+        let mut key = behind(SERVER, 5000, (11, 22));
+        key.b_addr[3] = n;
+        key
+    };
+    let state = |count: u8, lost_at: Option<u8>| {
+        let mut records = Vec::new();
+        for n in 0..count {
+            let opened = S + u64::from(n) * 10 * MS;
+            records.extend([there(&server(n), opened), gone(&server(n), opened + 5 * MS)]);
+        }
+        records.extend(lost_at.map(|n| lost(&server(n), 1, S + u64::from(n) * 10 * MS + 3 * MS)));
+        records.push(asks(&conn(ROUTER, 5000, (11, 22)), S, S, 3 * S));
+        one(&records).0
+    };
+    assert_eq!((state(64, None), state(64, Some(63))), (State::None, value(1)));
+    let unknown = State::Unknown("bound to too many keys".into());
+    assert_eq!((state(65, None), state(200, Some(7))), (unknown.clone(), unknown));
+}
+
 /// A connection that was opened while something was lost may be translated, for as long as it lasts.
 #[test]
 fn what_was_not_told_is_unknown() {
