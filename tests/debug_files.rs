@@ -8,8 +8,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::{Duration, Instant},
 };
-use traced::{bpftrace, build, can_trace, checked, folder, text, traced};
+use traced::{bpftrace, build, can_trace, checked, folder, text, traced, weftrace};
 
 /// Runs a tool; false, and said: it isn't installed.
 fn tool(name: &str, args: &[&str]) -> bool {
@@ -111,4 +112,41 @@ fn files_that_programs_share() {
     fs::remove_file(&common).expect("removed");
     let (lines, said) = traced("uprobe:BIN:walk { print(ustack(1)); }", &one);
     assert!(lines[0].contains("walk+"), "{lines:?} {said}");
+}
+
+/// The type of `victim`'s parameter, as assembler.
+const ENDLESS: [(&str, &str); 3] = [
+    ("array", ".uleb128 4\n .long .Ltype-.Linfo"),
+    (
+        "struct",
+        ".uleb128 5\n .string \"S\"\n .byte 16\n .rept 6\n .uleb128 6\n .string \"m\"\n .long .Ltype-.Linfo\n .byte 0\n .endr\n .byte 0",
+    ),
+    (
+        "function",
+        ".uleb128 7\n .long .Lfn-.Linfo\n.Lfn:\n .uleb128 8\n .rept 3\n .uleb128 3\n .string \"p\"\n .long .Ltype-.Linfo\n .endr\n .byte 0",
+    ),
+];
+
+/// Types that are within themselves: an array, a struct of six, a pointer to a function that takes three. They are told as what they are, soon.
+#[test]
+fn types_without_an_end() {
+    for (name, ty) in ENDLESS {
+        let source = include_str!("programs/endless.s").replace("@TYPE@", ty);
+        let made = traced::built(&format!("endless-{name}"), |path| {
+            let file = path.with_extension("s");
+            fs::write(&file, source).expect("written");
+            traced::compile(Command::new("cc").args(["-no-pie", "-o"]).arg(path).arg(&file), "cc")
+        });
+        let Some(program) = made else { return };
+        let begun = Instant::now();
+        let probe = format!("uprobe:{}:victim", program.display());
+        let listed = weftrace(&["list", "-v", &probe]);
+        assert!(listed.status.success(), "{name}: {}", text(&listed.stderr));
+        let said = text(&listed.stdout) + &text(&listed.stderr);
+        let told = if name == "struct" { "a type in it is within itself" } else { "<unknown type> x" };
+        assert!(said.contains(told), "{name}: {said}");
+        let checked = weftrace(&["check", "-e", &format!("{probe} {{ print(args.x); }}")]);
+        assert!(checked.status.code().is_some_and(|code| code < 2), "{name}: {:?}", checked.status);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{name}: {:?}", begun.elapsed());
+    }
 }

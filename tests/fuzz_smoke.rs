@@ -237,6 +237,13 @@ fn tables_and_code_of_go_programs() {
     fuzz("golang", &all, weftrace_probes::symbols::golang::fuzz_one);
 }
 
+/// Debug information: what compilers write, and types and calls that have no end.
+#[test]
+fn debug_files() {
+    let seeds: Vec<Vec<u8>> = weftrace_probes::dwarf::fuzz::seeds().into_iter().map(|(_, seed)| seed).collect();
+    fuzz("debug files", &seeds, weftrace_probes::dwarf::fuzz::fuzz_one);
+}
+
 #[test]
 fn spans_and_log_records() {
     use weftrace_probes::telemetry::{fuzz_telemetry, proto::Writer};

@@ -19,6 +19,7 @@ mod engine;
 mod error;
 pub mod format;
 mod hash;
+mod in_time;
 pub mod join;
 pub mod json;
 pub mod losses;

@@ -2,13 +2,14 @@
 //!
 //! - `intake`: what is wanted, what there is room for, what was refused
 //! - `serve`, `grpc`, `http1`: OTLP over gRPC and HTTP
-//! - `lines`: lines of JSON from files and sockets
-//! - `connections`: how many are served at once
+//! - `lines`: lines of JSON from files and sockets; `follow`: files as they grow and are replaced
+//! - `connections`: how many are served at once, and who makes room
 //! - `place`: addresses as the command line has them
 //!
 //! Nothing listens unless a block wants spans or log records. What is refused is answered so, counted, and told as a loss of the source.
 
 mod connections;
+mod follow;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http1;

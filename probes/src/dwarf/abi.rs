@@ -5,6 +5,8 @@
 
 use super::DebugInfo;
 use super::functions::by_reference;
+use super::limits::{self, Exceeded};
+use super::structs::MAX_NESTING;
 use super::types::number;
 use super::units::Node;
 use gimli::constants as c;
@@ -13,9 +15,6 @@ use weftrace_lang::world::ArgPlace;
 
 /// Why a parameter can't be read.
 pub(super) const IN_FLOAT: &str = "it is in a floating-point register, which probes don't see";
-
-/// Nesting of structs by value.
-const MAX_NESTING: u32 = 24;
 
 fn calls() -> &'static Calls {
     &HOST.calls
@@ -153,7 +152,11 @@ impl DebugInfo {
 
     /// Marks what a type has in the two eightbytes; false: some member isn't aligned.
     fn fill(&self, node: &Node, at: u32, parts: &mut [Eightbyte; 2], nesting: u32) -> bool {
-        let Some((node, _)) = self.peel(node.clone()).filter(|_| nesting < MAX_NESTING) else { return true };
+        if nesting >= MAX_NESTING {
+            limits::give_up(Exceeded::Nesting);
+            return false;
+        }
+        let Some((node, _)) = self.peel(node.clone()) else { return true };
         let Some(entry) = node.entry() else { return true };
         match entry.tag() {
             c::DW_TAG_structure_type | c::DW_TAG_class_type | c::DW_TAG_union_type => {

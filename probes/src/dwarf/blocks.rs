@@ -3,6 +3,7 @@
 //! The file isn't mapped: debug files are others' to write, and one that is truncated while it is mapped kills who reads it there (SIGBUS). Here
 //! it is an error. What is kept of a file is bounded, however large its debug information is.
 
+use super::limits;
 use gimli::{Error, ReaderOffsetId, Result, RunTimeEndian};
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -160,6 +161,7 @@ impl gimli::Reader for Reader {
                 let bytes = bytes.get(..most).unwrap_or(bytes);
                 (memchr::memchr(byte, bytes), bytes.len())
             })?;
+            limits::read(looked.0.unwrap_or(looked.1))?;
             match looked {
                 (Some(found), _) => return Ok(at + found - self.start),
                 (None, 0) => break,
@@ -186,6 +188,7 @@ impl gimli::Reader for Reader {
 
     fn to_slice(&self) -> Result<Cow<'_, [u8]>> {
         if let Source::Memory(bytes) = &self.source {
+            limits::read(self.left())?;
             return Ok(bytes.get(self.start..self.end).ok_or(Error::Io)?.into());
         }
         let mut bytes = vec![0; self.left()];
@@ -211,6 +214,7 @@ impl gimli::Reader for Reader {
         if buf.len() > self.left() {
             return Err(self.short());
         }
+        limits::read(buf.len())?;
         while !buf.is_empty() {
             let taken = self.source.with(self.start, |bytes| {
                 let len = bytes.len().min(buf.len());

@@ -34,11 +34,19 @@ impl Frames {
         let Some((file, sections)) = locate::locate(path, root, extra, super::sections::is_debug)? else {
             return Ok(None);
         };
-        Ok(Some(Self { units: Units::new(&sections, &file, path), context: OnceCell::new() }))
+        Ok(Some(Self::of(Units::new(&sections, &file, path)?)))
+    }
+
+    pub(super) fn of(units: Units) -> Self {
+        Self { units, context: OnceCell::new() }
     }
 
     /// The functions at an address of the file; empty: nothing is known.
     pub fn at(&self, address: u64) -> Vec<SourceFrame> {
+        self.units.answer(|| self.look(address)).unwrap_or_default()
+    }
+
+    fn look(&self, address: u64) -> Vec<SourceFrame> {
         let context = self.context.get_or_init(|| Context::from_arc_dwarf(self.units.dwarf.clone()).ok());
         let Some(context) = context else { return Vec::new() };
         let Ok(mut frames) = self.finish(context.find_frames(address)) else { return Vec::new() };

@@ -11,6 +11,10 @@ use weftrace_lang::world::{UserParam, UserProto};
 impl DebugInfo {
     /// The function whose code begins at an address. `symbol`: its name in the symbol table.
     pub fn proto(&self, address: u64, symbol: &str) -> Result<Option<UserProto>, DwarfError> {
+        self.answer(|| self.proto_at(address, symbol))?
+    }
+
+    fn proto_at(&self, address: u64, symbol: &str) -> Result<Option<UserProto>, DwarfError> {
         let Some(node) = self.function(address)? else { return Ok(None) };
         let name = self.name(&node).unwrap_or_else(|| symbol.to_owned());
         let ret = self.type_of(&node);

@@ -2,7 +2,9 @@
 
 use super::abi::IN_FLOAT;
 use super::golang_abi::{Assign, Leaf, Shape, joined, register};
+use super::limits::{self, Exceeded};
 use super::sections::Reader;
+use super::structs::MAX_NESTING;
 use super::types::number;
 use super::units::{Node, Value};
 use super::{DebugInfo, DwarfError};
@@ -18,8 +20,6 @@ const DW_AT_GO_EMBEDDED: gimli::DwAt = gimli::DwAt(0x2903);
 /// Kinds of package reflect.
 const KIND_SLICE: u64 = 23;
 const KIND_STRING: u64 = 24;
-/// Nesting of structs and arrays by value.
-const MAX_NESTING: u32 = 24;
 /// More than any value in registers has.
 const MAX_LEAVES: usize = 64;
 
@@ -58,6 +58,10 @@ impl DebugInfo {
 
     /// A Go function whose code begins at an address: its parameters where they are at `pc`, its results where they are at its end.
     pub fn go_proto(&self, address: u64, pc: u64, abi: GoAbi) -> Result<Option<UserProto>, DwarfError> {
+        self.answer(|| self.go_proto_at(address, pc, abi))?
+    }
+
+    fn go_proto_at(&self, address: u64, pc: u64, abi: GoAbi) -> Result<Option<UserProto>, DwarfError> {
         let Some(node) = self.function(address)?.filter(is_go) else { return Ok(None) };
         let mut assign = Assign::new(abi);
         let (mut params, mut outs) = (Vec::new(), Vec::new());
@@ -147,7 +151,11 @@ impl DebugInfo {
     /// Adds the numbers of a type that begins `at`: (size, alignment, whether registers can hold it).
     fn fill_shape(&self, node: &Node, at: u32, leaves: &mut Vec<Leaf>, nesting: u32) -> (u32, u32, bool) {
         let unknown = (8, 8, false);
-        let Some((node, _)) = self.peel(node.clone()).filter(|_| nesting < MAX_NESTING) else { return unknown };
+        if nesting >= MAX_NESTING {
+            limits::give_up(Exceeded::Nesting);
+            return unknown;
+        }
+        let Some((node, _)) = self.peel(node.clone()) else { return unknown };
         let Some(entry) = node.entry() else { return unknown };
         let mut leaf = |size: u32, float: bool, offset: u32| {
             leaves.push(Leaf { offset, size, float });
@@ -178,14 +186,15 @@ impl DebugInfo {
             }
             c::DW_TAG_array_type => {
                 let Some(elem) = self.target(&node, &entry, c::DW_AT_type) else { return unknown };
-                let each = self.shape(&elem);
-                match size.checked_div(each.size) {
-                    None | Some(0) => (0, each.align, true),
-                    Some(1) => {
-                        let (_, _, fits) = self.fill_shape(&elem, at, leaves, nesting + 1);
-                        (size, each.align, fits)
+                let before = leaves.len();
+                let (each, align, fits) = self.fill_shape(&elem, at, leaves, nesting + 1);
+                match size.checked_div(each) {
+                    Some(1) => (size, align, fits),
+                    count => {
+                        leaves.truncate(before);
+                        let none = count.is_none_or(|count| count == 0);
+                        (if none { 0 } else { size }, align, none)
                     }
-                    Some(_) => (size, each.align, false),
                 }
             }
             // Pointers, functions: what has no size of its own is an address.

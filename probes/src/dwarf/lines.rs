@@ -1,8 +1,8 @@
 //! Source lines → addresses.
 
-use super::DebugInfo;
 use super::sections::Reader;
 use super::units::{Part, text};
+use super::{DebugInfo, DwarfError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
@@ -20,11 +20,12 @@ pub struct Lines {
 
 impl DebugInfo {
     /// Addresses of `file:line[:column]`; `column` 0: any.
-    pub fn lines(&self, file: &str, line: u32, column: u32) -> Lines {
+    pub fn lines(&self, file: &str, line: u32, column: u32) -> Result<Lines, DwarfError> {
+        let units = self.answer(|| self.units.count())?;
         let mut out = Lines::default();
         // Lowest address by (unit, function or inlined call).
         let mut first: BTreeMap<(usize, usize), u64> = BTreeMap::new();
-        for index in 0..self.units.count() {
+        for index in 0..units {
             let Some(part) = self.units.skeleton(index) else { continue };
             let Some(rows) = matching_rows(&part, file, &mut out.files) else { continue };
             let here: Vec<u64> = rows
@@ -50,7 +51,7 @@ impl DebugInfo {
         out.addresses = first.into_values().collect();
         out.addresses.sort_unstable();
         out.addresses.dedup();
-        out
+        Ok(out)
     }
 }
 

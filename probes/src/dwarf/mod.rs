@@ -6,14 +6,18 @@
 
 mod abi;
 mod blocks;
+mod c_text;
 mod frames;
 mod functions;
+pub mod fuzz;
 mod golang;
 mod golang_abi;
+mod limits;
 mod lines;
 mod locate;
 mod location;
 mod sections;
+mod seeds;
 mod structs;
 mod types;
 mod units;
@@ -21,7 +25,7 @@ pub mod unwind;
 
 pub use frames::{Frames, SourceFrame};
 
-use sections::is_parameter_debug;
+use sections::{Sections, is_parameter_debug};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -73,13 +77,29 @@ impl DebugInfo {
     /// `extra` are `--debuginfo`'s directories.
     pub fn open(path: &Path, root: &Path, extra: &[String]) -> Result<Option<Self>, DwarfError> {
         let Some((file, sections)) = locate::locate(path, root, extra, is_parameter_debug)? else { return Ok(None) };
-        Ok(Some(Self {
+        Ok(Some(Self::new(path, Units::new(&sections, &file, path)?)))
+    }
+
+    fn new(path: &Path, units: Units) -> Self {
+        Self {
             path: path.display().to_string(),
-            units: Units::new(&sections, &file, path),
+            units,
             names: RefCell::default(),
             found: RefCell::default(),
             near: RefCell::default(),
-        }))
+        }
+    }
+
+    /// Of sections that are in memory.
+    fn of(sections: &Sections) -> Result<Self, DwarfError> {
+        // No file is beside it.
+        let nowhere = Path::new("/");
+        Ok(Self::new(nowhere, Units::new(sections, nowhere, nowhere)?))
+    }
+
+    /// Answers a question, or says that the file is not such that it can be answered.
+    fn answer<T>(&self, ask: impl FnOnce() -> T) -> Result<T, DwarfError> {
+        self.units.answer(ask).map_err(|why| DwarfError::Malformed(self.path.clone(), why.to_string()))
     }
 }
 

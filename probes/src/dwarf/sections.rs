@@ -62,6 +62,16 @@ impl Sections {
         })
     }
 
+    /// These.
+    pub(super) fn in_memory(all: &[(&str, &[u8])]) -> Self {
+        let section = |bytes: &[u8]| {
+            let (source, len) = in_memory(bytes);
+            (0, source, len)
+        };
+        let by_name = all.iter().map(|(name, bytes)| ((*name).to_owned(), section(bytes)));
+        Self { endian: RunTimeEndian::Little, by_name: by_name.collect(), build_id: Vec::new(), alt_link: None }
+    }
+
     fn collect<'d, R: object::ReadRef<'d>>(
         data: R,
         shown: &str,
@@ -105,6 +115,11 @@ impl Sections {
     /// Address at which a section is loaded.
     pub(crate) fn address(&self, name: &str) -> Option<u64> {
         self.by_name.get(name).map(|(address, ..)| *address)
+    }
+
+    /// How many bytes all of them have.
+    pub(super) fn bytes(&self) -> u64 {
+        self.by_name.values().map(|(.., len)| *len as u64).sum()
     }
 
     pub(crate) fn has(&self, name: &str) -> bool {

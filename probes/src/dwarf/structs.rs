@@ -1,24 +1,44 @@
 //! Layouts of structs, classes and unions, and types by name.
 
+use super::limits::{self, Exceeded};
 use super::types::{is_declaration, number};
 use super::units::{Entry, Node, Part, Value};
-use super::{DebugInfo, Wanted};
+use super::{DebugInfo, DwarfError, Wanted};
 use gimli::constants as c;
 use std::rc::Rc;
 use weftrace_lang::hir::{EnumDef, StructDef, StructField, Ty};
 
-/// Nesting of structs by value.
-const MAX_NESTING: u32 = 24;
+/// Nesting of structs by value: std::variant of many types is that deep.
+pub(super) const MAX_NESTING: u32 = 64;
+/// Members that a struct has with those of its members: whoever copies or prints it goes through all of them.
+const MOST_MEMBERS: u32 = 1 << 14;
+/// Names that are only declared are looked for through all types, which takes a sixth of what a question may cost: those of ordinary C++ programs are many, and
+/// defined in other files.
+const MOST_SEARCHES: u32 = 3;
+
+/// What is left of these.
+struct Bounds {
+    room: u32,
+    searches: u32,
+}
 
 impl DebugInfo {
     /// A struct by the name that [`Ty::Struct`] has, or by its own.
-    pub fn struct_def(&self, name: &str) -> Option<StructDef> {
+    pub fn struct_def(&self, name: &str) -> Result<Option<StructDef>, DwarfError> {
+        self.answer(|| self.struct_named(name))
+    }
+
+    fn struct_named(&self, name: &str) -> Option<StructDef> {
         let bare = name.split_once('@').map_or(name, |(bare, _)| bare);
         let known = self.names.borrow().nodes.get(&self.qualified(bare)).cloned();
         let node = match known.filter(|n| !is_declaration(n)) {
             Some(node) => node,
             None => self.find(bare, Wanted::Struct)?,
         };
+        if !self.within_bounds(&node, 0, &mut Bounds { room: MOST_MEMBERS, searches: MOST_SEARCHES }) {
+            limits::give_up(Exceeded::Nesting);
+            return None;
+        }
         let entry = node.entry()?;
         let union = entry.tag() == c::DW_TAG_union_type;
         let size = number(&entry, c::DW_AT_byte_size).and_then(|n| u32::try_from(n).ok()).unwrap_or(0);
@@ -28,15 +48,48 @@ impl DebugInfo {
     }
 
     /// An enum by the name that [`Ty::Enum`] has, or by its own.
-    pub fn enum_named(&self, name: &str) -> Option<EnumDef> {
+    pub fn enum_named(&self, name: &str) -> Result<Option<EnumDef>, DwarfError> {
         let bare = name.split_once('@').map_or(name, |(bare, _)| bare);
-        self.enum_def(&self.find(bare, Wanted::Enum)?, &self.qualified(bare))
+        self.answer(|| self.enum_def(&self.find(bare, Wanted::Enum)?, &self.qualified(bare)))
     }
 
     /// What a typedef stands for.
-    pub fn typedef(&self, name: &str) -> Option<Ty> {
-        let node = self.find(name, Wanted::Typedef)?;
-        Some(self.ty(Some(&node)))
+    pub fn typedef(&self, name: &str) -> Result<Option<Ty>, DwarfError> {
+        self.answer(|| self.find(name, Wanted::Typedef).map(|node| self.ty(Some(&node))))
+    }
+
+    /// Whether a type has an end: no struct is within itself, none has more members than there may be.
+    fn within_bounds(&self, node: &Node, nesting: u32, bounds: &mut Bounds) -> bool {
+        let Some((mut node, _)) = self.peel(node.clone()) else { return true };
+        // Others know a struct by its name.
+        if is_declaration(&node)
+            && let Some(name) = Self::scoped_name(&node)
+            && bounds.searches > 0
+        {
+            bounds.searches -= 1;
+            node = self.find(&name, Wanted::Struct).unwrap_or(node);
+        }
+        let Some(entry) = node.entry() else { return true };
+        let inner = match entry.tag() {
+            c::DW_TAG_array_type => self.target(&node, &entry, c::DW_AT_type).into_iter().collect(),
+            c::DW_TAG_structure_type | c::DW_TAG_class_type | c::DW_TAG_union_type => self.by_value(&node),
+            _ => return true,
+        };
+        let left = bounds.room.checked_sub(inner.len() as u32).filter(|_| nesting < MAX_NESTING);
+        let Some(left) = left else { return false };
+        bounds.room = left;
+        inner.iter().all(|ty| self.within_bounds(ty, nesting + 1, bounds))
+    }
+
+    /// The types of a struct's members and base classes.
+    fn by_value(&self, node: &Node) -> Vec<Node> {
+        let types = Self::children(node).into_iter().filter_map(|child| {
+            let entry = child.entry()?;
+            let part = matches!(entry.tag(), c::DW_TAG_member | c::DW_TAG_inheritance);
+            let part = part && entry.attr(c::DW_AT_external).is_none() && !is_declaration(&child);
+            self.target(&child, &entry, c::DW_AT_type).filter(|_| part)
+        });
+        types.collect()
     }
 
     /// The definition of a type by its name: in the unit last looked at, then in all.

@@ -1,13 +1,18 @@
-//! Types in debug information → the language's types, and how C writes them.
+//! Types in debug information → the language's types.
 
 use super::DebugInfo;
+use super::limits::{self, Exceeded};
 use super::units::{Entry, Node, Value, text};
 use gimli::constants as c;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 use weftrace_lang::hir::{EnumDef, Space, Ty};
 
 /// Chains of typedefs, qualifiers, pointers and arrays are never this long; malformed information may have a cycle.
-const MAX_DEPTH: u32 = 32;
+pub(super) const MAX_DEPTH: u32 = 32;
+/// Bytes of the names of namespaces and classes around the types of a unit: more than any has.
+const MOST_SCOPES: usize = 256 << 20;
 
 /// What of an array's element decides how it prints.
 pub(super) struct Base {
@@ -82,7 +87,11 @@ impl DebugInfo {
 
     /// Bytes that a value of the type has.
     pub(super) fn size(&self, node: Option<&Node>) -> Option<u32> {
-        let (node, _) = self.peel(node?.clone())?;
+        self.size_at(node, MAX_DEPTH)
+    }
+
+    fn size_at(&self, node: Option<&Node>, depth: u32) -> Option<u32> {
+        let (node, _) = self.peel(node?.clone()).filter(|_| depth > 0)?;
         let entry = node.entry()?;
         if let Some(size) = number(&entry, c::DW_AT_byte_size) {
             return u32::try_from(size).ok();
@@ -92,10 +101,10 @@ impl DebugInfo {
                 Some(u32::from(node.part.unit.encoding().address_size))
             }
             c::DW_TAG_array_type => {
-                let elem = self.size(self.target(&node, &entry, c::DW_AT_type).as_ref())?;
+                let elem = self.size_at(self.target(&node, &entry, c::DW_AT_type).as_ref(), depth - 1)?;
                 Self::dimensions(&node).into_iter().try_fold(elem, u32::checked_mul)
             }
-            c::DW_TAG_enumeration_type => self.size(self.target(&node, &entry, c::DW_AT_type).as_ref()),
+            c::DW_TAG_enumeration_type => self.size_at(self.target(&node, &entry, c::DW_AT_type).as_ref(), depth - 1),
             _ => None,
         }
     }
@@ -149,9 +158,15 @@ impl DebugInfo {
             }
             c::DW_TAG_array_type => {
                 let elem = self.target(&node, &entry, c::DW_AT_type);
-                let mut ty = self.ty_at(elem.as_ref(), depth - 1);
+                let lengths = Self::dimensions(&node);
+                // Each is a type around another.
+                let Some(depth) = depth.checked_sub(1 + lengths.len() as u32) else {
+                    limits::give_up(Exceeded::Nesting);
+                    return Ty::Void;
+                };
+                let mut ty = self.ty_at(elem.as_ref(), depth);
                 let is_char = elem.and_then(|e| self.peel(e)).is_some_and(|(e, _)| self.is_text(&e));
-                for (i, len) in Self::dimensions(&node).into_iter().rev().enumerate() {
+                for (i, len) in lengths.into_iter().rev().enumerate() {
                     ty = if i == 0 && is_char && len > 0 {
                         Ty::Str { cap: len }
                     } else {
@@ -167,7 +182,7 @@ impl DebugInfo {
     }
 
     /// Lengths, outermost first; 0 where they aren't known at compile time.
-    fn dimensions(node: &Node) -> Vec<u32> {
+    pub(super) fn dimensions(node: &Node) -> Vec<u32> {
         let lengths = Self::children(node).into_iter().filter_map(|child| {
             let entry = child.entry().filter(|e| e.tag() == c::DW_TAG_subrange_type)?;
             let count = number(&entry, c::DW_AT_count);
@@ -280,70 +295,6 @@ impl DebugInfo {
         }
         hash.finish()
     }
-
-    /// As C writes it, without spaces before the `*`: `const char*`.
-    pub(super) fn c_text(&self, node: Option<&Node>) -> String {
-        self.c_text_at(node, MAX_DEPTH)
-    }
-
-    fn c_text_at(&self, node: Option<&Node>, depth: u32) -> String {
-        let Some((node, entry)) = node.and_then(|n| Some((n, n.entry()?))).filter(|_| depth > 0) else {
-            return "void".into();
-        };
-        let inner = self.target(node, &entry, c::DW_AT_type);
-        let to = || self.c_text_at(inner.as_ref(), depth - 1);
-        let tagged = |word: &str| format!("{word} {}", Self::scoped_name(node).unwrap_or_else(|| "<anonymous>".into()));
-        match entry.tag() {
-            c::DW_TAG_base_type | c::DW_TAG_typedef | c::DW_TAG_unspecified_type => {
-                Self::scoped_name(node).unwrap_or_else(|| "<unknown type>".into())
-            }
-            c::DW_TAG_pointer_type => {
-                let function = inner.as_ref().and_then(Node::entry).filter(|e| e.tag() == c::DW_TAG_subroutine_type);
-                match (function, &inner) {
-                    (Some(function), Some(node)) => {
-                        let result = self.target(node, &function, c::DW_AT_type);
-                        format!("{} (*)({})", self.c_text_at(result.as_ref(), depth - 1), self.parameters(node, depth))
-                    }
-                    _ => format!("{}*", to()),
-                }
-            }
-            c::DW_TAG_reference_type => format!("{}&", to()),
-            c::DW_TAG_rvalue_reference_type => format!("{}&&", to()),
-            c::DW_TAG_structure_type => tagged("struct"),
-            c::DW_TAG_class_type => tagged("class"),
-            c::DW_TAG_union_type => tagged("union"),
-            c::DW_TAG_enumeration_type => tagged("enum"),
-            c::DW_TAG_const_type => qualified_text("const", &to()),
-            c::DW_TAG_volatile_type => qualified_text("volatile", &to()),
-            c::DW_TAG_restrict_type => format!("{} restrict", to()),
-            c::DW_TAG_atomic_type => format!("_Atomic {}", to()),
-            c::DW_TAG_array_type => {
-                let lengths = Self::dimensions(node).into_iter();
-                to() + &lengths.map(|n| if n == 0 { "[]".into() } else { format!("[{n}]") }).collect::<String>()
-            }
-            c::DW_TAG_subroutine_type => format!("{} ({})", to(), self.parameters(node, depth)),
-            _ => "<unknown type>".into(),
-        }
-    }
-
-    fn parameters(&self, function: &Node, depth: u32) -> String {
-        let each = Self::children(function).into_iter().filter_map(|child| {
-            let entry = child.entry()?;
-            match entry.tag() {
-                c::DW_TAG_formal_parameter => {
-                    Some(self.c_text_at(self.target(&child, &entry, c::DW_AT_type).as_ref(), depth - 1))
-                }
-                c::DW_TAG_unspecified_parameters => Some("...".into()),
-                _ => None,
-            }
-        });
-        each.collect::<Vec<_>>().join(", ")
-    }
-}
-
-/// `const` goes before what it qualifies, but after a pointer.
-fn qualified_text(word: &str, to: &str) -> String {
-    if to.ends_with('*') { format!("{to} {word}") } else { format!("{word} {to}") }
 }
 
 /// The constant of an attribute.
@@ -378,43 +329,53 @@ fn opaque(bytes: u32) -> Ty {
 }
 
 /// The namespaces and classes around every type of a unit.
-fn scopes(node: &Node) -> std::collections::BTreeMap<usize, String> {
+fn scopes(node: &Node) -> BTreeMap<usize, Rc<str>> {
     let (unit, dwarf) = (&node.part.unit, &node.part.dwarf);
-    let mut out = std::collections::BTreeMap::new();
+    let mut out = BTreeMap::new();
     let Ok(mut entries) = unit.entries_raw(None) else { return out };
     let mut entry = Entry::null();
     // (depth, prefix for what is inside)
-    let mut around: Vec<(isize, String)> = Vec::new();
+    let mut around: Vec<(isize, Rc<str>)> = Vec::new();
+    let mut room = MOST_SCOPES;
     while !entries.is_empty() {
-        if !entries.read_entry(&mut entry).unwrap_or(false) {
-            if entries.is_empty() {
-                break;
-            }
-            continue;
+        match entries.read_entry(&mut entry) {
+            Ok(true) => {}
+            // The end of somebody's children.
+            Ok(false) => continue,
+            // What follows can't be told from it.
+            Err(_) => break,
         }
         while around.last().is_some_and(|(depth, _)| *depth >= entry.depth()) {
             around.pop();
         }
-        let prefix = around.last().map_or("", |(_, p)| p.as_str());
+        let prefix = around.last().map_or_else(|| Rc::from(""), |(_, p)| p.clone());
         let own = || {
             let value = entry.attr_value(c::DW_AT_name)?;
             text(&dwarf.attr_string(unit, value).ok()?)
         };
         let inner = match entry.tag() {
-            c::DW_TAG_namespace => Some(own().map_or_else(|| prefix.to_owned(), |name| format!("{prefix}{name}::"))),
+            c::DW_TAG_namespace => {
+                Some(own().map_or_else(|| prefix.clone(), |name| format!("{prefix}{name}::").into()))
+            }
             c::DW_TAG_structure_type
             | c::DW_TAG_class_type
             | c::DW_TAG_union_type
             | c::DW_TAG_enumeration_type
             | c::DW_TAG_typedef => {
+                let inner = own().map(|name| format!("{prefix}{name}::").into());
                 if !prefix.is_empty() {
-                    out.insert(entry.offset().0, prefix.to_owned());
+                    out.insert(entry.offset().0, prefix);
                 }
-                own().map(|name| format!("{prefix}{name}::"))
+                inner
             }
             _ => None,
         };
         if let Some(inner) = inner.filter(|_| entry.has_children()) {
+            let Some(left) = room.checked_sub(inner.len()) else {
+                limits::give_up(Exceeded::Cost);
+                break;
+            };
+            room = left;
             around.push((entry.depth(), inner));
         }
     }

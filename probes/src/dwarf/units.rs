@@ -6,10 +6,11 @@
 )]
 
 use super::DwarfError;
+use super::limits::{self, Exceeded};
 use super::sections::{Reader, Sections, is_debug, is_parameter_debug};
 use crate::symbols::debug_file::in_stores;
 use gimli::{AttributeValue, DebugInfoOffset, DebugTypeSignature, Dwarf, DwarfPackage, UnitOffset, UnitType};
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -26,7 +27,7 @@ pub(super) struct Part {
     /// Index into [`Units::stores`].
     store: usize,
     /// Names of the namespaces and classes around types, by the type's offset.
-    pub(super) scopes: OnceCell<BTreeMap<usize, String>>,
+    pub(super) scopes: OnceCell<BTreeMap<usize, Rc<str>>>,
 }
 
 /// A place in the debug information.
@@ -68,6 +69,10 @@ pub(super) struct Units {
     /// The supplementary file.
     sup: Option<Sections>,
     pub(super) dwarf: Arc<Dwarf<Reader>>,
+    /// Of all sections, with those that were opened since.
+    bytes: Cell<u64>,
+    /// A question was too much for it.
+    spent: Cell<bool>,
     /// Address ranges of the units of the first store, sorted.
     ranges: OnceCell<Vec<(u64, u64, usize)>>,
     split: RefCell<BTreeMap<usize, Option<Rc<Part>>>>,
@@ -77,6 +82,9 @@ pub(super) struct Units {
     /// A split file that was not found.
     pub(super) missing: RefCell<Option<String>>,
 }
+
+/// More address ranges than any program has.
+const MOST_RANGES: usize = 4 << 20;
 
 fn load(sections: &Sections) -> Dwarf<Reader> {
     let loaded: Result<_, std::convert::Infallible> = Dwarf::load(|id| Ok(sections.reader(id.name())));
@@ -112,23 +120,45 @@ fn store_of(dwarf: &Arc<Dwarf<Reader>>, index: usize) -> Store {
 
 impl Units {
     /// `file`: where the sections are from; `binary`: the probed file.
-    pub(super) fn new(sections: &Sections, file: &Path, binary: &Path) -> Self {
+    pub(super) fn new(sections: &Sections, file: &Path, binary: &Path) -> Result<Self, DwarfError> {
         let mut dwarf = load(sections);
-        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        let repeated = gimli::AbbreviationsCacheStrategy::Duplicates;
+        limits::within(sections.bytes(), || dwarf.populate_abbreviations_cache(repeated))
+            .map_err(|why| DwarfError::Malformed(file.display().to_string(), why.to_string()))?;
         let sup = sections.alt_link.as_ref().and_then(|(name, id)| supplementary(file, name, id));
         if let Some(sup) = &sup {
             dwarf.set_sup(load(sup));
         }
-        Self {
+        let bytes = sections.bytes() + sup.as_ref().map_or(0, Sections::bytes);
+        Ok(Self {
             stores: OnceCell::new(),
             sup,
             dwarf: Arc::new(dwarf),
+            bytes: Cell::new(bytes),
+            spent: Cell::new(false),
             ranges: OnceCell::new(),
             split: RefCell::default(),
             package: OnceCell::new(),
             binary: binary.to_owned(),
             missing: RefCell::default(),
+        })
+    }
+
+    /// Answers a question, at a cost that the size of the file bounds. A file that it was too much for once isn't asked again.
+    pub(super) fn answer<T>(&self, ask: impl FnOnce() -> T) -> Result<T, Exceeded> {
+        if self.spent.get() {
+            return Err(Exceeded::Cost);
         }
+        let answer = limits::within(self.bytes.get(), ask);
+        self.spent.set(matches!(answer, Err(Exceeded::Cost)));
+        answer
+    }
+
+    /// Sections that were opened for an answer count for this one and the next.
+    fn opened(&self, sections: Sections) -> Sections {
+        limits::opened(sections.bytes());
+        self.bytes.set(self.bytes.get() + sections.bytes());
+        sections
     }
 
     /// Made when they are first asked for: stacks only need them if something was split off.
@@ -182,6 +212,11 @@ impl Units {
                 while let Ok(Some(range)) = ranges.next() {
                     if range.begin < range.end && range.begin != 0 {
                         all.push((range.begin, range.end, i));
+                    }
+                    // Many units may name one long list.
+                    if all.len() > MOST_RANGES {
+                        limits::give_up(Exceeded::Cost);
+                        return all;
                     }
                 }
             }
@@ -266,7 +301,7 @@ impl Units {
             beside.join(Path::new(name).file_name().unwrap_or_default()),
         ];
         places.iter().filter(|p| crate::privilege::is_file(p)).find_map(|path| {
-            let sections = Sections::read(path, is_parameter_debug).ok()?;
+            let sections = self.opened(Sections::read(path, is_parameter_debug).ok()?);
             let loaded: Result<Dwarf<Reader>, std::convert::Infallible> =
                 Dwarf::load(|id| Ok(sections.reader(id.dwo_name().unwrap_or(""))));
             let mut dwarf = loaded.ok()?;
@@ -296,7 +331,7 @@ impl Units {
         let open = || {
             let mut path = self.binary.clone().into_os_string();
             path.push(".dwp");
-            let sections = Sections::read(Path::new(&path), |name| name.starts_with(".debug_")).ok()?;
+            let sections = self.opened(Sections::read(Path::new(&path), |name| name.starts_with(".debug_")).ok()?);
             let empty = sections.reader("");
             DwarfPackage::load(|id| Ok::<_, gimli::Error>(sections.reader(id.dwo_name().unwrap_or(id.name()))), empty)
                 .ok()

@@ -2,8 +2,8 @@
 
 use super::sections::{Reader, Sections};
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EvaluationResult, Format, ParsedEhFrameHdr, Register,
-    RegisterRule, UnwindContext, UnwindExpression, UnwindSection,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, Encoding, EvaluationResult, Format, FrameDescriptionEntry,
+    ParsedEhFrameHdr, Pointer, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection,
 };
 use std::cell::RefCell;
 use std::path::Path;
@@ -110,12 +110,16 @@ impl UnwindInfo {
         Self::from_sections(&Sections::of(bytes, is_unwind).ok()?)
     }
 
-    fn from_sections(sections: &Sections) -> Option<Self> {
+    pub(super) fn from_sections(sections: &Sections) -> Option<Self> {
         let mut bases = BaseAddresses::default().set_eh_frame(sections.address(".eh_frame")?);
         let mut header = None;
         if let Some(address) = sections.address(".eh_frame_hdr") {
             bases = bases.set_eh_frame_hdr(address);
-            header = EhFrameHdr::from(sections.reader(".eh_frame_hdr")).parse(&bases, 8).ok();
+            let reader = sections.reader(".eh_frame_hdr");
+            // A row has four bytes at least: a table that says to have more is none.
+            let most = gimli::Reader::len(&reader) / 4;
+            let rows = |header: &ParsedEhFrameHdr<Reader>| header.table().map_or(0, |t| t.iter(&bases).size_hint().0);
+            header = EhFrameHdr::from(reader).parse(&bases, 8).ok().filter(|header| rows(header) <= most);
         }
         Some(Self {
             frames: EhFrame::from(sections.reader(".eh_frame")),
@@ -126,14 +130,20 @@ impl UnwindInfo {
         })
     }
 
+    /// What is said of the code at an address of the file.
+    fn entry(&self, address: u64) -> Option<FrameDescriptionEntry<Reader>> {
+        let Some((header, table)) = self.header.as_ref().and_then(|header| Some((header, header.table()?))) else {
+            return self.frames.fde_for_address(&self.bases, address, EhFrame::cie_from_offset).ok();
+        };
+        let at = table.lookup(address, &self.bases).and_then(Pointer::direct).ok()?;
+        let offset = usize::try_from(at.checked_sub(header.eh_frame_ptr().direct().ok()?)?).ok()?;
+        let entry = self.frames.fde_from_offset(&self.bases, offset.into(), EhFrame::cie_from_offset).ok()?;
+        entry.contains(address).then_some(entry)
+    }
+
     /// From a frame whose code is at `address` of the file to its caller.
     pub fn step(&self, address: u64, registers: &Registers, stack: &StackCopy<'_>) -> Step {
-        let table = self.header.as_ref().and_then(ParsedEhFrameHdr::table);
-        let entry = match table {
-            Some(table) => table.fde_for_address(&self.frames, &self.bases, address, EhFrame::cie_from_offset),
-            None => self.frames.fde_for_address(&self.bases, address, EhFrame::cie_from_offset),
-        };
-        let Ok(entry) = entry else { return Step::Unknown };
+        let Some(entry) = self.entry(address) else { return Step::Unknown };
         let mut context = self.context.borrow_mut();
         let Ok(row) = entry.unwind_info_for_address(&self.frames, &self.bases, &mut context, address) else {
             return Step::Unknown;

@@ -1,7 +1,7 @@
 //! Answers from programs' debug information.
 
 use super::HostWorld;
-use crate::dwarf::DebugInfo;
+use crate::dwarf::{DebugInfo, DwarfError};
 use crate::symbols::elf;
 use crate::symbols::find::{self, FindError};
 use std::cell::RefCell;
@@ -23,9 +23,16 @@ pub(super) struct DebugFiles {
 
 impl DebugFiles {
     /// Asks a file's debug information; "not there" if it has none, or has no answer.
-    pub(super) fn ask<T>(&self, path: &str, ask: impl FnOnce(&DebugInfo) -> Option<T>) -> Answer<T> {
+    pub(super) fn ask<T>(
+        &self,
+        path: &str,
+        ask: impl FnOnce(&DebugInfo) -> Result<Option<T>, DwarfError>,
+    ) -> Answer<T> {
         match self.info(path) {
-            Ok(Some(info)) => ask(&info).map_or(Answer::NotThere, Answer::Found),
+            Ok(Some(info)) => match ask(&info) {
+                Ok(found) => found.map_or(Answer::NotThere, Answer::Found),
+                Err(e) => Answer::CouldNotTell(e.to_string()),
+            },
             Ok(None) => Answer::NotThere,
             Err(why) => Answer::CouldNotTell(why),
         }
@@ -73,7 +80,10 @@ impl HostWorld {
                 Err(why) => return Answer::CouldNotTell(why),
             };
             informed = true;
-            let lines = info.lines(file, line, column);
+            let lines = match info.lines(file, line, column) {
+                Ok(lines) => lines,
+                Err(e) => return Answer::CouldNotTell(e.to_string()),
+            };
             out.file = out.file.or_else(|| lines.files.iter().next().map(|f| f.display().to_string()));
             if lines.files.len() > 1 {
                 out.ambiguous.extend(lines.files.iter().map(|f| f.display().to_string()));

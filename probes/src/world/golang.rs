@@ -1,11 +1,13 @@
 //! Answers about Go programs.
 
+use super::user::identity;
+use crate::symbols::Binary;
 use crate::symbols::elf;
 use crate::symbols::find;
 use crate::symbols::golang::{GoFile, version};
 use crate::symbols::wanted::Wanted;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::rc::Rc;
 use weftrace_lang::world::{Answer, GoFunction};
@@ -51,13 +53,16 @@ impl GoFiles {
     }
 }
 
-/// Go programs that run now and have a function: paths to probe. Of what may not be looked at nothing is known.
-pub(super) fn running(pid: Option<u32>, function: &str) -> Answer<Vec<String>> {
+/// Go programs that run now and have a function, but for the files that are known, by whatever path: paths to probe. Of what may not be looked at nothing is known.
+pub(super) fn running(pid: Option<u32>, function: &str, known: &[&str]) -> Answer<Vec<String>> {
     let wanted = Wanted::new(function);
     let has = |path: &Path, root: &Path| {
         // Most programs are none of Go's, which their headers say.
         matches!(elf::go_parts(path), Ok(Some(_))) && elf::functions(path, root, &wanted).is_ok_and(|f| !f.is_empty())
     };
-    let programs = find::programs(pid).into_iter().filter(|b| has(&b.path, &b.root));
+    // One that runs in another mount namespace is found by another path.
+    let mut seen: HashSet<_> = known.iter().filter_map(|path| identity(Path::new(path))).collect();
+    let mut new = |b: &Binary| identity(&b.path).is_some_and(|file| seen.insert(file));
+    let programs = find::programs(pid).into_iter().filter(|b| has(&b.path, &b.root) && new(b));
     Answer::Found(programs.map(|b| b.path_to_probe().display().to_string()).collect())
 }

@@ -287,8 +287,8 @@ impl World for HostWorld {
         self.go_functions.get(&key, || self.go.function(path, file_offset, &self.symbol_at(path, file_offset)))
     }
 
-    fn go_programs(&self, function: &str) -> Answer<Vec<String>> {
-        self.go_programs.get(&function.to_owned(), || golang::running(self.pid, function))
+    fn go_programs(&self, function: &str, known: &[&str]) -> Answer<Vec<String>> {
+        self.go_programs.get(&[&[function], known].concat().join("\n"), || golang::running(self.pid, function, known))
     }
 
     fn running_with(&self, library: &str, function: &str, known: &[&str]) -> Answer<Vec<String>> {

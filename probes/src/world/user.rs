@@ -163,6 +163,11 @@ fn place(file: &Binary, address: u64) -> Result<Option<UserPlace>, ElfError> {
     Ok(Some(at(offset, false, function)))
 }
 
+/// What a file is known by, whatever its path. Containers of one image have one file, which each shows as another device's.
+pub(super) fn identity(path: &Path) -> Option<(u64, u64, i64, i64)> {
+    path.metadata().ok().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec()))
+}
+
 impl Files<'_> {
     /// Programs that run and have a function themselves, and libraries of that name which they have mapped, but for those that these names mean: paths to probe. Of what may
     /// not be looked at nothing is known.
@@ -172,8 +177,6 @@ impl Files<'_> {
             |b: &Binary| Path::new(&b.shown).file_name().is_some_and(|n| n.to_string_lossy().starts_with(library));
         let mapped = find::find("*", self.pid, "").unwrap_or_default().into_iter().filter(named);
         let has = |b: &Binary| matches!(elf::symbol(&b.path, &b.root, function), Ok(Some(_)));
-        // Containers of one image have one file, which each shows as another device's.
-        let identity = |path: &Path| path.metadata().ok().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec()));
         let known = known.iter().flat_map(|name| find::find(name, self.pid, self.search).unwrap_or_default());
         let mut seen: HashSet<_> = known.filter_map(|b| identity(&b.path)).collect();
         let mut new = |b: &Binary| identity(&b.path).is_some_and(|file| seen.insert(file));

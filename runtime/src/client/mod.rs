@@ -2,16 +2,18 @@
 
 mod answer;
 mod backoff;
+mod resolve;
 #[cfg(feature = "tls")]
 mod tls;
 
 pub(crate) use answer::Answer;
 pub(crate) use backoff::Backoff;
 
+use crate::in_time::{InTime, left};
 use std::{
     fmt,
     io::{self, Read, Write},
-    net::{IpAddr, TcpStream, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
@@ -140,11 +142,11 @@ impl Client {
         })
     }
 
-    /// Sends a request and reads the answer's status and body, in at most this time.
+    /// Sends a request and reads the answer's status and body, in at most this time: with the name's resolution, connecting and TLS.
     pub(crate) fn ask(&self, url: &Url, request: &Request<'_>, time: Duration) -> Result<Answer, NoAnswer> {
         let due = Instant::now() + time;
         let failed = |error: io::Error| NoAnswer::of(&error);
-        let mut stream = self.connect(url, time).map_err(failed)?;
+        let mut stream = self.connect(url, due).map_err(failed)?;
         let mut head = format!("{} {} HTTP/1.1\r\nHost: {}:{}\r\n", request.method, request.path, url.host, url.port);
         for (name, value) in request.headers {
             head.extend([name, ": ", value, "\r\n"]);
@@ -164,7 +166,7 @@ impl Client {
             if came.len() >= ANSWER {
                 break None;
             }
-            match stream.more(&mut came, due) {
+            match stream.more(&mut came) {
                 Ok(true) => {}
                 Ok(false) => break None,
                 Err(error) => break Some(error),
@@ -179,17 +181,9 @@ impl Client {
         }
     }
 
-    fn connect(&self, url: &Url, time: Duration) -> io::Result<Stream> {
-        let mut stream = Err(io::Error::other("no such host"));
-        for address in (url.bare_host(), url.port).to_socket_addrs()? {
-            stream = TcpStream::connect_timeout(&address, time);
-            if stream.is_ok() {
-                break;
-            }
-        }
-        let stream = stream?;
-        stream.set_write_timeout(Some(time))?;
-        stream.set_read_timeout(Some(time))?;
+    #[cfg_attr(not(feature = "tls"), expect(clippy::unused_self, reason = "nothing to trust"))]
+    fn connect(&self, url: &Url, due: Instant) -> io::Result<Stream> {
+        let stream = InTime::new(connect(&resolve::resolve(url.bare_host(), url.port, due)?, due)?, due);
         #[cfg(feature = "tls")]
         if url.tls {
             return Ok(Stream::Tls(self.tls.wrap(url.bare_host(), stream)?));
@@ -198,26 +192,27 @@ impl Client {
     }
 }
 
+/// Connects to one of a host's addresses: each is tried for its share of the time that is left.
+fn connect(addresses: &[SocketAddr], due: Instant) -> io::Result<TcpStream> {
+    let mut failed = io::Error::other("no such host");
+    for (address, others) in addresses.iter().zip((1..=addresses.len() as u32).rev()) {
+        match TcpStream::connect_timeout(address, (left(due)? / others).max(Duration::from_millis(1))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
 enum Stream {
-    Plain(TcpStream),
+    Plain(InTime),
     #[cfg(feature = "tls")]
     Tls(Box<tls::Stream>),
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            #[cfg(feature = "tls")]
-            Self::Tls(stream) => &stream.sock,
-        }
-    }
-
     /// Reads what there is. False: there comes no more.
-    fn more(&mut self, came: &mut Vec<u8>, due: Instant) -> io::Result<bool> {
-        // One that sends a byte now and then doesn't hold us either.
-        let left = due.checked_duration_since(Instant::now()).ok_or(io::ErrorKind::TimedOut)?;
-        self.tcp().set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
+    fn more(&mut self, came: &mut Vec<u8>) -> io::Result<bool> {
         let mut part = [0; 4096];
         let read = match self {
             Self::Plain(stream) => stream.read(&mut part),
@@ -258,7 +253,56 @@ impl Write for Stream {
 
 #[cfg(test)]
 mod tests {
-    use super::Url;
+    use super::{Client, Request, Url};
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    /// How long a request takes that has so much time, to a server that does this with each connection.
+    fn asked(scheme: &str, time: Duration, body: &[u8], server: fn(TcpStream)) -> Duration {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                server(stream);
+            }
+        });
+        let url = Url::parse(&format!("{scheme}://127.0.0.1:{port}")).expect("an address");
+        let request = Request { method: "POST", path: "/", headers: &[], body };
+        let begun = Instant::now();
+        let failed = Client::default().ask(&url, &request, time).expect_err("no answer");
+        assert!(failed.why.contains("in time") || failed.why.contains("certificates"), "{failed:?}");
+        begun.elapsed()
+    }
+
+    /// However slowly a server takes what it is sent, or says something within TLS: it has the time that there is in all.
+    #[test]
+    fn one_deadline_for_everything() {
+        let time = Duration::from_millis(300);
+        let slow_reader: fn(TcpStream) = |mut stream| {
+            let mut part = vec![0; 64 << 10];
+            while stream.read(&mut part).is_ok_and(|n| n > 0) {
+                thread::sleep(Duration::from_millis(50));
+            }
+        };
+        let took = asked("http", time, &vec![b'x'; 256 << 20], slow_reader);
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        #[cfg(feature = "tls")]
+        {
+            // A record that would be 16 KiB long.
+            let slow_writer: fn(TcpStream) = |mut stream| {
+                let _ = stream.write_all(&[22, 3, 3, 0x40, 0]);
+                while stream.write_all(&[2]).is_ok() {
+                    thread::sleep(Duration::from_millis(50));
+                }
+            };
+            let took = asked("https", time, b"", slow_writer);
+            assert!(took < Duration::from_secs(5), "{took:?}");
+        }
+    }
 
     #[test]
     fn addresses() {

@@ -1,5 +1,6 @@
 //! TLS: the server's certificate is always verified, by the system's roots and those that the command line adds.
 
+use crate::in_time::InTime;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
     crypto::ring,
@@ -7,11 +8,10 @@ use rustls::{
 };
 use std::{
     io,
-    net::TcpStream,
     sync::{Arc, OnceLock},
 };
 
-pub(super) type Stream = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Stream = StreamOwned<ClientConnection, InTime>;
 
 /// Where distributions keep the certificates that they trust.
 const SYSTEM: &[&str] = &[
@@ -36,7 +36,7 @@ impl Trust {
     }
 
     /// Encrypts a connection.
-    pub(super) fn wrap(&self, host: &str, stream: TcpStream) -> io::Result<Box<Stream>> {
+    pub(super) fn wrap(&self, host: &str, stream: InTime) -> io::Result<Box<Stream>> {
         let config = self.config.get_or_init(|| make(&self.more)).clone();
         let config = config.map_err(|why| io::Error::new(io::ErrorKind::InvalidData, why))?;
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {

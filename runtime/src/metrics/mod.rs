@@ -2,10 +2,11 @@
 //!
 //! - `model`: families and series, of which every answer is made; `maps`, `buckets`: those of a script's maps; `exemplars`: traces of what is counted
 //! - `text`, `protobuf`: an answer in either form; `accept`: which one is wanted
-//! - `serve`: HTTP; `tls`: its connections, encrypted or not
+//! - `serve`: HTTP; `connections`: how many at once; `tls`: encrypted or not
 
 mod accept;
 mod buckets;
+mod connections;
 mod exemplars;
 mod maps;
 mod model;
@@ -88,7 +89,7 @@ impl MetricsFeed {
     pub(crate) fn bind(options: &MetricsOptions) -> io::Result<Self> {
         let listener = TcpListener::bind(options.address)?;
         let address = listener.local_addr()?;
-        let (sender, questions) = mpsc::channel(4);
+        let (sender, questions) = mpsc::channel(connections::MOST);
         let tls = options.tls.clone();
         let server = serve::Server {
             token: options.token.clone().map(Arc::from),

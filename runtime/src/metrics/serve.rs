@@ -1,20 +1,22 @@
-//! `GET /metrics`, one connection after the other: who asks does so every few seconds.
+//! `GET /metrics`: who asks does so every few seconds.
 
 use super::{
     MetricsTls, Scrape,
     accept::Form,
-    tls::{Connection, InTime},
+    connections::{Connections, Place},
+    tls::Connection,
 };
+use crate::in_time::InTime;
 use std::{
     io,
     net::{IpAddr, TcpListener, TcpStream},
     sync::{Arc, mpsc::sync_channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
-/// A request comes within this time, with all that TLS has to say before, and its answer goes.
+/// A request comes within this time, all of it with what TLS has to say before; its answer goes within as much.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The engine answers within this time, or is too busy.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -37,21 +39,30 @@ fn plain(status: u16, text: &str) -> Answer {
 }
 
 impl Server {
-    pub(super) fn listen(&self, listener: &TcpListener) {
+    pub(super) fn listen(self, listener: &TcpListener) {
+        let (server, connections) = (Arc::new(self), Arc::default());
         loop {
-            match listener.accept() {
-                // How a connection ends is its client's business.
-                Ok((stream, _)) => drop(self.serve(stream)),
-                Err(_) => thread::sleep(Duration::from_millis(100)),
+            let begun = listener.accept().and_then(|(stream, _)| server.begin(stream, &connections));
+            if begun.is_err() {
+                thread::sleep(Duration::from_millis(100));
             }
-            if self.sender.is_closed() {
+            if server.sender.is_closed() {
                 return;
             }
         }
     }
 
-    fn serve(&self, stream: TcpStream) -> io::Result<()> {
-        let stream = InTime::new(stream, PATIENCE);
+    /// Serves a connection on a thread of its own.
+    fn begin(self: &Arc<Self>, stream: TcpStream, connections: &Arc<Connections>) -> io::Result<()> {
+        let place = connections.place(&stream)?;
+        let server = Arc::clone(self);
+        // How a connection ends is its client's business.
+        let work = move || drop(server.serve(stream, &place));
+        thread::Builder::new().name("weftrace-scrape".into()).spawn(work).map(drop)
+    }
+
+    fn serve(&self, stream: TcpStream, place: &Place) -> io::Result<()> {
+        let stream = InTime::new(stream, Instant::now() + PATIENCE);
         let connection = match &self.tls {
             None => Some(Connection::Plain(stream)),
             Some(tls) => tls.wrap(stream)?,
@@ -62,7 +73,10 @@ impl Server {
             let mut headers = [httparse::EMPTY_HEADER; HEADERS];
             let mut request = httparse::Request::new(&mut headers);
             match request.parse(&came) {
-                Ok(httparse::Status::Complete(_)) => break self.answer(&request),
+                Ok(httparse::Status::Complete(_)) => {
+                    place.asked();
+                    break self.answer(&request);
+                }
                 Ok(httparse::Status::Partial) if came.len() < HEAD => {}
                 _ => break plain(400, "not a request of HTTP"),
             }
@@ -87,7 +101,7 @@ impl Server {
             "HTTP/1.1 {status} {reason}\r\nContent-Type: {media}\r\nContent-Length: {}\r\n{more}Connection: close\r\n\r\n",
             body.len()
         );
-        connection.within(PATIENCE);
+        connection.until(Instant::now() + PATIENCE);
         connection.finish(&[head.as_bytes(), &body])
     }
 

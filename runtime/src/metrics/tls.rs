@@ -1,5 +1,6 @@
-//! TLS of the metrics port: the certificate that it shows, and connections that must be done by a time.
+//! TLS of the metrics port: the certificate that it shows, and its connections, encrypted or not.
 
+use crate::in_time::InTime;
 #[cfg(feature = "tls")]
 use rustls::{
     InconsistentKeys, ServerConfig, ServerConnection, StreamOwned,
@@ -10,9 +11,8 @@ use rustls::{
 use std::sync::Arc;
 use std::{
     io::{self, Read, Write},
-    net::TcpStream,
     path::Path,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// What the port shows of itself, and the key of that: read at the start, with the privileges that there are then.
@@ -96,50 +96,6 @@ impl MetricsTls {
     }
 }
 
-/// A connection on which reading and writing end in time, however slowly the other side goes.
-pub(super) struct InTime {
-    stream: TcpStream,
-    due: Instant,
-}
-
-impl InTime {
-    pub(super) fn new(stream: TcpStream, time: Duration) -> Self {
-        Self { stream, due: Instant::now() + time }
-    }
-
-    fn left(&self) -> io::Result<Duration> {
-        let left = self.due.checked_duration_since(Instant::now()).ok_or(io::ErrorKind::TimedOut)?;
-        Ok(left.max(Duration::from_millis(1)))
-    }
-
-    /// The first byte that comes, which stays to be read; 0 of a connection that ends.
-    #[cfg(feature = "tls")]
-    fn first(&self) -> io::Result<u8> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        let mut byte = [0];
-        self.stream.peek(&mut byte)?;
-        Ok(byte[0])
-    }
-}
-
-impl Read for InTime {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.stream.set_read_timeout(Some(self.left()?))?;
-        self.stream.read(bytes)
-    }
-}
-
-impl Write for InTime {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.stream.set_write_timeout(Some(self.left()?))?;
-        self.stream.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.stream.flush()
-    }
-}
-
 /// With TLS, or without.
 pub(super) enum Connection {
     Plain(InTime),
@@ -148,13 +104,12 @@ pub(super) enum Connection {
 }
 
 impl Connection {
-    /// What follows is done within this time.
-    pub(super) fn within(&mut self, time: Duration) {
-        let due = Instant::now() + time;
+    /// What follows is done by this time.
+    pub(super) fn until(&mut self, due: Instant) {
         match self {
-            Self::Plain(stream) => stream.due = due,
+            Self::Plain(stream) => stream.until(due),
             #[cfg(feature = "tls")]
-            Self::Tls(stream) => stream.sock.due = due,
+            Self::Tls(stream) => stream.sock.until(due),
         }
     }
 

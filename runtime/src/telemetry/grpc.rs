@@ -1,32 +1,54 @@
 //! OTLP over gRPC: HTTP/2 by h2, one message a request.
 
 use super::{
+    connections::Place,
     intake::{Intake, Room},
     serve::{BUSY, COMPRESSION, CUT, Done, PATIENCE, Refused, TOO_LONG, UNKNOWN, note, partial, take},
 };
 use bytes::Bytes;
-use h2::{RecvStream, server::SendResponse};
+use h2::{
+    RecvStream,
+    server::{Connection, SendResponse},
+};
 use http::{HeaderMap, HeaderValue, Request, Response};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::{net::TcpStream, time::timeout};
 use weftrace_artifact::telemetry::Signal;
 use weftrace_probes::telemetry::MAX_MESSAGE;
 
 /// Requests at once on a connection.
 const STREAMS: u32 = 32;
+/// A client that is asked to go does so within this time.
+const LEAVING: Duration = Duration::from_secs(2);
 
-pub(super) async fn serve(stream: TcpStream, intake: &Arc<Intake>) {
+pub(super) async fn serve(stream: TcpStream, intake: &Arc<Intake>, place: &Arc<Place>) {
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(STREAMS).max_header_list_size(16 << 10).max_send_buffer_size(64 << 10);
-    let handshake = timeout(PATIENCE, builder.handshake::<_, Bytes>(stream)).await;
+    let handshake = tokio::select! {
+        biased;
+        done = timeout(PATIENCE, builder.handshake::<_, Bytes>(stream)) => done,
+        () = place.told() => return,
+    };
     // How a connection ends is its client's business.
     let Ok(Ok(mut connection)) = handshake else { return };
+    tokio::select! {
+        biased;
+        () = requests(&mut connection, intake, place) => return,
+        () = place.told() => connection.graceful_shutdown(),
+    }
+    // What was asked before it heard is answered.
+    let _ = timeout(LEAVING, requests(&mut connection, intake, place)).await;
+}
+
+/// Answers requests until there are no more.
+async fn requests(connection: &mut Connection<TcpStream, Bytes>, intake: &Arc<Intake>, place: &Arc<Place>) {
     while let Some(Ok((request, respond))) = connection.accept().await {
-        let intake = Arc::clone(intake);
+        let (intake, busy) = (Arc::clone(intake), place.busy());
         tokio::spawn(async move {
             let done = note(over_grpc(request, &intake).await, &intake);
             // A client that is gone hears nothing.
             let _ = answer(respond, done);
+            drop(busy);
         });
     }
 }

@@ -1,10 +1,11 @@
 //! HTTP/1.1 as far as OTLP is sent by it: requests with a body of known length or in chunks, one after the other on a connection.
 
 use super::{
+    connections::Place,
     intake::{Intake, Room},
-    serve::{Asked, BUSY, CUT, PATIENCE, Refused, TOO_LONG},
+    serve::{Asked, BUSY, CROWDED, CUT, NOT_HTTP, PATIENCE, Refused, TOO_LONG},
 };
-use std::io;
+use std::{io, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -27,20 +28,40 @@ struct Head {
     closes: bool,
 }
 
+/// Status, content type, body.
+type Answer = (u16, &'static str, Vec<u8>);
+
+/// A client that is refused has so long to hear it.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Answers requests until the client goes away, or sends what can't be followed.
 pub(super) async fn serve(
     mut stream: TcpStream,
-    answer: impl Fn(Asked, Result<Vec<u8>, Refused>) -> (u16, &'static str, Vec<u8>),
+    answer: impl Fn(Asked, Result<Vec<u8>, Refused>) -> Answer,
     intake: &Intake,
+    place: &Arc<Place>,
 ) -> io::Result<()> {
     let mut buf = Vec::new();
     loop {
-        // The first byte of a request may take as long as it likes.
-        if buf.is_empty() && stream.read_buf(&mut buf).await? == 0 {
-            return Ok(());
+        // The first byte of a request may take as long as it likes, if nobody else wants the place.
+        if buf.is_empty() {
+            let came = tokio::select! {
+                biased;
+                came = stream.read_buf(&mut buf) => came?,
+                () = place.told() => 0,
+            };
+            if came == 0 {
+                return stream.shutdown().await;
+            }
         }
-        let Ok(Some((head, at))) = timeout(PATIENCE, read_head(&mut stream, &mut buf)).await.unwrap_or(Ok(None)) else {
-            return Ok(());
+        let _busy = place.busy();
+        let head = timeout(PATIENCE, read_head(&mut stream, &mut buf)).await;
+        let (head, at) = match head.unwrap_or(Ok(Err(CUT)))? {
+            Ok(read) => read,
+            Err(refused) => {
+                intake.malformed();
+                return refuse(stream, refused).await;
+            }
         };
         buf.drain(..at);
         if head.waits {
@@ -54,20 +75,40 @@ pub(super) async fn serve(
             None => Err(BUSY),
         };
         // Where the body was not read to its end, nothing that follows can be told from it.
-        let last = head.closes || body.is_err();
-        let (status, media, bytes) = answer(head.asked, body);
-        let reason = reason(status);
-        let closing = if last { "Connection: close\r\n" } else { "" };
-        let text = format!(
-            "HTTP/1.1 {status} {reason}\r\nContent-Type: {media}\r\nContent-Length: {}\r\n{closing}\r\n",
-            bytes.len()
-        );
-        stream.write_all(text.as_bytes()).await?;
-        stream.write_all(&bytes).await?;
+        let last = head.closes || body.is_err() || place.is_told();
+        say(&mut stream, &answer(head.asked, body), last).await?;
         if last {
             return stream.shutdown().await;
         }
     }
+}
+
+async fn say(stream: &mut TcpStream, (status, media, bytes): &Answer, last: bool) -> io::Result<()> {
+    let reason = reason(*status);
+    let closing = if last { "Connection: close\r\n" } else { "" };
+    let head = format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: {media}\r\nContent-Length: {}\r\n{closing}\r\n",
+        bytes.len()
+    );
+    // Who doesn't read holds no place for ever.
+    timeout(PATIENCE, stream.write_all(&[head.as_bytes(), bytes].concat())).await?
+}
+
+/// Tells a client no, whatever it sends.
+async fn refuse(mut stream: TcpStream, refused: Refused) -> io::Result<()> {
+    let body = format!("{}\n", refused.why).into_bytes();
+    say(&mut stream, &(refused.http, "text/plain; charset=utf-8", body), true).await?;
+    stream.shutdown().await?;
+    // What isn't read would make the end a reset, and the answer be thrown away.
+    let rest = async { while stream.read(&mut [0; 4096]).await.is_ok_and(|n| n > 0) {} };
+    let _ = timeout(LAST, rest).await;
+    Ok(())
+}
+
+/// Tells a client that there is no place for it.
+pub(super) async fn crowded(stream: TcpStream) {
+    // How a connection ends is its client's business.
+    let _ = refuse(stream, CROWDED).await;
 }
 
 fn reason(status: u16) -> &'static str {
@@ -83,18 +124,18 @@ fn reason(status: u16) -> &'static str {
     }
 }
 
-/// The head, and where it ends; None: there is no more, or it is none.
-async fn read_head(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<Option<(Head, usize)>> {
+/// The head, and where it ends.
+async fn read_head(stream: &mut TcpStream, buf: &mut Vec<u8>) -> io::Result<Result<(Head, usize), Refused>> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(buf) {
-            Ok(httparse::Status::Complete(at)) => return Ok(Some((head_of(&request), at))),
+            Ok(httparse::Status::Complete(at)) => return Ok(Ok((head_of(&request), at))),
             Ok(httparse::Status::Partial) if buf.len() < HEAD => {}
-            _ => return Ok(None),
+            _ => return Ok(Err(NOT_HTTP)),
         }
         if stream.read_buf(buf).await? == 0 {
-            return Ok(None);
+            return Ok(Err(CUT));
         }
     }
 }

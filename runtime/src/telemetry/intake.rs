@@ -38,7 +38,7 @@ impl Wanted {
 pub(crate) struct Counts {
     /// Can't be used: no trace id, no end …
     pub(crate) unusable: AtomicU64,
-    /// The queue was full.
+    /// The queue was full; or a connection, with what it had to say, was one too many.
     pub(crate) full: AtomicU64,
     /// Messages that are none, or too long.
     pub(crate) malformed: AtomicU64,
@@ -110,6 +110,11 @@ impl Intake {
     /// Whether anything is being received.
     pub(crate) fn is_busy(&self) -> bool {
         self.receiving.load(Relaxed) > 0
+    }
+
+    /// A connection, with whatever came by it.
+    pub(super) fn refused(&self) {
+        self.counts.full.fetch_add(1, Relaxed);
     }
 
     pub(super) fn malformed(&self) {

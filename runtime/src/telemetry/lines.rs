@@ -1,15 +1,18 @@
 //! Lines of JSON from files and sockets.
 
-use super::{connections::each_connection, intake::Intake, place::SocketFile};
+use super::{
+    connections::{Place, each_connection},
+    intake::Intake,
+    place::SocketFile,
+};
 use crate::sys;
 use std::{
     collections::VecDeque,
     fs,
+    future::ready,
     io::{BufRead, Read},
-    os::unix::fs::FileTypeExt,
     sync::Arc,
-    thread,
-    time::Duration,
+    task::Context,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
@@ -20,9 +23,8 @@ use weftrace_probes::telemetry::{
     lines::{self, MAX_LINE},
 };
 
-/// How often a file is looked at that has been read to its end.
-const FOLLOW: Duration = Duration::from_millis(100);
-const CHUNK: usize = 64 << 10;
+/// Bytes that are read at once.
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// Puts lines together from pieces.
 #[derive(Default)]
@@ -61,6 +63,14 @@ impl Lines {
         intake.offer(taken);
     }
 
+    /// The rest of what was read is gone, and what it began with is no line.
+    pub(super) fn drop_rest(&mut self, intake: &Intake) {
+        if !std::mem::take(&mut self.skipping) && !self.rest.is_empty() {
+            intake.malformed();
+        }
+        self.rest.clear();
+    }
+
     /// There is no more: the last line needs no end.
     pub(super) fn finish(&mut self, intake: &Intake) {
         if !self.rest.is_empty() {
@@ -69,44 +79,21 @@ impl Lines {
     }
 }
 
-/// Reads a file and follows it as it grows, on a thread of its own: reading may block.
-pub(super) fn follow(mut file: fs::File, intake: Arc<Intake>) {
-    let grows = file.metadata().is_ok_and(|m| !m.file_type().is_fifo() && !m.file_type().is_char_device());
-    let work = move || {
-        let mut lines = Lines::default();
-        let mut chunk = vec![0; CHUNK];
-        while !intake.has_ended() {
-            match file.read(&mut chunk) {
-                Ok(0) if grows => thread::sleep(FOLLOW),
-                Ok(0) | Err(_) => break,
-                Ok(n) => lines.feed(&chunk[..n], &intake),
-            }
-        }
-        lines.finish(&intake);
-    };
-    // Without a thread nothing is read, and nothing said: there is no memory to say it.
-    let _ = thread::Builder::new().name("weftrace-lines".into()).spawn(work);
-}
-
 /// Lines from whatever connects; `file`, the socket's name, goes with it.
 pub(super) async fn listen_unix(listener: UnixListener, file: SocketFile, intake: Arc<Intake>) {
-    each_connection(
-        |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
-        |stream| read(stream, Arc::clone(&intake)),
-    )
-    .await;
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream);
+    each_connection(accept, read, |_| ready(()), intake).await;
     drop(file);
 }
 
 pub(super) async fn listen_tcp(listener: TcpListener, intake: Arc<Intake>) {
-    each_connection(
-        |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
-        |stream| read(stream, Arc::clone(&intake)),
-    )
-    .await;
+    let accept = |cx: &mut Context<'_>| listener.poll_accept(cx).map_ok(|(stream, _)| stream);
+    each_connection(accept, read, |_| ready(()), intake).await;
 }
 
-async fn read(mut from: impl AsyncRead + Unpin, intake: Arc<Intake>) {
+/// Reads a connection to its end. Between two lines it isn't idle: who writes them has no answer to know by that one was not read.
+async fn read(mut from: impl AsyncRead + Unpin, place: Arc<Place>, intake: Arc<Intake>) {
+    let _busy = place.busy();
     let mut lines = Lines::default();
     let mut chunk = vec![0; CHUNK];
     while let Ok(n @ 1..) = from.read(&mut chunk).await {

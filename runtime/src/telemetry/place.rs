@@ -1,6 +1,7 @@
 //! Addresses, files and sockets: as the command line has them, and opened.
 
 use super::{
+    follow,
     intake::{Intake, Wanted},
     lines::{self, Recorded},
     serve,
@@ -115,7 +116,7 @@ impl Bound {
         for place in &options.lines {
             let failed = |error: io::Error| cannot_read(place, &error);
             match place {
-                LinePlace::File(path) => bound.files.push((path.clone(), open(path).map_err(failed)?)),
+                LinePlace::File(path) => bound.files.push((path.clone(), follow::open(path).map_err(failed)?)),
                 LinePlace::Unix(path) => bound.unix.push(socket(path).map_err(failed)?),
                 LinePlace::Tcp(address) => bound.tcp.push(listen(*address).map_err(failed)?),
             }
@@ -141,8 +142,8 @@ impl Bound {
                 tokio::spawn(serve::listen(listener, http2, Arc::clone(intake)));
             }
         }
-        for (_, file) in self.files {
-            lines::follow(file, Arc::clone(intake));
+        for (path, file) in self.files {
+            follow::follow(path, file, Arc::clone(intake));
         }
         for (listener, file) in self.unix {
             if let Ok(listener) = tokio::net::UnixListener::from_std(listener) {

@@ -1,6 +1,10 @@
 //! OTLP over gRPC (`grpc`) and over HTTP/1.1 (`http1`), protobuf and JSON, plain or gzip.
 
-use super::{connections::each_connection, http1, intake::Intake};
+use super::{
+    connections::{Place, each_connection},
+    http1,
+    intake::Intake,
+};
 use crate::sys;
 use std::{sync::Arc, time::Duration};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,20 +16,20 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// OTLP over either at a listener, for ever.
 pub(super) async fn listen(listener: TcpListener, grpc: bool, intake: Arc<Intake>) {
-    each_connection(
-        |cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream),
-        move |stream| {
-            let intake = Arc::clone(&intake);
-            async move {
-                match grpc {
-                    #[cfg(feature = "grpc")]
-                    true => super::grpc::serve(stream, &intake).await,
-                    _ => serve_http(stream, &intake).await,
-                }
-            }
-        },
-    )
-    .await;
+    let serve = move |stream, place: Arc<Place>, intake: Arc<Intake>| async move {
+        match grpc {
+            #[cfg(feature = "grpc")]
+            true => super::grpc::serve(stream, &intake, &place).await,
+            _ => serve_http(stream, &intake, &place).await,
+        }
+    };
+    // A client of gRPC tries again where a connection ends unheard.
+    let refuse = move |stream| async move {
+        if !grpc {
+            http1::crowded(stream).await;
+        }
+    };
+    each_connection(|cx| listener.poll_accept(cx).map_ok(|(stream, _)| stream), serve, refuse, intake).await;
 }
 
 /// What a request asks for.
@@ -41,7 +45,7 @@ pub(super) struct Asked {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Refused {
     pub(super) grpc: u16,
-    http: u16,
+    pub(super) http: u16,
     pub(super) why: &'static str,
 }
 
@@ -52,6 +56,8 @@ const fn refused(grpc: u16, http: u16, why: &'static str) -> Refused {
 pub(super) const TOO_LONG: Refused = refused(8, 413, "a message has at most 8 MiB, also unpacked");
 pub(super) const BUSY: Refused = refused(14, 503, "too much is being received at once");
 pub(super) const CUT: Refused = refused(3, 400, "the message was cut short, or took too long");
+pub(super) const CROWDED: Refused = refused(14, 503, "too many connections at once");
+pub(super) const NOT_HTTP: Refused = refused(3, 400, "not a request of HTTP/1.1");
 const DAMAGED: Refused = refused(3, 400, "the message's gzip data is damaged");
 const MALFORMED: Refused = refused(3, 400, "not a message of OTLP");
 pub(super) const COMPRESSION: Refused = refused(12, 415, "compression is gzip or none");
@@ -101,7 +107,7 @@ pub(super) fn partial(refused: u64, why: Option<&str>) -> Vec<u8> {
 
 // HTTP/1.1
 
-async fn serve_http(stream: TcpStream, intake: &Intake) {
+async fn serve_http(stream: TcpStream, intake: &Intake, place: &Arc<Place>) {
     let answer = |asked: Asked, body: Result<Vec<u8>, Refused>| {
         let json = asked.media.starts_with("application/json");
         let media = if json { "application/json" } else { "application/x-protobuf" };
@@ -112,7 +118,7 @@ async fn serve_http(stream: TcpStream, intake: &Intake) {
         }
     };
     // How a connection ends is its client's business.
-    let _ = http1::serve(stream, answer, intake).await;
+    let _ = http1::serve(stream, answer, intake, place).await;
 }
 
 fn over_http(asked: &Asked, body: Result<Vec<u8>, Refused>, intake: &Intake) -> Done {

@@ -3,7 +3,12 @@ use super::{
     lines::Lines,
     place::{LinePlace, TelemetryOptions},
 };
-use std::sync::atomic::Ordering::Relaxed;
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
 use weftrace_artifact::telemetry::Signal;
 use weftrace_probes::telemetry::{Taken, lines};
 
@@ -62,6 +67,144 @@ fn places() {
     assert!(LinePlace::parse("tcp:localhost").is_err_and(|why| why.contains("tcp:127.0.0.1:9000")));
     let usual = TelemetryOptions::default();
     assert!([usual.grpc, usual.http].iter().all(|a| a.is_some_and(|a| a.ip().is_loopback())));
+}
+
+/// Listens at a free port of the loopback, over HTTP or gRPC.
+fn listening(grpc: bool) -> (super::Arrivals, std::net::SocketAddr) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+    let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let options = TelemetryOptions {
+        grpc: Some(address).filter(|_| grpc),
+        http: Some(address).filter(|_| !grpc),
+        lines: Vec::new(),
+    };
+    let wanted = vec![Wanted::new(Signal::Span, "*", "*")];
+    let mut arrivals = super::Arrivals::bind(&options, wanted).unwrap_or_else(|e| panic!("{}", e.why));
+    arrivals.start().expect("a thread");
+    (arrivals, address)
+}
+
+fn names(arrivals: &mut super::Arrivals) -> Vec<String> {
+    let mut names = Vec::new();
+    while let Ok(records) = arrivals.queue.try_recv() {
+        arrivals.intake.taken(&records);
+        names.extend(records.into_iter().map(|record| record.name));
+    }
+    names
+}
+
+/// A span of this name, as a request in JSON.
+fn request(name: &str) -> String {
+    format!(
+        r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"4bf92f3577b34da6a3ce929d0e0e4736","spanId":"00f067aa0ba902b7","name":"{name}","startTimeUnixNano":"5","endTimeUnixNano":"6"}}]}}]}}]}}"#
+    )
+}
+
+/// Sends a span on a connection; the answer's status, or nothing where the connection has ended.
+fn post(stream: &mut TcpStream, name: &str) -> Option<String> {
+    let body = request(name);
+    let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+    let mut answer = [0; 512];
+    let n = stream.read(&mut answer).ok().filter(|n| *n > 0)?;
+    Some(String::from_utf8_lossy(&answer[..n]).split(' ').nth(1)?.to_owned())
+}
+
+fn connected(address: std::net::SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("set");
+    stream
+}
+
+/// SDKs hold their connections: where all places are taken, the one that has been silent for longest ends, and who had it connects again.
+#[test]
+fn more_clients_than_places() {
+    let (mut arrivals, address) = listening(false);
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for i in 0..70 {
+        let mut client = connected(address);
+        assert_eq!(post(&mut client, &format!("n{i}")).as_deref(), Some("200"), "{i}");
+        clients.push(client);
+    }
+    let silent = clients[..6].iter_mut().map(|client| client.read(&mut [0; 8]).expect("no reset"));
+    assert_eq!(silent.collect::<Vec<_>>(), [0; 6]);
+    assert_eq!(post(&mut clients[6], "again").as_deref(), Some("200"));
+    assert_eq!(post(&mut connected(address), "anew").as_deref(), Some("200"));
+    let wanted: Vec<String> = (0..70).map(|i| format!("n{i}")).chain(["again".into(), "anew".into()]).collect();
+    assert_eq!(names(&mut arrivals), wanted);
+    assert_eq!(arrivals.intake.counts.full.load(Relaxed), 0);
+}
+
+/// Where all are being answered, and as many wait, the next is counted.
+#[test]
+fn clients_that_find_no_place_are_counted() {
+    let (arrivals, address) = listening(false);
+    let mut clients = Vec::new();
+    for _ in 0..128 {
+        let mut client = connected(address);
+        client.write_all(b"POST /v1/tra").expect("sent");
+        clients.push(client);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(arrivals.intake.counts.full.load(Relaxed), 0);
+    assert_eq!(post(&mut connected(address), "late"), None);
+    assert_eq!(arrivals.intake.counts.full.load(Relaxed), 1);
+}
+
+#[test]
+fn what_is_no_request_is_answered_and_counted() {
+    let (arrivals, address) = listening(false);
+    let mut client = connected(address);
+    client.write_all(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03").expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("not a request"), "{answer}");
+    assert_eq!(arrivals.intake.counts.malformed.load(Relaxed), 1);
+}
+
+#[cfg(feature = "grpc")]
+#[test]
+fn more_clients_of_grpc_than_places() {
+    use weftrace_probes::telemetry::proto::Writer;
+    let mut message = Writer::default();
+    message.message(1, |group| {
+        group.message(2, |scoped| {
+            scoped.message(2, |span| {
+                span.bytes(1, &[7; 16]);
+                span.bytes(2, &[7; 8]);
+                span.text(5, "order");
+                span.fixed64(7, 5);
+                span.fixed64(8, 6);
+            });
+        });
+    });
+    let body = [&[0][..], &(message.0.len() as u32).to_be_bytes(), &message.0].concat();
+    let (mut arrivals, address) = listening(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let mut clients = Vec::new();
+        for i in 0..70 {
+            let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+            let ends = tokio::spawn(connection);
+            let mut client = client.ready().await.expect("ready");
+            let request = http::Request::post("/opentelemetry.proto.collector.trace.v1.TraceService/Export");
+            let (answer, mut sending) = client.send_request(request.body(()).expect("a request"), false).expect("open");
+            sending.send_data(bytes::Bytes::from(body.clone()), true).expect("sent");
+            let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("in time");
+            assert_eq!(answer.expect("an answer").status(), 200, "{i}");
+            clients.push((client, ends));
+        }
+        // The first were asked to go, and went.
+        for (client, ends) in clients.drain(..6) {
+            let ended = tokio::time::timeout(Duration::from_secs(30), ends).await.expect("in time").expect("no panic");
+            assert!(ended.is_ok(), "{ended:?}");
+            drop(client);
+        }
+        assert!(clients.iter().all(|(_, ends)| !ends.is_finished()));
+    });
+    assert_eq!(names(&mut arrivals), vec!["order"; 70]);
+    assert_eq!(arrivals.intake.counts.full.load(Relaxed), 0);
 }
 
 /// The real SDK over gRPC, where Python has it.

@@ -7,7 +7,7 @@ use crate::kernel::sys::{self, CapSets, Forked, SyscallError};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -83,18 +83,26 @@ fn connection() -> MutexGuard<'static, Option<Connection>> {
 /// Opens a file for reading; a program, library, memory map or the like that we may not read through the helper, if there is one. Traced
 /// programs choose what is at some of the paths: a pipe is not waited for.
 pub fn open(path: &Path) -> io::Result<File> {
-    let opened = File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path);
-    opened.or_else(|error| match Request::of(path) {
+    unwaited(path).or_else(|error| match Request::of(path) {
         Some(request) => ask_instead(error, &request),
         None => Err(error),
     })
 }
 
-/// The same for any file: what `cat()` shows.
+/// The same for any file: what `cat()` shows. A pipe isn't one: what is in it is somebody else's to read, and may never come.
 pub fn open_text(path: &Path) -> io::Result<File> {
-    File::open(path).or_else(|error| {
+    let file = unwaited(path).or_else(|error| {
         if path.is_absolute() { ask_instead(error, &Request::Text { path: path.to_owned() }) } else { Err(error) }
-    })
+    })?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("is a pipe, which cat() doesn't wait for: name a file"));
+    }
+    Ok(file)
+}
+
+/// Opens a file; a pipe is not waited for.
+fn unwaited(path: &Path) -> io::Result<File> {
+    File::options().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)
 }
 
 /// Whether [`open`] would find a regular file.

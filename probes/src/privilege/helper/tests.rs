@@ -66,6 +66,23 @@ fn only_what_the_request_says_is_opened() {
     server::answer(&Request::Maps { pid: own }, Kinds { processes: false, text: true }).expect_err("no stacks");
 }
 
+/// Nothing is waited for: not who writes to a pipe, not what.
+#[test]
+fn pipes_are_no_texts() {
+    let pipe = std::env::temp_dir().join(format!("weftrace-pipe-{}", std::process::id()));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    let nobody = client::open_text(&pipe).expect_err("nobody writes to it").to_string();
+    assert!(nobody.contains("pipe"), "{nobody}");
+    let held = std::fs::OpenOptions::new().read(true).write(true).open(&pipe).expect("a pipe");
+    client::open_text(&pipe).expect_err("somebody might");
+    drop(held);
+    std::fs::remove_file(pipe).expect("there");
+    let mut folder = client::open_text(&std::env::temp_dir()).expect("opened");
+    folder.read(&mut [0]).expect_err("a directory");
+    let mut device = client::open_text(Path::new("/dev/zero")).expect("opened");
+    assert_eq!(device.read(&mut [1; 8]).expect("read"), 8);
+}
+
 /// The state of a child: its letter in /proc, and how it ended (a signal's number).
 fn state(pid: i32) -> Option<(char, u32)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
