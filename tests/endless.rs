@@ -24,8 +24,16 @@ fn ticks(pid: u32) -> u64 {
 
 /// What a script prints and says that is interrupted while it loops. It must end by itself then, and well.
 fn interrupted(script: &str, signal: &str) -> (Vec<String>, String) {
+    let (lines, said) = interrupted_on(&[], script, signal);
+    assert_eq!(said.matches(WARNING).count(), 1, "{script}: {said}");
+    (lines, said)
+}
+
+fn interrupted_on(args: &[&str], script: &str, signal: &str) -> (Vec<String>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_weftrace"))
-        .args(["run", "-e", script])
+        .arg("run")
+        .args(args)
+        .args(["-e", script])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -44,7 +52,6 @@ fn interrupted(script: &str, signal: &str) -> (Vec<String>, String) {
     assert!(ends, "{script}: goes on after its signal");
     let (said, status) = (text(&out.stderr), out.status);
     assert_eq!(status.code(), Some(0), "{script}: {status}: {said}");
-    assert_eq!(said.matches(WARNING).count(), 1, "{script}: {said}");
     (lines(&out.stdout), said)
 }
 
@@ -74,6 +81,23 @@ fn loops_within_loops() {
     let (lines, _) = interrupted(script, "-INT");
     assert!(number(&lines, "@rounds") > 0 && number(&lines, "@x") > 0, "{lines:?}");
     assert!(!lines.iter().any(|line| line.starts_with("@more")), "{lines:?}");
+}
+
+/// Intervals between two packets of which the second came half a century later.
+#[test]
+fn ticks_of_years() {
+    let mut bytes = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
+    for seconds in [0, 1_700_000_000_u32] {
+        bytes.extend([seconds, 0, 14, 14].map(u32::to_le_bytes).concat());
+        bytes.extend([0; 14]);
+    }
+    let file = traced::folder().join("years.pcap");
+    fs::write(&file, bytes).expect("a capture");
+    let file = file.to_str().expect("a path of letters");
+    let script = "pcap:any { @packets = count(); } interval:ms:1 { @ticks++; } END { printf(\"the end\\n\"); }";
+    let (lines, said) = interrupted_on(&["--read", file], script, "-INT");
+    assert!(number(&lines, "@ticks") > 100 && number(&lines, "@packets") == 1, "{lines:?}");
+    assert!(lines.contains(&"the end".to_owned()) && !said.contains(WARNING), "{lines:?} {said}");
 }
 
 #[test]

@@ -129,7 +129,26 @@ fn curl(args: &[&str]) -> Option<(Option<i32>, String)> {
     Some((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
-/// Whoever verifies the certificate gets them, and nobody without TLS; a handshake that goes slowly holds others for the patience that any request has.
+/// Who says nothing, or something every now and then, holds nobody, and isn't waited for longer than for anybody.
+#[test]
+fn silent_connections_hold_nobody() {
+    let run = running("interval:100ms { @++; }", &["--metrics", "127.0.0.1:0"]).expect("it runs");
+    let connected = || TcpStream::connect(("127.0.0.1", run.port)).expect("it listens");
+    for silent in [2, 40] {
+        let silent: Vec<TcpStream> = (0..silent).map(|_| connected()).collect();
+        let asked = Instant::now();
+        assert_eq!(get(run.port, "").0, 200);
+        assert!(asked.elapsed() < Duration::from_secs(4), "{} silent: {:?}", silent.len(), asked.elapsed());
+    }
+    let (mut slow, begun) = (connected(), Instant::now());
+    let mut head = b"GET /metrics HTTP/1.1\r\nX: ".iter().chain(std::iter::repeat(&b'x'));
+    while slow.write_all(&[*head.next().expect("no end")]).is_ok() {
+        thread::sleep(Duration::from_millis(300));
+        assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+    }
+}
+
+/// Whoever verifies the certificate gets them, and nobody without TLS; a handshake that goes slowly holds nobody.
 #[test]
 fn by_https() {
     let folder = Folder::new("https");

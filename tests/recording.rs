@@ -114,6 +114,30 @@ fn a_live_run_and_its_recording_say_the_same() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// A secret header that a script asks for is masked in what it makes of it, live as in the replay.
+#[test]
+fn secrets_that_a_script_names() {
+    const SCRIPT: &str = r#"
+        pcap:lo:"tcp port 8080" /http.request/ {
+          @by[http.header["authorization"]] = count();
+          emit asked(token = http.header["Authorization"], host = http.header["host"], start = nsecs - 1, end = nsecs);
+        }
+        join asked { from r = asked(); total r.start; timeout 1s; }
+        join:asked { printf("%s %s\n", r.token, r.host); }"#;
+    let folder = folder("named");
+    let file = folder.join("x.pcapng");
+    let Some(live) = record(&file, "requests", &["-e", SCRIPT]) else { return };
+    let (said, again) = (text(&live.stdout), replay(&file, &[]));
+    assert_eq!(said.matches("xxxxxx xxxxxxx shop\n").count(), 6, "{said}");
+    assert!(said.contains("@by[xxxxxx xxxxxxx]: 6"), "{said}");
+    assert_eq!(text(&again.stdout), said);
+    let bytes = fs::read(&file).unwrap();
+    for secret in [&b"hunter2"[..], b"Bearer"] {
+        assert!(!bytes.windows(secret.len()).any(|w| w == secret), "{} is in the recording", text(secret));
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// What was before the probes ran is as unknown in a replay as it was live, also where another script asks.
 #[test]
 fn what_was_before_the_run() {

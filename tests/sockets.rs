@@ -286,6 +286,33 @@ fn one_side_alone() {
     served.join().expect("all were answered");
 }
 
+/// With `-p` only what that process sends and gets is told, whoever is at the other end.
+#[test]
+fn of_one_process() {
+    if !can_watch_sockets() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let served = std::thread::spawn(move || {
+        let mut stream = listener.accept().expect("a connection").0;
+        assert!(stream.read(&mut [0; 1000]).expect("a request") > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("sent");
+    });
+    let script = format!("http:* /tcp.dstport == {port}/ {{ printf(\"%d\\n\", pid); }}");
+    let own = std::process::id().to_string();
+    let tracer = Tracer::start(&script, &["-p", &own]);
+    let url = format!("http://127.0.0.1:{port}/");
+    let Ok(asked) = std::process::Command::new("curl").args(["-s", "-m", "5", &url]).status() else {
+        println!("SKIP curl");
+        return;
+    };
+    assert!(asked.success());
+    served.join().expect("it was answered");
+    let (lines, said) = tracer.end();
+    assert_eq!(lines, [own], "the server, not curl: {said}");
+}
+
 #[test]
 fn what_can_and_what_cannot_be_named() {
     let out = weftrace(&["check", "-e", "http:server { print(tcp.len); }"]);

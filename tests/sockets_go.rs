@@ -53,8 +53,13 @@ fn line(child: &mut Child) -> String {
 
 impl Server {
     fn start(path: &Path, name: &str) -> Self {
+        Self::start_by(path, &[], name)
+    }
+
+    /// By another program, which becomes it.
+    fn start_by(program: &Path, args: &[&str], name: &str) -> Self {
         let log = log_of(name);
-        let mut child = run(path, &["serve", &log.to_string_lossy()]);
+        let mut child = run(program, &[args, &["serve", &log.to_string_lossy()]].concat());
         let port = line(&mut child).parse().expect("a port");
         Self { child: Running(child), port, log }
     }
@@ -137,6 +142,23 @@ fn a_program_by_its_path() {
     lines.retain(|l| owners.iter().any(|owner| l.ends_with(owner)));
     assert_eq!(side(&lines, "S"), server.logged(), "{said}");
     assert_eq!(side(&lines, "C"), logged(&log), "{said}");
+    assert!(!said.contains("warning"), "{said}");
+}
+
+/// A program in another mount namespace is found by another path than the one that names it: its functions are probed once.
+#[test]
+fn a_program_by_two_paths() {
+    let Some(path) = program("gotls", &[]) else { return };
+    let server = Server::start_by(Path::new("unshare"), &["--mount", &path.to_string_lossy()], "gotls-apart");
+    let tracer = Tracer::start(&SCRIPT.replace(":PORT", ""), &["--", "--go", &path.to_string_lossy()]);
+    let (port, log) = (server.port.to_string(), log_of("gotls-apart-client"));
+    let mut client = run(&path, &["ask", &port, "1", &log.to_string_lossy(), "2", "4"]);
+    assert!(client.wait().expect("it ends").success());
+    assert!(soon(|| server.logged().len() == 8), "{:?}", server.logged());
+    let (lines, said) = tracer.end();
+    let mine: Vec<String> = lines.into_iter().filter(|l| l.ends_with(&format!(" {}", server.child.0.id()))).collect();
+    assert_eq!(side(&mine, "S"), server.logged(), "{said}");
+    assert!(lost(&said).is_empty(), "{said}");
 }
 
 /// Requests before their answers, through buffers on a stack that is made smaller and larger meanwhile.

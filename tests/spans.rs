@@ -104,6 +104,35 @@ fn lines_from_a_file_and_from_sockets() {
     assert_eq!(ended(child).trim_end(), PRINTED.trim_end());
 }
 
+/// As logrotate leaves files: cut where they are, or under another name.
+#[test]
+fn a_file_that_is_rotated_is_read_on() {
+    let (path, other) = (file("rotated"), file("rotated-1"));
+    let add = |path: &Path, name: &str| {
+        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).expect("writable");
+        writeln!(file, "{}", SPAN.replace("GET /orders", name)).expect("written");
+    };
+    add(&path, "GET /before-1");
+    add(&path, "GET /before-2");
+    let place = path.to_str().expect("UTF-8");
+    let off = ["--otlp-grpc", "off", "--otlp-http", "off"];
+    let args = [&["run"], &off[..], &["--spans", place, "--count", "4", "--for", "30s", "-e", PRINT]].concat();
+    let (child, _err) = listening(&args);
+    // As it reads what there was.
+    thread::sleep(Duration::from_secs(1));
+    fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).expect("cut");
+    thread::sleep(Duration::from_secs(1));
+    add(&path, "GET /cut");
+    thread::sleep(Duration::from_secs(1));
+    fs::rename(&path, &other).expect("renamed");
+    add(&path, "GET /renamed");
+    let printed = ended(child);
+    for name in ["/before-1", "/before-2", "/cut", "/renamed"] {
+        assert_eq!(printed.matches(name).count(), 1, "{name}: {printed}");
+    }
+    fs::remove_file(&path).and_then(|()| fs::remove_file(&other)).expect("there");
+}
+
 /// A request by hand: JSON, in chunks, and one that is no request; the answers tell what was refused.
 #[test]
 fn otlp_over_http_answers_honestly() {

@@ -173,7 +173,7 @@ pub struct Lost {
     pub source: String,
     pub kind: LossKind,
     pub count: u64,
-    /// From when on it may have been (boot time ns), where it is told long after; else since the source was last asked.
+    /// From when on it may have been (boot time ns), where it is told long after, or [`ANY_TIME`]; else since the source was last asked.
     pub since: Option<u64>,
 }
 
@@ -193,6 +193,9 @@ pub struct Losses {
     /// What [`Self::fresh`] has given out.
     given: BTreeMap<(String, LossKind), u64>,
 }
+
+/// Of what was lost at some time, and nobody knows when.
+pub const ANY_TIME: u64 = u64::MAX;
 
 impl Losses {
     /// Sets a row to an absolute count (counters are read as totals).

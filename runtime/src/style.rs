@@ -1,6 +1,7 @@
 //! What writing values needs besides the bytes.
 
 use crate::names::Names;
+use weftrace_artifact::Options;
 
 /// Settings and names shared by the text and JSON writers.
 pub struct Style<'a> {
@@ -24,6 +25,11 @@ pub struct Style<'a> {
 impl<'a> Style<'a> {
     pub fn new(names: &'a mut dyn Names) -> Self {
         Self { names, div: 1, trailer: "..", trailer_from: 0, escape: false, indent: 8, compact: false, cut: false }
+    }
+
+    /// As a script's options want strings.
+    pub fn of(names: &'a mut dyn Names, options: &'a Options) -> Self {
+        Self { trailer: &options.str_trunc_trailer, trailer_from: options.max_strlen, ..Self::new(names) }
     }
 
     /// The same with another divisor.

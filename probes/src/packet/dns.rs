@@ -56,9 +56,9 @@ pub(crate) fn is_port(port: u16) -> bool {
     matches!(port, DOMAIN | MULTICAST | LLMNR)
 }
 
-/// Whether a datagram's payload is a message of DNS (RFC 1035), whole.
+/// Whether a datagram's payload is a message of DNS (RFC 1035), whole and nothing else.
 pub fn is_message(payload: &[u8]) -> bool {
-    Message::parse(payload).is_some_and(|message| !message.damaged)
+    Message::parse(payload).is_some_and(|message| message.whole)
 }
 
 /// A datagram's message.

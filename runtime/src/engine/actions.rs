@@ -146,9 +146,7 @@ impl Core {
         let read = if take { native.store_mut().take(print.map) } else { native.store().snapshot(print.map) };
         let failed = match read {
             Ok(snapshot) => {
-                let mut style = Style::new(names);
-                style.trailer = &artifact.options.str_trunc_trailer;
-                style.trailer_from = artifact.options.max_strlen;
+                let mut style = Style::of(names, &artifact.options);
                 style.escape = options.escape;
                 let message = Message::Map { map: &snapshot, top: print.top, div: print.div, explicit };
                 if let Err(error) = sink.message(&message, &mut style) {
@@ -200,9 +198,7 @@ impl Core {
             Ok(snapshot) => {
                 let unset = Merged::empty(&snapshot.spec.value);
                 let found = snapshot.elements.iter().find(|e| e.key.starts_with(key)).map_or(&unset, |e| &e.value);
-                let mut style = Style::new(names);
-                style.trailer = &artifact.options.str_trunc_trailer;
-                style.trailer_from = artifact.options.max_strlen;
+                let mut style = Style::of(names, &artifact.options);
                 style.escape = options.escape;
                 if let Err(error) = sink.message(&Message::Element { map: &snapshot, value: found }, &mut style) {
                     *output = Some(error);
@@ -233,9 +229,7 @@ impl Core {
         let mut text = std::mem::take(&mut self.scratch);
         text.clear();
         let artifact = Rc::clone(&self.artifact);
-        let mut style = Style::new(&mut self.names);
-        style.trailer = &artifact.options.str_trunc_trailer;
-        style.trailer_from = artifact.options.max_strlen;
+        let mut style = Style::of(&mut self.names, &artifact.options);
         style.escape = self.options.escape;
         printf(&mut text, pieces, &action.args, payload, &mut style);
         if style.cut {
@@ -277,6 +271,8 @@ impl Core {
         let read = opened.and_then(|f| f.take(self.options.max_cat_bytes).read_to_end(&mut text));
         match read {
             Ok(_) => self.say(&Message::Cat(&text)),
+            // A device that has no more to say at the moment.
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock && !text.is_empty() => self.say(&Message::Cat(&text)),
             Err(e) => {
                 let why = e.raw_os_error().map_or_else(|| e.to_string(), weftrace_probes::kernel::sys::errno_text);
                 // The path says which cat() it was.

@@ -48,9 +48,7 @@ impl Core {
 
     fn alert_value(&mut self, field: &Field, payload: &[u8]) -> String {
         let artifact = Rc::clone(&self.artifact);
-        let mut style = Style::new(&mut self.names);
-        style.trailer = &artifact.options.str_trunc_trailer;
-        style.trailer_from = artifact.options.max_strlen;
+        let mut style = Style::of(&mut self.names, &artifact.options);
         let mut out = Vec::new();
         text::write_field(&mut out, field, payload, &mut style);
         String::from_utf8_lossy(&out).into_owned()
@@ -58,9 +56,7 @@ impl Core {
 
     fn alert_text(&mut self, pieces: &[Piece], args: &[Field], payload: &[u8]) -> String {
         let artifact = Rc::clone(&self.artifact);
-        let mut style = Style::new(&mut self.names);
-        style.trailer = &artifact.options.str_trunc_trailer;
-        style.trailer_from = artifact.options.max_strlen;
+        let mut style = Style::of(&mut self.names, &artifact.options);
         let mut out = Vec::new();
         printf(&mut out, pieces, args, payload, &mut style);
         String::from_utf8_lossy(&out).into_owned()
@@ -118,8 +114,8 @@ impl Core {
         let facts = self.facts(join, &result);
         let shown = Shown { result: &result, facts: &facts };
         let line = show::line::head(&shown);
-        let mut json = Vec::new();
-        show::json::write(&mut json, &shown, &mut Style::new(&mut self.names));
+        let (mut json, artifact) = (Vec::new(), Rc::clone(&self.artifact));
+        show::json::write(&mut json, &shown, &mut Style::of(&mut self.names, &artifact.options));
         self.at_hand = Some((join, result));
         Some((String::from_utf8_lossy(&json).into_owned(), line))
     }

@@ -24,6 +24,7 @@ use weftrace_artifact::{
     abi::{RECORD_HEADER_SIZE, RecordHeader},
     action::{ActionId, ActionKind, StreamId},
     map::MapId,
+    plan::{ProbePlan, Unit},
     telemetry::TelemetryView,
 };
 use weftrace_probes::{
@@ -116,6 +117,8 @@ pub(crate) struct Core {
     pub(super) scratch: Vec<u8>,
     /// Formats that have been told to show only a part of a number.
     pub(super) cut_told: Vec<Place>,
+    /// To joins a live run ends then, CLOCK_BOOTTIME ns: detaching takes its time, and what some probes still see others don't.
+    pub(crate) until: u64,
     /// Handlers within handlers (a join's block that emits): bounded.
     depth: u32,
     malformed: u64,
@@ -180,6 +183,7 @@ impl Core {
             watchpoints: Vec::new(),
             scratch: Vec::new(),
             cut_told: Vec::new(),
+            until: u64::MAX,
             depth: 0,
             malformed: 0,
             slow: false,
@@ -251,6 +255,11 @@ impl Core {
     }
 
     fn emit(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) {
+        let of_kernel = |plan: &ProbePlan| matches!(plan.best.unit, Unit::Kernel(_));
+        let late = header.time > self.until && !self.waited_since(self.until, stream, payload);
+        if late && self.artifact.probes.get(header.probe as usize).is_some_and(of_kernel) {
+            return;
+        }
         if self.of_socket(stream, header, payload) {
             return;
         }
@@ -349,9 +358,7 @@ impl Core {
             return;
         }
         let artifact = Rc::clone(&self.artifact);
-        let mut style = Style::new(&mut self.names);
-        style.trailer = &artifact.options.str_trunc_trailer;
-        style.trailer_from = artifact.options.max_strlen;
+        let mut style = Style::of(&mut self.names, &artifact.options);
         style.escape = self.options.escape;
         if let Some(otlp) = &mut self.otlp {
             otlp.message(message, &mut style);

@@ -7,7 +7,7 @@ use crate::{
         self, Evaluate, JoinResult, Output, Summary, ViewStorage,
         show::{self, Facts, Shown},
     },
-    losses::LossKind,
+    losses::{ANY_TIME, LossKind},
     metrics::Trace,
     native::Native,
     record::event::Event,
@@ -44,6 +44,8 @@ pub(crate) struct Joins {
 
 /// Why a stream is not fed where a file is read: only the kernel's events feed it.
 const NOT_RUNNING: &str = "not running";
+/// The reason of what a probe that did not attach would have told.
+const NOT_ATTACHED: &str = "not attached";
 
 /// A join's number with what it found.
 pub(crate) type Found = (u32, Output);
@@ -174,24 +176,40 @@ impl Joins {
         }
     }
 
+    /// What of a stream isn't there from this time on may be missing.
+    pub(crate) fn doubted(&mut self, stream: StreamId, from: u64, reason: &str) {
+        self.engines.iter_mut().for_each(|engine| engine.doubted(stream, from, reason));
+    }
+
+    /// Streams that some of their probes don't feed, since these did not attach; and the reason.
+    pub(crate) fn tell_partly_fed(&mut self, artifact: &Artifact, failed: &[u32]) -> Vec<(StreamId, &'static str)> {
+        let lacks = |stream: &StreamId| failed.iter().any(|i| artifact.probes[*i as usize].emits.contains(stream));
+        let lacking: Vec<StreamId> = (0..artifact.streams.len() as u32).map(StreamId).filter(lacks).collect();
+        for stream in &lacking {
+            self.doubted(*stream, 0, NOT_ATTACHED);
+        }
+        lacking.into_iter().map(|stream| (stream, NOT_ATTACHED)).collect()
+    }
+
     /// Streams that no running probe emits to. Where it did not attach, what their legs lack is unknown, not none; where it doesn't run on files
-    /// they are left out. `fed`: by a recording. Says which, and why.
+    /// they are left out (as where `unheard` probes are their only ones). `fed`: by a recording. Says which, and why.
     pub(crate) fn tell_unfed(
         &mut self,
         artifact: &Artifact,
         failed: &[u32],
+        unheard: &[u32],
         fed: impl Fn(StreamId) -> bool,
     ) -> Vec<(StreamId, &'static str)> {
         let mut unfed = Vec::new();
-        let emits =
-            |stream: StreamId| artifact.probes.iter().enumerate().filter(move |(_, p)| p.emits.contains(&stream));
+        let heard = || (0u32..).zip(&artifact.probes).filter(|(i, _)| !unheard.contains(i));
+        let emits = |stream: StreamId| heard().filter(move |(_, p)| p.emits.contains(&stream));
         for stream in (0..artifact.streams.len() as u32).map(StreamId) {
             // What is translated no probe tells.
             let is_nat = artifact.streams[stream.0 as usize].name == nat::STREAM;
-            if is_nat || fed(stream) || emits(stream).any(|(i, _)| !failed.contains(&(i as u32))) {
+            if is_nat || fed(stream) || emits(stream).any(|(i, _)| !failed.contains(&i)) {
                 continue;
             }
-            let reason = if emits(stream).next().is_some() { "not attached" } else { NOT_RUNNING };
+            let reason = if emits(stream).next().is_some() { NOT_ATTACHED } else { NOT_RUNNING };
             self.unfed(stream, reason);
             unfed.push((stream, reason));
         }
@@ -388,13 +406,16 @@ impl Core {
             let of = self.supply.named(&lost.source);
             // It was not counted by the last time; what it was about may be as late as its source can be.
             let from = before.get(of.0 as usize).copied().unwrap_or(0);
-            let from = lost.since.map_or(from, |since| since.min(from));
-            self.joins.lost((from, now), &streams, lost.count, Some(lost.kind));
+            let (from, to) = match lost.since {
+                Some(ANY_TIME) => (0, u64::MAX),
+                since => (since.map_or(from, |since| since.min(from)), now),
+            };
+            self.joins.lost((from, to), &streams, lost.count, Some(lost.kind));
             self.note(|| Event::Lost {
                 source: lost.source.clone(),
                 kind: lost.kind.name().to_owned(),
                 from,
-                to: now,
+                to,
                 count: lost.count,
                 streams: streams.iter().map(|stream| stream.0).collect(),
             });

@@ -173,9 +173,7 @@ impl Core {
             }
             // Who asks is no part of the run.
             let Ok(snapshot) = native.store().peek(map) else { continue };
-            let mut style = Style::new(host);
-            style.trailer = &artifact.options.str_trunc_trailer;
-            style.trailer_from = artifact.options.max_strlen;
+            let mut style = Style::of(host, &artifact.options);
             let kept = native.exemplars();
             let n = all.map(&snapshot, (kind, &name), most, &mut style, |key| {
                 kept.map_or_else(Vec::new, |kept| kept.of(map, key, wall))

@@ -6,7 +6,7 @@ use super::{
     core::{Core, now},
     supply::SourceId,
 };
-use crate::{losses::LossKind, session::SessionOptions};
+use crate::{join::ALWAYS, losses::LossKind, session::SessionOptions};
 use std::{
     collections::BTreeSet,
     rc::Rc,
@@ -25,8 +25,6 @@ const LATENESS_NS: u64 = 10_000_000;
 const BATCHES: usize = 16;
 /// How often it is looked whether connections are tracked, where that can't be read.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What it holds for as long as there was such a connection.
-const ALWAYS: u64 = 1;
 
 /// The translations of the network namespaces that the run looks at.
 pub(crate) struct NatFeed {

@@ -11,7 +11,13 @@ use super::{
     supply::{BLOCKS, FILES_NS, KERNEL, SourceId},
     timers::Timers,
 };
-use crate::{error::Error, losses::LossKind, record::Recorded, session::SessionOptions, sys::watch};
+use crate::{
+    error::Error,
+    losses::LossKind,
+    record::Recorded,
+    session::SessionOptions,
+    sys::{interrupt, watch},
+};
 pub(super) use blocks::Blocks;
 #[cfg(feature = "live")]
 use std::collections::BTreeMap;
@@ -170,7 +176,8 @@ impl FileFeed {
                     }
                     while let Some(due) = timers.due(time, true) {
                         core.run(due.entry, due.probe, due.time);
-                        if core.should_stop() {
+                        // Between two packets may lie years.
+                        if core.should_stop() || interrupt::signal().is_some() {
                             return;
                         }
                     }

@@ -25,6 +25,9 @@ impl Core {
     pub(crate) fn begin_recording(&mut self, options: &RecordOptions, start: u64) -> std::io::Result<()> {
         self.names.clock().be_explicit();
         self.native.be_recorded(start);
+        if options.redact {
+            self.native.hide_secrets();
+        }
         let first = self.names.clock().take_fresh().pop();
         let run = Run {
             clock: first.map_or([0; 3], |pair| [pair.boot, pair.wall, pair.width]),

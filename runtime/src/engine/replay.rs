@@ -173,6 +173,15 @@ impl Replay {
         }
     }
 
+    /// Nothing feeds a stream, or what isn't there `from` a time on may be missing.
+    fn lacks(&self, stream: u32, from: Option<u64>, reason: &str, core: &mut Core) {
+        match (self.own(stream), from) {
+            (None, _) => {}
+            (Some(own), None) => core.joins.unfed(own, reason),
+            (Some(own), Some(from)) => core.joins.doubted(own, from, reason),
+        }
+    }
+
     fn event(&mut self, event: Event, core: &mut Core, timers: &mut Timers) {
         match event {
             Event::Source { id, kind, name, streams, interfaces, .. } => {
@@ -201,11 +210,8 @@ impl Replay {
                     core.joins.stalled((from, to), &streams);
                 }
             }
-            Event::Unfed { stream, reason } => {
-                if let Some(own) = self.own(stream) {
-                    core.joins.unfed(own, &reason);
-                }
-            }
+            Event::Unfed { stream, reason } => self.lacks(stream, None, &reason, core),
+            Event::Doubted { stream, from, reason } => self.lacks(stream, Some(from), &reason, core),
             Event::TimersStart(time) => self.runs_since(time, core, timers),
             Event::Tick(time) => self.tick(time, core, timers),
             Event::PassTime { source, time } => {

@@ -11,7 +11,7 @@ use crate::{
     session::Sources,
     sink::Message,
     stats::Cost,
-    sys::{Ring, interrupt},
+    sys::{Drained, Ring, interrupt},
 };
 use std::{
     rc::Rc,
@@ -34,23 +34,32 @@ const BUSY_PATIENCE: Duration = Duration::from_millis(200);
 /// is counted as lost.
 const IMPATIENCE: Duration = Duration::from_millis(500);
 
-/// Ends a run: everything produced until the probes are detached is delivered, the rest is counted. `impatient`: somebody waits for
-/// the end. Returns what each probe cost.
+/// Ends a run: everything produced until the probes are detached is delivered, the rest is counted; to joins the run ends before, when all probes still ran.
+/// `impatient`: somebody waits for the end. Returns what each probe cost.
 pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) -> Vec<Cost> {
     core.note(|| Event::Stop);
+    let end = now();
+    let deadline = impatient.then(|| Instant::now() + IMPATIENCE);
+    #[cfg(feature = "live")]
+    for feed in &mut sources.feeds {
+        if let Feed::Live(live) = feed {
+            live.stop();
+        }
+    }
     count_missed(core, &sources.links, true);
-    let links = std::mem::take(&mut sources.links);
-    let mut links: Vec<Link> = links.into_iter().map(|(_, link)| link).collect();
-    links.extend(core.watchpoints.drain(..).map(|(_, link)| link));
-    detach_all(links);
-    drain_all(core, sources.ring.as_mut(), impatient.then(|| Instant::now() + IMPATIENCE));
+    let mut lost = tell_joins(core, sources, end);
+    if is_live(&sources.feeds) {
+        core.until = end;
+    }
+    detach(core, sources, deadline);
+    drain_all(core, sources.ring.as_mut(), deadline);
     core.finish_sockets();
-    let time = finish_feeds(core, &mut sources.feeds);
+    let time = finish_feeds(core, &mut sources.feeds, end);
     core.finish_telemetry();
     core.finish_nat();
     core.native.store_mut().pass(time);
     core.flush_pending();
-    let lost_before = tell_joins(core, sources, time);
+    lost += tell_joins(core, sources, time);
     core.hears_all = true;
     core.tell_uncertainty();
     core.record_clock();
@@ -63,7 +72,7 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     core.flush_pending();
     count_losses(core, sources);
     let cost = costs(core, sources);
-    let lost = lost_before + core.losses.news();
+    lost += core.losses.news();
     if lost > 0 && !core.benchmarks {
         core.say(&Message::LostEvents(lost));
     }
@@ -91,22 +100,47 @@ pub(crate) fn finish(core: &mut Core, sources: &mut Sources, impatient: bool) ->
     cost
 }
 
-/// To the end: nothing writes any more. Past the deadline records are counted, not acted on.
+/// Whether things happen while the run goes on: of files and recordings they have.
+fn is_live(feeds: &[Feed]) -> bool {
+    feeds.iter().all(|feed| !matches!(feed, Feed::Files(_) | Feed::Recording(_)))
+}
+
+/// Detaches the probes, which takes 35 to 90 ms for each perf event: what they still produce is acted on meanwhile, so that the ring isn't overrun.
+fn detach(core: &mut Core, sources: &mut Sources, deadline: Option<Instant>) {
+    let links = std::mem::take(&mut sources.links);
+    let mut links: Vec<Link> = links.into_iter().map(|(_, link)| link).collect();
+    links.extend(core.watchpoints.drain(..).map(|(_, link)| link));
+    // If no thread can be had the closure, and the links with it, is dropped here: detached all the same.
+    let Ok(detaching) = std::thread::Builder::new().spawn(move || detach_all(links)) else { return };
+    while let (false, Some(ring)) = (detaching.is_finished(), sources.ring.as_mut()) {
+        drain(core, ring, deadline);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // It has ended, or there is nothing to drain.
+    let _ = detaching.join();
+}
+
+/// What is there. Past the deadline records are counted, not acted on.
+fn drain(core: &mut Core, ring: &mut Ring, deadline: Option<Instant>) -> Drained {
+    let mut left = 0;
+    let drained = ring.drain(|record| {
+        if left > 0 || deadline.is_some_and(|d| Instant::now() > d) {
+            left += 1;
+        } else {
+            core.record(record);
+        }
+        true
+    });
+    core.losses.add("events", LossKind::Unread, left);
+    drained
+}
+
+/// To the end: nothing writes any more.
 fn drain_all(core: &mut Core, ring: Option<&mut Ring>, deadline: Option<Instant>) {
     let Some(ring) = ring else { return };
     let patience = Instant::now() + BUSY_PATIENCE;
     while ring.pending() > 0 {
-        let mut left = 0;
-        let drained = ring.drain(|record| {
-            if left > 0 || deadline.is_some_and(|d| Instant::now() > d) {
-                left += 1;
-            } else {
-                core.record(record);
-            }
-            true
-        });
-        core.losses.add("events", LossKind::Unread, left);
-        if drained.busy {
+        if drain(core, ring, deadline).busy {
             if Instant::now() > patience {
                 core.losses.add("events", LossKind::Malformed, 1);
                 return;
@@ -116,18 +150,9 @@ fn drain_all(core: &mut Core, ring: Option<&mut Ring>, deadline: Option<Instant>
     }
 }
 
-/// The time at which END runs: now, or the last packet's of files.
-fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
+/// The time at which END runs: the run's end, or the last packet's of files.
+fn finish_feeds(core: &mut Core, feeds: &mut [Feed], end: u64) -> u64 {
     let mut time = None;
-    // All of them see the same packets: what programs have not taken by now comes here.
-    #[cfg(feature = "live")]
-    for feed in feeds.iter_mut() {
-        if let Feed::Live(live) = feed {
-            live.stop_program();
-        }
-    }
-    #[cfg(feature = "live")]
-    let end = now();
     for feed in feeds {
         match feed {
             Feed::Files(files) => {
@@ -142,7 +167,7 @@ fn finish_feeds(core: &mut Core, feeds: &mut [Feed]) -> u64 {
             }
         }
     }
-    time.unwrap_or_else(now)
+    time.unwrap_or(end)
 }
 
 /// What alerts by time look at is looked at once more: what came since they last did would never be told. Before END, which may clear it.
@@ -159,8 +184,10 @@ fn ask_alerts(core: &mut Core, time: u64) {
     }
 }
 
+/// The exit code that END gives is the last word: it has seen what became of the run.
 fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
     let artifact = Rc::clone(&core.artifact);
+    let code = core.exit.take();
     for (probe, plan) in artifact.probes.iter().enumerate() {
         if plan.best.way != Way::End {
             continue;
@@ -181,6 +208,7 @@ fn run_end(core: &mut Core, sources: &mut Sources, time: u64) {
             }
         }
     }
+    core.exit = core.exit.or(code);
 }
 
 /// Reads all counters into the table. Several probes may have one name: their losses are one row.

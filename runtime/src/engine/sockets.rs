@@ -259,6 +259,12 @@ impl SocketFeed {
 }
 
 impl Core {
+    /// Whether a record is of a request that waited in the kernel by that time: it is open then.
+    pub(super) fn waited_since(&self, time: u64, stream: StreamId, payload: &[u8]) -> bool {
+        let kind = self.sockets.as_ref().and_then(|feed| feed.kinds.get(stream.0 as usize)?.as_ref());
+        matches!(kind, Some(Kind::Held(fields)) if passed::held(fields, payload).start <= time)
+    }
+
     /// Whether a record was of sockets.
     pub(super) fn of_socket(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> bool {
         let Some(mut feed) = self.sockets.take() else { return false };
@@ -278,11 +284,12 @@ impl Core {
         self.count_passed();
         let Some(mut feed) = self.sockets.take() else { return };
         self.take_waiting(&mut feed);
-        feed.sockets.lasts_to(now());
+        let end = now().min(self.until);
+        feed.sockets.lasts_to(end);
         while self.exit.is_none() && feed.sockets.finish_one() {
             feed.present(self);
         }
-        feed.turns.finish(now());
+        feed.turns.finish(end);
         feed.present(self);
         self.sockets = Some(feed);
     }
@@ -361,7 +368,7 @@ fn at<'a>(payload: &'a [u8], field: &Field) -> &'a [u8] {
     payload.get(from..from + field.ty.size() as usize).unwrap_or_default()
 }
 
-/// An integer as it is written, with its sign.
+/// An unsigned integer of any width.
 fn number(payload: &[u8], field: &Field) -> u64 {
     match *at(payload, field) {
         [a] => a.into(),

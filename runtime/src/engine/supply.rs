@@ -293,6 +293,11 @@ impl Supply {
         }
     }
 
+    /// What a source feeds.
+    pub(crate) fn streams(&self, source: SourceId) -> Vec<StreamId> {
+        self.sources.get(source.0 as usize).map_or_else(Vec::new, |source| source.streams.iter().copied().collect())
+    }
+
     /// A recorded source stood still, or goes on; says what it feeds.
     pub(crate) fn set_stalled(&mut self, source: SourceId, stalled: bool) -> Vec<StreamId> {
         let Some(source) = self.sources.get_mut(source.0 as usize) else { return Vec::new() };

@@ -5,7 +5,8 @@ use super::{
     supply::{SPANS_NS, SourceId},
 };
 use crate::{
-    losses::LossKind,
+    losses::{ANY_TIME, LossKind},
+    record::event::Event,
     telemetry::{Arrivals, Recorded, Wanted},
 };
 use std::{
@@ -17,6 +18,8 @@ use std::{
 use weftrace_artifact::telemetry::LATENESS_NS;
 use weftrace_probes::telemetry::Record;
 
+/// The reason of what comes late.
+const NOT_YET: &str = "not yet";
 /// Their name among sources.
 const SOURCE: &str = "spans";
 
@@ -121,6 +124,18 @@ impl TelemetryFeed {
         }
     }
 
+    /// Applications tell in batches what they did: at the end of a run some of the last seconds is still theirs.
+    fn doubt_the_last(&self, core: &mut Core) {
+        if matches!(self.from, Origin::Recorded(_)) {
+            return;
+        }
+        let from = now().min(core.until).saturating_sub(LATENESS_NS);
+        for stream in core.supply.streams(self.source) {
+            core.joins.doubted(stream, from, NOT_YET);
+            core.note(|| Event::Doubted { stream: stream.0, from, reason: NOT_YET.to_owned() });
+        }
+    }
+
     fn count_losses(&self, core: &mut Core) {
         let (unusable, full, attributes) = match &self.from {
             Origin::Live(arrivals) => {
@@ -130,9 +145,15 @@ impl TelemetryFeed {
             }
             Origin::Recorded(recorded) => (recorded.unusable, 0, recorded.attributes),
         };
-        core.losses.set(SOURCE, LossKind::Unusable, unusable);
-        core.losses.set(SOURCE, LossKind::Refused, full);
-        core.losses.set(SOURCE, LossKind::Analysis("attributes"), attributes);
+        for (kind, count) in
+            [(LossKind::Unusable, unusable), (LossKind::Refused, full), (LossKind::Analysis("attributes"), attributes)]
+        {
+            match &self.from {
+                Origin::Live(_) => core.losses.set(SOURCE, kind, count),
+                // When what can't be read was nobody knows.
+                Origin::Recorded(_) => core.losses.set_since(SOURCE, kind, count, ANY_TIME),
+            }
+        }
     }
 }
 
@@ -195,6 +216,7 @@ impl Core {
             while !feed.step(core) && !core.should_stop() {}
             core.supply.mark(feed.source, now(), None);
             feed.count_losses(core);
+            feed.doubt_the_last(core);
         });
     }
 }

@@ -147,7 +147,7 @@ fn put_str(dst: &mut [u8], src: &[u8]) -> u64 {
 }
 
 unsafe extern "C" fn header_get(
-    _: *mut HandlerEnv,
+    env: *mut HandlerEnv,
     headers: u64,
     headers_len: u64,
     name: u64,
@@ -159,7 +159,12 @@ unsafe extern "C" fn header_get(
     let (headers, name, dst) =
         unsafe { (bytes(headers, headers_len), bytes(name, name_len), bytes_mut(dst, capacity)) };
     if let Some(value) = headers::find(headers, name) {
-        return put_str(dst, value);
+        let len = put_str(dst, value);
+        // SAFETY: the environment, by the code generator.
+        if unsafe { host(env) }.hides_secrets {
+            crate::record::redact::hide(name, &mut dst[..len as usize]);
+        }
+        return len;
     }
     dst.fill(0);
     u64::MAX

@@ -40,6 +40,8 @@ pub struct NativeHost {
     pub(crate) random: u64,
     /// The clock is the time that a handler runs for.
     pub(crate) recorded: bool,
+    /// Handlers read headers that nobody is to read in a recording masked.
+    pub(crate) hides_secrets: bool,
     pub(crate) probe: u32,
     pub(crate) now: u64,
     /// If metrics are offered or sent.
@@ -59,6 +61,7 @@ impl NativeHost {
             walks: Vec::new(),
             random: seed | 1,
             recorded: false,
+            hides_secrets: false,
             probe: 0,
             now: 0,
             exemplars: None,

@@ -3,7 +3,7 @@
 mod code;
 mod helpers;
 mod host;
-mod key_hash;
+pub(crate) mod key_hash;
 mod records;
 mod run;
 mod user_map;

@@ -48,6 +48,11 @@ impl Native {
         self.host.random = seed | 1;
     }
 
+    /// What is read of headers that hold secrets is masked from now on.
+    pub(crate) fn hide_secrets(&mut self) {
+        self.host.hides_secrets = true;
+    }
+
     /// Where what is in these maps comes from, or is noted.
     pub(crate) fn ask_of(&mut self, maps: &[bool], reads: Reads) {
         self.host.ask_of(maps, reads);

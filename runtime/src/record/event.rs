@@ -70,6 +70,12 @@ pub(crate) enum Event {
         stream: u32,
         reason: String,
     },
+    /// What of a stream isn't there from a time on may be missing.
+    Doubted {
+        stream: u32,
+        from: u64,
+        reason: String,
+    },
     TimersStart(u64),
     /// Intervals that were due by then ran.
     Tick(u64),
@@ -155,10 +161,8 @@ impl Event {
                 w.list(streams, |w, stream| w.u32(*stream));
             }
             Self::Stalled { source, change, from, to } => put_stalled(&mut w, *source, *change, [*from, *to]),
-            Self::Unfed { stream, reason } => {
-                w.u32(*stream);
-                w.texts([reason]);
-            }
+            Self::Unfed { stream, reason } => put_lack(&mut w, *stream, None, reason),
+            Self::Doubted { stream, from, reason } => put_lack(&mut w, *stream, Some(*from), reason),
             Self::TimersStart(time) | Self::Tick(time) | Self::End(time) => w.u64(*time),
             Self::Signal { number, time } => {
                 w.u32(*number as u32);
@@ -243,6 +247,7 @@ impl Event {
             READ => Self::Read(take_read(r)?),
             NAME => Self::Name(Named { asked: r.bytes()?.to_vec(), answer: r.bytes()?.to_vec() }),
             25 => Self::Uncertain { source: r.u32()?, ns: r.u64()? },
+            26 => Self::Doubted { stream: r.u32()?, from: r.u64()?, reason: r.text()? },
             _ => return None,
         })
     }
@@ -274,6 +279,7 @@ impl Event {
             Self::Read(_) => READ,
             Self::Name(_) => NAME,
             Self::Uncertain { .. } => 25,
+            Self::Doubted { .. } => 26,
         }
     }
 
@@ -281,6 +287,14 @@ impl Event {
     pub(crate) fn is_told_ahead(number: u8) -> bool {
         matches!(number, READ | NAME)
     }
+}
+
+fn put_lack(w: &mut Writer<'_>, stream: u32, from: Option<u64>, reason: &String) {
+    w.u32(stream);
+    if let Some(from) = from {
+        w.u64(from);
+    }
+    w.texts([reason]);
 }
 
 fn put_stalled(w: &mut Writer<'_>, source: u32, change: u8, interval: [u64; 2]) {

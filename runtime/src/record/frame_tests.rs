@@ -138,8 +138,16 @@ fn tunnels_and_what_contradicts_itself() {
     // Behind what IP says is its packet.
     let frame = [ipv4(6, 0, &tcp(5, b"")), SECRET.to_vec()].concat();
     alone(&frame, 40);
-    let frame = [ipv4(17, 0, &udp(53, 12, b"name")), SECRET.to_vec()].concat();
-    alone(&frame, 32);
+    let question = b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x04name\0\0\x01\0\x01";
+    let message = udp(53, 8 + question.len() as u16, question);
+    alone(&[ipv4(17, 0, &message), SECRET.to_vec()].concat(), 28 + question.len());
+    // What is no message of DNS is none on its port either.
+    alone(&ipv4(17, 0, &udp(53, 8 + SECRET.len() as u16, SECRET)), 28);
+    alone(&ipv4(17, 0, &udp(5353, 8 + 20, &question[..20])), 28);
+    for message in [&question[..], b"\0\x07\x01\0\0\0\0\0\0\0\0\0"] {
+        let with_more = [message, SECRET].concat();
+        alone(&ipv4(17, 0, &udp(53, 8 + with_more.len() as u16, &with_more)), 28);
+    }
 }
 
 /// A request line over segments of which one was never seen, and its start sent again.

@@ -1,6 +1,6 @@
 //! HTTP/1 as it is masked: where its messages begin, what of them stays, over segments; and records of TLS, which stay whole.
 
-use super::redact::{MASK, Redactor, mask_target};
+use super::redact::{MASK, Redactor, mask_target, mask_value};
 use std::ops::Range;
 
 /// Longest first line that is looked for at once.
@@ -178,7 +178,7 @@ impl Redactor {
         }
         if !self.allows(name) {
             let last = value.len() - if value.ends_with(b"\r\n") { 2 } else { 1 };
-            value[1..last.max(1)].iter_mut().filter(|b| **b != b' ').for_each(|b| *b = MASK);
+            mask_value(&mut value[1..last.max(1)]);
         }
         (end, State::Head(framing))
     }

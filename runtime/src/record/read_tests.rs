@@ -30,6 +30,7 @@ fn events() -> Vec<Event> {
         Event::Lost { source: "p".into(), kind: "ring_full".into(), from: 1, to: 2, count: 3, streams: vec![0] },
         Event::Stalled { source: 2, change: 1, from: 4, to: 5 },
         Event::Unfed { stream: 0, reason: "not attached".into() },
+        Event::Doubted { stream: 0, from: 9, reason: "not yet".into() },
         Event::TimersStart(1),
         Event::Tick(2),
         Event::PassTime { source: 2, time: 3 },

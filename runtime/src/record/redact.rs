@@ -18,6 +18,7 @@ use weftrace_artifact::{
     packet::{PacketView, layer},
     ty::Type,
 };
+use weftrace_probes::packet::is_dns_message;
 
 /// Written instead.
 pub(super) const MASK: u8 = b'x';
@@ -57,7 +58,7 @@ const HARMLESS: &[&str] = &[
     ":status",
 ];
 
-/// Never written, whoever names them.
+/// Never written, whoever names them: blocks of a run that is recorded read them masked, so that nothing they make of them is written either.
 const SECRET: &[&str] =
     &["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-csrf-token"];
 
@@ -77,6 +78,18 @@ type Direction = (u32, [u8; 16], [u8; 16], u16, u16);
 struct Follow {
     next: u32,
     state: State,
+}
+
+/// Masks a header's value as it is in the packets of a recording, if nobody is to read it there.
+pub(crate) fn hide(name: &[u8], value: &mut [u8]) {
+    if SECRET.iter().any(|secret| secret.as_bytes().eq_ignore_ascii_case(name)) {
+        mask_value(value);
+    }
+}
+
+/// A header's value; spaces stay.
+pub(super) fn mask_value(value: &mut [u8]) {
+    value.iter_mut().filter(|byte| **byte != b' ').for_each(|byte| *byte = MASK);
 }
 
 impl Redactor {
@@ -143,8 +156,11 @@ impl Redactor {
         };
         if view.layers & layer::TCP != 0 {
             self.segment(view, payload);
-        } else if ![view.udp_src_port, view.udp_dst_port].iter().any(|port| matches!(port, 53 | 5353)) {
-            payload.fill(MASK);
+        } else {
+            let on_its_port = [view.udp_src_port, view.udp_dst_port].iter().any(|port| matches!(port, 53 | 5353));
+            if !(on_its_port && is_dns_message(payload)) {
+                payload.fill(MASK);
+            }
         }
         // Behind what IP says is the packet.
         if let Some(trailer) = place.and_then(|from| data.get_mut(from + len..)) {

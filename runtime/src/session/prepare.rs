@@ -364,7 +364,7 @@ impl Running {
         if blocks.is_empty() {
             return;
         }
-        // Over recordings without any of spans nothing is known of them, but what was recorded of their streams.
+        // Over recordings without any of spans there are none, but what was recorded of their streams.
         if !options.read.is_empty() && (options.telemetry.lines.is_empty() || options.replay.is_some()) {
             self.attached += blocks.len();
             self.unheard.extend(blocks.iter().map(|b| b.probe));
@@ -416,12 +416,15 @@ impl Running {
             self.core.say(&Message::NotAttached { probe, why, remedy, at: &at });
             self.failures.push(failure);
         }
-        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).chain(self.unheard.iter().copied()).collect();
+        let failed: Vec<u32> = self.failures.iter().map(|f| f.index).collect();
         let core = &mut self.core;
         let replayed = core.replayed.as_ref();
         let fed = |stream| replayed.is_some_and(|replayed| replayed.has(stream));
-        for (stream, reason) in core.joins.tell_unfed(&core.artifact, &failed, fed) {
+        for (stream, reason) in core.joins.tell_unfed(&core.artifact, &failed, &self.unheard, fed) {
             core.note(|| Event::Unfed { stream: stream.0, reason: reason.to_owned() });
+        }
+        for (stream, reason) in core.joins.tell_partly_fed(&core.artifact, &failed) {
+            core.note(|| Event::Doubted { stream: stream.0, from: 0, reason: reason.to_owned() });
         }
         // A dry run leaves BEGIN out, and that may be all that there is.
         // And joins may have all of their streams from a recording.

@@ -76,7 +76,14 @@ impl PerfettoSink {
             self.label("thread_name", track, &format!("{} {value}", leg.name));
             let via = if leg.key.is_empty() { String::new() } else { format!("{}({})", leg.via.name(), leg.key) };
             let source = shown.facts.sources.get(i).cloned().unwrap_or_default();
-            let args = [("value", value), ("via", via), ("source", source), ("lost", leg.lost.to_string())];
+            let (value, charged_ms) = (line::value(result, leg, false), line::ms(leg.charged).to_string());
+            let args = [
+                ("value", value),
+                ("charged", charged_ms),
+                ("via", via),
+                ("source", source),
+                ("lost", leg.lost.to_string()),
+            ];
             for piece in &charged[i] {
                 self.slice(&leg.name, track, *piece, &args);
             }

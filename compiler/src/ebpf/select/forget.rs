@@ -96,7 +96,8 @@ fn least_room(func: &Function, maps: &[MapSpec], ptr: Value, seen: &mut BTreeSet
     }
     let ValueDef::Param(block, index) = func.values[base.index()].def else { return UNKNOWN };
     if !seen.insert(base) {
-        return NOWHERE;
+        // Farther on than it was: there is less and less room.
+        return if at == 0 { NOWHERE } else { UNKNOWN };
     }
     let edges = func.blocks.iter().flat_map(|data| data.term.targets().into_iter().map(move |edge| (&data.term, edge)));
     let rooms = edges.filter(|(_, (dest, _))| dest.block == block).map(|(term, (dest, own))| {

@@ -80,13 +80,14 @@ pub(super) fn ipv4(at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&
     fragment(&piece, at, cx, fragments)
 }
 
-/// A header of which only the start was captured. What it is within, and what lies behind it, stays as it is; nothing follows from it.
+/// A header of which only the start was captured. What it is within, and what lies behind it, stays as it is; nothing follows from it, and who sends to whom isn't known.
 #[cold]
 fn ipv4_cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
     if bytes.u8(0)? >> 4 != 4 || bytes.u8(0)? & 0x0f < 5 {
         return None;
     }
     view.layers |= layer::IP;
+    view.net_family = 0;
     view.ip_dsfield = bytes.u8(1)?;
     view.known |= known::IP_DSFIELD;
     let total = bytes.be16(2)?;
@@ -177,6 +178,7 @@ fn ipv6_cut_short(bytes: Bytes<'_>, view: &mut PacketView) -> Option<Step> {
         return None;
     }
     view.layers |= layer::IPV6;
+    view.net_family = 0;
     view.ipv6_tclass = first << 4 | second >> 4;
     view.known |= known::IPV6_TCLASS;
     view.ipv6_plen = bytes.be16(4)?.into();

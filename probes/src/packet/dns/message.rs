@@ -24,6 +24,8 @@ pub(super) struct Message {
     pub(super) aaaa: Option<[u8; 16]>,
     /// It ends before what it announces, or a name in it is none.
     pub(super) damaged: bool,
+    /// Nothing is behind its last record.
+    pub(super) whole: bool,
 }
 
 /// Two bytes.
@@ -36,7 +38,8 @@ impl Message {
         let word = |at: usize| be16(bytes, 2 * at);
         let mut message =
             Self { id: word(0)?, flags: word(1)?, counts: [word(2)?, word(3)?, word(4)?, word(5)?], ..Self::default() };
-        message.damaged = message.records(bytes).is_none();
+        let end = message.records(bytes);
+        (message.damaged, message.whole) = (end.is_none(), end == Some(bytes.len()));
         Some(message)
     }
 
@@ -45,7 +48,8 @@ impl Message {
     }
 
     /// Every record has bytes of its own, so that counts that say too much end with the message.
-    fn records(&mut self, bytes: &[u8]) -> Option<()> {
+    /// Where the last one ends.
+    fn records(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = HEADER;
         for i in 0..self.counts[0] {
             let name = if i == 0 { Some(name::read(bytes, at)?) } else { None };
@@ -60,7 +64,7 @@ impl Message {
         for _ in 0..total {
             at = self.record(bytes, at)?;
         }
-        Some(())
+        Some(at)
     }
 
     fn record(&mut self, bytes: &[u8], at: usize) -> Option<usize> {

@@ -204,7 +204,6 @@ fn a_head_that_was_cut_is_counted() {
     assert_eq!(bench.sockets.counters().http_cut, 2);
 }
 
-/// What is missing begins with the rest of the response before: only what lies behind that is of the next one.
 /// What a server sends before anything is asked (SMTP, FTP) is not told, and none of an answer; what it sends unseen after a request is.
 #[test]
 fn a_server_that_speaks_first() {
@@ -219,6 +218,7 @@ fn a_server_that_speaks_first() {
     }
 }
 
+/// What is missing begins with the rest of the response before: only what lies behind that is of the next one.
 #[test]
 fn a_gap_in_a_body_is_first_of_that_body() {
     let of = |told: Vec<Told>| told.iter().map(|e| (e.1, e.2)).collect::<Vec<_>>();

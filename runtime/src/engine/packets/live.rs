@@ -170,11 +170,10 @@ impl LiveFeed {
         self.blocks.count_losses(&self.name, core);
     }
 
-    /// From now on packets come here, and not to the program.
-    pub(crate) fn stop_program(&mut self) {
-        if std::mem::take(&mut self.program) {
-            self.source.without_program();
-        }
+    /// From now on no packet comes, neither here nor to the program.
+    pub(crate) fn stop(&mut self) {
+        self.program = false;
+        self.source.stop();
     }
 
     /// What arrived until `end`, then the exchanges still open. The kernel keeps the last packets until their block is due; on a busy

@@ -104,11 +104,7 @@ fn moved(
 }
 
 /// One that waits still, of its socket's record in [`Passed::passing`], and what was sent of its response.
-fn waiting<'a>(
-    key: i64,
-    spec: &MapSpec,
-    value: &'a [u8],
-) -> Option<(SocketCall<'a>, Option<SocketCall<'a>>)> {
+fn waiting<'a>(key: i64, spec: &MapSpec, value: &'a [u8]) -> Option<(SocketCall<'a>, Option<SocketCall<'a>>)> {
     let Value::Plain(Type::Tuple { fields, .. }) = &spec.value else { return None };
     // As lang/src/check/sockets_exchange.rs has them.
     let [phase, got, sent, came, at_ns, _, pid, tid, comm, _, _, reached, _, began, head, answer] = &fields[..] else {
@@ -155,6 +151,10 @@ impl Core {
 
     /// Joins count what the kernel has passed over meanwhile.
     pub(crate) fn count_passed(&mut self) {
+        // What is passed over while probes are detached is none of the run's.
+        if self.until != u64::MAX {
+            return;
+        }
         let Some(mut feed) = self.sockets.take() else { return };
         if let Some(mut passed) = feed.passed.take() {
             let end = now();
@@ -176,7 +176,9 @@ impl Core {
         for element in &sockets.elements {
             let Some(value) = plain(&element.value) else { continue };
             let key = number_of(&element.key) as i64;
-            if let Some((request, response)) = waiting(key, spec, value) {
+            if let Some((request, response)) =
+                waiting(key, spec, value).filter(|(request, _)| request.start <= self.until)
+            {
                 feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
                 plain_here.extend(feed.sockets.call(&request));
                 plain_here.extend(response.and_then(|response| feed.sockets.call(&response)));

@@ -107,6 +107,9 @@ fn strings_and_headers() {
     let mut dst = [0xffu8; 8];
     let d = dst.as_mut_ptr() as u64;
     let null = std::ptr::null_mut();
+    let mut host = NativeHost::new(Store::create(&[], None).expect("no maps"), 1, 5);
+    let mut made = env(&mut host);
+    let env = &raw mut made;
     // SAFETY: live locals of the lengths given.
     unsafe {
         let src = b"hello world";
@@ -117,10 +120,18 @@ fn strings_and_headers() {
         assert_eq!(copy_str(null, d, 8, 0, 5), 0);
         let headers = [4, 2, 0, b'h', b'o', b's', b't', b'a', b'b', 0];
         let name = b"Host";
-        assert_eq!(header_get(null, headers.as_ptr() as u64, 10, name.as_ptr() as u64, 4, d, 8), 2);
+        assert_eq!(header_get(env, headers.as_ptr() as u64, 10, name.as_ptr() as u64, 4, d, 8), 2);
         assert_eq!(&dst, b"ab\0\0\0\0\0\0");
-        assert_eq!(header_get(null, headers.as_ptr() as u64, 10, name.as_ptr() as u64, 3, d, 8), u64::MAX);
+        assert_eq!(header_get(env, headers.as_ptr() as u64, 10, name.as_ptr() as u64, 3, d, 8), u64::MAX);
         assert_eq!(dst, [0; 8]);
+        let secret = [6, 3, 0, b'c', b'o', b'o', b'k', b'i', b'e', b'a', b' ', b'b'];
+        for (hides, want) in [(false, b"a b"), (true, b"x x")] {
+            (*(*env).host.cast::<NativeHost>()).hides_secrets = hides;
+            assert_eq!(header_get(env, secret.as_ptr() as u64, 12, secret[3..].as_ptr() as u64, 6, d, 8), 3);
+            assert_eq!(&dst[..3], want);
+            assert_eq!(header_get(env, headers.as_ptr() as u64, 10, name.as_ptr() as u64, 4, d, 8), 2);
+            assert_eq!(&dst[..2], b"ab", "no secret");
+        }
         assert_eq!(comm(null, d, 8), 0);
         assert_ne!(dst[0], 0);
         assert_eq!(dst[7], 0);

@@ -1,0 +1,83 @@
+//! The end of a run: to detach perf events takes some 50 ms each, and what happens meanwhile is none of the run's.
+
+mod traced;
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+use traced::{Tracer, can_trace};
+
+/// How long each request is waited for.
+const WAIT: Duration = Duration::from_millis(20);
+/// Three perf tracepoints are in it, whose stacks raw tracepoints don't have, and two more to detach.
+const SCRIPT: &str = r#"
+tracepoint:syscalls:sys_enter_clock_nanosleep { $k = kstack(2); @stack = $k; @since[tid] = nsecs; }
+tracepoint:syscalls:sys_exit_clock_nanosleep /@since[tid]/ {
+  $k = kstack(2); @stack = $k;
+  emit app.sleep(tid = tid, start = @since[tid], end = nsecs, dur = nsecs - @since[tid]);
+  delete(@since, tid);
+}
+tracepoint:syscalls:sys_exit_getpid { $k = kstack(2); @stacks[$k] = count(); }
+tracepoint:syscalls:sys_exit_getppid { $k = kstack(2); @stacks[$k] = count(); }
+tracepoint:syscalls:sys_exit_getuid { $k = kstack(2); @stacks[$k] = count(); }
+http:server:PORT {
+  emit web.request(conn = tcp.conn, tid = tid, complete = http.exchange.complete, start = http.exchange.start, end = http.exchange.end);
+}
+join web { from r = web.request(); sleep = sum(app.sleep.dur) by tid; blame sleep; }
+join:web { printf("%s %d %d %s %s\n", status, r.complete, total / 1ms, sleep.state, sleep.reason); }
+END { clear(@stack); clear(@stacks); clear(@since); }"#;
+
+/// Answers one request after the other, each after [`WAIT`].
+fn serve(mut stream: TcpStream) {
+    let mut bytes = [0; 1024];
+    while stream.read(&mut bytes).is_ok_and(|n| n > 0) {
+        thread::sleep(WAIT);
+        if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+            return;
+        }
+    }
+}
+
+fn ask(port: u16, stop: &AtomicBool) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    let mut bytes = [0; 1024];
+    while !stop.load(Ordering::Relaxed) {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it reads");
+        assert!(stream.read(&mut bytes).is_ok_and(|n| n > 0));
+    }
+}
+
+#[test]
+fn requests_while_the_run_ends() {
+    if !can_trace() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its address").port();
+    thread::spawn(move || listener.incoming().flatten().for_each(|stream| drop(thread::spawn(|| serve(stream)))));
+    let stop = AtomicBool::new(false);
+    let (lines, said) = thread::scope(|scope| {
+        let tracer = Tracer::start(&SCRIPT.replace("PORT", &port.to_string()), &["--for", "3s"]);
+        for _ in 0..3 {
+            scope.spawn(|| ask(port, &stop));
+        }
+        let ended = tracer.ended();
+        stop.store(true, Ordering::Relaxed);
+        ended
+    });
+    let mut complete = 0;
+    for line in lines.iter().filter(|line| !line.starts_with("web:")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [_, whole, ms, state, ..] = words[..] else { panic!("{line}") };
+        // One that is open when the run ends has lasted no longer than that, and its sleep goes on.
+        assert!(ms.parse::<u64>().is_ok_and(|ms| ms < 150), "{line} of {lines:#?} {said}");
+        complete += u32::from(whole == "1");
+        assert!(whole == "0" || state == "value", "{line} of {lines:#?} {said}");
+    }
+    assert!(complete > 100, "{complete}: {said}");
+    assert!(lines.last().is_some_and(|line| line.ends_with("Lost: 0.")), "{:?} {said}", lines.last());
+}
