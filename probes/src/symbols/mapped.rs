@@ -3,7 +3,7 @@
 use super::find::{Binary, FindError};
 use super::glob::Glob;
 use super::process::{Identity, Region, parse_region};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -37,19 +37,21 @@ pub(super) fn of_all() -> Vec<Binary> {
     out
 }
 
-/// The programs that processes run (one process, or all), each once. Of other users' processes only root may ask.
+/// The programs that processes run (one process, or all), each once: by the name that we have for it, if some process runs it by that, and not by one that goes with a
+/// process of another root. Of other users' processes only root may ask.
 pub(super) fn programs(pid: Option<u32>) -> Vec<Binary> {
     let pids = match pid {
         Some(pid) => vec![pid],
         None => pids(),
     };
-    let mut seen = BTreeSet::new();
-    let mut out = Vec::new();
+    let mut seen = BTreeMap::new();
+    let mut out: Vec<Binary> = Vec::new();
     for pid in pids {
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
         // The kernel's own threads have none.
         let Ok(meta) = link.metadata() else { continue };
-        if !seen.insert((meta.dev(), meta.ino())) {
+        let before = seen.get(&(meta.dev(), meta.ino())).copied();
+        if before.is_some_and(|at: usize| out[at].root.as_os_str().is_empty()) {
             continue;
         }
         let (Ok(name), Ok(root)) = (std::fs::read_link(&link), super::find::process_root(pid)) else { continue };
@@ -57,7 +59,15 @@ pub(super) fn programs(pid: Option<u32>) -> Vec<Binary> {
         // Another file may have its name by now, or it is of another file system.
         let same = named.metadata().is_ok_and(|m| (m.dev(), m.ino()) == (meta.dev(), meta.ino()));
         let shown = named.display().to_string();
-        out.push(Binary { path: if same { named } else { link }, root, shown });
+        let binary = Binary { path: if same { named } else { link }, root, shown };
+        match before {
+            None => {
+                seen.insert((meta.dev(), meta.ino()), out.len());
+                out.push(binary);
+            }
+            Some(at) if binary.root.as_os_str().is_empty() => out[at] = binary,
+            Some(_) => {}
+        }
     }
     out
 }
