@@ -117,16 +117,23 @@ fn a_file_that_is_rotated_is_read_on() {
     let place = path.to_str().expect("UTF-8");
     let off = ["--otlp-grpc", "off", "--otlp-http", "off"];
     let args = [&["run"], &off[..], &["--spans", place, "--count", "4", "--for", "30s", "-e", PRINT]].concat();
-    let (child, _err) = listening(&args);
-    // As it reads what there was.
-    thread::sleep(Duration::from_secs(1));
+    let (mut child, _err) = listening(&args);
+    let mut out = BufReader::new(child.stdout.take().expect("piped"));
+    let mut printed = String::new();
+    let mut read_up_to = |name: &str| {
+        while !printed.contains(name) {
+            assert!(out.read_line(&mut printed).expect("text") > 0, "no {name}: {printed}");
+        }
+    };
+    read_up_to("/before-2");
     fs::OpenOptions::new().write(true).open(&path).and_then(|file| file.set_len(0)).expect("cut");
-    thread::sleep(Duration::from_secs(1));
     add(&path, "GET /cut");
-    thread::sleep(Duration::from_secs(1));
+    read_up_to("/cut");
     fs::rename(&path, &other).expect("renamed");
     add(&path, "GET /renamed");
-    let printed = ended(child);
+    read_up_to("/renamed");
+    out.read_to_string(&mut printed).expect("text");
+    assert!(child.wait().expect("a child").success());
     for name in ["/before-1", "/before-2", "/cut", "/renamed"] {
         assert_eq!(printed.matches(name).count(), 1, "{name}: {printed}");
     }

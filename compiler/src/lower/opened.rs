@@ -7,7 +7,10 @@ use super::{
     mem::Mem,
     ssa::Variable,
 };
-use crate::ir::{Block, Helper, Space, Value};
+use crate::{
+    ir::{Block, Helper, Space, Value},
+    place::walk::{self, Node},
+};
 use std::collections::BTreeSet;
 use weftrace_artifact::{map::Kind, ty::Type};
 use weftrace_lang::{
@@ -39,8 +42,8 @@ fn element(value: &Expr) -> Option<&Expr> {
 /// Variables that stand for elements: they have no memory of their own.
 pub(super) fn names(probe: &ProbeDef) -> BTreeSet<VarRef> {
     let mut found = BTreeSet::new();
-    crate::place::walk::block(&probe.body, &mut |node| {
-        if let crate::place::walk::Node::Stmt(Stmt { kind: S::SetVar { var, value }, .. }) = node
+    walk::block(&probe.body, &mut |node| {
+        if let Node::Stmt(Stmt { kind: S::SetVar { var, value }, .. }) = node
             && element(value).is_some()
         {
             found.insert(*var);

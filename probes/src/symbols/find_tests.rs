@@ -1,5 +1,10 @@
-use super::{FindError, expand, find, within};
-use std::path::{Path, PathBuf};
+use super::{Binary, FindError, expand, find, programs, within};
+use std::{
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    thread,
+    time::{Duration, Instant},
+};
 
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -53,4 +58,44 @@ fn wildcards_expand_by_component() {
 fn roots_hold() {
     assert_eq!(within(Path::new("/proc/1/root"), "/../../etc/passwd"), Path::new("/proc/1/root/etc/passwd"));
     assert_eq!(within(Path::new(""), "/bin/sh"), Path::new("/bin/sh"));
+}
+
+/// A process, which ends with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+/// The first process that runs a program is in another mount namespace: by its name for it the program can be probed for as long as that lives.
+#[test]
+#[allow(clippy::print_stdout, reason = "says what is skipped")]
+fn a_program_is_known_by_our_name_for_it() {
+    let path = std::env::temp_dir().canonicalize().expect("a folder").join(format!("asleep-{}", std::process::id()));
+    std::fs::copy("/bin/sleep", &path).expect("a program");
+    let found = || -> Option<Binary> {
+        programs(None).into_iter().find(|b| b.path.ends_with(path.strip_prefix("/").expect("absolute")))
+    };
+    let start = |command: &mut Command| Running(command.spawn().expect("it runs"));
+    let until = |is: &dyn Fn(&Binary) -> bool| {
+        let due = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < due && !found().is_some_and(|b| is(&b)) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        found()
+    };
+    let mut apart = start(Command::new("unshare").args(["--mount"]).arg(&path).arg("60"));
+    let shown = until(&|_| true);
+    if apart.0.try_wait().expect("a child").is_some() {
+        println!("SKIP mount namespaces");
+        std::fs::remove_file(&path).expect("there");
+        return;
+    }
+    assert!(shown.is_some_and(|b| b.path.starts_with("/proc")), "it is another's");
+    let _ours = start(Command::new(&path).arg("60"));
+    let known = until(&|b| b.root.as_os_str().is_empty()).expect("it runs");
+    std::fs::remove_file(&path).expect("there");
+    assert_eq!((known.path, known.root), (path, PathBuf::new()));
 }

@@ -1,6 +1,6 @@
 //! Answers about Go programs.
 
-use super::user::{identity, ours_first};
+use super::user::identity;
 use crate::symbols::Binary;
 use crate::symbols::elf;
 use crate::symbols::find;
@@ -63,6 +63,6 @@ pub(super) fn running(pid: Option<u32>, function: &str, known: &[&str]) -> Answe
     // One that runs in another mount namespace is found by another path.
     let mut seen: HashSet<_> = known.iter().filter_map(|path| identity(Path::new(path))).collect();
     let mut new = |b: &Binary| identity(&b.path).is_some_and(|file| seen.insert(file));
-    let programs = ours_first(find::programs(pid)).into_iter().filter(|b| has(&b.path, &b.root) && new(b));
+    let programs = find::programs(pid).into_iter().filter(|b| has(&b.path, &b.root) && new(b));
     Answer::Found(programs.map(|b| b.path_to_probe().display().to_string()).collect())
 }

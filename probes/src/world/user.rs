@@ -168,12 +168,6 @@ pub(super) fn identity(path: &Path) -> Option<(u64, u64, i64, i64)> {
     path.metadata().ok().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec()))
 }
 
-/// Files that we have a name for before those that only a process shows, which may end before they are probed.
-pub(super) fn ours_first(mut files: Vec<Binary>) -> Vec<Binary> {
-    files.sort_by_key(|file| file.path_to_probe().starts_with("/proc"));
-    files
-}
-
 impl Files<'_> {
     /// Programs that run and have a function themselves, and libraries of that name which they have mapped, but for those that these names mean: paths to probe. Of what may
     /// not be looked at nothing is known.
@@ -186,8 +180,10 @@ impl Files<'_> {
         let known = known.iter().flat_map(|name| find::find(name, self.pid, self.search).unwrap_or_default());
         let mut seen: HashSet<_> = known.filter_map(|b| identity(&b.path)).collect();
         let mut new = |b: &Binary| identity(&b.path).is_some_and(|file| seen.insert(file));
-        let all: Vec<Binary> = find::programs(self.pid).into_iter().chain(mapped).filter(has).collect();
-        let all = ours_first(all).into_iter().filter(|b| new(b));
+        let mut all: Vec<Binary> = find::programs(self.pid).into_iter().chain(mapped).filter(has).collect();
+        // What we have a name for doesn't go with a process.
+        all.sort_by_key(|file| file.path_to_probe().starts_with("/proc"));
+        let all = all.into_iter().filter(|b| new(b));
         Answer::Found(all.map(|b| b.path_to_probe().display().to_string()).collect())
     }
 }

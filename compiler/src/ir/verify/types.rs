@@ -135,7 +135,11 @@ fn check_call(c: &mut Checker<'_>, at: At, helper: Helper, map: Option<MapId>, a
             Arg::Map => false,
             Arg::Ctx => ty == Ty::Ptr(Space::Ctx),
             Arg::Int => ty == I64,
-            Arg::Address => ty == I64 || matches!(ty, Ty::Ptr(_)),
+            // The program's own memory is kernel memory.
+            Arg::Address => {
+                let own = [Ty::Ptr(Space::Stack), Ty::Ptr(Space::Map)].contains(&ty);
+                ty == I64 || ty == Ty::Ptr(Space::Ctx) || helper == Helper::ReadKernel && own
+            }
             // The kernel takes keys and values from memory of known size only.
             Arg::In => matches!(ty, Ty::Ptr(_)) && !(kernel && ty == Ty::Ptr(Space::Ctx)),
             Arg::Out => is_writable(ty),
