@@ -90,6 +90,25 @@ fn all_losses_are_counted_whatever_the_reason_of_one() {
     assert_eq!((leg.state, leg.lost), (unknown("io_uring"), 3));
 }
 
+/// What isn't there from a time on may be missing: only where nothing was found, and the window reaches that far.
+#[test]
+fn what_may_still_come_is_unknown_where_nothing_was_found() {
+    let key = conn(7, 5000, (11, 22));
+    let told = |loss: Option<u64>, doubts: &[(u64, &str)]| {
+        let mut records = vec![(REQUEST, 9 * S, request(&key, "a", 7 * S, 8 * S, 9 * S, false))];
+        records.extend(loss.map(|end| (LOSS, end, span(&key, 100 * MS))));
+        let doubt = |e: &mut Engine| doubts.iter().for_each(|(from, why)| e.doubted(LOSS, *from, why));
+        let result = results(run(spec(), &records, doubt)).remove(0);
+        (result.legs[1].state.clone(), result.verdict().layer)
+    };
+    assert_eq!(told(None, &[(8_500 * MS, "not yet")]), (unknown("not yet"), "unknown".into()));
+    assert_eq!(told(None, &[(10 * S, "not yet")]), (State::None, "app".into()));
+    assert_eq!(told(Some(8_700 * MS), &[(0, "not attached")]), (State::Value(100_000_000), "app".into()));
+    // The earliest counts.
+    assert_eq!(told(None, &[(0, "not attached"), (8_500 * MS, "not yet")]).0, unknown("not attached"));
+    assert_eq!(told(None, &[(8_500 * MS, "not yet"), (0, "not attached")]).0, unknown("not attached"));
+}
+
 /// The slowest take no more than half of the room.
 #[test]
 fn the_slowest_are_bounded() {
