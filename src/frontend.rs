@@ -347,7 +347,7 @@ impl Loaded {
     /// Whether nothing is wrong but that this user may not look.
     pub fn lacks_only_permission(&self) -> bool {
         let mut errors = self.diagnostics.iter().filter(|d| d.severity == Severity::Error).peekable();
-        errors.peek().is_some() && errors.all(|d| matches!(d.code, "no-permission" | "could-not-tell"))
+        errors.peek().is_some() && errors.all(Diagnostic::is_refusal)
     }
 
     /// Takes the findings that say what could not be looked at.

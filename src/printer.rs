@@ -1,7 +1,11 @@
 //! The only place that writes to stdout and stderr. A closed pipe is not an error.
 
-use std::io::{self, IsTerminal, Write};
-use weftrace_runtime::join::show::escaped;
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Write},
+    os::fd::AsFd,
+};
+use weftrace_runtime::{join::show::escaped, sys::Patient};
 
 pub fn out(text: &str) {
     // A reader that went away (`weftrace … | head`) ends our output, nothing else.
@@ -9,13 +13,25 @@ pub fn out(text: &str) {
 }
 
 pub fn err(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    let _ = Patient::new(io::stderr().lock()).write_all(text.as_bytes());
 }
 
 pub fn err_line(text: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = stderr.write_all(text.as_bytes());
-    let _ = stderr.write_all(b"\n");
+    err(&format!("{text}\n"));
+}
+
+/// Messages about a run; they don't keep it from ending.
+pub fn messages() -> Box<dyn Write> {
+    Box::new(Patient::new(io::stderr()))
+}
+
+/// What a run prints.
+pub fn output() -> Box<dyn Write> {
+    // As it is written here, not once more gathered in lines.
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(stdout) => Box::new(Patient::new(File::from(stdout))),
+        Err(_) => Box::new(io::stdout()),
+    }
 }
 
 /// What strangers wrote, as a line or lines of a terminal: with nothing in it that the terminal would obey.

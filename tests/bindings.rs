@@ -4,12 +4,14 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::fd::{AsFd, OwnedFd},
     process::{Command, Stdio},
     thread,
     time::Duration,
 };
 
 const PORT: u16 = 18_431;
+const HANDED_PORT: u16 = 18_432;
 const CONNECTIONS: usize = 3;
 /// ms from one call of the server's to the next.
 const EVERY: u64 = 20;
@@ -30,6 +32,18 @@ join closed {
   beats = count(beat.one) by pid;
   timeout 30s;
 }
+"#;
+
+/// A connection from when it was opened to when it was closed, and the calls of whoever serves it.
+const HANDED: &str = r#"
+import "std/tcp";
+tracepoint:syscalls:sys_enter_getppid /comm == "beats"/ { emit beat.one(pid = pid); }
+tracepoint:sock:inet_sock_set_state /args.newstate == 1 && args.sport == 18432/ { @opened[(uint64)args.skaddr] = nsecs; }
+tracepoint:sock:inet_sock_set_state /args.newstate == 7 && args.oldstate != 10 && args.sport == 18432/ {
+  $opened = @opened[(uint64)args.skaddr];
+  emit closed.one(conn = conn((struct sock *)args.skaddr), start = $opened, end = nsecs, opened = $opened);
+}
+join handed { from c = closed.one(); beats = count(beat.one) by pid; timeout 30s; }
 "#;
 
 /// Runs a script in a network namespace of its own with tracefs, beside a role below; None: it can't be done here.
@@ -57,16 +71,79 @@ fn run(script: &str, role: &str) -> Option<String> {
 #[test]
 fn a_connection_is_its_processs_until_it_is_closed() {
     let Some(out) = run(SCRIPT, "serves") else { return };
-    let lines = out.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let results: Vec<_> = lines.filter(|line| line["type"] == "join_result").collect();
-    assert_eq!(results.len(), CONNECTIONS, "{out}");
-    for result in results {
-        let legs = &result["data"]["legs"];
+    let all = legs(&out);
+    assert_eq!(all.len(), CONNECTIONS, "{out}");
+    for legs in all {
         // A socket that is being closed has given its port back, and is the same connection still.
         assert_eq!(legs["accepted"]["value"], 1, "{legs}");
         let beats = legs["beats"]["value"].as_u64();
         assert!(beats.is_some_and(|n| (1..=200 / EVERY + 2).contains(&n)), "{legs}");
     }
+}
+
+/// The legs of each result.
+fn legs(out: &str) -> Vec<serde_json::Value> {
+    let lines = out.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    lines.filter(|line| line["type"] == "join_result").map(|mut line| line["data"]["legs"].take()).collect()
+}
+
+/// Who accepts hands the connection to a child (inetd's way; a server that forks does the same), and goes on with its own work.
+#[test]
+fn a_connection_is_whoevers_that_serves_it() {
+    let Some(out) = run(HANDED, "hands_over") else { return };
+    let all = legs(&out);
+    assert_eq!(all.len(), CONNECTIONS, "{out}");
+    for legs in all {
+        assert_eq!(legs["beats"]["value"], BEATS, "{legs}");
+    }
+}
+
+/// Of the child for each connection. Its parent has others.
+const BEATS: usize = 5;
+
+fn beat(times: usize) {
+    let beats = move || (0..times).for_each(|_| _ = std::os::unix::process::parent_id());
+    thread::Builder::new().name("beats".into()).spawn(beats).unwrap().join().unwrap();
+}
+
+#[test]
+#[ignore = "run by another"]
+fn hands_over() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", HANDED_PORT)).unwrap();
+    for _ in 0..CONNECTIONS {
+        let mut client = TcpStream::connect(("127.0.0.1", HANDED_PORT)).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "is_handed"])
+            .stdin(OwnedFd::from(server))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        client.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        // The child has it.
+        beat(3 * BEATS);
+        client.write_all(b"x").unwrap();
+        assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+/// Serves the connection that is its standard input.
+#[test]
+#[ignore = "run by another"]
+fn is_handed() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let mut server = TcpStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
+    server.read_exact(&mut [0]).unwrap();
+    server.write_all(b"x").unwrap();
+    server.read_exact(&mut [0]).unwrap();
+    beat(BEATS);
 }
 
 /// A server whose connections come and go while another of its threads works.

@@ -255,3 +255,40 @@ fn fields_of_cut_headers() {
         assert_eq!(found[2..], ["8080 0 24 5 9 no", "8080 0 24 5 0 maybe"]);
     });
 }
+
+/// Joins go on with what has come, however few packets that are, and say the same as of the whole.
+#[test]
+fn a_pipe_that_trickles_has_its_results() {
+    let script = r#"pcap:any { emit some.packet(pid = 1, n = frame.number, start = nsecs, end = nsecs); }
+        join each { from r = some.packet(); }
+        join:each { printf("%d\n", r.n); }"#;
+    let frame = segment(false, (1, 1), b"hello");
+    with_capture(&vec![(frame.clone(), frame.len()); 60], |path| {
+        let capture = fs::read(path).unwrap();
+        let mut child = weftrace()
+            .args(["-q", "-e", script, "--read", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut to, from) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let (told, said_so_far) = std::sync::mpsc::channel();
+        let reader = std::thread::spawn(move || from.lines().try_for_each(|line| told.send(line.unwrap())));
+        let mut lines = Vec::new();
+        // In pieces that end within a packet; of each what was over a ms before its last packet is told at once.
+        for (piece, n) in capture.chunks(capture.len() / 3 + 1).zip([15, 35, 55]) {
+            to.write_all(piece).unwrap();
+            while lines.len() < n {
+                let line = said_so_far.recv_timeout(std::time::Duration::from_secs(30));
+                lines.push(line.unwrap_or_else(|_| panic!("no result of packet {n}, with more to come: {lines:?}")));
+            }
+        }
+        drop(to);
+        lines.extend(said_so_far);
+        reader.join().unwrap().unwrap();
+        assert!(child.wait().unwrap().success());
+        lines.retain(|line| !line.is_empty());
+        assert_eq!(lines, said(path, script));
+        assert_eq!(lines[59], "60");
+    });
+}

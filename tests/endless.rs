@@ -83,21 +83,46 @@ fn loops_within_loops() {
     assert!(!lines.iter().any(|line| line.starts_with("@more")), "{lines:?}");
 }
 
-/// Intervals between two packets of which the second came half a century later.
-#[test]
-fn ticks_of_years() {
+/// A capture of empty frames at these seconds.
+fn capture(name: &str, times: impl Iterator<Item = u32>) -> String {
     let mut bytes = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 1].map(u32::to_le_bytes).concat();
-    for seconds in [0, 1_700_000_000_u32] {
+    for seconds in times {
         bytes.extend([seconds, 0, 14, 14].map(u32::to_le_bytes).concat());
         bytes.extend([0; 14]);
     }
-    let file = traced::folder().join("years.pcap");
+    let file = traced::folder().join(name);
     fs::write(&file, bytes).expect("a capture");
-    let file = file.to_str().expect("a path of letters");
-    let script = "pcap:any { @packets = count(); } interval:ms:1 { @ticks++; } END { printf(\"the end\\n\"); }";
-    let (lines, said) = interrupted_on(&["--read", file], script, "-INT");
-    assert!(number(&lines, "@ticks") > 100 && number(&lines, "@packets") == 1, "{lines:?}");
+    file.to_str().expect("a path of letters").to_owned()
+}
+
+/// Intervals between packets: to look at signals between packets alone would take minutes.
+#[test]
+fn ticks_of_intervals() {
+    const PACKETS: u32 = 4096;
+    let file = capture("ticks.pcap", (0..PACKETS).map(|n| n * 10));
+    let intervals = "interval:ms:1 { @ticks++; } ".repeat(64);
+    let script = format!("pcap:any {{ @packets = count(); }} {intervals} END {{ printf(\"the end\\n\"); }}");
+    let (lines, said) = interrupted_on(&["--read", &file], &script, "-INT");
+    let packets = number(&lines, "@packets");
+    assert!(number(&lines, "@ticks") > 100 && (1..PACKETS.into()).contains(&packets), "{lines:?}");
     assert!(lines.contains(&"the end".to_owned()) && !said.contains(WARNING), "{lines:?} {said}");
+}
+
+/// The second packet came half a century later, the fourth a year: of each such time little is made up for, and that is told.
+#[test]
+fn ticks_of_years() {
+    let file = capture("years.pcap", [0, 1_700_000_000, 1_700_000_003, 1_731_536_000].into_iter());
+    let script =
+        "pcap:any { @packets = count(); @last = @ticks; } interval:s:1 { @ticks++; } interval:s:86400 { @days++; }";
+    let out = traced::weftrace(&["run", "--read", &file, "-e", script]);
+    let (lines, said) = (lines(&out.stdout), text(&out.stderr));
+    assert!(out.status.success(), "{said}");
+    let counts = ["@packets", "@last", "@days"].map(|map| number(&lines, map));
+    assert_eq!(counts, [4, 20_003, 10_000 + 365], "{lines:?} {said}");
+    let (jump, passed) =
+        ("the packets' clock jumps ahead at frame 2: interval:", " 1699990000 further ticks were passed over");
+    assert!(said.contains(jump) && said.contains(passed), "{said}");
+    assert!(said.contains("ticks of intervals were passed over, at 3 jumps of the packets' clock"), "{said}");
 }
 
 #[test]

@@ -127,3 +127,39 @@ fn connections_are_tsharks_streams() {
     println!("{streams} connections");
     assert!(streams >= 10);
 }
+
+/// Packets that nobody owns, and that only a block passes which doesn't ask whose they are: nothing is missing, and what the other block asks is found.
+#[test]
+fn owners_are_asked_for_where_a_block_asks() {
+    let script = "pcap:lo:\"udp port 19432\" { @owned[pkt.owner.pid != 0] = count(); if (++@told == 5) { exit(); } } pcap:lo:\"tcp\" { @refused = count(); }";
+    let child = format!("{} --ignored --exact sends", std::env::current_exe().unwrap().display());
+    let run = "ip link set lo up && exec \"$@\"";
+    let mut inside = Command::new("unshare");
+    inside.args(["-n", "sh", "-c", run, "sh", env!("CARGO_BIN_EXE_weftrace"), "run", "-f", "json", "-e", script]);
+    let output = inside.args(["-c", &child]).env("WEFTRACE_ROLE", "1").output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        println!("SKIP namespaces and captures");
+        return;
+    };
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(out.contains(r#"{"@owned": {"true": 5}}"#) && out.contains(r#"{"@refused": 10}"#), "{out}");
+    assert!(!out.contains("owners"), "{out}");
+}
+
+#[test]
+#[ignore = "run by another"]
+fn sends() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let [from, to] = [0, 19_432].map(|port| std::net::UdpSocket::bind(("127.0.0.1", port)).unwrap());
+    for _ in 0..5 {
+        assert!(std::net::TcpStream::connect(("127.0.0.1", 19_433)).is_err());
+        from.send_to(b"x", ("127.0.0.1", 19_432)).unwrap();
+        to.recv(&mut [0]).unwrap();
+    }
+    // Its sockets are looked up while they are there; the script ends the run.
+    loop {
+        std::thread::park();
+    }
+}

@@ -63,6 +63,7 @@ fn needs() -> bool {
 fn every_event_is_delivered_or_told_as_lost() {
     if needs() {
         a_tiny_ring();
+        a_full_map();
         a_million_events_ten_times();
     }
 }
@@ -74,6 +75,29 @@ fn a_million_events_ten_times() {
         println!("round {round}: {delivered} delivered, {lost} lost");
         assert_eq!(delivered + lost, 1_000_000, "{}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+/// A map that is full is told now and then, in the ring too: what finds no room there is no event.
+fn a_full_map() {
+    const EVENTS: u64 = 300_000;
+    let program = "config = { perf_rb_pages=1 } let @k = hash(1);
+        tracepoint:syscalls:sys_enter_getppid /comm == \"lab\"/ { printf(\"event %d\\n\", pid); @k[nsecs] = 1; } END { clear(@k); }";
+    let workload = format!("{} getppid {EVENTS}", lab().expect("checked").display());
+    let output = Command::new(env!("CARGO_BIN_EXE_weftrace"))
+        .args(["run", "-f", "json", "-c", &workload, "-e", program])
+        .output()
+        .expect("weftrace runs");
+    let (mut delivered, mut lost) = (0, 0);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let record: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        delivered += u64::from(record["type"] == "printf");
+        let rows = record["data"].as_array().filter(|_| record["type"] == "losses").cloned().unwrap_or_default();
+        lost +=
+            rows.iter().filter(|row| row["kind"] == "ring_full").filter_map(|row| row["count"].as_u64()).sum::<u64>();
+    }
+    println!("a full map: {delivered} delivered, {lost} lost");
+    assert!(lost > 0 && delivered > 0);
+    assert_eq!(delivered + lost, EVENTS, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn a_tiny_ring() {
@@ -129,4 +153,26 @@ fn drops_that_a_capture_tells_of_reach_the_joins_that_are_open() {
     assert_eq!(legs, (1..=12).map(|n| want(&n)).collect::<Vec<_>>(), "{told}");
     assert!(told.contains("lost 5 packets"), "{told}");
     std::fs::remove_file(file).unwrap();
+}
+
+/// What of a file of spans can't be read is known before the first packet: no result says none of it.
+#[test]
+fn spans_that_cannot_be_read_are_missing_from_the_first_result_on() {
+    let folder = std::env::temp_dir();
+    let [file, spans] =
+        ["pcapng", "ndjson"].map(|end| folder.join(format!("weftrace-unread-{}.{end}", std::process::id())));
+    std::fs::write(&file, capture_with_drops(12_000, &[])).unwrap();
+    std::fs::write(&spans, "no json\nnor this\n").unwrap();
+    let script = r#"
+        pcap:any /udp.dstport == 7/ { emit ask.one(pid = 1, start = nsecs - 50ms, end = nsecs); }
+        span:* { emit told.one(pid = 1, start = span.start, end = span.end); }
+        join asked { from a = ask.one(); told = count(told.one) by pid; }
+        join:asked { printf("leg %s\n", told.reason); }"#;
+    let [read, from] = [&file, &spans].map(|path| path.to_str().unwrap());
+    let args = ["run", "-q", "--read", read, "--spans", from, "-e", script];
+    let output = Command::new(env!("CARGO_BIN_EXE_weftrace")).args(args).output().expect("weftrace runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let legs: Vec<_> = said.lines().filter(|line| line.starts_with("leg ")).collect();
+    assert_eq!(legs, ["leg lost 2"; 12], "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::remove_file(file).and_then(|()| std::fs::remove_file(spans)).unwrap();
 }

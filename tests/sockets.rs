@@ -5,7 +5,7 @@
 mod traced;
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, IoSlice, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Command, Stdio},
     time::Duration,
@@ -360,4 +360,54 @@ fn long_heads_in_one_call() {
         assert_eq!(requests(&side(&lines, end)), wanted, "{end}: {lines:?}\n{said}");
     }
     assert!(!said.contains("lost"), "{said}");
+}
+
+/// First requests whose first three letters are not what a call's first buffer begins with: they come byte by byte into memory with other letters, in pieces of which the first is
+/// short or empty, or behind an empty line.
+#[test]
+fn first_requests_in_other_shapes() {
+    if !can_watch_sockets() {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let shapes: [&[&str]; 5] = [
+        &["GET /whole HTTP/1.1\r\n\r\n"],
+        &["", "GET /empty HTTP/1.1\r\n\r\n"],
+        &["G", "ET /one HTTP/1.1\r\n\r\n"],
+        &["GE", "T /two HTTP/1.1\r\n\r\n"],
+        &["\r\nGET /line HTTP/1.1\r\n\r\n"],
+    ];
+    let served = std::thread::spawn(move || {
+        // Every other one is read byte by byte.
+        for (most, stream) in [64, 1].repeat(shapes.len()).into_iter().zip(listener.incoming()) {
+            let mut stream = stream.expect("a connection");
+            let (mut buffer, mut got) = ([b'z'; 64], Vec::new());
+            while !got.ends_with(b"1\r\n\r\n") {
+                let n = stream.read(&mut buffer[..most]).expect("a request");
+                got.extend_from_slice(&buffer[..n]);
+                buffer.fill(b'z');
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("sent");
+        }
+    });
+    let tracer = tracer(port);
+    for shape in shapes.iter().flat_map(|shape| [shape, shape]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        let pieces: Vec<IoSlice<'_>> = shape.iter().map(|piece| IoSlice::new(piece.as_bytes())).collect();
+        let sent = stream.write_vectored(&pieces).expect("sent");
+        assert_eq!(sent, shape.concat().len());
+        assert_eq!(response(&mut stream, 64).0, 200);
+    }
+    served.join().expect("all were answered");
+    let (lines, said) = tracer.end();
+    let wanted: Vec<String> =
+        ["whole", "empty", "one", "two", "line"].iter().flat_map(|path| vec![format!("GET /{path} 200"); 2]).collect();
+    for end in ["S", "C"] {
+        let told = side(&lines, end);
+        assert_eq!(requests(&told), wanted, "{end}: {lines:#?}\n{said}");
+        // Bytes of an empty line that were read by themselves aren't told: what they were isn't known.
+        let first = told.iter().filter(|line| line.contains(" first=1 ")).count();
+        assert_eq!(first, if end == "S" { 9 } else { 10 }, "{lines:#?}");
+    }
 }

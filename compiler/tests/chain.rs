@@ -3,7 +3,7 @@
 use weftrace_artifact::{
     Artifact,
     plan::{ProbePlan, Way},
-    program::ProgType,
+    program::{ProgType, ProgramImage},
 };
 use weftrace_compiler::driver::{self, Options, Stage};
 use weftrace_lang::{
@@ -27,7 +27,16 @@ fn pointer() -> Ty {
 /// A kernel with some functions and these features.
 fn kernel(features: &[Feature]) -> RecordedWorld {
     let mut log = WorldLog { kernel_release: "Linux 6.1 x86_64".into(), cpus: 1, ..WorldLog::default() };
-    for feature in [Feature::Kprobe, Feature::Fentry, Feature::AttachCookie, Feature::BpfLoop, Feature::SignedDiv] {
+    for feature in [
+        Feature::Kprobe,
+        Feature::Fentry,
+        Feature::AttachCookie,
+        Feature::BpfLoop,
+        Feature::SignedDiv,
+        Feature::IterOfProcess,
+        Feature::CurrentTask,
+        Feature::AtomicFetch,
+    ] {
         let answer = if features.contains(&feature) { Answer::Found(()) } else { Answer::NotThere };
         log.feature.insert(feature, answer);
     }
@@ -49,16 +58,31 @@ fn kernel(features: &[Feature]) -> RecordedWorld {
         "pair".into(),
         Answer::Found(StructDef { name: "pair".into(), size: 12, align: 4, fields, union: false, go: None }),
     );
+    let field = |name: &str, offset, ty| StructField { name: name.into(), offset, bits: None, ty };
+    let mut object = |name: &str, size, fields| {
+        let def = StructDef { name: name.into(), size, align: 8, fields, union: false, go: None };
+        log.kernel_struct.insert(name.into(), Answer::Found(def));
+    };
+    let text = Ty::Array { elem: Box::new(Ty::Int { bits: 8, signed: true }), len: 16 };
+    object("task_struct", 64, vec![field("tgid", 8, Ty::I32), field("comm", 16, text)]);
+    let task = Ty::Ptr { to: Box::new(Ty::Struct("task_struct".into())), space: Space::Kernel };
+    for kind in ["bpf_iter__task", "bpf_iter__tcp"] {
+        object(kind, 16, vec![field("task", 8, task.clone())]);
+    }
     let event = TraceEvent { category: "syscalls".into(), name: "sys_enter_read".into(), fields: vec![], size: 8 };
     log.tracepoint.insert("syscalls:sys_enter_read".into(), Answer::Found(event));
     RecordedWorld::whole(log)
 }
 
 fn analyze(text: &str, world: &dyn World) -> (Artifact, String, Vec<Diagnostic>) {
+    analyze_with(text, world, &check::Options::default())
+}
+
+fn analyze_with(text: &str, world: &dyn World, options: &check::Options) -> (Artifact, String, Vec<Diagnostic>) {
     let mut sources = SourceMap::default();
     let file = sources.add("test", text);
     let (script, mut found) = syntax::parse(text, file);
-    let (program, more) = check::analyze(&script, &mut sources, world, &check::Options::default());
+    let (program, more) = check::analyze(&script, &mut sources, world, options);
     found.extend(more);
     let (artifact, more) = driver::compile(&program, &sources, world, &Options::default());
     let (plan, _) = driver::dump(&program, &sources, world, &Options::default(), Stage::Plan);
@@ -166,13 +190,15 @@ fn else_and_missing_probes_hold_where_nothing_attaches() {
     ));
 }
 
-/// The program's instructions as text.
-fn code(text: &str, features: &[Feature]) -> (ProgType, String) {
-    let world = kernel(features);
-    let (artifact, ..) = analyze(text, &world);
+/// The first program's instructions as text.
+fn listing(artifact: &Artifact) -> (ProgType, String) {
     let program = artifact.programs.first().expect("a program");
     let listing = weftrace_compiler::ebpf::dump::disassemble(program, &artifact.maps, &artifact.sources);
     (program.prog_type, listing)
+}
+
+fn code(text: &str, features: &[Feature]) -> (ProgType, String) {
+    listing(&analyze(text, &kernel(features)).0)
 }
 
 #[test]
@@ -210,4 +236,47 @@ fn an_argument_in_no_register_needs_a_trampoline() {
         let (_, listing) = code(text, BOTH);
         assert!(listing.contains("r1 +48)"), "{listing}");
     }
+}
+
+#[test]
+fn a_walk_over_one_process_is_the_kernels_or_the_programs() {
+    let one = check::Options { pid: Some(77), ..check::Options::default() };
+    let walk = |text: &str, features: &[Feature], options: &check::Options| {
+        let (artifact, _, found) = analyze_with(text, &kernel(features), options);
+        assert!(found.iter().all(|d| d.severity != Severity::Error), "{found:?}");
+        let Way::Iter { pid, .. } = artifact.probes[0].best.way else { panic!("no walk: {:?}", artifact.probes[0]) };
+        (pid, listing(&artifact).1.contains("77"))
+    };
+    let task = "iter:task { @ = count(); }";
+    assert_eq!(walk(task, &[Feature::IterOfProcess], &one), (Some(77), false));
+    assert_eq!(walk(task, &[], &one), (None, true));
+    // The command's, too.
+    let child = check::Options { child_pid: Some(77), ..check::Options::default() };
+    assert_eq!(walk(task, &[], &child), (None, true));
+    assert_eq!(walk(task, &[], &check::Options::default()), (None, false));
+    // Others belong to nobody; with both in one block each has its own program.
+    assert_eq!(walk("iter:tcp { @ = count(); }", &[], &one), (None, false));
+    assert_eq!(walk("iter:tcp, iter:task { @ = count(); }", &[], &one), (None, false));
+    assert_eq!(walk("iter:task, iter:tcp { @ = count(); }", &[], &one), (None, true));
+}
+
+#[test]
+fn a_name_is_asked_for_as_the_kernel_can_tell_it() {
+    let text = "kprobe:vfs_read { @[comm] = count(); }";
+    let (_, new) = code(text, &[Feature::Kprobe, Feature::CurrentTask]);
+    assert!(new.contains("get_current_task_btf") && !new.contains("get_current_comm"), "{new}");
+    let (_, old) = code(text, KPROBE);
+    assert!(old.contains("get_current_comm") && !old.contains("get_current_task_btf"), "{old}");
+}
+
+#[test]
+fn only_programs_that_ask_which_of_their_probes_fired_are_given_cookies() {
+    let text = |body: &str| format!("tracepoint:syscalls:sys_enter_read {{ {body} }}");
+    let (artifact, ..) = analyze(&text("@ = count();"), &kernel(&[Feature::AttachCookie]));
+    assert!(artifact.programs.iter().all(|program| !program.asks_cookie()));
+    let asks = |insns: Vec<u64>| ProgramImage { insns, ..artifact.programs[0].clone() }.asks_cookie();
+    // call 174, a call of one's own function 174 on, ld_imm64 174.
+    assert!(asks(vec![174 << 32 | 0x85]));
+    assert!(!asks(vec![174 << 32 | 0x1085]));
+    assert!(!asks(vec![174 << 32 | 0x18, 0]));
 }

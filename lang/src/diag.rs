@@ -46,6 +46,11 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
+    /// Whether it says no more than that this user may not look.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.code, "no-permission" | "could-not-tell")
+    }
+
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,

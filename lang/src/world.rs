@@ -104,6 +104,12 @@ pub enum Feature {
     SocketCookie,
     /// Signed division in eBPF (cpu v4).
     SignedDiv,
+    /// Iterators over the tasks of one process.
+    IterOfProcess,
+    /// Atomic operations that give what was there before.
+    AtomicFetch,
+    /// The current task with its type (bpf_get_current_task_btf).
+    CurrentTask,
 }
 
 /// A packet field as scripts see it (a row of weftrace-artifact's table).

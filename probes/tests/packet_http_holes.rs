@@ -112,3 +112,27 @@ fn a_lost_request_leaves_its_response_alone() {
     assert_eq!(conn.seen(), [("GET", "/seen", 200, true)]);
     assert_eq!(conn.messages(), (1, 2));
 }
+
+/// The first request's segment is missing, or its response's, too: the next one is not its connection's first.
+#[test]
+fn what_follows_a_lost_first_request_is_not_the_first() {
+    for (lost, answered) in [(true, true), (true, false), (false, false)] {
+        let mut conn = Conn::open();
+        if lost {
+            conn.seq[0] = conn.seq[0].wrapping_add(GET.len() as u32);
+        } else {
+            conn.send(0, b"\r\n");
+        }
+        if answered {
+            conn.send(1, OK);
+            conn.ack(0);
+        } else if lost {
+            conn.seq[1] = conn.seq[1].wrapping_add(OK.len() as u32);
+        }
+        conn.send(0, GET);
+        conn.send(1, OK);
+        conn.ack(0);
+        assert_eq!((conn.seen().len(), conn.messages().0), (1, 1), "{lost} {answered}");
+        assert_eq!(conn.ended[0].1.http.first_on_conn, u32::from(!lost), "{lost} {answered}");
+    }
+}

@@ -4,7 +4,7 @@
 mod packet_support;
 
 use packet_support::build::{SYN, Tcp, ethernet, fragment, ipv4, ipv6, tcp_segment, udp};
-use weftrace_artifact::packet::{PacketView, layer, marks};
+use weftrace_artifact::packet::{PacketEnd, PacketView, layer, marks};
 use weftrace_probes::packet::{ALL_NEEDS, LinkType, Options, Pipeline, RawPacket, conn_key};
 
 fn view(link: LinkType, data: &[u8]) -> PacketView {
@@ -141,7 +141,7 @@ fn ipv6_extension_headers() {
     // An atomic fragment is whole.
     let atomic = [&[6, 0, 0, 0, 0, 0, 0, 9][..], &segment].concat();
     assert_eq!(view(LinkType::RAW, &ipv6(44, [1; 16], [2; 16], &atomic)).tcp_dst_port, 443);
-    let key = conn_key(&plain).unwrap();
+    let key = conn_key(&plain, PacketEnd::Neither).unwrap();
     assert_eq!((key.family, key.a_addr, key.b_port, key.a_isn), (10, [1; 16], 443, 77));
 }
 

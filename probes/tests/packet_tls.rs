@@ -12,14 +12,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use weftrace_artifact::packet::{PacketView, layer};
 use weftrace_probes::packet::source::Captures;
-use weftrace_probes::packet::{ALL_NEEDS, Options, Pipeline, StreamLimits};
+use weftrace_probes::packet::{ALL_NEEDS, Counters, Options, Pipeline, StreamLimits};
 
 fn data(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data")).join(name)
 }
 
 /// Every presentation of a capture, without the packets that `skip` names.
-fn each(path: &Path, keys: Option<&[u8]>, skip: &[u64], mut see: impl FnMut(&PacketView)) {
+fn each(path: &Path, keys: Option<&[u8]>, skip: &[u64], mut see: impl FnMut(&PacketView)) -> Counters {
     let mut pipeline = Pipeline::new(ALL_NEEDS, Options::default());
     if let Some(keys) = keys {
         pipeline.add_secrets(keys);
@@ -42,6 +42,7 @@ fn each(path: &Path, keys: Option<&[u8]>, skip: &[u64], mut see: impl FnMut(&Pac
     while pipeline.finish(&mut view).is_some() {
         see(&view);
     }
+    pipeline.counters()
 }
 
 /// Targets of the exchanges that were seen whole, with what their connection says.
@@ -140,6 +141,20 @@ fn handshakes_end_once() {
         assert_eq!((good, ended.len()), (18, 18));
         assert_eq!(ended.iter().filter(|&&(_, resumed)| resumed == 1).count(), 1);
     }
+}
+
+/// A session of TLS 1.2 with DEFLATE (RFC 3749), the secrets in its file: what is encrypted isn't read, and isn't taken for what it is not.
+#[test]
+fn a_compressed_session_is_told_and_not_read() {
+    let path = data("tls_deflate.pcapng.gz");
+    let mut ended = Vec::new();
+    let counted = each(&path, None, &[], |view| {
+        assert_eq!(view.layers & layer::HTTP, 0);
+        if view.layers & layer::TLS_HANDSHAKE_END != 0 {
+            ended.push((view.tls.completed, view.tls.decrypted));
+        }
+    });
+    assert_eq!((ended, counted.tls_compressed, counted.tls_malformed), (vec![(1, 0)], 1, 0));
 }
 
 /// Secrets that a program writes while it is watched may come after the server's Finished: the client's ends the handshake all the same,

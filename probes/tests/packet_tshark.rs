@@ -121,7 +121,7 @@ fn value(view: &PacketView, row: &FieldRow) -> String {
             word[..width].copy_from_slice(&strings::raw_at(view, at, width));
             number(u64::from_le_bytes(word))
         }
-        (_, Read::Conn | Read::More(_) | Read::ByteRanges(_)) => String::new(),
+        (_, Read::Conn(_) | Read::More(_) | Read::ByteRanges(_)) => String::new(),
     }
 }
 

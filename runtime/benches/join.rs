@@ -279,7 +279,7 @@ fn engine(events: u64, bound: bool) -> (u64, f64) {
         summary.late,
     );
     let each = say(if bound { "the join with bindings" } else { "the join" }, fed, took, &more);
-    assert_eq!((evicted, summary.late), (0, 0), "there is room and time for all");
+    assert_eq!((evicted, summary.late, summary.late_records), (0, 0, 0), "there is room and time for all");
     assert!(!bound || paused > 0 || settled(events).is_empty(), "processes are found over bindings");
     (sum, each)
 }

@@ -142,11 +142,13 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("tls_gaps", "pieces of TLS streams (holes in the capture)"),
     ("tls_secrets", "TLS secrets (not kept: too many sessions)"),
     ("tls_refused", "TLS records (not read: connections held too much together)"),
+    ("tls_compressed", "TLS connections (compressed: not read in spite of secrets)"),
     ("connections", "ends of connections (too many at once)"),
     ("owners", "owners of packets (their socket was gone, or no process holds it alone)"),
     ("no_packet", "packets to be kept (there was none: time alone ended a connection or an exchange)"),
     ("recorded_drops", "packets (the file says: not kept up with when it was captured)"),
     ("recorded_device_drops", "packets (the file says: dropped by a device or its driver when it was captured)"),
+    ("headers", "headers that the script reads (not kept: all that it reads of one message are more than 1 KB)"),
     ("attributes", "attributes of spans or log records (more than is kept of one, or with too long a name)"),
     ("kept", "packets to be kept (not written)"),
     ("questions", "queries (forgotten before their answer: too many at once)"),
@@ -272,9 +274,26 @@ mod tests {
     /// A recording keeps names, and its replay tells the same losses.
     #[test]
     fn every_kind_is_known_by_its_name() {
-        let plain = [LossKind::RingFull, LossKind::Missed, LossKind::Refused, LossKind::Unusable, LossKind::Mappings];
+        // All, in a row: a new kind must be put into it for this to compile.
+        let after = |kind: &LossKind| match kind {
+            LossKind::RingFull => Some(LossKind::MapFull),
+            LossKind::MapFull => Some(LossKind::Read),
+            LossKind::Read => Some(LossKind::Stack),
+            LossKind::Stack => Some(LossKind::Recursion),
+            LossKind::Recursion => Some(LossKind::Missed),
+            LossKind::Missed => Some(LossKind::Nested),
+            LossKind::Nested => Some(LossKind::Packets),
+            LossKind::Packets => Some(LossKind::Device),
+            LossKind::Device => Some(LossKind::Unread),
+            LossKind::Unread => Some(LossKind::Refused),
+            LossKind::Refused => Some(LossKind::Unusable),
+            LossKind::Unusable => Some(LossKind::Malformed),
+            LossKind::Malformed => Some(LossKind::Mappings),
+            LossKind::Mappings | LossKind::Analysis(_) => None,
+        };
+        let plain = std::iter::successors(Some(LossKind::RingFull), after);
         let analysis = ANALYSIS.iter().map(|(name, _)| LossKind::Analysis(name));
-        for kind in plain.into_iter().chain(analysis) {
+        for kind in plain.chain(analysis) {
             assert_eq!(LossKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(LossKind::from_name("nothing_of_the_kind"), None);

@@ -254,7 +254,7 @@ pub(super) fn pid(text: &str) -> Result<u32, Failed> {
 
 fn sink(args: &Args) -> Result<Noticed, Failed> {
     let to: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout()),
+        None => printer::output(),
         Some(path) => Box::new(
             File::create(path)
                 .map_err(|e| format!("Failed to open output file: \"{}\": {}", path.display(), error_text(&e)))?,
@@ -265,7 +265,7 @@ fn sink(args: &Args) -> Result<Noticed, Failed> {
     // Results of tests and benchmarks stand alone.
     let quiet = args.quiet || super::select::by_hand(args.mode()).is_some();
     let inner: Box<dyn Sink> = match args.format.as_deref() {
-        None | Some("text" | "") => Box::new(TextSink::new(to, Box::new(io::stderr()), quiet)),
+        None | Some("text" | "") => Box::new(TextSink::new(to, printer::messages(), quiet)),
         Some("json") => Box::new(JsonSink::new(to, quiet)),
         Some(other) => return Err(format!("Invalid output format \"{other}\"\nValid formats: 'text', 'json'")),
     };

@@ -134,6 +134,15 @@ pub fn load(recorded: &Recorded, setting: &Setting) -> Result<Loaded, ExitStatus
     Ok(loaded)
 }
 
+/// The recorded script has errors. To the version that recorded it, it had none.
+pub fn no_script(recorded: &Recorded) -> ExitStatus {
+    if recorded.version() != env!("CARGO_PKG_VERSION") {
+        return ExitStatus::Script;
+    }
+    printer::err_line("error: the recording is damaged: its script can no longer be compiled");
+    ExitStatus::Damaged
+}
+
 /// What the command line and the environment gave a script, so that a replay compiles the same.
 pub fn arguments(loaded: &Loaded, child: Option<&Child>) -> Vec<(String, String, String)> {
     let options = &loaded.options;

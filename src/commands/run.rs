@@ -38,7 +38,7 @@ use weftrace_runtime::{
     join::show::waterfall::Look,
     losses::LossKind,
     sink::{JsonSink, OtlpSink, PerfettoSink, PlainJsonSink, Sink, TextSink},
-    sys::{Child, columns},
+    sys::{Child, Patient, columns},
 };
 
 pub fn run(args: &Run) -> ExitStatus {
@@ -283,31 +283,34 @@ fn opening(name: &str, artifact: &Artifact, options: &SessionOptions) -> String 
 fn sink(args: &Run, artifact: &Artifact) -> Result<Box<dyn Sink>, String> {
     let sink = written(args, artifact)?;
     Ok(match &args.otlp.out {
-        Some(endpoint) => Box::new(OtlpSink::new(sink, endpoint.clone(), Box::new(io::stderr()))),
+        Some(endpoint) => Box::new(OtlpSink::new(sink, endpoint.clone(), printer::messages())),
         None => sink,
     })
 }
 
 fn written(args: &Run, artifact: &Artifact) -> Result<Box<dyn Sink>, String> {
     let to: Box<dyn Write> = match &args.output {
-        None => Box::new(io::stdout()),
+        None => printer::output(),
         Some(path) if args.read.iter().any(|read| is_same(read, path)) => {
             return Err(format!("-o {}: this file is being read: it is not overwritten", path.display()));
         }
-        Some(path) => Box::new(File::create(path).map_err(|e| format!("-o {}: {e}", path.display()))?),
+        Some(path) => {
+            let file = File::create(path).map_err(|e| format!("-o {}: {e}", path.display()))?;
+            Box::new(Patient::new(file))
+        }
     };
     if args.format == Output::Json && artifact.options.plain_json {
-        return Ok(Box::new(PlainJsonSink::new(to, Box::new(io::stderr()))));
+        return Ok(Box::new(PlainJsonSink::new(to, printer::messages())));
     }
     if args.format == Output::Json {
         return Ok(Box::new(JsonSink::new(to, args.quiet)));
     }
     if args.format == Output::Perfetto {
-        let others = TextSink::new(Box::new(io::stderr()), Box::new(io::stderr()), true);
+        let others = TextSink::new(printer::messages(), printer::messages(), true);
         return Ok(Box::new(PerfettoSink::new(to, others)));
     }
     // What was attached is in our opening line.
-    let mut sink = TextSink::new(to, Box::new(io::stderr()), true);
+    let mut sink = TextSink::new(to, printer::messages(), true);
     if args.verbose > 0 {
         sink = sink.verbose();
     }

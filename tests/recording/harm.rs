@@ -30,6 +30,51 @@ fn damaged_recordings_are_replayed_to_the_damage() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// What had no errors when it was recorded, by this version, has been damaged since.
+#[test]
+fn a_damaged_script_is_no_error_of_the_script() {
+    let folder = folder("script");
+    let file = folder.join("x.pcapng");
+    let file = file.to_str().unwrap();
+    assert!(timers(file).status.success());
+    let mut bytes = fs::read(file).unwrap();
+    let at = bytes.windows(8).position(|bytes| bytes == b"interval").unwrap();
+    bytes[at] = b'j';
+    fs::write(file, &bytes).unwrap();
+    let output = weftrace(&["replay", "-q", file]).output().unwrap();
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{said}");
+    assert!(said.contains("the recording is damaged: its script can no longer be compiled"), "{said}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// Packets that the recorded run kept: a replay keeps them where a file is named, and runs all the same where none is.
+#[test]
+fn a_recorded_run_that_kept_packets() {
+    let folder = folder("kept");
+    let (file, kept, again) = (folder.join("x.pcapng"), folder.join("kept.pcapng"), folder.join("again.pcapng"));
+    let script = r#"pcap:lo:"udp port 9" { capture("one"); @n = count(); }"#;
+    let child = "bash -c 'echo x > /dev/udp/127.0.0.1/9'";
+    let Some(live) = record_with(&file, child, "", &["--write", kept.to_str().unwrap(), "-e", script]) else { return };
+    assert_eq!((live.status.code(), &*text(&live.stdout)), (Some(0), "\n\n@n: 1\n"), "{}", text(&live.stderr));
+    let file = file.to_str().unwrap();
+    for args in [&[][..], &["--write", again.to_str().unwrap()]] {
+        let output = weftrace(&[&["replay", file], args].concat()).output().unwrap();
+        assert_eq!(
+            (output.status.code(), text(&output.stdout)),
+            (Some(0), text(&live.stdout)),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+    assert!(fs::metadata(&again).unwrap().len() > 0);
+    // Another script's capture() needs one.
+    let output = weftrace(&["replay", file, "-e", script]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("weftrace replay --write FILE.pcapng"), "{}", text(&output.stderr));
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// A recording made by hand: what it says of itself, then blocks of other events.
 fn by_hand(sources: &[(&str, &str)], events: &[&[u8]]) -> Vec<u8> {
     let text = |out: &mut Vec<u8>, text: &str| {

@@ -108,3 +108,21 @@ fn what_is_masked_is_masked_in_the_output_too() {
     assert_eq!(text(&replay(&file, &[]).stdout), said);
     fs::remove_dir_all(folder).unwrap();
 }
+
+/// SIGUSR1 prints the maps, of the kernel too, and so does the replay, there.
+#[test]
+fn maps_that_a_signal_printed_are_replayed() {
+    let folder = folder("usr1");
+    let child =
+        "sh -c 'kill -USR1 $PPID; for i in 1 2 3; do cat /etc/hostname > /dev/null; done; kill -USR1 $PPID; sleep 0.3'";
+    let script = "tracepoint:syscalls:sys_enter_openat { @by[comm] = count(); } interval:ms:50 { @ours++; }";
+    let file = folder.join("x.pcapng");
+    let Some(live) = record_with(&file, child, "", &["-e", script]) else { return };
+    let said = text(&live.stdout);
+    assert!(live.status.success(), "{}", text(&live.stderr));
+    assert!(said.matches("@by[cat]: ").count() >= 2, "{said}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let again = replay(&file, &[]);
+    assert_eq!(text(&again.stdout), said, "{}", text(&again.stderr));
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -66,6 +66,32 @@ fn a_sealed_recording_that_is_cut_is_replayed_to_there() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// Many pieces at once, of which the disk has no room for all: those that found room are replayed.
+#[test]
+fn a_full_disk_leaves_whole_pieces() {
+    let folder = folder("full-sealed");
+    let small = folder.join("small");
+    let (file, there, word) = (small.join("x.age"), folder.join("x.age"), folder.join("word"));
+    fs::write(&word, "wool").unwrap();
+    let before = format!(
+        "mkdir {0} && mount -t tmpfs -o size=200k t {0} && trap 'cp {1} {2}' EXIT;",
+        small.display(),
+        file.display(),
+        there.display()
+    );
+    let script = r#"interval:ms:100 { $i = 0; while ($i < 1000) { emit t.tick(n = $i, name = (string[1000])"x"); $i++; } exit(); }"#;
+    let word = word.to_str().unwrap();
+    let args = ["--encrypt", "--passphrase-file", word, "-e", script];
+    let Some(output) = record_with(&file, "sleep 100", &before, &args) else { return };
+    assert_eq!(output.status.code(), Some(6), "{}", text(&output.stderr));
+    let again = weftrace(&["replay", "--passphrase-file", word]).arg(&there).output().unwrap();
+    let said = text(&again.stderr);
+    assert!(said.contains("what came before this was replayed"), "{said}");
+    let piece = (64 << 10) + 16;
+    assert_eq!(fs::metadata(&there).unwrap().len() / piece, 3, "{said}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
 /// age itself reads what we write.
 #[test]
 fn age_opens_a_sealed_recording() {

@@ -38,12 +38,14 @@ pub enum LossSlot {
     Stack = 3,
     /// As many threads as the program has scratch memory for were in it on that CPU: the event was not seen.
     Nested = 4,
+    /// A header that the script reads by name found no room among those that are kept ([`HEADERS_CAP`]).
+    Header = 5,
     /// Not a loss: an event that the program's first copy missed and the second saw ([`crate::program::ProgramImage::twin`]).
-    Caught = 5,
+    Caught = 6,
 }
 
 impl LossSlot {
-    pub const COUNT: u32 = 6;
+    pub const COUNT: u32 = 7;
 }
 
 /// A copy of a task's user registers and of the top of its user stack: {u32 pid (tgid), u32 bytes of the stack that could be
@@ -93,8 +95,10 @@ pub struct ConnKey {
     pub local: u8,
     /// Who opened the connection: 1 `a`, 2 `b`; 0: not known.
     pub client: u8,
+    /// Whose doing it is what packets tell here: 1 `a`'s, 2 `b`'s; 0: neither's, or a socket's ([`Self::local`]).
+    pub about: u8,
     /// 0
-    pub reserved: u16,
+    pub reserved: u8,
 }
 
 impl ConnKey {
@@ -111,7 +115,7 @@ impl ConnKey {
         put(offset_of!(Self, b_port), &self.b_port.to_ne_bytes());
         put(offset_of!(Self, a_isn), &self.a_isn.to_ne_bytes());
         put(offset_of!(Self, b_isn), &self.b_isn.to_ne_bytes());
-        put(offset_of!(Self, local), &[self.local, self.client]);
+        put(offset_of!(Self, local), &[self.local, self.client, self.about]);
         bytes
     }
 
@@ -132,6 +136,7 @@ impl ConnKey {
             b_isn: u32::from_ne_bytes(part(bytes, offset_of!(Self, b_isn))),
             local: bytes[offset_of!(Self, local)],
             client: bytes[offset_of!(Self, client)],
+            about: bytes[offset_of!(Self, about)],
             reserved: 0,
         }
     }
@@ -227,5 +232,5 @@ pub struct FlowValue {
 pub const FLOW_VALUE_SIZE: u32 = 48;
 const _: () = assert!(size_of::<FlowValue>() == FLOW_VALUE_SIZE as usize);
 
-/// Bytes of packed headers ([`crate::headers`]) that are copied.
+/// Room for packed headers ([`crate::headers`]) where they are copied.
 pub const HEADERS_CAP: u32 = 1024;

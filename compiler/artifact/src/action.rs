@@ -108,6 +108,12 @@ pub enum ActionKind {
 }
 
 impl ActionKind {
+    /// Whether what it is about is counted elsewhere, so that a record which finds no room is no loss: what went wrong at a place has a counter, which is told at
+    /// the end.
+    pub fn is_counted(&self) -> bool {
+        matches!(self, Self::Warn { .. })
+    }
+
     /// Whether a record must say when it was made: reading the clock takes more time than the rest of a small record.
     pub fn asks_time(&self) -> bool {
         matches!(

@@ -71,11 +71,13 @@ pub enum NativeHelper {
     ClockGettime,
     /// (env, dst, capacity, src, len) → length: copies and NUL-terminates, zero-fills the rest
     CopyStr,
+    /// (env, dst, capacity, headers, headers length, names, names length) → how many of these names found no room: [`crate::headers::copy`]
+    CopyHeaders,
     /// (env, headers, headers length, name, name length, dst, capacity) → length, or -1 if absent
     HeaderGet,
     /// (env, map) → number of elements
     MapLen,
-    /// (env, subject, dst): writes the packet's [`crate::abi::ConnKey`] → 1, or 0 if it has none
+    /// (env, subject, whose: [`crate::packet::PacketEnd`], dst): writes the packet's [`crate::abi::ConnKey`] → 1, or 0 if it has none
     PacketConn,
     /// (env, map, index, key, value) → 1: copies the key and the value of element `index`, in the order of key bytes, or 0 past the
     /// last. Index 0 takes a snapshot that the following calls read; kernel parts of aggregates are merged.
@@ -92,5 +94,5 @@ pub enum NativeHelper {
 }
 
 impl NativeHelper {
-    pub const COUNT: usize = 22;
+    pub const COUNT: usize = 23;
 }

@@ -251,6 +251,8 @@ pub mod marks {
     pub const FIRST: u32 = 1 << 3;
     /// An ICMP error that quotes a TCP segment.
     pub const QUOTES_TCP: u32 = 1 << 2;
+    /// The zero-window stall that ends here was the other side's: this is a reset.
+    pub const PEER_STALLED: u32 = 1 << 4;
     /// The lowest of sixteen bits, one for each subtype of MPTCP's options (RFC 8684) that the segment has.
     pub const MPTCP: u32 = 1 << 16;
 }
@@ -339,6 +341,24 @@ impl PacketBytes {
     pub const ALL: [Self; 5] = [Self::Segment, Self::Request, Self::Response, Self::Exchange, Self::Repair];
 }
 
+/// Whose doing it is what a packet field tells of: an end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum PacketEnd {
+    /// Neither's: a packet is seen by both.
+    Neither = 0,
+    /// Who opened the connection.
+    Client = 1,
+    /// Who sent the lost bytes that the packet acknowledges.
+    Repair = 2,
+    /// Whose window was closed, in the stall that the packet ends.
+    ZeroWindow = 3,
+}
+
+impl PacketEnd {
+    pub const ALL: [Self; 4] = [Self::Neither, Self::Client, Self::Repair, Self::ZeroWindow];
+}
+
 /// How generated code reads a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
@@ -354,8 +374,8 @@ pub enum Read {
     Bytes(usize),
     /// A [`StrRef`] at this offset.
     Str(usize),
-    /// [`crate::native::NativeHelper::PacketConn`]
-    Conn,
+    /// [`crate::native::NativeHelper::PacketConn`] of this end
+    Conn(PacketEnd),
     /// [`crate::native::NativeHelper::PacketBytes`] of these
     ByteRanges(PacketBytes),
     /// At this offset of [`MoreView`]: a number of the type's width, a [`Text`], a flow.

@@ -154,9 +154,10 @@ pub enum Way {
         ret: bool,
         bpf: Option<u32>,
     },
-    /// A BPF iterator, walked once.
+    /// A BPF iterator, walked once; `pid`: the kernel walks over this process only.
     Iter {
         kind: String,
+        pid: Option<u32>,
     },
     /// `--test`: run once, by hand.
     Test {

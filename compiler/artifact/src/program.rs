@@ -57,6 +57,17 @@ pub struct ProgramImage {
     pub twin: Option<u32>,
 }
 
+impl ProgramImage {
+    /// Whether it asks which of its attachments fired, by the cookie of each (Linux 5.15): others are attached without one.
+    pub fn asks_cookie(&self) -> bool {
+        /// `call` of a helper by its number: the source register is 0.
+        const CALL: u64 = 0x85;
+        /// bpf_get_attach_cookie
+        const GET_ATTACH_COOKIE: u64 = 174;
+        self.insns.iter().any(|insn| insn & 0xf0ff == CALL && insn >> 32 == GET_ATTACH_COOKIE)
+    }
+}
+
 /// A 16-byte `ld_imm64` at instruction `insn` takes the map's fd (BPF_PSEUDO_MAP_FD).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapReloc {

@@ -89,7 +89,14 @@ pub(super) const ROWS: &[Substitute] = &[
         way: "tp_btf on all system calls",
         rank: Rank::Cheaper("attached at once, and detached at once, for all of them"),
         stand: t::syscall_for_tracepoint,
-        needs: &[t::is_one_of_many, f::asks_no_registers, f::asks_no_kernel_stack, t::has_registers, t::has_tracepoint],
+        needs: &[
+            t::is_one_of_many,
+            f::asks_no_registers,
+            f::asks_no_kernel_stack,
+            t::has_registers,
+            t::has_tracepoint,
+            current_task,
+        ],
     },
     Substitute {
         way: "tp_btf",
@@ -101,6 +108,11 @@ pub(super) const ROWS: &[Substitute] = &[
 
 fn fentry(ask: &Ask<'_>, _: &Stand) -> Option<String> {
     own::has(ask, Feature::Fentry).err()
+}
+
+/// Which program's calls are those of 32 bits is asked of it.
+fn current_task(ask: &Ask<'_>, _: &Stand) -> Option<String> {
+    own::has(ask, Feature::CurrentTask).err()
 }
 
 fn kprobe(ask: &Ask<'_>, _: &Stand) -> Option<String> {

@@ -3,7 +3,7 @@
 use super::Units;
 use crate::{
     ebpf,
-    ir::{Function, Term, cfg::Cfg},
+    ir::{Function, Helper, Op, Term, cfg::Cfg},
     lower::{Module, place, stack_mode},
 };
 use weftrace_artifact::{
@@ -81,6 +81,8 @@ pub(super) fn tables(mut module: Module<'_>, joins: Vec<JoinSpec>, units: &Units
         // Asked only where it matters: asking loads a program.
         bpf_loop: !units.kernel.iter().any(|k| has_loop(&k.function))
             || module.world.feature(Feature::BpfLoop) != Answer::NotThere,
+        current_task: !units.kernel.iter().any(|k| asks_name(&k.function))
+            || module.world.feature(Feature::CurrentTask) != Answer::NotThere,
         // Without the setting whatever fits lies in the frame.
         on_stack_limit: config.entry("on_stack_limit").and_then(|n| n.parse().ok()).unwrap_or(u32::MAX),
         ..ebpf::Features::default()
@@ -113,6 +115,10 @@ fn has_loop(f: &Function) -> bool {
     let mut edges =
         f.blocks().flat_map(|b| f.blocks[b.index()].term.targets().into_iter().map(move |(d, _)| (b, d.block)));
     edges.any(|(from, to)| cfg.dominates(to, from))
+}
+
+fn asks_name(f: &Function) -> bool {
+    f.insts.iter().any(|i| matches!(i.op, Op::Call { helper: Helper::TaskComm, .. }))
 }
 
 fn reserves(f: &Function) -> bool {

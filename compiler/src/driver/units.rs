@@ -22,7 +22,7 @@ use weftrace_lang::{
     diag::Diagnostic,
     hir::{ProbeDef, Provider, Stmt, StmtKind, Target},
     span::Span,
-    world::{Feature, UsdtArg, UsdtSite},
+    world::{Answer, Feature, UsdtArg, UsdtSite},
 };
 
 /// A kernel program to be compiled.
@@ -293,8 +293,10 @@ fn lower_target<'a>(
     }
     let function = lower_probe_at(module, probe, spot, side, &name)?;
     Ok(if let Side::Kernel(_) = side {
-        // The kernel runs these with preemption on, and keeps no count of who is in them.
-        let nests = matches!(spot.target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
+        // The kernel runs these with preemption on, and keeps no count of who is in them. (Up to Linux 5.19 it has preemption off: what they claim
+        // their room with is younger, of 5.12.)
+        let nests = matches!(spot.target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. })
+            && module.world.feature(Feature::AtomicFetch) != Answer::NotThere;
         units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests, twin: None });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {

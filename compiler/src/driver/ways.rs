@@ -49,7 +49,7 @@ pub(super) fn way(provider: &Provider, side: Side) -> Way {
         Provider::Fentry { function, module, ret, bpf, .. } => {
             Way::Fentry { function: function.clone(), module: module.clone(), ret: *ret, bpf: *bpf }
         }
-        Provider::Iter { kind } => Way::Iter { kind: kind.clone() },
+        Provider::Iter { kind, pid } => Way::Iter { kind: kind.clone(), pid: *pid },
         Provider::Test { name } => Way::Test { name: name.clone() },
         Provider::Bench { name } => Way::Bench { name: name.clone() },
         Provider::Usdt { path, namespace, name, sites, pid } => Way::Usdt {

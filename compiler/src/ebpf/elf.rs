@@ -120,7 +120,7 @@ fn section_of(way: &Way, prog_type: ProgType) -> Option<String> {
         }
         (Way::Fentry { function, ret: false, bpf: None, .. }, ProgType::Fentry) => Some(format!("fentry/{function}")),
         (Way::Fentry { function, ret: true, bpf: None, .. }, ProgType::Fexit) => Some(format!("fexit/{function}")),
-        (Way::Iter { kind }, ProgType::Iter) => Some(format!("iter/{kind}")),
+        (Way::Iter { kind, .. }, ProgType::Iter) => Some(format!("iter/{kind}")),
         (
             Way::Interval { .. } | Way::Profile { .. } | Way::Counter { .. } | Way::Watchpoint { .. },
             ProgType::PerfEvent,

@@ -51,6 +51,8 @@ pub struct Features {
     pub cpu_v4: bool,
     /// Loops by bpf_loop: kernel 5.17. Without it only those over a map's elements become callbacks (5.13).
     pub bpf_loop: bool,
+    /// The current task with its type: kernel 5.11. Without it its name is copied by the kernel's helper.
+    pub current_task: bool,
     /// Keep to what the user-space VM rbpf does right: it has no atomic additions (a plain read, add and write instead), and
     /// zero-extends the immediates of comparisons (negative ones go to registers). For tests.
     pub rbpf: bool,
@@ -62,7 +64,14 @@ pub struct Features {
 
 impl Default for Features {
     fn default() -> Self {
-        Self { cpu_v4: false, bpf_loop: true, rbpf: false, on_stack_limit: u32::MAX, max_insns: 1_000_000 }
+        Self {
+            cpu_v4: false,
+            bpf_loop: true,
+            current_task: true,
+            rbpf: false,
+            on_stack_limit: u32::MAX,
+            max_insns: 1_000_000,
+        }
     }
 }
 
@@ -74,6 +83,10 @@ impl Env<'_> {
 
     pub(super) fn asks_time(&self, action: ActionId) -> bool {
         self.actions.get(action.0 as usize).is_none_or(|action| action.kind.asks_time())
+    }
+
+    pub(super) fn is_counted(&self, action: ActionId) -> bool {
+        self.actions.get(action.0 as usize).is_some_and(|action| action.kind.is_counted())
     }
 
     /// The first map with this role.

@@ -67,9 +67,11 @@ pub enum Helper {
     CountLoss,
     /// Native: (dst, capacity, src, len) → length; NUL-terminated, rest zeroed
     CopyStr,
+    /// Native: (dst, capacity, headers, headers length, names, names length) → how many of these names found no room: [`weftrace_artifact::headers::copy`]
+    CopyHeaders,
     /// Native: (headers, headers length, name, name length, dst, capacity) → length or -1
     HeaderGet,
-    /// Native: (subject, dst: a ConnKey) → 1 or 0
+    /// Native: (subject, whose, dst: a ConnKey) → 1 or 0
     PacketConn,
     /// Native: (subject, which bytes, dst: a BytesKey) → 1 or 0
     PacketBytes,
@@ -178,8 +180,16 @@ pub static HELPERS: &[HelperRow] = &[
     row(Helper::SocketCookie, "socket_cookie", &[Int], false, Some(46), None),
     row(Helper::CountLoss, "count_loss", &[Int], false, None, Some(NativeHelper::CountLoss)),
     row(Helper::CopyStr, "copy_str", &[Out, Int, In, Int], false, None, Some(NativeHelper::CopyStr)),
+    row(
+        Helper::CopyHeaders,
+        "copy_headers",
+        &[Out, Int, In, Int, In, Int],
+        false,
+        None,
+        Some(NativeHelper::CopyHeaders),
+    ),
     row(Helper::HeaderGet, "header_get", &[In, Int, In, Int, Out, Int], false, None, Some(NativeHelper::HeaderGet)),
-    row(Helper::PacketConn, "packet_conn", &[Ctx, Out], false, None, Some(NativeHelper::PacketConn)),
+    row(Helper::PacketConn, "packet_conn", &[Ctx, Int, Out], false, None, Some(NativeHelper::PacketConn)),
     row(Helper::PacketBytes, "packet_bytes", &[Ctx, Int, Out], false, None, Some(NativeHelper::PacketBytes)),
     row(Helper::MapLen, "map_len", &[Map], false, None, Some(NativeHelper::MapLen)),
     row(Helper::ClockGettime, "clock_gettime", &[Int], false, None, Some(NativeHelper::ClockGettime)),

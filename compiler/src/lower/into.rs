@@ -95,7 +95,7 @@ impl Cx<'_, '_> {
         if let E::Header { headers, name } = &left.kind
             && let Ty::Str { cap } = ty
         {
-            let found = self.header_into(headers, name, dst, *cap, zeroed, left.span)?;
+            let found = self.header_into(headers, name, dst, *cap, left.span)?;
             let (absent, done) = (self.block(), self.block());
             let missing = self.b.icmp_imm(crate::ir::Cond::Slt, found, 0);
             self.brif(missing, absent, done);

@@ -8,7 +8,7 @@ use super::{
 use crate::ir::{BinaryOp, Block, Cond, Helper, Mem as Width, Value};
 use std::mem::offset_of;
 use weftrace_artifact::{
-    abi,
+    abi, headers,
     packet::{self, Asked, FieldRow, FieldType, KernelRead, PacketView, Read, known, layer},
     telemetry,
 };
@@ -65,7 +65,7 @@ impl Cx<'_, '_> {
                 let bit = self.b.binary_imm(BinaryOp::Band, have, mask as i64);
                 self.b.icmp_imm(Cond::Ne, bit, 0)
             }
-            Read::Bytes(_) | Read::Str(_) | Read::Conn | Read::ByteRanges(_) | Read::More(_) => {
+            Read::Bytes(_) | Read::Str(_) | Read::Conn(_) | Read::ByteRanges(_) | Read::More(_) => {
                 return self.not_yet(span, format!("{name} as a number"));
             }
         };
@@ -117,15 +117,9 @@ impl Cx<'_, '_> {
             FieldType::Flow => abi::FLOW_VALUE_SIZE,
             FieldType::Conn => abi::CONN_KEY_SIZE,
             FieldType::ByteRanges => abi::BYTES_KEY_SIZE,
-            FieldType::Headers => abi::HEADERS_CAP,
+            FieldType::Headers => return self.headers_into(name, dst, span),
             _ => return self.not_yet(span, format!("{name} in memory")),
         };
-        if let Read::Str(_) = row.read {
-            let (ptr, len) = self.packet_slice(name, span)?;
-            let (at, cap) = (self.addr(dst), self.iconst(i64::from(size)));
-            self.b.call(Helper::CopyStr, &[at, cap, ptr, len]);
-            return Ok(());
-        }
         if !zeroed {
             self.fill(dst, size);
         }
@@ -144,9 +138,9 @@ impl Cx<'_, '_> {
                 let more = self.b.load_ptr(view, MORE);
                 self.copy(dst, Mem::new(more, offset as i32), size);
             }
-            (None, Read::Conn, _) => {
-                let (view, at) = (self.packet_view(span)?, self.addr(dst));
-                self.b.call(Helper::PacketConn, &[view, at]);
+            (None, Read::Conn(whose), _) => {
+                let (view, at, whose) = (self.packet_view(span)?, self.addr(dst), self.iconst(whose as i64));
+                self.b.call(Helper::PacketConn, &[view, whose, at]);
             }
             (None, Read::ByteRanges(which), _) => {
                 let (view, at, which) = (self.packet_view(span)?, self.addr(dst), self.iconst(which as i64));
@@ -263,19 +257,28 @@ impl Cx<'_, '_> {
 
     // Headers.
 
-    /// `http.header["name"]` as a string: its length, or negative if there is no such header.
-    pub(crate) fn header_into(
-        &mut self,
-        headers: &Expr,
-        name: &str,
-        dst: Mem,
-        cap: u32,
-        zeroed: bool,
-        span: Span,
-    ) -> R<Value> {
-        if !zeroed {
-            self.fill(dst, cap);
+    /// All headers of a message, those first that the script reads.
+    fn headers_into(&mut self, name: &str, dst: Mem, span: Span) -> R<()> {
+        let (ptr, len) = self.packet_slice(name, span)?;
+        let wanted = headers::names(self.m.program.headers.iter().map(String::as_bytes));
+        let names = self.temp(wanted.len() as u32);
+        if !wanted.is_empty() {
+            self.b.store_data(&wanted, names.ptr, names.offset);
         }
+        let (at, cap) = (self.addr(dst), self.iconst(i64::from(abi::HEADERS_CAP)));
+        let (names, names_len) = (self.addr(names), self.iconst(wanted.len() as i64));
+        let lost = self.b.call(Helper::CopyHeaders, &[at, cap, ptr, len, names, names_len]);
+        let (count, done) = (self.block(), self.block());
+        self.brif(lost, count, done);
+        self.start(count);
+        self.count_loss(abi::LossSlot::Header);
+        self.jump(done);
+        self.start(done);
+        Ok(())
+    }
+
+    /// `http.header["name"]` as a string: its length, or negative if there is no such header.
+    pub(crate) fn header_into(&mut self, headers: &Expr, name: &str, dst: Mem, cap: u32, span: Span) -> R<Value> {
         let (ptr, len) = if let E::Packet(field) = &headers.kind {
             self.packet_slice(field, headers.span)?
         } else {
@@ -288,10 +291,12 @@ impl Cx<'_, '_> {
         }
         let key = self.temp(wanted.len() as u32);
         self.b.store_data(&wanted, key.ptr, key.offset);
-        let (at, cap) = (self.addr(dst), self.iconst(i64::from(cap)));
-        let name_len = self.iconst(wanted.len() as i64);
-        let key = self.addr(key);
-        Ok(self.b.call(Helper::HeaderGet, &[ptr, len, key, name_len, at, cap]))
+        let (key, name_len) = (self.addr(key), self.iconst(wanted.len() as i64));
+        Ok(self.cut_visibly(dst, cap, |cx, dst, cap| {
+            cx.fill(dst, cap);
+            let (at, cap) = (cx.addr(dst), cx.iconst(i64::from(cap)));
+            cx.b.call(Helper::HeaderGet, &[ptr, len, key, name_len, at, cap])
+        }))
     }
 }
 

@@ -50,7 +50,7 @@ impl Cx<'_, '_> {
                 self.slice_into(ptr, len, dst, cap);
                 Ok(())
             }
-            E::Header { headers, name } => self.header_into(headers, name, dst, cap, zeroed, e.span).map(|_| ()),
+            E::Header { headers, name } => self.header_into(headers, name, dst, cap, e.span).map(|_| ()),
             E::Cast(inner) if matches!(inner.ty, Ty::Str { .. }) => self.string_into(inner, dst, cap, zeroed),
             E::Cast(inner) if !in_register(&inner.ty) => self.placed_string(inner, dst, cap, zeroed),
             _ => self.placed_string(e, dst, cap, zeroed),
@@ -70,8 +70,29 @@ impl Cx<'_, '_> {
     }
 
     fn slice_into(&mut self, ptr: Value, len: Value, dst: Mem, cap: u32) {
-        let (dst, cap) = (self.addr(dst), self.iconst(i64::from(cap)));
-        self.b.call(Helper::CopyStr, &[dst, cap, ptr, len]);
+        self.cut_visibly(dst, cap, |cx, dst, cap| {
+            let (dst, cap) = (cx.addr(dst), cx.iconst(i64::from(cap)));
+            cx.b.call(Helper::CopyStr, &[dst, cap, ptr, len])
+        });
+    }
+
+    /// Has a string written by what ends it with a NUL even where it cuts it: a string that is as long as strings may be (and was not to be shorter, by a cast)
+    /// has none then, which is how it tells that it was cut.
+    pub(super) fn cut_visibly(
+        &mut self,
+        dst: Mem,
+        cap: u32,
+        write: impl FnOnce(&mut Self, Mem, u32) -> Value,
+    ) -> Value {
+        if cap < self.m.program.config.max_strlen {
+            return write(self, dst, cap);
+        }
+        self.with_temps(|cx| {
+            let whole = cx.temp(cap + 1);
+            let written = write(cx, whole, cap + 1);
+            cx.copy(dst, whole, cap);
+            written
+        })
     }
 
     fn string_call(&mut self, func: Func, args: &[Expr], e: &Expr, dst: Mem, cap: u32, zeroed: bool) -> R<()> {

@@ -157,7 +157,10 @@ pub(super) fn before(func: &Function, layout: &Layout, op: &Op, live: &mut Live)
 
 /// Helpers that always write the whole of their output.
 fn writes_all(helper: Helper) -> bool {
-    matches!(helper, Helper::ReadKernel | Helper::ReadUser | Helper::Comm | Helper::TaskComm | Helper::CopyStr)
+    matches!(
+        helper,
+        Helper::ReadKernel | Helper::ReadUser | Helper::Comm | Helper::TaskComm | Helper::CopyStr | Helper::CopyHeaders
+    )
 }
 
 fn read(func: &Function, layout: &Layout, ptr: Value, offset: i32, len: Option<u32>, live: &mut Live) {

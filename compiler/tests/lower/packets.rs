@@ -27,7 +27,7 @@ fn at(name: &str) -> usize {
         Read::Load(at) | Read::Bit(at, _) | Read::Bytes(at) | Read::Str(at) => at,
         Read::Layer(_) => offset_of!(PacketView, layers),
         Read::Known(_) => offset_of!(PacketView, known),
-        Read::Conn | Read::More(_) | Read::ByteRanges(_) => panic!("{name} has no offset"),
+        Read::Conn(_) | Read::More(_) | Read::ByteRanges(_) => panic!("{name} has no offset"),
     }
 }
 

@@ -153,5 +153,5 @@ fn failed_reads_are_empty_and_counted() {
     let mut host = lowered.host();
     lowered.run(0, &mut host);
     assert_eq!(host.records[0].payload, [0; 80]);
-    assert_eq!(host.losses, [0, 0, 1, 0, 0, 0]);
+    assert_eq!(host.losses, [0, 0, 1, 0, 0, 0, 0]);
 }

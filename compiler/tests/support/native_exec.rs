@@ -219,6 +219,21 @@ extern "C" fn copy_string(_: Env, dst: *mut u8, capacity: u64, src: *const u8, l
     used as u64
 }
 
+extern "C" fn copy_headers(
+    _: Env,
+    dst: *mut u8,
+    capacity: u64,
+    packed: *const u8,
+    len: u64,
+    names: *const u8,
+    names_len: u64,
+) -> u64 {
+    let mut out = vec![0; capacity as usize];
+    let lost = headers::copy(&mut out, bytes(packed, len), bytes(names, names_len));
+    put(dst, &out);
+    lost
+}
+
 extern "C" fn header_get(
     _: Env,
     headers: *const u8,
@@ -243,7 +258,7 @@ extern "C" fn packet_bytes(_: Env, _subject: *const u8, _which: u64, dst: *mut u
     0
 }
 
-extern "C" fn packet_conn(env: Env, _subject: *const u8, dst: *mut u8) -> u64 {
+extern "C" fn packet_conn(env: Env, _subject: *const u8, _whose: u64, dst: *mut u8) -> u64 {
     state(env)
         .host
         .conn
@@ -315,6 +330,7 @@ static HELPERS: Table = Table([
     comm as *const c_void,
     clock_gettime as *const c_void,
     copy_string as *const c_void,
+    copy_headers as *const c_void,
     header_get as *const c_void,
     map_len as *const c_void,
     packet_conn as *const c_void,

@@ -58,7 +58,12 @@ impl World for TestWorld {
     }
     fn feature(&self, feature: Feature) -> Answer<()> {
         // What every kernel has that these tests run on.
-        if feature == Feature::BpfLoop && !self.no_bpf_loop { Answer::Found(()) } else { Answer::NotThere }
+        let has = match feature {
+            Feature::BpfLoop => !self.no_bpf_loop,
+            Feature::AtomicFetch | Feature::CurrentTask => true,
+            _ => false,
+        };
+        if has { Answer::Found(()) } else { Answer::NotThere }
     }
     fn kernel_release(&self) -> String {
         "test".into()

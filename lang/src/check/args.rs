@@ -13,9 +13,6 @@ use crate::span::Span;
 use crate::world::{Answer, FnProto, TraceField, UsdtArg, UsdtPlace};
 use weftrace_arch::HOST;
 
-/// Fields that tracepoints of sockets have on one kernel or another, however near `saddr` is to `skaddr`.
-const OFTEN: [&str; 8] = ["skaddr", "skbaddr", "saddr", "daddr", "sport", "dport", "saddr_v6", "daddr_v6"];
-
 impl<'a> Checker<'a> {
     /// `args.name`
     pub(crate) fn args_field(&mut self, name: &'a Ident, span: Span) -> Val {
@@ -78,18 +75,6 @@ impl<'a> Checker<'a> {
             .write(format!("tracepoint:{event} {{ … args.{} … }}", name.text));
         self.report(d);
         true
-    }
-
-    /// Whether this is `args.NAME` of a tracepoint that has no such field on this kernel: fields come and go with the
-    /// version, and `??` says what then holds. Not where a field has nearly this name: that is a slip of the pen.
-    pub(crate) fn absent_field(&self, e: &ast::Expr) -> bool {
-        let ast::ExprKind::Field { base, name, .. } = &e.kind else { return false };
-        let ast::ExprKind::Ident(of) = &base.kind else { return false };
-        let ArgsCx::Trace(event) = &self.probe.args else { return false };
-        let names = || event.fields.iter().map(|f| f.name.as_str());
-        let slip =
-            || !OFTEN.contains(&name.text.as_str()) && !crate::suggest::nearest(&name.text, names(), 1).is_empty();
-        of == "args" && !names().any(|n| n == name.text) && !slip()
     }
 
     fn trace_field(&mut self, field: &TraceField, span: Span) -> Val {

@@ -396,13 +396,14 @@ fn group(found: Vec<Found>, uses: &ArgsUse) -> Vec<Vec<Found>> {
 fn signature(f: &Found, uses: &ArgsUse) -> String {
     match &f.args {
         ArgsCx::Join(join, event) => format!("{join:?} {event:?}"),
+        // Each kind of iterator has its own.
+        ArgsCx::Ctx(ty) => format!("{ty:?}"),
         _ if !uses.any() => String::new(),
         ArgsCx::None | ArgsCx::Unknown | ArgsCx::Ghost | ArgsCx::Withheld(_) => "unknown".into(),
         ArgsCx::User(proto) => {
             let used = proto.params.iter().filter(|p| uses.whole || uses.names.contains(&p.name));
             used.map(|p| format!("{} {:?} {:?}", p.name, p.ty, p.place)).collect::<Vec<_>>().join(";")
         }
-        ArgsCx::Ctx(ty) => format!("{ty:?}"),
         ArgsCx::Trace(event) => {
             let used = event.fields.iter().filter(|x| uses.whole || uses.names.contains(&x.name));
             used.map(|x| format!("{} {:?} {} {}", x.name, x.ty, x.offset, x.data_loc)).collect::<Vec<_>>().join(";")

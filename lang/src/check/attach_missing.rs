@@ -13,10 +13,9 @@ use std::collections::BTreeSet;
 /// Whether points that aren't there are why a probe attaches nowhere. What this user may not see may well be there: that is an
 /// error of its own, and told by its own exit code.
 pub(super) fn nowhere(faults: &[Fault], policy: Missing) -> bool {
-    let unseen = |d: &Diagnostic| matches!(d.code, "no-permission" | "could-not-tell");
     let missing = faults.iter().filter_map(|f| if let Fault::Missing(d) = f { Some(d) } else { None });
     let mut missing = missing.peekable();
-    missing.peek().is_some() && (policy != Missing::Error || !missing.any(|d| unseen(d)))
+    missing.peek().is_some() && (policy != Missing::Error || !missing.any(|d| d.is_refusal()))
 }
 
 impl<'a> Checker<'a> {

@@ -74,7 +74,7 @@ impl Checker<'_> {
         let matching: Vec<usize> =
             (0..self.joins.len()).filter(|i| glob::matches(name, &self.joins[*i].name)).collect();
         if matching.is_empty() {
-            let near = crate::suggest::nearest(name, self.joins.iter().map(|j| j.name.as_str()), 3);
+            let near = crate::suggest::nearest(name, self.items.join_names.iter().copied(), 3);
             let mut d = Diagnostic::error("no-such-probe", p.segment_span(0), format!("no join {name}"));
             d = if near.is_empty() { d.write(format!("join {name} {{ from …; }}")) } else { d.near(near.join(", ")) };
             return Err(bad(d));

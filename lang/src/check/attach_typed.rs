@@ -151,7 +151,8 @@ impl Checker<'_> {
             .map(|kind| {
                 let name = p.named(&[&kind]);
                 let object = Ty::Struct(format!("{ITER_STRUCT}{kind}"));
-                let mut f = p.found(name, Provider::Iter { kind }, wildcard);
+                let pid = self.walked_pid(&kind);
+                let mut f = p.found(name, Provider::Iter { kind, pid }, wildcard);
                 f.args = ArgsCx::Ctx(Ty::Ptr { to: Box::new(object), space: Space::Ctx });
                 f
             })

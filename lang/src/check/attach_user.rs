@@ -51,11 +51,6 @@ fn rejoined<'p>(p: &Point<'p>) -> Option<Point<'p>> {
 }
 
 impl Checker<'_> {
-    /// The process that probes are limited to.
-    pub(super) fn traced_pid(&self) -> Option<u32> {
-        self.opts.pid.or(self.opts.child_pid)
-    }
-
     pub(crate) fn uprobe(&mut self, p: &Point<'_>) -> Resolved {
         let rejoined = rejoined(p);
         let p = rejoined.as_ref().unwrap_or(p);

@@ -41,8 +41,10 @@ impl<'a> Checker<'a> {
         if self.tcpdump_words(op, left, right, span) {
             return Val::error(span);
         }
-        if op == BinOp::Coalesce && self.absent_field(left) {
-            return self.expr(right);
+        if op == BinOp::Coalesce
+            && let Some(one) = self.only_one(left, right)
+        {
+            return self.expr(one);
         }
         // What a leg doesn't know is no 0 there: `??` says what stands for it, a comparison is false.
         let told = is_comparison(op);

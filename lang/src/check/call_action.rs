@@ -36,7 +36,7 @@ pub(crate) fn log<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
 pub(crate) fn capture<'a>(c: &mut Checker<'a>, call: &Call<'a>) -> Val {
     if c.opts.nowhere_to_write {
         let d = Diagnostic::error("no-capture-file", call.span, "capture() keeps packets in a file: none is named")
-            .write("weftrace run --write FILE.pcapng …");
+            .write("weftrace run --write FILE.pcapng …, or weftrace replay --write FILE.pcapng …");
         c.report(d);
         return Val::error(call.span);
     }

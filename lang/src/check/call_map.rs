@@ -1,7 +1,7 @@
 //! Checks of map functions.
 
 use super::call::Call;
-use super::cx::Checker;
+use super::cx::{ArgsCx, Checker};
 use super::types::{int_shape, show};
 use super::value::{Val, coerce};
 use crate::ast;
@@ -48,6 +48,9 @@ impl<'a> Checker<'a> {
         }
         let arg = args.first().map(|a| self.number(&a.value, &format!("what {name}() takes")));
         if arg.as_ref().is_some_and(Val::is_error) {
+            // Untyped so far, maybe: whatever it turns out to be, this map is none that holds plain numbers.
+            let ghost = matches!(self.probe.args, ArgsCx::Ghost);
+            self.map_info(map).poisoned |= !ghost;
             return None;
         }
         let signed = arg.as_ref().and_then(|a| int_shape(&a.e.ty)).is_some_and(|s| s.1);

@@ -14,7 +14,7 @@ use crate::diag::{Diagnostic, Note, Severity};
 use crate::hir::{Config, JoinEvent, JoinRef, ParamDef, Space, Target, Ty};
 use crate::span::{SourceMap, Span};
 use crate::world::{FnProto, TraceEvent, UserProto, World};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// What `args` means in a probe.
@@ -132,6 +132,8 @@ pub(crate) struct Checker<'a> {
     /// Probes at `$name` whose flag is empty, and those flags.
     pub(crate) off: HashSet<Span>,
     pub(crate) empty_flags: Vec<String>,
+    /// Names of headers that are read.
+    pub(crate) headers: BTreeSet<String>,
     /// Within it the current task was told not to be the owner already.
     pub(crate) task_told: Span,
 }

@@ -29,6 +29,8 @@ pub(crate) struct Items<'a> {
     pub(crate) params: Vec<&'a ast::Param>,
     pub(crate) map_decls: Vec<&'a ast::MapDecl>,
     pub(crate) joins: Vec<&'a ast::Join>,
+    /// Of the joins that there are, made or not.
+    pub(crate) join_names: Vec<&'a str>,
     pub(crate) alerts: Vec<&'a ast::Alert>,
     /// Names of alerts that blocks tell.
     pub(crate) told: BTreeSet<&'a str>,
@@ -55,6 +57,7 @@ impl<'a> Items<'a> {
             params: Vec::new(),
             map_decls: Vec::new(),
             joins: Vec::new(),
+            join_names: Vec::new(),
             alerts: Vec::new(),
             told: BTreeSet::new(),
             probes: Vec::new(),
@@ -91,6 +94,7 @@ impl<'a> Items<'a> {
                 Item::Alert(a) => items.alerts.push(a),
             }
         }
+        items.join_names = items.joins.iter().map(|j| j.name.text.as_str()).collect();
         items.joins = super::modules::joins(&items.joins, &items.probes);
         items.probes = super::modules::probes(std::mem::take(&mut items.probes), &items.fns, &items.joins);
         items

@@ -1,7 +1,9 @@
 //! Clauses of joins: total, ids, blame, keep, limit, timeout.
 
+use super::binary::is_comparison;
 use super::cx::Checker;
 use super::value::coerce;
+use super::windows::SHORTEST;
 use crate::ast::{self, Ident, JoinClauseKind};
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, JoinDef, Keep, LegAgg, Ty};
@@ -38,21 +40,22 @@ impl<'a> Checker<'a> {
             }
             JoinClauseKind::Blame(names) => names.iter().for_each(|name| self.blamed(def, name)),
             JoinClauseKind::Keep(e) => {
+                self.bare_times(e);
                 let cond = self.condition(e);
                 def.keep = Keep::If(cond);
             }
             JoinClauseKind::KeepSlowest { count, per } => {
                 let write = "keep slowest 20 per 1m;";
                 let count = self.clause_number(count, ("how many records are kept", 1, 1 << 20), write);
-                let per = self.clause_number(per, ("the time that slowest is of", 1, i128::from(i64::MAX)), write);
+                let per = self.clause_time(per, "the time that slowest is of", write);
                 if let (Some(count), Some(per)) = (count, per) {
                     def.keep = Keep::Slowest { count: count as u32, per_ns: per };
                 }
             }
             JoinClauseKind::Limit(parts) => self.limit(def, parts, span),
             JoinClauseKind::Timeout(e) => {
-                let what = ("how long a record waits for what belongs to it", 1, i128::from(i64::MAX));
-                if let Some(ns) = self.clause_number(e, what, "timeout 30s;") {
+                if let Some(ns) = self.clause_time(e, "how long a record waits for what belongs to it", "timeout 30s;")
+                {
                     def.timeout_ns = ns;
                 }
             }
@@ -69,6 +72,45 @@ impl<'a> Checker<'a> {
         let d = Diagnostic::error("bad-limit", e.span, format!("{what} is {bound}, not {n}")).write(write);
         self.report(d);
         None
+    }
+
+    /// A clause's length of time, ns. `timeout 30` is 30 ns to the language, and half a minute to who wrote it.
+    pub(super) fn clause_time(&mut self, e: &'a ast::Expr, what: &str, write: &str) -> Option<u64> {
+        let n = self.const_int(e)?;
+        if (SHORTEST..=i128::from(i64::MAX)).contains(&n) {
+            return u64::try_from(n).ok();
+        }
+        let mut d = Diagnostic::error("bad-limit", e.span, format!("{what} is at least 1ms, this is {n} ns"));
+        if n > SHORTEST {
+            d = Diagnostic::error("bad-limit", e.span, format!("{what} is at most {} ns, not {n}", i64::MAX));
+        } else if n > 0 && matches!(e.kind, ast::ExprKind::Int { .. }) {
+            d = d.note(format!("a number without a unit is ns: {n}s, {n}ms, {n}m"));
+        }
+        self.report(d.write(write));
+        None
+    }
+
+    /// `keep total > 500` is 500 ns to the language, and kept is everything.
+    fn bare_times(&mut self, e: &'a ast::Expr) {
+        let ast::ExprKind::Binary { op, left, right } = &e.kind else { return };
+        if !is_comparison(*op) {
+            self.bare_times(left);
+            return self.bare_times(right);
+        }
+        let is_time = |e: &ast::Expr| match &e.kind {
+            ast::ExprKind::Ident(name) => name == "total",
+            ast::ExprKind::Field { name, .. } => names_duration(&name.text),
+            _ => false,
+        };
+        for (time, number) in [(left, right), (right, left)] {
+            if is_time(time)
+                && let ast::ExprKind::Int { value: n, .. } = number.kind
+                && (1..SHORTEST).contains(&i128::from(n))
+            {
+                let d = Diagnostic::warning("bad-limit", number.span, format!("a time is in ns, and this is {n} ns"));
+                self.report(d.write(format!("{n}ms")));
+            }
+        }
     }
 
     fn blamed(&mut self, def: &mut JoinDef, name: &Ident) {
@@ -119,6 +161,11 @@ impl<'a> Checker<'a> {
         if parts.is_empty() || parts.len() > 2 {
             let d = Diagnostic::error("bad-limit", span, "limit takes a number of anchors, and bytes").write(WRITE);
             self.report(d);
+        }
+        if let Some(first) = parts.first().filter(|e| matches!(e.kind, ast::ExprKind::Size(_))) {
+            let text = "limit takes a number of anchors first, and bytes after it";
+            let d = Diagnostic::error("bad-limit", first.span, text).write(WRITE);
+            return self.report(d);
         }
         let what = ("how many records may wait", 1, 1 << 26);
         if let Some(n) = parts.first().and_then(|e| self.clause_number(e, what, WRITE)) {

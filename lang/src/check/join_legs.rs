@@ -60,10 +60,10 @@ impl<'a> Checker<'a> {
         let (field, ty) = self.leg_field(leg, known, stream, agg)?;
         let by = self.leg_keys(def, leg, stream, info)?;
         let since_ns = match &leg.since {
-            Some(e) => self.since(e),
+            Some(e) => self.clause_time(e, "how long before the anchor a leg looks", "since 10s"),
             None => None,
         };
-        let side = self.leg_side(leg);
+        let side = self.leg_side(leg, stream);
         let (name, span, off) = (leg.name.text.clone(), leg.name.span, self.streams.get(stream).off);
         let duration = field.as_deref().is_some_and(names_duration);
         Some(LegDef { name, stream, field, agg, duration, by, since_ns, side, ty, off, span })
@@ -85,7 +85,8 @@ impl<'a> Checker<'a> {
             .streams
             .find(&known.stream)
             .filter(|s| self.streams.get(*s).fed || self.streams.get(*s).off || self.opts.reading_file);
-        if found.is_none() {
+        // What isn't attached because nobody may look says so itself.
+        if found.is_none() && !self.sink.diags.iter().any(Diagnostic::is_refusal) {
             let d = Diagnostic::error(
                 "leg-unfed",
                 leg.source.span,
@@ -100,28 +101,28 @@ impl<'a> Checker<'a> {
         found
     }
 
-    fn since(&mut self, e: &'a ast::Expr) -> Option<u64> {
-        let n = self.const_int(e)?;
-        if n <= 0 || i64::try_from(n).is_err() {
-            let d = Diagnostic::error("bad-limit", e.span, format!("since says how long before the anchor, not {n}"))
-                .write("since 10s");
-            self.report(d);
-            return None;
-        }
-        u64::try_from(n).ok()
-    }
-
-    fn leg_side(&mut self, leg: &ast::Leg) -> Side {
-        match leg.side.as_ref().map(|s| (s.text.as_str(), s.span)) {
-            None | Some(("any", _)) => Side::Any,
+    fn leg_side(&mut self, leg: &ast::Leg, stream: StreamRef) -> Side {
+        let side = match leg.side.as_ref().map(|s| (s.text.as_str(), s.span)) {
+            None | Some(("any", _)) => return Side::Any,
             Some(("client", _)) => Side::Client,
             Some(("server", _)) => Side::Server,
             Some((other, span)) => {
                 let d = Diagnostic::error("bad-argument", span, format!("no side {other}")).near("client, server, any");
                 self.report(d);
-                Side::Any
+                return Side::Any;
             }
+        };
+        let info = self.streams.get(stream);
+        let by_conn = leg.by.iter().any(|key| key.text == "conn");
+        if let Some(span) = info.endless.filter(|_| by_conn) {
+            let text =
+                format!("of {} it isn't known which end it is of: the leg is unknown where there is one", info.name);
+            let d = Diagnostic::warning("leg-side", leg.side.as_ref().map_or(span, |s| s.span), text)
+                .other(span, "tcp.conn is of both ends")
+                .write("conn = tcp.zero_window.conn, tcp.repair.conn or tcp.handshake.conn; or no side=");
+            self.report(d);
         }
+        side
     }
 
     fn leg_field(

@@ -32,9 +32,16 @@ pub(crate) struct MapInfo {
     pub(crate) resets: bool,
     /// In this round it was given a value that is an error: it stays untyped, and quiet.
     pub(crate) poisoned: bool,
+    /// In this round it was given a value that has no type yet: it is of what another map holds.
+    pub(crate) waits: bool,
 }
 
 impl MapInfo {
+    /// Used, and without a type.
+    fn is_open(&self) -> bool {
+        self.value.is_none() && (self.written || self.read) && !self.poisoned
+    }
+
     /// Where its values got their type.
     pub(crate) fn first_use(&self) -> Span {
         self.first_value.or(self.scalar).or(self.keyed).unwrap_or(self.span)
@@ -74,20 +81,23 @@ impl MapTable {
                 span,
                 resets: false,
                 poisoned: false,
+                waits: false,
             });
             MapRef(self.maps.len() as u32 - 1)
         })
     }
 
     /// Values that are only counted up from nothing (`@x++`, `@x += 1`), or read and never written, are a literal 0. True if
-    /// there were any.
+    /// there were any. Maps that wait for another's type (`@h = hist(@x)`) have their turn when nothing else is left.
     pub(crate) fn default_values(&mut self) -> bool {
-        let mut any = false;
-        for m in self.maps.iter_mut().filter(|m| m.value.is_none() && (m.written || m.read) && !m.poisoned) {
-            m.value = Some(Open { ty: Ty::Int { bits: 8, signed: true }, flex: Flex::Yes });
-            any = true;
-        }
-        any
+        [false, true].into_iter().any(|waiting| {
+            let mut any = false;
+            for m in self.maps.iter_mut().filter(|m| m.waits == waiting && m.is_open()) {
+                m.value = Some(Open { ty: Ty::Int { bits: 8, signed: true }, flex: Flex::Yes });
+                any = true;
+            }
+            any
+        })
     }
 
     /// Maps that are written and have no type: their values depend on each other only.

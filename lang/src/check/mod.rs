@@ -4,6 +4,7 @@
 //! types that their uses ask for; these only grow. When a round changes nothing, one more round reports what is wrong and
 //! gives the HIR. Nothing here fails: what cannot be understood is [`Ty::Error`], reported once, and quiet after.
 
+mod absent;
 mod address;
 mod alert_rules;
 mod alert_sinks;
@@ -69,6 +70,7 @@ mod modules;
 mod outlive;
 mod params;
 mod places;
+mod process;
 pub mod providers;
 mod reach;
 mod rules;
@@ -79,6 +81,7 @@ mod sockets;
 mod sockets_bio;
 mod sockets_exchange;
 mod sockets_go;
+mod sockets_io_uring;
 mod sockets_text;
 mod sockets_tls;
 mod stmt;
@@ -109,8 +112,6 @@ pub use keys::{KEYS, KeyRow, MAX_STEPS, NAT, is_binding};
 pub use modules::is_shown;
 pub use sockets::exchange_fields;
 
-/// Longest header value that a script sees.
-pub(crate) const HEADER_VALUE_CAP: u32 = 256;
 /// Longest text of a whole joined record.
 pub(crate) const JOIN_TEXT_CAP: u32 = 1024;
 

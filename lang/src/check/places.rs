@@ -2,12 +2,21 @@
 
 use super::cx::Checker;
 use super::expr::as_u64;
+use super::layout::Member;
 use super::types::{int_shape, show};
 use super::value::Val;
 use crate::ast::{self, ExprKind as A, Ident};
 use crate::diag::Diagnostic;
 use crate::hir::{ExprKind, Space, Ty};
 use crate::span::Span;
+
+/// A struct's member.
+fn member_value(base: Val, name: &str, m: Member, span: Span) -> Val {
+    let space = base.space;
+    let ty = in_space(m.ty, space);
+    let kind = ExprKind::Field { base: Box::new(base.e), name: name.to_owned(), offset: m.offset, bits: m.bits };
+    Val::new(kind, ty, span).with_space(space)
+}
 
 impl<'a> Checker<'a> {
     /// `base.name`, after what `base.name` may mean as a whole (packet fields, arguments, joins).
@@ -100,10 +109,20 @@ impl<'a> Checker<'a> {
             }
             return Val::error(span);
         };
-        let space = base.space;
-        let ty = in_space(m.ty, space);
-        let kind = ExprKind::Field { base: Box::new(base.e), name: name.text.clone(), offset: m.offset, bits: m.bits };
-        Val::new(kind, ty, span).with_space(space)
+        member_value(base, &name.text, m, span)
+    }
+
+    /// Members of structs, each in what the one before it is or points to. None: one of them has no such member.
+    pub(crate) fn members(&mut self, mut at: Val, names: &[&str], span: Span) -> Option<Val> {
+        for name in names {
+            if matches!(at.e.ty, Ty::Ptr { .. }) {
+                at = self.deref_val(at, span);
+            }
+            let Ty::Struct(owner) = at.e.ty.clone() else { return None };
+            let m = self.member(&owner, name)?;
+            at = member_value(at, name, m, span);
+        }
+        Some(at)
     }
 
     pub(crate) fn unknown_member(&mut self, owner: &str, name: &Ident) {
@@ -265,8 +284,10 @@ impl<'a> Checker<'a> {
             self.error("header-name", index.e.span, "a header is named by a literal string");
             return Val::error(span);
         };
-        let kind = ExprKind::Header { headers: Box::new(base.e), name: name.to_lowercase() };
-        Val::new(kind, Ty::Str { cap: super::HEADER_VALUE_CAP }, span)
+        let name = name.to_lowercase();
+        self.headers.insert(name.clone());
+        let kind = ExprKind::Header { headers: Box::new(base.e), name };
+        Val::new(kind, Ty::Str { cap: self.config.max_strlen }, span)
     }
 }
 

@@ -15,7 +15,7 @@ use super::scope::{Cells, Frame};
 use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
-use crate::hir::{AlertDef, BinOp, Config, Expr, ExprKind, Func, JoinDef, ProbeDef, Program, Space, Ty};
+use crate::hir::{AlertDef, Config, JoinDef, ProbeDef, Program, Space};
 use crate::span::{SourceMap, Span};
 use crate::world::World;
 
@@ -102,6 +102,7 @@ impl<'a> Checker<'a> {
             watch: None,
             off: std::collections::HashSet::new(),
             empty_flags: Vec::new(),
+            headers: std::collections::BTreeSet::new(),
         }
     }
 
@@ -165,7 +166,7 @@ impl<'a> Checker<'a> {
     fn round(&mut self, instances: &[Instance<'a>]) -> (Vec<ProbeDef>, Vec<JoinDef>) {
         self.changed = false;
         for m in &mut self.maps.maps {
-            m.poisoned = false;
+            (m.poisoned, m.waits) = (false, false);
         }
         let mut probes = Vec::new();
         for i in instances {
@@ -201,27 +202,6 @@ impl<'a> Checker<'a> {
         ProbeDef { hidden, targets, predicate, body, vars: self.var_defs(), span: probe.span }
     }
 
-    /// With `-p PID`: events that cannot be asked of one process are filtered.
-    fn of_process(&self, predicate: Option<Expr>, span: Span) -> Option<Expr> {
-        use super::providers::ProviderKind as P;
-        let filtered = matches!(
-            self.probe.kind(),
-            P::Tracepoint | P::RawTracepoint | P::Kprobe | P::Kretprobe | P::Fentry | P::Fexit
-        );
-        // What happens to a socket happens in no task: of our own probes only those are asked that are within system calls.
-        let within = [":sys_", ":sock_send_length", ":sock_recv_length", ":sock_splice_read"];
-        let anywhere = self.opts.hidden.contains(&span.file) && !within.iter().any(|at| self.probe.name().contains(at));
-        let Some(pid) = self.opts.pid.filter(|_| filtered && !anywhere) else { return predicate };
-        let expr = |kind, ty| Expr { kind, ty, span };
-        let ours = expr(ExprKind::Call { func: Func::Pid, args: Vec::new() }, Ty::U32);
-        let wanted = expr(ExprKind::Int(i64::from(pid)), Ty::U32);
-        let kind = ExprKind::Binary { op: BinOp::Eq, left: Box::new(ours), right: Box::new(wanted) };
-        let own = expr(kind, Ty::Bool);
-        let Some(predicate) = predicate else { return Some(own) };
-        let kind = ExprKind::Logical { and: true, left: Box::new(own), right: Box::new(predicate) };
-        Some(expr(kind, Ty::Bool))
-    }
-
     fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>, alerts: Vec<AlertDef>) -> (Program, Vec<Diagnostic>) {
         let program = Program {
             probes,
@@ -234,6 +214,7 @@ impl<'a> Checker<'a> {
             config: self.config,
             params: self.params,
             empty_flags: self.empty_flags,
+            headers: self.headers,
             expansions: self.cells.calls(),
         };
         let mut diags = self.sink.diags;

@@ -6,6 +6,7 @@ use super::sockets::Asked;
 use super::sockets_bio;
 use super::sockets_exchange;
 use super::sockets_go;
+use super::sockets_io_uring;
 use super::sockets_tls;
 use super::turns::{self, Turns};
 use crate::ast::Item;
@@ -27,8 +28,10 @@ const MOVED: &str = include_str!("../stdlib/sockets_moved.bt");
 /// Bytes of one call that are copied; and of one that begins with three capital letters, as a message does (servers take heads of 8 to 32 KB).
 const COPIED: u32 = 4096;
 const OF_HEADS: u32 = 32768;
-/// What io_uring moves passes no system call: that it did is all that is known.
-const IO_URING: &str = include_str!("../stdlib/sockets_io_uring.bt");
+/// HTTP/2 frames and pieces of memory of one call that are looked at. Where loops stay in place (no bpf_loop, before Linux 5.17) the verifier walks each
+/// round, and gives up at three or four.
+const ROUNDS: [u32; 2] = [64, 48];
+const ROUNDS_IN_PLACE: [u32; 2] = [2, 2];
 /// From this word on [`MOVED`] is about bytes that can be read.
 const WITH_BYTES: &str = "WITH_BYTES";
 /// Words in [`MOVED`]: what stands there for system calls, and for what is within TLS.
@@ -134,12 +137,14 @@ let @__sockets_cut = hash(16384);
 ";
 const NO_MORE: &str = "if ((args.newstate == 4 || args.newstate == 9) && @__sockets_http[$key] != 0) {
     WAITING_ENDS
-    emit __sockets.end(key = $key, gone = false);
+    $tp = (struct tcp_sock *)args.sk;
+    emit __sockets.end(key = $key, gone = false, got = $tp.copied_seq, sent = $tp.write_seq);
   }";
 const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
     WAITING_ENDS
     WAITING_GONE
-    emit __sockets.end(key = $key, gone = true);
+    $tp = (struct tcp_sock *)args.sk;
+    emit __sockets.end(key = $key, gone = true, got = $tp.copied_seq, sent = $tp.write_seq);
     delete(@__sockets_http, $key);
     delete(@__sockets_frame, $key);
     delete(@__sockets_frame, $key | 1);
@@ -229,9 +234,14 @@ pub(crate) fn items(
     if !go.is_empty() {
         text.push_str(&sockets_go::text(&moved(true)));
     }
-    text.push_str(&io_uring(world));
+    match sockets_io_uring::text(world) {
+        Some(blocks) => text.push_str(&blocks),
+        None => diags.push(sockets_io_uring::not_seen(asked.span)),
+    }
     text.push_str(when(!flagged && asked.http, sockets_go::flag()));
     let text = text.replace("OTHERS", &asked.passed_over()).replace(AT, if begins { AT } else { "(int64)0" });
+    let [frames, pieces] = if world.feature(Feature::BpfLoop) == Answer::NotThere { ROUNDS_IN_PLACE } else { ROUNDS };
+    let text = text.replace("MOST_FRAMES", &frames.to_string()).replace("MOST_PIECES", &pieces.to_string());
     let text = sockets_exchange::by_place(&text);
     let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);
@@ -320,28 +330,6 @@ fn registers(text: &str, register: impl Fn(&str) -> String) -> String {
     // Of registers in an array the arguments are too.
     let name = if calls.args[0].0 == "regs" { "regs" } else { sockets_go::register(goroutine) };
     text.replace("GOROUTINE_OF_CALL", &member(name, goroutine.into()))
-}
-
-/// Blocks at the events of io_uring that there are. What goes on and on is told apart by a flag, whose number differs by kernel; where there
-/// is none (before Linux 6.0) nothing does.
-fn io_uring(world: &dyn World) -> String {
-    let flag = match world.kernel_enumerator("REQ_F_APOLL_MULTISHOT_BIT") {
-        Answer::Found((_, bit)) => Some(format!("($req.flags & ((uint64)1 << {bit})) == 0")),
-        _ => None,
-    };
-    let once = flag.clone().map_or(String::new(), |flag| format!("{flag} && "));
-    let mut text = String::new();
-    for (event, request, without) in [
-        ("io_uring_complete", "arg1", Some(format!("{once}(int64)$req.cqe.res <= 0"))),
-        ("io_uring_poll_arm", "args.req", flag.clone()),
-        ("io_uring_task_add", "args.req", flag),
-    ] {
-        let found = matches!(world.raw_tracepoints(event), Answer::Found(names) if !names.is_empty());
-        if let Some(without) = without.filter(|_| found) {
-            text += &IO_URING.replace("EVENT", event).replace("REQUEST", request).replace("WITHOUT", &without);
-        }
-    }
-    text
 }
 
 /// The text for this architecture.

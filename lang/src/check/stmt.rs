@@ -240,6 +240,7 @@ impl<'a> Checker<'a> {
             // What reads the map has found it unwritten in this round.
             let first = !std::mem::replace(&mut info.written, true);
             info.poisoned |= wrong && op.is_none() && !ghost;
+            info.waits |= op.is_none();
             self.changed |= first;
             return None;
         }

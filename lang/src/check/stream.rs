@@ -19,6 +19,8 @@ pub(crate) struct StreamInfo {
     pub(crate) fed: bool,
     /// All that emit it are switched off by an empty flag.
     pub(crate) off: bool,
+    /// Where its `conn` is of neither end, as packets have it.
+    pub(crate) endless: Option<Span>,
 }
 
 /// All streams, in order of first appearance.
@@ -60,6 +62,11 @@ fn fixed_type(field: &str) -> Option<Ty> {
     }
 }
 
+/// A packet's connection, as both ends see it.
+fn is_endless(value: &Val) -> bool {
+    matches!(&value.e.kind, ExprKind::Packet(field) if field == "tcp.conn")
+}
+
 impl<'a> Checker<'a> {
     /// `emit name(field=e, …)`
     pub(crate) fn emit(&mut self, stream: &'a Ident, fields: &'a [(Ident, ast::Expr)]) -> Option<StmtKind> {
@@ -80,16 +87,20 @@ impl<'a> Checker<'a> {
             self.is_small_enough(&v.e.ty, v.e.span);
             values.push((name, v));
         }
+        let endless = values.iter().find(|(n, v)| n.text == "conn" && is_endless(v)).map(|(_, v)| v.e.span);
         let fed = !matches!(self.probe.args, ArgsCx::Ghost);
         let off = self.off.contains(&self.probe.span);
         let Some(at) = self.streams.find(&stream.text) else {
             let fields = values.iter().map(|(n, v)| (n.text.clone(), v.open())).collect();
-            self.streams.streams.push(StreamInfo { name: stream.text.clone(), fields, span: stream.span, fed, off });
+            let (name, span) = (stream.text.clone(), stream.span);
+            self.streams.streams.push(StreamInfo { name, fields, span, fed, off, endless });
             self.changed = true;
             return None;
         };
-        self.streams.streams[at.index()].fed |= fed;
-        self.streams.streams[at.index()].off &= off;
+        let info = &mut self.streams.streams[at.index()];
+        info.fed |= fed;
+        info.off &= off;
+        info.endless = info.endless.or(endless);
         self.same_fields(at, &values, stream.span)?;
         let mut out = Vec::new();
         for i in 0..self.streams.get(at).fields.len() {

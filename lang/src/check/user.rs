@@ -157,12 +157,16 @@ impl Checker<'_> {
         Some(def)
     }
 
-    /// Variants of a program's enum, by its name with the file's path.
+    /// Variants of an enum that is printed: of a program's, by its name with the file's path, or of the kernel's.
     pub(crate) fn need_enum(&mut self, name: &str) {
-        if let Some((_, path)) = name.split_once('@')
-            && !self.types.enums.contains_key(name)
-            && let Answer::Found(def) = self.world.user_enum(path, name)
-        {
+        if name.is_empty() || self.types.enums.contains_key(name) {
+            return;
+        }
+        let found = match name.split_once('@') {
+            Some((_, path)) => self.world.user_enum(path, name),
+            None => self.world.kernel_enum(name),
+        };
+        if let Answer::Found(def) = found {
             self.types.enums.insert(name.to_owned(), def);
         }
     }

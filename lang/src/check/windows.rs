@@ -14,8 +14,8 @@ use crate::span::Span;
 const BUCKETS: u64 = 10;
 /// Most buckets of a window: each takes 16 bytes of every element.
 const MOST_BUCKETS: u64 = 128;
-/// Shortest window, ns: below it the clock's own error counts.
-const SHORTEST: i128 = 1_000_000;
+/// Shortest window (and any other length of time that a script asks for), ns: below it the clock's own error counts.
+pub(super) const SHORTEST: i128 = 1_000_000;
 
 static KINDS: &[(&str, MapKind)] = &[
     ("hash", MapKind::Hash),

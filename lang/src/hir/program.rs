@@ -3,6 +3,7 @@
 use super::{AlertDef, Block, EnumDef, Expr, JoinDef, StackMode, StructDef, Ty};
 use crate::span::Span;
 use crate::world::{GoAbi, GoRuntime, UsdtSite};
+use std::collections::BTreeSet;
 
 /// A checked program.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Program {
     pub params: Vec<ParamDef>,
     /// Flags that probes stand at (`uprobe:$go:…`) and that are empty: those probes are switched off.
     pub empty_flags: Vec<String>,
+    /// Names of headers that are read, in small letters: records keep these before others.
+    pub headers: BTreeSet<String>,
     /// Where macros are called; [`Span::expansion`] numbers them from 1. A call within a macro has an expansion itself.
     pub expansions: Vec<Span>,
 }
@@ -256,9 +259,10 @@ pub enum Provider {
         /// Words of the context that the arguments take; the value returned follows them.
         slots: u32,
     },
-    /// A walk over the kernel's objects of a kind.
+    /// A walk over the kernel's objects of a kind; `pid`: over those of this process only.
     Iter {
         kind: String,
+        pid: Option<u32>,
     },
     /// Run by `--test`.
     Test {

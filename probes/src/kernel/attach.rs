@@ -20,7 +20,7 @@ use weftrace_artifact::plan::Way;
 pub struct AttachOptions<'a> {
     /// What `bpf_get_attach_cookie` gives the program; 0 needs nothing of the kernel.
     pub cookie: u64,
-    /// Counters, timers, watchpoints and walks over tasks are about this process only.
+    /// Counters, timers and watchpoints are about this process only.
     pub pid: Option<u32>,
     pub host: &'a Host,
 }
@@ -120,7 +120,7 @@ pub fn attach(program: BorrowedFd<'_>, way: &Way, options: &AttachOptions<'_>) -
         Way::Counter { counter, period } => perf::counter(program, *counter, *period, options),
         Way::Watchpoint { address, len, access } => perf::watchpoint(program, *address, *len, *access, options),
         Way::Fentry { function, module, ret, .. } => fentry(program, function, module.as_deref(), *ret, options),
-        Way::Iter { kind } => iterator(program, kind, options),
+        Way::Iter { kind, pid } => iterator(program, kind, *pid, options),
         Way::Begin
         | Way::End
         | Way::Pcap { .. }
@@ -225,12 +225,15 @@ fn fentry(
 }
 
 /// Attached, not walked yet: [`Link::walk`].
-fn iterator(program: BorrowedFd<'_>, kind: &str, options: &AttachOptions<'_>) -> Result<Link, AttachError> {
+fn iterator(
+    program: BorrowedFd<'_>,
+    kind: &str,
+    pid: Option<u32>,
+    options: &AttachOptions<'_>,
+) -> Result<Link, AttachError> {
     let what = format!("iter:{kind}");
-    // Others have no owner to choose by.
-    let pid = options.pid.filter(|_| kind.starts_with("task"));
     let fd = sys::link_create(program, LinkTarget::Iter { pid }, AttachType::BPF_TRACE_ITER, 0)
-        .map_err(|e| Errno::new(what, e, options.host).link())?;
+        .map_err(|e| Errno::new(what, e, options.host).walk())?;
     Ok(Link { fds: vec![fd] })
 }
 

@@ -60,6 +60,9 @@ pub fn try_feature(feature: Feature, host: &Host) -> Readiness {
         Feature::AttachCookie => program(host, KPROBE, &call(174)),
         Feature::SocketCookie => socket_cookie(host),
         Feature::SignedDiv => program(host, FILTER, &SIGNED_DIV),
+        Feature::IterOfProcess => more::iterator(host, Some(std::process::id())),
+        Feature::AtomicFetch => program(host, KPROBE, &ATOMIC_FETCH),
+        Feature::CurrentTask => helper(host, 158),
     }
 }
 
@@ -93,6 +96,10 @@ const fn call(helper: i32) -> [u64; 3] {
 /// r0 = 6; r1 = -2; r0 s/= r1
 const SIGNED_DIV: [u64; 4] = [ret(6), insn(0xb7, 1, 0, 0, -2), insn(0x3f, 0, 1, 1, 0), EXIT];
 
+/// r1 = 0; *(u64 *)(r10 - 8) = r1; r1 = fetch_add(r10 - 8, r1)
+const ATOMIC_FETCH: [u64; 5] =
+    [insn(0xb7, 1, 0, 0, 0), insn(0x7b, 10, 1, -8, 0), insn(0xdb, 10, 1, -8, 1), ret(0), EXIT];
+
 fn first_cpu(host: &Host) -> i32 {
     host.online()[0] as i32
 }
@@ -103,7 +110,9 @@ fn refused(error: SyscallError, host: &Host, needed: &[Capability]) -> Readiness
         libc::EPERM | libc::EACCES => {
             Readiness::NotPermitted { lacks: host.caps().lacks_all(needed), why: error.to_string() }
         }
+        // E2BIG: a part of the request that the kernel doesn't know.
         libc::EINVAL
+        | libc::E2BIG
         | libc::ENOSYS
         | libc::EOPNOTSUPP
         | libc::ENOENT
@@ -152,7 +161,7 @@ fn program(host: &Host, prog_type: bpf_prog_type, insns: &[u64]) -> Readiness {
     done(loaded(&ProgParams::new(prog_type, "try", insns), host))
 }
 
-/// A helper is known if the verifier gets as far as looking at its (missing) arguments: EACCES. It says EINVAL to unknown ones.
+/// A helper is known if the verifier gets as far as looking at its (missing) arguments: EACCES; or if it needs none. It says EINVAL to unknown ones.
 fn helper(host: &Host, number: i32) -> Readiness {
     let insns = [insn(0xb7, 1, 0, 0, 0), insn(0x85, 0, 0, 0, number), ret(0), EXIT];
     match sys::prog_load(&ProgParams::new(KPROBE, "try", &insns), None) {

@@ -9,6 +9,12 @@ use weftrace_artifact::map::{Kind, MapSpec, Role};
 pub enum MapError {
     #[error("{name}: not permitted to create BPF maps{}", match capability { Some(c) => format!(" (it needs {c})"), None => String::new() })]
     NotPermitted { name: String, capability: Option<Capability> },
+    #[error(
+        "{name}: maps count against the limit of locked memory on this kernel (before Linux 5.11), and it is too low for this one"
+    )]
+    LockedMemory { name: String },
+    #[error("{name}: keys have at most {MOST_KEY_BYTES} bytes on this kernel, and these have {bytes}")]
+    LongKeys { name: String, bytes: u32 },
     #[error("{name}: no memory for {entries} entries of {bytes} bytes each")]
     NoMemory { name: String, entries: u32, bytes: u64 },
     #[error(
@@ -23,12 +29,16 @@ impl MapError {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::NotPermitted { capability: Some(c), .. } => Some(format!("run as root, or give the process {c}")),
+            Self::LockedMemory { .. } => Some("run as root, or raise it: ulimit -l unlimited".into()),
+            Self::LongKeys { .. } => Some("say how long a text may be: str(x, 500)".into()),
             Self::NoMemory { .. } => Some("declare the map smaller: let @name = hash(1000)".into()),
             _ => None,
         }
     }
 }
 
+/// The most that kernels take whose maps bound keys by a program's stack (5.10).
+const MOST_KEY_BYTES: u32 = 512;
 /// BPF_F_NO_PREALLOC
 const NO_PREALLOC: u32 = 1;
 /// BPF_F_STACK_BUILD_ID
@@ -48,18 +58,37 @@ pub fn create_maps(specs: &[MapSpec], host: &Host) -> Result<Vec<MapFd>, MapErro
 /// Creates one map. Zeros maps need no filling: arrays start as zeros.
 pub fn create_map(spec: &MapSpec, host: &Host) -> Result<MapFd, MapError> {
     let params = params(spec);
-    MapFd::create(&params).map_err(|source| {
-        let name = spec.name.clone();
-        let (entries, bytes) = (params.max_entries, u64::from(params.key_size) + u64::from(params.value_size));
-        match source.errno {
-            libc::EPERM | libc::EACCES => {
-                MapError::NotPermitted { name, capability: host.caps().lacks(&[Capability::Bpf]) }
-            }
-            libc::ENOMEM | libc::E2BIG => MapError::NoMemory { name, entries, bytes },
-            libc::EINVAL => MapError::NotSupported { name, kind: spec.kind, entries, bytes, source },
-            _ => MapError::Failed { name, source },
+    MapFd::create(&params).map_err(|source| refused((spec, &params), source, host, a_small_one_is_permitted))
+}
+
+/// `small`: whether a map of one element with a key of so many bytes can be made.
+fn refused(
+    (spec, params): (&MapSpec, &MapParams<'_>),
+    source: SyscallError,
+    host: &Host,
+    small: impl Fn(u32) -> bool,
+) -> MapError {
+    let name = spec.name.clone();
+    let (entries, bytes) = (params.max_entries, u64::from(params.key_size) + u64::from(params.value_size));
+    match source.errno {
+        libc::EPERM | libc::EACCES => match host.caps().lacks(&[Capability::Bpf.here()]) {
+            None if small(4) => MapError::LockedMemory { name },
+            capability => MapError::NotPermitted { name, capability },
+        },
+        libc::E2BIG if params.key_size > MOST_KEY_BYTES && !small(params.key_size) => {
+            MapError::LongKeys { name, bytes: params.key_size }
         }
-    })
+        libc::ENOMEM | libc::E2BIG => MapError::NoMemory { name, entries, bytes },
+        libc::EINVAL => MapError::NotSupported { name, kind: spec.kind, entries, bytes, source },
+        _ => MapError::Failed { name, source },
+    }
+}
+
+/// What is refused for its size may be too large for the kernel, or for the limit of locked memory, where maps count against that: then one that finds no room is
+/// refused as if none were permitted.
+fn a_small_one_is_permitted(key_size: u32) -> bool {
+    let kind = bpf_map_type::BPF_MAP_TYPE_HASH;
+    MapFd::create(&MapParams { kind, key_size, value_size: 8, max_entries: 1, flags: NO_PREALLOC, name: "try" }).is_ok()
 }
 
 fn params(spec: &MapSpec) -> MapParams<'_> {

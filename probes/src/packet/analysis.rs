@@ -18,6 +18,7 @@ const REORDER_NS: u64 = 3_000_000;
 const MAX_LISTED: u16 = 10_000;
 
 /// One TCP packet: raw header fields, payload length, frame time.
+#[derive(Default)]
 pub(crate) struct Segment {
     pub(crate) seq: u32,
     pub(crate) ack: u32,
@@ -25,6 +26,8 @@ pub(crate) struct Segment {
     pub(crate) window: u32,
     pub(crate) flags: u32,
     pub(crate) time: u64,
+    /// TSval and TSecr, where it has them (RFC 7323).
+    pub(crate) stamps: Option<(u32, u32)>,
 }
 
 impl Segment {
@@ -88,11 +91,11 @@ pub(crate) fn analyse(
         && fwd.in_list < MAX_LISTED
     {
         let since = missing_since(fwd, s, verdict.flags, list);
-        list.push(fwd, (s.seq, s.end()), s.time, since);
+        list.push(fwd, s, since);
     }
     advance(fwd, s, verdict.flags);
     if let Some(list) = segments {
-        let acknowledged = list.acknowledge(rev, s.ack);
+        let acknowledged = list.acknowledge(rev, s.ack).without_needless(s);
         verdict.ack_rtt = acknowledged.sent.map(|sent| s.time.saturating_sub(sent));
         (verdict.repaired, verdict.mended) = (acknowledged.repaired, acknowledged.mended);
         if s.has(RST) {

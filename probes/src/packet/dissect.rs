@@ -4,6 +4,7 @@
 
 mod fragments;
 mod icmp;
+mod inside;
 mod ip;
 mod link;
 mod pseudo;
@@ -15,11 +16,14 @@ mod udp;
 mod wlan;
 
 pub(crate) use fragments::Fragments;
+pub(crate) use inside::may_carry;
 pub(crate) use quoted::Quoted;
 pub(crate) use tcp::{ACK, FIN, RST, SYN};
 
 use super::bytes::Bytes;
 use super::raw::RawPacket;
+use fragments::Piece;
+use inside::Inside;
 use weftrace_artifact::packet::{PacketView, kernel::goes_on, needs};
 
 /// More nested layers than any real frame has; guards against crafted ones.
@@ -94,47 +98,76 @@ pub(crate) enum Found<'a> {
 #[derive(Default)]
 pub(crate) struct Dissector {
     pub(crate) fragments: Fragments,
+    inside: Inside,
 }
 
 struct Context<'v> {
     view: &'v mut PacketView,
     needs: u32,
     time_ns: u64,
+    /// The packet's.
+    number: u64,
     live: bool,
     /// A datagram's first piece, whose others can't be had.
     piece: bool,
     /// What an ICMP error is about.
     quoted: Option<Quoted>,
+    /// It is only looked at: what it carries is noted.
+    inside: Option<&'v mut Inside>,
+}
+
+impl<'v> Context<'v> {
+    fn new(raw: &RawPacket<'_>, needs: u32, view: &'v mut PacketView) -> Self {
+        let (time_ns, number, live) = (raw.time_ns, raw.number, raw.live);
+        Self { view, needs, time_ns, number, live, piece: false, quoted: None, inside: None }
+    }
 }
 
 impl Dissector {
+    pub(crate) fn new(max_datagrams: usize) -> Self {
+        Self { fragments: Fragments::new(max_datagrams), ..Self::default() }
+    }
+
     pub(crate) fn dissect<'a>(&'a mut self, raw: &RawPacket<'a>, needs: u32, view: &mut PacketView) -> Found<'a> {
-        let mut cx = Context { view, needs, time_ns: raw.time_ns, live: raw.live, piece: false, quoted: None };
-        let mut at = Bytes::new(raw.data, raw.len as usize);
-        let mut step = link::link(raw.link, &mut at, &mut cx, 0);
-        let mut budget = MAX_LAYERS;
-        // Until a datagram is complete the fragments are only written to; then the rest is read from their buffer.
-        let proto = loop {
-            match step {
-                Some(Step::Next(Layer::Reassembled(proto))) => break proto,
-                Some(Step::Next(layer)) if budget > 0 => {
-                    step = dissect(layer, &mut at, &mut cx, Some(&mut self.fragments));
-                }
-                end => return found(end, at, cx.quoted),
+        through(&mut self.fragments, raw, Context::new(raw, needs, view))
+    }
+
+    /// The innermost IP packet as a frame; None: there is none. A piece of a datagram is kept if others of it are, and
+    /// [`Self::dissect`] of the same packet keeps it no second time.
+    pub(crate) fn look_inside(&mut self, raw: &RawPacket<'_>, view: &mut PacketView) -> Option<&[u8]> {
+        self.inside.clear();
+        let cx = Context { inside: Some(&mut self.inside), ..Context::new(raw, 0, view) };
+        through(&mut self.fragments, raw, cx);
+        self.inside.frame(raw.data.len())
+    }
+}
+
+/// Through all layers of a packet.
+fn through<'a>(fragments: &'a mut Fragments, raw: &RawPacket<'a>, mut cx: Context<'_>) -> Found<'a> {
+    let mut at = Bytes::new(raw.data, raw.len as usize);
+    let mut step = link::link(raw.link, &mut at, &mut cx, 0);
+    let mut budget = MAX_LAYERS;
+    // Until a datagram is complete the fragments are only written to; then the rest is read from their buffer.
+    let proto = loop {
+        match step {
+            Some(Step::Next(Layer::Reassembled(proto))) => break proto,
+            Some(Step::Next(layer)) if budget > 0 => {
+                step = dissect(layer, &mut at, &mut cx, Some(&mut *fragments));
             }
-            budget -= 1;
-        };
-        let datagram = self.fragments.completed();
-        let mut at = Bytes::new(datagram, datagram.len());
-        let mut step = next(Layer::Proto(proto));
-        loop {
-            // A fragment inside a reassembled datagram is left alone.
-            match step {
-                Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, None),
-                end => return found(end, at, cx.quoted),
-            }
-            budget -= 1;
+            end => return found(end, at, cx.quoted),
         }
+        budget -= 1;
+    };
+    let datagram = fragments.completed();
+    let mut at = Bytes::new(datagram, datagram.len());
+    let mut step = next(Layer::Proto(proto));
+    loop {
+        // A fragment inside a reassembled datagram is left alone.
+        match step {
+            Some(Step::Next(layer)) if budget > 0 => step = dissect(layer, &mut at, &mut cx, None),
+            end => return found(end, at, cx.quoted),
+        }
+        budget -= 1;
     }
 }
 
@@ -167,6 +200,7 @@ fn dissect(layer: Layer, at: &mut Bytes<'_>, cx: &mut Context<'_>, fragments: Op
         Layer::Ipv6 => ip::ipv6(at, cx, fragments),
         Layer::Proto(proto) => {
             cx.view.transport = proto;
+            cx.note(proto, None, *at);
             if proto == ip::FRAGMENT && cx.view.net_family == ip::AF_INET6 {
                 return ip::late_fragment(at, cx, fragments);
             }
@@ -213,6 +247,13 @@ fn goes_on_as_listed(step: Option<Step>, listed: impl FnOnce() -> bool) {
 }
 
 impl Context<'_> {
+    /// An IP header, or its extension headers, end here.
+    fn note(&mut self, proto: u8, piece: Option<&Piece>, rest: Bytes<'_>) {
+        if let Some(inside) = &mut self.inside {
+            inside.note(self.view, proto, piece, rest);
+        }
+    }
+
     fn wants(&self, need: u32) -> bool {
         self.needs & need != 0
     }

@@ -149,6 +149,7 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
         window: view.tcp_window_raw,
         flags: view.tcp_flags,
         time: view.time_ns,
+        stamps: (view.known & known::TCP_TSECR != 0).then_some((view.tcp_tsval, view.tcp_tsecr)),
     };
     let irtt = flow.initial_rtt;
     flow.note_signals(dir, view);

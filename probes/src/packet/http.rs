@@ -57,7 +57,7 @@ pub(crate) fn sniff(bytes: &[u8], _: &Setting<'_>) -> Sniff {
         Some(b'\r' | b'\n') => bytes.trim_ascii_start(),
         _ => bytes,
     };
-    match head::Sniff::of(text) {
+    match head::Sniff::of_segment(text) {
         head::Sniff::Head => Sniff::Yes,
         head::Sniff::Maybe => Sniff::Maybe,
         head::Sniff::No => Sniff::No,

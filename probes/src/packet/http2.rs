@@ -15,6 +15,7 @@ mod side;
 mod streams;
 
 pub(crate) use flow::Http2Flow;
+pub(crate) use frame::is_frames;
 pub(crate) use hpack::Fields;
 pub(crate) use streams::{Frames, Heads};
 

@@ -2,7 +2,7 @@
 
 mod more;
 
-use super::dissect::{ACK, Dissector, FIN, Found, Fragments, Quoted, RST, SYN, Transport};
+use super::dissect::{ACK, Dissector, FIN, Found, Quoted, RST, SYN, Transport};
 use super::dns;
 use super::echo::Echoes;
 use super::flow::{Ends, Flow, Flows, Place};
@@ -68,6 +68,7 @@ pub struct Counters {
     pub secrets_dropped: u64,
     /// TLS records not read, as connections held too much together.
     pub tls_refused: u64,
+    pub tls_compressed: u64,
     /// What HTTP/2 could not do.
     pub http2: Http2Counters,
     /// Parts that were too many for one packet.
@@ -123,7 +124,7 @@ impl Pipeline {
         flows.ends = Ends::new(needs & needs::FLOW_END != 0);
         Self {
             needs,
-            dissector: Dissector { fragments: Fragments::new(options.max_datagrams) },
+            dissector: Dissector::new(options.max_datagrams),
             flows,
             shared: Shared::new(needs, options.stream, options.http, options.http2),
             echoes: Echoes::default(),
@@ -149,6 +150,7 @@ impl Pipeline {
             tls_malformed: self.shared.tls.counters.malformed,
             secrets_dropped: self.shared.tls.secrets.dropped,
             tls_refused: self.shared.tls.counters.refused,
+            tls_compressed: self.shared.tls.counters.compressed,
             http2: self.shared.http2,
             parts_dropped: self.shared.parts.dropped,
             ends_dropped: self.flows.ends.dropped,

@@ -242,13 +242,15 @@ impl Sockets {
         });
     }
 
-    /// This side sends no more; `gone`: the socket is no more.
-    pub fn end(&mut self, key: i64, gone: bool, time: u64) {
+    /// This side sends no more; `gone`: the socket is no more. Both directions, got and sent, have come to these sequence numbers (None: it isn't known).
+    pub fn end(&mut self, key: i64, gone: bool, to: Option<[u32; 2]>, time: u64) {
         self.begin(time);
+        self.follow(key, |socket, shared| {
+            let gaps = socket.read_held(shared) + socket.reached(to, time, shared);
+            if gone { gaps } else { gaps + socket.sends_no_more(time, shared) }
+        });
         if gone {
             self.close(key, time);
-        } else {
-            self.follow(key, |socket, shared| socket.read_held(shared) + socket.sends_no_more(time, shared));
         }
     }
 

@@ -19,7 +19,7 @@ mod reader;
 
 pub use error::{Damage, FilterError, SourceError};
 pub use files::{Captures, first_packet_time};
-pub use filter::BlockFilter;
+pub use filter::{BlockFilter, union};
 pub use keylog::KeyLog;
 #[cfg(feature = "live")]
 pub use live::{Latency, LiveCounters, LiveOptions, LiveSource};

@@ -215,7 +215,8 @@ pub(crate) struct Facts {
     /// The other side was seen at all; if not, nothing will ever be acknowledged.
     pub(crate) answered: bool,
     pub(crate) handshake_seen: bool,
-    /// Another protocol came before on this connection: a proxy was asked for it.
+    /// The bytes at hand have others before them that aren't known: another protocol's, as of a proxy that was asked for this one, or such
+    /// as weren't seen.
     pub(crate) behind: bool,
 }
 

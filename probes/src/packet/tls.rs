@@ -43,6 +43,8 @@ pub(crate) struct TlsCounters {
     pub(crate) malformed: u64,
     /// Records that were not read: all connections together held too much.
     pub(crate) refused: u64,
+    /// Connections that were not read in spite of secrets: they are compressed.
+    pub(crate) compressed: u64,
 }
 
 /// Content types of records (RFC 8446, section 5.1).

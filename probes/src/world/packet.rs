@@ -52,5 +52,6 @@ pub(super) fn compile_filter(filter: &str) -> Result<(), String> {
 
 #[cfg(not(feature = "live"))]
 pub(super) fn compile_filter(_filter: &str) -> Result<(), String> {
-    Err("this build has no libpcap, so it can't compile filters; write a predicate instead: /tcp.port == 443/".into())
+    Err("this build has no libpcap, so it can't compile filters; write a predicate instead: /tcp.dstport == 443/"
+        .into())
 }

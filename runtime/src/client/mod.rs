@@ -255,7 +255,7 @@ impl Write for Stream {
 mod tests {
     use super::{Client, Request, Url};
     use std::{
-        io::{Read, Write},
+        io::Read,
         net::{TcpListener, TcpStream},
         thread,
         time::{Duration, Instant},
@@ -294,6 +294,7 @@ mod tests {
         {
             // A record that would be 16 KiB long.
             let slow_writer: fn(TcpStream) = |mut stream| {
+                use std::io::Write;
                 let _ = stream.write_all(&[22, 3, 3, 0x40, 0]);
                 while stream.write_all(&[2]).is_ok() {
                     thread::sleep(Duration::from_millis(50));

@@ -138,6 +138,7 @@ impl Core {
     /// Prints a map as the script asks (`explicit`), or at the end.
     fn print_map(&mut self, print: PendingPrint, explicit: bool, take: bool) {
         if self.output.is_some() {
+            self.unsaid += 1;
             return;
         }
         let artifact = Rc::clone(&self.artifact);
@@ -190,6 +191,7 @@ impl Core {
     /// `print(@m[k])` of an aggregate, whose parts are added up here.
     fn print_element(&mut self, map: MapId, key: &[u8]) {
         if self.output.is_some() {
+            self.unsaid += 1;
             return;
         }
         let artifact = Rc::clone(&self.artifact);
@@ -265,6 +267,10 @@ impl Core {
 
     fn cat(&mut self, pieces: &[Piece], action: &Action, payload: &[u8]) {
         let path = String::from_utf8_lossy(&self.format(pieces, action, payload)).into_owned();
+        if self.replayed.is_some() && !self.options.allow_unsafe {
+            // A stranger's recording isn't to read files here, and what they say now isn't what they said.
+            return self.complain(action, "cat() of this machine's files runs in a replay only with --unsafe");
+        }
         self.slow = true;
         let mut text = Vec::new();
         let opened = weftrace_probes::privilege::open_text(std::path::Path::new(&path));
@@ -326,8 +332,14 @@ impl Core {
 }
 
 /// By [`weftrace_artifact::abi::LossSlot`]; the last slot is no loss.
-pub(crate) const SLOT_KINDS: [LossKind; LossSlot::Caught as usize] =
-    [LossKind::RingFull, LossKind::MapFull, LossKind::Read, LossKind::Stack, LossKind::Nested];
+pub(crate) const SLOT_KINDS: [LossKind; LossSlot::Caught as usize] = [
+    LossKind::RingFull,
+    LossKind::MapFull,
+    LossKind::Read,
+    LossKind::Stack,
+    LossKind::Nested,
+    LossKind::Analysis("headers"),
+];
 
 /// The stream whose records a join's block runs for, where these are no results.
 fn record_of(artifact: &Artifact, probe: u32) -> Option<&StreamSpec> {

@@ -94,6 +94,8 @@ pub(crate) struct Core {
     pub(crate) benchmarks: bool,
     /// Nobody reads our output any more, or it can't be written.
     pub(crate) output: Option<io::Error>,
+    /// Messages since then.
+    pub(crate) unsaid: u64,
     /// `print(@m)` not yet done: a `clear(@m)` that follows makes it a snapshot.
     pub(super) pending: Option<PendingPrint>,
     pub(super) warned: Warned,
@@ -170,6 +172,7 @@ impl Core {
             hears_all: false,
             benchmarks: false,
             output: None,
+            unsaid: 0,
             pending: None,
             warned: Warned::default(),
             trace_pipe: OnceCell::new(),
@@ -355,6 +358,7 @@ impl Core {
     /// Sends a message to the sink; remembers a sink that broke.
     pub(crate) fn say(&mut self, message: &Message<'_>) {
         if self.output.is_some() {
+            self.unsaid += 1;
             return;
         }
         let artifact = Rc::clone(&self.artifact);

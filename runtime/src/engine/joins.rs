@@ -294,6 +294,7 @@ impl Core {
                     let blocks = self.joins.blocks(join, JoinEvent::Late);
                     self.run_blocks(&blocks, (now, None), &ViewStorage::for_anchor(&payload));
                 }
+                Output::LateRecord { stream, by } => self.warn_late(join, stream, by),
             }
         }
     }

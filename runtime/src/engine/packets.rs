@@ -2,6 +2,8 @@
 
 mod blocks;
 #[cfg(feature = "live")]
+mod gone;
+#[cfg(feature = "live")]
 mod live;
 
 use super::{
@@ -9,19 +11,13 @@ use super::{
     in_kernel::InKernel,
     replay::Replay,
     supply::{BLOCKS, FILES_NS, KERNEL, SourceId},
-    timers::Timers,
+    timers::{Jumps, Timers},
 };
-use crate::{
-    error::Error,
-    losses::LossKind,
-    record::Recorded,
-    session::SessionOptions,
-    sys::{interrupt, watch},
-};
+use crate::{error::Error, losses::LossKind, record::Recorded, session::SessionOptions, sys::watch};
 pub(super) use blocks::Blocks;
 #[cfg(feature = "live")]
 use std::collections::BTreeMap;
-use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, task::Context};
+use std::{os::fd::OwnedFd, path::PathBuf, rc::Rc, task::Context, time::Instant};
 use tokio::io::unix::AsyncFd;
 use weftrace_artifact::{Capture, packet::Asked};
 use weftrace_probes::packet::source::{Captures, Drops, Secrets, SourceError};
@@ -66,7 +62,7 @@ pub(crate) struct Wants {
     pub(crate) capture: Capture,
 }
 
-/// Packets handled between two looks at signals and timers.
+/// Packets handled between two looks at signals and timers; joins go on as often at least.
 const BATCH: usize = 2048;
 
 /// One source of packets.
@@ -100,9 +96,27 @@ impl Feed {
         if let Self::Live(live) = self {
             live.blocks.source = live.source_id.0;
             if core.recorder.is_some() {
-                live.blocks.find_owners(false);
+                live.blocks.find_owners();
             }
             core.record_source(live.source_id, live.interfaces.clone(), live.filter.clone());
+        }
+    }
+
+    /// When to call [`Self::look`].
+    pub(crate) fn next_look(&self) -> Option<Instant> {
+        match self {
+            Self::Files(_) | Self::Recording(_) => None,
+            #[cfg(feature = "live")]
+            Self::Live(live) => live.next_look(),
+        }
+    }
+
+    /// Looks whether its device has gone, or is there again.
+    pub(crate) fn look(&mut self, core: &mut Core) {
+        match self {
+            Self::Files(_) | Self::Recording(_) => {}
+            #[cfg(feature = "live")]
+            Self::Live(live) => live.look(core),
         }
     }
 
@@ -129,6 +143,7 @@ pub(crate) struct FileFeed {
     pub(crate) packets: u64,
     /// What the files said last was dropped when they were captured, and when they did.
     drops: (Drops, u64),
+    jumps: Jumps,
     source_id: SourceId,
 }
 
@@ -146,6 +161,7 @@ impl FileFeed {
             last_time: 0,
             packets: 0,
             drops: (Drops::default(), 0),
+            jumps: Jumps::default(),
             source_id: BLOCKS,
         })
     }
@@ -174,12 +190,8 @@ impl FileFeed {
                     if self.packets == 0 {
                         core.runs_since(time, timers);
                     }
-                    while let Some(due) = timers.due(time, true) {
-                        core.run(due.entry, due.probe, due.time);
-                        // Between two packets may lie years.
-                        if core.should_stop() || interrupt::signal().is_some() {
-                            return;
-                        }
+                    if !self.jumps.run_due(core, timers, time, raw.number) {
+                        return;
                     }
                     core.telemetry_until(time);
                     self.packets += 1;
@@ -189,6 +201,10 @@ impl FileFeed {
                     // Watched anew each time: which pipe it is may change.
                     self.waiting = self.captures.waits_for().and_then(|pipe| watch(pipe).ok());
                     self.ended = self.captures.waits_for().is_none();
+                    // What is there has its results now: the next packet may be long in coming.
+                    if !self.ended {
+                        self.advance(core);
+                    }
                     return;
                 }
                 Err(error) => {
@@ -200,6 +216,11 @@ impl FileFeed {
                 return;
             }
         }
+        self.advance(core);
+    }
+
+    /// Joins go on to the last packet.
+    fn advance(&mut self, core: &mut Core) {
         self.mark(core);
         core.advance();
     }
@@ -211,6 +232,7 @@ impl FileFeed {
         core.supply.mark(BLOCKS, self.last_time, None);
         if !core.joins.is_empty() {
             self.count_losses(core);
+            core.count_telemetry_losses();
             core.tell_losses(self.last_time);
         }
     }
@@ -232,6 +254,7 @@ impl FileFeed {
     pub(crate) fn finish(&mut self, core: &mut Core) {
         self.blocks.finish(core);
         self.count_losses(core);
+        self.jumps.sum_up(core);
     }
 }
 

@@ -1,8 +1,12 @@
 //! A run that is recorded: what goes into the recording, and when.
 
-use super::{Core, replay::own_maps, supply::SourceId};
+use super::{
+    Core,
+    replay::own_maps,
+    supply::{SourceId, Stall},
+};
 use crate::{
-    maps::{Read, Reads},
+    maps::{CLOCK, Read, Reads},
     names::{Answers, Names},
     record::{
         RecordOptions, Recorded,
@@ -80,6 +84,7 @@ impl Core {
     /// What later events ask for. `maps`: the script's by the recorded ones'.
     pub(super) fn told_ahead(&mut self, event: Event, maps: &[Option<u32>]) {
         match event {
+            Event::Read(read) if read.map == CLOCK.0 => self.native.store().reads.push(read),
             Event::Read(read) => {
                 if let Some(map) = maps.get(read.map as usize).copied().flatten() {
                     self.native.store().reads.push(Read { map, ..read });
@@ -160,6 +165,14 @@ impl Core {
         if let Some(recorder) = &mut self.recorder {
             recorder.event(&event());
         }
+    }
+
+    /// A source stands still, or goes on: what its streams lack joins know, and the recording.
+    pub(crate) fn stalled(&mut self, stall: &Stall) {
+        let streams = self.supply.streams(stall.source);
+        self.joins.stalled(stall.interval, &streams);
+        let (source, change, (from, to)) = (stall.source.0, stall.change as u8, stall.interval);
+        self.note(|| Event::Stalled { source, change, from, to });
     }
 
     /// How sure the times of sources are, before the joins go by it.

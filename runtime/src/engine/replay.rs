@@ -254,6 +254,12 @@ impl Replay {
     }
 
     fn signal(&mut self, number: i32, time: u64, core: &mut Core) {
+        let artifact = Rc::clone(&core.artifact);
+        let by_block = artifact.probes.iter().any(|p| matches!(p.best.way, Way::Signal { number: n } if n == number));
+        if number == libc::SIGUSR1 && !by_block {
+            core.native.store_mut().pass(time);
+            core.print_maps();
+        }
         for (_, entry, probe) in self.signals.clone().into_iter().filter(|s| s.0 == number) {
             core.run(entry, probe, time);
         }
@@ -381,7 +387,7 @@ impl Replay {
     fn cut(&mut self, core: &mut Core, error: Option<&RecordingError>) {
         (self.ended, self.damaged) = (true, true);
         let why = error.map_or_else(|| "the file ends".to_owned(), ToString::to_string);
-        core.warn(&format!("{why}; the recording is cut short: what came before this was replayed"));
+        core.warn(&format!("{why}; the recording can be read up to there: what came before this was replayed"));
         if !self.stopped {
             for feed in self.feeds.values_mut() {
                 if let Some(blocks) = &mut feed.blocks {

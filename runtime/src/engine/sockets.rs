@@ -51,7 +51,8 @@ enum Kind {
     Open(Box<[Field; 8]>),
     Call(Box<[Field; 14]>),
     Wrote([Field; 3]),
-    End([Field; 2]),
+    /// How far both directions had come, which recordings of an earlier version don't say.
+    End([Field; 2], Option<[Field; 2]>),
     Unseen([Field; 2]),
     Unbound,
     Turn(Box<[Field; 15]>),
@@ -75,7 +76,9 @@ impl Kind {
                 fields(spec, names).map(|fields| Self::Call(Box::new(fields)))
             }
             sockets::WROTE => fields(spec, ["key", "to", "moved"]).map(Self::Wrote),
-            sockets::END => fields(spec, ["key", "gone"]).map(Self::End),
+            sockets::END => {
+                fields(spec, ["key", "gone"]).map(|fields| Self::End(fields, self::fields(spec, ["got", "sent"])))
+            }
             sockets::UNSEEN => fields(spec, ["key", "opened"]).map(Self::Unseen),
             sockets::UNBOUND => Some(Self::Unbound),
             sockets::TURN => {
@@ -189,7 +192,10 @@ impl SocketFeed {
             Kind::Wrote([key, to, moved]) => {
                 self.sockets.wrote(number(key) as i64, number(to) as u32, number(moved) as i64, header.time);
             }
-            Kind::End([key, gone]) => self.sockets.end(number(key) as i64, number(gone) != 0, header.time),
+            Kind::End([key, gone], to) => {
+                let to = to.as_ref().map(|to| to.each_ref().map(|field| number(field) as u32));
+                self.sockets.end(number(key) as i64, number(gone) != 0, to, header.time);
+            }
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
             Kind::Unbound => self.sockets.unbound(),
             Kind::Turn(fields) => turn(&mut self.turns, fields, header.time, payload),

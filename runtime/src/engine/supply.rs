@@ -72,6 +72,8 @@ pub(crate) struct Source {
     /// When the mark was last seen to move.
     moved: u64,
     stalled: bool,
+    /// Nothing comes of it: it is stalled at once.
+    gone: bool,
     /// By the command line: not learned.
     fixed: bool,
     sure: bool,
@@ -80,6 +82,11 @@ pub(crate) struct Source {
 impl Source {
     pub(crate) fn uncertainty(&self) -> Option<u64> {
         self.uncertainty
+    }
+
+    /// Nothing comes of it, which has been told.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone
     }
 
     /// Everything before this time has arrived.
@@ -100,9 +107,9 @@ pub(crate) struct Stall {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    Begins,
-    GoesOn,
-    Ends,
+    Begins = 0,
+    GoesOn = 1,
+    Ends = 2,
 }
 
 /// All sources of a run.
@@ -176,6 +183,7 @@ impl Supply {
             hold: None,
             moved: 0,
             stalled: false,
+            gone: false,
             fixed: false,
             sure: false,
         });
@@ -293,6 +301,12 @@ impl Supply {
         }
     }
 
+    /// Who feeds a stream, as `--lateness` has them.
+    pub(crate) fn feeding_names(&self, stream: StreamId) -> Vec<&str> {
+        let feeding = self.sources.iter().filter(|source| source.streams.contains(&stream));
+        feeding.map(|source| source.name.as_str()).collect()
+    }
+
     /// What a source feeds.
     pub(crate) fn streams(&self, source: SourceId) -> Vec<StreamId> {
         self.sources.get(source.0 as usize).map_or_else(Vec::new, |source| source.streams.iter().copied().collect())
@@ -303,6 +317,14 @@ impl Supply {
         let Some(source) = self.sources.get_mut(source.0 as usize) else { return Vec::new() };
         source.stalled = stalled;
         source.streams.iter().copied().collect()
+    }
+
+    /// Nothing comes of a source any more, or it does again.
+    #[cfg(any(feature = "live", test))]
+    pub(crate) fn set_gone(&mut self, source: SourceId, gone: bool) {
+        if let Some(source) = self.sources.get_mut(source.0 as usize) {
+            source.gone = gone;
+        }
     }
 
     /// All of a source's before `time` was handled. `hold`: but something that began then is under way.
@@ -373,7 +395,7 @@ impl Supply {
             if source.mark != *before || source.moved == 0 {
                 (*before, source.moved) = (source.mark, now);
             }
-            let stuck = now.saturating_sub(source.moved) > STALLED_AFTER_NS;
+            let stuck = source.gone || now.saturating_sub(source.moved) > STALLED_AFTER_NS;
             let change = match (source.stalled, stuck) {
                 (false, false) => continue,
                 (false, true) => Change::Begins,

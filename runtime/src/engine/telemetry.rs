@@ -129,7 +129,8 @@ impl TelemetryFeed {
         if matches!(self.from, Origin::Recorded(_)) {
             return;
         }
-        let from = now().min(core.until).saturating_sub(LATENESS_NS);
+        let lateness = core.supply.get(self.source).map_or(LATENESS_NS, |source| source.lateness);
+        let from = now().min(core.until).saturating_sub(lateness);
         for stream in core.supply.streams(self.source) {
             core.joins.doubted(stream, from, NOT_YET);
             core.note(|| Event::Doubted { stream: stream.0, from, reason: NOT_YET.to_owned() });
@@ -181,6 +182,11 @@ impl Core {
             }
             feed.count_losses(core);
         });
+    }
+
+    /// What was refused so far goes into the table.
+    pub(crate) fn count_telemetry_losses(&mut self) {
+        self.with_telemetry(|feed, core| feed.count_losses(core));
     }
 
     /// Recorded ones that ended by this time.

@@ -101,7 +101,9 @@ impl Touch {
             };
         };
         match kind {
-            LossKind::RingFull | LossKind::Stack | LossKind::Unread => streams.own.iter().copied().collect(),
+            LossKind::RingFull | LossKind::Stack | LossKind::Unread | LossKind::Analysis("headers") => {
+                streams.own.iter().copied().collect()
+            }
             LossKind::Analysis(what) => {
                 let wanted = analysed_for(what);
                 let mine = streams.by_needs.iter().filter(|(needs, _)| needs & wanted != 0 || wanted == u32::MAX);
@@ -120,7 +122,7 @@ fn analysed_for(what: &str) -> u32 {
         "flows" => needs::FLOW | needs::ANALYSIS | needs::SEGMENTS | needs::STREAMS | needs::FLOW_STATS,
         "http_gaps" | "http_malformed" | "http_dropped" | "http_cut" => needs::HTTP,
         "http2_unknown" | "http2_gaps" | "http2_malformed" | "http2_cut" => needs::HTTP2 | needs::HTTP,
-        "tls_gaps" | "tls_secrets" => needs::STREAMS,
+        "tls_gaps" | "tls_secrets" | "tls_compressed" => needs::STREAMS,
         "parts" => needs::PARTS,
         "questions" => needs::DNS | needs::ICMP,
         "connections" => needs::FLOW_END,

@@ -33,7 +33,7 @@ pub(crate) enum Wake {
     Telemetry,
     /// Somebody asks for metrics.
     Scrape,
-    /// SIGINT, SIGTERM, SIGUSR1, and those that blocks name.
+    /// Those that end a run, SIGUSR1, and those that blocks name.
     Signal(i32),
     /// The child of `-c`, or the process of `-p`, has ended.
     ProcessEnded,
@@ -101,8 +101,8 @@ impl Waits {
             Some(ring) => Some(watch(ring.as_fd()).map_err(Error::Loop)?),
             None => None,
         };
-        interrupt::note_signals().map_err(Error::Loop)?;
-        let mut numbers = vec![libc::SIGINT, libc::SIGTERM, libc::SIGUSR1];
+        let mut numbers = interrupt::note_signals().map_err(Error::Loop)?.to_vec();
+        numbers.push(libc::SIGUSR1);
         numbers.extend_from_slice(signals);
         numbers.sort_unstable();
         numbers.dedup();

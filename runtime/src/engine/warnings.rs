@@ -1,11 +1,19 @@
 //! Run-time warnings: told when they first happen and then at most once a second for each place; at the end, how often.
 
 use super::core::Core;
-use crate::{decode, sink::Message};
-use std::{borrow::Cow, collections::HashMap, rc::Rc};
+use crate::{
+    decode,
+    join::show::line::ms,
+    sink::{Location, Message},
+};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
 use weftrace_artifact::{
     abi::RecordHeader,
-    action::{Action, ActionKind, Warning},
+    action::{Action, ActionKind, LogLevel, StreamId, Warning},
     map::Role,
 };
 use weftrace_probes::kernel::maps::read_losses;
@@ -24,6 +32,8 @@ const NO_ELEMENT: &str = "Can't lookup map element because it does not exist.";
 #[derive(Debug, Default)]
 pub(super) struct Warned {
     sites: HashMap<u32, Told>,
+    /// Streams whose records came too late.
+    late: BTreeSet<StreamId>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +63,26 @@ impl Core {
         let text = text(about, result);
         let helper = if let Warning::Helper(name) = about { Some((name.as_str(), result)) } else { None };
         self.say(&Message::Warning { text: &text, helper, at: &at, times });
+    }
+
+    /// A leg's record came after results that it may belong to: told once of each stream, a join's summary counts them. It isn't noted in a recording:
+    /// whoever replays that finds it again.
+    pub(super) fn warn_late(&mut self, join: u32, stream: StreamId, by: u64) {
+        if !self.warned.late.insert(stream) {
+            return;
+        }
+        let artifact = Rc::clone(&self.artifact);
+        let join = artifact.joins.get(join as usize).map_or("", |spec| &spec.name);
+        let name = artifact.streams.get(stream.0 as usize).map_or("", |spec| &spec.name);
+        let longer: Vec<_> =
+            self.supply.feeding_names(stream).iter().map(|of| format!("--lateness {of}=TIME")).collect();
+        let text = format!(
+            "a record of {name} came {} ms too late for join {join}: results that it may belong to were told without it; with {}, longer by that, they \
+             wait for it",
+            ms(by).max(1),
+            longer.join(" or "),
+        );
+        self.say(&Message::Log { level: LogLevel::Warning, text: text.as_bytes(), at: &Location::default() });
     }
 
     /// At the end: how often it happened, where that is more often than it was told.

@@ -39,6 +39,8 @@ struct Link {
     ends: Option<Ends>,
     nodes: [u32; MAX_KEYS],
     len: u8,
+    /// It ties nothing, it ends.
+    closes: bool,
     /// When all that it ties was found to be over.
     over: u64,
     /// It is about to be removed.
@@ -50,13 +52,13 @@ impl Link {
         &self.nodes[..self.len as usize]
     }
 
-    /// A record with one key: what it was bound to, it is no more.
-    fn closes(&self) -> bool {
-        self.len == 1
-    }
-
-    /// Whether one that closes is about what `other` ties: of a connection's two ends on one machine each closes its own.
+    /// Whether one that closes is about what `other` ties: a single key is no longer bound to anything, several are no longer to each other.
+    /// Of a connection's two ends on one machine each closes its own.
     fn is_about(&self, other: &Self) -> bool {
+        let same = || self.len == other.len && self.nodes().iter().all(|node| other.nodes().contains(node));
+        if self.len > 1 && !same() {
+            return false;
+        }
         let (Some(mine), Some(theirs)) = (self.ends, other.ends) else { return true };
         let another_end = mine.local != 0 && theirs.local != 0 && mine.local != theirs.local;
         !another_end && agree(&mine, &theirs) != Agreement::No
@@ -65,7 +67,7 @@ impl Link {
     /// Whether it can end another: a single key does, and one that has one partner of another's kind at a time.
     fn may_end(&self, nodes: &Nodes) -> bool {
         let keys = || self.nodes().iter().map(|&node| nodes.key(node));
-        self.closes() || keys().any(|of| keys().any(|partner| has_one(&of, &partner)))
+        self.closes || keys().any(|of| keys().any(|partner| has_one(&of, &partner)))
     }
 
     fn has_kind(&self, of: &NodeKey, nodes: &Nodes) -> bool {
@@ -79,6 +81,13 @@ struct Layout {
     keys: Vec<(KeyKind, KeyAt)>,
     start: Option<u32>,
     end: Option<u32>,
+}
+
+impl Layout {
+    /// A stream that has ends and no begins: it ends what others have begun.
+    fn ends(&self) -> bool {
+        self.start.is_none() && self.end.is_some()
+    }
 }
 
 /// A key that an anchor leads to, and when.
@@ -173,7 +182,7 @@ impl Bindings {
 
     /// Those of which nothing may be lost. The end of a connection may: it has its own numbers, so that no later anchor is taken for one of
     /// it, while a file's address is another's afterwards.
-    pub(super) fn needed_streams(&self) -> impl Iterator<Item = StreamId> {
+    pub(super) fn needed_streams(&self) -> impl Iterator<Item = StreamId> + Clone {
         let ends_connections = |layout: &Layout| layout.keys.len() == 1 && layout.keys[0].0 == KeyKind::Conn;
         self.layouts.iter().filter(move |(_, layout)| !ends_connections(layout)).map(|(stream, _)| *stream)
     }
@@ -194,6 +203,7 @@ impl Bindings {
             ends: None,
             nodes: [0; MAX_KEYS],
             len: 0,
+            closes: false,
             over: u64::MAX,
             gone: false,
         };
@@ -202,7 +212,8 @@ impl Bindings {
             link.nodes[link.len as usize] = nodes.hold(carried.node);
             link.len += 1;
         }
-        if link.closes() {
+        link.closes = link.len == 1 || layout.ends() && end != 0;
+        if link.closes {
             link.from = if end == 0 { time } else { end };
             link.to = link.from;
         }
@@ -211,7 +222,7 @@ impl Bindings {
         }
         // What held for as long as there was a connection was ended by nothing before it was told.
         let began = if link.from == ALWAYS { time } else { link.from };
-        if !link.closes() && began < self.ends_gone_to {
+        if !link.closes && began < self.ends_gone_to {
             self.gone.add((link.from, link.to), 1, Some(EVICTED));
         }
         let id = self.links.insert(link);
@@ -226,6 +237,11 @@ impl Bindings {
         for node in self.links[id].nodes() {
             self.by_node.entry(*node).or_default().add(id, *node, &self.links, nodes);
         }
+    }
+
+    /// Whether a stream says what is no longer tied to each other: without it what is tied isn't known.
+    pub(super) fn are_ended_by(&self, stream: StreamId) -> bool {
+        self.layouts.get(&stream).is_some_and(|layout| layout.ends() && layout.keys.len() > 1)
     }
 
     /// When `a` and `b` were tied by a link: from its beginning until it was ended or taken over.

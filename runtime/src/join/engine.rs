@@ -5,7 +5,7 @@ mod close;
 use super::anchors::{Anchors, Closing};
 use super::bindings::Bindings;
 use super::epsilon::Epsilon;
-use super::gaps::{Gaps, STALLED};
+use super::gaps::{Losses, STALLED};
 use super::keys::{Digest, Known, Range};
 use super::leg::{Scratch, Source};
 use super::nodes::Nodes;
@@ -13,7 +13,7 @@ use super::result::{JoinResult, ViewStorage};
 use super::setup::{bindable, source};
 pub(super) use super::setup::{read_int, read_value};
 use super::slowest::Slowest;
-use super::store::{MAX_LEGS, Shape, Store};
+use super::store::{MAX_LEGS, Past, Shape, Store, Taken};
 use super::summary::Summary;
 use super::translations::Translations;
 use super::verdict::{Free, Interval};
@@ -43,6 +43,11 @@ pub enum Output {
     Late {
         payload: Box<[u8]>,
     },
+    /// A leg's record that came so many ns too late: results that it may belong to were told without it.
+    LateRecord {
+        stream: StreamId,
+        by: u64,
+    },
 }
 
 /// One join.
@@ -52,6 +57,8 @@ pub struct Engine {
     stream: Rc<StreamSpec>,
     /// Offset of its `opened` field.
     opened: Option<u32>,
+    /// Offset and bytes of the anchor's field that says whether all of it was seen.
+    complete: Option<(u32, u8)>,
     anchors: Anchors,
     /// Keys of the anchor that legs go by, or bindings begin at.
     anchor_keys: Vec<(KeyKind, KeyAt)>,
@@ -68,9 +75,10 @@ pub struct Engine {
     bindings: Bindings,
     translations: Translations,
     unfed: Vec<Option<String>>,
-    /// By stream.
-    losses: Vec<Gaps>,
+    losses: Losses,
     watermark: u64,
+    /// No result that was told reaches beyond this time.
+    told_to: u64,
     /// How far the sources have come that aren't late, and the streams of those that are.
     early: (u64, Vec<StreamId>),
     /// The last time that is one: the last watermark that wasn't the end.
@@ -131,9 +139,9 @@ impl Engine {
             stores.push(Store::new(shape, column, of.size, bindable(&of, streams, &bindings)));
         }
         let bytes = anchor_keys.iter().find(|(kind, _)| *kind == KeyKind::Bytes);
-        let opened = stream.field("opened").map(|f| f.offset);
         Self {
-            opened,
+            opened: stream.field("opened").map(|f| f.offset),
+            complete: stream.field("complete").map(|f| (f.offset, f.ty.size() as u8)),
             anchors: Anchors::new(&spec, &stream, &anchor_keys),
             bytes_at: bytes.map(|(_, at)| at.offset),
             anchor_keys,
@@ -147,8 +155,9 @@ impl Engine {
             bindings,
             translations,
             unfed: vec![None; streams.len()],
-            losses: vec![Gaps::default(); streams.len()],
+            losses: Losses::default(),
             watermark: 0,
+            told_to: 0,
             early: (0, Vec::new()),
             clock: 0,
             began: None,
@@ -184,6 +193,7 @@ impl Engine {
 
     /// Nothing that a stream lacks from this time on is known not to have been: legs on which nothing is found in such a window are unknown.
     pub fn doubted(&mut self, stream: StreamId, from: u64, reason: &str) {
+        self.bindings_doubted(stream, from, reason);
         if let Some(doubted) = self.doubted.get_mut(stream.0 as usize) {
             let before = doubted.as_ref().is_some_and(|(earlier, _)| *earlier <= from);
             if !before {
@@ -194,8 +204,15 @@ impl Engine {
 
     /// No probe feeds this stream (it could not be attached): its legs are unknown, not none.
     pub fn unfed(&mut self, stream: StreamId, reason: &str) {
+        self.bindings_doubted(stream, 0, reason);
         if let Some(unfed) = self.unfed.get_mut(stream.0 as usize) {
             *unfed = Some(reason.to_owned());
+        }
+    }
+
+    fn bindings_doubted(&mut self, stream: StreamId, from: u64, reason: &str) {
+        if self.bindings.are_ended_by(stream) {
+            self.missing((from, u64::MAX), &[stream], 0, Some(reason));
         }
     }
 
@@ -220,8 +237,9 @@ impl Engine {
 
     /// Events of `streams` were lost between two loss snapshots. `reason`: what a leg's state says then, instead of how many.
     pub fn lost(&mut self, interval: Interval, streams: &[StreamId], count: u64, reason: Option<&str>) {
-        self.summary.lost += count;
-        self.missing(interval, streams, count, reason);
+        if self.missing(interval, streams, count, reason) {
+            self.summary.lost += count;
+        }
     }
 
     /// The source of `streams` has stood still since the interval's begin, until now: called again, the interval grows.
@@ -229,12 +247,22 @@ impl Engine {
         self.missing(interval, streams, 0, Some(STALLED));
     }
 
-    fn missing(&mut self, interval: Interval, streams: &[StreamId], count: u64, reason: Option<&str>) {
-        for stream in streams {
-            if let Some(gaps) = self.losses.get_mut(stream.0 as usize) {
-                gaps.add(interval, count, reason);
-            }
+    /// Says whether it reads any of the streams.
+    fn missing(&mut self, interval: Interval, streams: &[StreamId], count: u64, reason: Option<&str>) -> bool {
+        let read: Vec<StreamId> = streams.iter().copied().filter(|stream| self.reads(*stream)).collect();
+        let any = !read.is_empty();
+        if any {
+            self.losses.add(interval, read, count, reason);
         }
+        any
+    }
+
+    /// Whether results depend on the stream.
+    fn reads(&self, stream: StreamId) -> bool {
+        let mut legs = self.spec.legs.iter().filter(|leg| !leg.off);
+        stream == self.spec.anchor
+            || legs.any(|leg| leg.stream == stream)
+            || self.bindings.streams().chain(self.translations.stream()).any(|own| own == stream)
     }
 
     /// Takes a record of any stream; those of other joins are ignored. `time`: CLOCK_BOOTTIME ns of the event.
@@ -249,18 +277,32 @@ impl Engine {
         if stream == self.spec.anchor {
             self.anchor(payload, eval, out);
         }
-        let Some(stores) = self.by_stream.get(stream.0 as usize) else { return };
-        for &i in stores {
-            if !self.stores[i].insert(payload, time, &mut self.nodes, &self.digest) {
-                self.summary.keyless += 1;
-            }
-        }
+        self.leg(stream, time, payload, out);
         self.bindings.insert(stream, time, payload, &mut self.nodes, &self.digest);
         self.translations.insert(stream, time, payload, &mut self.nodes);
         self.since_check += 1;
         if self.since_check >= CHECK_EVERY {
             // Eighths over the limit are for the time until the next watermark: what goes is best decided there.
             self.bound(|limit| limit + limit / 8, eval, out);
+        }
+    }
+
+    /// Keeps a record for the legs on its stream, and counts it once, however many these are.
+    fn leg(&mut self, stream: StreamId, time: u64, payload: &[u8], out: &mut dyn FnMut(Output)) {
+        let Some(stores) = self.by_stream.get(stream.0 as usize) else { return };
+        let past = Past { watermark: self.clock, told_to: self.told_to };
+        let (mut keyless, mut late) = (false, None);
+        for &i in stores {
+            match self.stores[i].insert(payload, time, past, (&mut self.nodes, &self.digest)) {
+                Taken::InTime => {}
+                Taken::Keyless => keyless = true,
+                Taken::Late(by) => late = late.max(Some(by)),
+            }
+        }
+        self.summary.keyless += u64::from(keyless);
+        if let Some(by) = late {
+            self.summary.late_records += 1;
+            out(Output::LateRecord { stream, by });
         }
     }
 
@@ -343,9 +385,8 @@ impl Engine {
         self.translations.expire(time, &mut self.nodes);
         self.anchors.expire(time, self.watermark, &mut self.nodes);
         // What is lost of translations is so for as long as the connections last.
-        let lasting = self.translations.stream().map(|stream| stream.0 as usize);
-        let losses = self.losses.iter_mut().enumerate().filter(|(i, _)| Some(*i) != lasting);
-        losses.for_each(|(_, gaps)| gaps.forget_before(time));
+        let lasting = self.translations.stream();
+        self.losses.forget_before(time, lasting);
     }
 
     /// Memory taken by what is kept.

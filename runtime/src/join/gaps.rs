@@ -1,6 +1,8 @@
 //! Stretches of time in which something is missing.
 
 use super::verdict::Interval;
+use std::collections::BTreeMap;
+use weftrace_artifact::action::StreamId;
 
 /// At most so many are kept apart; beyond that the closest are merged, which only makes more unknown.
 const MAX_GAPS: usize = 256;
@@ -14,7 +16,13 @@ struct Gap {
     reason: Option<String>,
 }
 
-/// What is known to be missing of one stream: what was lost, what was evicted.
+impl Gap {
+    fn meets(&self, (from, to): Interval) -> bool {
+        self.interval.0 <= to && self.interval.1 >= from
+    }
+}
+
+/// What is known to be missing: what was lost, what was evicted.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gaps(
     /// In order of their begin.
@@ -38,6 +46,10 @@ impl Gaps {
             gap.count += grown.count;
             gap.lost += grown.lost;
         }
+        self.put(gap);
+    }
+
+    fn put(&mut self, gap: Gap) {
         let at = self.0.partition_point(|other| other.interval <= gap.interval);
         self.0.insert(at, gap);
         if self.0.len() > MAX_GAPS {
@@ -56,16 +68,10 @@ impl Gaps {
         first.reason = first.reason.take().or(second.reason);
     }
 
-    /// How much of what is missing in a window was lost, and isn't there for another reason.
-    pub(super) fn lost_within(&self, (from, to): Interval) -> u64 {
-        let here = |gap: &&Gap| gap.interval.0 <= to && gap.interval.1 >= from;
-        self.0.iter().filter(here).map(|gap| gap.lost).sum()
-    }
-
     /// What is missing in a window, and why if not for losses; None: nothing is.
-    pub(super) fn within(&self, (from, to): Interval) -> Option<(u64, Option<&str>)> {
+    pub(super) fn within(&self, window: Interval) -> Option<(u64, Option<&str>)> {
         let mut found = None;
-        for gap in self.0.iter().filter(|gap| gap.interval.0 <= to && gap.interval.1 >= from) {
+        for gap in self.0.iter().filter(|gap| gap.meets(window)) {
             let (count, reason) = found.get_or_insert((0, None));
             *count += gap.count;
             *reason = reason.or(gap.reason.as_deref());
@@ -78,7 +84,70 @@ impl Gaps {
     }
 }
 
+/// At most so many sets of streams are told apart; what touches another one is taken to touch some of the others' too.
+const MAX_SETS: usize = 64;
+
+/// What is missing of streams. One loss may touch several: it is kept once, so that whoever asks for more than one of them counts it once.
+#[derive(Debug, Default)]
+pub(super) struct Losses(
+    /// By the streams that are touched, in order.
+    BTreeMap<Vec<StreamId>, Gaps>,
+);
+
+impl Losses {
+    pub(super) fn add(&mut self, interval: Interval, mut streams: Vec<StreamId>, count: u64, reason: Option<&str>) {
+        streams.sort_unstable();
+        streams.dedup();
+        if self.0.len() >= MAX_SETS
+            && !self.0.contains_key(&streams)
+            && let Some((others, gaps)) = self.0.pop_last()
+        {
+            streams.extend(others);
+            streams.sort_unstable();
+            streams.dedup();
+            let merged = self.0.entry(streams.clone()).or_default();
+            gaps.0.into_iter().for_each(|gap| merged.put(gap));
+        }
+        self.0.entry(streams).or_default().add(interval, count, reason);
+    }
+
+    /// What is missing of streams, each asked for in a window: how much was lost, and why the rest isn't there; None: nothing is.
+    pub(super) fn within(
+        &self,
+        asked: &(impl Iterator<Item = (StreamId, Interval)> + Clone),
+    ) -> Option<(u64, Option<&str>)> {
+        let mut found = None;
+        for (streams, gaps) in &self.0 {
+            let touched = asked.clone().filter(|(stream, _)| streams.binary_search(stream).is_ok());
+            if touched.clone().next().is_none() {
+                continue;
+            }
+            for gap in gaps.0.iter().filter(|gap| touched.clone().any(|(_, window)| gap.meets(window))) {
+                let (lost, reason) = found.get_or_insert((0, None));
+                *lost += gap.lost;
+                *reason = reason.or(gap.reason.as_deref());
+            }
+        }
+        found
+    }
+
+    /// `lasting`: but what is missing of this stream is so for good.
+    pub(super) fn forget_before(&mut self, time: u64, lasting: Option<StreamId>) {
+        let mut lasts = Vec::new();
+        for (streams, gaps) in self.0.iter_mut().filter(|(streams, _)| lasting.is_none_or(|own| **streams != [own])) {
+            let over = gaps.0.extract_if(.., |gap| gap.interval.1 < time);
+            lasts.extend(over.filter(|_| lasting.is_some_and(|own| streams.contains(&own))));
+        }
+        self.0.retain(|_, gaps| !gaps.0.is_empty());
+        for (stream, gap) in lasting.into_iter().cycle().zip(lasts) {
+            self.0.entry(vec![stream]).or_default().put(gap);
+        }
+    }
+}
+
 /// The reason of what was dropped for want of room.
 pub(super) const EVICTED: &str = "evicted";
 /// The reason of a source that stands still.
 pub(super) const STALLED: &str = "stalled";
+/// The reason of what came when its time had been told.
+pub(super) const LATE: &str = "late";

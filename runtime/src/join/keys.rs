@@ -103,29 +103,34 @@ pub(super) const NOWHERE: u32 = u32::MAX;
 pub(super) struct Ends {
     pub netns: u32,
     pub isns: [u32; 2],
-    /// Which end the record is of, and which one opened the connection: 1 is `a`, 2 is `b`, 0 is not known.
+    /// Whose socket the record is of, and which end opened the connection: 1 is `a`, 2 is `b`, 0 is not known.
     pub local: u8,
     pub client: u8,
+    /// Whose doing packets tell of; the same.
+    pub about: u8,
 }
 
 impl Ends {
     fn of(key: &ConnKey) -> Self {
-        Self { netns: key.netns, isns: [key.a_isn, key.b_isn], local: key.local, client: key.client }
+        let isns = [key.a_isn, key.b_isn];
+        Self { netns: key.netns, isns, local: key.local, client: key.client, about: key.about }
     }
 
     /// With its endpoints the other way round.
     pub(super) fn swapped(self) -> Self {
         let [a, b] = self.isns;
         let other = |end: u8| if end == 0 { 0 } else { 3 - end.min(2) };
-        Self { isns: [b, a], local: other(self.local), client: other(self.client), ..self }
+        let (local, client, about) = (other(self.local), other(self.client), other(self.about));
+        Self { isns: [b, a], local, client, about, ..self }
     }
 
     /// The end that a record is of, as the anchor or the record itself knows it.
     pub(super) fn side(&self, anchor: &Self) -> Option<Side> {
         let client = if anchor.client == 0 { self.client } else { anchor.client };
-        match (self.local, client) {
+        let own = if self.local == 0 { self.about } else { self.local };
+        match (own, client) {
             (0, _) | (_, 0) => None,
-            (local, client) if local == client => Some(Side::Client),
+            (own, client) if own == client => Some(Side::Client),
             _ => Some(Side::Server),
         }
     }

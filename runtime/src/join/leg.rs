@@ -4,11 +4,11 @@ mod outcome;
 mod translated;
 
 use super::bindings::{Bindings, Met, Reached};
-use super::gaps::{EVICTED, Gaps};
+use super::gaps::{EVICTED, LATE, Losses};
 use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
 use super::nodes::Nodes;
 use super::store::{Record, Store};
-use super::translations::Translations;
+use super::translations::{Told, Translations};
 use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegKey, LegSpec, Side};
@@ -56,16 +56,14 @@ pub(super) struct Inputs<'a> {
     pub nodes: &'a Nodes,
     pub bindings: &'a Bindings,
     pub translations: &'a Translations,
-    /// What may be missing of the translations of the anchor's connection.
-    pub untold: Option<(u64, Option<&'a str>)>,
+    /// Where translations of the anchor's connection are told of.
+    pub told: Option<Told>,
     pub unfed: Option<&'a str>,
-    pub lost: &'a Gaps,
+    pub losses: &'a Losses,
     /// Since when its probes run; 0: always.
     pub seen_from: u64,
     /// From when on what isn't there may be missing, and why.
     pub doubted: Option<(u64, &'a str)>,
-    /// Losses of the bindings' streams.
-    pub unbound: &'a [&'a Gaps],
     /// How many other anchors carry its id at the same time; None: that isn't known.
     pub namesakes: Option<u32>,
 }
@@ -336,19 +334,20 @@ fn connections(hits: &[Hit]) -> u32 {
 }
 
 fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOutcome) {
-    let mut value: Option<i64> = None;
-    let mut chosen: Option<(u64, u64, i64)> = None;
-    let mut sum = 0;
+    // As it is compared: by its type.
+    let number = |bits: i64| if out.signed { i128::from(bits) } else { i128::from(bits as u64) };
+    let mut value: Option<i128> = None;
+    let mut chosen: Option<(u64, u64, i128)> = None;
     for record in used.iter().map(|(id, _)| store.get(*id)) {
-        let at = (record.interval.1, record.interval.0, record.value);
+        let own = number(record.value);
+        let at = (record.interval.1, record.interval.0, own);
         match spec.agg {
             LegAgg::Last => chosen = Some(chosen.map_or(at, |best| best.max(at))),
             LegAgg::First => chosen = Some(chosen.map_or(at, |best| best.min(at))),
-            LegAgg::Sum => value = Some(value.unwrap_or(0).wrapping_add(record.value)),
+            LegAgg::Sum | LegAgg::Avg => value = Some(value.unwrap_or(0) + own),
             LegAgg::Count => value = Some(value.unwrap_or(0) + 1),
-            LegAgg::Min => value = Some(value.map_or(record.value, |v| v.min(record.value))),
-            LegAgg::Max => value = Some(value.map_or(record.value, |v| v.max(record.value))),
-            LegAgg::Avg => sum += i128::from(record.value),
+            LegAgg::Min => value = Some(value.map_or(own, |v| v.min(own))),
+            LegAgg::Max => value = Some(value.map_or(own, |v| v.max(own))),
         }
         if spec.duration && chosen.is_none() {
             out.intervals.push(record.interval);
@@ -359,10 +358,11 @@ fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOu
         out.intervals.push((start, end));
     }
     if spec.agg == LegAgg::Avg {
-        value = i128::checked_div(sum, used.len() as i128).map(|mean| mean as i64);
+        value = value.and_then(|sum| sum.checked_div(used.len() as i128));
     }
     out.count = used.len() as u32;
-    out.state = value.map_or(State::None, State::Value);
+    // Sums wrap, as the script's own numbers do.
+    out.state = value.map_or(State::None, |value| State::Value(value as i64));
 }
 
 fn is_of_conn(key: &LegKey) -> bool {
@@ -382,26 +382,19 @@ fn state(
     if let Some(reason) = inputs.unfed {
         return unknown(reason);
     }
-    let unbound = inputs.unbound.iter().copied().chain([&inputs.bindings.gone]);
-    let gaps = [inputs.lost].into_iter().chain(unbound.take(if doubts.bindings_used { usize::MAX } else { 0 }));
-    let by_conn = inputs.spec.keys.iter().any(is_of_conn);
-    let untold = inputs.untold.filter(|_| by_conn || doubts.bindings_used);
-    let mut why = None;
-    for gaps in gaps {
-        out.lost += gaps.lost_within(window);
-        why = why.or(gaps.within(window).and_then(|(_, reason)| reason));
+    let bound = doubts.bindings_used;
+    let bindings = inputs.bindings.needed_streams().filter(|_| bound).map(|stream| (stream, window));
+    let told = inputs.told.filter(|_| bound || inputs.spec.keys.iter().any(is_of_conn));
+    let asked = [(inputs.spec.stream, window)].into_iter().chain(bindings).chain(told.map(|told| told.asked));
+    if let Some((lost, reason)) = inputs.losses.within(&asked) {
+        out.lost = lost;
+        return State::Unknown(reason.map_or_else(|| format!("lost {lost}"), str::to_owned));
     }
-    if let Some((count, reason)) = untold {
-        out.lost += if reason.is_none() { count } else { 0 };
-        why = why.or(reason);
-    }
-    if let Some(reason) = why {
+    if let Some((_, Some(reason))) = inputs.bindings.gone.within(window).filter(|_| bound) {
         return unknown(reason);
     }
-    if out.lost > 0 {
-        return State::Unknown(format!("lost {}", out.lost));
-    }
-    if store.gone.within(window).is_some() || window.1 >= anchor.complete_to {
+    let evicted = told.is_some_and(|told| told.evicted) || store.gone.within(window).is_some();
+    if evicted || window.1 >= anchor.complete_to {
         return unknown(EVICTED);
     }
     if window.0 + inputs.epsilon < store.expired_to {
@@ -427,6 +420,9 @@ fn state(
     }
     if out.count == 0 && doubts.unbound {
         return unknown("no binding");
+    }
+    if out.count == 0 && store.late.within(window).is_some() {
+        return unknown(LATE);
     }
     if let Some((_, reason)) = inputs.doubted.filter(|(from, _)| out.count == 0 && window.1 > *from) {
         return unknown(reason);

@@ -57,6 +57,8 @@ pub struct JoinResult {
     pub blame: Vec<u32>,
     pub app: u64,
     pub unknown: u64,
+    /// The anchor wasn't seen whole, and so many pieces of its stream were lost meanwhile.
+    pub torn: Option<u64>,
     pub conn: Option<ConnKey>,
     /// The anchor's, which all results have in common.
     pub stream: Rc<StreamSpec>,
@@ -94,6 +96,7 @@ impl JoinResult {
             blame: Vec::new(),
             app,
             unknown,
+            torn: None,
             conn: None,
             stream,
             anchor,
@@ -128,7 +131,7 @@ impl JoinResult {
 
     fn verdict_by<'a>(&self, blame: &[u32], name: impl Fn(usize) -> &'a str) -> Verdict {
         // Of nothing, too, the application has no part as long as a layer may have one.
-        let known = blame.iter().all(|i| self.legs[*i as usize].is_known());
+        let known = self.torn.is_none() && blame.iter().all(|i| self.legs[*i as usize].is_known());
         let (mut layer, mut ns, mut via) =
             if known { ("app", self.app, None) } else { ("unknown", self.unknown, None) };
         for i in blame.iter().map(|i| *i as usize) {
@@ -279,11 +282,11 @@ impl<'a> ViewStorage<'a> {
 }
 
 fn leg_view(leg: &LegOutcome) -> LegView {
-    let (value, state, name) = match &leg.state {
-        State::Value(value) => (*value, 0, "value"),
-        State::None => (0, 1, "none"),
-        State::Unknown(_) => (0, 2, "unknown"),
-        State::Ambiguous(_) => (0, 3, "ambiguous"),
+    let (value, state) = match &leg.state {
+        State::Value(value) => (*value, 0),
+        State::None => (0, 1),
+        State::Unknown(_) => (0, 2),
+        State::Ambiguous(_) => (0, 3),
     };
     let via = if leg.key.is_empty() { "" } else { leg.via.name() };
     LegView {
@@ -292,7 +295,7 @@ fn leg_view(leg: &LegOutcome) -> LegView {
         count: leg.count,
         charged_ns: leg.charged,
         lost: leg.lost,
-        state_name: name.as_bytes().into(),
+        state_name: leg.state.name().as_bytes().into(),
         via: via.as_bytes().into(),
         reason: leg.state.reason().as_bytes().into(),
     }

@@ -4,7 +4,7 @@
 
 use super::calendar::Calendar;
 use super::engine::{read_int, read_value};
-use super::gaps::{EVICTED, Gaps};
+use super::gaps::{EVICTED, Gaps, LATE};
 use super::keys::{Carried, Digest, Ends, NodeKey, Range, ranges};
 use super::nodes::{NIL, Nodes};
 use super::slab::{Payloads, Slab};
@@ -72,6 +72,7 @@ impl Shape {
                 let start = read_int(payload, start, 8) as u64;
                 (start, (read_int(payload, end, 8) as u64).max(start))
             }
+            // (Unsigned too: nothing takes 2^63 ns, it is a difference that went below 0.)
             None if self.duration => (time.saturating_sub(value.max(0) as u64), time),
             None => (time, time),
         };
@@ -94,10 +95,39 @@ pub(super) struct Store {
     payloads: Option<Payloads>,
     size: u32,
     pub gone: Gaps,
-    pub evicted: u64,
+    /// What came when results of its time had been told.
+    pub late: Gaps,
     /// Records that ended before this were let go: no anchor was expected to want them any more.
     pub expired_to: u64,
     scratch: Vec<u32>,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    InTime,
+    /// It carries none of the keys.
+    Keyless,
+    /// Results were told that it may belong to: it should have come so many ns before.
+    Late(u64),
+}
+
+/// What was told when a record comes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Past {
+    /// What happened before this time was to have come by now.
+    pub watermark: u64,
+    /// No result reaches beyond this time.
+    pub told_to: u64,
+}
+
+impl Past {
+    /// By how much a record comes too late for results; None: it doesn't. `time`: of the event that it tells of, which may tell what was over long
+    /// before.
+    fn missed_by(self, time: u64, interval: Interval) -> Option<u64> {
+        let by = self.watermark.saturating_sub(time.max(interval.1));
+        Some(by).filter(|by| *by > 0 && interval.0 <= self.told_to)
+    }
 }
 
 /// Legs that share a store: a record has a bit for each. What are more have a store of their own.
@@ -118,7 +148,7 @@ impl Store {
             payloads: Some(Payloads::new(size)),
             size,
             gone: Gaps::default(),
-            evicted: 0,
+            late: Gaps::default(),
             expired_to: 0,
             scratch: Vec::new(),
         }
@@ -129,9 +159,16 @@ impl Store {
         self.payloads = None;
     }
 
-    /// Takes a record; false if it carries none of the keys.
-    pub(super) fn insert(&mut self, payload: &[u8], time: u64, nodes: &mut Nodes, digest: &Digest) -> bool {
-        let Some((key, carried, bytes_at)) = self.key(payload, digest) else { return false };
+    /// Takes a record, if it carries any of the keys. One that comes late is there for results that are still to be told; what others of its time
+    /// lack may be on its way.
+    pub(super) fn insert(
+        &mut self,
+        payload: &[u8],
+        time: u64,
+        past: Past,
+        (nodes, digest): (&mut Nodes, &Digest),
+    ) -> Taken {
+        let Some((key, carried, bytes_at)) = self.key(payload, digest) else { return Taken::Keyless };
         let node = nodes.hold(carried.node);
         let (interval, value) = self.shape.read(payload, time);
         let mut all = bytes_at.into_iter().flat_map(|at| ranges(payload, at));
@@ -158,7 +195,9 @@ impl Store {
         }
         self.link(id, nodes);
         self.by_end.insert(interval.1, id);
-        true
+        let Some(by) = past.missed_by(time, interval) else { return Taken::InTime };
+        self.late.add(interval, 1, Some(LATE));
+        Taken::Late(by)
     }
 
     /// The first of the leg's keys that the record carries; for bytes, where its ranges are.
@@ -252,6 +291,7 @@ impl Store {
         }
         self.scratch = ids;
         self.gone.forget_before(time);
+        self.late.forget_before(time);
     }
 
     /// By time, then by what is in it: never by arrival.
@@ -269,7 +309,6 @@ impl Store {
         calendar.take_oldest(most, &mut ids, |id| self.order(id, nodes));
         self.by_end = calendar;
         let evicted = ids.len() as u64;
-        self.evicted += evicted;
         for id in ids.drain(..) {
             self.gone.add(self.records[id].interval, 1, Some(EVICTED));
             self.remove(id, nodes);

@@ -20,6 +20,8 @@ pub struct Summary {
     pub passed_over: u64,
     /// Anchors that arrived after the watermark had passed them.
     pub late: u64,
+    /// Leg records that came when results of their time had been told.
+    pub late_records: u64,
     /// Leg records that belonged to no anchor; not known where anchors were passed over.
     pub orphans: u64,
     /// Leg records without any key.
@@ -118,6 +120,7 @@ impl Summary {
         let _ = write!(out, ". Lost: {}", grouped(self.lost));
         for (count, what) in [
             (self.late, "late"),
+            (self.late_records, "leg records too late for results"),
             (self.evicted_anchors, "closed early for want of room"),
             (self.evicted_slowest, "of the slowest not kept for want of room"),
             (self.evicted_records, "leg records dropped for want of room"),

@@ -9,6 +9,7 @@ mod bytes;
 mod early;
 mod gaps;
 mod ids;
+mod late;
 mod property;
 mod records;
 mod translations;

@@ -7,7 +7,6 @@
 use super::ALWAYS;
 use super::bindings::Reached;
 use super::engine::read_int;
-use super::gaps::Gaps;
 use super::keys::{Ends, NOWHERE, NodeKey, read_conn};
 use super::nodes::{NIL, Nodes};
 use super::slab::Slab;
@@ -66,7 +65,7 @@ impl Pair {
         // Where it is translated both tuples can be seen; elsewhere only numbers tell.
         let netns = if ends.netns == self.netns || ends.netns == 0 { self.netns } else { NOWHERE };
         let isns = if self.swapped { [b, a] } else { [a, b] };
-        Ends { netns, isns, local: 0, client: self.client[to] }
+        Ends { netns, isns, local: 0, client: self.client[to], about: 0 }
     }
 }
 
@@ -240,16 +239,16 @@ impl Translations {
         all
     }
 
-    /// What may be missing of an anchor's connection: it is told of when it is opened. `lost`: of the stream.
-    pub(super) fn missing<'a>(&self, lost: &'a Gaps, at: &Asked) -> Option<(u64, Option<&'a str>)> {
+    /// Where an anchor's connection is told of: when it is opened. None: nothing is told.
+    pub(super) fn told(&self, at: &Asked) -> Option<Told> {
         let opening = if at.opened == 0 {
             (0, at.end)
         } else {
             (at.opened.saturating_sub(OPENING_NS), at.opened.saturating_add(OPENING_NS).min(at.end))
         };
         let known = || at.node.is_some_and(|node| self.of(node).next().is_some());
-        let gone = self.gone_to > 0 && opening.0 <= self.gone_to && !known();
-        lost.within(opening).or_else(|| gone.then_some((0, Some(super::gaps::EVICTED))))
+        let evicted = self.gone_to > 0 && opening.0 <= self.gone_to && !known();
+        Some(Told { asked: (self.stream()?, opening), evicted })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -320,4 +319,13 @@ pub(super) struct Asked {
     /// When its connection was opened; 0: not known.
     pub opened: u64,
     pub end: u64,
+}
+
+/// Where it is told of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    /// The stream, and when.
+    pub asked: (StreamId, Interval),
+    /// It may be among those that had to go for want of room.
+    pub evicted: bool,
 }

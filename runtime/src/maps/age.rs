@@ -6,15 +6,19 @@ use weftrace_artifact::map::{MapSpec, RING_SLOT_BYTES, Ring};
 
 /// What a total grew by in the last `window` ns before `now`; None: nothing came.
 pub(super) fn grown(ring: &Ring, value: &[u8], window: u64, now: u64) -> Option<u64> {
-    let bucket = ring.bucket_ns.max(1);
-    let back = window.div_ceil(bucket).min(u64::from(ring.slots).saturating_sub(1));
-    // As generated code has it: the mark of the window's first bucket, which may lie before time began.
-    let first = (now / bucket).wrapping_add(1).wrapping_sub(back);
+    let (first, back) = buckets(ring, window, now);
     let (_, base) = slots(ring, value)
         .map(|(base, mark)| (mark.wrapping_sub(first), base))
         .filter(|(distance, _)| *distance < back + 2)
         .min_by_key(|(distance, _)| *distance)?;
     Some(u64_at(value, 0).wrapping_sub(base))
+}
+
+/// The mark of a window's first bucket, which may lie before time began, and how many it has: as generated code has it.
+fn buckets(ring: &Ring, window: u64, now: u64) -> (u64, u64) {
+    let bucket = ring.bucket_ns.max(1);
+    let back = window.div_ceil(bucket).min(u64::from(ring.slots).saturating_sub(1));
+    ((now / bucket).wrapping_add(1).wrapping_sub(back), back)
 }
 
 /// (base, mark) of each slot.
@@ -69,10 +73,14 @@ pub(super) fn ended(spec: &MapSpec, values: &[Vec<u8>], now: u64) -> bool {
     now.saturating_sub(written) > ttl.ns
 }
 
-/// Whether nothing can come of an element any more: its end, or that of its window, is past.
+/// Whether nothing can come of an element any more: its end, or that of its window, was past at `now`. What was written later is not old.
 pub(super) fn is_old(spec: &MapSpec, values: &[Vec<u8>], now: u64) -> bool {
     match spec.ring.and_then(|ring| Some((ring, ring.only_ns?))) {
-        Some((ring, window)) => values.iter().all(|v| grown(&ring, v, window, now).is_none()),
+        Some((ring, window)) => {
+            let (first, _) = buckets(&ring, window, now);
+            let within = |(_, mark): (u64, u64)| mark.wrapping_sub(first) as i64 >= 0;
+            !values.iter().any(|v| slots(&ring, v).any(within))
+        }
         None => ended(spec, values, now),
     }
 }

@@ -13,7 +13,7 @@ mod value;
 pub(crate) use hist::log_begin;
 pub use hist::{Label, Row, rows};
 pub use json::{write_contents_json, write_json, write_value_json};
-pub(crate) use reads::{Read, Reads, What};
+pub(crate) use reads::{CLOCK, Read, Reads, What};
 pub use store::{Homes, Part, Store};
 pub use text::{write_text, write_value_text};
 pub use value::Merged;

@@ -27,6 +27,9 @@ pub(crate) enum What {
     Result(i64),
 }
 
+/// No map: what a clock said that isn't the events' own.
+pub(crate) const CLOCK: MapId = MapId(u32::MAX);
+
 /// Bytes of elements in one answer.
 const PART: usize = 32 << 10;
 
@@ -133,6 +136,19 @@ impl Reads {
                 0
             }
             None => 0,
+        }
+    }
+
+    /// What a clock says, read by `now`; in a replay what it said.
+    pub(crate) fn clock(&self, now: impl FnOnce() -> u64) -> u64 {
+        match self {
+            Self::Recorded { .. } => self.result(CLOCK) as u64,
+            Self::Noted { aside, .. } if !aside.get() => {
+                let time = now();
+                self.note_result(CLOCK, time as i64);
+                time
+            }
+            Self::Noted { .. } | Self::Live => now(),
         }
     }
 

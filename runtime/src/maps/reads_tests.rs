@@ -41,6 +41,18 @@ fn what_was_noted_is_answered_in_order() {
 }
 
 #[test]
+fn clocks_say_what_they_said() {
+    let (live, notes) = noting();
+    assert_eq!([live.clock(|| 5), live.clock(|| u64::MAX)], [5, u64::MAX]);
+    live.set_aside(true);
+    assert_eq!(live.clock(|| 7), 7, "nobody will ask again");
+    let replayed = answers(&notes);
+    assert_eq!([replayed.clock(|| 1), replayed.clock(|| 1)], [5, u64::MAX]);
+    assert!(!replayed.is_astray());
+    assert_eq!((replayed.clock(|| 1), replayed.is_astray()), (0, true));
+}
+
+#[test]
 fn another_question_goes_astray() {
     let (live, notes) = noting();
     live.note_result(MapId(0), 3);

@@ -71,9 +71,8 @@ impl Store {
         self.spec(map).is_some_and(forgets)
     }
 
-    /// Updates a full map of user space once more, without what has ended: 0 or -errno.
-    pub(crate) fn update_swept(&mut self, map: MapId, key: &[u8], value: &[u8], flags: u64) -> i64 {
-        let now = self.now;
+    /// Updates a full map of user space once more, without what has ended at `now`, the time of what is handled: 0 or -errno.
+    pub(crate) fn update_swept(&mut self, map: MapId, key: &[u8], value: &[u8], flags: u64, now: u64) -> i64 {
         let (Some(spec), Some(home)) = (self.specs.get(map.0 as usize), self.homes.get_mut(map.0 as usize)) else {
             return -i64::from(libc::EINVAL);
         };
@@ -86,14 +85,18 @@ impl Store {
         }
     }
 
-    /// Removes what has ended, so that it takes no room. What is written at this moment stays: an element is taken out whole, and put
-    /// back if it turns out to be new.
-    pub(crate) fn sweep(&mut self) {
-        let now = self.now;
+    /// Removes from maps of user space what has ended at `now`, so that it takes no room: nothing older may have to be handled still.
+    pub(crate) fn sweep_own(&mut self, now: u64) {
         for (spec, home) in self.specs.iter().zip(&mut self.homes).filter(|(spec, _)| forgets(spec)) {
             if let Some(user) = &mut home.user {
                 sweep_user(spec, user, now);
             }
+        }
+    }
+
+    /// The same of the kernel's. What is written at this moment stays: an element is taken out whole, and put back if it turns out to be new.
+    pub(crate) fn sweep_kernel(&mut self, now: u64) {
+        for (spec, home) in self.specs.iter().zip(&mut self.homes).filter(|(spec, _)| forgets(spec)) {
             let Some(fd) = &home.kernel else { continue };
             let mut old = Vec::new();
             // A failure is that of the next print.

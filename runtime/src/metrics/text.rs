@@ -64,7 +64,10 @@ impl Text {
             self.sample((name, "_bucket"), series, Some(&le), whole(count), exemplar);
             (above, before) = (bound, count);
         }
-        self.sample((name, "_count"), series, None, whole(histogram.count), None);
+        // OpenMetrics has a count only beside a sum, which isn't known: its last bucket is the count.
+        if !self.open_metrics {
+            self.sample((name, "_count"), series, None, whole(histogram.count), None);
+        }
     }
 
     fn sample(

@@ -16,7 +16,7 @@ use weftrace_artifact::{
     headers,
     map::MapId,
     native::{HandlerEnv, NativeHelper},
-    packet::{PacketBytes, PacketView},
+    packet::{PacketBytes, PacketEnd, PacketView},
 };
 use weftrace_probes::packet::{bytes_key, conn_key};
 
@@ -128,7 +128,7 @@ unsafe extern "C" fn clock_gettime(env: *mut HandlerEnv, clock: u64) -> u64 {
     if host.recorded && clock == libc::CLOCK_BOOTTIME as u64 {
         return host.now;
     }
-    i32::try_from(clock).map_or(0, sys::now)
+    i32::try_from(clock).map_or(0, |clock| host.store.reads.clock(|| sys::now(clock)))
 }
 
 unsafe extern "C" fn copy_str(_: *mut HandlerEnv, dst: u64, capacity: u64, src: u64, len: u64) -> u64 {
@@ -144,6 +144,20 @@ fn put_str(dst: &mut [u8], src: &[u8]) -> u64 {
     dst[..n].copy_from_slice(&src[..n]);
     dst[n..].fill(0);
     n as u64
+}
+
+unsafe extern "C" fn copy_headers(
+    _: *mut HandlerEnv,
+    dst: u64,
+    capacity: u64,
+    packed: u64,
+    len: u64,
+    names: u64,
+    names_len: u64,
+) -> u64 {
+    // SAFETY: a destination, packed headers and names of these lengths, by the code generator; the first overlaps none.
+    let (dst, packed, names) = unsafe { (bytes_mut(dst, capacity), bytes(packed, len), bytes(names, names_len)) };
+    headers::copy(dst, packed, names)
 }
 
 unsafe extern "C" fn header_get(
@@ -175,13 +189,14 @@ unsafe extern "C" fn map_len(env: *mut HandlerEnv, map: u64) -> u64 {
     unsafe { host(env) }.len(MapId(map as u32))
 }
 
-unsafe extern "C" fn packet_conn(_: *mut HandlerEnv, subject: u64, dst: u64) -> u64 {
+unsafe extern "C" fn packet_conn(_: *mut HandlerEnv, subject: u64, whose: u64, dst: u64) -> u64 {
     if subject == 0 || dst == 0 {
         return 0;
     }
+    let whose = PacketEnd::ALL.into_iter().find(|w| *w as u64 == whose);
     // SAFETY: the subject of a packet handler is a PacketView, and the slot has a ConnKey's size, by the code generator.
     let (view, dst) = unsafe { (&*(subject as *const PacketView), dst as *mut ConnKey) };
-    let key = conn_key(view);
+    let key = whose.and_then(|whose| conn_key(view, whose));
     // SAFETY: as above; the slot may be unaligned for u32 loads.
     unsafe { dst.write_unaligned(key.unwrap_or_default()) };
     u64::from(key.is_some())
@@ -260,6 +275,7 @@ pub(super) static TABLE: HelperTable = HelperTable([
     comm as *const u8,
     clock_gettime as *const u8,
     copy_str as *const u8,
+    copy_headers as *const u8,
     header_get as *const u8,
     map_len as *const u8,
     packet_conn as *const u8,

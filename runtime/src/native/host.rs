@@ -21,6 +21,9 @@ struct Copy {
     now: Box<[u64]>,
 }
 
+/// What has ended is removed so often, and only what has ended so long ago: events of several sources come that much out of order at most.
+const SWEEP_EVERY_NS: u64 = 1_000_000_000;
+
 /// A map's elements (key, value) while a handler walks them.
 type Walk = (MapId, Vec<(Vec<u8>, Vec<u8>)>);
 
@@ -44,6 +47,9 @@ pub struct NativeHost {
     pub(crate) hides_secrets: bool,
     pub(crate) probe: u32,
     pub(crate) now: u64,
+    /// Elements of some map end by themselves; when they are removed next.
+    forgets: bool,
+    sweep_at: u64,
     /// If metrics are offered or sent.
     pub(super) exemplars: Option<Box<Exemplars>>,
     /// What the running handler is about, if that is known and exemplars are kept.
@@ -54,6 +60,8 @@ impl NativeHost {
     pub(super) fn new(mut store: Store, probes: usize, seed: u64) -> Self {
         Self {
             scalars: store.scalars(),
+            forgets: store.forgets(),
+            sweep_at: 0,
             store,
             records: Records::default(),
             losses: vec![[0; LossSlot::COUNT as usize]; probes.max(1)],
@@ -66,6 +74,16 @@ impl NativeHost {
             now: 0,
             exemplars: None,
             trace: None,
+        }
+    }
+
+    /// A handler is about to run, at `now`: what has ended goes now and then, by the events' own time. So a replay, which has the same events, removes the same.
+    pub(super) fn pass(&mut self, now: u64) {
+        self.now = now;
+        self.store.pass(now);
+        if self.forgets && now >= self.sweep_at {
+            self.sweep_at = now + SWEEP_EVERY_NS;
+            self.store.sweep_own(now.saturating_sub(SWEEP_EVERY_NS));
         }
     }
 
@@ -174,7 +192,9 @@ impl NativeHost {
             Some(home) => match (&mut home.user, &home.kernel) {
                 (Some(user), _) => match user.update(key, value, flags) {
                     // Full: of what has ended, perhaps.
-                    full if full == -i64::from(libc::E2BIG) => self.store.update_swept(map, key, value, flags),
+                    full if full == -i64::from(libc::E2BIG) => {
+                        self.store.update_swept(map, key, value, flags, self.now)
+                    }
                     result => result,
                 },
                 (None, Some(fd)) => update_kernel(fd, key, value, flags),

@@ -130,8 +130,7 @@ impl Native {
     fn call(&mut self, entry: u32, probe: u32, now: u64, subject: *const u8) -> u64 {
         let Some(handler) = self.code.as_ref().and_then(|c| c.handler(entry)) else { return 0 };
         self.host.probe = probe;
-        self.host.now = now;
-        self.host.store.pass(now);
+        self.host.pass(now);
         let mut env = HandlerEnv {
             helpers: TABLE.as_ptr(),
             now,

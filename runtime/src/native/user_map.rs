@@ -1,7 +1,10 @@
 //! Maps of native handlers: bounded, with values that stay where they are, since handlers hold their addresses.
 
+mod order;
+
 use super::key_hash::KeyHash;
 use crate::maps::is_lru;
+use order::Order;
 use std::{collections::HashMap, rc::Rc};
 use weftrace_artifact::map::{Kind, MapSpec};
 
@@ -20,18 +23,11 @@ pub struct UserMap {
     /// Empty for arrays: there a slot's number is its key.
     index: HashMap<Rc<[u8]>, u32, KeyHash>,
     chunks: Vec<Box<[u64]>>,
-    /// Empty for arrays.
-    slots: Vec<Slot>,
+    /// Keys by slot. Empty for arrays.
+    slots: Vec<Option<Rc<[u8]>>>,
     free: Vec<u32>,
-    /// Where the search for an element to evict goes on.
-    hand: usize,
-}
-
-#[derive(Debug, Default)]
-struct Slot {
-    key: Option<Rc<[u8]>>,
-    /// Used since the hand last passed (LRU kinds).
-    used: bool,
+    /// Of LRU kinds. It is exact, so that which element makes room depends on what was done with the map alone: a replay does the same.
+    order: Order,
 }
 
 impl UserMap {
@@ -46,7 +42,7 @@ impl UserMap {
             chunks: Vec::new(),
             slots: Vec::new(),
             free: Vec::new(),
-            hand: 0,
+            order: Order::default(),
         };
         if map.array {
             for from in (0..map.max).step_by(CHUNK) {
@@ -85,10 +81,9 @@ impl UserMap {
         if self.array { self.place(key) } else { self.index.get(key).copied() }
     }
 
-    /// For the order in which elements of LRU maps make room; arrays have none.
     fn mark_used(&mut self, slot: u32) {
-        if let Some(slot) = self.slots.get_mut(slot as usize) {
-            slot.used = true;
+        if self.lru && !self.array {
+            self.order.touch(slot);
         }
     }
 
@@ -134,9 +129,17 @@ impl UserMap {
             return 0;
         }
         let Some(slot) = self.index.remove(key) else { return -i64::from(libc::ENOENT) };
-        self.slots[slot as usize] = Slot::default();
-        self.free.push(slot);
+        self.empty(slot);
         0
+    }
+
+    /// A slot whose key is in the index no longer.
+    fn empty(&mut self, slot: u32) {
+        self.slots[slot as usize] = None;
+        self.free.push(slot);
+        if self.lru {
+            self.order.remove(slot);
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -153,11 +156,9 @@ impl UserMap {
             return;
         }
         self.index.clear();
-        self.free.clear();
-        for (i, slot) in self.slots.iter_mut().enumerate() {
-            *slot = Slot::default();
-            self.free.push(i as u32);
-        }
+        self.order = Order::default();
+        self.slots.fill(None);
+        self.free = (0..self.slots.len() as u32).collect();
     }
 
     /// Zeroes the values, of scalars all but the presence word at `presence`.
@@ -197,29 +198,26 @@ impl UserMap {
             if self.slots.len().is_multiple_of(CHUNK) {
                 self.chunks.push(vec![0; self.words * CHUNK.min(self.max)].into());
             }
-            self.slots.push(Slot::default());
+            self.slots.push(None);
             self.slots.len() as u32 - 1
         });
         let key: Rc<[u8]> = key.into();
-        self.slots[slot as usize] = Slot { key: Some(Rc::clone(&key)), used: true };
+        self.slots[slot as usize] = Some(Rc::clone(&key));
+        if self.lru {
+            self.order.push(slot);
+        }
         self.index.insert(key, slot);
         self.value_mut(slot).fill(0);
         Some(slot)
     }
 
-    /// Second chance: the first element from the hand that was not used since the hand last passed.
+    /// The element that was unused for longest makes room.
     fn evict(&mut self) {
-        for _ in 0..2 * self.slots.len() {
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &mut self.slots[self.hand];
-            if slot.key.is_some() && !std::mem::take(&mut slot.used) {
-                break;
-            }
+        let Some(slot) = self.order.oldest() else { return };
+        if let Some(key) = &self.slots[slot as usize] {
+            self.index.remove(key);
         }
-        if let Some(key) = self.slots[self.hand].key.take() {
-            self.index.remove(&key);
-            self.free.push(self.hand as u32);
-        }
+        self.empty(slot);
     }
 
     fn value(&self, slot: u32) -> &[u64] {

@@ -1,6 +1,6 @@
 //! The file of a recording: whole blocks, sealed if there is a passphrase.
 
-use super::sealed::{Passphrase, Seal};
+use super::sealed::{Passphrase, SEALED_PIECE, Seal};
 use std::{
     fs::{File, Permissions},
     io::{self, Write},
@@ -29,9 +29,13 @@ pub(crate) fn create_private(path: &Path) -> io::Result<File> {
 
 impl RecordFile {
     pub(super) fn create(path: &Path, passphrase: Option<&Passphrase>) -> io::Result<Self> {
-        let file = create_private(path)?;
-        let (seal, sealed) = passphrase.map(Seal::new).transpose()?.unzip();
-        Ok(Self { file, seal, sealed: sealed.unwrap_or_default(), written: 0 })
+        let mut file = Self { file: create_private(path)?, seal: None, sealed: Vec::new(), written: 0 };
+        if let Some(passphrase) = passphrase {
+            let (seal, head) = Seal::new(passphrase)?;
+            write(&mut file.file, &mut file.written, &head)?;
+            file.seal = Some(seal);
+        }
+        Ok(file)
     }
 
     /// Writes blocks, all or none of them. Of what is sealed, less than a piece waits.
@@ -42,7 +46,9 @@ impl RecordFile {
     }
 
     fn write_sealed(&mut self) -> io::Result<()> {
-        let done = write(&mut self.file, &mut self.written, &self.sealed);
+        // One by one: those before the one that finds no room stay.
+        let mut pieces = self.sealed.chunks(SEALED_PIECE);
+        let done = pieces.try_for_each(|piece| write(&mut self.file, &mut self.written, piece));
         self.sealed.clear();
         done
     }

@@ -25,6 +25,8 @@ pub(super) const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 /// Bytes of a piece, and of its code.
 const PIECE: usize = 64 << 10;
 const TAG: usize = 16;
+/// Bytes of a piece in the file; only the last may have fewer.
+pub(super) const SEALED_PIECE: usize = PIECE + TAG;
 /// Of a key, sealed and in base64.
 const SEALED_KEY: usize = 16 + TAG;
 /// Longest header: that of one passphrase has 150 bytes.
@@ -172,7 +174,11 @@ impl<R: Read> Unseal<R> {
             Some(open) => (self.open, self.at, self.ended) = (open, 0, last),
             // Cut behind a piece: it is genuine, but not the last.
             None if last && let Some(open) = self.pieces.open(&sealed, false) => (self.open, self.at) = (open, 0),
-            None if last => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "what is encrypted is cut short")),
+            // A piece that isn't whole and a last one that was changed look the same: neither has a seal that fits.
+            None if last => {
+                let text = "what is encrypted is cut short, or its end was changed";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+            }
             None => {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "what is encrypted was changed, or is damaged"));
             }

@@ -30,7 +30,7 @@ use weftrace_artifact::{
     abi::RecordHeader,
     action::{Action, ActionKind, StreamSpec},
     map::{MapId, Role},
-    packet::{PacketView, needs},
+    packet::{PacketEnd, PacketView, needs},
     ty::{Field as Member, Type},
 };
 use weftrace_probes::packet::{Options, Pipeline, RawPacket, conn_key};
@@ -245,7 +245,7 @@ impl Recorder {
         let mut kept = Vec::new();
         Kept { source, interface: raw.interface, netns: raw.netns, number: raw.number, boot, owner: owned }
             .put(&mut kept);
-        let ends = conn_key(&self.view).map(|key| Ends::of(&key));
+        let ends = conn_key(&self.view, PacketEnd::Neither).map(|key| Ends::of(&key));
         self.newest = self.newest.max(boot);
         let interface = interface as u32;
         let packet = HeldPacket { interface, time_ns: raw.time_ns, boot, len: raw.len, data, kept, ends, comments };

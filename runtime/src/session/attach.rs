@@ -9,6 +9,7 @@ use std::{
 use weftrace_artifact::{
     Artifact, Place,
     plan::{Attach, ProbePlan, Site, Unit, Way},
+    program::ProgramImage,
 };
 use weftrace_probes::kernel::{
     AttachError, AttachOptions, Host, Link, LoadError, Uprobes, attach,
@@ -94,8 +95,6 @@ pub(super) struct Attacher<'a> {
     pub(super) maps: &'a [RawFd],
     /// Of `-p` or `-c`.
     pid: Option<u32>,
-    /// Probes that share each program: those learn which fired by their cookie.
-    users: Vec<u32>,
     /// What one link can't hold many of here (older kernels): not tried again.
     pub(super) one_by_one: RefCell<BTreeSet<Many>>,
     /// Links that failed, of those that hold many.
@@ -106,20 +105,11 @@ pub(super) struct Attacher<'a> {
 
 impl<'a> Attacher<'a> {
     pub(super) fn new(artifact: &'a Artifact, host: &'a Host, maps: &'a [RawFd], pid: Option<u32>) -> Self {
-        let mut users = vec![0; artifact.programs.len()];
-        for attach in artifact.probes.iter().flat_map(ProbePlan::ways) {
-            if let Unit::Kernel(program) = attach.unit
-                && let Some(n) = users.get_mut(program as usize)
-            {
-                *n += 1;
-            }
-        }
         Self {
             artifact,
             host,
             maps,
             pid,
-            users,
             one_by_one: RefCell::default(),
             refused_links: Cell::new(0),
             watching: RefCell::default(),
@@ -205,14 +195,15 @@ impl<'a> Attacher<'a> {
         let fd = programs
             .load(self.artifact, program, target.as_ref(), self.maps, self.host)
             .map_err(|error| load_failure(index, plan, &error))?;
-        let shared = self.users.get(program as usize).is_some_and(|&n| n > 1);
-        // Those at raw tracepoints, typed or not, have none before Linux 6.10, and don't ask: what differs by target is a program of its own.
-        let asks = target.is_none() && !matches!(one.way, Way::RawTracepoint { .. });
-        let cookie = if shared && asks { u64::from(index) } else { 0 };
+        // Older kernels have none for some events, or for any: only who asks for it gets one.
+        let asks = self.artifact.programs.get(program as usize).is_some_and(ProgramImage::asks_cookie);
+        let cookie = if asks { u64::from(index) } else { 0 };
         let options = AttachOptions { cookie, pid: self.pid, ..AttachOptions::new(self.host) };
         attach(fd, &one.way, &options).map_err(|error| AttachFailure {
             remedy: error.remedy(),
             not_permitted: matches!(error, AttachError::NotPermitted { .. }),
+            // What the kernel lacks isn't a matter of one function: what the others count would be a part of what was asked for.
+            wildcard: plan.wildcard && !matches!(error, AttachError::NotSupported { .. }),
             ..AttachFailure::new(index, plan, &error.why())
         })
     }

@@ -85,12 +85,13 @@ impl Running {
     }
 
     fn signal(&mut self, number: i32) -> Option<Ended> {
-        if matches!(number, libc::SIGINT | libc::SIGTERM) {
+        if interrupt::ends(number) {
             interrupt::taken();
         }
         let blocks: Vec<_> = self.signals.iter().filter(|s| s.0 == number).copied().collect();
         let time = now();
-        if !blocks.is_empty() {
+        let prints_maps = number == libc::SIGUSR1 && blocks.is_empty();
+        if prints_maps || !blocks.is_empty() {
             self.core.note(|| Event::Signal { number, time });
         }
         for (_, unit, probe) in &blocks {
@@ -106,17 +107,13 @@ impl Running {
                 return None;
             }
         }
-        match number {
-            libc::SIGINT | libc::SIGTERM => Some(Ended::Signal(number)),
-            libc::SIGUSR1 if blocks.is_empty() => {
-                if !self.sources.feeds.iter().any(|f| matches!(f, Feed::Files(_))) {
-                    self.core.native.store_mut().pass(now());
-                }
-                self.core.print_maps();
-                None
+        if prints_maps {
+            if !self.reads_files() {
+                self.core.native.store_mut().pass(time);
             }
-            _ => None,
+            self.core.print_maps();
         }
+        interrupt::ends(number).then_some(Ended::Signal(number))
     }
 
     /// Whether everything up to now has been acted on.
@@ -171,6 +168,7 @@ impl Running {
             }
         }
         self.tell_drops();
+        self.sources.feeds.iter_mut().for_each(|feed| feed.look(&mut self.core));
         self.sweep(time);
         self.push_metrics(time);
         if !self.has_ticks() || Instant::now() < self.next_tick {
@@ -204,20 +202,15 @@ impl Running {
     /// Sources that stand still are told and left out; their streams lack something.
     fn tell_stalls(&mut self, time: u64) {
         for stall in self.core.supply.stalls(time, &mut self.marks_seen) {
+            self.core.stalled(&stall);
             let Some(source) = self.core.supply.get(stall.source) else { continue };
-            let (name, streams): (_, Vec<_>) = (source.name.clone(), source.streams.iter().copied().collect());
-            self.core.joins.stalled(stall.interval, &streams);
-            let (source, (from, to)) = (stall.source.0, stall.interval);
-            let change = match stall.change {
-                Change::Begins => 0,
-                Change::GoesOn => 1,
-                Change::Ends => 2,
-            };
-            self.core.note(|| Event::Stalled { source, change, from, to });
             let text = match stall.change {
+                Change::Begins if source.is_gone() => continue,
                 Change::GoesOn => continue,
-                Change::Begins => format!("{name}: stalled: nothing was heard of it for 5 s; joins go on without it"),
-                Change::Ends => format!("{name}: goes on; joins wait for it again"),
+                Change::Begins => {
+                    format!("{}: stalled: nothing was heard of it for 5 s; joins go on without it", source.name)
+                }
+                Change::Ends => format!("{}: goes on; joins wait for it again", source.name),
             };
             self.core.warn(&text);
         }
@@ -265,22 +258,29 @@ impl Running {
         let due = self.timers.next().map(|at| Instant::now() + Duration::from_nanos(at.saturating_sub(now())));
         let tick = self.has_ticks().then_some(self.next_tick);
         let drops = (!self.sources.feeds.is_empty()).then(|| self.told_drops + DROPS_EVERY);
+        let look = self.sources.feeds.iter().filter_map(Feed::next_look).min();
         let sweep = self.core.native.store().forgets().then(|| self.swept + SWEEP_EVERY);
         let push = self.core.otlp.as_ref().and_then(|otlp| otlp.due());
-        self.waits.timer = [due, tick, drops, sweep, push].into_iter().flatten().min();
+        self.waits.timer = [due, tick, drops, look, sweep, push].into_iter().flatten().min();
     }
 
-    /// Removes elements of maps that have ended by themselves.
+    /// Removes elements of the kernel's maps that have ended by themselves, at a time before which nothing is to be handled any more. (Those of our own maps go as
+    /// handlers run.)
     fn sweep(&mut self, time: u64) {
         if self.swept.elapsed() < SWEEP_EVERY {
             return;
         }
         self.swept = Instant::now();
-        let store = self.core.native.store_mut();
-        if store.forgets() {
-            store.pass(time);
-            store.sweep();
+        if !self.core.native.store().forgets() {
+            return;
         }
+        #[cfg(feature = "live")]
+        let time =
+            self.sources.feeds.iter().zip(&self.waits.packets_now).fold(time, |time, (feed, waiting)| match feed {
+                Feed::Live(live) => time.min(live.handled(&self.core, time, *waiting)),
+                Feed::Files(_) | Feed::Recording(_) => time,
+            });
+        self.core.native.store_mut().sweep_kernel(time);
     }
 
     fn tell_drops(&mut self) {

@@ -16,6 +16,7 @@ use crate::{
 };
 use std::{
     collections::BTreeSet,
+    io::{self, ErrorKind},
     os::fd::AsFd,
     rc::Rc,
     time::{Duration, Instant},
@@ -211,6 +212,8 @@ impl Running {
             let fd = pidfd_open(pid as libc::pid_t).map_err(|_| Error::NoProcess(pid))?;
             self.waits.watch_process(fd.as_fd())?;
         }
+        // All that the command does is within the run.
+        let time = now();
         if let Some(child) = &mut self.child {
             self.waits.watch_process(child.as_fd())?;
             // A signal while BEGIN ran ends the run before the command begins.
@@ -219,7 +222,6 @@ impl Running {
             }
         }
         if options.read.is_empty() {
-            let time = now();
             self.core.note(|| Event::TimersStart(time));
             // What tests make up has whatever times they give it.
             if options.by_hand.is_some() {
@@ -323,10 +325,16 @@ impl Running {
             child_status: self.child.as_mut().and_then(Child::ended),
         };
         let output = self.core.output.take();
+        let unsaid = match self.core.unsaid {
+            0 => String::new(),
+            n => format!("; so was what was to be written after that ({n} messages)"),
+        };
         drop(self);
         drop(runtime);
         match output {
-            Some(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Error::Output(io::Error::new(error.kind(), format!("{error}{unsaid}"))))
+            }
             _ => Ok(outcome),
         }
     }

@@ -4,6 +4,7 @@
 mod child;
 mod clock;
 pub(crate) mod interrupt;
+mod patient;
 mod ring;
 mod take;
 mod terminal;
@@ -11,6 +12,7 @@ mod watch;
 
 pub use child::{Child, ChildError, kill_group, pidfd_open};
 pub use clock::{Clock, Pair, Step, now, rfc3339, strftime, zone};
+pub use patient::Patient;
 pub use ring::{Drained, Ring};
 pub(crate) use take::lookup_and_delete;
 pub use terminal::columns;

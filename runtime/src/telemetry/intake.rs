@@ -44,7 +44,6 @@ pub(crate) struct Counts {
     pub(crate) malformed: AtomicU64,
     /// Attributes of what was taken that there was no room for.
     pub(crate) attributes: AtomicU64,
-    pub(crate) received: AtomicU64,
 }
 
 /// Shared by listeners and engine.
@@ -80,7 +79,6 @@ impl Intake {
     pub(super) fn offer(&self, taken: Taken) -> (u64, Option<&'static str>) {
         let Taken { mut records, rejected, why } = taken;
         self.counts.unusable.fetch_add(rejected, Relaxed);
-        self.counts.received.fetch_add(records.len() as u64, Relaxed);
         records.retain(|record| self.wanted.iter().any(|w| w.takes(record)));
         let (bytes, attributes) = (bytes_of(&records), left_out(&records));
         let count = records.len() as u64;

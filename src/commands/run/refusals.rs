@@ -22,6 +22,11 @@ pub(super) fn failed_to_run(error: &Error, sources: &SourceMap, needs: &PlanNeed
         }
         error => printer::err_line(&format!("error: {error}")),
     }
+    if let Error::Map(error) = error
+        && let Some(remedy) = error.remedy()
+    {
+        printer::err_line(&format!("  = {remedy}"));
+    }
     if !needs.attach.missing.is_empty() {
         printer::err(&needs::reasons(&needs.attach.missing));
         printer::err(&needs::how_to_permit(needs.everything()));

@@ -46,7 +46,10 @@ pub(super) fn ready(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Re
         return Err(ExitStatus::Attach);
     }
     if failed {
-        return Err(ExitStatus::Script);
+        return Err(match mode {
+            Mode::Replay { recorded, script: Replayed::Own } => replay::no_script(recorded),
+            _ => ExitStatus::Script,
+        });
     }
     if artifact.probes.is_empty() && (artifact.joins.is_empty() || !matches!(mode, Mode::Replay { .. })) {
         return Err(nothing_to_run(!program.probes.is_empty()));
@@ -84,7 +87,9 @@ fn setting(args: &Run, mode: &Mode, child: Option<&Child>) -> Result<Setting, Ex
             let own = *script == Replayed::Own;
             // What a later version imports is what is there now.
             let modules = if *script == Replayed::Later { Vec::new() } else { replay::modules(recorded) };
-            Setting { modules: modules.leak(), as_recorded: own, reading_file, world, ..setting }
+            // Packets that the recorded run kept are kept again only if a file is named.
+            let nowhere_to_write = setting.nowhere_to_write && *script == Replayed::Other;
+            Setting { modules: modules.leak(), as_recorded: own, reading_file, world, nowhere_to_write, ..setting }
         }
         Mode::Record(_) => Setting { notes_world: true, ..setting },
         Mode::Live => setting,

@@ -48,7 +48,7 @@ fn rows_lie_inside_the_view_and_are_aligned() {
                 assert_ne!(row.known, 0, "{} must ask for something: there may be no view", row.name);
                 continue;
             }
-            Read::Conn | Read::ByteRanges(_) => (0, 1),
+            Read::Conn(_) | Read::ByteRanges(_) => (0, 1),
         };
         assert_eq!(at % align, 0, "{} is not aligned", row.name);
         assert!(at + width(row.ty) <= size_of::<PacketView>(), "{} lies outside", row.name);
@@ -66,7 +66,7 @@ fn reads_fit_their_types() {
             Read::Bit(..) | Read::Layer(_) | Read::Known(_) => row.ty == FieldType::Bool,
             Read::Bytes(_) => matches!(row.ty, FieldType::Ipv4 | FieldType::Ipv6 | FieldType::Mac),
             Read::Str(_) => matches!(row.ty, FieldType::Str | FieldType::Headers),
-            Read::Conn => row.ty == FieldType::Conn,
+            Read::Conn(_) => row.ty == FieldType::Conn,
             Read::ByteRanges(_) => row.ty == FieldType::ByteRanges,
             Read::More(_) => {
                 !matches!(row.ty, FieldType::Bool | FieldType::Conn | FieldType::ByteRanges | FieldType::Headers)

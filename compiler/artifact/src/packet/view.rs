@@ -386,7 +386,7 @@ pub struct HttpView {
     pub response_to: u64,
     /// Exchange: the flow's direction that the request went ([`PacketView::tcp_dir`]).
     pub request_dir: u32,
-    /// 1 in the first exchange of a connection whose handshake was seen.
+    /// 1 in the first exchange of a connection whose handshake was seen, if no byte of the client's before it is missing or can't be read.
     pub first_on_conn: u32,
     /// 1 if the response was seen to its end without a missing byte.
     pub complete: u32,

@@ -28,6 +28,7 @@ impl Selector<'_> {
         let (_, steps) = member_of(self.func, place);
         if let [(offset, path)] = steps[..]
             && let Ok(at) = i32::try_from(offset)
+            && self.env.features.current_task
             && !self.env.features.rbpf
         {
             let field = Reloc::Field { path, slot: RelocSlot::Imm, compiled: offset };

@@ -106,7 +106,9 @@ impl Selector<'_> {
         self.jump_to(ok, Some(record))?;
 
         self.m.switch_to(none);
-        self.count_loss(LossSlot::Ring as u32)?;
+        if !self.env.is_counted(action) {
+            self.count_loss(LossSlot::Ring as u32)?;
+        }
         self.jump_to(full, None)
     }
 

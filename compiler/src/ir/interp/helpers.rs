@@ -123,8 +123,8 @@ impl Machine<'_> {
                 Ok(0)
             }
             Helper::PacketConn => match self.host.conn {
-                Some(conn) => self.write(arg(args, 1)?, 0, &conn).map(|()| 1),
-                None => self.touch(arg(args, 1)?, i64::from(weftrace_artifact::abi::CONN_KEY_SIZE)).map(|()| 0),
+                Some(conn) => self.write(arg(args, 2)?, 0, &conn).map(|()| 1),
+                None => self.touch(arg(args, 2)?, i64::from(weftrace_artifact::abi::CONN_KEY_SIZE)).map(|()| 0),
             },
             Helper::PacketBytes => {
                 let size = weftrace_artifact::abi::BYTES_KEY_SIZE;
@@ -136,6 +136,14 @@ impl Machine<'_> {
                 let (bytes, len) = copy_str(self.length(args, 1)?, &src);
                 self.write(arg(args, 0)?, 0, &bytes)?;
                 Ok(len as u64)
+            }
+            Helper::CopyHeaders => {
+                let packed = self.read(arg(args, 2)?, 0, self.length(args, 3)? as i64)?;
+                let names = self.read(arg(args, 4)?, 0, self.length(args, 5)? as i64)?;
+                let mut out = vec![0; self.length(args, 1)?];
+                let lost = headers::copy(&mut out, &packed, &names);
+                self.write(arg(args, 0)?, 0, &out)?;
+                Ok(lost)
             }
             Helper::HeaderGet => self.header_get(args),
             Helper::NsPidTgid => self.ns_pid_tgid(args),

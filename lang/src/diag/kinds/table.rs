@@ -210,6 +210,7 @@ pub static KINDS: &[Kind] = &[
     row("E0616", "stream-fields", "All `emit`s of a stream have the same fields, of the same types."),
     row("E0617", "unknown-leg", "The join has no leg of this name."),
     row("E0618", "own-stream", "weftrace itself makes the records of this stream. Another binding has another name."),
+    row("E0619", "leg-side", "The leg asks for one end of a connection, and its records are of neither: packets are seen by both. Emit a connection with an end, as `tcp.repair.conn`, or ask for none."),
     // Functions and macros.
     row("E0701", "function-recursion", "A function calls itself, directly or through others: the kernel has no stack for that."),
     row("E0702", "function-twice", "Functions of a script and of all modules that it imports have names of their own, since a call would mean either."),

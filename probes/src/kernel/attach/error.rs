@@ -159,6 +159,19 @@ impl<'a> Errno<'a> {
         }
     }
 
+    /// A link to an iterator.
+    pub(super) fn walk(self) -> AttachError {
+        match self.source.errno {
+            // Older kernels don't know the words of the request that say whose tasks.
+            libc::E2BIG => AttachError::NotSupported {
+                what: self.what,
+                why: "this kernel walks over the tasks of all processes only (of one: Linux 6.1)".into(),
+            },
+            libc::ESRCH => self.failed("there is no such process"),
+            _ => self.link(),
+        }
+    }
+
     /// Tying a program to an open event.
     pub(super) fn link(self) -> AttachError {
         match self.source.errno {

@@ -166,7 +166,8 @@ pub(super) fn watchpoint(host: &Host) -> Readiness {
     event(&point, own, bpf_prog_type::BPF_PROG_TYPE_PERF_EVENT, TRACING, host)
 }
 
-pub(super) fn iterator(host: &Host) -> Readiness {
+/// Over all tasks, or those of one process.
+pub(super) fn iterator(host: &Host, pid: Option<u32>) -> Readiness {
     let btf = match host.btf() {
         Ok(btf) => btf,
         Err(e) => return from_btf(&e),
@@ -178,7 +179,7 @@ pub(super) fn iterator(host: &Host) -> Readiness {
     params.expected_attach_type = Some(AttachType::BPF_TRACE_ITER);
     params.attach_btf_id = id;
     done(loaded(&params, host).and_then(|program| {
-        sys::link_create(program.as_fd(), LinkTarget::Iter { pid: None }, AttachType::BPF_TRACE_ITER, 0)
+        sys::link_create(program.as_fd(), LinkTarget::Iter { pid }, AttachType::BPF_TRACE_ITER, 0)
             .map_err(|e| refused(e, host, TRACING))
     }))
 }

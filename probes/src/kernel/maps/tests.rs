@@ -1,5 +1,6 @@
-use super::{params, ring_bytes};
-use crate::kernel::sys::bpf_map_type;
+use super::{params, refused, ring_bytes};
+use crate::kernel::Host;
+use crate::kernel::sys::{SyscallError, bpf_map_type};
 use weftrace_artifact::Place;
 use weftrace_artifact::map::{Home, Kind, MapSpec, Role, Value};
 
@@ -49,4 +50,19 @@ fn arrays_have_u32_keys() {
         (made.kind as u32, made.key_size, made.max_entries),
         (bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32, 4, 1)
     );
+}
+
+/// On older kernels keys had to fit a program's stack.
+#[test]
+fn keys_that_are_too_long_are_no_lack_of_memory() {
+    let source = SyscallError { call: "bpf(BPF_MAP_CREATE)", errno: libc::E2BIG };
+    let error = |key_size, most: u32| {
+        let spec = MapSpec { key_size, ..spec(Kind::PercpuHash, 8, 4096) };
+        refused((&spec, &params(&spec)), source, &Host::new(), |key_size| key_size <= most)
+    };
+    let (old, new) = (512, 1 << 20);
+    assert_eq!(error(1024, old).to_string(), "@m: keys have at most 512 bytes on this kernel, and these have 1024");
+    assert_eq!(error(1024, old).remedy().as_deref(), Some("say how long a text may be: str(x, 500)"));
+    assert_eq!(error(8, old).to_string(), "@m: no memory for 4096 entries of 16 bytes each");
+    assert_eq!(error(1024, new).to_string(), "@m: no memory for 4096 entries of 1032 bytes each");
 }

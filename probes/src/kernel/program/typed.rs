@@ -31,7 +31,7 @@ impl TypedTarget {
             Way::Fentry { function, module, .. } => {
                 Some(Self::Function { module: module.clone(), name: function.clone() })
             }
-            Way::Iter { kind } => Some(Self::Iter(kind.clone())),
+            Way::Iter { kind, .. } => Some(Self::Iter(kind.clone())),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 //! The bpf(2) call itself.
 
 use super::SyscallError;
+use super::host::want_locked_memory;
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 use std::os::fd::{FromRawFd, OwnedFd};
 
@@ -26,6 +27,10 @@ pub(super) fn bpf(cmd: bpf_cmd, attr: &mut bpf_attr, call: &'static str) -> Resu
             return Ok(got as u32);
         }
         let error = SyscallError::last(call);
+        let counts = matches!(cmd, bpf_cmd::BPF_MAP_CREATE | bpf_cmd::BPF_PROG_LOAD);
+        if error.errno == libc::EPERM && counts && want_locked_memory() {
+            continue;
+        }
         if !matches!(error.errno, libc::EAGAIN | libc::EINTR) || attempt >= RETRIES {
             return Err(error);
         }

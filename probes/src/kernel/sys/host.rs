@@ -2,6 +2,7 @@
 //! Calls that aren't BPF's: mapped files, namespaces, a private tracefs.
 
 use super::SyscallError;
+use super::capability::CapSets;
 use std::ffi::CStr;
 use std::fs::File;
 use std::ops::Deref;
@@ -110,6 +111,27 @@ pub fn want_descriptors(count: u64) {
             }
         }
     }
+}
+
+/// Lets this process lock as much memory as it may: before Linux 5.11 maps and programs count against the limit, which is often 64 KB, and are
+/// refused as if they weren't permitted. False: the limit stays as it was, or this thread may make none of them anyway.
+pub(super) fn want_locked_memory() -> bool {
+    /// CAP_SYS_ADMIN, CAP_BPF
+    const MAY: u64 = 1 << 21 | 1 << 39;
+    if CapSets::get().is_ok_and(|sets| sets.effective & MAY == 0) {
+        return false;
+    }
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: a live struct of the type that the call expects.
+    if unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
+        return false;
+    }
+    let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    let most = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+    // Above the hard limit only CAP_SYS_RESOURCE may go.
+    // SAFETY: as above.
+    let set = |to: &libc::rlimit| unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, std::ptr::from_ref(to)) == 0 };
+    set(&all) || (limit.rlim_cur < limit.rlim_max && set(&most))
 }
 
 /// CLOCK_BOOTTIME in ns: the clock of `nsecs`.

@@ -6,6 +6,7 @@
 
 mod attr;
 mod capability;
+mod device;
 mod helper;
 mod host;
 mod link;
@@ -19,6 +20,7 @@ mod task_events;
 pub use capability::{
     CapSets, clear_ambient_set, drop_from_bounding_set, knows_capability, no_new_privileges, root_is_nobody,
 };
+pub use device::{BoundDevice, be_promiscuous, bind_to_device, bound_device, device_of_socket};
 pub use helper::{Forked, end_child, exit_now, fork_with_channel, in_root_address, place_in_root, receive, send};
 pub use host::{
     Classic, Mapping, clock_boottime, clock_thread_cpu, device_index, enter_namespace, network_namespace,

@@ -147,6 +147,7 @@ fn random_segments_agree_with_the_rules() {
                 window: [0, 0, 2, 4][next(4) as usize],
                 flags: [ACK, ACK, ACK, ACK, SYN, SYN | ACK, FIN | ACK, RST, 0][next(9) as usize],
                 time: now,
+                stamps: None,
             };
             // What the connection says again and again makes duplicates.
             let segment = if next(3) == 0 {

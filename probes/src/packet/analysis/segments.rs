@@ -1,6 +1,6 @@
 //! Segments not yet acknowledged: one slab with a list per direction, for round trip times and bytes in flight.
 
-use super::before;
+use super::{Segment, before};
 use crate::packet::flow::Direction;
 
 const NONE: u32 = u32::MAX;
@@ -10,6 +10,8 @@ struct Node {
     time: u64,
     /// It was sent to mend a hole that is as old; 0: it was not.
     since: u64,
+    /// TSval that it was sent with (RFC 7323), if it had one.
+    stamp: Option<u32>,
     seq: u32,
     end: u32,
     /// Towards newer and older segments of the same direction; `newer` also links free nodes.
@@ -26,6 +28,8 @@ pub(super) struct Acknowledged {
     pub(super) repaired: Option<(u64, u64)>,
     /// Which they were: of each such segment where it began and ended.
     pub(super) mended: Vec<(u32, u32)>,
+    /// TSval of the first of these copies.
+    copied: Option<u32>,
 }
 
 impl Acknowledged {
@@ -34,6 +38,17 @@ impl Acknowledged {
             let (since, until) = self.repaired.unwrap_or((node.since, node.time));
             self.repaired = Some((since.min(node.since), until.max(node.time)));
             self.mended.push((node.seq, node.end));
+            let earlier = |stamp: &u32| self.copied.is_none_or(|first| before(*stamp, first));
+            self.copied = node.stamp.filter(earlier).or(self.copied);
+        }
+    }
+
+    /// Forgets copies that `ack` shows to have been sent for nothing: it answers what was sent before any of them (the Eifel detection, RFC 3522). A receiver
+    /// whose buffer held the ACK back may report the duplicate only with a later one.
+    pub(super) fn without_needless(self, ack: &Segment) -> Self {
+        match (self.copied, ack.stamps) {
+            (Some(copied), Some((_, echoed))) if before(echoed, copied) => Self { sent: self.sent, ..Self::default() },
+            _ => self,
         }
     }
 }
@@ -74,8 +89,9 @@ impl Segments {
     }
 
     /// `since`: since when the bytes were missing that it brings; 0: they were not.
-    pub(super) fn push(&mut self, dir: &mut Direction, (seq, end): (u32, u32), time: u64, since: u64) {
-        let node = Node { time, since, seq, end, newer: NONE, older: dir.newest };
+    pub(super) fn push(&mut self, dir: &mut Direction, sent: &Segment, since: u64) {
+        let (seq, end, stamp) = (sent.seq, sent.end(), sent.stamps.map(|(stamp, _)| stamp));
+        let node = Node { time: sent.time, since, stamp, seq, end, newer: NONE, older: dir.newest };
         let at = if self.free != NONE {
             let at = self.free;
             self.free = self.node(at).newer;

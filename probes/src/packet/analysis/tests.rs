@@ -35,13 +35,17 @@ impl Talk {
 
     fn verdict(&mut self, dir: usize, seq: u32, ack: u32, len: u32, window: u32, flags: u32) -> Verdict {
         self.now += 1;
-        let segment = Segment { seq, ack, len, window, flags, time: self.now };
+        self.take(dir, &Segment { seq, ack, len, window, flags, time: self.now, stamps: None })
+    }
+
+    fn take(&mut self, dir: usize, segment: &Segment) -> Verdict {
+        let (seq, flags) = (segment.seq, segment.flags);
         let [a, b] = &mut self.dirs;
         let (fwd, rev) = if dir == 0 { (a, b) } else { (b, a) };
         if !fwd.base_known {
             (fwd.base_seq, fwd.base_known) = (seq, true);
         }
-        let verdict = analyse(fwd, rev, self.irtt, &segment, 0, Some(&mut self.list));
+        let verdict = analyse(fwd, rev, self.irtt, segment, 0, Some(&mut self.list));
         if flags & SYN != 0 {
             fwd.scale = -2;
         }
@@ -214,6 +218,22 @@ fn sequence_numbers_wrap() {
     assert_eq!(talk.send(0, 0, 501, 100, 1000, ACK), "retransmission");
 }
 
+/// RFC 3522: an acknowledgement that echoes what was sent before the copy answers the original.
+#[test]
+fn a_copy_that_was_not_needed_mends_nothing() {
+    for (echoed, mends) in [(71, false), (103, false), (104, true), (120, true)] {
+        let mut talk = Talk::open();
+        let mut sent = |dir, seq, ack, len, stamps| {
+            talk.now += 300 * MS;
+            let segment = Segment { seq, ack, len, window: 1000, flags: ACK, time: talk.now, stamps: Some(stamps) };
+            talk.take(dir, &segment).repaired.is_some()
+        };
+        sent(0, 101, 501, 100, (71, 1));
+        sent(0, 101, 501, 100, (104, 1));
+        assert_eq!(sent(1, 501, 201, 0, (1, echoed)), mends, "{echoed}");
+    }
+}
+
 /// The fast ways of the list against the plain rule.
 #[test]
 fn lists_agree_with_a_plain_scan() {
@@ -232,7 +252,7 @@ fn lists_agree_with_a_plain_scan() {
                 let seq = if round % 2 == 0 || next(4) > 0 { high } else { high.wrapping_sub(next(50)) };
                 let end = seq.wrapping_add(1 + next(20));
                 high = high.max(end);
-                list.push(&mut dir, (seq, end), time, 0);
+                list.push(&mut dir, &Segment { seq, len: end.wrapping_sub(seq), time, ..Segment::default() }, 0);
                 plain.insert(0, (seq, end, time));
             } else {
                 let ack = high.wrapping_sub(next(60));
@@ -265,7 +285,7 @@ fn a_full_list_is_counted() {
     let mut list = Segments::new(2);
     let mut dir = Direction::default();
     for i in 0..5 {
-        list.push(&mut dir, (i * 10, i * 10 + 10), 1, 0);
+        list.push(&mut dir, &Segment { seq: i * 10, len: 10, time: 1, ..Segment::default() }, 0);
     }
     assert_eq!((dir.in_list, list.dropped), (2, 3));
 }

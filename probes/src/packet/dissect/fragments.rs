@@ -55,6 +55,8 @@ pub(crate) struct Fragments {
     done: Vec<u8>,
     serial: u64,
     max: usize,
+    /// The packet whose piece was added by a look at it, and whether that completed its datagram.
+    looked_at: Option<(u64, bool)>,
     /// Fragments thrown away: datagrams never completed, or pieces that contradict.
     pub(crate) dropped: u64,
 }
@@ -67,12 +69,35 @@ impl Default for Fragments {
 
 impl Fragments {
     pub(crate) fn new(max: usize) -> Self {
-        Self { open: HashMap::new(), order: VecDeque::new(), done: Vec::new(), serial: 0, max: max.max(1), dropped: 0 }
+        Self {
+            open: HashMap::new(),
+            order: VecDeque::new(),
+            done: Vec::new(),
+            serial: 0,
+            max: max.max(1),
+            looked_at: None,
+            dropped: 0,
+        }
     }
 
     /// The datagram that the last `add` completed.
     pub(crate) fn completed(&self) -> &[u8] {
         &self.done
+    }
+
+    /// Whether pieces of this datagram are kept.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.open.contains_key(key)
+    }
+
+    /// Notes that the packet of this number was only looked at, and its piece added.
+    pub(crate) fn looked_at(&mut self, number: u64, complete: bool) {
+        self.looked_at = Some((number, complete));
+    }
+
+    /// What a look at the packet of this number has brought: whether the datagram of its piece is complete. None: nothing was added.
+    pub(crate) fn brought(&self, number: u64) -> Option<bool> {
+        self.looked_at.filter(|(of, _)| *of == number).map(|(_, complete)| complete)
     }
 
     /// Adds a piece. True: its datagram is complete.

@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) with extension headers and fragments.
 
 use super::fragments::{Fragments, Key, Piece};
-use super::{Bytes, Context, Layer, Step, next};
+use super::{Bytes, Context, Layer, Step, inside, next};
 use weftrace_artifact::packet::{PacketView, known, layer, marks};
 
 const AF_INET: u8 = 2;
@@ -137,12 +137,24 @@ fn routed_to(mut options: &[u8]) -> Option<[u8; 4]> {
 /// Keeps a fragment; goes on if it completes its datagram.
 fn fragment(piece: &Piece, at: &Bytes<'_>, cx: &mut Context<'_>, fragments: Option<&mut Fragments>) -> Option<Step> {
     let proto = piece.key.proto;
+    cx.note(proto, Some(piece), *at);
     if !piece.whole || fragments.is_none() {
         // Cannot be put together; the first piece still has the transport header.
         cx.piece = true;
         return Some(if piece.offset == 0 { Step::Next(Layer::Proto(proto)) } else { Step::Done });
     }
-    let complete = fragments?.add(piece, at.captured(), cx.time_ns);
+    let fragments = fragments?;
+    let complete = if cx.inside.is_none() {
+        let brought = fragments.brought(cx.number);
+        brought.unwrap_or_else(|| fragments.add(piece, at.captured(), cx.time_ns))
+    } else if fragments.has(&piece.key) || piece.offset == 0 && inside::has_more(proto, *at) {
+        let complete = fragments.add(piece, at.captured(), cx.time_ns);
+        fragments.looked_at(cx.number, complete);
+        complete
+    } else {
+        // Nobody may want it, and what it says of the datagram is there to be asked about: it begins nothing.
+        false
+    };
     Some(if complete { Step::Next(Layer::Reassembled(proto)) } else { Step::Done })
 }
 

@@ -37,7 +37,7 @@ pub(super) mod ethertype {
 }
 
 /// Values below are lengths (IEEE 802.3), not types.
-const FIRST_ETHERTYPE: u16 = 0x0600;
+pub(super) const FIRST_ETHERTYPE: u16 = 0x0600;
 
 /// `depth`: how many link types lie around this one.
 pub(super) fn link(kind: LinkType, at: &mut Bytes<'_>, cx: &mut Context<'_>, depth: u8) -> Option<Step> {

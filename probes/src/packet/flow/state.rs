@@ -370,6 +370,7 @@ impl Flow {
         let (fwd, rev) = self.pair(dir);
         let since = if reset { fwd.stalled_since.max(rev.stalled_since) } else { fwd.stalled_since };
         if reset {
+            view.marks |= if since > fwd.stalled_since { marks::PEER_STALLED } else { 0 };
             (fwd.stalled_since, rev.stalled_since) = (0, 0);
         } else if view.tcp_window_raw == 0 {
             if since == 0 && flags & (SYN | FIN) == 0 {

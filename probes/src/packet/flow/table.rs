@@ -7,7 +7,7 @@ use std::{
     hash::{BuildHasher, Hasher},
 };
 use weftrace_artifact::abi::{ByteRange, BytesKey, ConnKey};
-use weftrace_artifact::packet::{HttpView, PacketBytes, PacketView, known, layer};
+use weftrace_artifact::packet::{HttpView, PacketBytes, PacketEnd, PacketView, known, layer, marks};
 
 /// Endpoints of a conversation, the smaller first. Live, the same endpoints on two interfaces are two conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -84,7 +84,7 @@ pub(crate) fn innermost(view: &PacketView) -> (&[u8; 16], &[u8; 16]) {
 }
 
 /// The join key of a packet's connection: what [`weftrace_artifact::native::NativeHelper::PacketConn`] writes.
-pub fn conn_key(view: &PacketView) -> Option<ConnKey> {
+pub fn conn_key(view: &PacketView, whose: PacketEnd) -> Option<ConnKey> {
     if view.layers & layer::TCP == 0 {
         return None;
     }
@@ -100,6 +100,13 @@ pub fn conn_key(view: &PacketView) -> Option<ConnKey> {
         (_, 0) => 3 - sender_is,
         _ => sender_is,
     };
+    let about = match whose {
+        PacketEnd::Neither => 0,
+        PacketEnd::Client => client,
+        PacketEnd::Repair => bytes_key(view, PacketBytes::Repair).map_or(0, |key| key.conn.about),
+        PacketEnd::ZeroWindow if view.marks & marks::PEER_STALLED != 0 => 3 - sender_is,
+        PacketEnd::ZeroWindow => sender_is,
+    };
     Some(ConnKey {
         netns: view.netns,
         family: view.net_family as u16,
@@ -112,23 +119,27 @@ pub fn conn_key(view: &PacketView) -> Option<ConnKey> {
         b_isn: b.2,
         local: 0,
         client,
+        about,
         reserved: 0,
     })
 }
 
 /// The join key of bytes that a packet shows: what [`weftrace_artifact::native::NativeHelper::PacketBytes`] writes.
 pub fn bytes_key(view: &PacketView, which: PacketBytes) -> Option<BytesKey> {
-    let conn = conn_key(view)?;
+    let conn = conn_key(view, PacketEnd::Neither)?;
     let (src, dst) = innermost(view);
     let from_a = (src, view.tcp_src_port) <= (dst, view.tcp_dst_port);
     let mut key = BytesKey { conn, ..BytesKey::default() };
     // `reverse`: bytes that the packet's receiver sends. Streams begin after the SYN.
+    let mut senders = [false; 2];
     let mut put = |reverse: bool, range: ByteRange, merged: bool| {
         let (isn, base) = if reverse { (view.tcp_peer_isn, view.tcp_peer_base) } else { (view.tcp_isn, view.tcp_base) };
         let before = if isn == 0 { u64::from(base) } else { 0 };
         let range = ByteRange { from: before + range.from, to: before + range.to };
         if !range.is_empty() {
-            let fits = key.put(usize::from(from_a == reverse), range, merged);
+            let sender = usize::from(from_a == reverse);
+            senders[sender] = true;
+            let fits = key.put(sender, range, merged);
             debug_assert!(fits, "there is room for all that a view has");
         }
     };
@@ -148,7 +159,12 @@ pub fn bytes_key(view: &PacketView, which: PacketBytes) -> Option<BytesKey> {
             }
         }
     }
-    key.ranges.as_flattened().iter().any(|range| !range.is_empty()).then_some(key)
+    key.conn.about = match senders {
+        [true, false] => 1,
+        [false, true] => 2,
+        _ => 0,
+    };
+    senders.contains(&true).then_some(key)
 }
 
 /// Bytes of an exchange: (of the response's direction, which, whether others' lie between them).

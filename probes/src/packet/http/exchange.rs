@@ -46,8 +46,6 @@ pub(crate) struct Response {
     pub(crate) head: Arc<Head>,
     pub(crate) start: u64,
     pub(crate) from: u64,
-    /// Matched after a gap: the pair is likely, not certain.
-    pub(crate) unsure: bool,
     /// HTTP/2: the header block after the body.
     pub(crate) trailers: Option<Arc<Head>>,
 }
@@ -58,11 +56,18 @@ pub(super) struct Matcher {
     /// Exchanges begun.
     begun: u64,
     after_gap: Option<Gap>,
+    /// The response under way was read behind such bytes: it is taken for the oldest request's, and may be that of another one.
+    unsure: bool,
+    /// By direction: bytes outside bodies are missing, or can't be read.
+    unread: [bool; 2],
+    /// How far the last request's sender had got; a request may be missing before the one that begins here, and its response among theirs.
+    asked_at: u64,
+    shifted: Option<u64>,
     /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
     awaiting: Awaiting,
 }
 
-/// Bytes are missing in which the oldest request may have been answered.
+/// Bytes are missing, or can't be read, in which the oldest request may have been answered.
 #[derive(Clone, Copy, Debug)]
 struct Gap {
     from: u64,
@@ -91,6 +96,8 @@ pub(super) struct Sink<'a, 's> {
     behind: bool,
     /// The message that is being read is the connection's last: another protocol comes.
     pub(super) handover: Option<Next>,
+    /// A connection that was seen from its start begins with a response.
+    unasked: bool,
 }
 
 impl HttpFlow {
@@ -105,6 +112,7 @@ impl HttpFlow {
             handshake_seen: cx.facts.handshake_seen,
             behind: cx.facts.behind,
             handover: None,
+            unasked: false,
         };
         (&mut self.messages[dir], sink)
     }
@@ -113,7 +121,12 @@ impl HttpFlow {
 impl Protocol for HttpFlow {
     fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) -> Taken {
         let (messages, mut sink) = self.sink(piece.dir, cx);
-        messages.data(piece, &mut sink)
+        let taken = messages.data(piece, &mut sink);
+        // What it answers was not known as a request, and is told of nowhere else.
+        if sink.unasked && self.messages[1 - (piece.dir & 1)].at_start() {
+            cx.shared.http.malformed += 1;
+        }
+        taken
     }
 
     fn hole(&mut self, hole: Hole, cx: &mut Context<'_>) {
@@ -149,7 +162,7 @@ impl Protocol for HttpFlow {
     }
 
     fn rests(&self) -> bool {
-        let Matcher { queue, begun, after_gap, awaiting } = &self.matcher;
+        let Matcher { queue, begun, after_gap, awaiting, .. } = &self.matcher;
         let idle = queue.is_empty() && awaiting.len() == 0 && after_gap.is_none() && *begun > 0;
         idle && self.messages.iter().all(Messages::at_start)
     }
@@ -198,6 +211,7 @@ impl Sink<'_, '_> {
             self.shared.http.dropped += 1;
         }
         self.matcher.begun += 1;
+        let (not_before, seen_before) = (self.acked[1 - self.dir], self.is_from_start());
         if self.matcher.queue.capacity() == 0 {
             // Few connections ask again before they are answered.
             self.matcher.queue.reserve_exact(1);
@@ -210,33 +224,46 @@ impl Sink<'_, '_> {
             request_end: self.now,
             from,
             to: from,
-            not_before: self.acked[1 - self.dir],
+            not_before,
             response: None,
             opening_seen: self.handshake_seen,
-            first_on_conn: self.matcher.begun == 1 && self.handshake_seen && !self.behind,
+            first_on_conn: self.matcher.begun == 1 && self.handshake_seen && seen_before,
             stream: 0,
             frames: None,
             route: (self.shared.asked & needs::ROUTES != 0).then(OnceCell::new),
         });
+        // What was asked in the bytes that are missing was answered where something of an answer has come since.
+        self.matcher.unread[self.dir] &= not_before == std::mem::replace(&mut self.matcher.asked_at, not_before);
+        if self.matcher.unread[self.dir] {
+            self.matcher.shifted.get_or_insert(from);
+        }
         if let Some(gap) = self.matcher.after_gap.filter(|gap| gap.of_front) {
             self.answered_within(1 - self.dir, gap);
         }
     }
 
+    /// All of this direction was read so far, from its first byte on.
+    pub(super) fn is_from_start(&self) -> bool {
+        !self.behind && !self.matcher.unread[self.dir]
+    }
+
     /// RFC 9112, section 6.3: how the request and the status frame a response.
     fn response(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
-        let (dir, unsure) = (self.dir, self.matcher.after_gap.is_some());
-        let front = self.matcher.queue.front_mut();
-        let exchange = front.filter(|front| front.dir != dir && front.response.is_none() && from >= front.not_before);
+        let dir = self.dir;
+        let exchange = if self.awaits(from) { self.matcher.queue.front_mut() } else { None };
         let (mut to_head, mut to_connect) = (false, false);
         if let Some(exchange) = exchange {
             (to_head, to_connect) = (exchange.request.outline.bodiless, exchange.request.outline.connects);
             if !head.is_interim() {
-                let unsure = unsure && from != exchange.not_before;
-                exchange.response = Some(Response { head: Arc::clone(head), start, from, unsure, trailers: None });
-                self.matcher.after_gap = None;
+                exchange.response = Some(Response { head: Arc::clone(head), start, from, trailers: None });
+                // A request that was sent when all before this was there is answered by it.
+                self.matcher.after_gap = self.matcher.after_gap.filter(|_| from != exchange.not_before);
+                let shifted = self.matcher.shifted.is_some_and(|first| exchange.from >= first);
+                self.matcher.unsure = shifted || self.matcher.after_gap.is_some();
             }
         }
+        // A server says by itself that it waited too long for a request.
+        self.unasked |= self.matcher.begun == 0 && self.handshake_seen && !self.behind && head.outline.status != 408;
         if head.outline.status == 101 && head.outline.to_http2 {
             // The request is stream 1's: its response comes there (RFC 7540, section 3.2).
             let asked = self.matcher.queue.pop_front_if(|front| front.dir != dir);
@@ -297,24 +324,30 @@ impl Sink<'_, '_> {
     /// Ends the oldest exchange now.
     fn end_front(&mut self, complete: bool, to: u64) -> Option<Ended> {
         let mut exchange = self.matcher.queue.pop_front()?;
+        if self.matcher.queue.is_empty() {
+            (self.matcher.after_gap, self.matcher.shifted) = (None, None);
+        }
+        let unsure = std::mem::take(&mut self.matcher.unsure);
+        exchange.response = exchange.response.filter(|_| !unsure);
         if exchange.open {
             // Answered before it had come to its end: what came of it so far.
             exchange.to = exchange.to.max(self.acked[exchange.dir & 1]);
         }
         Some(Ended {
             exchange,
-            complete,
+            complete: complete && !unsure,
             to,
             at: self.now,
             answered: self.now,
             again: None,
             error: None,
-            damaged: false,
+            damaged: unsure,
         })
     }
 
-    fn give_up_front(&mut self) {
-        let ended = self.end_front(false, 0);
+    /// `damaged`: what is missing, or can't be read, may have been its response.
+    fn give_up_front(&mut self, damaged: bool) {
+        let ended = self.end_front(false, 0).map(|ended| Ended { damaged: damaged || ended.damaged, ..ended });
         if let Some(ended) = ended.filter(|_| self.wants_more()) {
             present(ended, self.shared);
         }
@@ -323,14 +356,30 @@ impl Sink<'_, '_> {
     /// This direction has ended: requests it should have answered stay unanswered.
     fn give_up(&mut self) {
         let dir = self.dir;
-        while self.matcher.queue.front().is_some_and(|exchange| exchange.dir != dir) {
-            self.give_up_front();
+        let lost = self.matcher.after_gap.map_or(0, |gap| gap.to);
+        while let Some(front) = self.matcher.queue.front().filter(|exchange| exchange.dir != dir) {
+            let damaged = lost > front.not_before;
+            self.give_up_front(damaged);
         }
     }
 
-    /// Bytes of this direction are missing, outside any body: responses may lie among them. `of_front`: from `from` on it is the oldest request's.
+    /// A response that begins at `from` would be the oldest request's.
+    pub(super) fn awaits(&self, from: u64) -> bool {
+        let front = self.matcher.queue.front();
+        front.is_some_and(|front| front.dir != self.dir && front.response.is_none() && from >= front.not_before)
+    }
+
+    /// Bytes of this direction are missing or can't be read, outside any body: messages may lie among them. `of_front`: from `from` on it is the oldest request's
+    /// response.
     pub(super) fn lost_between(&mut self, from: u64, to: u64, of_front: bool) {
-        self.answered_within(self.dir, Gap { from, to, of_front });
+        self.matcher.unread[self.dir] = true;
+        let Some(front) = self.matcher.queue.front().filter(|front| front.dir != self.dir && to > front.not_before)
+        else {
+            return;
+        };
+        // What lies behind other such bytes goes on where they began: no response is known since.
+        let gap = self.matcher.after_gap.unwrap_or(Gap { from: from.max(front.not_before), to, of_front });
+        self.answered_within(self.dir, Gap { to: gap.to.max(to), ..gap });
     }
 
     /// Gives up requests whose responses lie among the missing bytes of direction `dir`: the next one was made when some of these had been got. Until it is made
@@ -343,7 +392,7 @@ impl Sink<'_, '_> {
                 break;
             }
             gap.from = second.not_before;
-            self.give_up_front();
+            self.give_up_front(true);
         }
         let waits = self.matcher.queue.front().is_some_and(|front| front.dir != dir);
         self.matcher.after_gap = waits.then_some(gap);

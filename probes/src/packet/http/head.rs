@@ -82,7 +82,7 @@ impl Sniff {
         if maybe { Self::Maybe } else { Self::No }
     }
 
-    /// A request line must end in a version: other protocols have a GET too.
+    /// A request line must end in a version, even if it is none that is read: other protocols have a GET too.
     fn first_line(bytes: &[u8]) -> Self {
         let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
             return if bytes.iter().any(|&byte| byte < b' ' && byte != b'\r' && byte != b'\t') {
@@ -92,27 +92,34 @@ impl Sniff {
             };
         };
         let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-        let at = line.len().saturating_sub(9);
-        if line.get(at..).is_some_and(|tail| tail.starts_with(b" HTTP/1.")) { Self::Head } else { Self::No }
+        let version =
+            line.iter().rposition(|&byte| byte == b' ').and_then(|space| line[space + 1..].strip_prefix(b"HTTP/"));
+        if matches!(version, Some([b'0'..=b'9', ..])) { Self::Head } else { Self::No }
     }
 
-    /// Whether what follows a message is another: also with a method that isn't known (`QUERY`, `BAN`; RFC 9110, section 9.1: any token), if all of its first line is there.
-    pub(crate) fn follows(bytes: &[u8]) -> bool {
+    /// The same of bytes of which all that there are came at once: with a whole first line any method will do (`QUERY`, `BAN`; RFC 9110, section 9.1: any
+    /// token).
+    pub(crate) fn of_segment(bytes: &[u8]) -> Self {
         const LONGEST: usize = 32;
-        if Self::of(bytes) != Self::No {
-            return true;
+        let listed = Self::of(bytes);
+        if listed != Self::No {
+            return listed;
         }
         let method = bytes.iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphabetic() || b"-_".contains(byte));
         let len = method.count();
-        len > 0
-            && bytes.get(len) == Some(&b' ')
-            && memchr::memchr(b'\n', bytes).is_some()
-            && Self::first_line(bytes) == Self::Head
+        // HTTP/2 begins with one, too.
+        let may_be = len > 0 && bytes.get(len) == Some(&b' ') && !bytes.starts_with(b"PRI ");
+        if may_be && memchr::memchr(b'\n', bytes).is_some() { Self::first_line(bytes) } else { Self::No }
+    }
+
+    /// Whether what follows a message may be another.
+    pub(crate) fn follows(bytes: &[u8]) -> bool {
+        Self::of_segment(bytes) != Self::No
     }
 
     /// A whole first line that is one of a message, at the start of a segment: what parsing may start again at.
     pub(crate) fn resumes_at(bytes: &[u8]) -> bool {
-        Self::of(bytes) == Self::Head
+        Self::of_segment(bytes) == Self::Head
     }
 }
 
@@ -197,8 +204,7 @@ impl Outline {
     /// Notes what a field says.
     fn note(&mut self, name: &[u8], value: &[u8]) {
         if name.eq_ignore_ascii_case(b"content-length") {
-            let text = std::str::from_utf8(value).unwrap_or_default().trim();
-            self.content_length = self.content_length.or(text.parse().ok());
+            self.content_length = self.content_length.or(content_length(value));
             if let (Framing::Unsaid, Some(length)) = (self.framing, self.content_length) {
                 self.framing = Framing::Length(length);
             }
@@ -271,6 +277,13 @@ impl Head {
     pub(crate) fn is_interim(&self) -> bool {
         self.outline.kind == Kind::Response && (100..200).contains(&self.outline.status) && self.outline.status != 101
     }
+}
+
+/// One number, perhaps several times (RFC 9112, section 6.3): what passed the field on has put equal ones into one line.
+fn content_length(value: &[u8]) -> Option<u64> {
+    let mut all = std::str::from_utf8(value).ok()?.split(',').map(|text| text.trim().parse().ok());
+    let first = all.next()?;
+    first.filter(|_| all.all(|other| other == first))
 }
 
 fn ends_in_chunked(value: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use super::body::{self, Chunked, Progress};
 use super::exchange::Sink;
 use super::head::{self, Head, Outline, Sniff};
+use crate::packet::http2::is_frames;
 use crate::packet::stream::{Hole, Next, Piece, Taken};
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ pub(super) struct Messages {
     from: u64,
     start: u64,
     damaged: bool,
+    /// There was a message.
+    spoke: bool,
     message: Option<Arc<Head>>,
 }
 
@@ -82,11 +85,10 @@ impl Messages {
         if hole.lost && !matches!(self.state, State::Lost) {
             sink.shared.http.gaps += 1;
         }
-        let inside = matches!(self.state, State::Length(left) if hole.len <= left);
         let followed = !matches!(self.state, State::Lost);
         // Where the next response begins, if the framing says so.
         let next = match self.state {
-            State::Start | State::Head => Some(hole.from),
+            State::Start | State::Head => self.is_boundary(sink).then_some(hole.from),
             State::Length(left) => Some(hole.from.saturating_add(left)),
             _ => None,
         };
@@ -94,7 +96,7 @@ impl Messages {
         self.miss(hole.len, hole.lost || !hole.exact, sink);
         let cut = !hole.lost && followed && matches!(self.state, State::Lost);
         sink.shared.http.cut += u64::from(cut);
-        if cut || (hole.lost && !inside) {
+        if matches!(self.state, State::Lost) {
             sink.lost_between(next.unwrap_or(hole.from), hole.to, next.is_some());
         }
     }
@@ -145,7 +147,7 @@ impl Messages {
         let mut rest = piece;
         while !rest.bytes.is_empty() {
             let used = match &mut self.state {
-                State::Start => self.begin(rest),
+                State::Start => self.begin(rest, sink),
                 State::Head => self.head(rest, sink),
                 State::Length(left) => {
                     let used = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.bytes.len());
@@ -164,6 +166,7 @@ impl Messages {
                             sink.malformed(message);
                         }
                         self.lose(sink);
+                        sink.lost_between(rest.from(), rest.after(rest.bytes.len()), false);
                         rest.bytes.len()
                     }
                 },
@@ -183,7 +186,10 @@ impl Messages {
                     self.state = State::Start;
                     0
                 }
-                State::Lost => rest.bytes.len(),
+                State::Lost => {
+                    sink.lost_between(rest.from(), rest.after(rest.bytes.len()), false);
+                    rest.bytes.len()
+                }
             };
             self.next = rest.after(used);
             rest = rest.skip(used);
@@ -198,7 +204,7 @@ impl Messages {
     }
 
     /// At the start of a message: passes over line ends, then decides whether it is one.
-    fn begin(&mut self, rest: Piece<'_>) -> usize {
+    fn begin(&mut self, rest: Piece<'_>, sink: &mut Sink<'_, '_>) -> usize {
         let blank = rest.bytes.iter().take_while(|&&byte| byte == b'\r' || byte == b'\n').count();
         if blank > 0 {
             return blank;
@@ -206,8 +212,16 @@ impl Messages {
         (self.from, self.start) = (rest.from(), rest.time);
         self.damaged = false;
         self.searched = 0;
-        self.state = if Sniff::follows(rest.bytes) { State::Head } else { State::Lost };
-        if matches!(self.state, State::Lost) { rest.bytes.len() } else { 0 }
+        if Sniff::follows(rest.bytes) {
+            self.state = State::Head;
+            return 0;
+        }
+        if is_frames(rest.bytes) {
+            // A server of HTTP/2 alone: it has no response for a request of HTTP/1.
+            self.state = State::UntilClose;
+            return rest.bytes.len();
+        }
+        self.no_message(rest, sink)
     }
 
     /// Inside a head. Returns how much of the piece belongs to it.
@@ -220,7 +234,7 @@ impl Messages {
                 return end;
             }
             if let Some(end) = head::end_of_head(rest.bytes, 0) {
-                self.malformed(sink);
+                self.malformed(rest.after(end), sink);
                 return end;
             }
         }
@@ -231,28 +245,53 @@ impl Messages {
             let partial = std::mem::take(&mut self.partial);
             match Outline::of(&partial[..end]) {
                 Some((outline, _)) => self.parsed(outline, &partial[..end], sink),
-                None => self.malformed(sink),
+                None => self.malformed(rest.after(end - before), sink),
             }
             return end - before;
         }
         // The line end that was found last may be the first half of the head's end.
         self.searched = self.partial.len().saturating_sub(2);
-        if more.len() < rest.bytes.len() || !Sniff::follows(&self.partial) {
-            sink.shared.http.malformed += u64::from(more.len() < rest.bytes.len());
+        if more.len() < rest.bytes.len() {
             self.partial = Vec::new();
-            self.state = State::Lost;
+            self.malformed(rest.after(rest.bytes.len()), sink);
             return rest.bytes.len();
+        }
+        if !Sniff::follows(&self.partial) {
+            self.partial = Vec::new();
+            return self.no_message(rest, sink);
         }
         more.len()
     }
 
-    fn malformed(&mut self, sink: &mut Sink<'_, '_>) {
+    /// What begins here is none. Returns how much of the piece that is: all of it.
+    fn no_message(&mut self, rest: Piece<'_>, sink: &mut Sink<'_, '_>) -> usize {
+        let to = rest.after(rest.bytes.len());
+        sink.shared.http.malformed += u64::from(self.spoke || sink.awaits(self.from));
+        self.unread(to, sink);
+        rest.bytes.len()
+    }
+
+    /// The head that has begun can't be read, nor what comes up to `to`.
+    fn malformed(&mut self, to: u64, sink: &mut Sink<'_, '_>) {
         sink.shared.http.malformed += 1;
+        self.unread(to, sink);
+    }
+
+    /// What begins here is nothing that is read, up to `to` and beyond.
+    fn unread(&mut self, to: u64, sink: &mut Sink<'_, '_>) {
+        let begins = self.is_boundary(sink);
+        sink.lost_between(self.from, to, begins);
         self.state = State::Lost;
+    }
+
+    /// Whether a message begins where one may. (Of a connection that is older it isn't known where they do before one was read.)
+    fn is_boundary(&self, sink: &Sink<'_, '_>) -> bool {
+        self.spoke || sink.is_from_start()
     }
 
     /// A head, of these bytes; what they say is kept if anybody may ask.
     fn parsed(&mut self, outline: Outline, bytes: &[u8], sink: &mut Sink<'_, '_>) {
+        self.spoke = true;
         let head = Arc::new(Head::new(outline, if sink.wants_more() { bytes } else { &[] }));
         let body = sink.head(&head, self.from, self.start);
         self.message = Some(head);

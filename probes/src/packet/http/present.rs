@@ -239,7 +239,7 @@ impl Ended {
             http.response_headers = response.head.headers();
             http.first_byte = response.start;
             (http.response_from, http.response_to) = (response.from, self.to);
-            http.complete = u32::from(self.complete && !response.unsure);
+            http.complete = u32::from(self.complete);
         }
         http.stream = exchange.stream;
         http.frames = exchange.frames.as_ref().map(|frames| frames.view(exchange.dir)).unwrap_or_default();

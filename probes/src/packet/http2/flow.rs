@@ -15,6 +15,8 @@ pub(crate) struct Http2Flow {
     streams: Streams,
     /// Bytes of each direction of which it isn't known yet whose they are.
     unplaced: [Option<(u64, u64)>; 2],
+    /// By direction: there was what can't be read, which may have begun a request.
+    unread: [bool; 2],
     /// The connection spoke HTTP/1 before.
     upgraded: bool,
     /// Exchanges whose response the client has not acknowledged.
@@ -40,6 +42,7 @@ impl Protocol for Http2Flow {
             let Shared { http2_limits, http2, http2_fields, .. } = &mut *cx.shared;
             let was_lost = side.is_lost();
             let (used, ended) = side.take(&rest, http2_fields, http2_limits, http2);
+            self.unread[dir] |= side.is_lost() || (was_lost && used > 0);
             if was_lost {
                 let to = if used > 0 { rest.after(used) } else { rest.from() };
                 self.unplaced(dir, rest.from(), to, !side.is_lost());
@@ -59,6 +62,7 @@ impl Protocol for Http2Flow {
         let dir = hole.dir & 1;
         let Some(mut side) = self.sides[dir].take() else {
             self.sides[dir] = Some(Side::new(Beginning::Unknown));
+            self.unread[dir] = true;
             self.unplaced(dir, hole.from, hole.to, false);
             return;
         };
@@ -70,6 +74,7 @@ impl Protocol for Http2Flow {
             Missed::End(frame) => self.frame(&frame, &[], dir, cx),
             Missed::Framing => {
                 cx.shared.http2.gaps += 1;
+                self.unread[dir] = true;
                 self.streams.damage(dir, None);
                 self.unplaced(dir, begun.unwrap_or(hole.from), hole.to, false);
             }
@@ -159,11 +164,13 @@ impl Http2Flow {
     }
 
     fn frame(&mut self, frame: &Frame, payload: &[u8], dir: usize, cx: &mut Context<'_>) {
+        let heads = matches!(frame.header.kind, kind::HEADERS | kind::CONTINUATION);
+        self.unread[dir] |= heads && frame.header.has(frame::flag::END_HEADERS) && frame.block.is_none();
         let here = Here {
             dir,
             now: cx.now,
             handshake_seen: cx.facts.handshake_seen,
-            behind: cx.facts.behind,
+            behind: cx.facts.behind || self.unread[dir],
             room: cx.shared.http2_limits.heads_bytes_total,
             most: cx.shared.http2_limits.streams,
             routes: cx.shared.asked & needs::ROUTES != 0,
@@ -174,6 +181,7 @@ impl Http2Flow {
             let heads = &cx.shared.http2_heads;
             cx.shared.http.dropped += self.streams.headers(frame, block, head, here, heads);
         }
+        self.streams.answers(frame, payload, dir);
         let detail = Detail::of(frame, payload);
         if cx.shared.asked & needs::HTTP2 != 0 {
             cx.shared.parts.push(FramePart { header: frame.header, head, detail });
@@ -218,8 +226,9 @@ impl Http2Flow {
     /// A stream ends, or all may (None), and there are frames that have only begun, or bytes of which it isn't known whose they are.
     fn cover_unfinished(&mut self, ends: Option<u32>) {
         for (dir, side) in self.sides.iter().enumerate() {
-            if let Some(frame) = side.as_ref().and_then(Side::unfinished) {
+            if let Some((frame, seen)) = side.as_ref().and_then(Side::unfinished) {
                 self.streams.covers(&frame, dir);
+                self.streams.reached(frame.header, dir, seen);
             }
             if let Some(bytes) = self.unplaced[dir] {
                 self.streams.may_cover(dir, bytes, ends);

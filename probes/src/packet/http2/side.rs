@@ -83,6 +83,8 @@ pub(crate) struct Side {
     header: Header,
     from: u64,
     start: u64,
+    /// Offset behind the last byte that was taken.
+    next: u64,
     damaged: bool,
     /// The payload as far as it is looked at.
     pub(crate) payload: Vec<u8>,
@@ -108,6 +110,7 @@ impl Side {
             header: Header::default(),
             from: 0,
             start: 0,
+            next: 0,
             damaged: false,
             payload: Vec::new(),
             open: None,
@@ -168,6 +171,7 @@ impl Side {
                     return (used, None);
                 }
                 self.header = Header::parse(&self.raw).unwrap_or_default();
+                self.next = piece.after(used);
                 self.payload.clear();
                 self.at = At::Payload(self.header.len);
                 let ended = self.header.len == 0;
@@ -175,7 +179,8 @@ impl Side {
             }
             At::Payload(left) => {
                 let used = bytes.len().min(left as usize);
-                let room = kept(self.header.kind, limits).saturating_sub(self.payload.len());
+                self.next = piece.after(used);
+                let room = kept(self.header, limits).saturating_sub(self.payload.len());
                 self.payload.extend_from_slice(&bytes[..used.min(room)]);
                 self.at = At::Payload(left - used as u32);
                 let ended = left as usize == used;
@@ -211,6 +216,7 @@ impl Side {
             At::Payload(left) if hole.exact && hole.len < u64::from(left) => {
                 self.damaged |= damage;
                 self.at = At::Payload(left - hole.len as u32);
+                self.next = hole.to;
                 if damage { Missed::Of(stream) } else { Missed::Nothing }
             }
             At::Payload(left) if hole.exact && hole.len == u64::from(left) && kind == kind::DATA => {
@@ -264,11 +270,12 @@ impl Side {
         self.open.as_ref().map(|open| open.from).or(frame)
     }
 
-    /// The frame of which more is to come, with the end that its header promises (within TLS it is behind that).
-    pub(crate) fn unfinished(&self) -> Option<Frame> {
+    /// The frame of which more is to come, with the end that its header promises (within TLS it is behind that); and how far it has come.
+    pub(crate) fn unfinished(&self) -> Option<(Frame, u64)> {
         let (header, from) = (self.header, self.from);
         let to = from + HEADER as u64 + u64::from(header.len);
-        matches!(self.at, At::Payload(_)).then_some(Frame { header, from, to, damaged: true, block: None })
+        let frame = Frame { header, from, to, damaged: true, block: None };
+        matches!(self.at, At::Payload(_)).then_some((frame, self.next))
     }
 
     /// So many of the next bytes are all of a body.
@@ -323,12 +330,13 @@ impl Side {
 }
 
 /// How much of a frame's payload is looked at.
-fn kept(kind: u8, limits: &Http2Limits) -> usize {
+fn kept(header: Header, limits: &Http2Limits) -> usize {
     /// More settings than there are kinds of.
     const SETTINGS: usize = 192;
-    match kind {
+    match header.kind {
         kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => limits.block_bytes,
-        kind::DATA => 0,
+        // How much of it is padding.
+        kind::DATA => usize::from(header.has(flag::PADDED)),
         _ => SETTINGS,
     }
 }

@@ -1,6 +1,6 @@
 //! The streams of a connection: requests and their responses.
 
-use super::frame::kind;
+use super::frame::{Header, flag, kind};
 use super::side::{Block, Frame};
 use crate::packet::http::{Ended, Exchange, Head, Response};
 use crate::packet::ranges::{self, Ranges};
@@ -15,6 +15,9 @@ pub(super) struct Open {
     exchange: Exchange,
     /// Bytes that may have been of the response are missing.
     damaged: bool,
+    /// One past the last byte of the response that was seen, and how much of its body there was, if that is known.
+    to: u64,
+    body: Option<u64>,
 }
 
 /// All open streams, and what all have in common.
@@ -107,7 +110,7 @@ impl Streams {
         let mut covered = [Ranges::default(); 2];
         covered[exchange.dir & 1].add(exchange.from, exchange.to, false);
         exchange.frames = Some(Box::new(Frames { covered, weight: None }));
-        self.open.insert(1, Open { exchange, damaged: false });
+        self.open.insert(1, Open::new(exchange));
     }
 
     /// A frame of a stream that is open is one of its exchange's.
@@ -121,6 +124,24 @@ impl Streams {
         if let Some(open) = self.open.get_mut(&stream) {
             open.cover(dir, from, to, false);
         }
+    }
+
+    /// A frame has ended: one of a response, where its stream was asked for in the other direction.
+    pub(super) fn answers(&mut self, frame: &Frame, payload: &[u8], dir: usize) {
+        let header = frame.header;
+        if let Some(open) = self.reached(header, dir, frame.to).filter(|_| header.kind == kind::DATA) {
+            let padding = if header.has(flag::PADDED) { payload.first().map(|&n| 1 + u64::from(n)) } else { Some(0) };
+            let more = padding.map(|padding| u64::from(header.len).saturating_sub(padding));
+            open.body = open.body.zip(more).map(|(body, more)| body + more);
+        }
+    }
+
+    /// A frame has come so far, be it to its end. Returns the exchange whose response it is of.
+    pub(super) fn reached(&mut self, header: Header, dir: usize, to: u64) -> Option<&mut Open> {
+        let answers = matches!(header.kind, kind::DATA | kind::HEADERS | kind::CONTINUATION);
+        let open = self.open.get_mut(&header.stream).filter(|open| answers && open.exchange.dir != dir)?;
+        open.to = to;
+        Some(open)
     }
 
     /// Of which streams these bytes are isn't known: they may be of any that is open; only one of them is looked at, or all are.
@@ -171,13 +192,7 @@ impl Streams {
             }
             Some(response) => response.trailers = Some(Arc::clone(head)),
             none => {
-                *none = Some(Response {
-                    head: Arc::clone(head),
-                    start: block.start,
-                    from: block.from,
-                    unsure: false,
-                    trailers: None,
-                });
+                *none = Some(Response { head: Arc::clone(head), start: block.start, from: block.from, trailers: None });
             }
         }
         0
@@ -192,6 +207,7 @@ impl Streams {
         here: Here,
         heads: &Heads,
     ) -> u64 {
+        self.begun += 1;
         let size = head.size() + size_of::<Frames>();
         let Some(weight) = Weight::new(heads, size, here.room) else { return 1 };
         let mut given_up = 0;
@@ -199,7 +215,6 @@ impl Streams {
             self.open.pop_first();
             given_up += 1;
         }
-        self.begun += 1;
         let exchange = Exchange {
             dir: here.dir,
             request: Arc::clone(head),
@@ -216,7 +231,7 @@ impl Streams {
             frames: Some(Box::new(Frames { covered: [Ranges::default(); 2], weight: Some(weight) })),
             route: here.routes.then(OnceCell::new),
         };
-        self.open.insert(stream, Open { exchange, damaged: false });
+        self.open.insert(stream, Open::new(exchange));
         given_up
     }
 
@@ -227,7 +242,7 @@ impl Streams {
             (exchange.open, exchange.request_end, exchange.to) = (false, here.now, to);
             return None;
         }
-        let Open { exchange, damaged } = self.open.remove(&stream)?;
+        let Open { exchange, damaged, .. } = self.open.remove(&stream)?;
         let complete = !damaged && exchange.response.is_some();
         Some(Ended { exchange, complete, to, at: here.now, answered: here.now, again: None, error: None, damaged })
     }
@@ -268,6 +283,10 @@ impl Streams {
 }
 
 impl Open {
+    fn new(exchange: Exchange) -> Self {
+        Self { exchange, damaged: false, to: 0, body: Some(0) }
+    }
+
     fn cover(&mut self, dir: usize, from: u64, to: u64, unsure: bool) {
         if let Some(frames) = &mut self.exchange.frames {
             frames.covered[dir & 1].add(from, to, unsure);
@@ -275,8 +294,11 @@ impl Open {
     }
 
     fn give_up(self, now: u64, error: Option<u32>) -> Ended {
-        let (exchange, damaged) = (self.exchange, self.damaged);
-        Ended { exchange, complete: false, to: 0, at: now, answered: now, again: None, error, damaged }
+        let Self { exchange, damaged, to, body } = self;
+        // That it is whole its length says, too, where its last frame never came.
+        let length = exchange.response.as_ref().and_then(|response| response.head.outline.content_length);
+        let complete = !damaged && length.is_some() && length == body;
+        Ended { exchange, complete, to, at: now, answered: now, again: None, error, damaged }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What few scripts ask for: what a packet is known by, its owner, ends of connections.
 
 use super::Pipeline;
-use crate::packet::identity;
+use crate::packet::{RawPacket, dissect::may_carry, identity};
 use weftrace_artifact::packet::{MoreRef, PacketView, known, needs};
 
 /// What fills the view behind the view, or needs the flows looked after.
@@ -11,6 +11,24 @@ impl Pipeline {
     pub(super) fn identify(&mut self, view: &mut PacketView) {
         identity::identify(self.needs, self.seed, view, &mut self.more);
         view.more = MoreRef(&raw const *self.more);
+    }
+
+    /// What else filters are asked about than the packet as it lies there, which is the outermost headers to them: the innermost IP packet,
+    /// as an Ethernet frame as long as this packet. None: it is plain, or has none.
+    ///
+    /// A fragment is kept if others of its datagram are, or if it begins a tunnel's: what it is of is known when the last is there. See
+    /// [`Self::has_kept`].
+    pub fn look_inside(&mut self, raw: &RawPacket<'_>, view: &mut PacketView) -> Option<&[u8]> {
+        if !may_carry(raw) {
+            return None;
+        }
+        view.begin();
+        self.dissector.look_inside(raw, view)
+    }
+
+    /// Whether the packet looked at last changes what becomes of later ones, though nobody wants it.
+    pub fn has_kept(&self, raw: &RawPacket<'_>) -> bool {
+        self.dissector.fragments.brought(raw.number).is_some()
     }
 
     /// The owner of the packet last processed.

@@ -71,8 +71,72 @@ fn requests_of_http1_after_settings() {
     bench.whole(true, SETTINGS);
     assert_eq!(bench.whole(false, b"GET /old HTTP/1.1\r\n\r\n"), []);
     assert_eq!(bench.whole(true, &frame(7, 0, 0, 8, &[0; 8])), []);
-    bench.sockets.end(1, true, 60);
+    bench.sockets.end(1, true, None, 60);
     let ended = bench.ended();
     assert_eq!(ended.iter().map(|e| (&e.0[..], e.1, e.2)).collect::<Vec<_>>(), [("4 bytes", 0, false)]);
     assert_eq!(bench.last.0, 1, "the first of its connection");
+}
+
+/// A server that may speak before it is asked (its SETTINGS, of which no call is told as nothing of HTTP had come yet): what the client asks first is its connection's
+/// first request all the same.
+#[test]
+fn the_first_request_at_a_server_that_wrote_first() {
+    for unseen in [0, 40] {
+        let mut bench = Bench::new();
+        bench.carry(true, unseen);
+        bench.whole(false, &[PREFACE, &get(1)].concat());
+        assert_eq!(bench.whole(true, &[&head(1)[..], &data(1, 1)].concat()).len(), 1);
+        assert_eq!(bench.last.0, 1, "{unseen} bytes before");
+        bench.whole(false, &get(3));
+        assert_eq!(bench.whole(true, &[&head(3)[..], &data(1, 3)].concat()).len(), 1);
+        assert_eq!(bench.last.0, 0);
+    }
+    // Bytes of the client's own are missing: there may have been another request in them.
+    let mut bench = Bench::new();
+    bench.carry(false, 40);
+    bench.whole(false, &[PREFACE, &get(1)].concat());
+    assert_eq!(bench.whole(true, &[&head(1)[..], &data(1, 1)].concat()).len(), 1);
+    assert_eq!(bench.last.0, 0);
+}
+
+/// A client that goes as soon as it has as many bytes as the response has by its head: the empty frame that would end it never comes.
+#[test]
+fn a_response_is_whole_by_its_length() {
+    // 200, content-length: 100
+    let sized = |stream| frame(1, 4, stream, 7, b"\x88\x0f\x0d\x03100");
+    let padded = |stream| frame(0, 8, stream, 106, &[&[5][..], &[b'x'; 100], &[0; 5]].concat());
+    let reset = |stream| frame(3, 0, stream, 4, &[0, 0, 0, 8]);
+    let half = |stream| data(0, stream)[..59].to_vec();
+    // What comes behind the head, whether the client resets the stream, whether all is there, and the bytes of the response that were seen.
+    let cases = [
+        (data(0, 1), false, true, 16 + 109),
+        (padded(1), false, true, 16 + 115),
+        (data(0, 1), true, true, 16 + 109),
+        (half(1), false, false, 16 + 59),
+        (half(1), true, false, 16 + 59),
+        (Vec::new(), true, false, 16),
+        ([data(0, 1), data(0, 1)].concat(), false, false, 16 + 218),
+    ];
+    for (i, (body, resets, whole, bytes)) in cases.into_iter().enumerate() {
+        let mut bench = Bench::new();
+        bench.whole(false, &[PREFACE, &get(1)].concat());
+        let mut all = bench.whole(true, &[SETTINGS, &sized(1), &body].concat());
+        if resets {
+            all.extend(bench.whole(false, &reset(1)));
+        }
+        bench.sockets.end(1, true, Some(bench.to), bench.time);
+        all.extend(bench.ended());
+        let from = SETTINGS.len() as u64;
+        assert_eq!(all, [(all[0].0.clone(), 200, whole, [33, 45, from, from + bytes])], "{i}");
+    }
+}
+
+/// A header block that can't be read may have been the first request's.
+#[test]
+fn the_first_request_behind_one_that_is_not_read() {
+    let mut bench = Bench::new();
+    bench.whole(false, &[PREFACE, &frame(1, 5, 1, 2, &[0xff, 0xff])].concat());
+    bench.whole(false, &get(3));
+    assert_eq!(bench.whole(true, &[SETTINGS, &head(3), &data(1, 3)].concat()).len(), 1);
+    assert_eq!(bench.last.0, 0);
 }

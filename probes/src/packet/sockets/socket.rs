@@ -91,9 +91,8 @@ struct Direction {
     next: u64,
     /// How far it is known to have come.
     told: u64,
-    /// A byte was seen, the first of them at this offset (within TLS: of what is in clear).
+    /// A byte was seen.
     started: bool,
-    begin: u64,
     /// How far it had come when the other one's first message was seen: that is no answer to it.
     before: u64,
     ended: bool,
@@ -141,8 +140,7 @@ impl Socket {
 
     fn facts(&self) -> Facts {
         let ports = [self.open.remote_port(), self.open.local_port];
-        let from_start = !self.dirs.iter().any(|dir| dir.started && dir.begin > 0);
-        Facts { ports, answered: true, handshake_seen: self.open.opened != 0 && from_start, behind: false }
+        Facts { ports, answered: true, handshake_seen: self.open.opened != 0, behind: false }
     }
 
     /// The 64-bit offset that a sequence number stands for: the one nearest to where the stream is.
@@ -179,7 +177,10 @@ impl Socket {
         self.own(dir, from, call.task);
         let mut gaps = 0;
         if !self.dirs[dir].started {
-            (self.dirs[dir].started, self.dirs[dir].begin) = (true, from);
+            self.dirs[dir].started = true;
+            if from > 0 {
+                self.dialogue.begins_late(dir);
+            }
             self.dirs[1 - dir].before = self.dirs[1 - dir].told;
             // Of a connection that was seen from its start the first answer may have been sent by something that no call shows.
             let answers = self.open.opened != 0 && self.dirs[1 - dir].started;
@@ -228,8 +229,8 @@ impl Socket {
         let answers = self.dirs[1 - dir].started;
         let stream = &mut self.dirs[dir];
         let first = !std::mem::replace(&mut stream.started, true);
-        if first {
-            stream.begin = from.saturating_sub(1);
+        if first && from > 1 {
+            self.dialogue.begins_late(dir);
         }
         if stream.clear == 0 {
             stream.clear = if answers { 1 } else { from };
@@ -311,6 +312,27 @@ impl Socket {
         let ended = [self.dirs[GOT].ended, self.dirs[SENT].ended];
         let (dialogue, mut cx) = self.context(shared, now);
         dialogue.settle(ended, &mut cx);
+    }
+
+    /// Both directions have come to these sequence numbers: what no call was seen for is missing where something still waits. (An end of data is one
+    /// byte more; and what is between two messages may have been passed over.) How often it is.
+    pub(super) fn reached(&mut self, to: Option<[u32; 2]>, now: u64, shared: &mut Shared) -> u64 {
+        let mut gaps = self.sent(None, now, shared);
+        if self.within || self.dialogue.rests() {
+            return gaps;
+        }
+        for dir in [GOT, SENT] {
+            let to = to.map_or(0, |to| self.offset(dir, to[dir])).max(self.dirs[dir].told);
+            let stream = &mut self.dirs[dir];
+            if !std::mem::replace(&mut stream.started, true) {
+                stream.next = stream.before;
+            }
+            if !stream.ended && to > stream.next + 1 {
+                self.miss(dir, to, true, now, shared);
+                gaps += 1;
+            }
+        }
+        gaps
     }
 
     /// This side has closed its stream.

@@ -9,6 +9,8 @@ mod ahead_tests;
 mod clear_tests;
 #[path = "frames_tests.rs"]
 mod frames_tests;
+#[path = "lost_tests.rs"]
+mod lost_tests;
 
 const CLIENT: [u8; 4] = [10, 0, 0, 1];
 const SERVER: [u8; 4] = [10, 0, 0, 2];
@@ -28,6 +30,8 @@ struct Bench {
     /// Of the exchange last presented: whether it is its connection's first, when it began and ended.
     last: (u32, u64, u64),
     view_known: u64,
+    /// Of each exchange, whether its status (or that it has none) is known.
+    status_known: Vec<bool>,
     /// When all ended.
     ends: Vec<u64>,
     /// Where their frames lie: (of the response, from, to, whether others' bytes lie in it).
@@ -58,6 +62,7 @@ impl Bench {
             time: 10,
             last: (0, 0, 0),
             view_known: 0,
+            status_known: Vec::new(),
             ends: Vec::new(),
             frames: Vec::new(),
         }
@@ -127,6 +132,7 @@ impl Bench {
             assert_eq!((&self.view.ip_src[..4], &self.view.ip_dst[..4]), (&CLIENT[..], &SERVER[..]));
             let http = &self.view.http;
             self.view_known = self.view.known;
+            self.status_known.push(self.view.layers & layer::EXCHANGE_STATUS != 0);
             self.last = (http.first_on_conn, http.start, http.end);
             self.ends.push(http.end);
             self.frames.push(
@@ -272,7 +278,7 @@ fn threads_and_the_end_of_a_socket() {
     assert_eq!(bench.sockets.more.owner_tid, 21);
     bench.whole(true, b"HTTP/1.1 204 No\r\n\r\n");
     assert_eq!(bench.sockets.more.owner_tid, 22);
-    bench.sockets.end(1, true, 100);
+    bench.sockets.end(1, true, None, 100);
     assert_eq!(bench.ended().iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(0, false)]);
     assert_eq!((bench.sockets.more.owner_tid, bench.sockets.len()), (23, 0));
     bench.whole(false, get);
@@ -307,7 +313,7 @@ fn owners_of_open_requests_are_kept() {
         assert_eq!(bench.sockets.more.owner_tid, tid);
     }
     assert_eq!(bench.sockets.counters().owners_dropped, 0);
-    bench.sockets.end(1, true, bench.time);
+    bench.sockets.end(1, true, None, bench.time);
     assert_eq!(bench.sockets.owners, 0, "they go with their socket");
 }
 

@@ -46,6 +46,9 @@ pub enum SourceError {
     NetNsNotPermitted { name: String },
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// A device of the name has come, whose packets begin with something else.
+    #[error("{device} is a device of another kind now")]
+    AnotherKind { device: String },
     /// What libpcap says.
     #[error("{device}: {message}")]
     Capture { device: String, message: String },

@@ -12,7 +12,14 @@ pub struct BlockFilter {
     programs: Vec<(LinkType, Program)>,
     /// Packets of a link type that this filter cannot be compiled for.
     pub not_applicable: u64,
+    /// Its words are of what lies outside: it isn't asked about what packets carry inside.
+    of_outside: bool,
 }
+
+/// Words of tags and tunnels. To libpcap all that is written behind one of them is about what lies inside.
+const TAGS: [&str; 6] = ["vlan", "mpls", "pppoes", "pppoed", "geneve", "vxlan"];
+/// Words of the way that a packet goes.
+const WAYS: [&str; 2] = ["inbound", "outbound"];
 
 enum Program {
     #[cfg(feature = "live")]
@@ -24,7 +31,7 @@ enum Program {
 impl BlockFilter {
     /// Checks and compiles a filter. `links`: the link types of the source where known; Ethernet stands for the rest.
     pub fn new(text: &str, links: &[LinkType]) -> Result<Self, FilterError> {
-        let mut filter = Self { text: text.trim().to_owned(), programs: Vec::new(), not_applicable: 0 };
+        let mut filter = Self::of(text);
         if filter.text.is_empty() {
             return Ok(filter);
         }
@@ -48,7 +55,7 @@ impl BlockFilter {
     /// Whether libpcap takes a filter; `Err` is its message.
     #[cfg(feature = "live")]
     pub fn check(text: &str) -> Result<(), String> {
-        let filter = Self { text: text.trim().to_owned(), programs: Vec::new(), not_applicable: 0 };
+        let filter = Self::of(text);
         if filter.text.is_empty() {
             return Ok(());
         }
@@ -57,6 +64,13 @@ impl BlockFilter {
             Err(FilterError::BadFilter { message, .. }) => Err(message),
             Err(FilterError::NotBuilt) => Err(FilterError::NotBuilt.to_string()),
         }
+    }
+
+    fn of(text: &str) -> Self {
+        let text = text.trim().to_owned();
+        // What is inside has neither: `not vlan` would always be true.
+        let of_outside = has_word(&text, &TAGS) || has_word(&text, &WAYS) || text.contains("ether proto");
+        Self { text, programs: Vec::new(), not_applicable: 0, of_outside }
     }
 
     /// Where the source is not known: a filter that is good for Ethernet, or for a link type that has words of its own.
@@ -84,6 +98,20 @@ impl BlockFilter {
         self.text.is_empty() || self.passes(packet)
     }
 
+    /// Whether a packet that it refused passes for what it carries inside: an Ethernet frame of the innermost headers
+    /// ([`crate::packet::Pipeline::look_inside`]).
+    pub fn matches_inside(&mut self, packet: &RawPacket<'_>, inside: &[u8]) -> bool {
+        let counted = self.not_applicable;
+        let frame = RawPacket { link: LinkType::ETHERNET, data: inside, ..*packet };
+        let passes = !self.of_outside && self.passes(&frame);
+        // The packet was counted as it lies there, if the filter is none for its link type.
+        let refused =
+            |(link, program): &(LinkType, Program)| *link == packet.link && matches!(program, Program::Refused);
+        let uncounted = passes && self.programs.iter().any(refused);
+        self.not_applicable = counted - u64::from(uncounted);
+        passes
+    }
+
     fn passes(&mut self, packet: &RawPacket<'_>) -> bool {
         let known = self.programs.iter().position(|(link, _)| *link == packet.link);
         let at = known.unwrap_or_else(|| {
@@ -108,8 +136,33 @@ impl BlockFilter {
 fn asks_for_the_way(link: LinkType, text: &str) -> bool {
     const TELL: [LinkType; 5] =
         [LinkType::LINUX_SLL, LinkType::LINUX_SLL2, LinkType::PFLOG, LinkType::IPNET, LinkType::PPP_WITH_DIR];
-    let mut words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c)));
-    !TELL.contains(&link) && words.any(|word| word == "inbound" || word == "outbound")
+    !TELL.contains(&link) && has_word(text, &WAYS)
+}
+
+fn has_word(text: &str, of: &[&str]) -> bool {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || "_-.".contains(c))).any(|word| of.contains(&word))
+}
+
+/// One filter for the kernel to run for all of these; empty: it can't be said, or everything is wanted.
+///
+/// Fragments have no ports but for the first: where some filter asks for ports all others pass too, for what is made of them.
+pub fn union<'a>(filters: impl IntoIterator<Item = &'a str>) -> String {
+    let mut filters: Vec<&str> = filters.into_iter().map(str::trim).collect();
+    filters.sort_unstable();
+    filters.dedup();
+    // What is behind a tag's word is inside the tag.
+    let tags = filters.iter().filter(|filter| has_word(filter, &TAGS)).count();
+    if filters.contains(&"") || filters.len() > 1 && tags > 1 {
+        return String::new();
+    }
+    filters.sort_by_key(|filter| has_word(filter, &TAGS));
+    if filters.iter().any(|filter| filter.contains("port")) {
+        filters.insert(0, "ip[6:2] & 0x1fff != 0 or ip6 proto 44");
+    }
+    match filters[..] {
+        [one] => one.to_owned(),
+        _ => filters.iter().map(|f| format!("({f})")).collect::<Vec<_>>().join(" or "),
+    }
 }
 
 #[cfg(feature = "live")]

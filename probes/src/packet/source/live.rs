@@ -6,7 +6,9 @@
 
 use super::error::{FilterError, SourceError};
 use super::netns::{self, NetNs};
-use crate::kernel::sys::{network_namespace, refuse_all};
+use crate::kernel::sys::{
+    SyscallError, be_promiscuous, bind_to_device, bound_device, device_of_socket, network_namespace, refuse_all,
+};
 use crate::packet::{LinkType, RawPacket};
 use pcap::{Active, Capture, Linktype, Precision};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -87,6 +89,9 @@ pub struct LiveSource {
     index: u32,
     loopback: u32,
     snaplen: u32,
+    promiscuous: bool,
+    /// Kind of the device's hardware.
+    hardware: u16,
     filter: String,
     number: u64,
     counters: LiveCounters,
@@ -125,6 +130,30 @@ impl LiveSource {
             boot_ns: None,
             live: true,
         }))
+    }
+
+    /// Whether the device was removed, or moved to another network namespace; where it is only down that is no error.
+    pub fn is_gone(&self) -> bool {
+        bound_device(self.as_fd()).is_ok_and(|bound| bound.index < 0)
+    }
+
+    /// Where it has gone: captures on the device of that name that is there now, if there is one. The socket stays, with its ring and
+    /// whatever filters it, so that no privilege is needed.
+    pub fn come_back(&mut self) -> Result<bool, SourceError> {
+        let failed =
+            |error: SyscallError| SourceError::Capture { device: self.device.clone(), message: error.to_string() };
+        let Some(index) = device_of_socket(self.as_fd(), &self.device) else { return Ok(false) };
+        bind_to_device(self.as_fd(), index).map_err(failed)?;
+        if bound_device(self.as_fd()).map_err(failed)?.hardware != self.hardware {
+            // Its packets would be taken for something else.
+            refuse_all(self.as_fd()).map_err(failed)?;
+            return Err(SourceError::AnotherKind { device: self.device.clone() });
+        }
+        if self.promiscuous {
+            be_promiscuous(self.as_fd(), index).map_err(failed)?;
+        }
+        self.index = index as u32;
+        Ok(true)
     }
 
     /// Replaces the filter that the kernel runs.
@@ -182,7 +211,8 @@ impl LiveSource {
             let mut more = now.iter().zip(self.last).map(|(now, last)| u64::from(now.wrapping_sub(last)));
             self.counters.received += more.next().unwrap_or(0);
             self.counters.dropped_kernel += more.next().unwrap_or(0);
-            self.counters.dropped_interface += more.next().unwrap_or(0);
+            // A device that has come anew counts from 0.
+            self.counters.dropped_interface += more.next().filter(|more| *more <= u64::from(u32::MAX / 2)).unwrap_or(0);
             self.last = now;
         }
         self.counters
@@ -229,6 +259,7 @@ fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
         other => LinkType(other as u32),
     };
     let capture = capture.setnonblock().map_err(failed)?;
+    let hardware = bound_device(capture.as_fd()).map_or(0, |bound| bound.hardware);
     let mut source = LiveSource {
         capture,
         device: device.to_owned(),
@@ -237,6 +268,8 @@ fn open_here(options: &LiveOptions) -> Result<LiveSource, SourceError> {
         index: netns::index(device),
         loopback: netns::index("lo"),
         snaplen: options.snaplen,
+        promiscuous: options.promiscuous && device != "any",
+        hardware,
         filter: String::new(),
         number: 0,
         counters: LiveCounters::default(),

@@ -59,8 +59,12 @@ impl Connection {
         }
         let stream = &mut dirs[dir];
         let at = stream.offset(packet.seq, packet.origin[dir]);
-        if packet.len > 0 {
-            stream.start_at(if packet.from_origin { 0 } else { at.max(0) as u64 });
+        if packet.len > 0 || packet.fin {
+            let from = if packet.from_origin { 0 } else { at.max(0) as u64 };
+            if from > 0 && !stream.is_started() {
+                dialogue.begins_late(dir);
+            }
+            stream.start_at(from);
         }
         // Bytes before the stream's start (a keep-alive's) are old.
         let before = at.min(0).unsigned_abs().min(packet.len as u64);

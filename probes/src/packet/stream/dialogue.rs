@@ -23,8 +23,8 @@ pub(crate) struct Dialogue {
     over: bool,
     /// How often another protocol has begun: what one has said of bytes to come no other one has.
     pub(crate) handovers: u32,
-    /// Another protocol has come before.
-    behind: bool,
+    /// By direction: what was not read has come before, of another protocol or of none that is known.
+    behind: [bool; 2],
     /// By direction, while nothing is known.
     kept: [Vec<Kept>; 2],
     /// What both sides agreed on by ALPN in the protocol around this; empty: nothing.
@@ -37,10 +37,22 @@ impl Dialogue {
         self.alpn = alpn.to_vec();
     }
 
+    /// Bytes of a direction before those that will come are not told of.
+    pub(crate) fn begins_late(&mut self, dir: usize) {
+        self.behind[dir & 1] = true;
+    }
+
     pub(crate) fn data(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) {
+        let around = cx.facts.behind;
+        self.take(piece, around, cx);
+        cx.facts.behind = around;
+    }
+
+    /// `around`: of what carries this, bytes have come before.
+    fn take(&mut self, piece: Piece<'_>, around: bool, cx: &mut Context<'_>) {
         let mut rest = piece;
         for _ in 0..MAX_HANDOVERS {
-            cx.facts.behind |= self.behind;
+            cx.facts.behind = around || self.behind[piece.dir & 1];
             let Some(protocol) = &mut self.speaks else {
                 self.undecided(rest, cx);
                 return;
@@ -54,7 +66,9 @@ impl Dialogue {
             };
             self.over = next == Next::Unknown;
             self.handovers = self.handovers.wrapping_add(1);
-            self.behind |= !matches!(next, Next::Instead(_));
+            if !matches!(next, Next::Instead(_)) {
+                self.behind = [true; 2];
+            }
             rest = rest.skip(used);
             if rest.bytes.is_empty() {
                 return;
@@ -63,8 +77,10 @@ impl Dialogue {
     }
 
     fn undecided(&mut self, piece: Piece<'_>, cx: &mut Context<'_>) {
-        let kept = &mut self.kept[piece.dir & 1];
+        let dir = piece.dir & 1;
+        let kept = &mut self.kept[dir];
         if self.over || (kept.is_empty() && !piece.fresh) {
+            self.behind[dir] = true;
             return;
         }
         let mut first: Vec<u8> = kept.iter().flat_map(|kept| &kept.bytes).copied().collect();
@@ -77,7 +93,7 @@ impl Dialogue {
         match verdict {
             Verdict::Is(row) => {
                 self.speaks = Some((row.open)(cx));
-                for early in std::mem::take(&mut self.kept[piece.dir & 1]) {
+                for early in std::mem::take(&mut self.kept[dir]) {
                     let Kept { bytes, place, time } = &early;
                     self.data(Piece { dir: piece.dir, bytes, time: *time, fresh: true, place: *place }, cx);
                 }
@@ -87,11 +103,15 @@ impl Dialogue {
             Verdict::Maybe if bytes.len() < UNDECIDED => {
                 kept.push(Kept { bytes: piece.bytes.to_vec(), place: piece.place, time: piece.time });
             }
-            Verdict::Maybe | Verdict::No => kept.clear(),
+            Verdict::Maybe | Verdict::No => {
+                kept.clear();
+                self.behind[dir] = true;
+            }
         }
     }
 
     pub(crate) fn hole(&mut self, hole: Hole, cx: &mut Context<'_>) {
+        self.behind[hole.dir & 1] |= hole.lost || self.speaks.is_none();
         self.kept[hole.dir & 1].clear();
         if let Some(protocol) = &mut self.speaks {
             protocol.hole(hole, cx);

@@ -74,7 +74,8 @@ impl Crypt {
         }
         self.server_random = hello.random;
         self.version = hello.negotiated();
-        self.suite = Suite::of(hello.suite);
+        // What is compressed isn't read.
+        self.suite = Suite::of(hello.suite).filter(|_| !hello.compressed);
         self.mac_outside = hello.extensions.encrypt_then_mac;
         for dir in &mut self.dirs {
             dir.failures = 0;

@@ -221,7 +221,10 @@ impl TlsFlow {
                 None => cx.shared.tls.counters.malformed += 1,
             },
             kind::SERVER_HELLO => match Hello::server(message.body) {
-                Some(hello) => part.hello = Some(self.server_hello(dir, &hello, cx.now)),
+                Some(hello) => {
+                    cx.shared.tls.counters.compressed += u64::from(hello.compressed && cx.shared.tls.secrets.any());
+                    part.hello = Some(self.server_hello(dir, &hello, cx.now));
+                }
                 None => cx.shared.tls.counters.malformed += 1,
             },
             kind::ENCRYPTED_EXTENSIONS => {

@@ -48,6 +48,8 @@ pub(super) struct Hello<'a> {
     pub(super) session_id: &'a [u8],
     /// The one chosen, or the first offered.
     pub(super) suite: u16,
+    /// A server hello's choice: what is encrypted was compressed before (RFC 3749).
+    pub(super) compressed: bool,
     pub(super) extensions: Extensions<'a>,
 }
 
@@ -72,7 +74,7 @@ impl<'a> Hello<'a> {
         let suite = std::iter::from_fn(|| suites.u16()).find(|&suite| !is_grease(suite)).unwrap_or(0);
         at.vec8()?;
         let extensions = Extensions::of(at, true);
-        Some(Self { version, random, session_id, suite, extensions })
+        Some(Self { version, random, session_id, suite, compressed: false, extensions })
     }
 
     pub(super) fn server(body: &'a [u8]) -> Option<Self> {
@@ -83,11 +85,9 @@ impl<'a> Hello<'a> {
         let short = version >> 8 == DRAFT;
         let session_id = if short { &[] } else { at.vec8()? };
         let suite = at.u16()?;
-        if !short {
-            at.u8()?;
-        }
+        let compressed = !short && at.u8()? != 0;
         let extensions = Extensions::of(at, false);
-        Some(Self { version, random, session_id, suite, extensions })
+        Some(Self { version, random, session_id, suite, compressed, extensions })
     }
 
     /// Not an answer yet: the client has to send its hello again.

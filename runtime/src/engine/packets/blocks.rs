@@ -5,7 +5,7 @@ use crate::{engine::core::Core, error::Error, losses::LossKind};
 use std::path::Path;
 use weftrace_artifact::packet::{Asked, PacketView, layer, needs};
 use weftrace_probes::packet::{
-    Options, Owners, Pipeline, RawPacket,
+    Options, Owner, Owners, Pipeline, RawPacket,
     source::{BlockFilter, KeyLog},
 };
 
@@ -19,6 +19,8 @@ struct Block {
     /// Bits of [`needs`] for what may end where there is no packet any more.
     lasting: u32,
     ends: bool,
+    /// It reads whose packets are.
+    reads_owner: bool,
     matched: bool,
 }
 
@@ -53,10 +55,10 @@ pub(in crate::engine) struct Blocks {
     pub(super) ends: bool,
     /// Some block is told of messages.
     parts: bool,
-    /// Live, if a block asks whose packets are.
+    /// Live, if a block asks whose packets are, or a recording's comments say it.
     owners: Option<Box<Owners>>,
-    /// A block asks. Otherwise it is for a recording's comments, which lack nothing that was asked for.
-    owners_asked: bool,
+    /// Packets that a block asked for, and whose owner is not known. What a recording's comments lack nobody has asked for.
+    unowned: u64,
     /// Its number in a recording.
     pub(super) source: u32,
 }
@@ -85,6 +87,7 @@ impl Blocks {
                     asks: Asked { layers: spec.asks.layers & !layer::FRAME, ..spec.asks },
                     lasting: spec.needs & (needs::EXCHANGES | needs::HANDSHAKES),
                     ends: spec.ends,
+                    reads_owner: spec.needs & needs::OWNER != 0,
                     matched: false,
                 })
             })
@@ -103,7 +106,7 @@ impl Blocks {
             ends,
             parts,
             owners: None,
-            owners_asked: false,
+            unowned: 0,
             source: 0,
         })
     }
@@ -122,6 +125,7 @@ impl Blocks {
         for (filter, passes) in &mut self.filters {
             *passes = filter.matches(raw);
         }
+        self.look_inside(raw);
         for (bit, block) in bits().zip(&mut self.list) {
             block.matched = self.filters.get(block.filter).is_some_and(|(_, passes)| *passes);
             if block.matched {
@@ -131,6 +135,10 @@ impl Blocks {
         }
         // What no block wants is not dissected: as if the kernel had filtered it.
         if wanted == 0 {
+            // A replay needs the pieces that later ones make whole.
+            if let Some(recorder) = core.recorder.as_mut().filter(|_| self.pipeline.has_kept(raw)) {
+                recorder.packet(raw, self.source, recorded);
+            }
             return;
         }
         if self.ends || self.parts {
@@ -142,7 +150,7 @@ impl Blocks {
                 core.joins.pass_over(block.probe, (passed.count, passed.end));
             }
         }
-        let found = self.owners.as_mut().and_then(|owners| owners.of(&self.view));
+        let found = self.find_owner(core.recorder.is_some());
         let owner = found.as_ref().map(|owner| (owner.pid, &*owner.comm)).or(recorded);
         if let Some((pid, comm)) = owner {
             self.pipeline.set_owner(pid, comm, &mut self.view);
@@ -163,6 +171,17 @@ impl Blocks {
         }
         if self.ends {
             self.tell_ends(core);
+        }
+    }
+
+    /// Filters see the outermost headers, fields are of the innermost: what a filter refused it is asked about once more, as that.
+    fn look_inside(&mut self, raw: &RawPacket<'_>) {
+        if self.filters.iter().all(|(_, passes)| *passes) {
+            return;
+        }
+        let Some(inside) = self.pipeline.look_inside(raw, &mut self.view) else { return };
+        for (filter, passes) in self.filters.iter_mut().filter(|(_, passes)| !passes) {
+            *passes = filter.matches_inside(raw, inside);
         }
     }
 
@@ -194,9 +213,18 @@ impl Blocks {
 
     /// Packets are this host's, and their owners are asked for.
     #[cfg(feature = "live")]
-    pub(super) fn find_owners(&mut self, asked: bool) {
+    pub(super) fn find_owners(&mut self) {
         self.owners.get_or_insert_default();
-        self.owners_asked |= asked;
+    }
+
+    /// Whose the packet at hand is, if a block that it is for asks, or a recording does.
+    fn find_owner(&mut self, recorded: bool) -> Option<Owner> {
+        let asked = self.list.iter().any(|block| block.matched && block.reads_owner);
+        let owners = self.owners.as_mut().filter(|_| asked || recorded)?;
+        let before = owners.unknown;
+        let found = owners.of(&self.view);
+        self.unowned += if asked { owners.unknown - before } else { 0 };
+        found
     }
 
     /// `--tls-keys`. `later`: the file may not be there yet.
@@ -222,6 +250,7 @@ impl Blocks {
             ("tls_gaps", c.tls_gaps),
             ("tls_secrets", c.secrets_dropped),
             ("tls_refused", c.tls_refused),
+            ("tls_compressed", c.tls_compressed),
             ("http2_unknown", c.http2.unknown),
             ("http2_gaps", c.http2.gaps),
             ("http2_malformed", c.http2.malformed),
@@ -229,7 +258,7 @@ impl Blocks {
             ("parts", c.parts_dropped),
             ("questions", c.questions_dropped),
             ("connections", c.ends_dropped),
-            ("owners", self.owners.as_ref().filter(|_| self.owners_asked).map_or(0, |owners| owners.unknown)),
+            ("owners", self.unowned),
         ] {
             core.losses.set(source, LossKind::Analysis(what), count);
         }

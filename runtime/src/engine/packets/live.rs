@@ -1,6 +1,6 @@
 //! Packets of a device.
 
-use super::{BATCH, BlockSpec, Wants, blocks::Blocks, warn};
+use super::{BATCH, BlockSpec, Wants, blocks::Blocks, gone::There};
 use crate::{
     engine::{
         core::{Core, now},
@@ -20,7 +20,7 @@ use tokio::io::unix::AsyncFd;
 use weftrace_artifact::packet::needs;
 use weftrace_probes::packet::{
     RawPacket,
-    source::{Latency, LiveOptions, LiveSource, Place},
+    source::{Latency, LiveOptions, LiveSource, Place, union},
 };
 
 /// The kernel hands packets over after so long at the latest, though its block isn't full.
@@ -48,6 +48,7 @@ pub(crate) struct LiveFeed {
     /// Losses that were told already.
     told: BTreeMap<LossKind, u64>,
     remedy_told: bool,
+    pub(super) there: There,
     /// A packet was seen that is younger than the end: all that came before it is read.
     past_end: bool,
 }
@@ -59,10 +60,10 @@ impl LiveFeed {
         let fail = |why: String| Error::Packets { source_name: name.clone(), why };
         let mut blocks = Blocks::new(specs, wants)?;
         if wants.needs & needs::OWNER != 0 {
-            blocks.find_owners(true);
+            blocks.find_owners();
         }
         let mut options = LiveOptions::new(device);
-        options.filter = union(specs);
+        options.filter = union(specs.iter().map(|spec| &*spec.filter));
         options.netns = netns;
         (options.promiscuous, options.snaplen) = (wants.capture.promiscuous, wants.capture.snaplen);
         options.buffer_bytes = wants.capture.buffer_bytes;
@@ -87,6 +88,7 @@ impl LiveFeed {
             last_boot: 0,
             told,
             remedy_told: false,
+            there: There::new(),
             past_end: false,
         })
     }
@@ -113,7 +115,12 @@ impl LiveFeed {
             }
             Ok(None) => false,
             Err(error) => {
-                warn(core, &error);
+                let text = error.to_string();
+                if self.source.is_gone() {
+                    self.tell_gone(core);
+                } else {
+                    core.warn(&text);
+                }
                 false
             }
         }
@@ -145,7 +152,17 @@ impl LiveFeed {
             self.pass_time(core);
             time
         };
+        if self.there.is_gone() {
+            return;
+        }
         core.supply.mark(self.source_id, all, self.blocks.pipeline.oldest_unsettled());
+    }
+
+    /// Up to when all packets were handled, at `time`; `waiting`: some are there.
+    pub(crate) fn handled(&self, core: &Core, time: u64, waiting: bool) -> u64 {
+        let lateness = core.supply.get(self.source_id).map_or(0, |source| source.lateness);
+        let all = if waiting { self.last_boot } else { time };
+        all.saturating_sub(lateness)
     }
 
     /// Whether connections that end without a packet are to be told.
@@ -196,21 +213,8 @@ impl LiveFeed {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        self.end_without(core, end);
         core.note(|| Event::SourceEnd(self.source_id.0));
         self.blocks.finish(core);
-    }
-}
-
-/// One kernel filter for several blocks: what any of them wants.
-fn union(specs: &[BlockSpec]) -> String {
-    if specs.iter().any(|s| s.filter.trim().is_empty()) {
-        return String::new();
-    }
-    let mut filters: Vec<&str> = specs.iter().map(|s| s.filter.trim()).collect();
-    filters.sort_unstable();
-    filters.dedup();
-    match filters[..] {
-        [one] => one.to_owned(),
-        _ => filters.iter().map(|f| format!("({f})")).collect::<Vec<_>>().join(" or "),
     }
 }

@@ -185,6 +185,24 @@ fn a_source_that_stands_still_is_left_out_and_taken_in_again() {
     assert_eq!(supply.watermark(0), 7 * S.min(8 * S - S / 10));
 }
 
+/// One that is known to have gone isn't waited for.
+#[test]
+fn a_source_that_has_gone_is_left_out_at_once() {
+    let (mut supply, packets) = supply(vec![join(A, &[B])]);
+    let mut seen = Vec::new();
+    for source in [packets, BLOCKS, KERNEL] {
+        supply.mark(source, S, None);
+    }
+    assert_eq!(supply.stalls(S, &mut seen), []);
+    supply.set_gone(packets, true);
+    let stall = |now, change| Stall { source: packets, interval: (S - S / 10, now), change };
+    assert_eq!(supply.stalls(S + 1, &mut seen), [stall(S + 1, Change::Begins)]);
+    assert_eq!(supply.stalls(S + 2, &mut seen), [stall(S + 2, Change::GoesOn)]);
+    supply.set_gone(packets, false);
+    supply.mark(packets, 2 * S, None);
+    assert_eq!(supply.stalls(2 * S, &mut seen).iter().map(|s| s.change).collect::<Vec<_>>(), [Change::Ends]);
+}
+
 /// Live a watermark goes back when it is learned how late a source can be, or when something is found to be under way. A replay that took the
 /// newest for it would close joins that waited live.
 #[test]

@@ -18,9 +18,9 @@ pub(super) struct Lists {
 }
 
 /// Whether a link leads from one of its keys to another, or ends what that key was bound to.
-fn leads_on(link: &Link, from: u32, nodes: &Nodes) -> bool {
+pub(super) fn leads_on(link: &Link, from: u32, nodes: &Nodes) -> bool {
     let key = nodes.key(from);
-    link.closes() || link.nodes().iter().any(|&to| to != from && !holds_many(&key, &nodes.key(to)))
+    link.nodes().len() == 1 || link.nodes().iter().any(|&to| to != from && !holds_many(&key, &nodes.key(to)))
 }
 
 impl Lists {
@@ -31,7 +31,7 @@ impl Lists {
             self.unlisted += 1;
             return;
         }
-        let list = if link.closes() {
+        let list = if link.closes {
             &mut self.closers
         } else if link.to == u64::MAX {
             &mut self.open

@@ -1,6 +1,6 @@
 //! Bindings that nobody can want any more, and those that go for want of room.
 
-use super::{Bindings, Link, Lists, has_one, order};
+use super::{Bindings, Link, Lists, has_one, lists::leads_on, order};
 use crate::join::{gaps::EVICTED, keys::NodeKey, nodes::Nodes};
 
 /// So many are kept before it is looked which of them are over: in tests few, so that they look.
@@ -53,7 +53,7 @@ impl Bindings {
             if link.may_end(nodes) {
                 all.ends_gone_to = all.ends_gone_to.max(link.from);
             }
-            if !link.closes() {
+            if !link.closes {
                 all.gone.add((link.from, end), 1, Some(EVICTED));
                 evicted += 1;
             }
@@ -73,8 +73,9 @@ impl Bindings {
     fn ends_something(&self, id: u32, nodes: &Nodes) -> bool {
         let link = &self.links[id];
         link.nodes().iter().filter_map(|of| Some((of, self.by_node.get(of)?))).any(|(&of, lists)| {
-            if link.closes() {
-                return lists.unlisted > 0 || self.closes_something(link, nodes.key(of).is_conn(), lists);
+            if link.closes {
+                return leads_on(link, of, nodes)
+                    && (lists.unlisted > 0 || self.closes_something(link, nodes.key(of).is_conn(), lists));
             }
             let key = nodes.key(of);
             let partners = link.nodes().iter().map(|&partner| nodes.key(partner));

@@ -3,7 +3,6 @@
 use super::{Engine, Evaluate, Output, read_int};
 use crate::join::{
     anchors::Closing,
-    gaps::Gaps,
     keys::{Known, ranges},
     leg::{self, Anchor, Inputs, LegOutcome},
     result::{JoinResult, Status, ViewStorage},
@@ -26,6 +25,7 @@ impl Engine {
         let mut result = Box::new(self.result(closed, eval));
         self.anchors.told(closed, &mut self.nodes, &self.digest);
         self.summary.closed += 1;
+        self.told_to = self.told_to.max(closed.end.saturating_add(self.epsilon.most()));
         match self.spec.keep {
             Keep::All => {}
             Keep::If(handler) => {
@@ -101,16 +101,32 @@ impl Engine {
         self.work.ranges.extend(self.bytes_at.into_iter().flat_map(|at| ranges(&payload, at)));
         let begin = self.opened_by_any(&payload, closed, begin);
         let mut legs = self.outcomes(closed, &payload, begin, |_| true);
+        let torn = self.torn(&payload, closed);
         let free = &mut self.work.free;
         free.begin((begin, closed.end));
-        let mut known = true;
+        let mut known = torn.is_none();
         for &i in &self.spec.blame {
             let leg = &mut legs[i as usize];
             leg.charged = free.take(&leg.intervals);
             known &= leg.is_known();
         }
         let (app, unknown) = if known { (free.rest(), 0) } else { (0, free.rest()) };
-        JoinResult::new((Rc::clone(&self.stream), payload), (begin, closed.end), legs, (app, unknown), closed.status)
+        let stream = Rc::clone(&self.stream);
+        JoinResult {
+            torn,
+            ..JoinResult::new((stream, payload), (begin, closed.end), legs, (app, unknown), closed.status)
+        }
+    }
+
+    /// Of an anchor that wasn't seen whole, where pieces of its stream were lost meanwhile, how many: it may have ended long before, and what its total
+    /// consists of isn't known.
+    fn torn(&self, payload: &[u8], closed: &Closing) -> Option<u64> {
+        let (at, size) = self.complete?;
+        if read_int(payload, at, size) != 0 {
+            return None;
+        }
+        let asked = std::iter::once((self.spec.anchor, (closed.start, closed.end)));
+        self.losses.within(&asked).map(|(lost, _)| lost)
     }
 
     /// Whether every binding of the anchor's connection is known: it was opened since the run began, and none was lost.
@@ -120,7 +136,7 @@ impl Engine {
         let began = self.began.map_or(u64::MAX, |began| began.saturating_add(ATTACHED_BY_NS));
         opened >= began
             && self.bindings.gone.within(life).is_none()
-            && self.bindings.needed_streams().all(|s| self.losses[s.0 as usize].within(life).is_none())
+            && self.losses.within(&self.bindings.needed_streams().map(|stream| (stream, life))).is_none()
             && !self.bindings.needed_streams().any(|s| self.unfed[s.0 as usize].is_some())
     }
 
@@ -149,13 +165,8 @@ impl Engine {
             },
             all_bindings_known: self.all_bindings_known(payload, closed.end),
         };
-        let unbound: Vec<&Gaps> = self.bindings.needed_streams().map(|s| &self.losses[s.0 as usize]).collect();
-        let none = Gaps::default();
         let conn = self.work.keys.iter().flatten().find(|key| key.ends.is_some());
-        let told = conn.zip(self.translations.stream()).map(|(key, stream)| {
-            let asked = Asked { node: key.node, opened, end: closed.end };
-            self.translations.missing(&self.losses[stream.0 as usize], &asked)
-        });
+        let told = conn.and_then(|key| self.translations.told(&Asked { node: key.node, opened, end: closed.end }));
         let mut legs = Vec::with_capacity(self.spec.legs.len());
         let all = self.spec.legs.iter().zip(&self.legs).enumerate();
         for (i, (spec, (store, bit, sources))) in all.filter(|(_, (spec, _))| wanted(spec)) {
@@ -169,16 +180,15 @@ impl Engine {
                 nodes: &self.nodes,
                 bindings: &self.bindings,
                 translations: &self.translations,
-                untold: told.flatten(),
+                told,
                 unfed: if closed.status == Status::Early && self.early.1.contains(&spec.stream) {
                     Some(NOT_YET)
                 } else {
                     self.unfed.get(stream).and_then(Option::as_deref)
                 },
-                lost: self.losses.get(stream).unwrap_or(&none),
+                losses: &self.losses,
                 seen_from: self.seen_from.get(stream).copied().unwrap_or(0),
                 doubted: self.doubted.get(stream).and_then(|d| d.as_ref().map(|(from, why)| (*from, why.as_str()))),
-                unbound: &unbound,
                 namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { Some(0) },
             };
             legs.push(leg::outcome(&inputs, &mut self.stores[*store], *bit, &anchor, &mut self.work.scratch));

@@ -1,6 +1,9 @@
 //! What a leg came to, as data.
 
-use crate::join::{gaps::EVICTED, verdict::Interval};
+use crate::{
+    decode::Num,
+    join::{gaps::EVICTED, verdict::Interval},
+};
 use weftrace_artifact::join::{KeyKind, LegSpec};
 
 /// How a leg's records were matched, best first.
@@ -41,6 +44,7 @@ impl Via {
 /// A leg's four outcomes. "None" is said only when it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
+    /// 64 bits: [`LegOutcome::value`] has the number.
     Value(i64),
     /// The probe ran, nothing was lost, nothing was seen.
     None,
@@ -51,6 +55,16 @@ pub enum State {
 }
 
 impl State {
+    /// As scripts and outputs have it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Value(_) => "value",
+            Self::None => "none",
+            Self::Unknown(_) => "unknown",
+            Self::Ambiguous(_) => "ambiguous",
+        }
+    }
+
     /// Why it is unknown; else empty.
     pub fn reason(&self) -> &str {
         if let Self::Unknown(why) = self { why } else { "" }
@@ -70,6 +84,8 @@ impl State {
 pub struct LegOutcome {
     pub name: String,
     pub state: State,
+    /// The value has a sign.
+    pub signed: bool,
     pub via: Via,
     /// The key that matched (`conn`, `pid` …); empty if nothing did.
     pub key: &'static str,
@@ -91,6 +107,12 @@ pub struct LegOutcome {
 }
 
 impl LegOutcome {
+    /// If it is known.
+    pub fn value(&self) -> Option<Num> {
+        let State::Value(bits) = self.state else { return None };
+        Some(if self.signed { Num::Signed(bits) } else { Num::Unsigned(bits as u64) })
+    }
+
     /// When its records were, in CLOCK_BOOTTIME ns: sorted, disjoint.
     pub fn intervals(&self) -> &[(u64, u64)] {
         &self.intervals
@@ -105,6 +127,7 @@ impl LegOutcome {
         Self {
             name: String::new(),
             state: State::None,
+            signed: spec.value.is_some_and(|at| at.signed),
             via: Via::Exact,
             key: "",
             count: 0,

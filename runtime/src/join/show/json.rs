@@ -80,11 +80,14 @@ pub fn write(out: &mut Vec<u8>, shown: &Shown<'_>, style: &mut Style<'_>) {
         push(out, ": ");
         write_leg(out, leg, facts.sources.get(i).map(String::as_str), result.begin);
     });
-    let blame = result.blame.iter().filter_map(|i| result.legs.get(*i as usize));
+    let blame = result.blame.iter().filter_map(|i| result.legs.get(*i as usize)).filter(|leg| !leg.off);
     push(out, ", \"blame\": ");
     separated(out, "[", ", ", "]", blame, |out, leg| write_string(out, leg.name.as_bytes()));
     number(out, "app_ns", result.app);
     number(out, "unknown_ns", result.unknown);
+    if let Some(lost) = result.torn {
+        number(out, "anchor_lost", lost);
+    }
     push(out, ", \"anchor\": ");
     separated(out, "{", ", ", "}", super::plain_fields(&result.stream), |out, field| {
         write_string(out, field.name.as_deref().unwrap_or_default().as_bytes());
@@ -95,15 +98,9 @@ pub fn write(out: &mut Vec<u8>, shown: &Shown<'_>, style: &mut Style<'_>) {
 }
 
 fn write_leg(out: &mut Vec<u8>, leg: &LegOutcome, source: Option<&str>, begin: u64) {
-    let (state, value) = match &leg.state {
-        State::Value(v) => ("value", Some(*v)),
-        State::None => ("none", None),
-        State::Unknown(_) => ("unknown", None),
-        State::Ambiguous(_) => ("ambiguous", None),
-    };
-    let _ = write!(out, "{{\"state\": \"{state}\", \"value\": ");
-    match value {
-        Some(value) => write_num(out, Num::Signed(value)),
+    let _ = write!(out, "{{\"state\": \"{}\", \"value\": ", leg.state.name());
+    match leg.value() {
+        Some(value) => write_num(out, value),
         None => push(out, "null"),
     }
     member(out, "unit", leg.duration.then_some("ns"));
@@ -164,6 +161,7 @@ pub fn write_summary(out: &mut Vec<u8>, join: &str, summary: &Summary, wall: Opt
         ("passed_over", summary.passed_over),
         ("kept", summary.kept),
         ("late", summary.late),
+        ("late_records", summary.late_records),
         ("orphans", summary.orphans),
         ("without_key", summary.keyless),
         ("evicted_anchors", summary.evicted_anchors),

@@ -1,9 +1,12 @@
 //! A result in three lines: what it was, the verdict with time by layer, how sure.
 
 use super::{Facts, Shown, escaped, overlap};
-use crate::join::{
-    leg::{LegOutcome, State},
-    result::{JoinResult, Status, Verdict},
+use crate::{
+    decode::Num,
+    join::{
+        leg::{LegOutcome, State},
+        result::{JoinResult, Status, Verdict},
+    },
 };
 use std::fmt::Write;
 
@@ -11,7 +14,7 @@ const MS: u64 = 1_000_000;
 
 /// Milliseconds rounded to nearest.
 pub(crate) fn ms(ns: u64) -> u64 {
-    (ns + MS / 2) / MS
+    ns.saturating_add(MS / 2) / MS
 }
 
 /// As it stands in `text` of `join:` blocks: without what only the host knows.
@@ -61,6 +64,9 @@ pub(crate) fn head(shown: &Shown<'_>) -> String {
     if let Some(id) = &shown.facts.community_id {
         let _ = write!(out, "  community_id={id}");
     }
+    if result.torn.is_some() {
+        out.push_str("  [its end was not seen]");
+    }
     if result.status != Status::Closed {
         let _ = write!(out, "  [{}]", result.status.name());
     }
@@ -95,7 +101,7 @@ pub fn text(shown: &Shown<'_>) -> String {
             matched = true;
         }
     }
-    let lost = result.legs.iter().map(|l| l.lost).max().unwrap_or(0);
+    let lost = result.legs.iter().map(|l| l.lost).chain(result.torn).max().unwrap_or(0);
     let _ = write!(out, "{} lost in window: {lost}", if matched { " ·" } else { "" });
     out
 }
@@ -103,15 +109,18 @@ pub fn text(shown: &Shown<'_>) -> String {
 /// `2150`, `none`, `unknown (lost 3)`; of what was charged nothing `1000 (outside)` the total, or `1000 (covered)` by layers before it.
 pub(crate) fn value(result: &JoinResult, leg: &LegOutcome, blamed: bool) -> String {
     let within = || leg.intervals().iter().any(|piece| overlap(*piece, (result.begin, result.end)).is_some());
+    let number = leg.value().map_or(0, Num::wide);
+    // A time that isn't negative.
+    let ns = u64::try_from(number).unwrap_or(0);
     match &leg.state {
         State::None => "none".into(),
         State::Unknown(reason) => format!("unknown ({reason})"),
         State::Ambiguous(n) => format!("ambiguous ({n})"),
-        State::Value(value) if !leg.duration => value.to_string(),
-        State::Value(value) if blamed && leg.charged == 0 && *value > 0 => {
-            format!("{} ({})", ms(*value as u64), if within() { "covered" } else { "outside" })
+        State::Value(_) if !leg.duration => number.to_string(),
+        State::Value(_) if blamed && leg.charged == 0 && ns > 0 => {
+            format!("{} ({})", ms(ns), if within() { "covered" } else { "outside" })
         }
         State::Value(_) if blamed => ms(leg.charged).to_string(),
-        State::Value(value) => ms((*value).max(0) as u64).to_string(),
+        State::Value(_) => ms(ns).to_string(),
     }
 }

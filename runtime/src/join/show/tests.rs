@@ -22,6 +22,7 @@ fn leg(name: &str, state: State, charged: u64, intervals: Vec<(u64, u64)>) -> Le
     LegOutcome {
         name: name.into(),
         state,
+        signed: false,
         via: Via::Exact,
         key: if matched { "conn" } else { "" },
         count: u32::from(matched),
@@ -90,6 +91,7 @@ pub(crate) fn result(path: &str) -> JoinResult {
         blame: vec![1, 2, 3, 4],
         app: 0,
         unknown: 400 * MS,
+        torn: None,
         conn: Some(ConnKey { family: 2, proto: 6, ..ConnKey::default() }),
         stream: stream.into(),
         anchor,
@@ -272,6 +274,17 @@ fn targets_lose_queries_and_passwords() {
     let shown = Shown { result: &result, facts: &facts };
     assert!(line::head(&shown).contains("GET http://host/x ->"), "{}", line::head(&shown));
     assert_eq!(as_json(&shown)["anchor"]["path"], "http://host/x");
+}
+
+/// As its type has it: a double holds no such number.
+#[test]
+fn a_value_of_64_bits_has_all_of_them() {
+    let mut result = counted(result("/small"));
+    result.legs[0].state = State::Value(-16);
+    let value = |result: &JoinResult| as_json(&Shown { result, facts: &facts() })["legs"]["count"]["value"].clone();
+    assert_eq!(value(&result), "18446744073709551600");
+    result.legs[0].signed = true;
+    assert_eq!(value(&result), -16);
 }
 
 /// JSON that has a member twice is read in as many ways as there are readers.

@@ -59,6 +59,7 @@ fn all_that_a_result_holds_is_counted() {
     let leg = LegOutcome {
         name: "l".repeat(500),
         state: State::Unknown("r".repeat(600)),
+        signed: false,
         via: Via::Exact,
         key: "",
         count: 0,

@@ -39,7 +39,9 @@ impl Bench {
 
     fn insert(&mut self, key: u64, start: u64, end: u64) {
         let payload = [key, start, end].map(u64::to_ne_bytes).concat();
-        assert!(self.store.insert(&payload, end, &mut self.nodes, &self.digest));
+        let past = Past { watermark: 0, told_to: 0 };
+        let taken = self.store.insert(&payload, end, past, (&mut self.nodes, &self.digest));
+        assert_eq!(taken, Taken::InTime);
         self.all.push((key, start, end));
     }
 

@@ -60,7 +60,7 @@ enum What {
         ends: bool,
     },
     Lost {
-        stream: StreamId,
+        streams: Vec<StreamId>,
     },
 }
 
@@ -200,7 +200,7 @@ fn event() -> impl Strategy<Value = Event> {
             (1..3u64).prop_map(move |file| tie(0, file, 0, 0, 0, true)),
             (1..3u32).prop_map(move |pid| tie(0, 0, 0, 0, pid, true)),
         ],
-        1 => prop_oneof![Just(PAUSE), Just(WAIT), Just(BINDING)].prop_map(|stream| What::Lost { stream }),
+        1 => prop::sample::subsequence(vec![PAUSE, WAIT, BINDING], 1..=3).prop_map(|streams| What::Lost { streams }),
     ];
     // Anchors at even times, all else at odd ones: what happens at once is concurrent, which is not what this is about.
     (1..SPAN / 2, 0..6u64, what).prop_map(|(from, len, what)| {
@@ -219,8 +219,8 @@ fn play(events: &[Event], cuts: &[u64], shuffle: u64, limits: Limits) -> (Vec<Li
     let mut events = events.to_vec();
     // Losses are told before the watermark that passes them, in the control stream's order.
     for event in &events {
-        if let What::Lost { stream } = event.what {
-            engine.lost((event.from * TICK, event.to * TICK), &[stream], 1, None);
+        if let What::Lost { streams } = &event.what {
+            engine.lost((event.from * TICK, event.to * TICK), streams, 1, None);
         }
     }
     events.retain(|event| !matches!(event.what, What::Lost { .. }));

@@ -1,6 +1,7 @@
 //! What records hold is told as it is, and in one order.
 
 use super::*;
+use crate::decode::Num;
 
 #[test]
 fn values_have_the_sign_of_their_type() {
@@ -24,6 +25,45 @@ fn values_have_the_sign_of_their_type() {
         results(out).remove(0).legs.remove(0).state
     };
     assert_eq!((least(true), least(false)), (State::Value(-2), State::Value(3)));
+}
+
+/// All 64 bits are the number's, in what is compared and in what is told.
+#[test]
+fn large_unsigned_values_are_large() {
+    let told = |agg, signed| {
+        let value = Some(IntAt { offset: CONN_KEY_SIZE, size: 8, signed });
+        let leg = LegSpec { value, duration: false, ..leg("n", LOSS, agg, None) };
+        let key = conn(7, 5000, (11, 22));
+        let records = [
+            (LOSS, 1500 * MS, span(&key, 0xffff_ffff_ffff_fff0)),
+            (LOSS, 1600 * MS, span(&key, 4)),
+            (REQUEST, 2 * S, request(&key, "a", S, S, 2 * S, true)),
+        ];
+        let r = only(JoinSpec { legs: vec![leg], blame: Vec::new(), ..spec() }, &records);
+        let text = r.text.lines().nth(2).expect("three lines").split(" | ").next().expect("a leg").trim().to_owned();
+        (text, r.legs[0].value())
+    };
+    let said = |n: u64| (format!("n {n}"), Some(Num::Unsigned(n)));
+    assert_eq!(told(LegAgg::Max, false), said(0xffff_ffff_ffff_fff0));
+    assert_eq!(told(LegAgg::Min, false), said(4));
+    assert_eq!(told(LegAgg::Avg, false), said(0x7fff_ffff_ffff_fffa));
+    assert_eq!(
+        [told(LegAgg::Max, true).0, told(LegAgg::Min, true).0, told(LegAgg::Avg, true).0],
+        ["n 4", "n -16", "n -6"]
+    );
+}
+
+/// Several legs that read one stream, each in its own way.
+#[test]
+fn a_record_without_a_key_is_counted_once() {
+    let none = ConnKey::default();
+    let legs = [LegAgg::Sum, LegAgg::Count, LegAgg::Max].into_iter().enumerate();
+    let legs = legs.map(|(i, agg)| LegSpec { value: None, duration: i == 0, ..leg("n", LOSS, agg, None) }).collect();
+    let mut engine = Engine::new(JoinSpec { legs, blame: Vec::new(), ..spec() }, &streams());
+    for n in 0..3 {
+        engine.record(LOSS, S + n, &span(&none, 5), &mut Handlers, &mut |_| {});
+    }
+    assert_eq!(engine.summary().keyless, 3);
 }
 
 #[test]

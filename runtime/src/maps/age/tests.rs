@@ -1,4 +1,5 @@
 use super::*;
+use weftrace_artifact::{map::Value, ty::Type};
 
 const RING: Ring = Ring { offset: 8, bucket_ns: 10, slots: 4, only_ns: Some(30) };
 
@@ -55,4 +56,15 @@ fn parts_are_one() {
         }
     }
     assert_eq!(grown(&RING, &whole, 30, now + 1000), None);
+}
+
+/// What is swept is old; what was written behind that time, by others that were heard earlier, is not.
+#[test]
+fn what_was_written_later_is_not_old() {
+    let spec = MapSpec { ring: Some(RING), ..crate::maps::tests::spec(Some(Type::U64), Value::Count) };
+    let mut value = empty();
+    count(&mut value, 1_000, 1);
+    for (now, old) in [(500, false), (990, false), (1_000, false), (1_029, false), (1_040, true), (9_000, true)] {
+        assert_eq!(is_old(&spec, std::slice::from_ref(&value), now), old, "{now}");
+    }
 }

@@ -61,7 +61,7 @@ fn maps_by_address() {
         // A map that isn't there does nothing.
         assert_eq!(map_lookup(env, 9, k), 0);
     }
-    assert_eq!(host.losses[0], [0, 1, 0, 0, 0, 0]);
+    assert_eq!(host.losses[0], [0, 1, 0, 0, 0, 0, 0]);
 }
 
 /// Timers read and write kernel maps by the system call: a look-up is a copy that goes back when the handler ends.
@@ -156,8 +156,8 @@ fn records_clock_and_conn() {
         assert!(clock_gettime(env, libc::CLOCK_REALTIME as u64) > 1 << 60);
         assert_ne!(random(env), random(env));
         assert_eq!(pid_tgid(env) >> 32, u64::from(std::process::id()));
-        assert_eq!(packet_conn(env, (&raw mut view) as u64, (&raw mut key) as u64), 0);
-        assert_eq!(packet_conn(env, 0, (&raw mut key) as u64), 0);
+        assert_eq!(packet_conn(env, (&raw mut view) as u64, 0, (&raw mut key) as u64), 0);
+        assert_eq!(packet_conn(env, 0, 0, (&raw mut key) as u64), 0);
     }
     assert_eq!(host.losses[0][0], 0, "generated code counts");
     let records = host.records.take();

@@ -56,20 +56,35 @@ fn a_new_element_in_an_old_place_starts_at_zero() {
     assert_eq!(all(&map)[0].1, [1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 }
 
+/// Against a list: what is used goes to its front, what has to make room is at its end.
 #[test]
-fn lru_drops_what_is_not_used() {
+fn what_was_unused_for_longest_makes_room() {
     let mut map = UserMap::new(&spec(Kind::LruHash, 8, 4));
-    for i in 0..4u32 {
-        map.update(&i.to_ne_bytes(), &[0; 8], 0);
-    }
-    // The first eviction clears all marks; then 2 is used, and stays.
-    map.update(&4u32.to_ne_bytes(), &[0; 8], 0);
-    let kept: Vec<u32> = (0..4).filter(|i: &u32| map.lookup(&i.to_ne_bytes()).is_some()).collect();
-    assert_eq!(kept.len(), 3);
-    for i in 5..100u32 {
-        map.lookup(&kept[0].to_ne_bytes()).expect("used, so kept");
-        assert_eq!(map.update(&i.to_ne_bytes(), &[0; 8], 0), 0);
-        assert_eq!(map.len(), 4);
+    let (mut want, mut seed) = (Vec::<u32>::new(), 5u64);
+    for _ in 0..5000 {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (key, what) = ((seed >> 40) as u32 % 9, seed >> 61);
+        let there = want.iter().position(|k| *k == key).map(|at| want.remove(at)).is_some();
+        let bytes = key.to_ne_bytes();
+        match what {
+            0 => assert_eq!(map.delete(&bytes) == 0, there),
+            1..=3 => {
+                assert_eq!(map.lookup(&bytes).is_some(), there);
+                want.splice(..0, there.then_some(key));
+            }
+            _ => {
+                assert_eq!(map.update(&bytes, &[0; 8], 0), 0);
+                want.insert(0, key);
+                want.truncate(4);
+            }
+        }
+        if seed >> 52 == 0 {
+            map.clear();
+            want.clear();
+        }
+        let mut keys: Vec<_> = want.iter().map(|key| key.to_ne_bytes().to_vec()).collect();
+        keys.sort();
+        assert_eq!(all(&map).into_iter().map(|(key, _)| key).collect::<Vec<_>>(), keys);
     }
 }
 

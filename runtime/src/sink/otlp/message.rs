@@ -1,6 +1,7 @@
 //! A result as OTLP's Span messages.
 
 use crate::{
+    decode::Num,
     hash::fnv as hash,
     join::{
         JoinResult, State,
@@ -171,23 +172,15 @@ fn leg_event(event: &mut Writer, shown: &Shown<'_>, i: usize, leg: &crate::join:
     let at = leg.intervals().first().map_or(result.begin, |first| first.0.max(result.begin));
     event.fixed64(1, wall(shown, at));
     event.text(2, &format!("leg {}", leg.name));
-    let state = match &leg.state {
-        State::Value(value) => {
-            // Two's complement, as int64 is sent.
-            int(event, 3, "value", *value as u64);
-            "value"
-        }
-        State::None => "none",
-        State::Unknown(why) => {
-            text(event, 3, "reason", why);
-            "unknown"
-        }
-        State::Ambiguous(n) => {
-            int(event, 3, "candidates", u64::from(*n));
-            "ambiguous"
-        }
-    };
-    text(event, 3, "state", state);
+    match (leg.value(), &leg.state) {
+        // What int64 can't hold is its text, as in JSON.
+        (Some(Num::Unsigned(value)), _) if i64::try_from(value).is_err() => text(event, 3, "value", &value.to_string()),
+        (Some(value), _) => int(event, 3, "value", value.bits()),
+        (None, State::Unknown(why)) => text(event, 3, "reason", why),
+        (None, State::Ambiguous(n)) => int(event, 3, "candidates", u64::from(*n)),
+        (None, _) => {}
+    }
+    text(event, 3, "state", leg.state.name());
     if !leg.key.is_empty() {
         text(event, 3, "via", leg.via.name());
         text(event, 3, "key", leg.key);

@@ -2,7 +2,7 @@
 
 use super::{A, F, H, O, P as PAYLOAD, S, row};
 use crate::packet::{
-    FieldRow, FieldType as T, KernelRead as K, PacketBytes, PacketView as P,
+    FieldRow, FieldType as T, KernelRead as K, PacketBytes, PacketEnd, PacketView as P,
     Read::{self, Bit, Layer, Load, Str},
     analysis as a,
     kernel::{Found, Header::Tcp},
@@ -51,7 +51,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.urgent_pointer", T::U16, H, l::TCP, Load(offset_of!(P, tcp_urgent)), "Urgent pointer.").kernel(K::number(Tcp, 18, 2)).known(k::TCP_URGENT),
     row("tcp.payload", T::Str, PAYLOAD, l::TCP, Str(offset_of!(P, payload)), "Captured payload."),
     row("tcp.stream", T::U32, F, FLOW, Load(offset_of!(P, tcp_stream)), "Number of the conversation, counted from 0."),
-    row("tcp.conn", T::Conn, F, l::TCP, Read::Conn, "The connection, as a join key."),
+    row("tcp.conn", T::Conn, F, l::TCP, Read::Conn(PacketEnd::Neither), "The connection, as a join key."),
     row("tcp.bytes", T::ByteRanges, F, FLOW, Read::ByteRanges(PacketBytes::Segment), "The payload's place in its direction of the connection, as a join key; absent without payload."),
     row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection; where that wasn't seen: it isn't the one with the lower port, if that is below 32768, else it sent the first packet seen."),
     row("tcp.conn_opened", T::U64, F, FLOW, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN, or of its first packet where the handshake was not seen."),
@@ -96,9 +96,12 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.handshake.dur", T::U64, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_ns)), "From the first SYN to the ACK that completes the handshake (or the RST that refuses it), ns."),
     row("tcp.handshake.syns", T::U32, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_syns)), "How many SYNs the client sent: 1 without retransmission."),
     row("tcp.handshake.completed", T::Bool, F, l::HANDSHAKE_END, Bit(offset_of!(P, handshake_completed), 1), "True: the connection was established; false: it was refused."),
+    row("tcp.handshake.conn", T::Conn, F, l::HANDSHAKE_END, Read::Conn(PacketEnd::Client), "The connection as a join key, of the client's end: what `side=` of a leg goes by."),
     row("tcp.repair.start", T::U64, S, FLOW, Load(offset_of!(P, repair_start)), "Boot time since when bytes that this packet acknowledges were under way, if they were lost and sent again; 0: they were not."),
     row("tcp.repair.bytes", T::ByteRanges, S, FLOW, Read::ByteRanges(PacketBytes::Repair), "The bytes that were lost, as a join key; absent where none were."),
     row("tcp.repair.dur", T::U64, S, FLOW, Load(offset_of!(P, repair_ns)), "Until the copy that got through was sent, ns; 0: nothing was lost. Copies that the receiver says it did not need (RFC 2883) are none."),
+    row("tcp.repair.conn", T::Conn, S, FLOW, Read::Conn(PacketEnd::Repair), "The connection as a join key, of the end that sent the lost bytes; of neither where none were."),
     row("tcp.zero_window.start", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time since when the receiver left no room for a segment, in the zero-window stall that ends with this packet."),
     row("tcp.zero_window.dur", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_ns)), "How long the receiver's window was closed, ns."),
+    row("tcp.zero_window.conn", T::Conn, F, l::ZERO_WINDOW_END, Read::Conn(PacketEnd::ZeroWindow), "The connection as a join key, of the end whose window was closed."),
 ];

@@ -19,7 +19,8 @@ fn both_directions_are_one_key() {
     let (there, back) = (FlowKey::of(&view(1, 40_000, 2, 80), false), FlowKey::of(&view(2, 80, 1, 40_000), false));
     assert_eq!(there.0, back.0);
     assert_eq!((there.1, back.1), (0, 1));
-    assert_eq!(conn_key(&view(1, 40_000, 2, 80)), conn_key(&view(2, 80, 1, 40_000)));
+    let key = |view| conn_key(&view, PacketEnd::Neither);
+    assert_eq!(key(view(1, 40_000, 2, 80)), key(view(2, 80, 1, 40_000)));
     // The same address on both sides: by port.
     let (a, b) = (FlowKey::of(&view(1, 5, 1, 9), false), FlowKey::of(&view(1, 9, 1, 5), false));
     assert_eq!((a.0 == b.0, a.1, b.1), (true, 0, 1));
@@ -38,10 +39,10 @@ fn live_flows_differ_by_interface_and_namespace() {
 fn the_join_key_orders_ends_and_keeps_their_numbers() {
     let mut back = view(2, 80, 1, 40_000);
     (back.tcp_isn, back.tcp_peer_isn, back.netns) = (22, 11, 5);
-    let key = conn_key(&back).unwrap();
+    let key = conn_key(&back, PacketEnd::Neither).unwrap();
     assert_eq!((key.a_addr[3], key.a_port, key.a_isn), (1, 40_000, 11));
     assert_eq!((key.b_addr[3], key.b_port, key.b_isn, key.netns), (2, 80, 22, 5));
-    assert_eq!(conn_key(&PacketView::default()), None);
+    assert_eq!(conn_key(&PacketView::default(), PacketEnd::ZeroWindow), None);
 }
 
 #[test]

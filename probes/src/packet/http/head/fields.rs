@@ -48,7 +48,7 @@ impl Head {
     }
 
     fn note(&mut self, name: &[u8], value: &[u8], texts: &mut Texts, extra: &mut Extra) {
-        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse().ok());
+        let number = |value: &[u8]| std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u32>().ok());
         match name {
             b":method" => {
                 self.outline.bodiless = value == b"HEAD";
@@ -60,14 +60,14 @@ impl Head {
             b":authority" => texts.host = Some(texts.put(value)),
             b"host" if texts.host.is_none() => texts.host = Some(texts.put(value)),
             b":status" => {
-                self.outline.status = number(value).and_then(|status| u32::try_from(status).ok()).unwrap_or(0);
+                self.outline.status = number(value).unwrap_or(0);
             }
             b"content-length" => {
-                self.outline.content_length = number(value);
+                self.outline.content_length = super::content_length(value);
                 self.outline.framing = self.outline.content_length.map_or(Framing::Unsaid, Framing::Length);
             }
             b"content-type" => extra.is_grpc = is_grpc(value),
-            b"grpc-status" => extra.grpc_status = number(value).and_then(|status| u32::try_from(status).ok()),
+            b"grpc-status" => extra.grpc_status = number(value),
             b"grpc-message" => {
                 let text = unescape(value);
                 extra.grpc_message = texts.put(&text);

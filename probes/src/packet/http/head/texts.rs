@@ -1,8 +1,8 @@
 //! What a head says, in one buffer, as handlers read it.
 
 use super::read::{Said, read};
+use weftrace_artifact::headers;
 use weftrace_artifact::packet::StrRef;
-use weftrace_artifact::{abi::HEADERS_CAP, headers};
 
 /// Where in the buffer a text lies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -89,33 +89,15 @@ impl Texts {
         self.buf.capacity()
     }
 
-    /// Puts fields, packed. Where they are copied only so much goes along, so what is too large for that comes last: a long cookie hides no
-    /// `x-request-id`. Of one name the first stays the first.
+    /// Puts fields, packed, their names in lower case.
     pub(super) fn pack<'a>(&mut self, all: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Text {
         let from = self.here();
-        let mut room = HEADERS_CAP as usize - 1;
-        let mut large: Vec<(&[u8], &[u8])> = Vec::new();
-        for (name, value) in all.filter(|(name, _)| !name.is_empty()) {
-            let size = 3 + name.len() + value.len();
-            if size > room || large.iter().any(|(before, _)| before.eq_ignore_ascii_case(name)) {
-                large.push((name, value));
-            } else if self.push(name, value) {
-                room -= size;
+        for (name, value) in all {
+            let at = self.here() + headers::ENTRY_HEAD;
+            if headers::push(&mut self.buf, name, value) {
+                self.buf[at..at + name.len()].make_ascii_lowercase();
             }
         }
-        for (name, value) in large {
-            self.push(name, value);
-        }
         self.since(from)
-    }
-
-    /// A field, its name in lower case. False if name or value is longer than the layout can say.
-    fn push(&mut self, name: &[u8], value: &[u8]) -> bool {
-        let at = self.here() + headers::ENTRY_HEAD;
-        let fits = headers::push(&mut self.buf, name, value);
-        if fits {
-            self.buf[at..at + name.len()].make_ascii_lowercase();
-        }
-        fits
     }
 }

@@ -44,7 +44,7 @@ impl Side {
     }
 
     fn end(&mut self, gone: bool, time: u64) {
-        self.sockets.end(1, gone, time);
+        self.sockets.end(1, gone, None, time);
         self.present();
     }
 

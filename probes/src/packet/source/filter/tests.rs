@@ -69,3 +69,37 @@ fn a_filter_is_compiled_for_each_link_type_it_meets() {
     assert!(!filter.matches(&raw(&ip, LinkType::RAW)));
     assert_eq!(filter.not_applicable, 1);
 }
+
+#[test]
+fn what_is_inside_is_asked_about() {
+    let mut inside = vec![2; 12];
+    inside.extend([8, 0, 0x45, 0, 0, 40, 0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 1, 187, 0, 80]);
+    inside.resize(60, 0);
+    let around = [&[2; 12][..], &[0x81, 0, 0, 5, 8, 0], &inside[14..]].concat();
+    let packet = |link| RawPacket::new(link, &around, 1);
+    let asked = |text: &str| BlockFilter::new(text, &[]).unwrap().matches_inside(&packet(LinkType::ETHERNET), &inside);
+    for yes in ["tcp", "tcp port 443", "host 10.0.0.1", "ip and not port 22", "ether src 2:2:2:2:2:2", "net 10.0.0.0/8"]
+    {
+        assert!(asked(yes), "{yes}");
+    }
+    for no in ["udp", "port 22", "not vlan", "not vlan and tcp", "vlan or tcp", "not ether proto 0x8100", "type mgt"] {
+        assert!(!asked(no), "{no}");
+    }
+    // The filter is none for the link type; what is inside it is for.
+    let mut filter = BlockFilter::new("ether src 2:2:2:2:2:2", &[]).unwrap();
+    assert!(!filter.matches(&packet(LinkType::RAW)) && filter.not_applicable == 1);
+    assert!(filter.matches_inside(&packet(LinkType::RAW), &inside) && filter.not_applicable == 0);
+}
+
+#[test]
+fn one_filter_for_all() {
+    assert_eq!(union(["tcp"]), "tcp");
+    assert_eq!(union(["udp", "tcp", "udp"]), "(tcp) or (udp)");
+    assert_eq!(union(["tcp", ""]), "");
+    // Later fragments have no port.
+    assert_eq!(union(["port 53"]), "(ip[6:2] & 0x1fff != 0 or ip6 proto 44) or (port 53)");
+    // What is written behind `vlan` is about the inside of tags.
+    assert_eq!(union(["vlan 5 and tcp", "wlan host 1:2:3:4:5:6"]), "(wlan host 1:2:3:4:5:6) or (vlan 5 and tcp)");
+    assert_eq!(union(["vlan 5 and tcp", "vlan 6 and udp"]), "");
+    assert_eq!(union(["vlan 5 and tcp"]), "vlan 5 and tcp");
+}

@@ -6,7 +6,8 @@ use super::*;
 pub(super) type Expected = (State, Vec<u64>);
 
 fn lost(events: &[Event], streams: &[StreamId], window: (u64, u64)) -> Option<State> {
-    let hit = |e: &&Event| matches!(e.what, What::Lost { stream } if streams.contains(&stream)) && meets(e, window);
+    let touches = |touched: &[StreamId]| touched.iter().any(|stream| streams.contains(stream));
+    let hit = |e: &&Event| matches!(&e.what, What::Lost { streams } if touches(streams)) && meets(e, window);
     let n = events.iter().filter(hit).count();
     (n > 0).then(|| State::Unknown(format!("lost {n}")))
 }
