@@ -7,8 +7,16 @@ use crate::world::{Answer, World};
 
 const TEXT: &str = include_str!("../stdlib/sockets_io_uring.bt");
 
-/// Blocks at the events of io_uring that there are. None: they don't say whose operations they tell of.
-pub(super) fn text(world: &dyn World) -> Option<String> {
+/// Blocks at the events of io_uring that there are; where they don't say whose operations they tell of there are none, which is said.
+pub(super) fn blocks(world: &dyn World, span: Span, diags: &mut Vec<Diagnostic>) -> String {
+    text(world).unwrap_or_else(|| {
+        diags.push(not_seen(span));
+        String::new()
+    })
+}
+
+/// The blocks. None: the events don't say whose operations they tell of.
+fn text(world: &dyn World) -> Option<String> {
     let block = |event: &str, request: &str, without: &str| {
         TEXT.replace("EVENT", event).replace("REQUEST", request).replace("WITHOUT", without)
     };
@@ -37,7 +45,7 @@ pub(super) fn text(world: &dyn World) -> Option<String> {
 }
 
 /// What there is to say where no event tells.
-pub(super) fn not_seen(span: Span) -> Diagnostic {
+fn not_seen(span: Span) -> Diagnostic {
     let message = "what io_uring moves on sockets is not seen on this kernel, nor counted";
     Diagnostic::warning("unsupported-here", span, message)
         .note("its events don't say which socket an operation is on: legs on what a program moves so say none")

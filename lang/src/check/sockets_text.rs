@@ -234,18 +234,19 @@ pub(crate) fn items(
     if !go.is_empty() {
         text.push_str(&sockets_go::text(&moved(true)));
     }
-    match sockets_io_uring::text(world) {
-        Some(blocks) => text.push_str(&blocks),
-        None => diags.push(sockets_io_uring::not_seen(asked.span)),
-    }
+    text.push_str(&sockets_io_uring::blocks(world, asked.span, &mut diags));
     text.push_str(when(!flagged && asked.http, sockets_go::flag()));
     let text = text.replace("OTHERS", &asked.passed_over()).replace(AT, if begins { AT } else { "(int64)0" });
-    let [frames, pieces] = if world.feature(Feature::BpfLoop) == Answer::NotThere { ROUNDS_IN_PLACE } else { ROUNDS };
-    let text = text.replace("MOST_FRAMES", &frames.to_string()).replace("MOST_PIECES", &pieces.to_string());
-    let text = sockets_exchange::by_place(&text);
+    let text = sockets_exchange::by_place(&in_rounds(&text, world));
     let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);
     (crate::syntax::parse(&sources.file(file).text.clone(), file).0.items, diags)
+}
+
+/// The text with its loops' bounds.
+fn in_rounds(text: &str, world: &dyn World) -> String {
+    let [frames, pieces] = if world.feature(Feature::BpfLoop) == Answer::NotThere { ROUNDS_IN_PLACE } else { ROUNDS };
+    text.replace("MOST_FRAMES", &frames.to_string()).replace("MOST_PIECES", &pieces.to_string())
 }
 
 fn when(is: bool, text: &'static str) -> &'static str {

@@ -54,7 +54,7 @@ impl Host {
     }
 
     /// Whether perf events need CAP_SYS_ADMIN (Debian's and Android's kernels, where kernel.perf_event_paranoid is 3): tried with CAP_PERFMON
-    /// alone. Who has it by CAP_SYS_ADMIN only can't try; who hasn't is asked for it first: then it shows whether that is enough.
+    /// alone.
     pub fn perf_events_need_admin(&self) -> bool {
         let cpu = self.online()[0] as i32;
         let refused = move || {
@@ -66,8 +66,7 @@ impl Host {
             paranoid.trim().parse::<i32>().is_ok_and(|level| level > 2)
         };
         let alone = CapSet::of(&[Capability::Perfmon]);
-        let is_said = || self.caps().has(Capability::Perfmon) && told();
-        *self.perf_needs_admin.get_or_init(|| privilege::with_only(alone, refused).unwrap_or_else(is_said))
+        *self.perf_needs_admin.get_or_init(|| privilege::with_only(alone, refused).unwrap_or_else(told))
     }
 
     /// Whether one link can tie uprobes, for which CAP_PERFMON is enough. Where we may not try: whether the kernel's types say so.

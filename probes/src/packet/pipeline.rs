@@ -408,7 +408,7 @@ fn follow(flow: &mut Flow, shared: &mut Shared, place: Place, payload: &[u8], da
             ports: by_dir(ports.map(u32::from)).map(|port| port as u16),
             answered,
             handshake_seen,
-            behind: false,
+            ..Facts::default()
         },
     };
     shared.duplicate = view.dsack != 0;

@@ -218,6 +218,8 @@ pub(crate) struct Facts {
     /// The bytes at hand have others before them that aren't known: another protocol's, as of a proxy that was asked for this one, or such
     /// as weren't seen.
     pub(crate) behind: bool,
+    /// A message that isn't there is counted where it was missed: one within TLS, at a socket that wasn't known yet.
+    pub(crate) missed_elsewhere: bool,
 }
 
 /// How a protocol took bytes.

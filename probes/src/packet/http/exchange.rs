@@ -123,7 +123,7 @@ impl Protocol for HttpFlow {
         let (messages, mut sink) = self.sink(piece.dir, cx);
         let taken = messages.data(piece, &mut sink);
         // What it answers was not known as a request, and is told of nowhere else.
-        if sink.unasked && self.messages[1 - (piece.dir & 1)].at_start() {
+        if sink.unasked && !cx.facts.missed_elsewhere && self.messages[1 - (piece.dir & 1)].at_start() {
             cx.shared.http.malformed += 1;
         }
         taken

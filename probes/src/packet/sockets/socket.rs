@@ -140,7 +140,8 @@ impl Socket {
 
     fn facts(&self) -> Facts {
         let ports = [self.open.remote_port(), self.open.local_port];
-        Facts { ports, answered: true, handshake_seen: self.open.opened != 0, behind: false }
+        let handshake_seen = self.open.opened != 0;
+        Facts { ports, answered: true, handshake_seen, behind: false, missed_elsewhere: self.within }
     }
 
     /// The 64-bit offset that a sequence number stands for: the one nearest to where the stream is.
