@@ -6,18 +6,13 @@ mod traced;
 use std::{
     fs::{self, File},
     path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
 };
-use traced::{folder, ready, soon, text};
+use traced::{folder, ip, ready, soon, text};
 
 /// A network namespace with one end of a cable, which can be pulled.
 struct Net {
     name: String,
-}
-
-fn ip(line: &str) -> bool {
-    let status = Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status();
-    status.is_ok_and(|s| s.success())
 }
 
 impl Net {

@@ -14,7 +14,7 @@ use std::{
     thread,
     time::Duration,
 };
-use traced::{Tracer, can_watch_sockets, nginx::Nginx, ready, soon, text};
+use traced::{Tracer, can_watch_sockets, ip, nginx::Nginx, ready, soon, text};
 
 /// As the scripts and filters have it.
 const PORT: u16 = 8443;
@@ -28,10 +28,6 @@ const LOSES: u32 = 60;
 /// Two namespaces and a cable: the client's loses segments as they arrive.
 struct Net {
     name: String,
-}
-
-fn ip(line: &str) -> bool {
-    Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 impl Net {

@@ -13,7 +13,7 @@ use std::{
     process::{Command, Output, Stdio},
     sync::{Mutex, PoisonError},
 };
-use traced::{can_watch_sockets, folder, text};
+use traced::{can_watch_sockets, folder, ip, text};
 
 const CLIENT: &str = "10.0.1.7";
 const GATEWAY: &str = "10.0.1.254";
@@ -62,10 +62,6 @@ table ip leaving {
 /// The namespaces; removed when dropped.
 struct Net {
     suffix: String,
-}
-
-fn ip(line: &str) -> bool {
-    Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 impl Net {

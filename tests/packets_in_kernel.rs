@@ -6,9 +6,9 @@ mod traced;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
-use traced::{Tracer, build, ready, text, weftrace};
+use traced::{Tracer, build, ip, ready, text, weftrace};
 
 /// What both blocks do; `SIDE` begins the maps' names.
 const BODY: &str = "
@@ -40,11 +40,6 @@ fn script(device: &str, filter: &str) -> String {
 /// Two namespaces and a cable; removed when dropped.
 struct Net {
     name: String,
-}
-
-fn ip(line: &str) -> bool {
-    let status = Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status();
-    status.is_ok_and(|s| s.success())
 }
 
 impl Net {

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "recording/forgetting.rs"]
+mod forgetting;
 #[path = "recording/harm.rs"]
 mod harm;
 #[path = "recording/kernel.rs"]

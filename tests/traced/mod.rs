@@ -231,3 +231,8 @@ pub fn soon(is: impl Fn() -> bool) -> bool {
     }
     false
 }
+
+/// Runs `ip`; whether it did what it was asked to.
+pub fn ip(line: &str) -> bool {
+    Command::new("ip").args(line.split(' ')).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+}

@@ -112,11 +112,10 @@ impl Feed {
     }
 
     /// Looks whether its device has gone, or is there again.
+    #[cfg(feature = "live")]
     pub(crate) fn look(&mut self, core: &mut Core) {
-        match self {
-            Self::Files(_) | Self::Recording(_) => {}
-            #[cfg(feature = "live")]
-            Self::Live(live) => live.look(core),
+        if let Self::Live(live) = self {
+            live.look(core);
         }
     }
 

@@ -165,7 +165,7 @@ impl Engine {
             doubted: vec![None; streams.len()],
             since_check: 0,
             slowest: Slowest::default(),
-            summary: Summary::default(),
+            summary: Summary::of(&spec.keep),
             work: Work::default(),
             stream: stream.into(),
             spec,

@@ -2,6 +2,7 @@
 
 use super::result::JoinResult;
 use std::{collections::BTreeMap, fmt::Write};
+use weftrace_artifact::join::Keep;
 
 /// At most this many peers are counted by name per layer, those that come first; others together.
 pub(super) const MAX_PEERS: usize = 1024;
@@ -11,6 +12,8 @@ pub type Counts<'a> = Vec<(&'a str, u64)>;
 
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
+    /// The join keeps some results and not others.
+    chooses: bool,
     /// Anchors that passed the filter.
     pub seen: u64,
     pub closed: u64,
@@ -60,6 +63,11 @@ pub struct LayerCounts<'a> {
 }
 
 impl Summary {
+    /// Of a join that keeps these results.
+    pub(super) fn of(keep: &Keep) -> Self {
+        Self { chooses: !matches!(keep, Keep::All), ..Self::default() }
+    }
+
     pub(super) fn kept(&mut self, result: &JoinResult) {
         self.kept += 1;
         let layer = self.layers.entry(result.verdict().layer).or_default();
@@ -77,8 +85,7 @@ impl Summary {
 
     /// `312 slow of 48,210: syn 280 (peer 10.0.3.7:8080: 271) · app 20`, with what was lost or dropped.
     pub fn text(&self, name: &str) -> String {
-        // What the operator called slow is slow.
-        let what = if name.contains("slow") { "slow" } else { "kept" };
+        let what = self.kept_are(name);
         let mut out = format!("{name}: {} {what} of {}", grouped(self.kept), grouped(self.seen));
         for (i, layer) in self.by_layer().into_iter().enumerate() {
             let _ = write!(out, "{}{} {}", if i == 0 { ": " } else { " · " }, layer.name, grouped(layer.count));
@@ -96,9 +103,14 @@ impl Summary {
         out
     }
 
+    /// What the operator called slow is slow, where the join chooses: without `keep` it keeps all.
+    fn kept_are(&self, name: &str) -> &'static str {
+        if self.chooses && name.contains("slow") { "slow" } else { "kept" }
+    }
+
     /// `1,204 seen, 1,190 joined, none slow. Lost: 0.`: what is said while there is nothing to say.
     pub fn heartbeat(&self, name: &str) -> String {
-        let what = if name.contains("slow") { "slow" } else { "kept" };
+        let what = self.kept_are(name);
         let mut out = format!("{name}: {} seen, {} joined", grouped(self.seen), grouped(self.closed));
         let _ = match self.kept {
             0 => write!(out, ", none {what}"),

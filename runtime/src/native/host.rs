@@ -77,11 +77,12 @@ impl NativeHost {
         }
     }
 
-    /// A handler is about to run, at `now`: what has ended goes now and then, by the events' own time. So a replay, which has the same events, removes the same.
-    pub(super) fn pass(&mut self, now: u64) {
+    /// A handler is about to run, at `now`: what has ended goes now and then, by the events' own time. So a replay, which has the same events, removes the same. `sweeps`:
+    /// a replay runs it too.
+    pub(super) fn pass(&mut self, now: u64, sweeps: bool) {
         self.now = now;
         self.store.pass(now);
-        if self.forgets && now >= self.sweep_at {
+        if sweeps && self.forgets && now >= self.sweep_at {
             self.sweep_at = now + SWEEP_EVERY_NS;
             self.store.sweep_own(now.saturating_sub(SWEEP_EVERY_NS));
         }

@@ -130,7 +130,8 @@ impl Native {
     fn call(&mut self, entry: u32, probe: u32, now: u64, subject: *const u8) -> u64 {
         let Some(handler) = self.code.as_ref().and_then(|c| c.handler(entry)) else { return 0 };
         self.host.probe = probe;
-        self.host.pass(now);
+        let aside = self.aside.get(probe as usize).copied().unwrap_or(false);
+        self.host.pass(now, !aside);
         let mut env = HandlerEnv {
             helpers: TABLE.as_ptr(),
             now,
@@ -139,7 +140,6 @@ impl Native {
             scalars: self.host.scalars.as_ptr(),
             host: ptr::from_mut(&mut *self.host).cast(),
         };
-        let aside = self.aside.get(probe as usize).copied().unwrap_or(false);
         if aside {
             self.host.store.reads.set_aside(true);
         }

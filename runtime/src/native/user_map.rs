@@ -82,7 +82,7 @@ impl UserMap {
     }
 
     fn mark_used(&mut self, slot: u32) {
-        if self.lru && !self.array {
+        if self.lru {
             self.order.touch(slot);
         }
     }

@@ -168,6 +168,7 @@ impl Running {
             }
         }
         self.tell_drops();
+        #[cfg(feature = "live")]
         self.sources.feeds.iter_mut().for_each(|feed| feed.look(&mut self.core));
         self.sweep(time);
         self.push_metrics(time);

@@ -333,7 +333,7 @@ fn records_that_are_printed_whole_lose_queries() {
 
 #[test]
 fn a_summary_answers_and_a_heartbeat_reassures() {
-    let mut summary = Summary::default();
+    let mut summary = Summary::of(&weftrace_artifact::join::Keep::If(0));
     (summary.seen, summary.closed) = (48_210, 48_205);
     assert_eq!(summary.heartbeat("slow"), "slow: 48,210 seen, 48,205 joined, none slow. Lost: 0.");
     let result = result("/small");

@@ -31,3 +31,15 @@ fn peers_beyond_those_that_are_named_are_told() {
     let layer = &all[0];
     assert_eq!(layer.peers.iter().map(|(_, n)| n).sum::<u64>() + layer.other_peers, layer.count);
 }
+
+/// Without `keep` all that there was is kept, slow or not, whatever the join is called.
+#[test]
+fn what_is_kept_is_slow_where_the_join_chooses() {
+    let mut summary = Summary { seen: 1, ..Summary::default() };
+    summary.kept(&result(7));
+    assert!(summary.text("slow_http").starts_with("slow_http: 1 kept of 1: "));
+    assert!(summary.heartbeat("slow_http").contains("1 kept so far"));
+    summary.chooses = true;
+    assert!(summary.text("slow_http").starts_with("slow_http: 1 slow of 1: "));
+    assert!(summary.heartbeat("slow_http").contains("1 slow so far"));
+}
