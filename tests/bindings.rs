@@ -12,6 +12,7 @@ use std::{
 
 const PORT: u16 = 18_431;
 const HANDED_PORT: u16 = 18_432;
+const BACK_PORT: u16 = 18_433;
 const CONNECTIONS: usize = 3;
 /// ms from one call of the server's to the next.
 const EVERY: u64 = 20;
@@ -98,6 +99,47 @@ fn a_connection_is_whoevers_that_serves_it() {
     }
 }
 
+/// Who accepted it serves it again when its child has, and may have kept it waiting since that one began to.
+#[test]
+fn a_connection_comes_back() {
+    let script = HANDED.replace(&HANDED_PORT.to_string(), &BACK_PORT.to_string());
+    let Some(out) = run(&script, "takes_back") else { return };
+    let all = legs(&out);
+    assert_eq!(all.len(), 1, "{out}");
+    assert_eq!(all[0]["beats"]["value"], 6 * BEATS, "{out}");
+}
+
+/// Joins whose anchors know their process ask nobody who has the connection.
+#[test]
+fn bindings_are_looked_at_where_they_lead_somewhere() {
+    let asks = |anchor: &str, leg: &str, more: &str| {
+        let script = format!(
+            "import \"std/tcp\"; rawtracepoint:sched_wakeup {{ emit one.thing({leg}); emit request.seen({anchor}, end = nsecs); }}
+             {more} join j {{ from r = request.seen(); n = count(one.thing) by {}; }}",
+            leg.split(' ').next().unwrap()
+        );
+        let mut dump = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+        let out = dump.args(["dump", "--stage", "plan", "-e", &script]).output().unwrap();
+        let plan = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert!(
+            out.status.success() && plan.contains("request.seen"),
+            "{script}\n{plan}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let emits = |stream: &str| {
+            plan.lines().any(|l| l.split("emits ").skip(1).any(|all| all.split(", ").any(|s| s == stream)))
+        };
+        (emits("binding.owner"), emits("binding.left"), emits("binding.closed"))
+    };
+    let conn = "conn = conn((struct sock *)0), start = nsecs";
+    let served = "interval:s:1 { emit binding.serves(conn = conn((struct sock *)0), goroutine = (uint64)1, pid = pid, start = nsecs, end = nsecs); }";
+    assert_eq!(asks(conn, "pid = pid", ""), (true, true, true));
+    assert_eq!(asks(&format!("{conn}, pid = pid"), "pid = pid", ""), (false, false, false));
+    // Whether the process has goroutines at all.
+    assert_eq!(asks(conn, "goroutine = (uint64)1, pid = pid", served), (true, true, true));
+    assert_eq!(asks(&format!("{conn}, pid = pid"), "goroutine = (uint64)1, pid = pid", served), (false, false, true));
+}
+
 /// Of the child for each connection. Its parent has others.
 const BEATS: usize = 5;
 
@@ -130,6 +172,30 @@ fn hands_over() {
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         assert!(child.wait().unwrap().success());
     }
+}
+
+#[test]
+#[ignore = "run by another"]
+fn takes_back() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", BACK_PORT)).unwrap();
+    let mut client = TcpStream::connect(("127.0.0.1", BACK_PORT)).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "is_handed"])
+        .stdin(OwnedFd::from(server.try_clone().unwrap()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    client.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
+    beat(3 * BEATS);
+    client.write_all(b"xx").unwrap();
+    assert!(child.wait().unwrap().success());
+    server.read_exact(&mut [0]).unwrap();
+    beat(2 * BEATS);
 }
 
 /// Serves the connection that is its standard input.

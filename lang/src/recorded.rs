@@ -273,4 +273,7 @@ impl World for Recorder<'_> {
     fn module_from(&self, path: &str, from: &str) -> Answer<(String, String)> {
         noted!(self, module, pair(from, path), self.world.module_from(path, from))
     }
+    fn is_bundled(&self, name: &str, text: &str) -> bool {
+        self.world.is_bundled(name, text)
+    }
 }

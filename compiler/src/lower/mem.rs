@@ -355,7 +355,7 @@ impl Cx<'_, '_> {
 
     fn loads_kernel_memory(&self) -> bool {
         let typed = matches!(self.b.func().target, Target::Kernel(prog) if prog.is_typed());
-        typed && self.probe.is_some_and(|probe| probe.hidden)
+        typed && self.probe.is_some_and(|probe| probe.ours)
     }
 
     /// Whether so many bytes are read by a load: of what the kernel knows, or takes our word for.

@@ -4,6 +4,7 @@
 //! in user space unless it shares a map with a kernel program, whose updates must not race with it, or asks what only the kernel
 //! knows. BEGIN runs before anything is attached, wherever it runs.
 
+mod bindings;
 mod homes;
 pub(crate) mod packets;
 pub(crate) mod prune;
@@ -173,9 +174,9 @@ fn class(program: &Program, at: usize, uses: &[Uses], options: &Options) -> Clas
     }
 }
 
-/// The socket cookie helper, and loads from the registers of a system call, exist for BTF-typed programs only.
+/// The socket cookie helper, and loads from the registers of a system call, exist for BTF-typed programs only; and what our own texts read costs less there.
 fn asks_types(probe: &ProbeDef) -> bool {
-    let mut found = false;
+    let mut found = probe.ours;
     let mut look = |n: walk::Node<'_>| {
         if let walk::Node::Expr(e) = n {
             found |= matches!(e.kind, ExprKind::Call { func: Func::SockCookie | Func::CallRegister, .. });

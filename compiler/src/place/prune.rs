@@ -1,10 +1,11 @@
 //! Imported modules bring probes for every stream they offer; those whose streams nothing reads are not attached.
 
 use super::{
+    bindings,
     uses::Uses,
     walk::{self, Node},
 };
-use weftrace_artifact::join::{is_binding, is_bound};
+use weftrace_artifact::join::is_bound;
 use weftrace_lang::{
     check::is_shown,
     hir::{JoinDef, LegDef, ProbeDef, Program, Provider, StmtKind, StreamRef, Ty},
@@ -79,23 +80,23 @@ fn effects(probe: &ProbeDef) -> Effects {
 
 /// Whether bindings lead from a join's anchor to what a leg wants.
 pub(crate) fn goes_by_bindings(program: &Program, join: &JoinDef, leg: &LegDef) -> bool {
-    let field = |stream: StreamRef, key: &str| program.streams[stream.index()].fields.iter().find(|(n, _)| n == key);
-    leg.by.iter().any(|key| {
-        let of_leg = field(leg.stream, key);
-        let is_id = of_leg.is_some_and(|(_, ty)| matches!(ty, Ty::Str { .. }));
-        is_bound(of_leg.is_some(), field(join.anchor, key).is_some(), is_id)
-    })
+    leg.by.iter().any(|key| is_led_to(program, join, leg, key))
+}
+
+/// Whether they lead by one of its keys.
+pub(super) fn is_led_to(program: &Program, join: &JoinDef, leg: &LegDef, key: &str) -> bool {
+    let field = |stream: StreamRef| program.streams[stream.index()].fields.iter().find(|(name, _)| name == key);
+    let of_leg = field(leg.stream);
+    let is_id = of_leg.is_some_and(|(_, ty)| matches!(ty, Ty::Str { .. }));
+    is_bound(of_leg.is_some(), field(join.anchor).is_some(), is_id)
 }
 
 /// Whether a join reads one of the streams: as its anchor, as a leg's, or as a binding that leads from one to the other.
 fn reads_streams(program: &Program, effects: &Effects) -> bool {
-    let bound = |j: &JoinDef| j.legs.iter().any(|leg| goes_by_bindings(program, j, leg));
-    let read = |stream: StreamRef| {
-        let binding = is_binding(&program.streams[stream.index()].name);
-        program
-            .joins
-            .iter()
-            .any(|j| j.anchor == stream || j.legs.iter().any(|leg| leg.stream == stream) || binding && bound(j))
+    let read = |join: &JoinDef, stream: StreamRef| {
+        join.anchor == stream
+            || join.legs.iter().any(|leg| leg.stream == stream)
+            || bindings::leads(program, join, stream)
     };
-    effects.emits.iter().any(|s| read(*s))
+    effects.emits.iter().any(|stream| program.joins.iter().any(|join| read(join, *stream)))
 }

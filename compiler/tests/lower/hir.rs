@@ -135,6 +135,7 @@ pub fn probe(provider: Provider, vars: Vec<Ty>, stmts: Vec<Stmt>) -> ProbeDef {
     let vars = vars.into_iter().enumerate().map(|(i, ty)| VarDef { name: format!("v{i}"), ty, span: SP }).collect();
     ProbeDef {
         hidden: false,
+        ours: false,
         targets: vec![target("a:probe", provider)],
         predicate: None,
         body: block(stmts),

@@ -36,7 +36,7 @@ pub(crate) fn row_named(name: &str) -> Option<&'static KeyRow> {
 }
 
 /// Whether a field of this name and type is a key. Strings are ids, whatever their name.
-pub(crate) fn is_key(name: &str, ty: &Ty) -> bool {
+pub fn is_key(name: &str, ty: &Ty) -> bool {
     matches!(ty, Ty::Conn | Ty::ByteRanges) || row_named(name).is_some_and(|row| row.ty == *ty)
 }
 

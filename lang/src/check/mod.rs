@@ -108,7 +108,7 @@ use crate::world::World;
 
 pub(crate) use config::MAX_CAT_BYTES;
 pub use flags::{Flag, flags};
-pub use keys::{KEYS, KeyRow, MAX_STEPS, NAT, is_binding};
+pub use keys::{KEYS, KeyRow, MAX_STEPS, NAT, is_binding, is_key};
 pub use modules::is_shown;
 pub use sockets::exchange_fields;
 

@@ -16,7 +16,7 @@ use super::stream::StreamTable;
 use crate::ast::{CTypeKind, Script};
 use crate::diag::{Diagnostic, Severity};
 use crate::hir::{AlertDef, Config, JoinDef, ProbeDef, Program, Space};
-use crate::span::{SourceMap, Span};
+use crate::span::{FileId, SourceMap, Span};
 use crate::world::World;
 
 /// Types grow at most a few times each; scripts that need more rounds have not been seen.
@@ -198,8 +198,14 @@ impl<'a> Checker<'a> {
         self.rule_leg_unknown();
         self.newstate = None;
         let hidden = self.opts.hidden.contains(&probe.span.file);
+        let ours = hidden || self.is_bundled(probe.span.file);
         let targets = instance.cx.targets.clone();
-        ProbeDef { hidden, targets, predicate, body, vars: self.var_defs(), span: probe.span }
+        ProbeDef { hidden, ours, targets, predicate, body, vars: self.var_defs(), span: probe.span }
+    }
+
+    fn is_bundled(&self, file: FileId) -> bool {
+        let text = self.sources.file(file);
+        self.world.is_bundled(&text.name, &text.text)
     }
 
     fn program(self, probes: Vec<ProbeDef>, joins: Vec<JoinDef>, alerts: Vec<AlertDef>) -> (Program, Vec<Diagnostic>) {

@@ -173,6 +173,8 @@ pub struct StreamDef {
 pub struct ProbeDef {
     /// Not the script's own: it counts for another of its probes.
     pub hidden: bool,
+    /// Of a text of weftrace's own: what it reads of the kernel's memory is there, and need not be asked for as what may not be.
+    pub ours: bool,
     /// Every place it attaches; all give the same types to `args` etc.
     pub targets: Vec<Target>,
     /// Predicate, as written in `/…/`.

@@ -74,4 +74,5 @@ answered_by! {
     texts: fn module_directory(path: &str) -> Answer<Vec<String>>;
     texts: fn module(path: &str) -> Answer<(String, String)>;
     texts: fn module_from(path: &str, from: &str) -> Answer<(String, String)>;
+    texts: fn is_bundled(name: &str, text: &str) -> bool;
 }

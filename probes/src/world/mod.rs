@@ -435,6 +435,10 @@ impl World for HostWorld {
     fn module_from(&self, path: &str, from: &str) -> Answer<(String, String)> {
         self.modules.find(path, from)
     }
+
+    fn is_bundled(&self, name: &str, text: &str) -> bool {
+        self.modules.bundled.contains(&(name, text))
+    }
 }
 
 /// A kernel symbol table, for printing stacks (about 4 MB).

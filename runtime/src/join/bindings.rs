@@ -266,10 +266,12 @@ impl Bindings {
         self.go.contains(&process) || self.go.len() >= MAX_GO
     }
 
-    /// All keys that `start` leads to within a window, `start` among them.
+    /// All keys that `start` leads to within a window, `start` among them. To none of a kind that the anchor has itself (`own`): a thread that serves two
+    /// connections leads from neither to the other.
     pub(super) fn reach(
         &self,
         start: &[Reached],
+        own: &[KeyKind],
         side: Side,
         anchor: Option<&Ends>,
         nodes: &Nodes,
@@ -283,7 +285,7 @@ impl Bindings {
             let end = out.len();
             for i in begin..end {
                 let here = out[i];
-                let mut found = Found { out, next: end, met: &mut met };
+                let mut found = Found { out, next: end, own, met: &mut met };
                 self.step(here, side, anchor, nodes, &mut found);
             }
             if out.len() == end {
@@ -321,7 +323,8 @@ impl Bindings {
                 }
             }
             for &node in link.nodes().iter().filter(|n| **n != here.node) {
-                if holds_many(&nodes.key(here.node), &nodes.key(node)) {
+                let key = nodes.key(node);
+                if holds_many(&nodes.key(here.node), &key) || found.own.iter().any(|own| key.is(*own)) {
                     continue;
                 }
                 let tied = self.tied(link, here.node, node, nodes);
@@ -330,7 +333,7 @@ impl Bindings {
                 if interval.0 > interval.1 || tied.1 <= here.interval.0 || tied.0 >= tied.1 {
                     continue;
                 }
-                let ends = link.ends.filter(|_| nodes.key(node).is_conn());
+                let ends = link.ends.filter(|_| key.is_conn());
                 let guess = here.guess || agrees == Agreement::Maybe;
                 found.add(Reached { node, interval, ends, guess, ..here });
             }
@@ -376,6 +379,7 @@ struct Found<'a> {
     out: &'a mut Vec<Reached>,
     /// Those from here on were not looked up from yet.
     next: usize,
+    own: &'a [KeyKind],
     met: &'a mut Met,
 }
 

@@ -76,6 +76,8 @@ pub(super) struct Scratch {
     /// What packets show twice: it isn't counted again.
     twice: Vec<u32>,
     start: Vec<Reached>,
+    /// Kinds that the anchor has itself.
+    own: Vec<KeyKind>,
     reached: Vec<Reached>,
 }
 
@@ -132,7 +134,8 @@ pub(super) fn outcome(
     scratch.used.clear();
     scratch.twice.clear();
     for (i, source) in inputs.sources.iter().enumerate() {
-        start(inputs, *source, anchor, window, &mut doubts, scratch);
+        let asked = Some(spec.keys[i].kind).filter(|_| matches!(source, Source::Bound(None)));
+        start(inputs, (*source, asked), anchor, window, &mut doubts, scratch);
         let reached = std::mem::take(&mut scratch.reached);
         gather(inputs, store, i as u8, anchor, window, &reached, &mut doubts, scratch);
         scratch.reached = reached;
@@ -163,10 +166,10 @@ fn window(spec: &LegSpec, anchor: &Anchor<'_>, epsilon: u64) -> Interval {
     (from.saturating_sub(epsilon), anchor.end.saturating_add(epsilon))
 }
 
-/// The keys to look under.
+/// The keys to look under; `asked`: of what kind bindings are to tell.
 fn start(
     inputs: &Inputs<'_>,
-    source: Source,
+    (source, asked): (Source, Option<KeyKind>),
     anchor: &Anchor<'_>,
     window: Interval,
     doubts: &mut Doubts,
@@ -198,12 +201,16 @@ fn start(
             let mut from = from.into_iter().chain(if from.is_some() { 0..0 } else { 0..anchor.keys.len() });
             doubts.keyless &= !from.clone().any(|i| has(&i));
             doubts.bindings_used = true;
+            // (Ids of one trace may be several.)
+            let is_told = |kind: &KeyKind| *kind == KeyKind::Id || asked == Some(*kind);
+            scratch.own.clear();
+            scratch.own.extend(from.clone().filter_map(key).map(|known| known.kind).filter(|kind| !is_told(kind)));
             scratch.start.clear();
             scratch.start.extend(from.by_ref().filter_map(key).filter_map(own));
             doubts.met.too_many |= inputs.translations.expand(&mut scratch.start);
             let ends = anchor.keys.iter().flatten().find_map(|carried| carried.ends);
-            let Scratch { start, reached, .. } = scratch;
-            let met = inputs.bindings.reach(start, inputs.spec.side, ends.as_ref(), inputs.nodes, reached);
+            let Scratch { start, reached, own, .. } = scratch;
+            let met = inputs.bindings.reach(start, own, inputs.spec.side, ends.as_ref(), inputs.nodes, reached);
             doubts.met.too_many |= met.too_many | inputs.translations.expand(reached);
             doubts.met.unsided |= met.unsided;
             // Only what bindings have added.

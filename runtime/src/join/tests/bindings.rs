@@ -216,6 +216,25 @@ fn a_process_without_goroutines_has_none_that_wait() {
     assert_eq!(poll_of(goes(40)), unknown("no binding"));
 }
 
+/// A thread reads one request, and another while the first is answered: what that one's goroutine waits for is not the first one's.
+#[test]
+fn who_serves_two_connections_leads_from_none_to_the_other() {
+    let (key, other) = (conn(7, 5000, (11, 22)), conn(7, 6000, (33, 44)));
+    let read = |conn, start, end| tie(Tie { conn: Some(conn), pid: 40, tid: 41, start, end, ..Tie::default() });
+    let serves =
+        |conn, goroutine, start, end| tie(Tie { conn: Some(conn), goroutine, pid: 40, start, end, ..Tie::default() });
+    let found = legs(&[
+        read(key, S, 2 * S),
+        serves(key, 8, S, 2 * S),
+        read(other, 1200 * MS, 1400 * MS),
+        serves(other, 9, 1200 * MS, 1400 * MS),
+        poll(9, 40, 100 * MS, 1350 * MS),
+        poll(8, 40, 5 * MS, 1500 * MS),
+        (REQUEST, 2 * S, request(&key, "a", S, S, 2 * S, true)),
+    ]);
+    assert_eq!((&found[0].state, found[0].key), (&value(5), "goroutine"));
+}
+
 /// Connections come and go; what was bound to them is over with them and takes no room.
 #[test]
 fn more_connections_than_there_is_room_for_are_all_told() {

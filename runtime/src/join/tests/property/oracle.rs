@@ -69,17 +69,20 @@ fn tied_at(events: &[Event], binding: &Event, a: (u8, u64), b: (u8, u64), t: u64
     })
 }
 
-/// What an anchor's keys lead to at a moment, over at most four bindings.
-fn reached_at(events: &[Event], conn: u8, pid: u32, t: u64) -> Vec<(u8, u64)> {
+/// What an anchor's keys lead to at a moment, over at most four bindings, where keys of this kind are asked for.
+fn reached_at(events: &[Event], (conn, pid): (u8, u32), asked: u8, t: u64) -> Vec<(u8, u64)> {
     let mut reached = vec![(CONN, u64::from(conn)), (PID, u64::from(pid))];
     reached.retain(|key| key.1 != 0);
+    // What the anchor has itself no binding tells it.
+    let own: Vec<u8> = reached.iter().map(|key| key.0).filter(|kind| *kind != asked).collect();
     for _ in 0..4 {
         let mut more: Vec<(u8, u64)> = Vec::new();
         for binding in events {
             let keys = ties(&binding.what);
             // A process leads to nothing of what it has many of.
             for &a in keys.iter().filter(|k| k.0 != PID && reached.contains(k)) {
-                more.extend(keys.iter().filter(|b| **b != a && tied_at(events, binding, a, **b, t)));
+                let news = |b: &&(u8, u64)| **b != a && !own.contains(&b.0);
+                more.extend(keys.iter().filter(|b| news(b) && tied_at(events, binding, a, **b, t)));
             }
         }
         let processes = reached.iter().filter(|k| k.0 == GOROUTINE && k.1 >= 1000).map(|k| (PID, k.1 / 1000));
@@ -106,25 +109,28 @@ pub(super) fn expected(events: &[Event], anchor: &Event) -> Vec<Expected> {
     let inside =
         |e: &&Event| matches!(e.what, What::Wait { conn: c, .. } if c == conn) && e.from >= early.0 && e.to <= early.1;
     let before = events.iter().any(|e| inside(&e));
-    let moments: Vec<(u64, Vec<(u8, u64)>)> =
-        (window.0..=window.1).map(|t| (t, reached_at(events, conn, pid, t))).collect();
-    let reached =
-        |e: &Event, key: (u8, u64)| moments.iter().any(|(t, all)| e.from <= *t && *t <= e.to && all.contains(&key));
+    let moments = |asked: u8| -> Vec<(u64, Vec<(u8, u64)>)> {
+        (window.0..=window.1).map(|t| (t, reached_at(events, (conn, pid), asked, t))).collect()
+    };
+    let (to_goroutines, to_processes) = (moments(GOROUTINE), moments(PID));
+    let reached = |moments: &[(u64, Vec<(u8, u64)>)], e: &Event, key: (u8, u64)| {
+        moments.iter().any(|(t, all)| e.from <= *t && *t <= e.to && all.contains(&key))
+    };
     let bound = of(&|w| matches!(w, What::Wait { goroutine, .. } if *goroutine != 0));
     let bound: Vec<&Event> = bound
         .into_iter()
         .filter(|e| match e.what {
-            What::Wait { goroutine, pid, .. } => reached(e, (GOROUTINE, in_process(goroutine, pid))),
+            What::Wait { goroutine, pid, .. } => reached(&to_goroutines, e, (GOROUTINE, in_process(goroutine, pid))),
             _ => false,
         })
         .collect();
-    let owned: Vec<&Event> =
-        pauses_of_any(events, window).into_iter().filter(|(e, pid)| reached(e, (PID, *pid))).map(|(e, _)| e).collect();
+    let owned = pauses_of_any(events, window).into_iter().filter(|(e, pid)| reached(&to_processes, e, (PID, *pid)));
+    let owned: Vec<&Event> = owned.map(|(e, _)| e).collect();
     let unbound = |found: &[&Event]| {
         let nothing = (State::Unknown("no binding".into()), Vec::new());
         if found.is_empty() { nothing } else { counted(found) }
     };
-    let all: Vec<(u8, u64)> = moments.iter().flat_map(|(_, all)| all).copied().collect();
+    let all: Vec<(u8, u64)> = to_goroutines.iter().flat_map(|(_, all)| all).copied().collect();
     // A process that no binding ties to a goroutine has none that wait.
     let mut owners = all.iter().filter(|key| key.0 == PID).map(|key| key.1);
     let goes = |pid: u64| {
@@ -135,7 +141,8 @@ pub(super) fn expected(events: &[Event], anchor: &Event) -> Vec<Expected> {
     let no_goroutine = owners.clone().next().is_some() && !owners.any(goes);
     let led = all.iter().any(|key| key.0 == GOROUTINE) || no_goroutine;
     let bound = if led { counted(&bound) } else { unbound(&bound) };
-    let led = all.iter().any(|key| key.0 == PID && key.1 != u64::from(pid));
+    let other = |key: &(u8, u64)| key.0 == PID && key.1 != u64::from(pid);
+    let led = to_processes.iter().any(|(_, all)| all.iter().any(other));
     let owned = if led { counted(&owned) } else { unbound(&owned) };
     vec![
         unless(lost(events, &[PAUSE], window), pause),
