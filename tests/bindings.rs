@@ -13,6 +13,7 @@ use std::{
 const PORT: u16 = 18_431;
 const HANDED_PORT: u16 = 18_432;
 const BACK_PORT: u16 = 18_433;
+const TWICE_PORT: u16 = 18_434;
 const CONNECTIONS: usize = 3;
 /// ms from one call of the server's to the next.
 const EVERY: u64 = 20;
@@ -109,6 +110,23 @@ fn a_connection_comes_back() {
     assert_eq!(all[0]["beats"]["value"], 6 * BEATS, "{out}");
 }
 
+/// The request that a server answers twice is the connection's that comes of it.
+#[test]
+fn a_repeated_syn_ack_is_its_connections() {
+    if Command::new("nft").arg("--version").output().is_err() {
+        return println!("SKIP nft");
+    }
+    let script = HANDED.replace(&HANDED_PORT.to_string(), &TWICE_PORT.to_string());
+    let script =
+        script.replace("beats = count(beat.one) by pid", "synack = count(tcp.retransmit_synack) by conn since 10s");
+    let Some(out) = run(&script, "is_answered_twice") else { return };
+    let all = legs(&out);
+    assert_eq!(all.len(), 1, "{out}");
+    let again = all[0]["synack"]["value"].as_u64();
+    assert!(again.is_some_and(|n| (1..=2).contains(&n)), "{out}");
+    assert_eq!(all[0]["synack"]["via"], "exact", "{out}");
+}
+
 /// Joins whose anchors know their process ask nobody who has the connection.
 #[test]
 fn bindings_are_looked_at_where_they_lead_somewhere() {
@@ -172,6 +190,23 @@ fn hands_over() {
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
         assert!(child.wait().unwrap().success());
     }
+}
+
+/// The first SYN-ACK is lost; its sender and the client both try again after a second.
+#[test]
+#[ignore = "run by another"]
+fn is_answered_twice() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let rules = "table ip t { chain c { type filter hook output priority 0;
+      tcp flags & (syn | ack) == (syn | ack) limit rate 1/hour burst 1 packets drop\n}\n}";
+    assert!(Command::new("nft").arg(rules).status().unwrap().success());
+    let listener = TcpListener::bind(("127.0.0.1", TWICE_PORT)).unwrap();
+    let mut client = TcpStream::connect(("127.0.0.1", TWICE_PORT)).unwrap();
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(b"x").unwrap();
+    client.read_exact(&mut [0]).unwrap();
 }
 
 #[test]

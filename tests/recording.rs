@@ -12,12 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[path = "recording/by_hand.rs"]
+mod by_hand;
 #[path = "recording/forgetting.rs"]
 mod forgetting;
 #[path = "recording/harm.rs"]
 mod harm;
 #[path = "recording/kernel.rs"]
 mod kernel;
+#[path = "recording/other.rs"]
+mod other;
 #[path = "recording/sealed.rs"]
 mod sealed;
 

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 use traced::{
-    Running, Tracer, can_watch_sockets,
+    Running, Tracer, build, can_watch_sockets,
     nginx::{Nginx, free_port, sorted},
     soon, weftrace,
 };
@@ -410,4 +410,32 @@ fn first_requests_in_other_shapes() {
         let first = told.iter().filter(|line| line.contains(" first=1 ")).count();
         assert_eq!(first, if end == "S" { 9 } else { 10 }, "{lines:#?}");
     }
+}
+
+/// Where the bytes of several messages of one call lie isn't known: that there were some is told, and what comes next is not the connection's first.
+#[test]
+fn several_messages_of_one_call() {
+    let Some(program) = build("messages", "messages.c", &[]).filter(|_| can_watch_sockets()) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        for _ in 0..2 {
+            let (mut buffer, mut got) = ([0; 256], Vec::new());
+            while !got.ends_with(b"\r\n\r\n") {
+                let n = stream.read(&mut buffer).expect("a request");
+                got.extend_from_slice(&buffer[..n]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").expect("sent");
+        }
+    });
+    let tracer = tracer(port);
+    assert!(Command::new(program).arg(port.to_string()).status().expect("it runs").success());
+    served.join().expect("both were answered");
+    let (lines, said) = tracer.end();
+    assert_eq!(requests(&side(&lines, "S")), ["GET /messages 200", "GET /write 200"], "{lines:#?}");
+    let client = side(&lines, "C");
+    assert_eq!(requests(&client), ["GET /write 200"], "{lines:#?}");
+    assert!(client[0].contains(" first=0 "), "{lines:#?}");
+    assert!(said.contains("lost 1 pieces of HTTP streams"), "{said}");
 }

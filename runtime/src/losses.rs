@@ -213,6 +213,13 @@ impl Losses {
         self.since.insert((source.to_owned(), kind), since);
     }
 
+    /// So much at least was lost, and joins were told: it is not fresh.
+    pub(crate) fn set_told(&mut self, source: &str, kind: LossKind, count: u64) {
+        let row = self.rows.entry((source.to_owned(), kind)).or_default();
+        *row = (*row).max(count);
+        self.given.insert((source.to_owned(), kind), *row);
+    }
+
     pub fn add(&mut self, source: &str, kind: LossKind, count: u64) {
         if count > 0 {
             *self.rows.entry((source.to_owned(), kind)).or_default() += count;

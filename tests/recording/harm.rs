@@ -1,6 +1,6 @@
 //! Recordings that are damaged, or made to do harm.
 
-use super::*;
+use super::{by_hand::ByHand, *};
 
 /// Bytes changed at random, in a recording that is otherwise whole: an error or none, no panic, and an end.
 #[test]
@@ -77,41 +77,11 @@ fn a_recorded_run_that_kept_packets() {
 
 /// A recording made by hand: what it says of itself, then blocks of other events.
 fn by_hand(sources: &[(&str, &str)], events: &[&[u8]]) -> Vec<u8> {
-    let text = |out: &mut Vec<u8>, text: &str| {
-        out.extend((text.len() as u32).to_le_bytes());
-        out.extend(text.as_bytes());
-    };
-    let mut run = vec![1];
-    text(&mut run, "1");
-    run.extend([1, 0]);
-    run.extend([0; 32]);
-    run.extend([0; 4]);
-    text(&mut run, "UTC");
-    run.extend([0; 8]);
-    run.extend((sources.len() as u32).to_le_bytes());
-    for (name, script) in sources {
-        text(&mut run, name);
-        text(&mut run, script);
+    let mut made = ByHand::new(sources);
+    for events in events {
+        made.events(events);
     }
-    run.extend([0; 8]);
-    let block = |out: &mut Vec<u8>, kind: u32, body: &[u8]| {
-        let len = (body.len().next_multiple_of(4) + 12) as u32;
-        out.extend([kind.to_le_bytes(), len.to_le_bytes()].concat());
-        out.extend(body);
-        out.resize(out.len().next_multiple_of(4), 0);
-        out.extend(len.to_le_bytes());
-    };
-    let mut out = Vec::new();
-    block(&mut out, 0x0a0d_0d0a, &[&0x1a2b_3c4du32.to_le_bytes()[..], &[1, 0, 0, 0], &[0xff; 8]].concat());
-    for events in std::iter::once(&run[..]).chain(events.iter().copied()) {
-        let mut own = 32_473u32.to_le_bytes().to_vec();
-        own.extend(b"weftrace");
-        own.extend([1, 0, 0, 0]);
-        own.extend((events.len() as u32).to_le_bytes());
-        own.extend(events);
-        block(&mut out, 0x4000_0bad, &own);
-    }
-    out
+    made.finish()
 }
 
 /// A name that is no path, of which every part would be kept; and times at which no run was.

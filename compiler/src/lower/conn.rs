@@ -16,6 +16,9 @@ use weftrace_lang::{
 const AF_INET: i64 = 2;
 const AF_INET6: i64 = 10;
 const IPPROTO_TCP: i64 = 6;
+/// States of sockets (include/net/tcp_states.h).
+const TIME_WAIT: i64 = 6;
+const NEW_SYN_RECV: i64 = 12;
 /// The first eight bytes of ::ffff:0:0/96 are zero, the next four are these.
 const V4_MAPPED: i64 = 0xffff_0000;
 
@@ -111,9 +114,8 @@ impl Cx<'_, '_> {
         };
         let netns = self.read_member(net, "net", "ns.inum", inum, (4, false), span)?;
         self.store(4, netns, dst.at(NETNS));
-        let protocol = self.protocol(sk, span)?;
+        let [protocol, lisn, risn] = self.protocol_and_begins(sk, span)?;
         self.store(2, protocol, dst.at(PROTO));
-        let (lisn, risn) = self.initial_sequence_numbers(sk, protocol, span)?;
         // (family, local, remote) by family; each address as two words of its bytes.
         let word = crate::ir::Ty::I64;
         let done = self.block_with(&[word; 5]);
@@ -194,6 +196,35 @@ impl Cx<'_, '_> {
             Some(f) => self.read_member(sk, "sock", "sk_protocol", f.offset, (width(&f.ty).0.min(2), false), span),
             None => Ok(self.iconst(IPPROTO_TCP)),
         }
+    }
+
+    /// The protocol, and the initial sequence numbers of both sides. What is asked for and what waits after its end (struct request_sock, struct inet_timewait_sock) is
+    /// no whole socket: what lies where that has its protocol is another object's.
+    fn protocol_and_begins(&mut self, sk: Value, span: Span) -> R<[Value; 3]> {
+        let state = self.sock_field(sk, "__sk_common.skc_state", 1, span)?;
+        let (tcp, unknown) = (self.iconst(IPPROTO_TCP), self.iconst(0));
+        let done = self.block_with(&[crate::ir::Ty::I64; 3]);
+        let (asked, other, whole) = (self.block(), self.block(), self.block());
+        let is_asked = self.b.icmp_imm(Cond::Eq, state, NEW_SYN_RECV);
+        self.brif(is_asked, asked, other);
+        self.start(asked);
+        let begins = ["snt_isn", "rcv_isn"].map(|m| (m, self.member("tcp_request_sock", m)));
+        let mut isns = [unknown; 2];
+        for (isn, (name, offset)) in isns.iter_mut().zip(begins) {
+            if let Some(offset) = offset {
+                *isn = self.read_member(sk, "tcp_request_sock", name, offset, (4, false), span)?;
+            }
+        }
+        self.jump_with(done, &[tcp, isns[0], isns[1]]);
+        self.start(other);
+        let waits = self.b.icmp_imm(Cond::Eq, state, TIME_WAIT);
+        self.brif_with(waits, (done, &[tcp, unknown, unknown]), (whole, &[]));
+        self.start(whole);
+        let protocol = self.protocol(sk, span)?;
+        let (own, peer) = self.initial_sequence_numbers(sk, protocol, span)?;
+        self.jump_with(done, &[protocol, own, peer]);
+        self.start(done);
+        Ok([0, 1, 2].map(|i| self.b.param(done, i)))
     }
 
     /// The initial sequence numbers of a TCP socket's own side and of its peer's, as [`abi::ConnKey`] derives them; 0 where

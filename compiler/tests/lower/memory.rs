@@ -164,6 +164,7 @@ fn sock_world() -> TestWorld {
             field("", Ty::Struct("addr_pair".into()), 0),
             field("", Ty::Struct("port_pair".into()), 12),
             field("skc_family", Ty::U16, 16),
+            field("skc_state", Ty::U8, 18),
             field("skc_net", Ty::Struct("possible_net_t".into()), 48),
             field("skc_v6_daddr", Ty::Struct("in6_addr".into()), 56),
             field("skc_v6_rcv_saddr", Ty::Struct("in6_addr".into()), 72),
@@ -190,6 +191,7 @@ fn sock_world() -> TestWorld {
                 field("bytes_received", Ty::U64, 224),
             ],
         ),
+        structure("tcp_request_sock", 320, vec![field("rcv_isn", Ty::U32, 284), field("snt_isn", Ty::U32, 288)]),
         common,
     ];
     TestWorld { structs: structs.into_iter().map(|s| (s.name.clone(), s)).collect(), ..TestWorld::default() }
@@ -251,6 +253,26 @@ fn sequence_numbers_go_with_their_ends() {
     assert_eq!(isns(&key(2, 1, 5000)), [own, 99], "own end first");
     assert_eq!(isns(&key(1, 2, 5000)), [99, own]);
     assert_eq!(isns(&key(2, 1, 0)), [own, 0], "nothing received yet");
+}
+
+/// A request to be answered, and what waits after its end, are smaller than a socket: where that has its protocol lies something else.
+#[test]
+fn what_is_no_whole_socket_is_of_tcp() {
+    let key = |state: u8| {
+        conn_key(sock(2, |s| {
+            s[0..4].copy_from_slice(&[10, 0, 0, 2]);
+            s[4..8].copy_from_slice(&[10, 0, 0, 1]);
+            s[18] = state;
+            s[140..142].copy_from_slice(&0x4141u16.to_le_bytes());
+            s[200..400].fill(0x41);
+            s[284..288].copy_from_slice(&55u32.to_le_bytes());
+            s[288..292].copy_from_slice(&44u32.to_le_bytes());
+        }))
+    };
+    let isns = |k: &[u8]| [44, 48].map(|i| u32::from_le_bytes(k[i..i + 4].try_into().expect("4")));
+    let (new_syn_recv, time_wait) = (key(12), key(6));
+    assert_eq!((&new_syn_recv[4..8], isns(&new_syn_recv)), (&[2, 0, 6, 0][..], [44, 55]));
+    assert_eq!((&time_wait[4..8], isns(&time_wait)), (&[2, 0, 6, 0][..], [0, 0]));
 }
 
 #[test]

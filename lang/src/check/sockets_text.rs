@@ -104,15 +104,17 @@ let @__sockets_passing = hash(65536);
 const COUNTED: &str = "@__sockets_passed = count()";
 const COUNTED_BY_PORT: &str = "@__sockets_passed[$port] = count()";
 const PORTS_MAP: &str = "let @__sockets_passed = percpuhash(4096);\n";
+/// (With how far both directions have come by 64-bit counts: more may have been passed over than a sequence number tells.)
 const TELL_PASSED: &str =
-    "if ($was.passed > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.got, sent = (uint32)$was.sent); }";
+    "if ($was.passed > 0) { emit __sockets.passed(key = $key, got = (uint32)$was.got, sent = (uint32)$was.sent,
+        got_bytes = $tp.bytes_received, sent_bytes = $tp.bytes_sent - $tp.bytes_retrans); }";
 const TELL_WAITING: &str = "TELL_PASSED
       if ($was.phase == PHASE_HELD || $was.phase == PHASE_ANSWER_HELD) {
         emit __sockets.held(key = $key, sent = 0, start = $was.at, from = (uint32)$was.got, to = (uint32)$was.came, other = (uint32)$was.sent,
-          pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.head);
+          origin = ORIGIN, pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.head);
         if ($was.phase == PHASE_ANSWER_HELD) {
           emit __sockets.held(key = $key, sent = 1, start = $was.began, from = (uint32)$was.sent, to = (uint32)$was.reached, other = (uint32)$was.came,
-            pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.answer);
+            origin = ORIGIN, pid = (uint32)$was.pid, tid = (uint32)$was.tid, comm = $was.comm, data = $was.answer);
         }
       }";
 /// (What a call under way has looked up stays there.)
@@ -136,15 +138,15 @@ let @__sockets_frame = hash(65536);
 let @__sockets_cut = hash(16384);
 ";
 const NO_MORE: &str = "if ((args.newstate == 4 || args.newstate == 9) && @__sockets_http[$key] != 0) {
-    WAITING_ENDS
     $tp = (struct tcp_sock *)args.sk;
-    emit __sockets.end(key = $key, gone = false, got = $tp.copied_seq, sent = $tp.write_seq);
+    WAITING_ENDS
+    emit __sockets.end(key = $key, gone = false, got = $tp.copied_seq, sent = $tp.write_seq, origin = ORIGIN IN_CLEAR);
   }";
 const IS_GONE: &str = "if (@__sockets_http[$key] != 0) {
+    $tp = (struct tcp_sock *)args.sk;
     WAITING_ENDS
     WAITING_GONE
-    $tp = (struct tcp_sock *)args.sk;
-    emit __sockets.end(key = $key, gone = true, got = $tp.copied_seq, sent = $tp.write_seq);
+    emit __sockets.end(key = $key, gone = true, got = $tp.copied_seq, sent = $tp.write_seq, origin = ORIGIN IN_CLEAR);
     delete(@__sockets_http, $key);
     delete(@__sockets_frame, $key);
     delete(@__sockets_frame, $key | 1);
@@ -160,6 +162,10 @@ const WITHIN_OPENSSL: &str = "$tls = @__sockets_tls;
   $ssl = @__sockets_ssl[tid(init)];
   if ($ssl.0 != 0) { @__sockets_ssl_sock[pid(init), $ssl.0] = (int64)$sk; return; }
 }";
+/// How far what is within has come, where a direction ends.
+const IN_CLEAR: &str = ", clear_got = @__sockets_clear[$key], clear_sent = @__sockets_clear[$key | 1]";
+/// Where the other side's stream begins: this tells one connection from the next at the same address.
+const ORIGIN: &str = "(uint32)($tp.rcv_nxt - (uint32)$tp.bytes_received)";
 /// And where a socket that spoke is gone.
 const TLS_GONE: &str = "delete(@__sockets_clear, $key); delete(@__sockets_clear, $key | 1);";
 impl Asked {
@@ -224,6 +230,7 @@ pub(crate) fn items(
         .replace("LEFT_AT", &PLAIN_LEFT_AT.to_string())
         .replace("STATUS_BITS", &STATUS_BITS.to_string())
         .replace("TLS_GONE", when(tls, TLS_GONE))
+        .replace("IN_CLEAR", when(tls, IN_CLEAR))
         .replace("BIO_GONE", when(!libraries.is_empty(), sockets_bio::GONE))
         .replace("GO_GONE", when(!go.is_empty(), sockets_go::GONE));
     text.push_str(when(tls, sockets_tls::MAPS));
@@ -236,7 +243,10 @@ pub(crate) fn items(
     }
     text.push_str(&sockets_io_uring::blocks(world, asked.span, &mut diags));
     text.push_str(when(!flagged && asked.http, sockets_go::flag()));
-    let text = text.replace("OTHERS", &asked.passed_over()).replace(AT, if begins { AT } else { "(int64)0" });
+    let text = text
+        .replace("ORIGIN", ORIGIN)
+        .replace("OTHERS", &asked.passed_over())
+        .replace(AT, if begins { AT } else { "(int64)0" });
     let text = sockets_exchange::by_place(&in_rounds(&text, world));
     let file = sources.add("", sockets_go::with_points(for_host(&text), &go));
     opts.hidden.push(file);

@@ -152,8 +152,7 @@ impl Sockets {
             if known.is_same(open) {
                 return;
             }
-            // Its end was lost.
-            self.close(open.key, open.time);
+            self.end_was_lost(open.key, open.time);
         }
         while self.table.len() >= self.most {
             let Some((key, serial)) = self.order.pop_front() else { break };
@@ -203,12 +202,13 @@ impl Sockets {
         self.begin(time);
     }
 
-    /// Exchanges were passed over in the kernel: these sequence numbers, got and sent, are where the next bytes lie.
-    pub fn past(&mut self, key: i64, to: [u32; 2]) {
+    /// Exchanges were passed over in the kernel: these sequence numbers, got and sent, are where the next bytes lie. `bytes`: how much was got and sent, or a little more, if that is
+    /// told.
+    pub fn past(&mut self, key: i64, to: [u32; 2], bytes: Option<[u64; 2]>) {
         self.begin(self.last_boot);
         self.follow(key, |socket, shared| {
             let gaps = socket.read_held(shared);
-            socket.past(to);
+            socket.past(to, bytes);
             gaps
         });
     }
@@ -242,16 +242,35 @@ impl Sockets {
         });
     }
 
-    /// This side sends no more; `gone`: the socket is no more. Both directions, got and sent, have come to these sequence numbers (None: it isn't known).
-    pub fn end(&mut self, key: i64, gone: bool, to: Option<[u32; 2]>, time: u64) {
+    /// This side sends no more; `gone`: the socket is no more. Both directions, got and sent, have come to these sequence numbers, and so far in clear within TLS (None: it
+    /// isn't known).
+    pub fn end(&mut self, key: i64, gone: bool, to: Option<[u32; 2]>, clear: Option<[u64; 2]>, time: u64) {
         self.begin(time);
         self.follow(key, |socket, shared| {
-            let gaps = socket.read_held(shared) + socket.reached(to, time, shared);
+            let gaps = socket.read_held(shared) + socket.reached(to, clear, time, shared);
             if gone { gaps } else { gaps + socket.sends_no_more(time, shared) }
         });
         if gone {
             self.close(key, time);
         }
+    }
+
+    /// Whether what is told of this socket is of the connection that it is known to have: `origin` is where the other side's stream begins. If not, that one's end and the new one's begin
+    /// were lost: it has ended, and what follows isn't followed.
+    pub fn is_of(&mut self, key: i64, origin: u32, time: u64) -> bool {
+        let is_of = self.table.get(&key).is_none_or(|socket| socket.begins_at(origin));
+        if !is_of {
+            self.begin(time);
+            self.counters.unknown += 1;
+            self.end_was_lost(key, time);
+        }
+        is_of
+    }
+
+    /// What else it carried isn't known.
+    fn end_was_lost(&mut self, key: i64, time: u64) {
+        self.follow(key, |socket, shared| socket.read_held(shared) + socket.breaks_off(time, shared));
+        self.close(key, time);
     }
 
     /// Bytes of a socket were moved by something that no system call shows. `opened` as in [`Open`]: a key is another's after a while.

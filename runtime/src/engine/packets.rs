@@ -226,7 +226,7 @@ impl FileFeed {
 
     /// All packets so far were handled, and no others bring anything.
     fn mark(&mut self, core: &mut Core) {
-        core.supply.mark(self.source_id, self.last_time, self.blocks.pipeline.oldest_unsettled());
+        core.supply.mark(self.source_id, self.last_time, self.blocks.oldest_unsettled());
         core.supply.mark(KERNEL, self.last_time, None);
         core.supply.mark(BLOCKS, self.last_time, None);
         if !core.joins.is_empty() {
@@ -237,7 +237,7 @@ impl FileFeed {
     }
 
     fn count_losses(&mut self, core: &mut Core) {
-        self.blocks.count_losses(FILES, core);
+        self.blocks.count_losses(FILES, &mut core.losses);
         let drops = self.captures.drops();
         let (told, since) = self.drops;
         if drops == told {

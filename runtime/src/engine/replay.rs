@@ -1,18 +1,18 @@
 //! A recording in place of sources: its events in the order in which the run acted on them.
 
+mod feeds;
 mod script;
 
 pub(crate) use script::{Replayed, own_maps};
 
 use super::{
     core::Core,
-    packets::{BlockSpec, Blocks, Wants},
+    packets::{BlockSpec, Wants},
     recording::MAX_CGROUPS,
     supply::{BLOCKS, KERNEL, SourceId},
     timers::Timers,
 };
 use crate::{
-    losses::LossKind,
     record::{
         event::Event,
         read::{Next, Recording, RecordingError},
@@ -38,13 +38,6 @@ const BATCH: usize = 4096;
 /// More than any run acted on between two wake-ups, or at its end.
 const MOST: usize = 1 << 24;
 
-/// A recorded source of packets, with the script's blocks on it.
-struct Feed {
-    name: String,
-    id: SourceId,
-    blocks: Option<Blocks>,
-}
-
 /// A recording being replayed.
 pub(crate) struct Replay {
     recording: Recording,
@@ -62,7 +55,7 @@ pub(crate) struct Replay {
     /// Actions that the script has none for.
     strange: u64,
     sources: BTreeMap<u32, SourceId>,
-    feeds: BTreeMap<u32, Feed>,
+    feeds: BTreeMap<u32, feeds::Feed>,
     /// Streams that the recorded run's kernel probes fed, and no probe here does.
     watched: Vec<StreamId>,
     /// Blocks of signals: (number, entry, probe).
@@ -200,7 +193,7 @@ impl Replay {
                 }
             }
             Event::Uncertain { source, ns } => self.uncertain(source, ns, core),
-            Event::Advance => core.advance(),
+            Event::Advance => self.advance(core),
             Event::Lost { source, kind, from, to, count, streams } => {
                 self.lost((&source, &kind), (from, to), count, &streams, core);
             }
@@ -265,26 +258,6 @@ impl Replay {
         }
     }
 
-    fn lost(
-        &mut self,
-        (source, kind): (&str, &str),
-        interval: (u64, u64),
-        count: u64,
-        streams: &[u32],
-        core: &mut Core,
-    ) {
-        let streams: Vec<StreamId> = streams.iter().filter_map(|s| self.own(*s)).collect();
-        let (kind, count) = (LossKind::from_name(kind), count.min(MOST_LOST));
-        core.joins.lost(interval, &streams, count, kind);
-        if let Some(kind) = kind {
-            core.losses.add(source, kind, count);
-            core.losses.fresh();
-            if !self.stopped {
-                core.losses.news();
-            }
-        }
-    }
-
     fn tick(&mut self, time: u64, core: &mut Core, timers: &mut Timers) {
         // No clock shows such times, and no timer would ever come to their end.
         if time > i64::MAX as u64 {
@@ -334,27 +307,9 @@ impl Replay {
         }
         core.supply.feed(own, streams);
         self.sources.insert(id, own);
-        if kind != "packets" {
-            return;
+        if kind == "packets" {
+            self.feed((id, own), name, interfaces, core);
         }
-        // A block is for the source that it was recorded with; of another script, for all, as if it read files.
-        let known = |spec: &&BlockSpec| {
-            let mine = interfaces.contains(&spec.interface);
-            mine || !self.same
-        };
-        let specs: Vec<BlockSpec> = self.specs.iter().filter(known).cloned().collect();
-        let artifact = Rc::clone(&core.artifact);
-        let emits = specs.iter().filter_map(|s| artifact.probes.get(s.probe as usize)).flat_map(|p| p.emits.clone());
-        core.supply.feed(own, emits);
-        let blocks = match Blocks::new(&specs, self.wants) {
-            Ok(blocks) if !specs.is_empty() => Some(blocks),
-            Ok(_) => None,
-            Err(error) => {
-                core.warn(&error.to_string());
-                None
-            }
-        };
-        self.feeds.insert(id, Feed { name, id: own, blocks });
     }
 
     fn record(&mut self, stream: u32, derived: bool, time: u64, payload: &[u8], core: &mut Core) {
@@ -400,15 +355,7 @@ impl Replay {
     /// The time of the end.
     pub(crate) fn finish(&mut self, core: &mut Core) -> u64 {
         self.tell_strange(core);
-        // The recorded losses are there already; another script's analysis may have its own.
-        if !self.same {
-            for feed in self.feeds.values() {
-                if let Some(blocks) = &feed.blocks {
-                    blocks.count_losses(&feed.name, core);
-                    core.supply.mark(feed.id, self.last_time, None);
-                }
-            }
-        }
+        self.finish_feeds(core);
         self.end.unwrap_or(self.last_time)
     }
 }

@@ -48,36 +48,42 @@ impl ExchangeBlock {
 /// What a stream's records are, and where their fields lie.
 #[derive(Debug)]
 enum Kind {
-    Open(Box<[Field; 8]>),
-    Call(Box<[Field; 14]>),
+    /// With how much had come and gone, which recordings of an earlier version don't say.
+    Open(Box<[Field; 8]>, Option<[Field; 2]>),
+    /// With where the other side's stream begins, which recordings of an earlier version don't say; so [`Self::End`] and [`Self::Held`].
+    Call(Box<[Field; 14]>, Option<Field>),
     Wrote([Field; 3]),
-    /// How far both directions had come, which recordings of an earlier version don't say.
-    End([Field; 2], Option<[Field; 2]>),
+    /// How far both directions had come, which recordings of an earlier version don't say; and within TLS, where there is any.
+    End([Field; 2], Option<[Field; 2]>, Option<[Field; 2]>, Option<Field>),
     Unseen([Field; 2]),
     Unbound,
     Turn(Box<[Field; 15]>),
     TurnEnd([Field; 2]),
-    Passed([Field; 3]),
-    Held(Box<[Field; 10]>),
+    Passed([Field; 3], Option<[Field; 2]>),
+    Held(Box<[Field; 10]>, Option<Field>),
 }
 
 impl Kind {
     fn of(spec: &StreamSpec) -> Option<Self> {
+        let origin = || spec.field("origin").cloned();
         match spec.name.as_str() {
             sockets::OPEN => {
                 let names = ["key", "conn", "local_port", "local", "local6", "sent_from", "got_from", "opened"];
-                fields(spec, names).map(|fields| Self::Open(Box::new(fields)))
+                let bytes = self::fields(spec, ["got_bytes", "sent_bytes"]);
+                fields(spec, names).map(|fields| Self::Open(Box::new(fields), bytes))
             }
             sockets::SHORT | sockets::LONG => {
                 let names = [
                     "key", "sent", "start", "to", "total", "other", "clear", "at", "last", "eof", "pid", "tid", "comm",
                     "data",
                 ];
-                fields(spec, names).map(|fields| Self::Call(Box::new(fields)))
+                fields(spec, names).map(|fields| Self::Call(Box::new(fields), origin()))
             }
             sockets::WROTE => fields(spec, ["key", "to", "moved"]).map(Self::Wrote),
             sockets::END => {
-                fields(spec, ["key", "gone"]).map(|fields| Self::End(fields, self::fields(spec, ["got", "sent"])))
+                let more = |names| self::fields(spec, names);
+                let (to, clear) = (more(["got", "sent"]), more(["clear_got", "clear_sent"]));
+                fields(spec, ["key", "gone"]).map(|fields| Self::End(fields, to, clear, origin()))
             }
             sockets::UNSEEN => fields(spec, ["key", "opened"]).map(Self::Unseen),
             sockets::UNBOUND => Some(Self::Unbound),
@@ -101,10 +107,13 @@ impl Kind {
                 ];
                 fields(spec, names).map(|fields| Self::Turn(Box::new(fields)))
             }
-            sockets::PASSED => fields(spec, ["key", "got", "sent"]).map(Self::Passed),
+            sockets::PASSED => {
+                let bytes = fields(spec, ["got_bytes", "sent_bytes"]);
+                fields(spec, ["key", "got", "sent"]).map(|fields| Self::Passed(fields, bytes))
+            }
             sockets::HELD => {
                 let names = ["key", "sent", "start", "from", "to", "other", "pid", "tid", "comm", "data"];
-                fields(spec, names).map(|fields| Self::Held(Box::new(fields)))
+                fields(spec, names).map(|fields| Self::Held(Box::new(fields), origin()))
             }
             sockets::TURN_END => fields(spec, ["key", "at"]).map(Self::TurnEnd),
             _ => None,
@@ -115,6 +124,18 @@ impl Kind {
 fn fields<const N: usize>(spec: &StreamSpec, names: [&str; N]) -> Option<[Field; N]> {
     let found: Vec<Field> = names.iter().filter_map(|name| spec.field(name).cloned()).collect();
     found.try_into().ok()
+}
+
+impl Kind {
+    /// Where a record has its socket, and where the other side's stream begins.
+    fn origin(&self) -> Option<(&Field, &Field)> {
+        match self {
+            Self::Call(fields, origin) => Some((&fields[0], origin.as_ref()?)),
+            Self::Held(fields, origin) => Some((&fields[0], origin.as_ref()?)),
+            Self::End(fields, _, _, origin) => Some((&fields[0], origin.as_ref()?)),
+            _ => None,
+        }
+    }
 }
 
 /// What became of a record.
@@ -159,12 +180,16 @@ impl SocketFeed {
     fn record(&mut self, stream: StreamId, header: RecordHeader, payload: &[u8]) -> Option<Taken> {
         let kind = self.kinds.get(stream.0 as usize)?.as_ref()?;
         let number = |field: &Field| number(payload, field);
+        if !is_of(&mut self.sockets, kind, header.time, payload) {
+            return Some(Taken::Read);
+        }
         match kind {
-            Kind::Open(fields) => {
+            Kind::Open(fields, bytes) => {
                 let Some(open) = opened(fields, header.time, payload) else { return Some(Taken::Read) };
-                self.sockets.open(&open);
+                let bytes = bytes.as_ref().map(|bytes| bytes.each_ref().map(&number));
+                self.sockets.open(&SocketOpen { bytes, ..open });
             }
-            Kind::Call(fields) => {
+            Kind::Call(fields, _) => {
                 let [key, sent, start, to, total, other, clear, from, last, eof, pid, tid, comm, data] = &**fields;
                 let task = task([pid, tid, comm], payload);
                 let len = u32_at(payload, data.offset) as usize;
@@ -192,17 +217,19 @@ impl SocketFeed {
             Kind::Wrote([key, to, moved]) => {
                 self.sockets.wrote(number(key) as i64, number(to) as u32, number(moved) as i64, header.time);
             }
-            Kind::End([key, gone], to) => {
+            Kind::End([key, gone], to, clear, _) => {
                 let to = to.as_ref().map(|to| to.each_ref().map(|field| number(field) as u32));
-                self.sockets.end(number(key) as i64, number(gone) != 0, to, header.time);
+                let clear = clear.as_ref().map(|clear| clear.each_ref().map(&number));
+                self.sockets.end(number(key) as i64, number(gone) != 0, to, clear, header.time);
             }
             Kind::Unseen([key, opened]) => self.sockets.unseen(number(key) as i64, number(opened)),
             Kind::Unbound => self.sockets.unbound(),
             Kind::Turn(fields) => turn(&mut self.turns, fields, header.time, payload),
-            Kind::Passed([key, got, sent]) => {
-                self.sockets.past(number(key) as i64, [got, sent].map(|field| number(field) as u32));
+            Kind::Passed([key, got, sent], bytes) => {
+                let bytes = bytes.as_ref().map(|bytes| bytes.each_ref().map(&number));
+                self.sockets.past(number(key) as i64, [got, sent].map(|field| number(field) as u32), bytes);
             }
-            Kind::Held(fields) => {
+            Kind::Held(fields, _) => {
                 // What is plain to us, too, is counted here.
                 if let Some(exchange) = self.sockets.call(&passed::held(fields, payload)) {
                     return Some(Taken::PassedOver(exchange, header.time));
@@ -268,7 +295,7 @@ impl Core {
     /// Whether a record is of a request that waited in the kernel by that time: it is open then.
     pub(super) fn waited_since(&self, time: u64, stream: StreamId, payload: &[u8]) -> bool {
         let kind = self.sockets.as_ref().and_then(|feed| feed.kinds.get(stream.0 as usize)?.as_ref());
-        matches!(kind, Some(Kind::Held(fields)) if passed::held(fields, payload).start <= time)
+        matches!(kind, Some(Kind::Held(fields, _)) if passed::held(fields, payload).start <= time)
     }
 
     /// Whether a record was of sockets.
@@ -321,6 +348,12 @@ impl Core {
     }
 }
 
+/// Whether a record is of the connection that its socket is known to have.
+fn is_of(sockets: &mut Sockets, kind: &Kind, time: u64, payload: &[u8]) -> bool {
+    let number = |field: &Field| number(payload, field);
+    kind.origin().is_none_or(|(key, origin)| sockets.is_of(number(key) as i64, number(origin) as u32, time))
+}
+
 /// What a call moved, of any protocol.
 fn turn(turns: &mut Turns, fields: &[Field; 15], time: u64, payload: &[u8]) {
     let number = |field: &Field| number(payload, field);
@@ -355,6 +388,7 @@ fn opened(fields: &[Field; 8], time: u64, payload: &[u8]) -> Option<SocketOpen> 
         local_port: number(local_port) as u16,
         local: local.to_ne_bytes(),
         from: [number(got_from) as u32, number(sent_from) as u32],
+        bytes: None,
         opened: number(opened),
         time,
     })

@@ -301,6 +301,13 @@ impl Supply {
         }
     }
 
+    /// Something that began then is under way in a recorded source, and its watermark doesn't know: the recorded run followed no such thing.
+    pub(crate) fn hold(&mut self, source: SourceId, since: Option<u64>) {
+        if let Some(source) = self.sources.get_mut(source.0 as usize) {
+            source.hold = since;
+        }
+    }
+
     /// Who feeds a stream, as `--lateness` has them.
     pub(crate) fn feeding_names(&self, stream: StreamId) -> Vec<&str> {
         let feeding = self.sources.iter().filter(|source| source.streams.contains(&stream));

@@ -78,6 +78,16 @@ impl Touch {
         self.sources.insert(name.to_owned(), streams);
     }
 
+    /// Streams that a recording has are its own: what the blocks on a source of packets here miss they don't. Whether others are left.
+    pub(crate) fn leave_out(&mut self, name: &str, recorded: impl Fn(StreamId) -> bool) -> bool {
+        let Some(streams) = self.sources.get_mut(name) else { return false };
+        let by_needs = streams.by_needs.iter_mut().map(|(_, streams)| streams);
+        for streams in [&mut streams.own, &mut streams.depend].into_iter().chain(by_needs) {
+            streams.retain(|stream| !recorded(*stream));
+        }
+        !streams.depend.is_empty()
+    }
+
     /// A source that is no probe's and feeds one stream.
     pub(crate) fn add_stream(&mut self, name: &str, stream: StreamId) {
         let all = BTreeSet::from([stream]);

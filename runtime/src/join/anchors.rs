@@ -1,7 +1,7 @@
 //! Anchors that wait for the watermark to pass their end, and those that have begun and not ended.
 
 mod names;
-mod spans;
+pub(super) mod spans;
 
 use super::calendar::Calendar;
 use super::engine::read_int;

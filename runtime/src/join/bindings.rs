@@ -5,19 +5,23 @@
 
 mod lists;
 mod room;
+mod told;
 
 use super::ALWAYS;
+use super::anchors::spans::Spans;
 use super::engine::read_int;
 use super::gaps::{EVICTED, Gaps};
 use super::keys::{Agreement, Digest, Ends, NodeKey, agree};
 use super::nodes::Nodes;
 use super::slab::Slab;
+use super::store::Past;
 use super::verdict::Interval;
 use lists::Lists;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use told::Layout;
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
-    join::{JoinSpec, KeyAt, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
+    join::{JoinSpec, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
     nat,
 };
 
@@ -75,21 +79,6 @@ impl Link {
     }
 }
 
-/// A binding stream's layout.
-#[derive(Debug)]
-struct Layout {
-    keys: Vec<(KeyKind, KeyAt)>,
-    start: Option<u32>,
-    end: Option<u32>,
-}
-
-impl Layout {
-    /// A stream that has ends and no begins: it ends what others have begun.
-    fn ends(&self) -> bool {
-        self.start.is_none() && self.end.is_some()
-    }
-}
-
 /// A key that an anchor leads to, and when.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reached {
@@ -124,14 +113,18 @@ pub(super) struct Bindings {
     live: Vec<u32>,
     sweep_at: usize,
     pub gone: Gaps,
+    /// What came when results of its time had been told.
+    pub late: Gaps,
+    /// Results that were told without a binding which may come when it is over.
+    unled: Spans,
     /// The last begin of what would have ended others and is gone for want of room.
     ends_gone_to: u64,
 }
 
-/// Whether `of` has at most one partner of kind `partner` at a time, so that a later binding ends an earlier one.
-fn has_one(of: &NodeKey, partner: &NodeKey) -> bool {
+/// The first has at most one partner of the second's kind at a time, so that a later binding ends an earlier one.
+const ONE: [(KeyKind, KeyKind); 15] = {
     use KeyKind::{Cgroup, Conn, Cookie, File, Goroutine, Pid, Socket, Tid};
-    let one = [
+    [
         (Goroutine, Tid),
         (Goroutine, Pid),
         (Tid, Goroutine),
@@ -147,15 +140,32 @@ fn has_one(of: &NodeKey, partner: &NodeKey) -> bool {
         (Cookie, Socket),
         (Cookie, File),
         (Cookie, Conn),
-    ];
-    one.iter().any(|(a, b)| of.is(*a) && partner.is(*b))
-}
+    ]
+};
 
 /// Processes and control groups hold many connections and goroutines: none of those is led to by what they hold besides.
-fn holds_many(of: &NodeKey, partner: &NodeKey) -> bool {
+const HOLDS_MANY: [(KeyKind, KeyKind); 10] = {
     use KeyKind::{Cgroup, Conn, Cookie, File, Goroutine, Pid, Socket};
-    let many = [Conn, Socket, Cookie, File, Goroutine];
-    (of.is(Pid) || of.is(Cgroup)) && many.iter().any(|kind| partner.is(*kind))
+    [
+        (Pid, Conn),
+        (Pid, Socket),
+        (Pid, Cookie),
+        (Pid, File),
+        (Pid, Goroutine),
+        (Cgroup, Conn),
+        (Cgroup, Socket),
+        (Cgroup, Cookie),
+        (Cgroup, File),
+        (Cgroup, Goroutine),
+    ]
+};
+
+fn has_one(of: &NodeKey, partner: &NodeKey) -> bool {
+    ONE.iter().any(|(a, b)| of.is(*a) && partner.is(*b))
+}
+
+fn holds_many(of: &NodeKey, partner: &NodeKey) -> bool {
+    (of.is(KeyKind::Pid) || of.is(KeyKind::Cgroup)) && HOLDS_MANY.iter().any(|(a, b)| of.is(*a) && partner.is(*b))
 }
 
 impl Bindings {
@@ -170,7 +180,7 @@ impl Bindings {
                 // Bytes belong to a connection, which they are looked up by.
                 let keys = keys_of(stream).filter(|(kind, _)| *kind != KeyKind::Bytes).collect();
                 let (start, end) = (offset(stream, "start"), offset(stream, "end"));
-                (StreamId(i), Layout { keys, start, end })
+                (StreamId(i), Layout::new(keys, start, end))
             })
             .collect();
         Self { layouts, sweep_at: room::SWEEP_FROM, ..Self::default() }
@@ -192,9 +202,16 @@ impl Bindings {
         self.layouts.values().any(|layout| layout.keys.iter().any(|(k, _)| *k == kind))
     }
 
-    /// Takes a record of a binding stream.
-    pub(super) fn insert(&mut self, stream: StreamId, time: u64, payload: &[u8], nodes: &mut Nodes, digest: &Digest) {
-        let Some(layout) = self.layouts.get(&stream) else { return };
+    /// Takes a record of a binding stream. Says by how much it comes too late for results that were told; None: it doesn't.
+    pub(super) fn insert(
+        &mut self,
+        stream: StreamId,
+        time: u64,
+        payload: &[u8],
+        past: Past,
+        (nodes, digest): (&mut Nodes, &Digest),
+    ) -> Option<u64> {
+        let layout = self.layouts.get_mut(&stream)?;
         let number = |offset: Option<u32>| offset.map_or(0, |at| read_int(payload, at, 8) as u64);
         let (start, end) = (number(layout.start), number(layout.end));
         let mut link = Link {
@@ -218,8 +235,10 @@ impl Bindings {
             link.to = link.from;
         }
         if link.len == 0 {
-            return;
+            return None;
         }
+        layout.note(&link);
+        let late = self.missed_by(&link, time, past, nodes);
         // What held for as long as there was a connection was ended by nothing before it was told.
         let began = if link.from == ALWAYS { time } else { link.from };
         if !link.closes && began < self.ends_gone_to {
@@ -237,6 +256,7 @@ impl Bindings {
         for node in self.links[id].nodes() {
             self.by_node.entry(*node).or_default().add(id, *node, &self.links, nodes);
         }
+        late
     }
 
     /// Whether a stream says what is no longer tied to each other: without it what is tied isn't known.

@@ -1,6 +1,7 @@
 //! Open anchors, closed by watermark, each once.
 
 mod close;
+mod records;
 
 use super::anchors::{Anchors, Closing};
 use super::bindings::Bindings;
@@ -9,11 +10,11 @@ use super::gaps::{Losses, STALLED};
 use super::keys::{Digest, Known, Range};
 use super::leg::{Scratch, Source};
 use super::nodes::Nodes;
-use super::result::{JoinResult, ViewStorage};
+use super::result::JoinResult;
 use super::setup::{bindable, source};
 pub(super) use super::setup::{read_int, read_value};
 use super::slowest::Slowest;
-use super::store::{MAX_LEGS, Past, Shape, Store, Taken};
+use super::store::{MAX_LEGS, Shape, Store};
 use super::summary::Summary;
 use super::translations::Translations;
 use super::verdict::{Free, Interval};
@@ -43,7 +44,7 @@ pub enum Output {
     Late {
         payload: Box<[u8]>,
     },
-    /// A leg's record that came so many ns too late: results that it may belong to were told without it.
+    /// A leg's record, or a binding, that came so many ns too late: results that it may belong to were told without it.
     LateRecord {
         stream: StreamId,
         by: u64,
@@ -265,69 +266,6 @@ impl Engine {
             || self.bindings.streams().chain(self.translations.stream()).any(|own| own == stream)
     }
 
-    /// Takes a record of any stream; those of other joins are ignored. `time`: CLOCK_BOOTTIME ns of the event.
-    pub fn record(
-        &mut self,
-        stream: StreamId,
-        time: u64,
-        payload: &[u8],
-        eval: &mut dyn Evaluate,
-        out: &mut dyn FnMut(Output),
-    ) {
-        if stream == self.spec.anchor {
-            self.anchor(payload, eval, out);
-        }
-        self.leg(stream, time, payload, out);
-        self.bindings.insert(stream, time, payload, &mut self.nodes, &self.digest);
-        self.translations.insert(stream, time, payload, &mut self.nodes);
-        self.since_check += 1;
-        if self.since_check >= CHECK_EVERY {
-            // Eighths over the limit are for the time until the next watermark: what goes is best decided there.
-            self.bound(|limit| limit + limit / 8, eval, out);
-        }
-    }
-
-    /// Keeps a record for the legs on its stream, and counts it once, however many these are.
-    fn leg(&mut self, stream: StreamId, time: u64, payload: &[u8], out: &mut dyn FnMut(Output)) {
-        let Some(stores) = self.by_stream.get(stream.0 as usize) else { return };
-        let past = Past { watermark: self.clock, told_to: self.told_to };
-        let (mut keyless, mut late) = (false, None);
-        for &i in stores {
-            match self.stores[i].insert(payload, time, past, (&mut self.nodes, &self.digest)) {
-                Taken::InTime => {}
-                Taken::Keyless => keyless = true,
-                Taken::Late(by) => late = late.max(Some(by)),
-            }
-        }
-        self.summary.keyless += u64::from(keyless);
-        if let Some(by) = late {
-            self.summary.late_records += 1;
-            out(Output::LateRecord { stream, by });
-        }
-    }
-
-    fn anchor(&mut self, payload: &[u8], eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
-        let storage = ViewStorage::for_anchor(payload);
-        if let Some(filter) = self.spec.filter
-            && eval.call(filter, &storage.view()) == 0
-        {
-            return;
-        }
-        let taken = self.anchors.take(payload, self.watermark, &mut self.nodes, &self.digest);
-        self.summary.seen += u64::from(taken.first);
-        if taken.late {
-            self.summary.late += 1;
-            out(Output::Late { payload: payload.into() });
-        }
-    }
-
-    /// Anchors that `keep` doesn't let through, whatever their legs are, and that had ended by then: they are counted.
-    pub(crate) fn pass_over(&mut self, count: u64, end: u64) {
-        self.summary.seen += count;
-        self.summary.passed_over += count;
-        *(if end < self.watermark { &mut self.summary.late } else { &mut self.summary.closed }) += count;
-    }
-
     /// Everything up to `watermark` has arrived: closes the anchors that ended before it and forgets what no later
     /// anchor can want.
     pub fn advance(&mut self, watermark: u64, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
@@ -384,9 +322,10 @@ impl Engine {
         self.bindings.expire(time, &mut self.nodes);
         self.translations.expire(time, &mut self.nodes);
         self.anchors.expire(time, self.watermark, &mut self.nodes);
-        // What is lost of translations is so for as long as the connections last.
-        let lasting = self.translations.stream();
-        self.losses.forget_before(time, lasting);
+        // What is lost of translations, and of what is bound, is so for as long as the connections last.
+        let lasting: Vec<StreamId> =
+            self.translations.stream().into_iter().chain(self.bindings.needed_streams()).collect();
+        self.losses.forget_before(time, &lasting);
     }
 
     /// Memory taken by what is kept.
@@ -420,6 +359,10 @@ impl Engine {
             let known = self.anchors.oldest_known();
             let nothing = oldest.is_none() && known.is_none();
             let most = (excess / 256).max(1) as usize;
+            // (Of results that were told only whether something comes too late for them.)
+            if self.bindings.forget_told(&mut self.nodes) {
+                continue;
+            }
             if self.bindings.len() > 0 && (nothing || self.bindings.bytes() > self.spec.max_bytes / 2) {
                 self.summary.evicted_bindings += self.bindings.evict_oldest(&mut self.nodes);
             } else if self.translations.len() > 0 && (nothing || translations > self.spec.max_bytes / 4) {

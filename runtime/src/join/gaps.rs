@@ -14,6 +14,8 @@ struct Gap {
     count: u64,
     lost: u64,
     reason: Option<String>,
+    /// What it lacks never comes: a source that stood still brings it later.
+    lasts: bool,
 }
 
 impl Gap {
@@ -38,7 +40,8 @@ impl Gaps {
             reason == gap.reason.as_deref() && if reason.is_some() { touches(gap) } else { gap.interval == (from, to) }
         };
         let lost = if reason.is_none() { count } else { 0 };
-        let mut gap = Gap { interval: (from, to), count, lost, reason: reason.map(str::to_owned) };
+        let lasts = reason != Some(STALLED);
+        let mut gap = Gap { interval: (from, to), count, lost, reason: reason.map(str::to_owned), lasts };
         let last = self.0.len().saturating_sub(8);
         if let Some(at) = self.0[last..].iter().rposition(same) {
             let grown = self.0.remove(last + at);
@@ -66,6 +69,7 @@ impl Gaps {
         first.count += second.count;
         first.lost += second.lost;
         first.reason = first.reason.take().or(second.reason);
+        first.lasts |= second.lasts;
     }
 
     /// What is missing in a window, and why if not for losses; None: nothing is.
@@ -87,6 +91,27 @@ impl Gaps {
 /// At most so many sets of streams are told apart; what touches another one is taken to touch some of the others' too.
 const MAX_SETS: usize = 64;
 
+/// A stream that is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    pub stream: StreamId,
+    pub window: Interval,
+    /// What it lost since then is missing in the window too: what was told then may still hold. The window's begin, where that isn't so.
+    pub since: u64,
+}
+
+impl Asked {
+    /// For what was within a window alone.
+    pub(super) fn within(stream: StreamId, window: Interval) -> Self {
+        Self { stream, window, since: window.0 }
+    }
+
+    fn touches(&self, gap: &Gap) -> bool {
+        let from = if gap.lasts { self.since.min(self.window.0) } else { self.window.0 };
+        gap.meets((from, self.window.1))
+    }
+}
+
 /// What is missing of streams. One loss may touch several: it is kept once, so that whoever asks for more than one of them counts it once.
 #[derive(Debug, Default)]
 pub(super) struct Losses(
@@ -98,6 +123,11 @@ impl Losses {
     pub(super) fn add(&mut self, interval: Interval, mut streams: Vec<StreamId>, count: u64, reason: Option<&str>) {
         streams.sort_unstable();
         streams.dedup();
+        self.of(streams).add(interval, count, reason);
+    }
+
+    /// What is missing of these streams (in order) together; where there are too many such sets, of more.
+    fn of(&mut self, mut streams: Vec<StreamId>) -> &mut Gaps {
         if self.0.len() >= MAX_SETS
             && !self.0.contains_key(&streams)
             && let Some((others, gaps)) = self.0.pop_last()
@@ -108,21 +138,18 @@ impl Losses {
             let merged = self.0.entry(streams.clone()).or_default();
             gaps.0.into_iter().for_each(|gap| merged.put(gap));
         }
-        self.0.entry(streams).or_default().add(interval, count, reason);
+        self.0.entry(streams).or_default()
     }
 
-    /// What is missing of streams, each asked for in a window: how much was lost, and why the rest isn't there; None: nothing is.
-    pub(super) fn within(
-        &self,
-        asked: &(impl Iterator<Item = (StreamId, Interval)> + Clone),
-    ) -> Option<(u64, Option<&str>)> {
+    /// What is missing of streams: how much was lost, and why the rest isn't there; None: nothing is.
+    pub(super) fn within(&self, asked: &(impl Iterator<Item = Asked> + Clone)) -> Option<(u64, Option<&str>)> {
         let mut found = None;
         for (streams, gaps) in &self.0 {
-            let touched = asked.clone().filter(|(stream, _)| streams.binary_search(stream).is_ok());
+            let touched = asked.clone().filter(|asked| streams.binary_search(&asked.stream).is_ok());
             if touched.clone().next().is_none() {
                 continue;
             }
-            for gap in gaps.0.iter().filter(|gap| touched.clone().any(|(_, window)| gap.meets(window))) {
+            for gap in gaps.0.iter().filter(|gap| touched.clone().any(|asked| asked.touches(gap))) {
                 let (lost, reason) = found.get_or_insert((0, None));
                 *lost += gap.lost;
                 *reason = reason.or(gap.reason.as_deref());
@@ -131,16 +158,18 @@ impl Losses {
         found
     }
 
-    /// `lasting`: but what is missing of this stream is so for good.
-    pub(super) fn forget_before(&mut self, time: u64, lasting: Option<StreamId>) {
-        let mut lasts = Vec::new();
-        for (streams, gaps) in self.0.iter_mut().filter(|(streams, _)| lasting.is_none_or(|own| **streams != [own])) {
+    /// `lasting`: but what is missing of these streams is so for good.
+    pub(super) fn forget_before(&mut self, time: u64, lasting: &[StreamId]) {
+        let lasts = |stream: &StreamId| lasting.contains(stream);
+        let mut kept: Vec<(Vec<StreamId>, Gap)> = Vec::new();
+        for (streams, gaps) in self.0.iter_mut().filter(|(streams, _)| !streams.iter().all(lasts)) {
+            let own: Vec<StreamId> = streams.iter().copied().filter(lasts).collect();
             let over = gaps.0.extract_if(.., |gap| gap.interval.1 < time);
-            lasts.extend(over.filter(|_| lasting.is_some_and(|own| streams.contains(&own))));
+            kept.extend(over.filter(|_| !own.is_empty()).map(|gap| (own.clone(), gap)));
         }
         self.0.retain(|_, gaps| !gaps.0.is_empty());
-        for (stream, gap) in lasting.into_iter().cycle().zip(lasts) {
-            self.0.entry(vec![stream]).or_default().put(gap);
+        for (own, gap) in kept {
+            self.of(own).put(gap);
         }
     }
 }

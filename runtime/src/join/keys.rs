@@ -19,6 +19,18 @@ pub(super) struct NodeKey {
     words: [u64; 5],
 }
 
+/// By their numbers.
+const KINDS: [KeyKind; 10] = {
+    use KeyKind::{Bytes, Cgroup, Conn, Cookie, File, Goroutine, Id, Pid, Socket, Tid};
+    let kinds = [Conn, Bytes, Pid, Tid, Goroutine, Cgroup, File, Socket, Cookie, Id];
+    let mut i = 0;
+    while i < kinds.len() {
+        assert!(kinds[i] as usize == i);
+        i += 1;
+    }
+    kinds
+};
+
 /// Without a call for each comparison, of which there are millions a second.
 impl PartialEq for NodeKey {
     fn eq(&self, other: &Self) -> bool {
@@ -87,6 +99,10 @@ impl NodeKey {
     pub(super) fn process(&self) -> Option<Self> {
         let pid = self.words[1];
         (self.kind == KeyKind::Goroutine as u8 && pid != 0).then(|| Self::number(KeyKind::Pid, pid, 0))
+    }
+
+    pub(super) fn kind(&self) -> KeyKind {
+        KINDS[usize::from(self.kind)]
     }
 
     /// Of what kind it is; bytes are looked up by their connection.

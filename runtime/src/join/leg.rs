@@ -1,20 +1,19 @@
 //! One leg's outcome for one anchor: which records belong to it, and what they add up to.
 
 mod outcome;
+mod state;
 mod translated;
 
-use super::bindings::{Bindings, Met, Reached};
-use super::gaps::{EVICTED, LATE, Losses};
+use super::bindings::{Bindings, Reached};
+use super::gaps::Losses;
 use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
 use super::nodes::Nodes;
 use super::store::{Record, Store};
 use super::translations::{Told, Translations};
 use super::verdict::{Interval, merge};
 pub use outcome::{LegOutcome, State, Via};
-use weftrace_artifact::join::{KeyKind, LegAgg, LegKey, LegSpec, Side};
-
-/// The reason where a leg's window begins before its probes ran.
-const BEFORE: &str = "before the run";
+use state::{Doubts, state};
+use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
 
 /// What an anchor offers its legs.
 pub(super) struct Anchor<'a> {
@@ -31,7 +30,7 @@ pub(super) struct Anchor<'a> {
     pub ranges: &'a [Range],
     /// What arrived from before this time is all there is.
     pub complete_to: u64,
-    /// Its connection was opened after the run had begun, and no binding was lost since: a key that none leads to it doesn't have.
+    /// Its connection was opened after the run had begun: a key that none leads to it doesn't have, unless that is told when it is over, or was lost.
     pub all_bindings_known: bool,
 }
 
@@ -93,27 +92,14 @@ impl Scratch {
 struct Hit {
     id: u32,
     agreement: Agreement,
+    /// The key under which it was found.
+    under: KeyKind,
     /// By bytes among which are others' too.
     merged: bool,
     /// As the anchor has them.
     ends: Ends,
     /// From the other side of a translation.
     translated: bool,
-}
-
-/// What stands in the way of knowing.
-#[derive(Debug, Default)]
-struct Doubts {
-    /// The anchor has none of the keys.
-    keyless: bool,
-    /// No binding led to a key.
-    unbound: bool,
-    bindings_used: bool,
-    met: Met,
-    /// Records that carry bytes, where the anchor's are not known.
-    unplaced: bool,
-    /// Candidates of so many connections.
-    several: u32,
 }
 
 /// Finds the leg's records for an anchor and aggregates them; marks them as used.
@@ -135,7 +121,7 @@ pub(super) fn outcome(
     scratch.twice.clear();
     for (i, source) in inputs.sources.iter().enumerate() {
         let asked = Some(spec.keys[i].kind).filter(|_| matches!(source, Source::Bound(None)));
-        start(inputs, (*source, asked), anchor, window, &mut doubts, scratch);
+        start(inputs, store, (*source, asked), anchor, window, &mut doubts, scratch);
         let reached = std::mem::take(&mut scratch.reached);
         gather(inputs, store, i as u8, anchor, window, &reached, &mut doubts, scratch);
         scratch.reached = reached;
@@ -145,6 +131,7 @@ pub(super) fn outcome(
     scratch.used.sort_unstable();
     scratch.used.dedup_by_key(|(id, _)| *id);
     aggregate(spec, store, &scratch.used, &mut out);
+    out.unled = doubts.unled;
     out.state = state(inputs, store, window, anchor, &doubts, &mut out);
     if matches!(out.state, State::Value(_)) || out.unseen_before {
         scratch.mark(store, leg);
@@ -169,6 +156,7 @@ fn window(spec: &LegSpec, anchor: &Anchor<'_>, epsilon: u64) -> Interval {
 /// The keys to look under; `asked`: of what kind bindings are to tell.
 fn start(
     inputs: &Inputs<'_>,
+    store: &Store,
     (source, asked): (Source, Option<KeyKind>),
     anchor: &Anchor<'_>,
     window: Interval,
@@ -206,6 +194,7 @@ fn start(
             scratch.own.clear();
             scratch.own.extend(from.clone().filter_map(key).map(|known| known.kind).filter(|kind| !is_told(kind)));
             scratch.start.clear();
+            let kinds = from.clone().filter_map(key).map(|known| known.kind);
             scratch.start.extend(from.by_ref().filter_map(key).filter_map(own));
             doubts.met.too_many |= inputs.translations.expand(&mut scratch.start);
             let ends = anchor.keys.iter().flatten().find_map(|carried| carried.ends);
@@ -219,9 +208,20 @@ fn start(
                 !start.iter().any(|s| s.node == r.node)
                     && inputs.spec.keys.iter().any(|k| k.leg.is_none() || of_kind(k.kind, r))
             });
-            doubts.unbound |= !bound && !anchor.all_bindings_known && !in_no_goroutine(inputs, anchor, reached);
+            if !bound {
+                doubts.unled |= !lead_at_once(inputs, store, &kinds.collect::<Vec<_>>());
+                let known = anchor.all_bindings_known && !doubts.unled;
+                doubts.unbound |= !known && !in_no_goroutine(inputs, anchor, reached);
+            }
         }
     }
+}
+
+/// Whether what leads to the leg's keys from some of the anchor's is told as it begins: what isn't there is not on its way.
+fn lead_at_once(inputs: &Inputs<'_>, store: &Store, from: &[KeyKind]) -> bool {
+    let own = inputs.spec.keys.iter().filter(|key| key.leg.is_some()).map(|key| key.kind);
+    let led_to = store.led_to_by().filter(|_| inputs.spec.keys.iter().any(|key| key.leg.is_none()));
+    inputs.bindings.lead_at_once(from, own.chain(led_to))
 }
 
 /// Whether goroutines are asked for, and the process is known and has none that any binding knows: it isn't the Go program that is watched.
@@ -279,7 +279,8 @@ fn gather(
                 merged = !among(&|r, own| !r.merged && !own.merged);
             }
             let ends = if key.swapped { record.ends.swapped() } else { record.ends };
-            scratch.hits.push(Hit { id, agreement, merged, ends, translated: key.translated });
+            let under = inputs.nodes.key(key.node).kind();
+            scratch.hits.push(Hit { id, agreement, under, merged, ends, translated: key.translated });
         }
     }
 }
@@ -310,18 +311,21 @@ fn choose(kind: KeyKind, store: &Store, out: &mut LegOutcome, doubts: &mut Doubt
     let Some(best) = best else { return };
     scratch.hits.retain(|hit| hit.agreement == best);
     translated::once(store, &mut scratch.hits, &mut scratch.twice);
+    // What bindings lead to is no surer than where the record was found; bytes are looked up by their connection.
+    let by = |hit: &Hit| if Via::of(hit.under) > Via::of(kind) { hit.under } else { kind };
     let via = |hit: &Hit| match best {
         Agreement::Yes if hit.merged => Via::Overlap,
-        Agreement::Yes => Via::of(kind),
+        Agreement::Yes => Via::of(by(hit)),
         Agreement::Maybe | Agreement::No => Via::Guess,
     };
     if best == Agreement::Maybe {
         let candidates = connections(&scratch.hits);
         doubts.several += if candidates > 1 { candidates } else { 0 };
     }
-    let worst = scratch.hits.iter().map(via).max().unwrap_or(Via::Exact);
-    if out.key.is_empty() || worst > out.via {
-        (out.via, out.key) = (worst, kind.name());
+    if let Some(worst) = scratch.hits.iter().max_by_key(|hit| via(hit))
+        && (out.key.is_empty() || via(worst) > out.via)
+    {
+        (out.via, out.key) = (via(worst), by(worst).name());
     }
     scratch.used.extend(scratch.hits.iter().map(|hit| (hit.id, via(hit))));
 }
@@ -370,76 +374,4 @@ fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOu
     out.count = used.len() as u32;
     // Sums wrap, as the script's own numbers do.
     out.state = value.map_or(State::None, |value| State::Value(value as i64));
-}
-
-fn is_of_conn(key: &LegKey) -> bool {
-    matches!(key.kind, KeyKind::Conn | KeyKind::Bytes)
-}
-
-/// What may be said.
-fn state(
-    inputs: &Inputs<'_>,
-    store: &Store,
-    window: Interval,
-    anchor: &Anchor<'_>,
-    doubts: &Doubts,
-    out: &mut LegOutcome,
-) -> State {
-    let unknown = |why: &str| State::Unknown(why.to_owned());
-    if let Some(reason) = inputs.unfed {
-        return unknown(reason);
-    }
-    let bound = doubts.bindings_used;
-    let bindings = inputs.bindings.needed_streams().filter(|_| bound).map(|stream| (stream, window));
-    let told = inputs.told.filter(|_| bound || inputs.spec.keys.iter().any(is_of_conn));
-    let asked = [(inputs.spec.stream, window)].into_iter().chain(bindings).chain(told.map(|told| told.asked));
-    if let Some((lost, reason)) = inputs.losses.within(&asked) {
-        out.lost = lost;
-        return State::Unknown(reason.map_or_else(|| format!("lost {lost}"), str::to_owned));
-    }
-    if let Some((_, Some(reason))) = inputs.bindings.gone.within(window).filter(|_| bound) {
-        return unknown(reason);
-    }
-    let evicted = told.is_some_and(|told| told.evicted) || store.gone.within(window).is_some();
-    if evicted || window.1 >= anchor.complete_to {
-        return unknown(EVICTED);
-    }
-    if window.0 + inputs.epsilon < store.expired_to {
-        return unknown("older than the join's timeout");
-    }
-    if doubts.several > 0 {
-        return State::Ambiguous(doubts.several);
-    }
-    if let Some(doubt) = State::among(inputs.namesakes).filter(|_| out.count > 0) {
-        return doubt;
-    }
-    if doubts.unplaced {
-        return unknown("its bytes are not known");
-    }
-    if doubts.met.unsided {
-        return unknown("client or server is not known");
-    }
-    if doubts.met.too_many {
-        return unknown("bound to too many keys");
-    }
-    if out.count == 0 && doubts.keyless {
-        return unknown("no key");
-    }
-    if out.count == 0 && doubts.unbound {
-        return unknown("no binding");
-    }
-    if out.count == 0 && store.late.within(window).is_some() {
-        return unknown(LATE);
-    }
-    if let Some((_, reason)) = inputs.doubted.filter(|(from, _)| out.count == 0 && window.1 > *from) {
-        return unknown(reason);
-    }
-    // Last: whatever else is in doubt is so within the total too. A connection has nothing that is older than its own opening.
-    let of_conn = !doubts.bindings_used && inputs.spec.keys.iter().all(is_of_conn);
-    let from = if of_conn { window.0.max(anchor.opened) } else { window.0 };
-    if from.saturating_add(inputs.epsilon) < inputs.seen_from {
-        out.unseen_before = inputs.seen_from <= anchor.begin.saturating_add(inputs.epsilon);
-        return unknown(BEFORE);
-    }
-    std::mem::replace(&mut out.state, State::None)
 }

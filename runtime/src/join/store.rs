@@ -124,7 +124,7 @@ pub(super) struct Past {
 impl Past {
     /// By how much a record comes too late for results; None: it doesn't. `time`: of the event that it tells of, which may tell what was over long
     /// before.
-    fn missed_by(self, time: u64, interval: Interval) -> Option<u64> {
+    pub(super) fn missed_by(self, time: u64, interval: Interval) -> Option<u64> {
         let by = self.watermark.saturating_sub(time.max(interval.1));
         Some(by).filter(|by| *by > 0 && interval.0 <= self.told_to)
     }
@@ -245,6 +245,11 @@ impl Store {
             let id = std::mem::replace(&mut at, record.prev);
             Some((id, record))
         })
+    }
+
+    /// The kinds of keys by which bindings lead to its records, where these lack the leg's own.
+    pub(super) fn led_to_by(&self) -> impl Iterator<Item = KeyKind> {
+        self.own.iter().map(|(kind, _)| *kind)
     }
 
     pub(super) fn get(&self, id: u32) -> &Record {

@@ -63,6 +63,8 @@ pub(super) struct Matcher {
     /// How far the last request's sender had got; a request may be missing before the one that begins here, and its response among theirs.
     asked_at: u64,
     shifted: Option<u64>,
+    /// How far requests had come when a response came that none was known for: one that begins before is told late, and was answered by it.
+    answered_to: u64,
     /// Answered exchanges whose response the other side has not acknowledged to its end: it may have to be sent again.
     awaiting: Awaiting,
 }
@@ -209,6 +211,8 @@ impl Sink<'_, '_> {
         if self.matcher.queue.len() >= self.shared.http_limits.outstanding {
             self.matcher.queue.pop_front();
             self.shared.http.dropped += 1;
+            // Its response still comes: whose the next ones are nobody can say, until all were answered.
+            self.matcher.shifted = Some(self.matcher.queue.front().map_or(from, |front| front.from));
         }
         self.matcher.begun += 1;
         let (not_before, seen_before) = (self.acked[1 - self.dir], self.is_from_start());
@@ -240,6 +244,9 @@ impl Sink<'_, '_> {
         if let Some(gap) = self.matcher.after_gap.filter(|gap| gap.of_front) {
             self.answered_within(1 - self.dir, gap);
         }
+        if from < self.matcher.answered_to && self.matcher.queue.len() == 1 {
+            self.give_up_front(true);
+        }
     }
 
     /// All of this direction was read so far, from its first byte on.
@@ -250,6 +257,9 @@ impl Sink<'_, '_> {
     /// RFC 9112, section 6.3: how the request and the status frame a response.
     fn response(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
         let dir = self.dir;
+        if self.matcher.queue.is_empty() {
+            self.matcher.answered_to = self.acked[1 - dir];
+        }
         let exchange = if self.awaits(from) { self.matcher.queue.front_mut() } else { None };
         let (mut to_head, mut to_connect) = (false, false);
         if let Some(exchange) = exchange {

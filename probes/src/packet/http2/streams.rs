@@ -5,16 +5,21 @@ use super::side::{Block, Frame};
 use crate::packet::http::{Ended, Exchange, Head, Response};
 use crate::packet::ranges::{self, Ranges};
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use weftrace_artifact::packet::RangesView;
+
+/// Answers to requests that aren't known, of one connection.
+const MOST_EARLY: usize = 64;
 
 /// A request without the end of its response.
 pub(super) struct Open {
     exchange: Exchange,
     /// Bytes that may have been of the response are missing.
     damaged: bool,
+    /// Its response came before it was told.
+    late: bool,
     /// One past the last byte of the response that was seen, and how much of its body there was, if that is known.
     to: u64,
     body: Option<u64>,
@@ -24,6 +29,8 @@ pub(super) struct Open {
 #[derive(Default)]
 pub(super) struct Streams {
     open: BTreeMap<u32, Open>,
+    /// Streams that were answered before they were known, the last [`MOST_EARLY`].
+    early: VecDeque<u32>,
     /// Requests seen.
     begun: u64,
     /// The direction that asks.
@@ -183,7 +190,10 @@ impl Streams {
             self.cover(stream, here.dir, block.from, frame.to);
             return given_up;
         }
-        let Some(open) = self.open.get_mut(&block.first.stream) else { return 0 };
+        let Some(open) = self.open.get_mut(&block.first.stream) else {
+            self.answered_early(block.first.stream);
+            return 0;
+        };
         match &mut open.exchange.response {
             _ if head.is_interim() => {}
             _ if !has_room(&mut open.exchange.frames, head.size(), here.room) => {
@@ -196,6 +206,14 @@ impl Streams {
             }
         }
         0
+    }
+
+    /// A response whose request isn't known: that was before the run, or is told late, by another thread.
+    fn answered_early(&mut self, stream: u32) {
+        if !self.early.contains(&stream) {
+            self.early.truncate(MOST_EARLY - 1);
+            self.early.push_front(stream);
+        }
     }
 
     fn request(
@@ -231,16 +249,18 @@ impl Streams {
             frames: Some(Box::new(Frames { covered: [Ranges::default(); 2], weight: Some(weight) })),
             route: here.routes.then(OnceCell::new),
         };
-        self.open.insert(stream, Open::new(exchange));
+        let late = self.early.contains(&stream);
+        self.open.insert(stream, Open { damaged: late, late, ..Open::new(exchange) });
         given_up
     }
 
     /// One direction of a stream has ended at offset `to`. Returns the exchange if that was the response.
     pub(super) fn end(&mut self, stream: u32, to: u64, here: Here) -> Option<Ended> {
         if self.client == Some(here.dir) {
-            let exchange = &mut self.open.get_mut(&stream)?.exchange;
-            (exchange.open, exchange.request_end, exchange.to) = (false, here.now, to);
-            return None;
+            let open = self.open.get_mut(&stream)?;
+            (open.exchange.open, open.exchange.request_end, open.exchange.to) = (false, here.now, to);
+            // Nothing more comes of one that was answered.
+            return if open.late { self.open.remove(&stream).map(|open| open.give_up(here.now, None)) } else { None };
         }
         let Open { exchange, damaged, .. } = self.open.remove(&stream)?;
         let complete = !damaged && exchange.response.is_some();
@@ -284,7 +304,7 @@ impl Streams {
 
 impl Open {
     fn new(exchange: Exchange) -> Self {
-        Self { exchange, damaged: false, to: 0, body: Some(0) }
+        Self { exchange, damaged: false, late: false, to: 0, body: Some(0) }
     }
 
     fn cover(&mut self, dir: usize, from: u64, to: u64, unsure: bool) {
@@ -294,7 +314,7 @@ impl Open {
     }
 
     fn give_up(self, now: u64, error: Option<u32>) -> Ended {
-        let Self { exchange, damaged, to, body } = self;
+        let Self { exchange, damaged, to, body, .. } = self;
         // That it is whole its length says, too, where its last frame never came.
         let length = exchange.response.as_ref().and_then(|response| response.head.outline.content_length);
         let complete = !damaged && length.is_some() && length == body;

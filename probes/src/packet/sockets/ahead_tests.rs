@@ -43,7 +43,7 @@ fn what_is_sent_ends_with_its_call() {
     bench.clear(false, GET);
     bench.begins(&[ANSWER]);
     assert!(bench.wrote(-1, 0).is_empty());
-    bench.sockets.end(1, true, None, bench.time);
+    bench.sockets.end(1, true, None, None, bench.time);
     assert_eq!(bench.ended().iter().map(|e| (e.1, e.2)).collect::<Vec<_>>(), [(0, false)]);
     assert_eq!(bench.sockets.ahead, 0);
 }
@@ -64,7 +64,7 @@ fn what_comes_behind_it_comes_after_it() {
     bench.clear(false, GET);
     bench.begins(&[ANSWER]);
     bench.carry(true, 41);
-    bench.sockets.end(1, true, None, bench.time);
+    bench.sockets.end(1, true, None, None, bench.time);
     assert_eq!(bench.ended().len(), 1);
     assert_eq!((bench.sockets.ahead, bench.sockets.owners, bench.sockets.counters().gaps), (0, 0, 0));
 }

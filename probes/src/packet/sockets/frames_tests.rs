@@ -46,6 +46,26 @@ fn streams_of_one_connection() {
     assert_eq!(bench.frames[1][0], (false, 45, 57, false));
 }
 
+/// A response that another thread got before its request was told: of that stream nothing is known, and the others have their own.
+#[test]
+fn a_request_that_is_told_behind_its_response() {
+    let mut bench = Bench::new();
+    bench.whole(true, &[PREFACE, &get(1)].concat());
+    let mut all = bench.whole(false, &[SETTINGS, &head(1), &data(1, 1)].concat());
+    let before = bench.to;
+    bench.carry(true, 12);
+    all.extend(bench.whole(false, &[head(3), data(1, 3)].concat()));
+    let late = get(3);
+    let late = Call { other: before[0], ..bench.moved(true, &late) };
+    bench.sockets.call(&late);
+    all.extend(bench.ended());
+    bench.whole(true, &get(5));
+    all.extend(bench.whole(false, &[head(5), data(1, 5)].concat()));
+    let known = std::mem::take(&mut bench.status_known);
+    let told: Vec<_> = all.iter().zip(known).map(|(told, known)| (known.then_some(told.1), told.2)).collect();
+    assert_eq!(told, [(Some(200), true), (None, false), (Some(200), true)]);
+}
+
 /// Within TLS a stream has the records that its frames came in, whoever else is in them.
 #[test]
 fn streams_within_tls() {
@@ -71,7 +91,7 @@ fn requests_of_http1_after_settings() {
     bench.whole(true, SETTINGS);
     assert_eq!(bench.whole(false, b"GET /old HTTP/1.1\r\n\r\n"), []);
     assert_eq!(bench.whole(true, &frame(7, 0, 0, 8, &[0; 8])), []);
-    bench.sockets.end(1, true, None, 60);
+    bench.sockets.end(1, true, None, None, 60);
     let ended = bench.ended();
     assert_eq!(ended.iter().map(|e| (&e.0[..], e.1, e.2)).collect::<Vec<_>>(), [("4 bytes", 0, false)]);
     assert_eq!(bench.last.0, 1, "the first of its connection");
@@ -124,7 +144,7 @@ fn a_response_is_whole_by_its_length() {
         if resets {
             all.extend(bench.whole(false, &reset(1)));
         }
-        bench.sockets.end(1, true, Some(bench.to), bench.time);
+        bench.sockets.end(1, true, Some(bench.to), None, bench.time);
         all.extend(bench.ended());
         let from = SETTINGS.len() as u64;
         assert_eq!(all, [(all[0].0.clone(), 200, whole, [33, 45, from, from + bytes])], "{i}");

@@ -77,7 +77,7 @@ fn the_last_response_of_a_connection() {
     for how in UNREAD {
         let mut bench = Bench::new();
         bench.unread(how);
-        bench.sockets.end(1, true, Some(bench.to), bench.time);
+        bench.sockets.end(1, true, Some(bench.to), None, bench.time);
         let all = bench.ended();
         assert_eq!(told(&mut bench, &all), [(None, false)], "{how}");
     }
@@ -86,7 +86,7 @@ fn the_last_response_of_a_connection() {
         let mut bench = Bench::new();
         bench.whole(false, GET);
         bench.carry(true, end);
-        bench.sockets.end(1, true, Some(bench.to), bench.time);
+        bench.sockets.end(1, true, Some(bench.to), None, bench.time);
         let all = bench.ended();
         assert_eq!(told(&mut bench, &all), [(Some(0), false)]);
         assert_eq!(bench.sockets.counters().gaps, 0);
@@ -111,7 +111,7 @@ fn requests_behind_a_body_that_began_before() {
     assert!(bench.whole(true, &rest).is_empty());
     // In the same way where all of it but the beginning was not copied.
     assert!(bench.call(true, b"", 5000, 1).is_empty());
-    bench.sockets.end(1, true, Some(bench.to), bench.time);
+    bench.sockets.end(1, true, Some(bench.to), None, bench.time);
     let all = bench.ended();
     assert_eq!(told(&mut bench, &all), [(None, false); 3]);
     assert_eq!(bench.last.0, 0);
@@ -182,4 +182,112 @@ fn a_missing_request_among_several() {
     bench.whole(false, GET);
     all.extend(bench.whole(true, &answer(204)));
     assert_eq!(told(&mut bench, &all), [(Some(200), true), (None, false), (None, false), (Some(204), true)]);
+}
+
+/// More was passed over than a sequence number tells: the next ones lie behind it.
+#[test]
+fn gigabytes_that_were_passed_over() {
+    for gone in [1 << 31, 3 << 30, 5 << 30] {
+        let mut bench = Bench::new();
+        bench.whole(false, GET);
+        let mut all = bench.whole(true, &answer(200));
+        for dir in [false, true] {
+            bench.carry(dir, gone as u32);
+        }
+        let answered = answer(200).len() as u64;
+        let bytes = [19 + gone, answered + gone];
+        // It is said a moment later how far both have come.
+        bench.sockets.past(1, bench.to, Some([bytes[0] + 1448, bytes[1] + 1448]));
+        bench.whole(false, GET);
+        all.extend(bench.whole(true, &answer(202)));
+        assert_eq!(all[1].3, [bytes[0], bytes[0] + 19, bytes[1], bytes[1] + answered]);
+        assert_eq!(told(&mut bench, &all), [(Some(200), true), (Some(202), true)]);
+        assert_eq!(bench.sockets.counters().gaps, 0);
+    }
+}
+
+/// A response that another thread got before the one that sent its request was told: what is whose isn't known of that one alone.
+#[test]
+fn a_request_that_is_told_behind_its_response() {
+    let mut bench = Bench::new();
+    bench.whole(true, GET);
+    let mut all = bench.whole(false, &answer(200));
+    let before = bench.to;
+    bench.carry(true, 19);
+    all.extend(bench.whole(false, &answer(201)));
+    let late = Call { other: before[0], ..bench.moved(true, GET) };
+    bench.sockets.call(&late);
+    all.extend(bench.ended());
+    bench.whole(true, GET);
+    all.extend(bench.whole(false, &answer(202)));
+    assert_eq!(told(&mut bench, &all), [(Some(200), true), (None, false), (Some(202), true)]);
+}
+
+/// Within TLS the counts of what is in clear say whether there was more.
+#[test]
+fn the_last_response_within_tls() {
+    for (clear, known) in [([20, 41], None), ([20, 1], Some(0)), ([20, 0], Some(0))] {
+        let mut bench = Bench::new();
+        bench.carry(false, 300);
+        bench.carry(true, 500);
+        bench.clear(false, GET);
+        bench.sockets.end(1, true, Some(bench.to), Some(clear), bench.time);
+        let all = bench.ended();
+        assert_eq!(told(&mut bench, &all), [(known, false)], "{clear:?}");
+        assert_eq!(bench.sockets.counters().gaps, u64::from(known.is_none()));
+    }
+}
+
+/// The next connection has a socket at the same address, and the end of the one before was not told: what that still carried isn't known.
+#[test]
+fn a_connection_whose_end_was_lost() {
+    for tls in [false, true] {
+        let asked = |bench: &mut Bench| if tls { bench.clear(false, GET) } else { bench.whole(false, GET) };
+        let mut bench = Bench::new();
+        asked(&mut bench);
+        bench.sockets.open(&open(99));
+        let all = bench.ended();
+        assert_eq!(told(&mut bench, &all), [(None, false)]);
+        // Nor was the begin of the next one.
+        let mut bench = Bench::new();
+        asked(&mut bench);
+        assert!(bench.sockets.is_of(1, FROM[0].wrapping_add(1448), bench.time), "more is coming in");
+        assert!(bench.ended().is_empty());
+        assert!(!bench.sockets.is_of(1, 0x1234_5678, bench.time));
+        let all = bench.ended();
+        assert_eq!(told(&mut bench, &all), [(None, false)]);
+        assert_eq!((bench.sockets.len(), bench.sockets.counters().unknown), (0, 1));
+    }
+}
+
+/// More requests wait than are kept: whose the responses are isn't known until all have come.
+#[test]
+fn more_requests_than_are_kept() {
+    let mut bench = Bench::new();
+    let many = 300;
+    (0..many).for_each(|_| drop(bench.whole(false, GET)));
+    let mut all: Vec<Told> = (0..many).flat_map(|_| bench.whole(true, &answer(201))).collect();
+    let dropped = many - all.len();
+    assert!(dropped > 0 && bench.sockets.counters().http_dropped == dropped as u64);
+    bench.whole(false, GET);
+    all.extend(bench.whole(true, &answer(202)));
+    let told = told(&mut bench, &all);
+    assert!(told[..many - dropped].iter().all(|one| *one == (None, false)));
+    assert_eq!(told[many - dropped..], [(Some(202), true)]);
+}
+
+/// Of a connection that is older than the run the bytes lie where both ends count them.
+#[test]
+fn a_connection_that_had_moved_gigabytes() {
+    let mut bench = Bench::new();
+    bench.sockets = Sockets::new(needs::HTTP, &Options::default());
+    let before = [5u64 << 30, 9 << 30];
+    for (dir, bytes) in [false, true].into_iter().zip(before) {
+        bench.carry(dir, bytes as u32);
+    }
+    bench.sockets.open(&Open { bytes: Some(before), ..open(0) });
+    bench.whole(false, GET);
+    let all = bench.whole(true, &answer(200));
+    let answered = answer(200).len() as u64;
+    assert_eq!(all[0].3, [before[0], before[0] + 19, before[1], before[1] + answered]);
 }

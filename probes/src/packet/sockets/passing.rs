@@ -59,8 +59,12 @@ impl Socket {
 
     /// Both directions have come to these sequence numbers with whole exchanges that nobody asks for, if they were between two messages; if not, what is
     /// not there is missed when more comes.
-    pub(super) fn past(&mut self, to: [u32; 2]) {
-        let to = [GOT, SENT].map(|dir| self.offset(dir, to[dir]));
+    /// `bytes`: about how far they are; more than a sequence number tells may have been passed over.
+    pub(super) fn past(&mut self, to: [u32; 2], bytes: Option<[u64; 2]>) {
+        let to = [GOT, SENT].map(|dir| match bytes {
+            Some(bytes) => self.offset_near(dir, to[dir], bytes[dir]),
+            None => self.offset(dir, to[dir]),
+        });
         if self.rests() && [GOT, SENT].iter().all(|&dir| to[dir] >= self.next(dir)) {
             let tasks = [GOT, SENT].map(|dir| self.owner(dir, u64::MAX).unwrap_or_default());
             self.moved_on(to, to, tasks);

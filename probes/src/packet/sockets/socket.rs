@@ -1,11 +1,15 @@
 //! One socket: where its two streams are, what is spoken on them, who moved their bytes.
 
+mod ending;
+
 use super::ahead::Ahead;
 use super::{Exchange, passing::Held};
 use crate::packet::stream::{Context, Dialogue, Facts, Hole, Piece, Shared};
 use std::collections::VecDeque;
 use weftrace_artifact::{abi::ConnKey, packet::PacketView};
 
+/// Two beginnings that are no further apart are one's: 1 MB, more than can come in at once, of 4 GB.
+const ORIGIN_WITHIN: u32 = 1 << 20;
 /// Directions of a socket's two streams.
 pub(super) const GOT: usize = 0;
 pub(super) const SENT: usize = 1;
@@ -21,6 +25,8 @@ pub struct Open {
     pub local: [u8; 4],
     /// Sequence numbers of the first bytes sent and got.
     pub from: [u32; 2],
+    /// About how many bytes were got and sent when this was told; None: it isn't known.
+    pub bytes: Option<[u64; 2]>,
     /// Boot time of the connection's opening; 0: it is older.
     pub opened: u64,
     pub time: u64,
@@ -138,6 +144,11 @@ impl Socket {
         ends(&self.open.conn) == ends(&open.conn) && self.open.opened == open.opened
     }
 
+    /// Whether the other side's stream begins there, as far as that is told: what comes in meanwhile is counted a moment before, or after, it is said how far it goes.
+    pub(super) fn begins_at(&self, origin: u32) -> bool {
+        (origin.wrapping_sub(self.open.from[GOT]) as i32).unsigned_abs() <= ORIGIN_WITHIN
+    }
+
     fn facts(&self) -> Facts {
         let ports = [self.open.remote_port(), self.open.local_port];
         let handshake_seen = self.open.opened != 0;
@@ -148,7 +159,17 @@ impl Socket {
     pub(super) fn offset(&self, dir: usize, seq: u32) -> u64 {
         let (next, origin) = (self.dirs[dir].next, self.open.from[dir]);
         let ahead = seq.wrapping_sub(origin.wrapping_add(next as u32)) as i32;
-        if self.dirs[dir].started { next.saturating_add_signed(ahead.into()) } else { seq.wrapping_sub(origin).into() }
+        match self.open.bytes {
+            _ if self.dirs[dir].started => next.saturating_add_signed(ahead.into()),
+            Some(bytes) => self.offset_near(dir, seq, bytes[dir]),
+            None => seq.wrapping_sub(origin).into(),
+        }
+    }
+
+    /// The same, nearest to a place that isn't far from it.
+    pub(super) fn offset_near(&self, dir: usize, seq: u32, place: u64) -> u64 {
+        let ahead = seq.wrapping_sub(self.open.from[dir].wrapping_add(place as u32)) as i32;
+        place.saturating_add_signed(ahead.into())
     }
 
     /// Follows a call. How often bytes before it were not seen.
@@ -313,51 +334,6 @@ impl Socket {
         let ended = [self.dirs[GOT].ended, self.dirs[SENT].ended];
         let (dialogue, mut cx) = self.context(shared, now);
         dialogue.settle(ended, &mut cx);
-    }
-
-    /// Both directions have come to these sequence numbers: what no call was seen for is missing where something still waits. (An end of data is one
-    /// byte more; and what is between two messages may have been passed over.) How often it is.
-    pub(super) fn reached(&mut self, to: Option<[u32; 2]>, now: u64, shared: &mut Shared) -> u64 {
-        let mut gaps = self.sent(None, now, shared);
-        if self.within || self.dialogue.rests() {
-            return gaps;
-        }
-        for dir in [GOT, SENT] {
-            let to = to.map_or(0, |to| self.offset(dir, to[dir])).max(self.dirs[dir].told);
-            let stream = &mut self.dirs[dir];
-            if !std::mem::replace(&mut stream.started, true) {
-                stream.next = stream.before;
-            }
-            if !stream.ended && to > stream.next + 1 {
-                self.miss(dir, to, true, now, shared);
-                gaps += 1;
-            }
-        }
-        gaps
-    }
-
-    /// This side has closed its stream.
-    pub(super) fn sends_no_more(&mut self, now: u64, shared: &mut Shared) -> u64 {
-        let gaps = self.sent(None, now, shared);
-        if !std::mem::replace(&mut self.dirs[SENT].ended, true) {
-            let (dialogue, mut cx) = self.context(shared, now);
-            dialogue.end(SENT, true, &mut cx);
-            self.settle(now, shared);
-        }
-        gaps
-    }
-
-    /// The socket goes: what is open is presented as ended now.
-    pub(super) fn close(&mut self, now: u64, shared: &mut Shared) {
-        self.sent(None, now, shared);
-        for dir in [GOT, SENT] {
-            if !std::mem::replace(&mut self.dirs[dir].ended, true) {
-                let (dialogue, mut cx) = self.context(shared, now);
-                dialogue.end(dir, false, &mut cx);
-            }
-        }
-        self.settle(now, shared);
-        self.abandon(shared);
     }
 
     pub(super) fn abandon(&mut self, shared: &mut Shared) {

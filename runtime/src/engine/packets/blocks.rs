@@ -1,7 +1,11 @@
 //! The blocks on one source of packets.
 
 use super::{BlockSpec, Wants};
-use crate::{engine::core::Core, error::Error, losses::LossKind};
+use crate::{
+    engine::core::Core,
+    error::Error,
+    losses::{LossKind, Losses},
+};
 use std::path::Path;
 use weftrace_artifact::packet::{Asked, PacketView, layer, needs};
 use weftrace_probes::packet::{
@@ -235,8 +239,13 @@ impl Blocks {
         Ok(())
     }
 
+    /// The end of the earliest exchange that is still to be told: it waits for its acknowledgement.
+    pub(in crate::engine) fn oldest_unsettled(&self) -> Option<u64> {
+        self.pipeline.oldest_unsettled()
+    }
+
     /// What the analysis could not keep goes into the table.
-    pub(in crate::engine) fn count_losses(&self, source: &str, core: &mut Core) {
+    pub(in crate::engine) fn count_losses(&self, source: &str, losses: &mut Losses) {
         let c = self.pipeline.counters();
         for (what, count) in [
             ("filter", self.filters.iter().map(|(filter, _)| filter.not_applicable).sum()),
@@ -260,7 +269,7 @@ impl Blocks {
             ("connections", c.ends_dropped),
             ("owners", self.unowned),
         ] {
-            core.losses.set(source, LossKind::Analysis(what), count);
+            losses.set(source, LossKind::Analysis(what), count);
         }
     }
 

@@ -155,7 +155,7 @@ impl LiveFeed {
         if self.there.is_gone() {
             return;
         }
-        core.supply.mark(self.source_id, all, self.blocks.pipeline.oldest_unsettled());
+        core.supply.mark(self.source_id, all, self.blocks.oldest_unsettled());
     }
 
     /// Up to when all packets were handled, at `time`; `waiting`: some are there.
@@ -184,7 +184,7 @@ impl LiveFeed {
         core.losses.set(&self.name, LossKind::Packets, counters.dropped_kernel);
         // Some drivers count these.
         core.losses.set(&self.name, LossKind::Device, counters.dropped_interface);
-        self.blocks.count_losses(&self.name, core);
+        self.blocks.count_losses(&self.name, &mut core.losses);
     }
 
     /// From now on no packet comes, neither here nor to the program.

@@ -179,7 +179,7 @@ impl Core {
             if let Some((request, response)) =
                 waiting(key, spec, value).filter(|(request, _)| request.start <= self.until)
             {
-                feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other]);
+                feed.sockets.past(key, [request.to.wrapping_sub(request.total as u32), request.other], None);
                 plain_here.extend(feed.sockets.call(&request));
                 plain_here.extend(response.and_then(|response| feed.sockets.call(&response)));
             }

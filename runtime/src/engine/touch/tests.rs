@@ -71,3 +71,18 @@ fn packets_that_were_dropped_touch_the_blocks_on_their_source() {
     assert!(ids(&touch.streams("pcap:any", LossKind::Analysis("attributes"))).is_empty());
     assert_eq!(ids(&touch.streams("pcap:a", LossKind::RingFull)), [0, 1]);
 }
+
+/// What a recording has of streams is its own: losses of the packets here touch the others alone.
+#[test]
+fn streams_of_a_recording_lack_nothing_that_other_blocks_miss() {
+    let mut probes = vec![probe("pcap:a", false, &[0], &[]), probe("pcap:a", false, &[1], &[])];
+    probes[0].packet_needs = needs::HTTP;
+    let (mut touch, artifact) = touch(probes);
+    touch.add_packets("pcap:any", &[0, 1], &artifact);
+    assert!(touch.leave_out("pcap:any", |stream| stream == StreamId(0)));
+    assert_eq!(ids(&touch.streams("pcap:any", LossKind::Packets)), [1]);
+    assert!(touch.streams("pcap:any", LossKind::Analysis("http_gaps")).is_empty());
+    // The script that was recorded: it has all.
+    assert!(!touch.leave_out("pcap:any", |_| true));
+    assert!(touch.streams("pcap:any", LossKind::Packets).is_empty());
+}

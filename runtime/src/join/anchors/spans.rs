@@ -1,4 +1,5 @@
-//! The times of the anchors that carry an id, kept beyond those: an id that several carry at once names none of them.
+//! The times of the anchors that carry an id, kept beyond those: an id that several carry at once names none of them. (Also of those that were told
+//! without a binding that one of their keys may have.)
 
 use crate::join::{
     calendar::Calendar,
@@ -20,7 +21,7 @@ struct Span {
 
 /// Those of all ids. Each holds its id's node.
 #[derive(Debug, Default)]
-pub(super) struct Spans {
+pub(in crate::join) struct Spans {
     by_id: HashMap<u32, Carriers>,
     all: Slab<Span>,
     by_end: Calendar,
@@ -32,7 +33,7 @@ pub(super) struct Spans {
 }
 
 impl Spans {
-    pub(super) fn add(&mut self, node: u32, interval: Interval, nodes: &mut Nodes) {
+    pub(in crate::join) fn add(&mut self, node: u32, interval: Interval, nodes: &mut Nodes) {
         nodes.hold_too(node);
         let id = self.all.insert(Span { interval, node });
         self.by_end.insert(interval.1, id);
@@ -46,13 +47,22 @@ impl Spans {
         self.by_id.get(&node).map_or(0, |carriers| carriers.meeting(interval, watermark))
     }
 
+    /// The first end of those with an id that meet an interval.
+    pub(in crate::join) fn first_end(&self, node: u32, interval: Interval) -> Option<u64> {
+        self.by_id.get(&node)?.first_end(interval)
+    }
+
+    pub(in crate::join) fn len(&self) -> usize {
+        self.all.len()
+    }
+
     /// Whether all anchors are known that have an id within an interval.
     pub(super) fn knows(&self, interval: Interval) -> bool {
         self.gone.within(interval).is_none()
     }
 
     /// Forgets those that were over before `time`.
-    pub(super) fn expire(&mut self, time: u64, nodes: &mut Nodes) {
+    pub(in crate::join) fn expire(&mut self, time: u64, nodes: &mut Nodes) {
         let mut ids = std::mem::take(&mut self.scratch);
         let all = &self.all;
         self.by_end.take_before(time, &mut ids, |id| all[id].interval.1 < time);
@@ -67,7 +77,7 @@ impl Spans {
     }
 
     /// Forgets those with the oldest end for want of room, at most `most`; says how many.
-    pub(super) fn evict_oldest(&mut self, most: usize, nodes: &mut Nodes) -> u64 {
+    pub(in crate::join) fn evict_oldest(&mut self, most: usize, nodes: &mut Nodes) -> u64 {
         let mut ids = std::mem::take(&mut self.scratch);
         let all = &self.all;
         // By time, then by what it is: never by arrival.
@@ -97,7 +107,7 @@ impl Spans {
     }
 
     /// Memory taken, with what tables and lists keep in reserve; keys are the nodes'.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::join) fn bytes(&self) -> u64 {
         let each = size_of::<Span>() + 3 * size_of::<u32>();
         let id = (size_of::<(u32, Carriers)>() + 1) * 3 / 2;
         let (lists, in_lists) = self.shared;
@@ -134,6 +144,16 @@ impl Carriers {
         shared.1 -= 1;
         shared.0 -= usize::from(lists.ends.is_empty());
         !lists.ends.is_empty()
+    }
+
+    fn first_end(&self, (from, to): Interval) -> Option<u64> {
+        match self {
+            Self::One((start, end)) => (*start <= to && *end >= from).then_some(*end),
+            Self::Several(lists) => {
+                let over = lists.ends.partition_point(|span| span.0 < from);
+                lists.ends.range(over..).find(|span| span.1 <= to).map(|span| span.0)
+            }
+        }
     }
 
     fn meeting(&self, (from, to): Interval, watermark: u64) -> usize {

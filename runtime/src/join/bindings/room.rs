@@ -15,12 +15,15 @@ impl Bindings {
     pub(in crate::join) fn bytes(&self) -> u64 {
         let link = size_of::<Link>() + 4 * size_of::<u32>();
         let lists = size_of::<Lists>() + 2 * size_of::<u64>() + 4 * size_of::<u32>();
-        (self.links.len() * link + self.by_node.len() * lists + self.go.len() * 2 * size_of::<u32>()) as u64
+        let links = self.links.len() * link + self.by_node.len() * lists + self.go.len() * 2 * size_of::<u32>();
+        links as u64 + self.unled.bytes()
     }
 
     /// Forgets what was over before `time`, from time to time.
     pub(in crate::join) fn expire(&mut self, time: u64, nodes: &mut Nodes) {
         self.gone.forget_before(time);
+        self.late.forget_before(time);
+        self.unled.expire(time, nodes);
         if self.live.len() < self.sweep_at {
             return;
         }

@@ -3,11 +3,11 @@
 use super::{Engine, Evaluate, Output, read_int};
 use crate::join::{
     anchors::Closing,
+    gaps::Asked,
     keys::{Known, ranges},
     leg::{self, Anchor, Inputs, LegOutcome},
     result::{JoinResult, Status, ViewStorage},
-    show,
-    translations::Asked,
+    show, translations,
 };
 use std::rc::Rc;
 use weftrace_artifact::{
@@ -24,6 +24,7 @@ impl Engine {
     pub(super) fn close(&mut self, closed: &Closing, eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {
         let mut result = Box::new(self.result(closed, eval));
         self.anchors.told(closed, &mut self.nodes, &self.digest);
+        self.remember_what_lacks(&result);
         self.summary.closed += 1;
         self.told_to = self.told_to.max(closed.end.saturating_add(self.epsilon.most()));
         match self.spec.keep {
@@ -46,6 +47,19 @@ impl Engine {
         }
         result.name(&self.spec);
         self.keep(result, out);
+    }
+
+    /// Of a result that no binding led to a leg of, though one may come when it is over: so that it is noticed if one does. (Of one that was told before
+    /// its time it is said already that it lacks something.)
+    fn remember_what_lacks(&mut self, result: &JoinResult) {
+        if !matches!(result.status, Status::Closed | Status::Open) || !result.legs.iter().any(|leg| leg.unled) {
+            return;
+        }
+        for (kind, at) in &self.anchor_keys {
+            if let Some(carried) = self.digest.read(*kind, &result.anchor, *at) {
+                self.bindings.told_without(carried.node, (result.begin, result.end), &mut self.nodes);
+            }
+        }
     }
 
     /// Tells what is known so far of anchors that ended before `watermark`, up to which all has come but what is on the streams `late`: legs on these are
@@ -125,18 +139,17 @@ impl Engine {
         if read_int(payload, at, size) != 0 {
             return None;
         }
-        let asked = std::iter::once((self.spec.anchor, (closed.start, closed.end)));
+        let asked = std::iter::once(Asked::within(self.spec.anchor, (closed.start, closed.end)));
         self.losses.within(&asked).map(|(lost, _)| lost)
     }
 
-    /// Whether every binding of the anchor's connection is known: it was opened since the run began, and none was lost.
+    /// Whether every binding of the anchor's connection is known that was told by now, but for losses: it was opened since the run began.
     fn all_bindings_known(&self, payload: &[u8], end: u64) -> bool {
         let opened = self.opened.map_or(0, |at| read_int(payload, at, 8) as u64);
         let life = (opened, end);
         let began = self.began.map_or(u64::MAX, |began| began.saturating_add(ATTACHED_BY_NS));
         opened >= began
             && self.bindings.gone.within(life).is_none()
-            && self.losses.within(&self.bindings.needed_streams().map(|stream| (stream, life))).is_none()
             && !self.bindings.needed_streams().any(|s| self.unfed[s.0 as usize].is_some())
     }
 
@@ -166,7 +179,8 @@ impl Engine {
             all_bindings_known: self.all_bindings_known(payload, closed.end),
         };
         let conn = self.work.keys.iter().flatten().find(|key| key.ends.is_some());
-        let told = conn.and_then(|key| self.translations.told(&Asked { node: key.node, opened, end: closed.end }));
+        let told = conn
+            .and_then(|key| self.translations.told(&translations::Asked { node: key.node, opened, end: closed.end }));
         let mut legs = Vec::with_capacity(self.spec.legs.len());
         let all = self.spec.legs.iter().zip(&self.legs).enumerate();
         for (i, (spec, (store, bit, sources))) in all.filter(|(_, (spec, _))| wanted(spec)) {

@@ -103,6 +103,8 @@ pub struct LegOutcome {
     pub off: bool,
     /// It is unknown, but of the total itself its probes have missed nothing.
     pub(in crate::join) unseen_before: bool,
+    /// No binding led to its keys, and one may come when what it tells of is over.
+    pub(in crate::join) unled: bool,
     pub(in crate::join) intervals: Vec<Interval>,
 }
 
@@ -137,6 +139,7 @@ impl LegOutcome {
             duration: spec.duration,
             off: spec.off,
             unseen_before: false,
+            unled: false,
             intervals: Vec::new(),
         }
     }

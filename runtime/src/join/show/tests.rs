@@ -32,6 +32,7 @@ fn leg(name: &str, state: State, charged: u64, intervals: Vec<(u64, u64)>) -> Le
         duration: true,
         off: false,
         unseen_before: false,
+        unled: false,
         intervals,
     }
 }

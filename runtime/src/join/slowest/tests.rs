@@ -69,6 +69,7 @@ fn all_that_a_result_holds_is_counted() {
         duration: true,
         off: false,
         unseen_before: false,
+        unled: false,
         intervals: vec![(0, 1); 50],
     };
     more.legs = vec![leg];

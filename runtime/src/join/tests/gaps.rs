@@ -1,7 +1,7 @@
 //! Stretches in which something is missing.
 
 use super::*;
-use crate::join::gaps::{Gaps, Losses};
+use crate::join::gaps::{Asked, Gaps, Losses};
 use weftrace_artifact::ty::Field;
 
 const WHY: Option<&str> = Some("evicted");
@@ -38,7 +38,9 @@ fn what_is_over_is_forgotten_beside_what_lasts() {
 fn a_loss_is_counted_once() {
     let mut losses = Losses::default();
     let within = |losses: &Losses, asked: &[StreamId], window| {
-        losses.within(&asked.iter().map(|stream| (*stream, window))).map(|(lost, why)| (lost, why.map(str::to_owned)))
+        losses
+            .within(&asked.iter().map(|stream| Asked::within(*stream, window)))
+            .map(|(lost, why)| (lost, why.map(str::to_owned)))
     };
     losses.add((10, 20), vec![LOSS, CONNECT], 5, None);
     losses.add((10, 20), vec![LOSS], 2, None);
@@ -48,11 +50,29 @@ fn a_loss_is_counted_once() {
     assert_eq!(within(&losses, &[CONNECT, LOSS], (0, 35)), Some((7, Some("evicted".into()))));
     assert_eq!(within(&losses, &[REQUEST], (0, 100)), None);
     // What lasts is missing of one stream alone.
-    losses.forget_before(25, Some(CONNECT));
+    losses.forget_before(25, &[CONNECT]);
     assert_eq!(within(&losses, &[LOSS], (0, 25)), None);
     assert_eq!(within(&losses, &[LOSS, CONNECT], (0, 25)), Some((5, None)));
-    losses.forget_before(50, Some(CONNECT));
+    losses.forget_before(50, &[CONNECT]);
     assert_eq!(within(&losses, &[CONNECT], (0, 100)), Some((5, Some("evicted".into()))));
+}
+
+/// Of several streams that last it is one loss still, and merged with what passes it lasts.
+#[test]
+fn what_lasts_is_merged_and_lasts() {
+    let mut losses = Losses::default();
+    losses.add((10, 20), vec![LOSS, CONNECT, REQUEST], 5, None);
+    for i in 0..300 {
+        losses.add((30 + 2 * i, 31 + 2 * i), vec![CONNECT], 1, None);
+    }
+    losses.add((632, 640), vec![CONNECT], 0, Some("stalled"));
+    losses.forget_before(700, &[CONNECT, REQUEST]);
+    let since = |since| {
+        let asked = [CONNECT, REQUEST].map(|stream| Asked { stream, window: (700, 800), since });
+        losses.within(&asked.into_iter()).map(|(lost, _)| lost)
+    };
+    assert_eq!((since(5), since(700)), (Some(305), None));
+    assert!(since(625).is_some_and(|lost| (1..=60).contains(&lost)), "{:?}", since(625));
 }
 
 #[test]
@@ -62,10 +82,10 @@ fn more_sets_of_streams_than_are_told_apart_touch_no_less() {
         losses.add((10, 20), vec![StreamId(i), StreamId(1000 + i)], 1, None);
     }
     for i in 0..200 {
-        let lost = losses.within(&[(StreamId(i), (15, 15)), (StreamId(1000 + i), (15, 15))].into_iter());
+        let lost = losses.within(&[i, 1000 + i].into_iter().map(|i| Asked::within(StreamId(i), (15, 15))));
         assert!(lost.is_some_and(|(lost, _)| lost >= 1), "{i}");
     }
-    let all = losses.within(&(0..2000).map(|i| (StreamId(i), (15, 15))));
+    let all = losses.within(&(0..2000).map(|i| Asked::within(StreamId(i), (15, 15))));
     assert_eq!(all, Some((200, None)));
 }
 

@@ -31,7 +31,16 @@ impl Side {
     fn open(&mut self, time: u64) {
         let mut conn = ConnKey { family: 2, proto: 6, a_port: 4000, b_port: 80, ..ConnKey::default() };
         (conn.a_addr[3], conn.b_addr[3]) = (1, 2);
-        self.sockets.open(&Open { key: 1, conn, local_port: 80, local: [0, 0, 0, 2], from: FROM, opened: time, time });
+        self.sockets.open(&Open {
+            key: 1,
+            conn,
+            local_port: 80,
+            local: [0, 0, 0, 2],
+            from: FROM,
+            bytes: None,
+            opened: time,
+            time,
+        });
         self.present();
     }
 
@@ -44,7 +53,7 @@ impl Side {
     }
 
     fn end(&mut self, gone: bool, time: u64) {
-        self.sockets.end(1, gone, None, time);
+        self.sockets.end(1, gone, None, None, time);
         self.present();
     }
 

@@ -30,6 +30,8 @@ proptest! {
         let to = from + length;
         let meets = |span: &&Interval| span.0 <= to && span.1 >= from && span.1 < watermark;
         prop_assert_eq!(kept.meeting(node, (from, to), watermark), all.iter().filter(meets).count());
+        let first = all.iter().filter(|span| span.0 <= to && span.1 >= from).map(|span| span.1).min();
+        prop_assert_eq!((kept.first_end(node, (from, to)), kept.len()), (first, all.len()));
         prop_assert_eq!(kept.by_id.is_empty(), all.is_empty());
         kept.expire(100, &mut nodes);
         prop_assert_eq!((kept.bytes(), kept.shared), (0, (0, 0)));

@@ -12,6 +12,28 @@ fn lost(events: &[Event], streams: &[StreamId], window: (u64, u64)) -> Option<St
     (n > 0).then(|| State::Unknown(format!("lost {n}")))
 }
 
+/// Where losses of bindings count: always, since who is bound may have been so ever since; but where all records say when they ended, and there are
+/// any, only those of the window.
+fn bound_since(events: &[Event], (from, to): (u64, u64)) -> (u64, u64) {
+    let says =
+        |e: &Event, said: bool| matches!(e.what, What::Tie { ends, .. } if ends == said) && ties(&e.what).len() > 1;
+    let end_all = events.iter().any(|e| says(e, true)) && !events.iter().any(|e| says(e, false));
+    (if end_all { from } else { 0 }, to)
+}
+
+/// What was lost of a leg's stream within the window, or of the bindings that led there.
+fn lost_bound(events: &[Event], stream: StreamId, window: (u64, u64)) -> Option<State> {
+    let since = bound_since(events, window);
+    let hit = |e: &&Event| match &e.what {
+        What::Lost { streams } => {
+            streams.contains(&stream) && meets(e, window) || streams.contains(&BINDING) && meets(e, since)
+        }
+        _ => false,
+    };
+    let n = events.iter().filter(hit).count();
+    (n > 0).then(|| State::Unknown(format!("lost {n}")))
+}
+
 fn meets(event: &Event, (from, to): (u64, u64)) -> bool {
     event.to >= from && event.from <= to
 }
@@ -148,8 +170,8 @@ pub(super) fn expected(events: &[Event], anchor: &Event) -> Vec<Expected> {
         unless(lost(events, &[PAUSE], window), pause),
         unless(lost(events, &[WAIT], window), counted(&waits)),
         unless(lost(events, &[WAIT], early), (if before { State::Value(1) } else { State::None }, Vec::new())),
-        unless(lost(events, &[WAIT, BINDING], window), bound),
-        unless(lost(events, &[PAUSE, BINDING], window), owned),
+        unless(lost_bound(events, WAIT, window), bound),
+        unless(lost_bound(events, PAUSE, window), owned),
     ]
 }
 
