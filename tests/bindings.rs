@@ -14,6 +14,7 @@ const PORT: u16 = 18_431;
 const HANDED_PORT: u16 = 18_432;
 const BACK_PORT: u16 = 18_433;
 const TWICE_PORT: u16 = 18_434;
+const RESET_PORT: u16 = 18_435;
 const CONNECTIONS: usize = 3;
 /// ms from one call of the server's to the next.
 const EVERY: u64 = 20;
@@ -50,6 +51,11 @@ join handed { from c = closed.one(); beats = count(beat.one) by pid; timeout 30s
 
 /// Runs a script in a network namespace of its own with tracefs, beside a role below; None: it can't be done here.
 fn run(script: &str, role: &str) -> Option<String> {
+    run_with(&["-e", script], role)
+}
+
+/// The same of a script that stands somewhere, with its flags.
+fn run_with(script: &[&str], role: &str) -> Option<String> {
     let tracefs = "/sys/kernel/tracing";
     let setup = format!("ip link set lo up && {{ [ -e {tracefs}/events ] || mount -t tracefs t {tracefs}; }}");
     let can = Command::new("unshare").args(["-n", "-m", "sh", "-c", &setup]).stderr(Stdio::null()).status();
@@ -62,7 +68,8 @@ fn run(script: &str, role: &str) -> Option<String> {
     let setup = format!("{setup} && exec \"$@\"");
     let output = Command::new("unshare")
         .args(["-n", "-m", "sh", "-c", &setup, "sh", env!("CARGO_BIN_EXE_weftrace"), "run", "-f", "json"])
-        .args(["-c", &child, "-e", script])
+        .args(["-c", &child])
+        .args(script)
         .env("WEFTRACE_ROLE", "1")
         .output()
         .expect("unshare runs");
@@ -125,6 +132,15 @@ fn a_repeated_syn_ack_is_its_connections() {
     let again = all[0]["synack"]["value"].as_u64();
     assert!(again.is_some_and(|n| (1..=2).contains(&n)), "{out}");
     assert_eq!(all[0]["synack"]["via"], "exact", "{out}");
+}
+
+/// A program that closes a connection with data that it didn't read resets it: of that server's port, which its socket has given back by then.
+#[test]
+fn a_reset_has_its_servers_port() {
+    let Some(out) = run_with(&["tcp/resets", "--port", &RESET_PORT.to_string()], "resets") else { return };
+    let sent =
+        out.lines().any(|line| line.contains("\"@sent\"") && line.contains(&format!("\"127.0.0.1,{RESET_PORT}\": 1")));
+    assert!(sent, "{out}");
 }
 
 /// Joins whose anchors know their process ask nobody who has the connection.
@@ -207,6 +223,22 @@ fn is_answered_twice() {
     let (mut server, _) = listener.accept().unwrap();
     server.write_all(b"x").unwrap();
     client.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+#[ignore = "run by another"]
+fn resets() {
+    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+        return;
+    }
+    let listener = TcpListener::bind(("127.0.0.1", RESET_PORT)).unwrap();
+    let mut client = TcpStream::connect(("127.0.0.1", RESET_PORT)).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    client.write_all(b"unread").unwrap();
+    // It is there: what is there is looked at, and left.
+    assert_eq!(server.peek(&mut [0; 6]).unwrap(), 6);
+    drop(server);
+    assert!(client.read(&mut [0]).is_err(), "it was reset");
 }
 
 #[test]

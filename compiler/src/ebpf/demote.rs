@@ -2,7 +2,7 @@
 
 use super::outline::{Outlined, edit};
 use crate::ir::{
-    Block, Dest, Function, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
+    Block, Dest, Function, Helper, Inst, Mem, Op, Size, Slot, SlotData, SpanId, Term, Ty, Value, ValueDef,
     cfg::{Cfg, Positions},
 };
 
@@ -58,15 +58,41 @@ fn longest(func: &Function, most: usize, loops: bool) -> Vec<Value> {
         }
         data.term.for_each_use(|v| last[v.index()] = last[v.index()].max(at));
     }
+    let typed = typed(func);
     let length = |value: Value| {
         let (block, at) = positions.of_value(func, value)?;
         let fits = func.value_type(value) == Ty::I64 && cfg.is_reachable(block) && movable(func, &cfg, value, loops);
+        let fits = fits && !typed[value.index()];
         let length = last[value.index()].checked_sub(starts[block.index()] + at)?;
         (fits && length > 2).then_some((length, value))
     };
     let mut found: Vec<(u32, Value)> = (0..func.values.len() as u32).filter_map(|v| length(Value(v))).collect();
     found.sort_unstable_by_key(|(length, value)| (std::cmp::Reverse(*length), *value));
     found.into_iter().take(most).map(|(_, value)| value).collect()
+}
+
+/// Which numbers are, or lead to, what is read by its type: in memory they have none.
+fn typed(func: &Function) -> Vec<bool> {
+    let mut typed = vec![false; func.values.len()];
+    for inst in func.blocks.iter().flat_map(|block| &block.insts) {
+        let Op::Call { helper: Helper::ReadTyped | Helper::DPath | Helper::SocketCookie, args, .. } =
+            &func.insts[inst.index()].op
+        else {
+            continue;
+        };
+        let mut value = args.first().copied();
+        while let Some(here) = value {
+            typed[here.index()] = true;
+            value = match func.values[here.index()].def {
+                ValueDef::Inst(inst) => match func.insts[inst.index()].op {
+                    Op::FieldOff { base, .. } => Some(base),
+                    _ => None,
+                },
+                ValueDef::Param(..) => None,
+            };
+        }
+    }
+    typed
 }
 
 fn movable(func: &Function, cfg: &Cfg, value: Value, loops: bool) -> bool {
