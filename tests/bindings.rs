@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     os::fd::{AsFd, OwnedFd},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -182,22 +182,38 @@ fn beat(times: usize) {
     thread::Builder::new().name("beats".into()).spawn(beats).unwrap().join().unwrap();
 }
 
+/// Whether a test was started as what a tracer watches.
+fn is_role() -> bool {
+    std::env::var_os("WEFTRACE_ROLE").is_some()
+}
+
+/// A client's end of a new connection, and the server's.
+fn connected(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (client, listener.accept().unwrap().0)
+}
+
+/// A child that has it as its standard input.
+fn hand(server: TcpStream) -> Child {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--ignored", "--exact", "is_handed"])
+        .stdin(OwnedFd::from(server))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
 #[test]
 #[ignore = "run by another"]
 fn hands_over() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
     let listener = TcpListener::bind(("127.0.0.1", HANDED_PORT)).unwrap();
     for _ in 0..CONNECTIONS {
-        let mut client = TcpStream::connect(("127.0.0.1", HANDED_PORT)).unwrap();
-        let (server, _) = listener.accept().unwrap();
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "is_handed"])
-            .stdin(OwnedFd::from(server))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
+        let (mut client, server) = connected(&listener);
+        let mut child = hand(server);
         client.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
         // The child has it.
@@ -212,15 +228,13 @@ fn hands_over() {
 #[test]
 #[ignore = "run by another"]
 fn is_answered_twice() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
     let rules = "table ip t { chain c { type filter hook output priority 0;
       tcp flags & (syn | ack) == (syn | ack) limit rate 1/hour burst 1 packets drop\n}\n}";
     assert!(Command::new("nft").arg(rules).status().unwrap().success());
-    let listener = TcpListener::bind(("127.0.0.1", TWICE_PORT)).unwrap();
-    let mut client = TcpStream::connect(("127.0.0.1", TWICE_PORT)).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
+    let (mut client, mut server) = connected(&TcpListener::bind(("127.0.0.1", TWICE_PORT)).unwrap());
     server.write_all(b"x").unwrap();
     client.read_exact(&mut [0]).unwrap();
 }
@@ -228,12 +242,10 @@ fn is_answered_twice() {
 #[test]
 #[ignore = "run by another"]
 fn resets() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
-    let listener = TcpListener::bind(("127.0.0.1", RESET_PORT)).unwrap();
-    let mut client = TcpStream::connect(("127.0.0.1", RESET_PORT)).unwrap();
-    let (server, _) = listener.accept().unwrap();
+    let (mut client, server) = connected(&TcpListener::bind(("127.0.0.1", RESET_PORT)).unwrap());
     client.write_all(b"unread").unwrap();
     // It is there: what is there is looked at, and left.
     assert_eq!(server.peek(&mut [0; 6]).unwrap(), 6);
@@ -244,18 +256,11 @@ fn resets() {
 #[test]
 #[ignore = "run by another"]
 fn takes_back() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
-    let listener = TcpListener::bind(("127.0.0.1", BACK_PORT)).unwrap();
-    let mut client = TcpStream::connect(("127.0.0.1", BACK_PORT)).unwrap();
-    let (mut server, _) = listener.accept().unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "is_handed"])
-        .stdin(OwnedFd::from(server.try_clone().unwrap()))
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let (mut client, mut server) = connected(&TcpListener::bind(("127.0.0.1", BACK_PORT)).unwrap());
+    let mut child = hand(server.try_clone().unwrap());
     client.write_all(b"x").unwrap();
     client.read_exact(&mut [0]).unwrap();
     beat(3 * BEATS);
@@ -269,7 +274,7 @@ fn takes_back() {
 #[test]
 #[ignore = "run by another"]
 fn is_handed() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
     let mut server = TcpStream::from(std::io::stdin().as_fd().try_clone_to_owned().unwrap());
@@ -283,7 +288,7 @@ fn is_handed() {
 #[test]
 #[ignore = "run by another"]
 fn serves() {
-    if std::env::var_os("WEFTRACE_ROLE").is_none() {
+    if !is_role() {
         return;
     }
     let beats = || {
@@ -295,8 +300,7 @@ fn serves() {
     let beats = thread::Builder::new().name("beats".into()).spawn(beats).unwrap();
     let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
     for _ in 0..CONNECTIONS {
-        let mut client = TcpStream::connect(("127.0.0.1", PORT)).unwrap();
-        let (mut server, _) = listener.accept().unwrap();
+        let (mut client, mut server) = connected(&listener);
         client.write_all(b"x").unwrap();
         server.read_exact(&mut [0]).unwrap();
         thread::sleep(Duration::from_millis(300));
