@@ -265,6 +265,23 @@ pub const BINDING: &str = "binding";
 /// Bindings between a leg's key and its anchor's, at most.
 pub const MAX_STEPS: usize = 4;
 
+/// Processes and control groups hold many connections and goroutines: none of those is led to by what they hold besides.
+pub const HOLDS_MANY: [(KeyKind, KeyKind); 10] = {
+    use KeyKind::{Cgroup, Conn, Cookie, File, Goroutine, Pid, Socket};
+    [
+        (Pid, Conn),
+        (Pid, Socket),
+        (Pid, Cookie),
+        (Pid, File),
+        (Pid, Goroutine),
+        (Cgroup, Conn),
+        (Cgroup, Socket),
+        (Cgroup, Cookie),
+        (Cgroup, File),
+        (Cgroup, Goroutine),
+    ]
+};
+
 /// Whether a stream of this name ties keys.
 pub fn is_binding(stream: &str) -> bool {
     stream.strip_prefix(BINDING).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

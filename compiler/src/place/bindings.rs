@@ -4,17 +4,13 @@
 
 use super::prune::is_led_to;
 use std::collections::{BTreeMap, BTreeSet};
-use weftrace_artifact::join::{MAX_STEPS, is_binding};
+use weftrace_artifact::join::{HOLDS_MANY, MAX_STEPS, is_binding};
 use weftrace_lang::{
     check::{KEYS, is_key},
     hir::{JoinDef, LegDef, Program, StreamRef, Ty},
 };
 
 type Kinds<'a> = BTreeSet<&'a str>;
-
-/// Kinds of which one of these holds many: none is led to by what it holds besides.
-const HOLDERS: [&str; 2] = ["pid", "cgroup"];
-const HELD: [&str; 5] = ["conn", "socket", "cookie", "file", "goroutine"];
 
 /// Whether the binding `stream` may say something of one of the join's legs.
 pub(super) fn leads(program: &Program, join: &JoinDef, stream: StreamRef) -> bool {
@@ -91,7 +87,8 @@ impl<'a> Ways<'a> {
 }
 
 fn is_step(tied: &Kinds<'_>, here: &str, next: &str) -> bool {
-    here != next && tied.contains(here) && tied.contains(next) && !(HOLDERS.contains(&here) && HELD.contains(&next))
+    let holds_many = HOLDS_MANY.iter().any(|(holder, held)| holder.name() == here && held.name() == next);
+    here != next && tied.contains(here) && tied.contains(next) && !holds_many
 }
 
 /// In how many steps each kind is reached from some.

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use told::Layout;
 use weftrace_artifact::{
     action::{StreamId, StreamSpec},
-    join::{JoinSpec, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
+    join::{HOLDS_MANY, JoinSpec, KeyKind, MAX_STEPS, Side, is_binding, keys_of},
     nat,
 };
 
@@ -140,23 +140,6 @@ const ONE: [(KeyKind, KeyKind); 15] = {
         (Cookie, Socket),
         (Cookie, File),
         (Cookie, Conn),
-    ]
-};
-
-/// Processes and control groups hold many connections and goroutines: none of those is led to by what they hold besides.
-const HOLDS_MANY: [(KeyKind, KeyKind); 10] = {
-    use KeyKind::{Cgroup, Conn, Cookie, File, Goroutine, Pid, Socket};
-    [
-        (Pid, Conn),
-        (Pid, Socket),
-        (Pid, Cookie),
-        (Pid, File),
-        (Pid, Goroutine),
-        (Cgroup, Conn),
-        (Cgroup, Socket),
-        (Cgroup, Cookie),
-        (Cgroup, File),
-        (Cgroup, Goroutine),
     ]
 };
 

@@ -1,6 +1,6 @@
 //! What streams of bindings tell, and when: as it begins, or once it is over. Results may be told before that.
 
-use super::{Bindings, HOLDS_MANY, Link, ONE, lists::leads_on};
+use super::{Bindings, Link, ONE, lists::leads_on};
 use crate::join::{
     gaps::{Asked, LATE},
     keys::NodeKey,
@@ -10,7 +10,7 @@ use crate::join::{
 };
 use weftrace_artifact::{
     action::StreamId,
-    join::{KeyAt, KeyKind, MAX_STEPS},
+    join::{HOLDS_MANY, KeyAt, KeyKind, MAX_STEPS},
 };
 
 /// Results are remembered that lack a binding which may still come: so many. Of more it isn't noticed when it comes, they say `no binding` even so.
