@@ -29,6 +29,15 @@ pub struct Variant {
     budget: f64,
 }
 
+/// What traces the server meanwhile.
+#[derive(Clone, Copy)]
+enum Tracer<'a> {
+    Nothing,
+    Weftrace(&'a Path, &'a Variant),
+    /// The peer: copies the same packets, and looks into none.
+    Tcpdump,
+}
+
 /// One run of wrk: requests a second, and CPU time a request of each, µs.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cost {
@@ -79,17 +88,23 @@ pub fn run(weftrace: &Path, script: &str, seconds: u64, runs: usize) -> io::Resu
     );
     for page in PAGES {
         let saturation = Load { page, connections: CONNECTIONS, pauses: false };
-        bench.once(saturation, weftrace, None)?;
-        let full = bench.once(saturation, weftrace, None)?.rate;
-        let half = bench.half(page, full, weftrace)?;
+        bench.once(saturation, Tracer::Nothing)?;
+        let full = bench.once(saturation, Tracer::Nothing)?.rate;
+        let half = bench.half(page, full)?;
         for (name, load) in [("half load", half), ("saturation", saturation)] {
             for variant in &variants {
-                let (mut with, mut without) = (Vec::new(), Vec::new());
+                let (mut with, mut without, mut peer) = (Vec::new(), Vec::new(), Vec::new());
                 for _ in 0..runs.max(1) {
-                    without.push(bench.once(load, weftrace, None)?);
-                    with.push(bench.once(load, weftrace, Some(variant))?);
+                    without.push(bench.once(load, Tracer::Nothing)?);
+                    with.push(bench.once(load, Tracer::Weftrace(weftrace, variant))?);
+                    if variant.packets {
+                        peer.push(bench.once(load, Tracer::Tcpdump)?);
+                    }
                 }
                 report(name, variant, &with, &without);
+                if variant.packets {
+                    report_peer(&peer, &without);
+                }
             }
         }
     }
@@ -111,10 +126,26 @@ pub fn variants(script: &str) -> [Variant; 2] {
     ]
 }
 
+/// How much more a request takes, %. Pair by pair: the machine's mood is the same.
+fn more(with: &[Cost], without: &[Cost]) -> f64 {
+    (median(with.iter().zip(without).map(|(a, b)| a.both() / b.both().max(0.001)).collect()) - 1.0) * 100.0
+}
+
+fn middle(costs: &[Cost], of: fn(&Cost) -> f64) -> f64 {
+    median(costs.iter().map(of).collect())
+}
+
+fn report_peer(with: &[Cost], without: &[Cost]) {
+    println!(
+        "  {:<10}  beside it tcpdump -w /dev/null: {:+.1} %, of them tcpdump {:.1} µs",
+        "",
+        more(with, without),
+        middle(with, |c| c.tracer)
+    );
+}
+
 fn report(load: &str, variant: &Variant, with: &[Cost], without: &[Cost]) {
-    // Pair by pair: the machine's mood is the same.
-    let more = (median(with.iter().zip(without).map(|(a, b)| a.both() / b.both().max(0.001)).collect()) - 1.0) * 100.0;
-    let middle = |costs: &[Cost], of: fn(&Cost) -> f64| median(costs.iter().map(of).collect());
+    let more = more(with, without);
     let (rate, alone) = (middle(with, |c| c.rate), middle(without, |c| c.rate));
     println!(
         "  {load:<10}  {:<36} {:>6.1} µs beside {:>5.1} alone: {more:>+6.1} % (budget {:.0} %){}",
@@ -162,12 +193,12 @@ http {{
     }
 
     /// As many connections with pauses as make half the rate; twice, since an answer takes its time too.
-    fn half(&self, page: &'static Page, full: f64, weftrace: &Path) -> io::Result<Load> {
+    fn half(&self, page: &'static Page, full: f64) -> io::Result<Load> {
         let of =
             |connections: f64| Load { page, connections: connections.round().clamp(1.0, 900.0) as u32, pauses: true };
         let mut load = of(full / 2.0 * f64::from(PAUSE_MS) / 1e3);
         for _ in 0..2 {
-            let rate = self.once(load, weftrace, None)?.rate;
+            let rate = self.once(load, Tracer::Nothing)?.rate;
             load = of(f64::from(load.connections) * (full / 2.0) / rate.max(1.0));
         }
         let (name, connections) = (page.name, load.connections);
@@ -175,18 +206,8 @@ http {{
         Ok(load)
     }
 
-    fn once(&self, load: Load, weftrace: &Path, variant: Option<&Variant>) -> io::Result<Cost> {
-        let watch = variant
-            .map(|variant| {
-                let (binary, namespace) = (weftrace.display().to_string(), self.net.server());
-                let mut words = vec![binary.as_str(), "run"];
-                if variant.packets {
-                    words.extend(["--netns", &namespace]);
-                }
-                words.push(&variant.script);
-                Watch::of(&mut self.tracer.command(&words), false)
-            })
-            .transpose()?;
+    fn once(&self, load: Load, tracer: Tracer<'_>) -> io::Result<Cost> {
+        let watch = self.watch(tracer)?;
         let before = (self.server.used_us()?, self.tracer.used_us()?);
         let requests = self.wrk(load);
         let after = (self.server.used_us()?, self.tracer.used_us()?);
@@ -200,6 +221,27 @@ http {{
             server: each(after.0 - before.0),
             tracer: each(after.1 - before.1),
         })
+    }
+
+    /// Starts what traces.
+    fn watch(&self, tracer: Tracer<'_>) -> io::Result<Option<Watch>> {
+        let namespace = self.net.server();
+        match tracer {
+            Tracer::Nothing => Ok(None),
+            Tracer::Weftrace(weftrace, variant) => {
+                let binary = weftrace.display().to_string();
+                let mut words = vec![binary.as_str(), "run"];
+                if variant.packets {
+                    words.extend(["--netns", &namespace]);
+                }
+                words.push(&variant.script);
+                Watch::of(&mut self.tracer.command(&words), false).map(Some)
+            }
+            Tracer::Tcpdump => {
+                let words = ["ip", "netns", "exec", &namespace, "tcpdump", "-i", "any", "-n", "-w", "/dev/null", "tcp"];
+                Watch::that_says("listening on", &mut self.tracer.command(&words), false).map(Some)
+            }
+        }
     }
 
     /// How many requests were answered.

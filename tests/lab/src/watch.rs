@@ -30,16 +30,21 @@ impl Watch {
 
     /// The same with a command that becomes weftrace.
     pub fn of(command: &mut Command, echo: bool) -> io::Result<Self> {
+        Self::that_says(ATTACHED, command, echo)
+    }
+
+    /// The same with a peer, which is attached once it says this.
+    pub fn that_says(mark: &'static str, command: &mut Command, echo: bool) -> io::Result<Self> {
         let mut child =
             command.env(ATTACHED, "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
         let (attached, ready) = mpsc::channel();
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let out = Lines::collect(out, attached.clone(), move |line| {
+        let out = Lines::collect(out, (mark, attached.clone()), move |line| {
             if echo {
                 println!("{line}");
             }
         });
-        let err = Lines::collect(err, attached, move |line| {
+        let err = Lines::collect(err, (mark, attached), move |line| {
             if echo {
                 eprintln!("{line}");
             }
@@ -101,14 +106,14 @@ struct Lines {
 impl Lines {
     fn collect(
         from: impl io::Read + Send + 'static,
-        attached: mpsc::Sender<()>,
+        (mark, attached): (&'static str, mpsc::Sender<()>),
         echo: impl Fn(&str) + Send + 'static,
     ) -> Self {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let mine = Arc::clone(&lines);
         let reader = thread::spawn(move || {
             for line in BufReader::new(from).lines().map_while(Result::ok) {
-                if line.contains(ATTACHED) {
+                if line.contains(mark) {
                     let _ = attached.send(());
                     continue;
                 }

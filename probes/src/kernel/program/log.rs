@@ -121,6 +121,11 @@ const WORDS: &[(&[&str], &str)] = &[
         &["program of this type cannot use helper", "unknown func", "invalid func"],
         "it uses a function that this kernel does not offer to probes of this kind",
     ),
+    (
+        // A callback where there are none: the loader counts one function less than the program has.
+        &["number of funcs in func_info doesn't match number of subprogs"],
+        "it goes through a map's elements, which this kernel does not offer to probes (Linux 5.13 does)",
+    ),
     (&["map_value_or_null", "mem_or_null", "_or_null'"], "it uses a value that may not exist without having checked"),
     (
         // "The sequence of 8193 jumps is too complex.": one way through it has so many (BPF_COMPLEXITY_LIMIT_JMP_SEQ).

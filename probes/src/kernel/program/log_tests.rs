@@ -63,6 +63,10 @@ processed 1000001 insns (limit 1000000) max_states_per_insn 20 total_states 3105
 
 #[test]
 fn known_lines_have_words() {
+    assert!(
+        explain("number of funcs in func_info doesn't match number of subprogs")
+            .is_some_and(|w| w.contains("a map's elements"))
+    );
     assert!(explain("R1 invalid mem access 'map_value_or_null'").is_some_and(|w| w.contains("may not exist")));
     assert!(explain("R2 invalid mem access 'scalar'").is_some_and(|w| w.contains("no valid pointer")));
     assert_eq!(explain("something new"), None);
