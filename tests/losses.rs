@@ -64,6 +64,7 @@ fn every_event_is_delivered_or_told_as_lost() {
     if needs() {
         a_tiny_ring();
         a_full_map();
+        what_is_cleared_is_told_once();
         a_million_events_ten_times();
     }
 }
@@ -98,6 +99,25 @@ fn a_full_map() {
     println!("a full map: {delivered} delivered, {lost} lost");
     assert!(lost > 0 && delivered > 0);
     assert_eq!(delivered + lost, EVENTS, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Sums that are printed and counted anew a thousand times a second, while a program adds to them: each event is in one of them.
+fn what_is_cleared_is_told_once() {
+    const EVENTS: u64 = 3_000_000;
+    let program =
+        "tracepoint:syscalls:sys_enter_getppid /comm == \"lab\"/ { @n = count(); @s = sum(2); @h = hist(pid); }
+        interval:ms:1 { print(@n); clear(@n); print(@s); clear(@s); print(@h); clear(@h); }";
+    let workload = format!("{} getppid {EVENTS}", lab().expect("checked").display());
+    let mut weftrace = Command::new(env!("CARGO_BIN_EXE_weftrace"));
+    let output = weftrace.args(["-f", "json", "-c", &workload, "-e", program]).output().expect("weftrace runs");
+    let (mut count, mut sum, mut buckets) = (0, 0, 0);
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let data = &serde_json::from_str::<serde_json::Value>(line).expect("JSON")["data"];
+        count += data["@n"].as_u64().unwrap_or(0);
+        sum += data["@s"].as_u64().unwrap_or(0);
+        buckets += data["@h"].as_array().into_iter().flatten().filter_map(|row| row["count"].as_u64()).sum::<u64>();
+    }
+    assert_eq!((count, sum, buckets), (EVENTS, 2 * EVENTS, EVENTS), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn a_tiny_ring() {

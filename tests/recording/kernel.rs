@@ -89,6 +89,34 @@ fn a_later_version_of_the_script() {
     fs::remove_dir_all(folder).unwrap();
 }
 
+/// What is counted on two processors goes from both, and what is printed before it is deleted is printed.
+#[test]
+fn what_is_deleted_is_gone_everywhere() {
+    let folder = folder("deleted");
+    let script = r#"
+tracepoint:syscalls:sys_enter_openat /str(args.filename) == "/etc/hostname"/ { @n = count(); @of[pid] = sum((uint64)2); @all = count(); }
+tracepoint:sched:sched_process_exit /comm == "cat"/ { print(@of[pid]); delete(@of, pid); }
+interval:ms:200 { if (@n > 5) { printf("many\n"); delete(@n); } }
+END { delete(@all); print(@all); }
+"#;
+    let four = "/etc/hostname /etc/hostname /etc/hostname /etc/hostname";
+    let child =
+        format!("sh -c 'for cpu in 0 $(($(nproc) - 1)); do taskset -c $cpu cat {four} > /dev/null; done; sleep 1'");
+    let (file, path) = (folder.join("x.pcapng"), folder.join("kernel.bt"));
+    fs::write(&path, script).unwrap();
+    let Some(live) = record_with(&file, &child, "", &[path.to_str().unwrap()]) else { return };
+    assert!(live.status.success(), "{}", text(&live.stderr));
+    let said = text(&live.stdout);
+    let times = |line: &str| said.lines().filter(|l| *l == line).count();
+    assert_eq!((times("8"), times("many"), times("@all: 0")), (2, 1, 1), "{said}");
+    for path in [&file, &path] {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let again = replay(&file, &[]);
+    assert_eq!(text(&again.stdout), said, "{}", text(&again.stderr));
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn what_is_masked_is_masked_in_the_output_too() {
     let folder = folder("masked");

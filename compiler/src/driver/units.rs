@@ -292,17 +292,23 @@ fn lower_target<'a>(
         return lower_twins(module, units, probe, spot, side);
     }
     let function = lower_probe_at(module, probe, spot, side, &name)?;
-    Ok(if let Side::Kernel(_) = side {
-        // The kernel runs these with preemption on, and keeps no count of who is in them. (Up to Linux 5.19 it has preemption off: what they claim
-        // their room with is younger, of 5.12.)
-        let nests = matches!(spot.target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. })
-            && module.world.feature(Feature::AtomicFetch) != Answer::NotThere;
+    Ok(if let Side::Kernel(kind) = side {
+        let nests = nests(module, probe, spot.target, kind);
         units.kernel.push(KernelUnit { function, probe: index as u32, many: spot.many, nests, twin: None });
         Unit::Kernel(units.kernel.len() as u32 - 1)
     } else {
         units.native.push(function);
         Unit::Native(units.native.len() as u32 - 1)
     })
+}
+
+/// Whether one run of a target's program may begin on a processor where another has not ended. The kernel runs those of uprobes with preemption on,
+/// and keeps no count of who is in them; of a typed one that is for several functions it loads a program each, and keeps count of each alone.
+/// (Up to Linux 5.19 uprobes have preemption off: what they claim their room with is younger, of 5.12.)
+fn nests(module: &Module<'_>, probe: &ProbeDef, target: &Target, kind: ProgType) -> bool {
+    let by_itself = matches!(target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
+    let by_others = matches!(kind, ProgType::Fentry | ProgType::Fexit) && probe.targets.len() > 1;
+    (by_itself || by_others) && module.world.feature(Feature::AtomicFetch) != Answer::NotThere
 }
 
 /// A target's program and its second copy; returns the first.

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     ir::{BinaryOp, Cond, Value},
-    place::walk::{self, Node},
+    place::{
+        printed,
+        walk::{self, Node},
+    },
 };
 use weftrace_artifact::{
     action::{self, ActionId, ActionKind, Conv, StreamId},
@@ -124,6 +127,12 @@ impl Cx<'_, '_> {
     fn print_element(&mut self, map: hir::MapRef, args: &[Expr], span: Span) -> R<()> {
         let aggregate = matches!(self.m.program.maps[map.index()].value, Ty::Agg(_));
         let has_key = self.m.program.maps[map.index()].key.is_some();
+        if let (Some(probe), Some(key)) = (self.probe, args.first())
+            && printed::sends_value(self.m.program, probe, map)
+            && !key.ty.holds_sample()
+        {
+            return self.print_read(map, key, span);
+        }
         let keep = if aggregate { usize::from(has_key) } else { args.len() };
         let args = &args[..keep.min(args.len())];
         if let Some(key) = args.first().filter(|key| has_key && key.ty.holds_sample()) {
@@ -140,6 +149,44 @@ impl Cx<'_, '_> {
         }
         let id = self.m.action(ActionKind::PrintMapValue { map: map_id(map) }, types, span);
         self.record(id, &args.iter().collect::<Vec<_>>(), &tys)
+    }
+
+    /// The same of an aggregate's element that the block may delete before user space comes to the record: the value goes with it, as one CPU's part.
+    fn print_read(&mut self, map: hir::MapRef, key: &Expr, span: Span) -> R<()> {
+        let def = &self.m.program.maps[map.index()];
+        let (Ty::Agg(agg), Some(key_ty)) = (&def.value, &def.key) else {
+            return self.not_yet(span, "this map's value as numbers");
+        };
+        let size = self.m.maps[map.index()].value.size();
+        let at = self.key(map, Some(key), span)?;
+        let value = self.temp(size);
+        if let Some((number, _)) = self.windowed(map, at) {
+            self.store(8, number, value);
+        } else if self.in_parts(map) {
+            let (whole, _) = self.over_cpus(map, at, agg, span)?;
+            self.copy(value, whole, size);
+        } else {
+            self.fill(value, size);
+            let absent = self.block();
+            let found = self.lookup_live_or(map, at, absent);
+            self.copy(value, Mem::new(found, 0), size);
+            self.jump(absent);
+            self.start(absent);
+        }
+        let parts = [(Mem::new(at, 0), self.size_of(key_ty, key.span)?), (value, size)];
+        let words = Type::Array { elem: Box::new(Type::U64), len: size / 8 };
+        let types = [self.layout(key_ty, key.span)?, words];
+        let id = self.m.action(ActionKind::PrintMapValue { map: map_id(map) }, types, span);
+        let done = self.block();
+        let record = self.reserve_or(id, done);
+        let offsets: Vec<u32> = self.m.actions[id.0 as usize].args.iter().map(|f| f.offset).collect();
+        for ((from, size), offset) in parts.into_iter().zip(offsets) {
+            self.copy(record.at(offset), from, size);
+        }
+        self.b.submit(record.ptr);
+        self.jump(done);
+        self.start(done);
+        Ok(())
     }
 
     /// Sends the code; the rest of the probe does not run.

@@ -43,7 +43,7 @@ impl Cx<'_, '_> {
     }
 
     /// Whether another program can update the same value while this one does. Handlers in user space run one after the other; a
-    /// per-CPU value of a map that one program alone updates is safe, since programs do not nest in themselves.
+    /// per-CPU value of a map that one program alone updates is safe where programs do not nest in themselves.
     pub(super) fn is_shared(&self, map: MapRef) -> bool {
         let percpu = self.m.maps[map.index()].kind.is_percpu();
         let alone = self.m.placement.maps.get(map.index()).is_some_and(|m| m.kernel_writers <= 1);

@@ -321,21 +321,6 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn coalesce(&mut self, left: &Expr, right: &Expr, ty: &Ty) -> R<Value> {
-        if let E::MapGet { map, key } = &left.kind {
-            return self.map_get_or(*map, key.as_deref(), left, true, |cx| cx.scalar_as(right, ty));
-        }
-        let Some(present) = self.presence_of(left) else { return self.scalar_as(left, ty) };
-        self.merge(
-            |cx, a, b| {
-                cx.brif(present, a, b);
-                Ok(())
-            },
-            |cx| cx.scalar_as(left, ty),
-            |cx| cx.scalar_as(right, ty),
-        )
-    }
-
     /// The function's arguments of a builtin, as registers.
     pub(crate) fn arg(&mut self, args: &[Expr], index: usize, func: Func, e: &Expr) -> R<Value> {
         match args.get(index) {

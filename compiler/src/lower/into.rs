@@ -86,36 +86,6 @@ impl Cx<'_, '_> {
         }
     }
 
-    fn coalesce_into(&mut self, left: &Expr, right: &Expr, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
-        if let E::MapGet { map, key } = &left.kind
-            && left.ty == *ty
-        {
-            return self.map_get_into_or(*map, key.as_deref(), left.span, dst, |cx| cx.into(right, dst, ty, zeroed));
-        }
-        if let E::Header { headers, name } = &left.kind
-            && let Ty::Str { cap } = ty
-        {
-            let found = self.header_into(headers, name, dst, *cap, left.span)?;
-            let (absent, done) = (self.block(), self.block());
-            let missing = self.b.icmp_imm(crate::ir::Cond::Slt, found, 0);
-            self.brif(missing, absent, done);
-            self.start(absent);
-            self.into(right, dst, ty, zeroed)?;
-            self.jump(done);
-            self.start(done);
-            return Ok(());
-        }
-        let Some(present) = self.presence_of(left) else { return self.into(left, dst, ty, zeroed) };
-        self.either(
-            |cx, a, b| {
-                cx.brif(present, a, b);
-                Ok(())
-            },
-            |cx| cx.into(left, dst, ty, zeroed),
-            |cx| cx.into(right, dst, ty, zeroed),
-        )
-    }
-
     fn members_into(&mut self, items: &[&Expr], span: Span, dst: Mem, ty: &Ty, zeroed: bool) -> R<()> {
         let order: Vec<usize> = (0..items.len()).collect();
         self.placed_members_into(items, &order, span, dst, ty, zeroed)

@@ -5,7 +5,10 @@ use super::{
     layout::{in_register, width},
     mem::{Mem, Place},
 };
-use crate::ir::{Cond, Helper, Value};
+use crate::{
+    ir::{Cond, Helper, Value},
+    place::printed,
+};
 use weftrace_artifact::{
     abi::LossSlot,
     action::ActionKind,
@@ -98,10 +101,10 @@ impl Cx<'_, '_> {
 
     /// `@m[k]`: 0 if it is missing.
     pub(crate) fn map_get(&mut self, map: MapRef, key: Option<&Expr>, e: &Expr) -> R<Value> {
-        self.map_get_or(map, key, e, false, |cx| Ok(cx.iconst(0)))
+        self.map_get_or(map, key, e, false, |_, value| value, |cx| Ok(cx.iconst(0)))
     }
 
-    /// `@m[k]`, or what `missing` gives. A scalar map always exists and is 0 while unset: only where `ask_presence` is it looked
+    /// `@m[k]` by way of `found`, or what `missing` gives. A scalar map always exists and is 0 while unset: only where `ask_presence` is it looked
     /// at whether it was set.
     pub(crate) fn map_get_or(
         &mut self,
@@ -109,42 +112,30 @@ impl Cx<'_, '_> {
         key: Option<&Expr>,
         e: &Expr,
         ask_presence: bool,
+        found: impl FnOnce(&mut Self, Value) -> Value,
         missing: impl FnOnce(&mut Self) -> R<Value>,
     ) -> R<Value> {
         let ty = self.m.program.maps[map.index()].value.clone();
         if self.ring_of(map).is_some_and(|r| r.only_ns.is_some()) {
             let key = self.key(map, key, e.span)?;
-            let (value, found) = self.windowed(map, key).unwrap_or((key, key));
-            return self.merge(
-                |cx, there, absent| {
-                    cx.brif(found, there, absent);
-                    Ok(())
-                },
-                |_| Ok(value),
-                missing,
-            );
+            let (value, is_there) = self.windowed(map, key).unwrap_or((key, key));
+            return self.one_or_other(is_there, |cx| Ok(found(cx, value)), missing);
         }
         if let Ty::Agg(agg) = &ty
             && self.in_parts(map)
         {
             let key = self.key(map, key, e.span)?;
-            let (whole, found) = self.over_cpus(map, key, agg, e.span)?;
-            return self.merge(
-                |cx, there, absent| {
-                    cx.brif(found, there, absent);
-                    Ok(())
-                },
-                |cx| cx.aggregate_value(agg, whole, e.span),
-                missing,
-            );
+            let (whole, is_there) = self.over_cpus(map, key, agg, e.span)?;
+            let whole = |cx: &mut Self| cx.aggregate_value(agg, whole, e.span).map(|value| found(cx, value));
+            return self.one_or_other(is_there, whole, missing);
         }
         if !in_register(&ty) {
             return self.not_yet(e.span, "this map's value as a number");
         }
         let key = self.key(map, key, e.span)?;
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        let found = self.lookup_live_or(map, key, absent);
-        let m = Mem::new(found, 0);
+        let element = self.lookup_live_or(map, key, absent);
+        let m = Mem::new(element, 0);
         if let Some(at) =
             self.m.maps[map.index()].presence.filter(|_| ask_presence || self.m.program.config.helper_warnings)
         {
@@ -160,6 +151,7 @@ impl Cx<'_, '_> {
                 self.load(bytes, signed, m)
             }
         };
+        let value = found(self, value);
         self.jump_with(done, &[value]);
         self.start(absent);
         if !ask_presence {
@@ -309,20 +301,8 @@ impl Cx<'_, '_> {
 
     /// `delete(@m, k)`; of a scalar map: unset; of a whole map: as clear.
     pub(crate) fn map_delete(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<()> {
-        let spec = &self.m.maps[map.index()];
-        if spec.presence.is_some() {
-            let size = spec.value_size;
-            let done = self.block();
-            let key = self.key(map, None, span)?;
-            if self.is_far(map) {
-                self.b.call_map(Helper::MapDelete, map_id(map), &[key]);
-            } else {
-                let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
-                self.fill(m, size);
-            }
-            self.jump(done);
-            self.start(done);
-            return Ok(());
+        if self.m.maps[map.index()].presence.is_some() {
+            return self.unset(map, span);
         }
         if key.is_none() {
             return self.send(ActionKind::Clear { map: map_id(map) }, span);
@@ -332,6 +312,33 @@ impl Cx<'_, '_> {
         }
         let key = self.key(map, key, span)?;
         self.b.call_map(Helper::MapDelete, map_id(map), &[key]);
+        Ok(())
+    }
+
+    /// `delete(@x)` of a scalar map. What isn't here in one piece, as other CPUs' counts, user space clears; so it does after a print of it, which it
+    /// comes to later than the block to its end.
+    fn unset(&mut self, map: MapRef, span: Span) -> R<()> {
+        let spec = &self.m.maps[map.index()];
+        let (size, aggregate) = (spec.value_size, spec.value.is_aggregate());
+        let here = if self.kernel { Home::Kernel } else { Home::User };
+        let elsewhere = spec.home != here || self.in_parts(map);
+        if aggregate && (elsewhere || self.probe.is_some_and(|probe| printed::prints(probe, map))) {
+            return self.send(ActionKind::Clear { map: map_id(map) }, span);
+        }
+        let done = self.block();
+        let key = self.key(map, None, span)?;
+        if self.is_far(map) {
+            // The kernel's arrays have no elements to delete.
+            let zeros = self.zeros(size, done);
+            let flags = self.iconst(BPF_ANY);
+            let result = self.b.call_map(Helper::MapUpdate, map_id(map), &[key, zeros, flags]);
+            self.check_update(result, span);
+        } else {
+            let m = Mem::new(self.lookup_or(map_id(map), key, done), 0);
+            self.fill(m, size);
+        }
+        self.jump(done);
+        self.start(done);
         Ok(())
     }
 

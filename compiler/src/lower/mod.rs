@@ -23,6 +23,7 @@ pub(crate) mod asked;
 mod assign;
 mod assigned;
 mod builtins;
+mod coalesce;
 mod compare;
 mod conn;
 mod control;

@@ -201,7 +201,7 @@ impl Cx<'_, '_> {
     // Presence.
 
     /// Whether all of this is in the packet; None: it always is.
-    fn is_there(&mut self, asked: Asked) -> Option<Value> {
+    pub(super) fn is_there(&mut self, asked: Asked) -> Option<Value> {
         let layers = self.all_set(LAYERS, asked.layers & !layer::FRAME);
         // Of plain packets, which are all that the kernel sees, the headers are whole.
         let whole = if self.plain.is_some() { known::HEADERS } else { 0 };
@@ -248,11 +248,6 @@ impl Cx<'_, '_> {
             (Some(a), Some(b)) => Some(self.b.band(a, b)),
             (one, other) => one.or(other),
         }
-    }
-
-    /// Whether a value is there at all, for `??`; None: it always is.
-    pub(crate) fn presence_of(&mut self, e: &Expr) -> Option<Value> {
-        self.legs_known(&[e]).or_else(|| self.is_there(asked::value(e)))
     }
 
     // Headers.

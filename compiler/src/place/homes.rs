@@ -5,7 +5,7 @@ use crate::lower::may_have_twin;
 use weftrace_artifact::{map::Home, program::ProgType};
 use weftrace_lang::{
     diag::Diagnostic,
-    hir::{MapRef, Program},
+    hir::{MapRef, ProbeDef, Program, Provider, Target},
     span::Span,
 };
 
@@ -33,9 +33,7 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
                         native.merge(MapUse { aggregate, write: !aggregate, sent: true, ..MapUse::default() });
                     }
                     if used.write || used.aggregate {
-                        // One function per target where the probe's name matters, two where one has a second copy.
-                        kernel_writers += if unit.uses.names { probe.targets.len() as u32 } else { 1 };
-                        kernel_writers += u32::from(probe.targets.iter().any(may_have_twin));
+                        kernel_writers += writers(probe, unit.uses.names);
                     }
                 }
                 Side::Native => native.merge(used),
@@ -49,6 +47,18 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
     }
 }
 
+/// How many runs of a probe may be in its body at the same time on one processor.
+fn writers(probe: &ProbeDef, named: bool) -> u32 {
+    // A uprobe's thread may be taken off the processor within it, and the next one hit the same probe there.
+    let nests = |t: &Target| matches!(t.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
+    // By type information each target has a program of its own, which the kernel keeps from running within itself alone.
+    let by_type = |t: &Target| matches!(t.provider, Provider::Fentry { .. } | Provider::RawTracepoint { .. });
+    let each = named || probe.targets.iter().all(by_type);
+    let programs = if each { probe.targets.len() as u32 } else { 1 };
+    // Two where one has a second copy.
+    programs + u32::from(probe.targets.iter().any(|t| nests(t) || may_have_twin(t)))
+}
+
 fn home(
     program: &Program,
     placement: &Placement,
@@ -60,7 +70,9 @@ fn home(
         return (Home::User, Some(kept_in_user_space(program, map)));
     }
     if is_aggregate(program, map) {
-        let home = match (kernel.aggregate, native.aggregate) {
+        // A kernel program that reads needs a map there: of what user space alone counts it is empty, and that is told.
+        let here = kernel.aggregate || kernel.reads_aggregate() && native.add;
+        let home = match (here, native.aggregate) {
             (true, true) => Home::Both,
             (true, false) => Home::Kernel,
             (false, true) => Home::User,
@@ -68,7 +80,7 @@ fn home(
             (false, false) if kernel.any() => Home::Kernel,
             (false, false) => Home::User,
         };
-        return (home, None);
+        return (home, unseen(program, placement, map, (kernel, native)));
     }
     match (kernel.any(), native.any()) {
         (false, _) => (Home::User, None),
@@ -78,6 +90,35 @@ fn home(
         (true, true) if counted_by_packets(program, placement, map) => (Home::Both, None),
         (true, true) => (Home::Kernel, Some(shared_map(program, placement, map, (kernel, native)))),
     }
+}
+
+/// Kernel programs read an aggregate, or delete from it, that user space adds to: its part they don't see.
+fn unseen(
+    program: &Program,
+    placement: &Placement,
+    map: MapRef,
+    (kernel, native): (MapUse, MapUse),
+) -> Option<Diagnostic> {
+    if !kernel.reads_aggregate() || !native.add {
+        return None;
+    }
+    let name = &program.maps[map.index()].name;
+    let first = |wanted: &dyn Fn(Side, MapUse) -> bool| {
+        let mut probes = program.probes.iter().zip(&placement.units);
+        probes.find(|(_, unit)| wanted(unit.side, unit.uses.maps[map.index()]))?.0.targets.first().map(|t| t.span)
+    };
+    let text = format!("@{name} is counted in user space too, and kernel programs see the kernel's part of it alone");
+    let mut d = Diagnostic::warning("map-read-across", program.maps[map.index()].span, text);
+    if let Some(span) = first(&|side, used| matches!(side, Side::Kernel(_)) && used.reads_aggregate()) {
+        d = d.other(span, if kernel.delete { "read, or deleted from, in the kernel" } else { "read in the kernel" });
+    }
+    if let Some(span) = first(&|side, used| side == Side::Native && used.add) {
+        d = d.other(span, "counted in user space");
+    }
+    if kernel.delete {
+        d = d.note("what the kernel deletes stays in user space, for the next one with that key");
+    }
+    Some(d.write("read it and delete from it in interval or END blocks, which see both parts; or use two maps"))
 }
 
 fn kept_in_user_space(program: &Program, map: MapRef) -> Diagnostic {

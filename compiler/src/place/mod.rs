@@ -7,6 +7,7 @@
 mod bindings;
 mod homes;
 pub(crate) mod packets;
+pub(crate) mod printed;
 pub(crate) mod prune;
 mod uses;
 pub(crate) mod walk;
@@ -93,7 +94,7 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
     }
     let classes: Vec<Class> = (0..program.probes.len()).map(|at| class(program, at, &uses, options)).collect();
     let touched = kernel_maps(program, &uses, &classes, options);
-    let counted = packet_maps(program, &uses, &classes);
+    let counted = parted_maps(program, &uses, &classes, &touched);
     let units: Vec<Unit> = program
         .probes
         .iter()
@@ -111,6 +112,7 @@ pub fn plan(program: &Program, options: &Options) -> Placement {
     let mut placement = Placement { units, read_file: options.read_file, ..Placement::default() };
     homes::place_maps(program, &mut placement);
     placement.diagnostics.extend(asks_in_vain(program, &placement));
+    placement.diagnostics.extend(printed::in_vain(program, &placement));
     placement
 }
 
@@ -205,12 +207,15 @@ fn kernel_maps(program: &Program, uses: &[Uses], classes: &[Class], options: &Op
     all
 }
 
-/// Merged uses by packet blocks in the kernel, per map.
-fn packet_maps(program: &Program, uses: &[Uses], classes: &[Class]) -> Vec<MapUse> {
+/// Per map, what puts parts of it on both sides: merged uses by packet blocks in the kernel, and by user space of what kernel programs count
+/// too.
+fn parted_maps(program: &Program, uses: &[Uses], classes: &[Class], kernel: &[MapUse]) -> Vec<MapUse> {
     let mut all = vec![MapUse::default(); program.maps.len()];
-    for (_, uses) in classes.iter().zip(uses).filter(|(class, _)| **class == Class::Packets) {
-        for (map, used) in all.iter_mut().zip(&uses.maps) {
-            map.merge(*used);
+    for (class, uses) in classes.iter().zip(uses) {
+        for ((map, used), kernel) in all.iter_mut().zip(&uses.maps).zip(kernel) {
+            if *class == Class::Packets || matches!(class, Class::Native(_)) && used.add && kernel.add {
+                map.merge(*used);
+            }
         }
     }
     all
@@ -245,7 +250,7 @@ fn place_neutral(
     program: &Program,
     probe: &ProbeDef,
     uses: &Uses,
-    ((kernel, packets), classes): ((&[MapUse], &[MapUse]), &[Class]),
+    ((kernel, parted), classes): ((&[MapUse], &[MapUse]), &[Class]),
     options: &Options,
 ) -> (Side, String) {
     let ty = match probe.targets.first().map(|t| &t.provider) {
@@ -263,8 +268,10 @@ fn place_neutral(
         return (Side::Native, "looks through maps for an alert".to_owned());
     }
     let shared = |i: usize| uses.maps[i].any() && kernel[i].any();
-    // What packet blocks count is in part in user space.
-    if let Some(i) = (0..packets.len()).find(|&i| packets[i].aggregate && uses.maps[i].reads_aggregate()) {
+    // What packet blocks count is in part in user space, and what both sides count.
+    if let Some(i) = (0..parted.len()).find(|&i| parted[i].aggregate && uses.maps[i].reads_aggregate())
+        && uses.kernel_only.is_none()
+    {
         return (Side::Native, format!("reads both sides' parts of @{}", program.maps[i].name));
     }
     // Reading a per-CPU aggregate means adding up all CPUs' parts, which user space does.

@@ -69,7 +69,8 @@ fn effects(probe: &ProbeDef) -> Effects {
     walk::block(&probe.body, &mut |node| {
         if let Node::Stmt(stmt) = node {
             match &stmt.kind {
-                StmtKind::Action { .. } => effects.acts = true,
+                // delete(@m) of a whole map is clear(@m).
+                StmtKind::Action { .. } | StmtKind::DeleteMap { key: None, .. } => effects.acts = true,
                 StmtKind::Emit { stream, .. } => effects.emits.push(*stream),
                 _ => {}
             }

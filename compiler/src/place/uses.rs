@@ -1,6 +1,9 @@
 //! What a probe's body does with maps and builtins.
 
-use super::walk::{self, Node};
+use super::{
+    printed,
+    walk::{self, Node},
+};
 use std::collections::BTreeSet;
 use weftrace_lang::hir::{self, Action, ExprKind as E, Func, ProbeDef, Program, StmtKind as S, Ty};
 
@@ -17,6 +20,8 @@ pub(crate) struct MapUse {
     pub(crate) set: bool,
     /// An aggregate is updated.
     pub(crate) aggregate: bool,
+    /// Something is added to it: not only deleted.
+    pub(crate) add: bool,
     /// An element is deleted.
     pub(crate) delete: bool,
     /// An aggregate's value is read, its elements are counted or walked: needs all CPUs' parts.
@@ -42,6 +47,7 @@ impl MapUse {
         self.set |= other.set;
         self.delete |= other.delete;
         self.aggregate |= other.aggregate;
+        self.add |= other.add;
         self.whole |= other.whole;
         self.sent |= other.sent;
     }
@@ -80,6 +86,9 @@ pub(crate) fn of_probe(program: &Program, probe: &ProbeDef) -> Uses {
         walk::expr(p, &mut |n| uses.node(program, n));
     }
     walk::block(&probe.body, &mut |n| uses.node(program, n));
+    for map in printed::read(program, probe) {
+        uses.map(map, |m| m.whole = true);
+    }
     uses
 }
 
@@ -112,18 +121,8 @@ impl Uses {
                 if args.first().is_some_and(|key| key.ty.holds_sample()) => {}
             S::SetMap { map, .. } => self.map(*map, |m| (m.write, m.set) = (true, true)),
             S::AddMap { map, .. } => self.map(*map, |m| (m.write, m.count) = (true, true)),
-            S::Aggregate { map, .. } => self.map(*map, |m| m.aggregate = true),
-            S::DeleteMap { map, key } => {
-                let whole_map = key.is_none() && program.maps.get(map.index()).is_some_and(|m| m.key.is_some());
-                let aggregate = is_aggregate(program, *map);
-                // delete(@m) of a keyed map is clear(@m), an action.
-                if !whole_map {
-                    self.map(*map, |m| {
-                        m.delete = true;
-                        if aggregate { m.aggregate = true } else { (m.write, m.set) = (true, true) }
-                    });
-                }
-            }
+            S::Aggregate { map, .. } => self.map(*map, |m| (m.aggregate, m.add) = (true, true)),
+            S::DeleteMap { map, key } => self.delete(program, *map, key.is_some()),
             S::ForMap { map, .. } => self.map(*map, |m| m.whole = true),
             S::Action { action: Action::AlertLooked { .. }, .. } => self.alert = true,
             S::Action { action: Action::PrintMapValue { map }, .. } => self.print_element(program, *map),
@@ -131,7 +130,17 @@ impl Uses {
         }
     }
 
-    /// `print(@m[k])`: the element is read in the program, unless it is an aggregate, which user space reads.
+    fn delete(&mut self, program: &Program, map: hir::MapRef, element: bool) {
+        let keyed = program.maps.get(map.index()).is_some_and(|m| m.key.is_some());
+        match is_aggregate(program, map) {
+            // As clear(@m), an action: of a map without keys if its parts aren't all where the block runs.
+            aggregate if !element && (keyed || aggregate) => {}
+            true => self.map(map, |m| (m.delete, m.aggregate) = (true, true)),
+            false => self.map(map, |m| (m.delete, m.write, m.set) = (true, true, true)),
+        }
+    }
+
+    /// `print(@m[k])`: the element is read in the program, unless it is an aggregate, which user space reads (but see printed.rs).
     fn print_element(&mut self, program: &Program, map: hir::MapRef) {
         if !is_aggregate(program, map) {
             self.map(map, |m| m.read = true);

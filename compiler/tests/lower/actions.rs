@@ -3,7 +3,7 @@
 use crate::hir::*;
 use crate::run::*;
 use weftrace_artifact::{abi::LossSlot, action::ActionKind, ty::Type};
-use weftrace_lang::hir::{Action, Agg, ExprKind, Func, MapRef, Program, Space, StmtKind, StreamRef, Ty};
+use weftrace_lang::hir::{Action, Agg, Expr, ExprKind, Func, MapRef, Program, Space, StmtKind, StreamRef, Ty};
 
 #[test]
 fn arguments_are_laid_out_by_their_types() {
@@ -71,6 +71,61 @@ fn map_actions_name_their_map() {
     // User space adds up an aggregate's parts itself: the key is all it needs.
     assert_eq!(host.records[2].payload, [7, 0, 0, 0]);
     assert_eq!(host.records[3].payload.len(), 16);
+}
+
+/// User space comes to the record when the element is gone: its value goes with it.
+#[test]
+fn what_is_printed_and_deleted_is_read_in_the_program() {
+    use weftrace_artifact::map::Kind;
+    let deleted = |of: Agg, value: Option<Expr>| {
+        let p = program(
+            vec![agg("a", Some(Ty::U32), of)],
+            vec![
+                probe(raw_tp(), vec![], vec![aggregate(0, Some(pid()), value)]),
+                probe(
+                    raw_tp(),
+                    vec![],
+                    vec![
+                        action(Action::PrintMapValue { map: MapRef(0) }, vec![pid(), get(0, Some(pid()), Ty::U64)]),
+                        s(StmtKind::DeleteMap { map: MapRef(0), key: Some(pid()) }),
+                    ],
+                ),
+            ],
+        );
+        let lowered = lower(&p);
+        let mut host = lowered.host();
+        lowered.run(0, &mut host);
+        lowered.run(0, &mut host);
+        lowered.run(1, &mut host);
+        assert!(host.maps[0].is_empty());
+        lowered.run(1, &mut host);
+        assert_eq!(host.records.len(), 2);
+        let [first, again] = [0, 1].map(|at: usize| host.records[at].payload.chunks(8).map(word).collect::<Vec<_>>());
+        (lowered.maps[0].kind, first, again)
+    };
+    assert_eq!(deleted(Agg::Count, None), (Kind::Hash, vec![7, 2], vec![7, 0]));
+    assert_eq!(deleted(Agg::Sum { signed: false }, Some(int(21))), (Kind::Hash, vec![7, 42], vec![7, 0]));
+    // Total and number of an average; value of a largest, and whether there is any.
+    assert_eq!(deleted(Agg::Avg { signed: false }, Some(int(5))), (Kind::Hash, vec![7, 10, 2], vec![7, 0, 0]));
+    assert_eq!(deleted(Agg::Stats { signed: false }, Some(int(5))), (Kind::Hash, vec![7, 10, 2], vec![7, 0, 0]));
+    let largest = deleted(Agg::Max { signed: false }, Some(int(5)));
+    assert_eq!(largest, (Kind::PercpuHash, vec![7, 5, 1], vec![7, 0, 0]));
+}
+
+/// A drawing isn't read by programs: who deletes it after print() is told that nothing will be shown.
+#[test]
+fn a_histogram_that_is_printed_and_deleted_is_told() {
+    use weftrace_compiler::place;
+    let print = || action(Action::PrintMapValue { map: MapRef(0) }, vec![pid(), get(0, Some(pid()), Ty::U64)]);
+    let del = |map| s(StmtKind::DeleteMap { map: MapRef(map), key: Some(pid()) });
+    let found = |body| {
+        let maps = ["a", "b"].map(|name| agg(name, Some(Ty::U32), Agg::Hist { bits: 0 }));
+        let p = program(maps.into(), vec![probe(raw_tp(), vec![], body)]);
+        place::plan(&p, &place::Options::default()).diagnostics.into_iter().map(|d| d.code).collect::<Vec<_>>()
+    };
+    assert_eq!(found(vec![print(), del(0)]), ["printed-and-deleted"]);
+    assert_eq!(found(vec![print(), del(1)]), [""; 0]);
+    assert_eq!(found(vec![print()]), [""; 0]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::hir::*;
 use crate::run::*;
 use weftrace_artifact::map::{Home, Kind};
 use weftrace_compiler::place::{self, Side};
-use weftrace_lang::hir::{BinOp, Expr, ExprKind, MapRef, Provider, StmtKind, Ty};
+use weftrace_lang::hir::{Action, BinOp, Expr, ExprKind, MapRef, Provider, StmtKind, Ty};
 
 #[test]
 fn scalar_maps_remember_that_they_were_set() {
@@ -85,6 +85,24 @@ fn what_is_added_to_an_element_is_added_at_once() {
     assert_eq!(word(element) as i64, -10);
 }
 
+/// A CPU's own value is added to at once, too, where another run may come between: of a uprobe, whose thread may be taken off the CPU, or of one function
+/// of several that have a program each.
+#[test]
+fn what_may_be_run_within_itself_adds_at_once() {
+    let count = |provider: &Provider, targets| {
+        let mut counting = probe(provider.clone(), vec![], vec![aggregate(0, None, None)]);
+        counting.targets = vec![counting.targets[0].clone(); targets];
+        let lowered = lower(&program(vec![agg("n", None, weftrace_lang::hir::Agg::Count)], vec![counting]));
+        assert_eq!(lowered.maps[0].kind, Kind::PercpuArray);
+        lowered.functions[0].to_string().matches("atomic_add").count()
+    };
+    let (path, symbol) = ("/bin/sh".into(), "main".into());
+    let uprobe = Provider::Uprobe { path, symbol, offset: 16, ret: false, pid: None, go: None };
+    let profile = Provider::Profile { rate: weftrace_lang::hir::Rate::Hz(99) };
+    assert_eq!([count(&profile, 1), count(&profile, 2), count(&raw_tp(), 1)], [0, 0, 0]);
+    assert_eq!([count(&raw_tp(), 2), count(&uprobe, 1)], [1, 1]);
+}
+
 #[test]
 fn increments_give_old_or_new_value() {
     let inc = |prefix| e(ExprKind::IncMap { map: MapRef(0), key: Some(Box::new(pid())), delta: 1, prefix }, Ty::I64);
@@ -119,6 +137,81 @@ fn deleting_unsets() {
     assert_eq!(value(&host, 0, &[0; 4]).expect("x"), [0; 24]);
     assert!(host.maps[1].is_empty());
     assert_eq!(host.records.len(), 1, "delete(@m) of a keyed map is clear(@m)");
+}
+
+/// A program sees its own CPU's part of a count, user space a copy: both ask for all of it to go.
+#[test]
+fn deleting_a_count_deletes_all_its_parts() {
+    use weftrace_artifact::action::ActionKind;
+    use weftrace_lang::hir::Agg;
+    let del = || s(StmtKind::DeleteMap { map: MapRef(0), key: None });
+    let more = || binary(BinOp::Gt, get(0, None, Ty::U64), int(1), Ty::I64);
+    let maps = || vec![agg("n", None, Agg::Count)];
+    let interval = Provider::Interval { ns: 1_000_000_000 };
+    let count = || aggregate(0, None, None);
+    for (at, provider, body) in [
+        ("a kernel program", raw_tp(), vec![del()]),
+        ("a timer", interval.clone(), vec![action(Action::PrintMap { map: MapRef(0), top: 0, div: 0 }, vec![]), del()]),
+        ("a timer that reads it", interval, vec![iff(more(), vec![del()], vec![])]),
+    ] {
+        let p = program(maps(), vec![probe(raw_tp(), vec![], vec![count()]), probe(provider, vec![], body)]);
+        let plan = place::plan(&p, &place::Options::default());
+        assert_eq!(plan.maps[0].home, Home::Kernel, "{at}");
+        let lowered = lower(&p);
+        assert_eq!(lowered.maps[0].kind, Kind::PercpuArray, "{at}");
+        let mut host = lowered.host();
+        lowered.run(0, &mut host);
+        lowered.run(0, &mut host);
+        lowered.run(1, &mut host);
+        let last = host.records.last().map(|r| &lowered.actions[r.action.0 as usize].kind);
+        assert!(matches!(last, Some(ActionKind::Clear { .. })), "{at}: {last:?}");
+    }
+    // What is printed by the same block goes after that.
+    let print = action(Action::PrintMap { map: MapRef(0), top: 0, div: 0 }, vec![]);
+    for provider in [raw_tp(), pcap()] {
+        let body = vec![count(), iff(more(), vec![print.clone(), del()], vec![])];
+        let lowered = lower(&program(maps(), vec![probe(provider, vec![], body)]));
+        let mut host = lowered.host();
+        lowered.run(0, &mut host);
+        lowered.run(0, &mut host);
+        let kinds: Vec<_> = host.records.iter().map(|r| &lowered.actions[r.action.0 as usize].kind).collect();
+        assert!(matches!(kinds[..], [ActionKind::PrintMap { .. }, ActionKind::Clear { .. }]), "{kinds:?}");
+    }
+    // In one piece, where the program sees it: it is gone at once.
+    let p = program(maps(), vec![probe(raw_tp(), vec![], vec![count(), iff(more(), vec![del()], vec![])])]);
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    assert_eq!(word(value(&host, 0, &[0; 4]).expect("n")), 1);
+    lowered.run(0, &mut host);
+    assert_eq!(value(&host, 0, &[0; 4]).expect("n"), [0; 16]);
+    assert!(host.records.is_empty());
+}
+
+/// The kernel's arrays have no elements to delete: bpf(2) says EINVAL.
+#[test]
+fn a_timer_in_user_space_unsets_what_the_kernel_has() {
+    let del = s(StmtKind::DeleteMap { map: MapRef(0), key: None });
+    let p = program(
+        vec![map("x", None, STR16), agg("n", None, weftrace_lang::hir::Agg::Count)],
+        vec![
+            probe(raw_tp(), vec![], vec![set(0, None, comm()), aggregate(1, None, None)]),
+            probe(
+                Provider::Interval { ns: 1_000_000_000 },
+                vec![],
+                vec![iff(binary(BinOp::Gt, get(1, None, Ty::U64), int(0), Ty::I64), vec![del], vec![])],
+            ),
+        ],
+    );
+    assert_eq!(place::plan(&p, &place::Options::default()).units[1].side, Side::Native);
+    let lowered = lower(&p);
+    let mut host = lowered.host();
+    lowered.run(0, &mut host);
+    assert_eq!(&value(&host, 0, &[0; 4]).expect("x")[..5], b"sshd\0");
+    let calls = lowered.functions[1].to_string();
+    assert!(calls.contains("map_update") && !calls.contains("map_delete"), "{calls}");
+    lowered.run(1, &mut host);
+    assert_eq!(value(&host, 0, &[0; 4]).expect("x"), [0; 24]);
 }
 
 #[test]
@@ -178,6 +271,41 @@ fn timers_go_where_their_maps_are() {
     let whole = plan(vec![aggregate(1, None, None)], vec![print()]);
     assert_eq!(whole.units[1].side, Side::Native, "{}", whole.units[1].reason);
     assert_eq!(whole.maps[1].home, Home::Kernel);
+}
+
+/// What blocks on both sides count is in two parts, of which a kernel program sees one.
+#[test]
+fn counts_of_both_sides_are_read_where_both_parts_are() {
+    use weftrace_lang::hir::Agg;
+    let count = || aggregate(0, Some(pid()), None);
+    let has = || e(ExprKind::HasKey { map: MapRef(0), key: Box::new(int(7)) }, Ty::Bool);
+    let del = || s(StmtKind::DeleteMap { map: MapRef(0), key: Some(int(7)) });
+    let plan = |counting: Vec<Provider>, reader, body: Vec<_>| {
+        let mut probes: Vec<_> = counting.into_iter().map(|p| probe(p, vec![], vec![count()])).collect();
+        probes.push(probe(reader, vec![], body));
+        place::plan(&program(vec![agg("n", Some(Ty::U64), Agg::Count)], probes), &place::Options::default())
+    };
+    let timer = || Provider::Interval { ns: 1_000_000_000 };
+    let both = || vec![raw_tp(), pcap()];
+    let last = |plan: &place::Placement| plan.units.last().map(|u| u.side);
+    let found = |plan: &place::Placement| plan.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>();
+    for body in [vec![iff(has(), vec![del()], vec![])], vec![del()]] {
+        let p = plan(both(), timer(), body.clone());
+        assert_eq!((last(&p), found(&p)), (Some(Side::Native), vec![]));
+        assert_eq!(p.maps[0].home, Home::Both);
+        // Of the kernel's alone it stays there.
+        let p = plan(vec![raw_tp()], timer(), body.clone());
+        assert!(matches!(last(&p), Some(Side::Kernel(_))) && found(&p).is_empty(), "{p:?}");
+        for counting in [both(), vec![pcap()]] {
+            assert_eq!(found(&plan(counting, raw_tp(), body.clone())), ["map-read-across"]);
+        }
+        assert_eq!(found(&plan(vec![raw_tp()], raw_tp(), body.clone())), [""; 0]);
+        // A program can't be loaded without a map of its own.
+        let alone = plan(vec![pcap()], raw_tp(), vec![iff(has(), vec![], vec![])]);
+        assert_eq!((alone.maps[0].home, found(&alone)), (Home::Both, vec!["map-read-across"]));
+        // What user space deletes goes on both sides.
+        assert_eq!(found(&plan(vec![raw_tp()], pcap(), body)), [""; 0]);
+    }
 }
 
 #[test]

@@ -55,7 +55,11 @@ impl<'a> Checker<'a> {
             A::Map { name, key } => self.map_value(name, key.as_ref(), span),
             A::Unary { op, expr } => self.unary(*op, expr, span),
             A::IncDec { increment, prefix, expr } => self.step(*increment, *prefix, expr, span),
-            A::Binary { op, left, right } => self.binary_expr(*op, left, right, span),
+            A::Binary { op, left, right } => {
+                let v = self.binary_expr(*op, left, right, span);
+                self.rule_never_true(&v.e);
+                v
+            }
             A::Ternary { cond, then, otherwise } => self.ternary(cond, then.as_deref(), otherwise, span),
             A::Field { .. } => self.field_expr(e),
             A::TupleField { base, index } => {

@@ -237,6 +237,7 @@ impl<'a> Checker<'a> {
             if same.is_error() {
                 continue;
             }
+            self.rule_never_true(&same.e);
             def.filter = Some(match def.filter.take() {
                 None => same.e,
                 Some(before) => Expr {

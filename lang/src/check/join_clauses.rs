@@ -14,6 +14,13 @@ pub(super) fn names_duration(field: &str) -> bool {
     matches!(field.rsplit('.').next().unwrap_or(field), "dur" | "duration" | "stall" | "wait" | "pause" | "latency")
 }
 
+/// What else may be one.
+fn names_time(field: &str) -> bool {
+    let last = field.rsplit('.').next().unwrap_or(field);
+    last.rsplit('_').next().is_some_and(|word| matches!(word, "ns" | "time" | "took" | "elapsed" | "delay" | "lag"))
+        || last.split('_').any(names_duration)
+}
+
 impl<'a> Checker<'a> {
     pub(super) fn clause(&mut self, def: &mut JoinDef, kind: &'a JoinClauseKind, span: Span) {
         match kind {
@@ -139,8 +146,15 @@ impl<'a> Checker<'a> {
         let stream = self.streams.get(leg.stream);
         let plain = stream.fields.iter().find(|(n, _)| n == field).is_some_and(|(_, o)| o.ty == Ty::Bool);
         let better = self.duration_of(leg.stream);
-        if names_duration(field) || (better.is_none() && !plain) {
+        if names_duration(field) || (better.is_none() && !plain && names_time(field)) {
             return;
+        }
+        if better.is_none() && !plain {
+            let text = format!("{} is {}.{field}, which is blamed as ns", name.text, stream.name);
+            let d = Diagnostic::warning("bad-blame", name.span, text)
+                .note("a count, a code or bytes would be told as a share of the total")
+                .write(format!("{field}_ns for its name, if it is a time"));
+            return self.report(d.other(leg.span, "the leg"));
         }
         let message = format!("{} is {}.{field}, which is no time: only a time can be blamed", name.text, stream.name);
         let mut d = Diagnostic::error("bad-blame", name.span, message);

@@ -5,7 +5,7 @@ use super::cx::{ArgsCx, Checker};
 use super::hints;
 use crate::ast::{self, BinOp, ExprKind as A};
 use crate::diag::Diagnostic;
-use crate::hir::{Agg, Ty};
+use crate::hir::{Agg, Expr, ExprKind, Ty};
 use crate::span::Span;
 
 /// Builtins about the current task.
@@ -33,6 +33,29 @@ pub(super) fn fixed_newstate(cond: &ast::Expr) -> Option<i64> {
 
 /// tcpdump's words after `tcp-`.
 static TCPDUMP: &[&str] = &["syn", "ack", "fin", "rst", "push", "urg"];
+
+/// A value without the conversions around it.
+fn plain(mut e: &Expr) -> &Expr {
+    while let ExprKind::Cast(inner) = &e.kind {
+        e = inner;
+    }
+    e
+}
+
+fn literal(n: i64, ty: &Ty) -> i128 {
+    if matches!(ty, Ty::Int { bits: 64, signed: false }) { i128::from(n as u64) } else { i128::from(n) }
+}
+
+/// What `5 < x` is of x.
+fn turned(op: BinOp) -> BinOp {
+    match op {
+        BinOp::Lt => BinOp::Gt,
+        BinOp::Le => BinOp::Ge,
+        BinOp::Gt => BinOp::Lt,
+        BinOp::Ge => BinOp::Le,
+        same => same,
+    }
+}
 
 impl<'a> Checker<'a> {
     /// The current task is not the owner of a packet event.
@@ -117,6 +140,35 @@ impl<'a> Checker<'a> {
             self.report(d);
         }
         hit
+    }
+
+    /// `r.status == 70000`, `port=80800`: the field has no room for such a number.
+    pub(super) fn rule_never_true(&mut self, compared: &Expr) {
+        let ExprKind::Binary { op, left, right } = &compared.kind else { return };
+        let (field, number, op) = match (&right.kind, &left.kind) {
+            (ExprKind::Int(n), _) => (plain(left), literal(*n, &right.ty), *op),
+            (_, ExprKind::Int(n)) => (plain(right), literal(*n, &left.ty), turned(*op)),
+            _ => return,
+        };
+        let Ty::Int { bits: bits @ ..=32, signed } = field.ty else { return };
+        // What a script computes or keeps has the type that its largest value needs.
+        if !matches!(field.kind, ExprKind::Anchor { .. } | ExprKind::Packet(_) | ExprKind::TraceArg { .. }) {
+            return;
+        }
+        let most = (1i128 << (bits - u8::from(signed))) - 1;
+        let least = if signed { -most - 1 } else { 0 };
+        let never = match op {
+            BinOp::Eq => !(least..=most).contains(&number),
+            BinOp::Gt => number >= most,
+            BinOp::Ge => number > most,
+            BinOp::Lt => number <= least,
+            BinOp::Le => number < least,
+            _ => false,
+        };
+        if never {
+            let text = format!("this is never true: {} holds {least} to {most}", self.sources.snippet(field.span));
+            self.report(Diagnostic::warning("never-true", compared.span, text));
+        }
     }
 
     /// `@n > 5` on a counter that nothing ever clears stays true for ever.

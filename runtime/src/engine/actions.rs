@@ -6,7 +6,7 @@ use crate::{
     format::printf,
     join::show::record::redacted,
     losses::LossKind,
-    maps::Merged,
+    maps::{Merged, Snapshot},
     sink::{Location, Message},
     style::Style,
 };
@@ -59,8 +59,8 @@ impl Core {
                 self.scratch = text;
             }
             ActionKind::PrintMapValue { map } if self.is_aggregate(*map) => {
-                let key = action.args.first().map_or(&[][..], |f| decode::member(f, payload));
-                self.print_element(*map, key);
+                let sent = |at: usize| action.args.get(at).map(|f| decode::member(f, payload));
+                self.print_element(*map, sent(0).unwrap_or_default(), sent(1));
             }
             ActionKind::PrintJoin => self.say_joined(),
             ActionKind::PrintValue | ActionKind::PrintMapValue { .. } => {
@@ -188,18 +188,23 @@ impl Core {
         self.native.store().spec(map).is_some_and(|s| s.value.is_aggregate())
     }
 
-    /// `print(@m[k])` of an aggregate, whose parts are added up here.
-    fn print_element(&mut self, map: MapId, key: &[u8]) {
+    /// `print(@m[k])` of an aggregate, whose parts are added up here, unless the block did so, which may have deleted it since.
+    fn print_element(&mut self, map: MapId, key: &[u8], sent: Option<&[u8]>) {
         if self.output.is_some() {
             self.unsaid += 1;
             return;
         }
         let artifact = Rc::clone(&self.artifact);
         let Self { native, sink, names, options, output, .. } = self;
-        let failed = match native.store().snapshot(map) {
+        let store = native.store();
+        let known = sent.and_then(|_| store.spec(map)).map(|spec| Snapshot { spec, elements: Vec::new() });
+        let failed = match known.map_or_else(|| store.snapshot(map), Ok) {
             Ok(snapshot) => {
-                let unset = Merged::empty(&snapshot.spec.value);
-                let found = snapshot.elements.iter().find(|e| e.key.starts_with(key)).map_or(&unset, |e| &e.value);
+                let mut value = Merged::empty(&snapshot.spec.value);
+                if let Some(sent) = sent {
+                    value.add(&snapshot.spec.value, sent);
+                }
+                let found = snapshot.elements.iter().find(|e| e.key.starts_with(key)).map_or(&value, |e| &e.value);
                 let mut style = Style::of(names, &artifact.options);
                 style.escape = options.escape;
                 if let Err(error) = sink.message(&Message::Element { map: &snapshot, value: found }, &mut style) {

@@ -3,7 +3,7 @@
 use super::{Reads, Snapshot, age, split_cpus};
 use crate::{native::UserMap, sys::lookup_and_delete};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role};
+use weftrace_artifact::map::{Home, Kind, MapId, MapSpec, Role, Value};
 use weftrace_probes::kernel::{
     Host, MapError,
     maps::create_map,
@@ -215,8 +215,8 @@ impl Store {
     }
 
     /// Reads and empties in one go, so that what is counted meanwhile is in this snapshot or in the next: hash tables give up each
-    /// element atomically. Scalars (arrays) are read and then zeroed: an event in the microseconds between is lost to neither only
-    /// if it comes before.
+    /// element atomically, sums without a key are counted from here on. Other scalars (arrays) are read and then zeroed: what comes in the microseconds
+    /// between is lost.
     pub fn take(&mut self, map: MapId) -> Result<Snapshot<'_>, SyscallError> {
         let taken = self.take_parts(map);
         let spec = &self.specs[map.0 as usize];
@@ -231,7 +231,9 @@ impl Store {
         let spec = &self.specs[map.0 as usize];
         let home = &mut self.homes[map.0 as usize];
         let mut parts = Vec::new();
-        if let Some(fd) = &home.kernel {
+        if let Some((fd, sums)) = home.kernel.as_mut().and_then(|fd| sums(spec, fd).map(|sums| (fd, sums))) {
+            parts.push(Part { key: vec![0; fd.key_size()], values: split_cpus(spec, &fd.count_anew(sums)?) });
+        } else if let Some(fd) = &home.kernel {
             let mut value = vec![0; fd.value_bytes()];
             for key in keys(fd)? {
                 let found = if is_array(spec.kind) {
@@ -261,7 +263,10 @@ impl Store {
         if let Some(user) = &mut home.user {
             user.clear();
         }
-        let Some(fd) = &home.kernel else { return Ok(()) };
+        let Some(fd) = &mut home.kernel else { return Ok(()) };
+        if let Some(sums) = sums(spec, fd) {
+            return fd.count_anew(sums).map(drop);
+        }
         for key in keys(fd)? {
             if is_array(spec.kind) {
                 fd.update(&key, &vec![0; fd.value_bytes()], Update::Any)?;
@@ -280,7 +285,10 @@ impl Store {
         if let Some(user) = &mut home.user {
             user.zero(presence);
         }
-        let Some(fd) = &home.kernel else { return Ok(()) };
+        let Some(fd) = &mut home.kernel else { return Ok(()) };
+        if let Some(sums) = sums(spec, fd) {
+            return fd.count_anew(sums).map(drop);
+        }
         let mut value = vec![0; fd.value_bytes()];
         let stride = fd.percpu_stride().unwrap_or(value.len()).max(1);
         for key in keys(fd)? {
@@ -332,6 +340,22 @@ fn keys(fd: &MapFd) -> Result<Vec<Vec<u8>>, SyscallError> {
     let mut keys = Vec::new();
     fd.for_each(|key, _| keys.push(key.to_vec()))?;
     Ok(keys)
+}
+
+/// Of a map of sums alone, which programs only add to and only user space reads: how many words of each CPU are sums. Nobody sees that they are counted
+/// from somewhere.
+fn sums(spec: &MapSpec, fd: &MapFd) -> Option<usize> {
+    let only_sums = matches!(
+        spec.value,
+        Value::Count
+            | Value::Sum { .. }
+            | Value::Avg { .. }
+            | Value::Stats { .. }
+            | Value::Hist { .. }
+            | Value::Lhist { .. }
+    );
+    let end = spec.presence.unwrap_or(spec.value_size) as usize;
+    (only_sums && spec.ring.is_none() && spec.ttl.is_none() && fd.can_count_anew()).then_some(end / 8)
 }
 
 fn is_array(kind: Kind) -> bool {

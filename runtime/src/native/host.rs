@@ -364,7 +364,7 @@ impl NativeHost {
             if let Some(fd) = self.store.home(copy.map).and_then(|h| h.kernel.as_ref()) {
                 let bytes: Vec<u8> = copy.now.iter().flat_map(|w| w.to_ne_bytes()).take(fd.value_bytes()).collect();
                 // ENOENT: a program deleted it meanwhile, and that stands.
-                let _ = fd.update(&copy.key, &bytes, Update::Any);
+                let _ = fd.update(&copy.key, &bytes, Update::Exist);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Scratch memory of programs that may be entered again on their CPU before they ended.
 //!
 //! The kernel runs most programs with preemption off, or skips one that is already running on the CPU. Not those of uprobes: a thread may be
-//! taken off the CPU within the program, and the next one hit the same probe there. Such a program has several entries. It takes
+//! taken off the CPU within the program, and the next one hit the same probe there. One for several functions by type information is several programs to the
+//! kernel, and one of them may run within another. Such a program has several entries. It takes
 //! the first that no one has, by an exchange of the entry's claim word, and gives it back where it ends. Which run ends first doesn't
 //! matter.
 

@@ -172,7 +172,7 @@ pub static KINDS: &[Kind] = &[
     row("E0504", "ipv4-only", "The field is an IPv4 address, and 0.0.0.0 on connections of IPv6. Ask for the family, or use the field of IPv6."),
     row("E0505", "kernel-code", "No code for the kernel could be made of this block."),
     row("E0506", "map-in-user-space", "The map is kept in user space, where packets are handled, and the kernel's blocks can't reach it."),
-    row("E0507", "map-read-across", "The kernel's blocks write the map and those in user space read it while both run: what is read is from another time. Use `emit` and a join."),
+    row("E0507", "map-read-across", "The kernel's blocks write the map and those in user space read it while both run: what is read is from another time. Use `emit` and a join. Or a kernel program reads, or deletes from, what user space counts too: it sees a part."),
     row("E0508", "map-written-on-both-sides", "The kernel and user space would both write the map. Use two maps, or `emit` and a join."),
     row("E0509", "native-code", "No code for user space could be made of this block."),
     row("E0510", "never-resets", "The counter only grows: once the condition is true it stays so. Clear it, count by windows, or compare with an earlier value."),
@@ -191,6 +191,8 @@ pub static KINDS: &[Kind] = &[
     row("E0523", "internal", "This is a mistake of weftrace's, not of the script's. Please report it with the script."),
     row("E0524", "unstable", "The language's feature is not settled: its config setting says whether to warn."),
     row("E0525", "go-tls", "What a Go program encrypts can't be read in clear: its crypto/tls was not found, or not as it is known. The note says which."),
+    row("E0526", "printed-and-deleted", "print() of one element is done later, in user space, and the block deletes it at once: nothing is left to draw. Print and clear the map in an interval block."),
+    row("E0527", "never-true", "The field's type has no room for the number that it is compared with."),
     // Joins.
     row("E0601", "bad-blame", "Times can be blamed, and counts can't: a total is made of times."),
     row("E0602", "bad-id", "An id is a field of the anchor that is a text, or one of its headers."),

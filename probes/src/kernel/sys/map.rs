@@ -40,6 +40,16 @@ pub struct MapFd {
     /// Distance between two CPUs' values; 0 if the map isn't per CPU.
     stride: usize,
     max_entries: u32,
+    base: Option<Base>,
+}
+
+/// From where the sums in a per-CPU array's only element are counted.
+#[derive(Debug)]
+struct Base {
+    /// What it had then.
+    words: Box<[u64]>,
+    /// Of each CPU's value: how many words are sums. A further one says whether the value was set.
+    sums: usize,
 }
 
 /// Where a batch goes on.
@@ -90,7 +100,7 @@ impl MapFd {
     fn sized(fd: OwnedFd, kind: u32, key_size: u32, value_size: u32, max_entries: u32) -> Self {
         let stride = if is_percpu(kind) { (value_size as usize).next_multiple_of(8) } else { 0 };
         let value_bytes = if stride > 0 { stride * cpus::possible() as usize } else { value_size as usize };
-        Self { fd, kind, key_size: key_size as usize, value_bytes, stride, max_entries }
+        Self { fd, kind, key_size: key_size as usize, value_bytes, stride, max_entries, base: None }
     }
 
     pub fn key_size(&self) -> usize {
@@ -128,6 +138,45 @@ impl MapFd {
 
     /// Fills `value`; false: there is no such key.
     pub fn lookup(&self, key: &[u8], value: &mut [u8]) -> Result<bool, SyscallError> {
+        let found = self.lookup_whole(key, value)?;
+        self.since_base(value);
+        Ok(found)
+    }
+
+    /// Whether [`Self::count_anew`] is for a map like this one: per CPU, of one element.
+    pub fn can_count_anew(&self) -> bool {
+        self.kind == bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY as u32 && self.max_entries == 1
+    }
+
+    /// Of a value of sums, one for each CPU, so many words: gives what they have come to, and counts them from there on. Nothing is written, so that a
+    /// program which has read its sum, and adds to it meanwhile, neither loses that nor brings back what was given. (A further word, which programs set with
+    /// the first that they add, is 0 until a sum changes.)
+    pub fn count_anew(&mut self, sums: usize) -> Result<Vec<u8>, SyscallError> {
+        let mut now = vec![0; self.value_bytes];
+        self.lookup_whole(&vec![0; self.key_size], &mut now)?;
+        let (words, _) = now.as_chunks::<8>();
+        let words = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
+        self.since_base(&mut now);
+        self.base = Some(Base { words, sums });
+        Ok(now)
+    }
+
+    fn since_base(&self, value: &mut [u8]) {
+        let Some(Base { words, sums }) = &self.base else { return };
+        let each = (self.stride / 8).max(1);
+        let (now, _) = value.as_chunks_mut::<8>();
+        for (now, base) in now.chunks_mut(each).zip(words.chunks(each)) {
+            let mut changed = 0;
+            for (now, base) in now.iter_mut().zip(base).take(*sums) {
+                let since = u64::from_ne_bytes(*now).wrapping_sub(*base);
+                changed |= since;
+                *now = since.to_ne_bytes();
+            }
+            now.iter_mut().skip(*sums).for_each(|set| *set = u64::from(changed != 0).to_ne_bytes());
+        }
+    }
+
+    fn lookup_whole(&self, key: &[u8], value: &mut [u8]) -> Result<bool, SyscallError> {
         let call = "bpf(BPF_MAP_LOOKUP_ELEM)";
         self.check(Some(key), Some(value.len()), call)?;
         let mut attr = self.element(key, value.as_mut_ptr() as u64, 0);
@@ -185,6 +234,8 @@ impl MapFd {
         let more = absent(bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr, call))?;
         // SAFETY: `batch` is the member that was written above; the kernel updates `count` in it.
         let count = unsafe { attr.batch.count } as usize;
+        // Of one element, if there is a base.
+        self.since_base(values);
         cursor.token = Some(token);
         Ok(Batch { count: count.min(room), done: !more })
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{maps::Store, native::host::NativeHost};
 use weftrace_artifact::{
     Place,
-    map::{Home, Kind, MapSpec, Role, Value},
+    map::{Home, Kind, MapId, MapSpec, Role, Value},
     ty::Type,
 };
 
@@ -97,6 +97,15 @@ fn kernel_maps_by_copy() {
         assert_eq!(map_delete(env, 0, k), 0);
         *at = 8;
     }
+    host.finish();
+    // SAFETY: as above; what a program deletes while the handler runs stays deleted.
+    unsafe {
+        assert_eq!(map_lookup(env, 0, k), 0);
+        assert_eq!(map_update(env, 0, k, v, 0), 0);
+        *(map_lookup(env, 0, k) as *mut u64) += 1;
+    }
+    let program = host.store.home(MapId(0)).and_then(|home| home.kernel.as_ref());
+    assert!(program.is_some_and(|map| map.delete(&key.to_ne_bytes()).is_ok_and(|was| was)));
     host.finish();
     // SAFETY: as above.
     assert_eq!(unsafe { map_lookup(env, 0, k) }, 0);
