@@ -256,6 +256,30 @@ fn fields_of_cut_headers() {
     });
 }
 
+/// A server that is not reached any more: what held the open request up is the loss that lasts, not the application. Blocks that read losses run for it, and
+/// others that count packets don't.
+#[test]
+fn what_lasts_to_the_end_has_its_part_of_a_request() {
+    let asked = b"GET /hole HTTP/1.1\r\nHost: h\r\n\r\n";
+    let request = segment(false, (1, 1), asked);
+    let mut frames = vec![(segment(true, (1, 1), b""), 54)];
+    frames.extend(vec![(request.clone(), request.len()); 90]);
+    with_capture(&frames, |path| {
+        let script = r#"import "std/http"; import "std/tcp";
+            join open { from r = http.request(); total r.start; loss = sum(tcp.loss.dur) by conn; blame loss; }
+            join:open { printf("%s %d ms, loss %d ms: %s\n", r.path, total / 1ms, loss / 1ms, verdict); }
+            pcap:any { @packets = count(); }
+            pcap:any /tcp.stream == 0/ { @of_the_stream = count(); }
+            pcap:any /tcp.repair.dur > 0/ { @losses = count(); }"#;
+        let found = said(path, script);
+        for wanted in
+            ["/hole 89 ms, loss 89 ms: loss 89 ms (100%) exact", "@packets: 91", "@of_the_stream: 91", "@losses: 1"]
+        {
+            assert!(found.contains(&wanted.into()), "no {wanted} in {found:?}");
+        }
+    });
+}
+
 /// Joins go on with what has come, however few packets that are, and say the same as of the whole.
 #[test]
 fn a_pipe_that_trickles_has_its_results() {

@@ -99,3 +99,56 @@ fn what_may_still_come_at_the_end_is_as_late_as_its_source() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     assert_eq!(lines(&output.stdout)[0], "unknown not yet");
 }
+
+/// A join that waits for spans tells its results seconds later than what they are of; who asks what the last seconds brought finds them there, and so does a replay.
+#[test]
+fn what_a_join_counts_is_of_the_time_at_which_it_is_told() {
+    let script = r#"
+import "std/otel";
+interval:ms:100 { emit tick.tock(trace_id = "4bf92f3577b34da6a3ce929d0e0e4736", start = nsecs - 10ms, end = nsecs); }
+join ticks { from r = tick.tock(); part = sum(app.span.dur) by trace_id; }
+join:ticks { @n = count(); }
+interval:s:1 { printf("%d\n", rate(@n, 1s)); }
+END { clear(@n); }"#;
+    let recording = file("rates");
+    let place = recording.to_str().expect("UTF-8");
+    let args = ["record", "-q", "--for", "5500ms", "--lateness", "spans=2s", "-e", script, "-o", place];
+    let output = weftrace(&[&args[..], &OFF, &["--spans", "/dev/null"]].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    let printed = lines(&output.stdout);
+    let numbers = |line: &String| line.parse::<u32>().expect("a number");
+    let (early, then) = (numbers(&printed[0]), numbers(&printed[3]));
+    assert!(early == 0 && (7..13).contains(&then), "{printed:?} {said}");
+    let again = weftrace(&["replay", "-q", place]);
+    assert_eq!(lines(&again.stdout), printed, "{}", text(&again.stderr));
+    std::fs::remove_file(recording).expect("there");
+}
+
+/// What an application logs is nobody's business but its own: no recording has it, unless it is asked to.
+#[test]
+fn the_text_of_logs_is_not_recorded() {
+    const SECRET: &str = "card 4111 of Bob";
+    let line = format!(
+        r#"{{"type": "log", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736", "service": "a", "severity": "WARN", "body": "{SECRET}"}}"#
+    );
+    let (recording, logs) = (file("bodies"), file("logs"));
+    std::fs::write(&logs, line + "\n").expect("writable");
+    let script = r#"import "std/otel"; join logs { from r = app.log(); }
+        join:logs { printf("%s %s\n", r.severity, r.body); }"#;
+    let place = recording.to_str().expect("UTF-8");
+    for (more, told) in [(&[][..], "x".repeat(SECRET.len())), (&["--no-redact"], SECRET.to_owned())] {
+        let args = ["record", "-q", "--for", "1s", "-e", script, "-o", place, "--spans", logs.to_str().expect("UTF-8")];
+        let output = weftrace(&[&args[..], &OFF, more].concat());
+        let printed = lines(&output.stdout);
+        assert_eq!(printed[0], format!("WARN {told}"), "{}", text(&output.stderr));
+        let bytes = std::fs::read(&recording).expect("there");
+        let has = bytes.windows(SECRET.len()).any(|part| part == SECRET.as_bytes());
+        assert_eq!(has, told == SECRET, "{more:?}");
+        assert_eq!(lines(&weftrace(&["replay", "-q", place]).stdout), printed, "{more:?}");
+    }
+    // Who doesn't record reads it.
+    let args = ["run", "-q", "--for", "1s", "-e", script, "--spans", logs.to_str().expect("UTF-8")];
+    assert_eq!(lines(&weftrace(&[&args[..], &OFF].concat()).stdout)[0], format!("WARN {SECRET}"));
+    std::fs::remove_file(recording).and_then(|()| std::fs::remove_file(logs)).expect("there");
+}

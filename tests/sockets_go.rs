@@ -161,6 +161,33 @@ fn a_program_by_two_paths() {
     assert!(lost(&said).is_empty(), "{said}");
 }
 
+const HANDLED: &str = r#"
+import "std/http_sockets"; import "std/go";
+join served { from r = http.request(); handler = count(go.handler) by goroutine; }
+join:served { printf("H %s%s %d\n", handler.state, handler.reason, r.pid); }"#;
+
+/// Which goroutine handled a request is known of a stripped program too. Over HTTP/2 nothing tells it: that it had none is not said.
+#[test]
+fn who_handles_requests() {
+    for (name, flags) in [("gotls", &[][..]), ("gotls-bare", &["-ldflags=-s -w"])] {
+        let Some(path) = program(name, flags) else { return };
+        for (proto, state) in [("1", "value"), ("2", "unknownno binding")] {
+            let server = Server::start(&path, &format!("{name}-handled-{proto}"));
+            // A handler returns after its response was sent.
+            let more = ["--lateness", "kernel=1s", "--", "--go", &path.to_string_lossy()];
+            let tracer = Tracer::start(HANDLED, &more);
+            let (port, log) = (server.port.to_string(), log_of(&format!("{name}-handled-client")));
+            let mut client = run(&path, &["ask", &port, proto, &log.to_string_lossy(), "2", "6"]);
+            assert!(client.wait().expect("it ends").success());
+            assert!(soon(|| server.logged().len() == 12), "{:?}", server.logged());
+            let (mut lines, said) = tracer.end();
+            let pid = server.child.0.id();
+            lines.retain(|line| line.ends_with(&format!(" {pid}")));
+            assert_eq!(lines, vec![format!("H {state} {pid}"); 12], "{name} {proto} {said}");
+        }
+    }
+}
+
 /// Requests before their answers, through buffers on a stack that is made smaller and larger meanwhile.
 #[test]
 fn pipelined_from_a_stack_that_moves() {

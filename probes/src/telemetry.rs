@@ -29,6 +29,8 @@ pub struct Record {
     pub signal: Signal,
     /// 32 hexadecimal digits; a log record may have none.
     pub trace_id: String,
+    /// It came with one that is none: what it belongs to isn't known.
+    pub lost_trace_id: bool,
     /// 16 hexadecimal digits.
     pub span_id: String,
     pub parent_span_id: String,
@@ -120,6 +122,7 @@ impl Taken {
             Signal::Span => {}
             Signal::Log => {
                 if !hex(&record.trace_id, 32) || all_zero(&record.trace_id) {
+                    record.lost_trace_id = !all_zero(&record.trace_id);
                     record.trace_id.clear();
                 }
                 if !hex(&record.span_id, 16) || all_zero(&record.span_id) {
@@ -153,6 +156,7 @@ impl Record {
         Self {
             signal,
             trace_id: String::new(),
+            lost_trace_id: false,
             span_id: String::new(),
             parent_span_id: String::new(),
             trace_state: String::new(),
@@ -190,6 +194,9 @@ impl Record {
 
     /// As handlers see it; `boot` are its start and end in CLOCK_BOOTTIME ns. Valid as long as the record.
     pub fn view(&self, boot: (u64, u64)) -> TelemetryView {
+        let duration = self.end - self.start;
+        // Both at once though it lasted: by a clock that is ahead they were later than may be, and were put at the last time that may. It lasted as long.
+        let start = if boot.0 == boot.1 { boot.1.saturating_sub(duration) } else { boot.0 };
         let text = |text: &str| StrRef::from(text.as_bytes());
         let mut layers = has::HERE;
         for (bit, there) in [
@@ -204,11 +211,11 @@ impl Record {
         TelemetryView {
             layers,
             known: 0,
-            start: boot.0,
+            start,
             end: boot.1,
             wall_start: self.start,
             wall_end: self.end,
-            duration: self.end - self.start,
+            duration,
             events: self.events,
             links: self.links,
             severity: self.severity,
@@ -280,6 +287,11 @@ pub fn bytes_of(records: &[Record]) -> usize {
         usize::from(sender) * of_sender + usize::from(scope) * record.scope.len()
     };
     each(records).map(|(record, sender, scope)| record.own_bytes() + shared(record, sender, scope)).sum()
+}
+
+/// Records of a message that came with a trace id that is none.
+pub fn without_their_trace(records: &[Record]) -> u64 {
+    records.iter().filter(|record| record.lost_trace_id).count() as u64
 }
 
 /// Attributes of the records of a message, and of what sent them, that were left out.

@@ -6,7 +6,10 @@ mod packet_support;
 use packet_support::build::{ACK, PSH};
 use packet_support::conn::Conn;
 use std::collections::BTreeMap;
-use weftrace_artifact::{abi::BytesKey, packet::PacketBytes};
+use weftrace_artifact::{
+    abi::BytesKey,
+    packet::{PacketBytes, layer},
+};
 use weftrace_probes::packet::bytes_key;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -82,6 +85,19 @@ impl Talk {
             self.sent[dir] += segment.len() as u64;
         }
         self.conn.ack(1 - dir);
+    }
+
+    /// What was written is sent, and not captured.
+    fn lose(&mut self, dir: usize) {
+        let missing = std::mem::take(&mut self.unsent[dir]).len();
+        self.conn.seq[dir] = self.conn.seq[dir].wrapping_add(missing as u32);
+        self.sent[dir] += missing as u64;
+    }
+
+    /// By stream, the status of each exchange that has ended; None: it isn't known.
+    fn statuses(&self) -> BTreeMap<u32, Option<u32>> {
+        let status = |layers: u64, status: u32| (layers & layer::EXCHANGE_STATUS != 0).then_some(status);
+        self.conn.ended.iter().map(|(_, view)| (view.http.stream, status(view.layers, view.http.status))).collect()
     }
 
     /// By stream, what its exchange has.
@@ -278,4 +294,95 @@ fn mended_bytes_have_their_place() {
     // With data of the client's own, which is none of them.
     send(&mut conn, 0, client, segment(6), 40);
     assert_eq!(told, [(0, vec![(1, 101, 201, false), (1, 401, 501, false)])]);
+}
+
+/// The response lies in bytes that were passed over, as frames had to be looked for: of requests that were made before and after the hole.
+#[test]
+fn a_response_in_bytes_that_were_not_read_is_not_known() {
+    let mut talk = Talk::of_two();
+    talk.send(1, 1460);
+    talk.frame(1, (DATA, 0), 1, &[b'x'; 200]);
+    talk.lose(1);
+    // The hole is told of when something comes behind it.
+    talk.write(1, 0, &[b'x'; 30]);
+    talk.send(1, 1460);
+    // Nothing in the segment says where a frame begins: it neither begins nor ends with one.
+    talk.get(5);
+    talk.send(0, 1460);
+    talk.write(1, 0, &[b'x'; 100]);
+    talk.frame(1, (HEADERS, END_HEADERS), 5, OK);
+    talk.frame(1, (DATA, END_STREAM), 5, &[b'y'; 20]);
+    talk.send(1, 130);
+    // Another one comes when frames are read again, and has its status.
+    talk.get(7);
+    talk.send(0, 1460);
+    talk.frame(1, (HEADERS, END_HEADERS), 7, OK);
+    talk.frame(1, (DATA, END_STREAM), 7, b"z");
+    talk.send(1, 1460);
+    talk.conn.close(0, packet_support::build::RST);
+    assert_eq!(talk.statuses(), BTreeMap::from([(1, Some(200)), (3, Some(200)), (5, None), (7, Some(200))]));
+    assert!(talk.conn.counters().http2.gaps > 0);
+}
+
+/// A connection that is older than the capture, of whose server's bytes the first are the middle of a frame.
+#[test]
+fn a_response_before_the_first_frame_that_is_read_is_not_known() {
+    let mut talk = Talk { conn: Conn::new(), unsent: Default::default(), sent: [0; 2], own: BTreeMap::new() };
+    talk.frame(0, (4, 0), 0, &[]);
+    talk.frame(0, (HEADERS, END_STREAM | END_HEADERS), 1, &[GET, &[0, 1, b'a', 1, b'b']].concat());
+    talk.send(0, 1460);
+    talk.write(1, 0, &[b'x'; 100]);
+    talk.frame(1, (HEADERS, END_HEADERS), 1, OK);
+    talk.frame(1, (DATA, END_STREAM), 1, &[b'y'; 20]);
+    talk.send(1, 130);
+    talk.conn.close(0, packet_support::build::RST);
+    assert_eq!(talk.statuses(), BTreeMap::from([(1, None)]));
+}
+
+/// A header block that can't be decoded, as a number in it has no end: there was a response.
+#[test]
+fn a_response_that_cannot_be_decoded_is_not_known() {
+    let mut talk = Talk::new();
+    talk.get(1);
+    talk.send(0, 1460);
+    talk.frame(1, (HEADERS, END_HEADERS), 1, &[0xff; 12]);
+    talk.frame(1, (DATA, END_STREAM), 1, b"y");
+    talk.send(1, 1460);
+    assert_eq!(talk.statuses(), BTreeMap::from([(1, None)]));
+    assert_eq!(talk.conn.counters().http2.malformed, 1);
+}
+
+/// Of a request whose header block lacks bytes nothing is told, and that is counted: of bytes that were lost, and of such as were not captured.
+#[test]
+fn requests_that_are_not_told_are_counted() {
+    let long = [GET, &[0, 1, b'a', 100], &[b'b'; 100]].concat();
+    let block = frame(HEADERS, END_STREAM | END_HEADERS, 1, &long);
+    let mut talk = Talk::new();
+    talk.write(0, 1, &block[..40]);
+    talk.send(0, 1460);
+    talk.write(0, 1, &block[40..80]);
+    talk.lose(0);
+    talk.write(0, 1, &block[80..]);
+    talk.send(0, 1460);
+    let counted = talk.conn.counters().http2;
+    assert_eq!((talk.statuses().len(), counted.gaps, counted.cut), (0, 1, 0));
+
+    let mut talk = Talk::new();
+    talk.send(0, 1460);
+    talk.conn.snap = Some(54 + 40);
+    talk.write(0, 1, &block[..60]);
+    talk.send(0, 1460);
+    talk.conn.snap = None;
+    talk.write(0, 1, &block[60..]);
+    talk.send(0, 1460);
+    let counted = talk.conn.counters().http2;
+    assert_eq!((talk.statuses().len(), counted.gaps, counted.cut), (0, 0, 1));
+
+    // A direction that begins with a hole.
+    let mut talk = Talk::new();
+    talk.send(0, 1460);
+    talk.lose(1);
+    talk.frame(1, (HEADERS, END_HEADERS), 1, OK);
+    talk.send(1, 1460);
+    assert_eq!(talk.conn.counters().http2.gaps, 1);
 }

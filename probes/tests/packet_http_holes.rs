@@ -136,3 +136,18 @@ fn what_follows_a_lost_first_request_is_not_the_first() {
         assert_eq!(conn.ended[0].1.http.first_on_conn, u32::from(!lost), "{lost} {answered}");
     }
 }
+
+/// A head that was captured in part is no message, and counted; a body is as long as it was.
+#[test]
+fn heads_that_were_captured_in_part_are_counted() {
+    let mut conn = Conn::open();
+    conn.snap = Some(54 + 20);
+    conn.send(0, GET);
+    assert_eq!((conn.messages().0, conn.counters().http_cut, conn.counters().http_gaps), (0, 1, 0));
+    let mut conn = Conn::open();
+    conn.send(0, GET);
+    conn.snap = Some(54 + OK.len() - 2);
+    conn.send(1, OK);
+    conn.ack(0);
+    assert_eq!((conn.seen().len(), conn.counters().http_cut), (1, 0));
+}

@@ -6,7 +6,7 @@
 
 mod packet_support;
 
-use packet_support::{captures, strings::text};
+use packet_support::{captures, conn::Conn, strings::text};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -140,6 +140,50 @@ fn handshakes_end_once() {
         let good = ended.iter().filter(|&&(completed, _)| completed == 1).count();
         assert_eq!((good, ended.len()), (18, 18));
         assert_eq!(ended.iter().filter(|&&(_, resumed)| resumed == 1).count(), 1);
+    }
+}
+
+/// A record of the client's in TLS 1.3, encrypted, of so many bytes of content.
+fn protected(content: u16, tag: u16) -> Vec<u8> {
+    let length = content + 1 + tag;
+    [&[23, 3, 3][..], &length.to_be_bytes(), &vec![0x5a; usize::from(length)]].concat()
+}
+
+/// A hello of TLS 1.3 with this suite; the client offers it alone.
+fn hello(client: bool, suite: [u8; 2]) -> Vec<u8> {
+    let versions: &[u8] = if client { &[0, 43, 0, 3, 2, 3, 4] } else { &[0, 43, 0, 2, 3, 4] };
+    let choice = if client { [&[0, 2][..], &suite, &[1, 0]].concat() } else { [&suite[..], &[0]].concat() };
+    let extensions = [&(versions.len() as u16).to_be_bytes()[..], versions].concat();
+    let body = [&[3, 3][..], &[7; 32], &[0], &choice, &extensions].concat();
+    let kind = if client { 1 } else { 2 };
+    let message = [&[kind, 0][..], &(body.len() as u16).to_be_bytes(), &body].concat();
+    [&[22, 3, 3][..], &(message.len() as u16).to_be_bytes(), &message].concat()
+}
+
+/// TLS 1.3: a client that refuses the server's certificate answers with an alert in place of its Finished, of which its length alone can be read.
+#[test]
+fn an_encrypted_alert_is_no_finished() {
+    const CHANGE: &[u8] = &[20, 3, 3, 0, 1, 1];
+    let ended = |suite: [u8; 2], records: &[Vec<u8>]| {
+        let mut conn = Conn::open();
+        conn.send(0, &hello(true, suite));
+        conn.send(1, &[hello(false, suite), protected(900, 16)].concat());
+        conn.send(0, CHANGE);
+        for record in records {
+            conn.send(0, record);
+        }
+        let ended: Vec<_> = conn.views.iter().filter(|view| view.layers & layer::TLS_HANDSHAKE_END != 0).collect();
+        ended.iter().map(|view| view.tls.completed).collect::<Vec<_>>()
+    };
+    for (suite, tag) in [([0x13, 1], 16), ([0x13, 2], 16), ([0x13, 5], 8)] {
+        assert_eq!(ended(suite, &[protected(2, tag)]), [0], "{suite:?}: an alert");
+        assert_eq!(ended(suite, &[protected(36, tag)]), [1], "{suite:?}: a Finished");
+        assert_eq!(
+            ended(suite, &[protected(4, tag), protected(52, tag)]),
+            [1],
+            "{suite:?}: the end of early data first"
+        );
+        assert!(ended(suite, &[protected(4, tag)]).is_empty(), "{suite:?}: and nothing behind it yet");
     }
 }
 

@@ -165,7 +165,10 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("socket_owners", "threads of requests at sockets (too many in turn to keep)"),
     ("translations", "messages of translated connections (the kernel had no room to tell of them)"),
     ("http_dropped", "HTTP exchanges (given up)"),
-    ("http_cut", "pieces of HTTP messages at sockets (a call moved more of them than is copied: 32 KB)"),
+    (
+        "http_cut",
+        "pieces of HTTP messages (their packets were captured in part; at sockets: a call moved more than is copied, 32 KB)",
+    ),
 ];
 
 /// One row.
@@ -192,6 +195,8 @@ pub struct Losses {
     /// See [`Lost::since`].
     since: BTreeMap<(String, LossKind), u64>,
     told: u64,
+    /// Of these, spans and log records that can't be used.
+    told_unusable: u64,
     /// What [`Self::fresh`] has given out.
     given: BTreeMap<(String, LossKind), u64>,
 }
@@ -246,14 +251,22 @@ impl Losses {
         self.rows.iter().filter(|((_, kind), _)| kind.is_event()).map(|(_, n)| n).sum()
     }
 
-    /// Lost events that were not told yet; they count as told from now on. Packets are told by themselves, with their device.
+    /// Lost events that were not told yet; they count as told from now on. Packets are told by themselves, with their device. Spans that can't be used may
+    /// go on for as long as who sends them, or the file that can't be read, is there: they are told when they are twice as many as were told.
     pub fn news(&mut self) -> u64 {
-        let packets = |kind: &LossKind| matches!(kind, LossKind::Packets | LossKind::Device);
-        let events = self.rows.iter().filter(|((_, kind), _)| kind.is_event() && !packets(kind));
-        let all: u64 = events.map(|(_, n)| n).sum();
+        let apart = |kind: &LossKind| matches!(kind, LossKind::Packets | LossKind::Device | LossKind::Unusable);
+        let all = self.sum(|kind| kind.is_event() && !apart(kind));
         let new = all - self.told.min(all);
         self.told = all;
-        new
+        let unusable = self.sum(|kind| *kind == LossKind::Unusable);
+        if unusable == 0 || unusable < 2 * self.told_unusable {
+            return new;
+        }
+        new + unusable - std::mem::replace(&mut self.told_unusable, unusable)
+    }
+
+    fn sum(&self, of: impl Fn(&LossKind) -> bool) -> u64 {
+        self.rows.iter().filter(|((_, kind), _)| of(kind)).map(|(_, count)| count).sum()
     }
 
     /// What was added since the last call, of all kinds.
@@ -319,6 +332,16 @@ mod tests {
         assert_eq!(losses.news(), 0);
         assert_eq!(losses.rows()[0].to_string(), "lost 5 events (the event ring was full): kprobe:f");
         assert_eq!(losses.rows().len(), 3);
+        // A file of spans that can't be read any more counts each second.
+        let told: Vec<u64> = (1..10)
+            .map(|n| {
+                losses.set("spans", LossKind::Unusable, n);
+                losses.news()
+            })
+            .collect();
+        assert_eq!(told, [1, 1, 0, 2, 0, 0, 0, 4, 0]);
+        losses.set("kprobe:f", LossKind::RingFull, 6);
+        assert_eq!((losses.news(), losses.events()), (1, 17));
         losses.add("pcap:any", LossKind::Analysis("tls_secrets"), 1);
         assert!(losses.of("pcap:any").iter().any(|row| row.to_string().contains("TLS secrets")));
     }

@@ -154,3 +154,39 @@ fn requests_of_another_script_wait_for_their_acknowledgement() {
     let (said, told) = replayed("others-requests", made, script);
     assert_eq!(said, ["/soon 10 ms", "/late 10 ms", "web: 2 kept of 2: app 2. Lost: 0."], "{told}");
 }
+
+/// A request to a server that died is told a minute after its client's last FIN, with the loss that it waited for: in a replay as in the run, by the ticks
+/// that are in the recording.
+#[test]
+fn a_request_that_is_given_up_is_told_while_the_run_goes_on() {
+    let [fin, syn, psh, ack]: [u8; 4] = [1, 2, 8, 16];
+    let script = r#"
+        import "std/http"; import "std/tcp";
+        join dead { from r = http.request(); total r.start; loss = sum(tcp.loss.dur) by conn; blame loss; timeout 5m; }
+        join:dead { printf("%s %d %d s, loss %d s\n", r.path, r.status, total / 1s, loss / 1s); }
+        join:dead:late { printf("late\n"); }"#;
+    let request = b"GET /dead HTTP/1.1\r\nHost: shop\r\n\r\n";
+    let mut made = counted();
+    for (ms, client, flags, at) in
+        [(1000, true, syn, [0, 0]), (1001, false, syn | ack, [0, 1]), (1002, true, ack, [1, 1])]
+    {
+        made.packet(PACKETS, 0, ms, &segment(client, flags, at, b""));
+    }
+    for ms in [1010, 1310, 2010] {
+        made.packet(PACKETS, 0, ms, &segment(true, psh | ack, [1, 1], request));
+    }
+    for ms in [5000, 9000] {
+        made.packet(PACKETS, 0, ms, &segment(true, fin | ack, [1 + request.len() as u32, 1], b""));
+    }
+    for ms in (9_100_u64..150_000).step_by(100) {
+        let passed = [&[12][..], &PACKETS.to_le_bytes(), &(ms * 1_000_000).to_le_bytes()].concat();
+        made.events(&passed);
+        tick(&mut made, ms);
+    }
+    end(&mut made, 200_000);
+    let (said, told) = replayed("others-dead", made, script);
+    assert_eq!(said.len(), 2, "{said:?} {told}");
+    let want = |after: u64| format!("/dead 0 {after} s, loss {after} s");
+    assert!((67..86).any(|after| said[0] == want(after)), "{said:?} {told}");
+    assert!(said[1].starts_with("dead: 1 kept of 1: loss 1"), "{said:?} {told}");
+}

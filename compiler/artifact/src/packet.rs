@@ -42,7 +42,7 @@ pub mod layer {
     pub const TCP_SACK: u64 = 1 << 13;
     /// Wall time could be converted to boot time.
     pub const BOOT_TIME: u64 = 1 << 14;
-    /// A zero-window stall ended with this packet: `tcp.zero_window.*` is known.
+    /// A zero-window stall ended with this packet, or lasts where there is none any more: `tcp.zero_window.*` is known.
     pub const ZERO_WINDOW_END: u64 = 1 << 15;
     /// A handshake ended with this packet, well or badly: `tcp.handshake.*` is known.
     pub const HANDSHAKE_END: u64 = 1 << 16;
@@ -218,9 +218,11 @@ pub mod needs {
     pub const HTTP_MESSAGES: u32 = 1 << 14;
     /// HTTP/2 frames.
     pub const HTTP2: u32 = 1 << 12;
-    /// Exchanges, and TLS handshakes, which also end where there is no packet any more: at the end of all packets.
+    /// Exchanges, and TLS handshakes, which also end where there is no packet any more: at the end of all packets, and live where nothing more comes.
     pub const EXCHANGES: u32 = 1 << 15;
     pub const HANDSHAKES: u32 = 1 << 16;
+    /// Losses and closed windows, which may last to the end of all packets, or to where their connection is given up.
+    pub const STALLS: u32 = 1 << 17;
     /// `http.exchange.route`
     pub const ROUTES: u32 = 1 << 11;
 

@@ -88,10 +88,14 @@ pub(crate) fn analyse(
     }
     if let Some(list) = segments.as_deref_mut()
         && (s.len > 0 || s.has(SYN | FIN))
-        && fwd.in_list < MAX_LISTED
     {
         let since = missing_since(fwd, s, verdict.flags, list);
-        list.push(fwd, s, since);
+        if fwd.in_list < MAX_LISTED {
+            list.push(fwd, s, since);
+        } else if since != 0 || verdict.flags & flag::OUT_OF_ORDER != 0 {
+            // It may mend a loss, which won't be seen: the bytes themselves may have found no room.
+            list.dropped += 1;
+        }
     }
     advance(fwd, s, verdict.flags);
     if let Some(list) = segments {
@@ -100,9 +104,9 @@ pub(crate) fn analyse(
         (verdict.repaired, verdict.mended) = (acknowledged.repaired, acknowledged.mended);
         if s.has(RST) {
             // Nobody will acknowledge what is still under way.
-            let of_receiver = list.under_repair(rev);
+            let (of_receiver, own) = (list.under_repair(rev), list.under_repair(fwd));
             verdict.mended_own = of_receiver.repaired.is_none();
-            let found = if verdict.mended_own { list.under_repair(fwd) } else { of_receiver };
+            let found = if verdict.mended_own { own } else { of_receiver };
             (verdict.repaired, verdict.mended) = (found.repaired, found.mended);
         }
         if s.len != 0 && fwd.in_flight_known {
@@ -207,14 +211,16 @@ fn retransmission(fwd: &Direction, rev: &Direction, irtt: u64, s: &Segment, flag
 }
 
 /// Since when the bytes are under way that this segment repeats, or that wait for those it brings; 0: it does neither. A sender with SACK
-/// mends a hole within a round trip, which tshark takes for segments out of order; but who has seen the bytes before knows.
+/// mends a hole within a round trip, which tshark takes for segments out of order; but who has seen the bytes before knows. `next_seq` is tshark's: what
+/// a port's last connection sent, or a reset that nobody heeds, may have set it ahead of all that comes.
 fn missing_since(fwd: &Direction, s: &Segment, flags: u32, list: &Segments) -> u64 {
     const OTHERS: u32 = flag::KEEP_ALIVE | flag::ZERO_WINDOW_PROBE | flag::SPURIOUS_RETRANSMISSION;
     let after_probe = s.seq == fwd.next_seq.wrapping_sub(1);
     if s.len == 0 || flags & OTHERS != 0 || fwd.next_seq == 0 || !before(s.seq, fwd.next_seq) || after_probe {
         return 0;
     }
-    if flags & flag::RETRANSMISSION == 0 && !list.covers(fwd, s.seq) {
+    let is_new = fwd.ahead(s.seq) >= 0;
+    if is_new || flags & flag::RETRANSMISSION == 0 && !list.covers(fwd, s.seq) {
         return 0;
     }
     list.oldest_time(fwd).unwrap_or(fwd.next_time)

@@ -4,11 +4,13 @@
 
 mod account;
 mod endpoints;
+mod lasting;
 mod state;
 mod table;
 
 use account::Account;
 pub(crate) use account::Ends;
+pub(crate) use lasting::Left;
 pub(crate) use state::{Direction, Flow};
 pub(crate) use table::{FlowKey, FlowTable, innermost};
 pub use table::{bytes_key, conn_key};
@@ -91,20 +93,27 @@ impl Flows {
         } else {
             first = false;
         }
-        if flow.touch(dir, view) && live && !reopened {
+        if !reopened && flow.touch(dir, view) && live {
             self.table.closes(index, view.boot_ns);
         }
         Place { flow: index, dir, reopened, first }
     }
 
-    /// A SYN opened a new conversation between known endpoints: starts it in the same slot.
-    pub(crate) fn reopen(&mut self, place: Place, view: &PacketView) {
+    /// A SYN opened a new conversation between known endpoints: starts it in the same slot. What is left of the former one.
+    pub(crate) fn reopen(&mut self, place: Place, view: &PacketView) -> Option<Box<Left>> {
         let flow = self.table.get_mut(place.flow);
-        self.segments.clear(&mut flow.dirs);
         self.ends.end(flow, "reused");
+        let left = Left::take(flow, &mut self.segments, view.boot_ns);
+        self.segments.clear(&mut flow.dirs);
         flow.reset();
         flow.open(self.streams, place.dir, view);
         self.streams = self.streams.wrapping_add(1);
+        left
+    }
+
+    /// No more is read from the flow: what is left of its conversation.
+    pub(crate) fn leave(&mut self, index: u32, now: u64) -> Option<Box<Left>> {
+        Left::take(self.table.get_mut(index), &mut self.segments, now)
     }
 
     /// Names the flow of a packet that cannot be analysed.
@@ -184,15 +193,21 @@ fn analyse(flow: &mut Flow, dir: usize, found: u32, segments: Option<&mut Segmen
 
 /// Lost bytes by their places, of the direction that has sent them.
 fn mended(verdict: &Verdict, sender: &Direction) -> RangesView {
+    let (mended, none) = (places(&verdict.mended, sender), Ranges::default());
+    if verdict.mended_own { ranges::view(&none, &mended) } else { ranges::view(&mended, &none) }
+}
+
+/// Segments of a direction by their places.
+fn places(segments: &[(u32, u32)], sender: &Direction) -> Ranges {
     let place = |&(seq, end): &(u32, u32)| (sender.nearest(seq), end.wrapping_sub(seq));
-    let mut places: Vec<_> = verdict.mended.iter().map(place).collect();
+    let mut places: Vec<_> = segments.iter().map(place).collect();
     // Which are merged where there are too many is not to depend on how they were listed.
     places.sort_unstable();
-    let (mut mended, none) = (Ranges::default(), Ranges::default());
+    let mut all = Ranges::default();
     for (from, len) in places {
-        mended.add(from, from + u64::from(len), false);
+        all.add(from, from + u64::from(len), false);
     }
-    if verdict.mended_own { ranges::view(&none, &mended) } else { ranges::view(&mended, &none) }
+    all
 }
 
 /// Neither SYN nor FIN nor RST.

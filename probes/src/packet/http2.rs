@@ -54,11 +54,11 @@ impl Default for Http2Limits {
 pub struct Http2Counters {
     /// Header fields that refer to what was sent before the capture, or in bytes that are missing.
     pub unknown: u64,
-    /// Missing bytes after which frames had to be looked for.
+    /// Missing bytes: those after which frames had to be looked for, and those inside of frames that are no data.
     pub gaps: u64,
     /// Frames and header blocks that RFC 9113 or RFC 7541 doesn't allow.
     pub malformed: u64,
-    /// Header blocks that were too long, in bytes or in what they unpack to.
+    /// Header blocks that were too long, in bytes or in what they unpack to, or not captured whole.
     pub cut: u64,
     /// Tables given up because all of them together took too much memory.
     pub forgotten: u64,

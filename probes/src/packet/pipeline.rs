@@ -1,18 +1,21 @@
 //! From raw packets to views: dissection, flows, analysis, applications; as much of it as the script's fields need.
 
+mod last;
 mod more;
+mod tcp;
 
-use super::dissect::{ACK, Dissector, FIN, Found, Quoted, RST, SYN, Transport};
+use super::dissect::{Dissector, Found, Transport};
 use super::dns;
 use super::echo::Echoes;
-use super::flow::{Ends, Flow, Flows, Place};
+use super::flow::{Ends, Flows};
 use super::http::{self, HttpLimits, PassedOver};
 use super::http2::{Http2Counters, Http2Limits};
 use super::raw::RawPacket;
-use super::stream::{self, Connection, Facts, Setting, Shared, StreamLimits, TcpPacket};
+use super::stream::{Shared, StreamLimits};
 use super::tls::SecretSource;
+use last::Last;
 use weftrace_artifact::join::Bound;
-use weftrace_artifact::packet::{MoreView, PacketView, StrRef, analysis, layer, needs};
+use weftrace_artifact::packet::{MoreView, PacketView, StrRef, layer, needs};
 
 /// Bounds of what a pipeline keeps.
 #[derive(Clone, Copy, Debug)]
@@ -56,8 +59,9 @@ pub struct Counters {
     pub flows_evicted: u64,
     /// Segments not followed for round trip times because the list was full.
     pub segments_dropped: u64,
-    /// Holes in HTTP streams.
+    /// Holes in HTTP streams; bytes of messages that were not captured, where more than a body was among them.
     pub http_gaps: u64,
+    pub http_cut: u64,
     pub http_malformed: u64,
     /// Exchanges given up with their connection's place in the table.
     pub http_dropped: u64,
@@ -88,14 +92,11 @@ pub struct Pipeline {
     shared: Shared,
     echoes: Echoes,
     counters: Counters,
-    /// Next flow to look at in [`Pipeline::finish`].
-    closing: usize,
+    last: Last,
     last_boot: u64,
     /// What few scripts ask for.
     more: Box<MoreView>,
     seed: u16,
-    /// Who wanted a packet of the connection that [`Pipeline::finish`] is at.
-    finishing: u64,
     /// Next flow to look at in [`Pipeline::end_more`].
     ending: usize,
 }
@@ -129,11 +130,10 @@ impl Pipeline {
             shared: Shared::new(needs, options.stream, options.http, options.http2),
             echoes: Echoes::default(),
             counters: Counters::default(),
-            closing: 0,
+            last: Last::default(),
             last_boot: 0,
             more: Box::default(),
             seed: options.community_id_seed,
-            finishing: u64::MAX,
             ending: 0,
         }
     }
@@ -144,6 +144,7 @@ impl Pipeline {
             flows_evicted: self.flows.table.evicted,
             segments_dropped: self.flows.segments_dropped(),
             http_gaps: self.shared.http.gaps,
+            http_cut: self.shared.http.cut,
             http_malformed: self.shared.http.malformed,
             http_dropped: self.shared.http.dropped,
             tls_gaps: self.shared.tls.counters.gaps,
@@ -219,6 +220,9 @@ impl Pipeline {
             self.identify(view);
             self.flows.end_due(view.boot_ns, raw.live);
         }
+        if raw.live {
+            self.look_for_last(view.boot_ns);
+        }
         understood
     }
 
@@ -233,7 +237,7 @@ impl Pipeline {
             }
             Found::Quoted(ends) => {
                 if self.needs & needs::FLOW != 0 {
-                    quote(&mut self.flows, &mut self.shared, raw.live, &ends, view);
+                    tcp::quote(&mut self.flows, &mut self.shared, raw.live, &ends, view);
                 }
                 return true;
             }
@@ -248,7 +252,8 @@ impl Pipeline {
         };
         match transport {
             Transport::Tcp if self.needs & needs::FLOW != 0 => {
-                let place = tcp(&mut self.flows, &mut self.shared, self.needs, payload, raw.live, view);
+                let place =
+                    tcp::tcp(&mut self.flows, &mut self.shared, &mut self.last, self.needs, (payload, raw.live), view);
                 if self.needs & needs::FLOW_STATS != 0 {
                     self.flows.account(place, self.shared.wanted, view, &mut self.more.connection);
                 }
@@ -257,7 +262,7 @@ impl Pipeline {
             Transport::TcpCutShort => {
                 self.counters.malformed += 1;
                 if self.needs & needs::FLOW != 0 {
-                    let place = place(&mut self.flows, &mut self.shared, raw.live, view);
+                    let place = tcp::place(&mut self.flows, &mut self.shared, &mut self.last, raw.live, view);
                     self.flows.mention(place, view);
                 }
             }
@@ -275,57 +280,6 @@ impl Pipeline {
     pub fn next_part(&mut self, view: &mut PacketView) -> Option<u32> {
         self.shared.parts.next(view)
     }
-
-    /// At the end of all packets: presents exchanges still open, each with its connection's endpoints but no packet, as
-    /// [`Self::next_part`] does, and says who wanted a packet of the connection (as [`Self::wanted_by`] was told). Call until it
-    /// returns none.
-    pub fn finish(&mut self, view: &mut PacketView) -> Option<(u32, u64)> {
-        loop {
-            if let Some(family) = self.shared.parts.next(view) {
-                return Some((family, self.finishing));
-            }
-            if self.closing >= self.flows.table.len() {
-                self.dissector.fragments.close();
-                return None;
-            }
-            let flow = self.flows.table.get_mut(self.closing as u32);
-            self.closing += 1;
-            if let Some(mut open) = flow.app.take() {
-                flow.app_over = true;
-                self.shared.next_packet();
-                self.finishing = open.wanted;
-                open.close(&mut self.shared, Some(self.last_boot));
-                *view = PacketView { time_ns: self.last_boot, boot_ns: self.last_boot, ..PacketView::default() };
-                flow.endpoints().write(view);
-                self.shared.describe(view);
-                if self.needs & more::MORE != 0 {
-                    self.identify(view);
-                }
-            }
-        }
-    }
-}
-
-/// As in tshark, a connection of which an ICMP error was seen first has a number from then on.
-fn quote(flows: &mut Flows, shared: &mut Shared, live: bool, ends: &Quoted, view: &PacketView) {
-    let mut about = PacketView {
-        boot_ns: view.boot_ns,
-        netns: view.netns,
-        interface: view.interface,
-        net_family: ends.family,
-        tcp_src_port: ends.ports[0],
-        tcp_dst_port: ends.ports[1],
-        ..PacketView::default()
-    };
-    (about.ip_src, about.ip_dst) = (ends.src, ends.dst);
-    (about.ipv6_src, about.ipv6_dst) = (ends.src, ends.dst);
-    flows.quote(&about, live, &mut |flow| evicted(flow, shared));
-}
-
-fn evicted(flow: &mut Flow, shared: &mut Shared) {
-    if let Some(mut app) = flow.app.take() {
-        app.close(shared, None);
-    }
 }
 
 /// Messages in datagrams, by port.
@@ -339,89 +293,6 @@ fn udp(payload: &[u8], live: bool, view: &PacketView, shared: &mut Shared) {
     if shared.needs & needs::DNS != 0 && (dns::is_port(view.udp_dst_port) || dns::is_port(view.udp_src_port)) {
         dns::datagram(payload, live, view, shared);
     }
-}
-
-/// The packet's conversation; a former one between the same endpoints is closed.
-fn place(flows: &mut Flows, shared: &mut Shared, live: bool, view: &PacketView) -> Place {
-    let place = flows.place(view, live, &mut |flow| evicted(flow, shared));
-    if place.reopened {
-        if let Some(mut app) = flows.table.get_mut(place.flow).app.take() {
-            app.close(shared, Some(view.boot_ns));
-        }
-        flows.reopen(place, view);
-    }
-    place
-}
-
-fn tcp(flows: &mut Flows, shared: &mut Shared, needs: u32, payload: &[u8], live: bool, view: &mut PacketView) -> Place {
-    let place = place(flows, shared, live, view);
-    let flow = flows.table.get_mut(place.flow);
-    // The receiver passes over a reset that is not its connection's, and over what it carries.
-    let forged = view.tcp_flags & RST != 0 && !flow.heeds_reset(place.dir, view);
-    let fwd = &mut flow.dirs[place.dir];
-    let data_before = fwd.data_seen;
-    fwd.data_seen |= view.tcp_len > 0 && !forged;
-    flows.follow(place, needs, view);
-    if needs & needs::STREAMS != 0 && !forged {
-        follow(flows.table.get_mut(place.flow), shared, place, payload, data_before, view);
-    }
-    place
-}
-
-/// Puts the packet's bytes in order, for what is spoken on its connection.
-fn follow(flow: &mut Flow, shared: &mut Shared, place: Place, payload: &[u8], data_before: bool, view: &PacketView) {
-    if flow.app_over {
-        return;
-    }
-    let handshake_seen = flow.handshake_seen();
-    let (fwd, rev) = flow.pair(place.dir);
-    let origin = [fwd.base_seq.wrapping_add(1), rev.base_seq.wrapping_add(1)];
-    let from_origin = fwd.syn_seen && !data_before;
-    let seq = view.tcp_seq_raw.wrapping_add(u32::from(view.tcp_flags & SYN != 0));
-    let answered = rev.seen;
-    let ports = [view.tcp_src_port, view.tcp_dst_port];
-    if flow.app.is_none() {
-        // Most connections speak something else: they get no state. A first segment that is not at the stream's start
-        // may be ahead of a message.
-        let ahead = from_origin && view.tcp_len > 0 && seq != origin[0];
-        if payload.is_empty() || (!ahead && stream::sniff(payload, &Setting { ports, alpn: &[] }, shared).is_no()) {
-            return;
-        }
-        flow.app = Some(Box::default());
-    }
-    let Some(app) = &mut flow.app else { return };
-    app.wanted |= shared.wanted;
-    let by_dir = |pair: [u32; 2]| if place.dir == 0 { pair } else { [pair[1], pair[0]] };
-    let packet = TcpPacket {
-        dir: place.dir,
-        seq,
-        ack: (view.tcp_flags & ACK != 0).then_some(view.tcp_ack_raw),
-        payload,
-        len: view.tcp_len,
-        time: view.boot_ns,
-        fin: view.tcp_flags & FIN != 0,
-        reset: view.tcp_flags & RST != 0,
-        origin: by_dir(origin),
-        from_origin,
-        fast: view.analysis & analysis::FAST_RETRANSMISSION != 0,
-        facts: Facts {
-            ports: by_dir(ports.map(u32::from)).map(|port| port as u16),
-            answered,
-            handshake_seen,
-            ..Facts::default()
-        },
-    };
-    shared.duplicate = view.dsack != 0;
-    if app.packet(&packet, shared) {
-        close(flow, shared);
-    }
-}
-
-fn close(flow: &mut Flow, shared: &mut Shared) {
-    if let Some(mut app) = flow.app.take() {
-        Connection::close(&mut app, shared, None);
-    }
-    flow.app_over = true;
 }
 
 #[cfg(test)]

@@ -279,6 +279,11 @@ pub(crate) trait Protocol: Send {
         0
     }
 
+    /// The direction that asks, once something has told.
+    fn client(&self) -> Option<usize> {
+        None
+    }
+
     /// Says what the packet's view tells about the connection.
     fn describe(&self, _shared: &mut Shared) {}
 

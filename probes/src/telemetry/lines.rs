@@ -18,8 +18,8 @@ pub fn line(bytes: &[u8], now: u64, taken: &mut Taken) {
         return taken.reject("a line is one JSON object");
     };
     let mut request = false;
-    for (key, signal) in [("resourceSpans", Signal::Span), ("resourceLogs", Signal::Log)] {
-        if object.contains_key(key) {
+    for signal in [Signal::Span, Signal::Log] {
+        if json::is_request(signal, &object) {
             json::take(signal, &object, now, taken);
             request = true;
         }

@@ -1,6 +1,6 @@
 use super::{
     MAX_ATTRIBUTES, NotUnpacked, Record, Taken, bytes_of, fuzz_telemetry, inflate, json, left_out, lines, otlp,
-    proto::Writer,
+    proto::Writer, without_their_trace,
 };
 use weftrace_artifact::telemetry::{Signal, has};
 
@@ -98,6 +98,82 @@ fn a_span_by_each_of_the_three_ways() {
     lines::line(line.as_bytes(), 0, &mut taken);
     assert_eq!(taken.why, None);
     check(&taken.records[0]);
+}
+
+/// Protobuf's JSON mapping has parsers take the names of the .proto files too.
+#[test]
+fn names_in_json_as_the_proto_files_have_them() {
+    let spans = format!(
+        r#"{{"resource_spans": [{{"resource": {{"attributes": [{{"key": "service.name", "value": {{"string_value": "checkout"}}}}]}},
+        "scope_spans": [{{"scope": {{"name": "flask"}}, "spans": [{{"trace_id": "{TRACE}", "span_id": "{SPAN}", "name": "GET /orders/:id",
+        "kind": 2, "start_time_unix_nano": "{START}", "end_time_unix_nano": {}, "events": [{{}}], "trace_state": "a=b", "parent_span_id": "{SPAN}",
+        "status": {{"code": 2, "message": "no stock"}},
+        "attributes": [{{"key": "http.request.method", "value": {{"string_value": "GET"}}}},
+                       {{"key": "http.response.status_code", "value": {{"int_value": "200"}}}}]}}]}}]}}]}}"#,
+        START + 2_000_000
+    );
+    let by_line = |text: &str| {
+        let mut taken = Taken::default();
+        lines::line(text.replace('\n', " ").as_bytes(), 0, &mut taken);
+        taken
+    };
+    for taken in [json::request(Signal::Span, spans.as_bytes(), 0).expect("a request"), by_line(&spans)] {
+        let [span] = &taken.records[..] else { panic!("one: {:?}", taken.why) };
+        assert_eq!((span.trace_state.as_str(), span.parent_span_id.as_str()), ("a=b", SPAN));
+        check(&Record { parent_span_id: String::new(), ..span.clone() });
+    }
+    let logs = format!(
+        r#"{{"resource_logs": [{{"scope_logs": [{{"log_records": [{{"observed_time_unix_nano": 7, "severity_number": 9, "severity_text": "info",
+        "trace_id": "{TRACE}", "event_name": "e", "body": {{"array_value": {{"values": [{{"bool_value": true}}, {{"double_value": 1.5}}]}}}}}}]}}]}}]}}"#
+    );
+    for taken in [json::request(Signal::Log, logs.as_bytes(), 0).expect("a request"), by_line(&logs)] {
+        let [log] = &taken.records[..] else { panic!("one: {:?}", taken.why) };
+        assert_eq!((log.start, log.severity, log.severity_text.as_str(), log.name.as_str()), (7, 9, "info", "e"));
+        assert_eq!((log.trace_id.as_str(), log.body.as_str()), (TRACE, "[true,1.5]"));
+    }
+}
+
+/// A message of something else tells of nobody knows how many spans.
+#[test]
+fn json_that_is_no_request_is_malformed() {
+    let taken = |signal, text: &str| json::request(signal, text.as_bytes(), 0).map(|taken| taken.records.len());
+    for nothing in ["{}", r#"{"resourceSpans": []}"#, r#"{"resourceSpans": null, "x": 1}"#] {
+        assert_eq!(taken(Signal::Span, nothing).ok(), Some(0), "{nothing}");
+    }
+    for other in [r#"{"resourceLogs": []}"#, r#"{"spans": []}"#, r#"{"resourceSpans": {}}"#, r#"{"resourcespans": []}"#]
+    {
+        assert!(taken(Signal::Span, other).is_err(), "{other}");
+    }
+    assert!(taken(Signal::Log, r#"{"resourceSpans": []}"#).is_err());
+}
+
+/// What a log record belongs to isn't known where its trace id is none; where it has none, it belongs to no trace.
+#[test]
+fn log_records_that_lose_their_trace_id_are_known() {
+    let of = |id: &str| {
+        let mut taken = Taken::default();
+        lines::line(format!(r#"{{"type": "log", "body": "x", "trace_id": "{id}"}}"#).as_bytes(), 5, &mut taken);
+        assert_eq!((taken.records.len(), taken.rejected), (1, 0), "it is taken");
+        (taken.records[0].trace_id.clone(), without_their_trace(&taken.records))
+    };
+    assert_eq!(of(TRACE), (TRACE.to_owned(), 0));
+    assert_eq!((of(""), of(&"0".repeat(32))), ((String::new(), 0), (String::new(), 0)));
+    for wrong in ["1-5759e988-bd862e3fe1be46a994272793", &TRACE[1..], "none"] {
+        assert_eq!(of(wrong), (String::new(), 1), "{wrong}");
+    }
+}
+
+/// A clock that is ahead by more than may be: both ends are put at the last time that may, and the span lasted as long as it says.
+#[test]
+fn a_span_that_ends_in_the_future_lasts_as_long() {
+    let taken = otlp::request(Signal::Span, &request(|_| {}), 0).expect("a request");
+    let times = |boot| {
+        let view = taken.records[0].view(boot);
+        (view.start, view.end, view.duration)
+    };
+    assert_eq!(times((9_000_000, 9_000_000)), (7_000_000, 9_000_000, 2_000_000));
+    assert_eq!(times((1_000_000, 1_000_000)), (0, 1_000_000, 2_000_000));
+    assert_eq!(times((0, 9_000_000)), (0, 9_000_000, 2_000_000), "a start before this machine's");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Conn {
     pub number: u64,
     /// TCP's of the packets to come.
     pub options: Vec<u8>,
+    /// So many bytes are captured of each packet to come.
+    pub snap: Option<usize>,
     /// Next sequence number of client and server.
     pub seq: [u32; 2],
     /// Views of exchanges, in order.
@@ -39,6 +41,7 @@ impl Conn {
             tally: Tally::default(),
             number: 0,
             options: Vec::new(),
+            snap: None,
             seq: [u32::MAX - 50, 7_000],
             ended: Vec::new(),
             headers: Vec::new(),
@@ -72,7 +75,9 @@ impl Conn {
         let frame = Tcp { seq, ack, flags, options, payload: payload.to_vec(), ..Tcp::new(a.0, a.1, b.0, b.1) }.frame();
         self.number += 1;
         let mut view = PacketView::default();
-        assert!(self.pipeline.process(&RawPacket::new(LinkType::ETHERNET, &frame, self.number), &mut view));
+        let captured = &frame[..self.snap.unwrap_or(frame.len()).min(frame.len())];
+        let raw = RawPacket::new(LinkType::ETHERNET, captured, self.number);
+        assert!(self.pipeline.process(&RawPacket { len: frame.len() as u32, ..raw }, &mut view));
         self.views.push(view);
         loop {
             self.tally.part(&view);
@@ -80,7 +85,7 @@ impl Conn {
                 self.ended.push((self.number, view));
                 self.headers.push(strings::headers(view.http.request_headers));
             }
-            if self.pipeline.next_part(&mut view).is_none() {
+            if self.pipeline.next_part(&mut view).is_none() && self.pipeline.next_given_up(&mut view).is_none() {
                 break;
             }
         }

@@ -34,7 +34,7 @@ pub fn present_in(
             }
             pipeline.process(&RawPacket { number, data: &data, len: data.len() as u32, ..packet }, &mut view);
             each(&view);
-            while pipeline.next_part(&mut view).is_some() {
+            while pipeline.next_part(&mut view).is_some() || pipeline.next_given_up(&mut view).is_some() {
                 each(&view);
             }
         }

@@ -181,7 +181,7 @@ pub fn tally(paths: &[PathBuf]) -> (Tally, Pipeline) {
         }
         pipeline.process(&packet, &mut view);
         tally.packet(&view);
-        while pipeline.next_part(&mut view).is_some() {
+        while pipeline.next_part(&mut view).is_some() || pipeline.next_given_up(&mut view).is_some() {
             tally.part(&view);
         }
     }

@@ -294,8 +294,9 @@ impl Core {
         }
         if !self.joins.is_empty() {
             self.supply.came_from(header.probe, header.time);
-            let outputs = self.joins.record(&mut self.native, stream, header.time, payload);
-            self.join_outputs(outputs, header.time);
+            let now = header.time.max(self.present());
+            let outputs = self.joins.record(&mut self.native, stream, (header.time, now), payload);
+            self.join_outputs(outputs, now);
         }
     }
 

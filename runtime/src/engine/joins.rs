@@ -1,16 +1,16 @@
 //! Streams into the join engines, and what they find into `join:NAME` blocks or the output.
 
-use super::core::Core;
-use super::timers::Timers;
+mod onward;
+
+use super::{core::Core, timers::Timers};
 use crate::{
     join::{
         self, Evaluate, JoinResult, Output, Summary, ViewStorage,
         show::{self, Facts, Shown},
     },
-    losses::{ANY_TIME, LossKind},
+    losses::LossKind,
     metrics::Trace,
     native::Native,
-    record::event::Event,
     sink::Message,
     sys,
 };
@@ -103,8 +103,15 @@ impl Joins {
         self.engines.is_empty()
     }
 
-    pub(crate) fn record(&mut self, native: &mut Native, stream: StreamId, time: u64, payload: &[u8]) -> Vec<Found> {
-        self.each(native, time, |engine, eval, out| engine.record(stream, time, payload, eval, out))
+    /// A record of `time`. `now`: what blocks take for the present.
+    pub(crate) fn record(
+        &mut self,
+        native: &mut Native,
+        stream: StreamId,
+        (time, now): (u64, u64),
+        payload: &[u8],
+    ) -> Vec<Found> {
+        self.each(native, now, |engine, eval, out| engine.record(stream, time, payload, eval, out))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -118,9 +125,18 @@ impl Joins {
         self.one(native, (join, now), |engine, eval, out| engine.advance(watermark, eval, out))
     }
 
+    /// Up to when a join has told all of its results: it waits for what may be at once with them.
+    fn told_to(&self, join: usize, watermark: u64) -> u64 {
+        self.engines.get(join).map_or(watermark, |engine| watermark.saturating_sub(engine.waits()))
+    }
+
     /// What is known of a join's anchors without the streams that come late.
-    fn tell_early(&mut self, native: &mut Native, join: usize, early: (u64, Vec<StreamId>)) -> Vec<Found> {
-        let now = early.0;
+    fn tell_early(
+        &mut self,
+        native: &mut Native,
+        (join, now): (usize, u64),
+        early: (u64, Vec<StreamId>),
+    ) -> Vec<Found> {
         self.one(native, (join, now), |engine, eval, out| engine.tell_early(early, eval, out))
     }
 
@@ -253,6 +269,18 @@ fn watches(probe: &ProbePlan) -> bool {
 }
 
 impl Core {
+    /// Whether a block emits records.
+    #[cfg(feature = "live")]
+    pub(super) fn tells(&self, probe: u32) -> bool {
+        self.artifact.probes.get(probe as usize).is_some_and(|plan| !plan.emits.is_empty())
+    }
+
+    /// Whether it does so and leaves nothing in maps, so that nobody but who reads the records sees that it ran once the script has ended (what it prints then isn't
+    /// printed).
+    pub(super) fn only_tells(&self, probe: u32) -> bool {
+        self.artifact.probes.get(probe as usize).is_some_and(|plan| !plan.emits.is_empty() && plan.maps.is_empty())
+    }
+
     /// All probes run from now on (of files: from the first packet on), timers too.
     pub(crate) fn runs_since(&mut self, time: u64, timers: &mut Timers) {
         timers.start(time);
@@ -343,83 +371,6 @@ impl Core {
         if self.options.heartbeat.is_some_and(|every| self.said_result.elapsed() >= every) {
             self.said_result = Instant::now();
             self.say_summaries(true);
-        }
-    }
-
-    /// The end of all streams.
-    pub(crate) fn flush_joins(&mut self, now: u64) {
-        if let Some(consumer) = &mut self.consumer {
-            consumer.flush();
-        }
-        if self.joins.is_empty() {
-            return;
-        }
-        // Every source has ended and was drained: nothing can come late any more. What one join's blocks emit is for the next.
-        for join in 0..self.joins.len() {
-            let outputs = self.joins.advance(&mut self.native, join, (u64::MAX, now));
-            self.join_outputs(outputs, now);
-            let outputs = self.joins.flush(&mut self.native, join, now);
-            self.join_outputs(outputs, now);
-        }
-    }
-
-    /// How sure the sources' times are, where that has changed. A recording's are as it says.
-    pub(crate) fn tell_uncertainty(&mut self) {
-        if self.replayed.is_none() {
-            self.supply.read_clocks(self.names.clock().width());
-        }
-        if self.supply.take_changed() {
-            self.record_uncertainty();
-            let supply = &self.supply;
-            self.joins.uncertain(&|one, other| supply.apart(one, other));
-        }
-    }
-
-    /// Lets every join go on to where all of its sources have come.
-    pub(crate) fn advance(&mut self) {
-        if let Some(consumer) = &mut self.consumer {
-            consumer.watermark(self.supply.all());
-        }
-        self.tell_uncertainty();
-        self.record_marks();
-        for join in 0..self.joins.len() {
-            let watermark = self.supply.watermark(join);
-            let outputs = self.joins.advance(&mut self.native, join, (watermark, watermark));
-            self.join_outputs(outputs, watermark);
-            self.supply.joined(join, watermark);
-            if let Some(early) = self.supply.early(join).filter(|_| self.options.early) {
-                let outputs = self.joins.tell_early(&mut self.native, join, early);
-                self.join_outputs(outputs, watermark);
-            }
-        }
-    }
-
-    /// Tells the joins what was lost since they were last told, each by its source; `now`: by then it was.
-    pub(crate) fn tell_losses(&mut self, now: u64) {
-        if self.replayed.as_ref().is_some_and(|replayed| replayed.same) {
-            return;
-        }
-        let fresh = self.losses.fresh();
-        let before = std::mem::take(&mut self.snapshot);
-        self.snapshot = self.supply.sources().iter().map(super::supply::Source::watermark).collect();
-        for lost in fresh {
-            let streams = self.touch.streams(&lost.source, lost.kind);
-            let of = self.supply.named(&lost.source);
-            // It was not counted by the last time; what it was about may be as late as its source can be.
-            let from = before.get(of.0 as usize).copied().unwrap_or(0);
-            let (from, to) = match lost.since {
-                Some(ANY_TIME) => (0, u64::MAX),
-                since => (since.map_or(from, |since| since.min(from)), now),
-            };
-            self.joins.lost((from, to), &streams, lost.count, Some(lost.kind));
-            self.note(|| Event::Lost {
-                source: lost.source.clone(),
-                kind: lost.kind.name().to_owned(),
-                from,
-                to,
-                count: lost.count,
-                streams: streams.iter().map(|stream| stream.0).collect(),
-            });
         }
     }
 

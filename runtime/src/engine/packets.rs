@@ -64,6 +64,8 @@ pub(crate) struct Wants {
 
 /// Packets handled between two looks at signals and timers; joins go on as often at least.
 const BATCH: usize = 2048;
+/// How often joins go on by the packets' time, as live, where somebody sees when they do.
+const TICK_NS: u64 = 100_000_000;
 
 /// One source of packets.
 pub(crate) enum Feed {
@@ -140,6 +142,8 @@ pub(crate) struct FileFeed {
     pub(crate) damaged: bool,
     pub(crate) last_time: u64,
     pub(crate) packets: u64,
+    /// When joins go on next by the packets' time.
+    next_tick: u64,
     /// What the files said last was dropped when they were captured, and when they did.
     drops: (Drops, u64),
     jumps: Jumps,
@@ -159,6 +163,7 @@ impl FileFeed {
             damaged: false,
             last_time: 0,
             packets: 0,
+            next_tick: 0,
             drops: (Drops::default(), 0),
             jumps: Jumps::default(),
             source_id: BLOCKS,
@@ -184,14 +189,24 @@ impl FileFeed {
                     for secrets in secrets.iter().filter(|secrets| secrets.kind == Secrets::TLS_KEY_LOG) {
                         self.blocks.pipeline.add_secrets(&secrets.data);
                     }
-                    let time = raw.boot_ns.unwrap_or(raw.time_ns);
+                    let (time, frame) = (raw.boot_ns.unwrap_or(raw.time_ns), raw.number);
                     self.last_time = self.last_time.max(time);
                     if self.packets == 0 {
                         core.runs_since(time, timers);
+                        self.next_tick = first_tick(core, timers, time);
                     }
-                    if !self.jumps.run_due(core, timers, time, raw.number) {
-                        return;
-                    }
+                    let raw = if time < self.next_tick {
+                        if !self.jumps.run_due(core, timers, time, frame) {
+                            return;
+                        }
+                        raw
+                    } else {
+                        if !self.pass_time(core, timers, (time, frame)) {
+                            return;
+                        }
+                        let Some(raw) = self.captures.current() else { continue };
+                        raw
+                    };
                     core.telemetry_until(time);
                     self.packets += 1;
                     self.blocks.packet(&raw, core);
@@ -202,7 +217,7 @@ impl FileFeed {
                     self.ended = self.captures.waits_for().is_none();
                     // What is there has its results now: the next packet may be long in coming.
                     if !self.ended {
-                        self.advance(core);
+                        self.advance(core, self.last_time);
                     }
                     return;
                 }
@@ -215,23 +230,56 @@ impl FileFeed {
                 return;
             }
         }
-        self.advance(core);
+        self.advance(core, self.last_time);
     }
 
-    /// Joins go on to the last packet.
-    fn advance(&mut self, core: &mut Core) {
-        self.mark(core);
+    /// A packet's time is there: intervals that lie before it run, each at its own time, and joins go on to it; false: the run is to stop.
+    fn pass_time(&mut self, core: &mut Core, timers: &mut Timers, (time, frame): (u64, u64)) -> bool {
+        while let Some(due) = timers.due(time, true) {
+            self.go_on(core, due.time);
+            if core.should_stop() || !self.jumps.run(core, &due, frame) {
+                return false;
+            }
+        }
+        self.go_on(core, time);
+        !core.should_stop()
+    }
+
+    /// Joins go on, ten times a second as they do live, to a time before which all packets were handled. Where none come for long, at times that lie further
+    /// and further apart.
+    fn go_on(&mut self, core: &mut Core, time: u64) {
+        if time < self.next_tick {
+            return;
+        }
+        let mut apart = TICK_NS;
+        while let Some(next) = self.next_tick.checked_add(apart).filter(|next| *next <= time) {
+            self.advance(core, self.next_tick);
+            if core.should_stop() {
+                return;
+            }
+            self.next_tick = next;
+            apart = apart.saturating_mul(2);
+        }
+        self.advance(core, time);
+        self.next_tick = time.saturating_add(TICK_NS);
+    }
+
+    /// Joins go on to this time.
+    fn advance(&mut self, core: &mut Core, time: u64) {
+        core.telemetry_until(time);
+        self.mark(core, time);
         core.advance();
     }
 
-    /// All packets so far were handled, and no others bring anything.
-    fn mark(&mut self, core: &mut Core) {
-        core.supply.mark(self.source_id, self.last_time, self.blocks.oldest_unsettled());
-        core.supply.mark(KERNEL, self.last_time, None);
-        core.supply.mark(BLOCKS, self.last_time, None);
+    /// All packets before this time were handled, and no others bring anything.
+    fn mark(&mut self, core: &mut Core, time: u64) {
+        core.supply.mark(self.source_id, time, self.blocks.oldest_unsettled());
+        core.supply.mark(KERNEL, time, None);
+        core.supply.mark(BLOCKS, time, None);
         if !core.joins.is_empty() {
             self.count_losses(core);
             core.count_telemetry_losses();
+            // What the file says was dropped lies before the packet that was read last, which may be the next to be handled.
             core.tell_losses(self.last_time);
         }
     }
@@ -255,6 +303,13 @@ impl FileFeed {
         self.count_losses(core);
         self.jumps.sum_up(core);
     }
+}
+
+/// When joins go on for the first time by the packets' time. Where no timer and no map asks when results were made, never: the later they are, the more is known of
+/// what was lost (a file may say long after that it has dropped something) or is out of order.
+fn first_tick(core: &Core, timers: &Timers, time: u64) -> u64 {
+    let ages = core.artifact.maps.iter().any(|map| map.ring.is_some() || map.ttl.is_some());
+    if ages || timers.next().is_some() { time.saturating_add(TICK_NS) } else { u64::MAX }
 }
 
 /// A source, or why it could not be opened, with the probes on it.

@@ -16,7 +16,7 @@ use crate::{
     record::{
         event::Event,
         read::{Next, Recording, RecordingError},
-        remap::{Remap, remap},
+        remap::{Remap, moved, remap},
     },
     sink::Message,
     sys::Pair,
@@ -327,13 +327,7 @@ impl Replay {
             }
             Remap::Same(_) => self.damaged = true,
             Remap::Fields(own, size, fields) => {
-                let mut mine = vec![0; *size as usize];
-                for (from, to, len) in fields {
-                    if let (Some(from), Some(to)) = (payload.get(*from..from + len), mine.get_mut(*to..to + len)) {
-                        to.copy_from_slice(from);
-                    }
-                }
-                core.deliver(*own, header, &mine);
+                core.deliver(*own, header, &moved(payload, *size, fields));
             }
         }
     }

@@ -250,13 +250,25 @@ impl Supply {
     pub(crate) fn apart(&self, one: StreamId, other: StreamId) -> u64 {
         let feeding =
             |stream| (0..).zip(&self.sources).filter(move |(_, s): &(u32, &Source)| s.streams.contains(&stream));
-        let pairs = feeding(one).flat_map(|one| feeding(other).map(move |other| (one, other)));
-        let apart = pairs.map(|((i, one), (k, other))| match (one.uncertainty, other.uncertainty) {
+        let pairs = feeding(one).flat_map(|one| feeding(other).map(move |other| (one.0, other.0)));
+        let apart = pairs.map(|(i, k)| match (self.unsure(i), self.unsure(k)) {
             (Some(_), Some(_)) if i == k => 0,
             (Some(one), Some(other)) => one.saturating_add(other),
             _ => UNSAID_NS,
         });
         apart.max().unwrap_or(0)
+    }
+
+    /// How far a source's times may be from the true ones, ns; a join's blocks tell times of what the join reads, so theirs as far as any of that.
+    fn unsure(&self, at: u32) -> Option<u64> {
+        let source = self.sources.get(at as usize)?;
+        let read = self.joins.iter().find(|(_, own)| own.0 == at).filter(|_| !source.sure);
+        let Some((reads, _)) = read else { return source.uncertainty };
+        // (Joins read each other's in turn: of each those before it count.)
+        let feeds =
+            |(i, other): &(u32, &Source)| (other.kind != "join" || *i < at) && !other.streams.is_disjoint(reads);
+        let mut feeding = (0..).zip(&self.sources).filter(feeds);
+        feeding.try_fold(0, |most, (i, _)| Some(self.unsure(i)?.max(most)))
     }
 
     /// Names and kinds that [`Self::set_lateness`] knows, of sources that feed something.

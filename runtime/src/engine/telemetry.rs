@@ -59,9 +59,8 @@ impl TelemetryFeed {
         let artifact = Rc::clone(&core.artifact);
         let probes: Vec<u32> = blocks.iter().map(|b| b.probe).collect();
         let emits = probes.iter().filter_map(|i| artifact.probes.get(*i as usize)).flat_map(|p| p.emits.clone());
-        // Recorded ones come in order.
-        let lateness = if matches!(from, Origin::Live(_)) { LATENESS_NS } else { 0 };
-        let source = core.supply.add(SOURCE, "spans", lateness, emits.collect());
+        // Recorded ones come when they end, which may be after what they belong to, as live ones do.
+        let source = core.supply.add(SOURCE, "spans", LATENESS_NS, emits.collect());
         core.supply.say_uncertainty(source, SPANS_NS);
         core.touch.add_packets(SOURCE, &probes, &artifact);
         Self { from, blocks, source, next: None }

@@ -85,16 +85,21 @@ impl Jumps {
     /// Runs what is due by the time of a packet; false: the run is to stop.
     pub(crate) fn run_due(&mut self, core: &mut Core, timers: &mut Timers, time: u64, frame: u64) -> bool {
         while let Some(due) = timers.due(time, true) {
-            core.run(due.entry, due.probe, due.time);
-            if due.passed_over > 0 {
-                self.tell(core, &due, frame);
-            }
-            // Between two packets may lie years.
-            if core.should_stop() || interrupt::signal().is_some() {
+            if !self.run(core, &due, frame) {
                 return false;
             }
         }
         true
+    }
+
+    /// Runs one of these.
+    pub(crate) fn run(&mut self, core: &mut Core, due: &Due, frame: u64) -> bool {
+        core.run(due.entry, due.probe, due.time);
+        if due.passed_over > 0 {
+            self.tell(core, due, frame);
+        }
+        // Between two packets may lie years.
+        !core.should_stop() && interrupt::signal().is_none()
     }
 
     /// The first is told at once, the others are at the end.

@@ -9,6 +9,7 @@ use super::keys::{Digest, NodeKey};
 use super::nodes::Nodes;
 use super::result::{Status, id_value};
 use super::slab::{Payloads, Slab};
+use super::verdict::Interval;
 use names::{Name, Named, Names};
 use spans::Spans;
 use std::collections::BTreeSet;
@@ -219,9 +220,9 @@ impl Anchors {
         self.payloads.remove(open.payload);
     }
 
-    /// How many other anchors carry one of its ids at the same time, as far as all are known; None: some that may were forgotten for want of room.
-    pub(super) fn namesakes(&self, closing: &Closing, since: u64, watermark: u64) -> Option<u32> {
-        let around = (closing.start.saturating_sub(since), closing.end.saturating_add(since));
+    /// How many other anchors carry one of its ids within `around`, which has its own time in it, as far as all are known; None: some that may were
+    /// forgotten for want of room.
+    pub(super) fn namesakes(&self, closing: &Closing, around: Interval, watermark: u64) -> Option<u32> {
         if !self.spans.knows(around) {
             return None;
         }

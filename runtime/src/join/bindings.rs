@@ -108,7 +108,7 @@ pub(super) struct Bindings {
     layouts: BTreeMap<StreamId, Layout>,
     links: Slab<Link>,
     by_node: HashMap<u32, Lists>,
-    /// Processes that were ever tied to a goroutine: their nodes stay.
+    /// Processes of which any record told a goroutine: their nodes stay.
     go: HashSet<u32>,
     live: Vec<u32>,
     sweep_at: usize,
@@ -229,17 +229,30 @@ impl Bindings {
         }
         let id = self.links.insert(link);
         self.live.push(id);
-        let all = self.links[id].nodes();
-        if all.iter().any(|&node| nodes.key(node).is(KeyKind::Goroutine)) && self.go.len() < MAX_GO {
-            let process = all.iter().copied().find(|&node| nodes.key(node).is(KeyKind::Pid));
-            if let Some(node) = process.filter(|&node| self.go.insert(node)) {
-                nodes.hold(nodes.key(node));
-            }
+        let all = self.links[id].nodes().iter().map(|&node| nodes.key(node));
+        if all.clone().any(|key| key.is(KeyKind::Goroutine))
+            && let Some(process) = all.clone().find(|key| key.is(KeyKind::Pid))
+        {
+            self.has_goroutines(&process, nodes);
         }
         for node in self.links[id].nodes() {
             self.by_node.entry(*node).or_default().add(id, *node, &self.links, nodes);
         }
         late
+    }
+
+    /// A record tells of this goroutine.
+    pub(super) fn has_goroutine(&mut self, goroutine: &NodeKey, nodes: &mut Nodes) {
+        if let Some(process) = goroutine.process() {
+            self.has_goroutines(&process, nodes);
+        }
+    }
+
+    fn has_goroutines(&mut self, process: &NodeKey, nodes: &mut Nodes) {
+        let is_known = nodes.find(process).is_some_and(|node| self.go.contains(&node));
+        if !is_known && self.go.len() < MAX_GO {
+            self.go.insert(nodes.hold(*process));
+        }
     }
 
     /// Whether a stream says what is no longer tied to each other: without it what is tied isn't known.

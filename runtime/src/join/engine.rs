@@ -11,7 +11,7 @@ use super::keys::{Digest, Known, Range};
 use super::leg::{Scratch, Source};
 use super::nodes::Nodes;
 use super::result::JoinResult;
-use super::setup::{bindable, source};
+use super::setup::{bindable, goroutines, source};
 pub(super) use super::setup::{read_int, read_value};
 use super::slowest::Slowest;
 use super::store::{MAX_LEGS, Shape, Store};
@@ -64,6 +64,8 @@ pub struct Engine {
     /// Keys of the anchor that legs go by, or bindings begin at.
     anchor_keys: Vec<(KeyKind, KeyAt)>,
     bytes_at: Option<u32>,
+    /// By stream: where its records say whose goroutine they are of, if it matters which processes have any.
+    goroutines: Vec<Option<KeyAt>>,
     /// Of each leg: its store, its number there, and where its keys come from.
     legs: Vec<(usize, u32, Vec<Source>)>,
     epsilon: Epsilon,
@@ -146,6 +148,7 @@ impl Engine {
             anchors: Anchors::new(&spec, &stream, &anchor_keys),
             bytes_at: bytes.map(|(_, at)| at.offset),
             anchor_keys,
+            goroutines: goroutines(&spec, streams),
             epsilon: Epsilon::unsaid(spec.legs.len()),
             orphans_wanted: vec![true; spec.legs.len()],
             nodes: Nodes::new(stores.len()),
@@ -229,6 +232,11 @@ impl Engine {
         let bindings: Vec<StreamId> = self.bindings.streams().collect();
         let bound = |leg: usize| self.legs[leg].2.iter().any(|source| matches!(source, Source::Bound(_)));
         self.epsilon = Epsilon::new(&self.spec.legs, &bindings, bound, |stream| apart(self.spec.anchor, stream));
+    }
+
+    /// How far behind a watermark anchors may have ended and are not told yet, ns.
+    pub(crate) fn waits(&self) -> u64 {
+        self.epsilon.most()
     }
 
     /// Nothing of this run can feed the stream, as of kernel events where a capture is read: its legs are no layers of the result.
@@ -321,7 +329,8 @@ impl Engine {
         }
         self.bindings.expire(time, &mut self.nodes);
         self.translations.expire(time, &mut self.nodes);
-        self.anchors.expire(time, self.watermark, &mut self.nodes);
+        // One that ended as long before a leg's window as both may be off may have had a record that is within it.
+        self.anchors.expire(time.saturating_sub(2 * self.epsilon.most()), self.watermark, &mut self.nodes);
         // What is lost of translations, and of what is bound, is so for as long as the connections last.
         let lasting: Vec<StreamId> =
             self.translations.stream().into_iter().chain(self.bindings.needed_streams()).collect();

@@ -10,7 +10,7 @@ use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
 use super::nodes::Nodes;
 use super::store::{Record, Store};
 use super::translations::{Told, Translations};
-use super::verdict::{Interval, merge};
+use super::verdict::{Interval, brought_in, merge};
 pub use outcome::{LegOutcome, State, Via};
 use state::{Doubts, state};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
@@ -63,8 +63,8 @@ pub(super) struct Inputs<'a> {
     pub seen_from: u64,
     /// From when on what isn't there may be missing, and why.
     pub doubted: Option<(u64, &'a str)>,
-    /// How many other anchors carry its id at the same time; None: that isn't known.
-    pub namesakes: Option<u32>,
+    /// Of a leg by ids: how many other anchors carry the anchor's within a time that has its own in it; None: that isn't known.
+    pub namesakes: Option<&'a dyn Fn(Interval) -> Option<u32>>,
 }
 
 /// Buffers that are used again.
@@ -130,8 +130,9 @@ pub(super) fn outcome(
     // Several ways may lead to one record.
     scratch.used.sort_unstable();
     scratch.used.dedup_by_key(|(id, _)| *id);
-    aggregate(spec, store, &scratch.used, &mut out);
+    aggregate(inputs, store, &scratch.used, (anchor.begin, anchor.end), &mut out);
     out.unled = doubts.unled;
+    doubts.among = among(inputs, store, anchor, window, &scratch.used);
     out.state = state(inputs, store, window, anchor, &doubts, &mut out);
     if matches!(out.state, State::Value(_)) || out.unseen_before {
         scratch.mark(store, leg);
@@ -151,6 +152,26 @@ pub(super) fn outcome(
 fn window(spec: &LegSpec, anchor: &Anchor<'_>, epsilon: u64) -> Interval {
     let from = spec.since_ns.map_or(anchor.begin, |since| anchor.begin.min(anchor.start.saturating_sub(since)));
     (from.saturating_sub(epsilon), anchor.end.saturating_add(epsilon))
+}
+
+/// What is said where others carry the anchor's id at a time from which a record was taken for its own: two times by clocks that may be `epsilon` apart,
+/// of the record and of the other anchor, that are no further apart may be one.
+fn among(
+    inputs: &Inputs<'_>,
+    store: &Store,
+    anchor: &Anchor<'_>,
+    window: Interval,
+    used: &[(u32, Via)],
+) -> Option<State> {
+    let namesakes = inputs.namesakes?;
+    let all = used.iter().map(|(id, _)| store.get(*id).interval);
+    let (from, to) = all.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))?;
+    // As far as they count. Beyond the anchor's own time others matter only where some lie.
+    let (from, to) = (from.max(window.0), to.min(window.1));
+    let since = inputs.spec.since_ns.unwrap_or(0);
+    let own = (anchor.start.saturating_sub(since), anchor.end.saturating_add(since));
+    let around = (own.0.min(from.saturating_sub(inputs.epsilon)), own.1.max(to.saturating_add(inputs.epsilon)));
+    State::among(namesakes(around))
 }
 
 /// The keys to look under; `asked`: of what kind bindings are to tell.
@@ -344,11 +365,14 @@ fn connections(hits: &[Hit]) -> u32 {
     found.len() as u32
 }
 
-fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOutcome) {
+fn aggregate(inputs: &Inputs<'_>, store: &Store, used: &[(u32, Via)], total: Interval, out: &mut LegOutcome) {
+    let spec = inputs.spec;
     // As it is compared: by its type.
     let number = |bits: i64| if out.signed { i128::from(bits) } else { i128::from(bits as u64) };
     let mut value: Option<i128> = None;
     let mut chosen: Option<(u64, u64, i128)> = None;
+    // What an id says is the anchor's was within it, whatever the clock says that told its time.
+    let most = if inputs.namesakes.is_some() { inputs.epsilon } else { 0 };
     for record in used.iter().map(|(id, _)| store.get(*id)) {
         let own = number(record.value);
         let at = (record.interval.1, record.interval.0, own);
@@ -361,12 +385,12 @@ fn aggregate(spec: &LegSpec, store: &Store, used: &[(u32, Via)], out: &mut LegOu
             LegAgg::Max => value = Some(value.map_or(own, |v| v.max(own))),
         }
         if spec.duration && chosen.is_none() {
-            out.intervals.push(record.interval);
+            out.intervals.push(brought_in(record.interval, total, most));
         }
     }
     if let Some((end, start, last)) = chosen {
         value = Some(last);
-        out.intervals.push((start, end));
+        out.intervals.push(brought_in((start, end), total, most));
     }
     if spec.agg == LegAgg::Avg {
         value = value.and_then(|sum| sum.checked_div(used.len() as i128));

@@ -5,7 +5,7 @@ use super::leg::Source;
 use crate::decode::sign_extend;
 use weftrace_artifact::{
     action::StreamSpec,
-    join::{IntAt, KeyAt, KeyKind, LegKey, key_of, keys_of},
+    join::{IntAt, JoinSpec, KeyAt, KeyKind, LegKey, key_of, keys_of},
 };
 
 /// Keys of a stream that bindings may tie: strings only where a binding has a field of the same name.
@@ -30,6 +30,21 @@ pub(super) fn source(key: &LegKey, own: &mut Vec<(KeyKind, KeyAt)>) -> Source {
         own.push((key.kind, at));
     }
     if key.leg.is_some() { Source::Own(i) } else { Source::Bound(Some(i)) }
+}
+
+/// By stream: where its records say whose goroutine they are of. (Only of streams that the join reads, and if it goes by goroutines.)
+pub(super) fn goroutines(spec: &JoinSpec, streams: &[StreamSpec]) -> Vec<Option<KeyAt>> {
+    let mut all = vec![None; streams.len()];
+    if !spec.legs.iter().flat_map(|leg| &leg.keys).any(|key| key.kind == KeyKind::Goroutine) {
+        return all;
+    }
+    for stream in spec.legs.iter().map(|leg| leg.stream).chain([spec.anchor]) {
+        let at = stream.0 as usize;
+        if let (Some(place), Some(of)) = (all.get_mut(at), streams.get(at)) {
+            *place = keys_of(of).find(|(kind, _)| *kind == KeyKind::Goroutine).map(|(_, at)| at);
+        }
+    }
+    all
 }
 
 /// An integer as its type has it; 0 if the record is too short.

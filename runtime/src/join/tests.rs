@@ -12,6 +12,7 @@ mod ids;
 mod late;
 mod property;
 mod records;
+mod spans;
 mod translations;
 mod uncertain;
 

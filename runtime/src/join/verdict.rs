@@ -38,6 +38,15 @@ impl Free {
     }
 }
 
+/// An interval that sticks out of `total` at one end, earlier or later by the least that brings it in, or as much of it as there is room for. Where that is
+/// more than `most`, by which the clocks that both are by may be apart, it was never within: it stays where it is.
+pub(super) fn brought_in((from, to): Interval, total: Interval, most: u64) -> Interval {
+    let within = |by: &u64| *by <= most;
+    let earlier = Some(to.saturating_sub(total.1).min(from.saturating_sub(total.0))).filter(within).unwrap_or(0);
+    let later = Some(total.0.saturating_sub(from).min(total.1.saturating_sub(to))).filter(within).unwrap_or(0);
+    (from - earlier + later, to - earlier + later)
+}
+
 /// Removes `interval` from the free pieces and returns how much it removed.
 pub(super) fn take(free: &mut Vec<Interval>, interval: Interval) -> u64 {
     let mut left = Vec::with_capacity(free.len() + 1);

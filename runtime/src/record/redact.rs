@@ -62,6 +62,9 @@ const HARMLESS: &[&str] = &[
 const SECRET: &[&str] =
     &["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key", "x-auth-token", "x-csrf-token"];
 
+/// Fields that hold what a message, or a line of a log, says.
+const BODY: &str = "body";
+
 /// Directions of connections that are followed; one more, and all begin anew.
 const MAX_DIRECTIONS: usize = 65_536;
 
@@ -107,7 +110,7 @@ impl Redactor {
         std::str::from_utf8(name).is_ok_and(|name| self.allowed.contains(&name.to_ascii_lowercase()))
     }
 
-    /// A stream's record: headers, and query strings in the fields that may have some.
+    /// A stream's record: headers, bodies, and query strings in the fields that may have some.
     pub(crate) fn record(&self, spec: &StreamSpec, payload: &mut [u8]) {
         for field in &spec.fields {
             let (from, size) = (field.offset as usize, field.ty.size() as usize);
@@ -116,9 +119,16 @@ impl Redactor {
                 Type::Headers => self.headers(bytes),
                 Type::Str { cap } => {
                     let len = decode::string(bytes, cap).0.len();
-                    if let Some(name) = field.name.as_deref().filter(|name| is_target(name)) {
-                        mask_target(name, &mut bytes[..len]);
+                    let text = &mut bytes[..len];
+                    match field.name.as_deref() {
+                        Some(BODY) => text.fill(MASK),
+                        Some(name) if is_target(name) => mask_target(name, text),
+                        _ => {}
                     }
+                }
+                Type::Buf { cap } if field.name.as_deref() == Some(BODY) => {
+                    let len = decode::buffer(bytes, cap).len();
+                    bytes.iter_mut().skip(4).take(len).for_each(|byte| *byte = MASK);
                 }
                 _ => {}
             }

@@ -206,6 +206,8 @@ fn targets_of_records() {
         ("referer", "http://u:p@h/?a", "http://xxx@h/?x"),
         ("url", "http://u:p@h/#a", "http://xxx@h/#x"),
         ("name", "/a?b", "/a?b"),
+        // What a log says is nobody's business as a whole.
+        ("body", "paid by Bob, 4111", "xxxxxxxxxxxxxxxxx"),
     ] {
         let mut bytes = text.as_bytes().to_vec();
         bytes.push(0);
@@ -215,6 +217,11 @@ fn targets_of_records() {
         Redactor::new(std::iter::empty()).record(&spec, &mut bytes);
         assert_eq!(String::from_utf8_lossy(&bytes), format!("{masked}\0"));
     }
+    let mut bytes = *b"\x03\0\0\0Bob\0";
+    let field = Field { name: Some("body".into()), offset: 0, ty: Type::Buf { cap: 4 }, bits: None };
+    let spec = StreamSpec { name: "s".into(), size: 8, fields: vec![field] };
+    Redactor::new(std::iter::empty()).record(&spec, &mut bytes);
+    assert_eq!(&bytes, b"\x03\0\0\0xxx\0");
 }
 
 /// A long cookie comes last, and what was copied of it is in the record.

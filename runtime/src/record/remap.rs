@@ -9,8 +9,34 @@ use weftrace_artifact::{
 /// How a recorded stream's payload becomes the script's.
 pub(crate) enum Remap {
     Same(StreamId),
-    /// (from, to, bytes)
-    Fields(StreamId, u32, Vec<(usize, usize, usize)>),
+    /// With the size of the script's.
+    Fields(StreamId, u32, Vec<Moved>),
+}
+
+/// A field that is in both.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    from: usize,
+    to: usize,
+    len: usize,
+    /// Bytes behind it that have the sign of a number: the script's is wider.
+    sign: usize,
+}
+
+/// A record of the script's stream of this size.
+pub(crate) fn moved(payload: &[u8], size: u32, fields: &[Moved]) -> Vec<u8> {
+    let mut mine = vec![0; size as usize];
+    for &Moved { from, to, len, sign } in fields {
+        let (Some(from), Some(to)) = (payload.get(from..from + len), mine.get_mut(to..to + len + sign)) else {
+            continue;
+        };
+        let (number, rest) = to.split_at_mut(len);
+        number.copy_from_slice(from);
+        if number.last().is_some_and(|top| top & 0x80 != 0) {
+            rest.fill(0xff);
+        }
+    }
+    mine
 }
 
 /// The script's stream of that name; fields that it has otherwise are copied one by one.
@@ -32,7 +58,9 @@ pub(crate) fn remap(recorded: &Stream, artifact: &Artifact) -> Option<Remap> {
             // Numbers of this byte order, in the first bytes; what a shorter field cuts is cut.
             let len =
                 if cfg!(target_endian = "little") || theirs.ty == ty { theirs.size.min(field.ty.size()) } else { 0 };
-            fields.push((theirs.offset as usize, field.offset as usize, len as usize));
+            let sign = if len > 0 && is_number(&ty) && theirs.ty.starts_with('i') { field.ty.size() - len } else { 0 };
+            let [from, to, len, sign] = [theirs.offset, field.offset, len, sign].map(|bytes| bytes as usize);
+            fields.push(Moved { from, to, len, sign });
         }
     }
     Some(if same { Remap::Same(id) } else { Remap::Fields(id, own.size, fields) })
@@ -45,3 +73,7 @@ fn is_number(ty: &str) -> bool {
 fn is_text(ty: &str) -> bool {
     ty.starts_with("str[")
 }
+
+#[cfg(test)]
+#[path = "remap_tests.rs"]
+mod tests;

@@ -18,6 +18,8 @@ use std::{
 const LOOK: Duration = Duration::from_millis(100);
 /// A file that was replaced is read on for so long: who writes it may not have heard.
 const REPLACED: Duration = Duration::from_secs(10);
+/// What can't be read is lost for as long as it can't: it counts again after so long.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Opens a file that is to be followed. A pipe is not waited for, neither for who writes to it nor for what.
 pub(super) fn open(path: &Path) -> io::Result<fs::File> {
@@ -49,14 +51,14 @@ pub(super) struct Followed {
     now: Source,
     /// The one before, and when it last gave something.
     before: Option<(Source, Instant)>,
-    /// The file that has the name now can't be opened.
-    is_shut: bool,
+    /// The file that has the name now can't be opened, or even looked at.
+    shut: Failing,
     chunk: Vec<u8>,
 }
 
 impl Followed {
     pub(super) fn new(path: PathBuf, file: fs::File) -> Self {
-        Self { path, now: Source::new(file), before: None, is_shut: false, chunk: vec![0; CHUNK] }
+        Self { path, now: Source::new(file), before: None, shut: Failing::default(), chunk: vec![0; CHUNK] }
     }
 
     /// Reads what there is, a piece at most of each file. False: there is nothing at the moment.
@@ -75,20 +77,27 @@ impl Followed {
 
     /// Whether the name has become another file's, which is read from now on.
     fn replaced(&mut self, intake: &Intake) -> bool {
-        // While there is none of this name, its writer goes on with the old one.
-        let (true, Some(was), Ok(is)) = (self.now.grows, self.now.identity(), fs::metadata(&self.path)) else {
-            return false;
-        };
-        if was == (is.dev(), is.ino()) {
-            self.is_shut = false;
+        if !self.now.grows {
             return false;
         }
-        let Ok(file) = open(&self.path) else {
-            if !std::mem::replace(&mut self.is_shut, true) {
-                intake.malformed();
+        let another = match fs::metadata(&self.path) {
+            Ok(is) if self.now.identity() == Some((is.dev(), is.ino())) => {
+                self.shut.passed();
+                return false;
             }
-            return false;
+            Ok(_) => open(&self.path),
+            Err(error) => Err(error),
         };
+        let file = match another {
+            Ok(file) => file,
+            // While there is none of this name, its writer goes on with the old one; but with one that was not read, if there was such a one.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.shut.is_so() => return false,
+            Err(_) => {
+                self.shut.fails(intake);
+                return false;
+            }
+        };
+        self.shut.passed();
         let old = std::mem::replace(&mut self.now, Source::new(file));
         if let Some((mut older, _)) = self.before.replace((old, Instant::now())) {
             older.lines.finish(intake);
@@ -104,6 +113,28 @@ impl Followed {
     }
 }
 
+/// Something that can't be read, when it was last counted.
+#[derive(Debug, Default)]
+struct Failing(Option<Instant>);
+
+impl Failing {
+    /// It can't, still: who knows how much is lost meanwhile.
+    fn fails(&mut self, intake: &Intake) {
+        if self.0.is_none_or(|counted| counted.elapsed() >= AGAIN) {
+            intake.malformed();
+            self.0 = Some(Instant::now());
+        }
+    }
+
+    fn passed(&mut self) {
+        self.0 = None;
+    }
+
+    fn is_so(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
 struct Source {
     file: fs::File,
     lines: Lines,
@@ -112,8 +143,7 @@ struct Source {
     /// A file, and no pipe or device.
     grows: bool,
     is_pipe: bool,
-    /// The last attempt failed.
-    fails: bool,
+    failing: Failing,
     /// Nothing more will come.
     is_over: bool,
 }
@@ -123,7 +153,7 @@ impl Source {
         let kind = file.metadata().map(|meta| meta.file_type());
         let grows = kind.as_ref().is_ok_and(fs::FileType::is_file);
         let is_pipe = kind.is_ok_and(|kind| kind.is_fifo());
-        Self { file, lines: Lines::default(), at: 0, grows, is_pipe, fails: false, is_over: false }
+        Self { file, lines: Lines::default(), at: 0, grows, is_pipe, failing: Failing::default(), is_over: false }
     }
 
     fn identity(&self) -> Option<(u64, u64)> {
@@ -134,7 +164,10 @@ impl Source {
     fn read(&mut self, chunk: &mut [u8], intake: &Intake) -> bool {
         let read = self.file.read(chunk);
         match read {
-            Ok(0) => return self.is_at_the_end(intake),
+            Ok(0) => {
+                self.failing.passed();
+                return self.is_at_the_end(intake);
+            }
             Ok(n) => {
                 self.at += n as u64;
                 self.lines.feed(&chunk[..n], intake);
@@ -142,13 +175,13 @@ impl Source {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 // What it would have said is lost; it may pass.
-                if error.kind() != io::ErrorKind::WouldBlock && !std::mem::replace(&mut self.fails, true) {
-                    intake.malformed();
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    self.failing.fails(intake);
                 }
                 return false;
             }
         }
-        self.fails = false;
+        self.failing.passed();
         true
     }
 

@@ -133,6 +133,63 @@ fn what_cannot_be_read_is_told_once() {
     assert_eq!(reading.lost(), 2);
 }
 
+/// What can't be read is lost for as long as that lasts: a request of any second of it may have had spans that nobody has seen.
+#[test]
+fn what_cannot_be_read_counts_again_every_second() {
+    let folder = Folder::new("again");
+    let path = folder.file("spans");
+    write(&path, &line("a"));
+    let mut reading = Reading::of(&path);
+    assert_eq!(reading.names(), ["a"]);
+    let later = |failing: &mut Failing| failing.0 = failing.0.and_then(|counted| counted.checked_sub(AGAIN));
+    fs::rename(&path, folder.file("spans.1")).expect("renamed");
+    fs::create_dir(&path).expect("made");
+    for lost in 1..4 {
+        assert!(reading.names().is_empty() && reading.names().is_empty());
+        assert_eq!(reading.lost(), lost);
+        later(&mut reading.followed.shut);
+    }
+    // Nobody knows what is written to a file that was not read, when another is to follow it.
+    fs::remove_dir(&path).expect("empty");
+    assert!(reading.names().is_empty());
+    assert_eq!(reading.lost(), 4);
+    write(&path, &line("b"));
+    later(&mut reading.followed.shut);
+    assert_eq!((reading.names(), reading.lost()), (vec!["b".to_owned()], 4));
+    // While there is none its writer goes on with the last.
+    fs::remove_file(&path).expect("there");
+    assert!(reading.names().is_empty());
+    assert_eq!(reading.lost(), 4);
+    // Reading a folder fails each time.
+    reading.followed.now.file = fs::File::open(&folder.0).expect("opened");
+    for lost in 5..8 {
+        assert!(reading.names().is_empty() && reading.names().is_empty());
+        assert_eq!(reading.lost(), lost);
+        later(&mut reading.followed.now.failing);
+    }
+}
+
+/// Whether there is a file of this name isn't known where its folder can't be looked into (here the folder is none).
+#[test]
+fn a_folder_that_cannot_be_looked_into() {
+    let folder = Folder::new("looked");
+    let (inner, path) = (folder.file("logs"), folder.file("logs/spans"));
+    fs::create_dir(&inner).expect("made");
+    write(&path, &line("a"));
+    let mut reading = Reading::of(&path);
+    assert_eq!(reading.names(), ["a"]);
+    fs::rename(&inner, folder.file("old")).expect("renamed");
+    assert!(reading.names().is_empty());
+    assert_eq!(reading.lost(), 0, "there is none of this name");
+    fs::write(&inner, "").expect("written");
+    assert!(reading.names().is_empty());
+    assert_eq!(reading.lost(), 1);
+    fs::remove_file(&inner).expect("there");
+    fs::rename(folder.file("old"), &inner).expect("renamed");
+    write(&path, &line("b"));
+    assert_eq!((reading.names(), reading.lost()), (vec!["b".to_owned()], 1));
+}
+
 /// Nobody writes to it, somebody does, and then somebody else.
 #[test]
 fn a_pipe_stays_open() {

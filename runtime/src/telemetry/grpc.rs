@@ -22,6 +22,16 @@ const STREAMS: u32 = 32;
 const LEAVING: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve(stream: TcpStream, intake: &Arc<Intake>, place: &Arc<Place>) {
+    // Who never says anything has lost nothing.
+    let mut first = [0];
+    let speaks = tokio::select! {
+        biased;
+        came = timeout(PATIENCE, stream.peek(&mut first)) => matches!(came, Ok(Ok(1..))),
+        () = place.told() => false,
+    };
+    if !speaks {
+        return;
+    }
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(STREAMS).max_header_list_size(16 << 10).max_send_buffer_size(64 << 10);
     let handshake = tokio::select! {
@@ -29,8 +39,8 @@ pub(super) async fn serve(stream: TcpStream, intake: &Arc<Intake>, place: &Arc<P
         done = timeout(PATIENCE, builder.handshake::<_, Bytes>(stream)) => done,
         () = place.told() => return,
     };
-    // How a connection ends is its client's business.
-    let Ok(Ok(mut connection)) = handshake else { return };
+    // What was said is no HTTP/2 (OTLP over HTTP, or TLS): nobody knows how many spans it would have told.
+    let Ok(Ok(mut connection)) = handshake else { return intake.malformed() };
     tokio::select! {
         biased;
         () = requests(&mut connection, intake, place) => return,

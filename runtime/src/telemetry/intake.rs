@@ -5,7 +5,7 @@ use tokio::sync::mpsc;
 use weftrace_artifact::telemetry::Signal;
 use weftrace_probes::{
     symbols::glob::Glob,
-    telemetry::{Record, Taken, bytes_of, left_out},
+    telemetry::{Record, Taken, bytes_of, left_out, without_their_trace},
 };
 
 /// Messages that wait for the engine.
@@ -36,7 +36,7 @@ impl Wanted {
 /// What was refused, in all.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Can't be used: no trace id, no end …
+    /// Can't be used: no trace id, no end …; or only without the trace id that they came with.
     pub(crate) unusable: AtomicU64,
     /// The queue was full; or a connection, with what it had to say, was one too many.
     pub(crate) full: AtomicU64,
@@ -80,7 +80,7 @@ impl Intake {
         let Taken { mut records, rejected, why } = taken;
         self.counts.unusable.fetch_add(rejected, Relaxed);
         records.retain(|record| self.wanted.iter().any(|w| w.takes(record)));
-        let (bytes, attributes) = (bytes_of(&records), left_out(&records));
+        let (bytes, attributes, lost) = (bytes_of(&records), left_out(&records), without_their_trace(&records));
         let count = records.len() as u64;
         if count == 0 {
             return (rejected, why);
@@ -92,6 +92,7 @@ impl Intake {
             return (rejected + count, Some("weftrace's queue is full"));
         }
         self.counts.attributes.fetch_add(attributes, Relaxed);
+        self.counts.unusable.fetch_add(lost, Relaxed);
         (rejected, why)
     }
 

@@ -21,6 +21,7 @@ use tokio::{
 use weftrace_probes::telemetry::{
     Record, Taken, bytes_of, left_out,
     lines::{self, MAX_LINE},
+    without_their_trace,
 };
 
 /// Bytes that are read at once.
@@ -133,6 +134,7 @@ pub(super) fn read_all(files: Vec<fs::File>, wanted: impl Fn(&Record) -> bool) -
                 unusable += taken.records.len() as u64;
             } else {
                 attributes += left_out(&taken.records);
+                unusable += without_their_trace(&taken.records);
                 records.append(&mut taken.records);
             }
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use std::{
     fmt, fs, io,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     os::unix::{fs::FileTypeExt, net::UnixListener},
     path::{Path, PathBuf},
     sync::Arc,
@@ -88,8 +88,8 @@ pub(crate) struct BindError {
 
 /// Opened places.
 pub(super) struct Bound {
-    grpc: Option<TcpListener>,
-    http: Option<TcpListener>,
+    grpc: Vec<TcpListener>,
+    http: Vec<TcpListener>,
     files: Vec<(PathBuf, fs::File)>,
     unix: Vec<(UnixListener, SocketFile)>,
     tcp: Vec<TcpListener>,
@@ -106,12 +106,13 @@ impl Drop for SocketFile {
 
 impl Bound {
     pub(super) fn open(options: &TelemetryOptions) -> Result<Self, BindError> {
-        let mut bound = Self { grpc: None, http: None, files: Vec::new(), unix: Vec::new(), tcp: Vec::new() };
+        let mut bound =
+            Self { grpc: Vec::new(), http: Vec::new(), files: Vec::new(), unix: Vec::new(), tcp: Vec::new() };
         if let Some(address) = options.grpc.filter(|_| cfg!(feature = "grpc")) {
-            bound.grpc = Some(listen(address).map_err(|e| in_use(&e, address, "--otlp-grpc", "OTLP over gRPC"))?);
+            bound.grpc = listen_for_sdks(address, "--otlp-grpc", "OTLP over gRPC")?;
         }
         if let Some(address) = options.http {
-            bound.http = Some(listen(address).map_err(|e| in_use(&e, address, "--otlp-http", "OTLP over HTTP"))?);
+            bound.http = listen_for_sdks(address, "--otlp-http", "OTLP over HTTP")?;
         }
         for place in &options.lines {
             let failed = |error: io::Error| cannot_read(place, &error);
@@ -126,9 +127,11 @@ impl Bound {
 
     pub(super) fn names(&self) -> Vec<String> {
         let address = |listener: &TcpListener| listener.local_addr().map_or("?".into(), |a| a.to_string());
+        let all = |of: &[TcpListener]| of.iter().map(address).collect::<Vec<_>>().join(" and ");
         let mut names = Vec::new();
-        names.extend(self.grpc.iter().map(|l| format!("OTLP/gRPC {}", address(l))));
-        names.extend(self.http.iter().map(|l| format!("OTLP/HTTP {}", address(l))));
+        for (over, listeners) in [("gRPC", &self.grpc), ("HTTP", &self.http)] {
+            names.extend((!listeners.is_empty()).then(|| format!("OTLP/{over} {}", all(listeners))));
+        }
         names.extend(self.files.iter().map(|(path, _)| path.display().to_string()));
         names.extend(self.unix.iter().map(|(_, file)| format!("unix:{}", file.0.display())));
         names.extend(self.tcp.iter().map(|l| format!("tcp:{}", address(l))));
@@ -137,8 +140,8 @@ impl Bound {
 
     /// Begins to listen at all of them, within a runtime.
     pub(super) fn listen(self, intake: &Arc<Intake>) {
-        for (listener, http2) in [(self.grpc, true), (self.http, false)] {
-            if let Some(listener) = listener.and_then(|l| tokio::net::TcpListener::from_std(l).ok()) {
+        for (listeners, http2) in [(self.grpc, true), (self.http, false)] {
+            for listener in listeners.into_iter().filter_map(|l| tokio::net::TcpListener::from_std(l).ok()) {
                 tokio::spawn(serve::listen(listener, http2, Arc::clone(intake)));
             }
         }
@@ -179,6 +182,23 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
+/// Where OTLP comes to. SDKs send to `localhost`, which may be ::1 to them before it is 127.0.0.1, and not all try the other then: where this machine has
+/// both it is both, at one port. Somebody else at the one would get what is meant for us.
+fn listen_for_sdks(address: SocketAddr, flag: &str, what: &str) -> Result<Vec<TcpListener>, BindError> {
+    let failed = |address: SocketAddr| move |error: io::Error| in_use(&error, address, flag, what);
+    let mut listeners = vec![listen(address).map_err(failed(address))?];
+    let other = SocketAddr::from((Ipv6Addr::LOCALHOST, address.port()));
+    if address.ip() == Ipv4Addr::LOCALHOST && address.port() != 0 {
+        match listen(other) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => return Err(failed(other)(error)),
+            // There is no such address.
+            Err(_) => {}
+        }
+    }
+    Ok(listeners)
+}
+
 /// A socket that only its owner may connect to. One that a run before left behind is replaced.
 fn socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket());
@@ -193,7 +213,9 @@ fn socket(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
 }
 
 fn in_use(error: &io::Error, address: SocketAddr, flag: &str, what: &str) -> BindError {
-    let other = SocketAddr::new(address.ip(), address.port().saturating_add(10_000));
+    // (Another port of the loopback is one of both its addresses.)
+    let ip = if address.ip() == Ipv6Addr::LOCALHOST { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { address.ip() };
+    let other = SocketAddr::new(ip, address.port().saturating_add(10_000));
     match error.kind() {
         io::ErrorKind::AddrInUse => BindError {
             why: format!(

@@ -47,10 +47,17 @@ pub(super) struct Refused {
     pub(super) grpc: u16,
     pub(super) http: u16,
     pub(super) why: &'static str,
+    /// A message is lost with it.
+    loses: bool,
 }
 
 const fn refused(grpc: u16, http: u16, why: &'static str) -> Refused {
-    Refused { grpc, http, why }
+    Refused { grpc, http, why, loses: true }
+}
+
+/// Asking for what there isn't loses nothing.
+const fn absent(grpc: u16, http: u16, why: &'static str) -> Refused {
+    Refused { grpc, http, why, loses: false }
 }
 
 pub(super) const TOO_LONG: Refused = refused(8, 413, "a message has at most 8 MiB, also unpacked");
@@ -62,15 +69,15 @@ const DAMAGED: Refused = refused(3, 400, "the message's gzip data is damaged");
 const MALFORMED: Refused = refused(3, 400, "not a message of OTLP");
 pub(super) const COMPRESSION: Refused = refused(12, 415, "compression is gzip or none");
 const MEDIA: Refused = refused(3, 415, "content types are application/x-protobuf and application/json");
-pub(super) const UNKNOWN: Refused = refused(12, 404, "weftrace takes traces and logs: /v1/traces, /v1/logs");
-const NOT_POST: Refused = refused(12, 405, "OTLP is sent by POST");
+pub(super) const UNKNOWN: Refused = absent(12, 404, "weftrace takes traces and logs: /v1/traces, /v1/logs");
+const NOT_POST: Refused = absent(12, 405, "OTLP is sent by POST");
 
 /// How many were refused, and why.
 pub(super) type Done = Result<(u64, Option<&'static str>), Refused>;
 
-/// Whole messages that are lost are counted; asking for what there isn't loses nothing.
+/// Whole messages that are lost are counted.
 pub(super) fn note(done: Done, intake: &Intake) -> Done {
-    if done.is_err_and(|refused| refused.grpc != UNKNOWN.grpc) {
+    if done.is_err_and(|refused| refused.loses) {
         intake.malformed();
     }
     done

@@ -39,6 +39,20 @@ fn what_is_wanted_is_queued_until_there_is_no_room() {
     assert_eq!(intake.counts.full.load(Relaxed), refused);
 }
 
+/// A log record whose trace id is none is taken without, which is counted where somebody wants it: spans of its trace lack it.
+#[test]
+fn log_records_without_the_trace_id_they_came_with_are_counted() {
+    let log = br#"{"type": "log", "body": "x", "trace_id": "1-5759e988-bd862e3fe1be46a994272793"}"#;
+    for (signal, queued) in [(Signal::Log, 1), (Signal::Span, 0)] {
+        let (intake, mut queue) = Intake::new(vec![Wanted::new(signal, "*", "*")]);
+        assert_eq!(intake.offer(taken(log)), (0, None));
+        assert_eq!(
+            (queue.try_recv().map_or(0, |all| all.len()), intake.counts.unusable.load(Relaxed)),
+            (queued, queued as u64)
+        );
+    }
+}
+
 #[test]
 fn lines_come_in_pieces_and_may_be_too_long() {
     let (intake, mut queue) = Intake::new(vec![Wanted::new(Signal::Span, "*", "*")]);
@@ -160,6 +174,115 @@ fn what_is_no_request_is_answered_and_counted() {
     client.read_to_string(&mut answer).expect("an answer");
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("not a request"), "{answer}");
     assert_eq!(arrivals.intake.counts.malformed.load(Relaxed), 1);
+}
+
+/// The answer's status to a request with this first line and these headers.
+fn status_of(address: std::net::SocketAddr, first: &str, headers: &str) -> String {
+    let mut client = connected(address);
+    let body = request("x");
+    write!(
+        client,
+        "{first} HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    answer.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+/// What is packed in another way is lost, and counted; what weftrace never takes, as metrics, is not.
+#[test]
+fn messages_that_are_refused_are_counted_where_they_are_lost() {
+    let (arrivals, address) = listening(false);
+    let json = "Content-Type: application/json\r\n";
+    let lost = || arrivals.intake.counts.malformed.load(Relaxed);
+    for (n, packed) in (1..).zip(["zstd", "snappy", "deflate"]) {
+        let headers = format!("{json}Content-Encoding: {packed}\r\n");
+        assert_eq!((status_of(address, "POST /v1/traces", &headers).as_str(), lost()), ("415", n), "{packed}");
+    }
+    assert_eq!((status_of(address, "POST /v1/metrics", json).as_str(), lost()), ("404", 3));
+    assert_eq!((status_of(address, "GET /v1/traces", json).as_str(), lost()), ("405", 3));
+    assert_eq!((status_of(address, "POST /v1/logs", json).as_str(), lost()), ("200", 3), "nobody wants log records");
+    assert_eq!((status_of(address, "POST /v1/traces", json).as_str(), lost()), ("200", 3));
+}
+
+/// SDKs that send to `localhost` try ::1 first, and not all of them anything else.
+#[test]
+#[allow(clippy::print_stdout, reason = "tests say what they skip")]
+fn the_loopback_has_two_addresses() {
+    let Ok(other) = std::net::TcpListener::bind("[::1]:0") else {
+        println!("SKIP ::1");
+        return;
+    };
+    drop(other);
+    let (mut arrivals, address) = listening(false);
+    let port = address.port();
+    assert_eq!(arrivals.places, [format!("OTLP/HTTP 127.0.0.1:{port} and [::1]:{port}")]);
+    let also = std::net::SocketAddr::from((std::net::Ipv6Addr::LOCALHOST, port));
+    for (name, at) in [("four", address), ("six", also)] {
+        assert_eq!(post(&mut connected(at), name).as_deref(), Some("200"));
+    }
+    assert_eq!(names(&mut arrivals), ["four", "six"]);
+    drop(arrivals);
+    // Somebody else is at the one.
+    let _held = std::net::TcpListener::bind(also).expect("free");
+    let options = TelemetryOptions { grpc: None, http: Some(address), lines: Vec::new() };
+    let Err(refused) = super::Arrivals::bind(&options, Vec::new()) else { panic!("it is taken") };
+    assert!(refused.why.contains(&format!("port {port} of ::1 is in use")), "{}", refused.why);
+    let elsewhere = format!("--otlp-http 127.0.0.1:{}", port.saturating_add(10_000));
+    assert!(refused.remedy.contains(&elsewhere), "{}", refused.remedy);
+}
+
+/// An exporter of OTLP over HTTP that is pointed at this port, or one that speaks TLS, isn't heard: it is counted. A look whether the port is open is none.
+#[cfg(feature = "grpc")]
+#[test]
+fn what_is_no_grpc_is_counted() {
+    let (arrivals, address) = listening(true);
+    let spoken: [&[u8]; 2] = [
+        b"POST /v1/traces HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\0\0",
+    ];
+    for (n, bytes) in (1..).zip(spoken) {
+        let mut silent = connected(address);
+        silent.shutdown(std::net::Shutdown::Write).expect("open");
+        let _ = silent.read_to_end(&mut Vec::new());
+        let mut client = connected(address);
+        client.write_all(bytes).expect("sent");
+        // It may end by a reset; and it ends before it is counted.
+        let _ = client.read_to_end(&mut Vec::new());
+        let counted = || arrivals.intake.counts.malformed.load(Relaxed);
+        let due = std::time::Instant::now() + Duration::from_secs(10);
+        while counted() < n && std::time::Instant::now() < due {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        assert_eq!(counted(), n);
+    }
+}
+
+/// As gRPC has it, the same number stands for what isn't there and for what can't be unpacked.
+#[cfg(feature = "grpc")]
+#[test]
+fn messages_by_grpc_that_are_packed_in_another_way_are_counted() {
+    let (arrivals, address) = listening(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let asked = |service: &str| {
+        let path = format!("/opentelemetry.proto.collector.{service}/Export");
+        runtime.block_on(async {
+            let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+            let (client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            let mut client = client.ready().await.expect("ready");
+            let request = http::Request::post(path).header("grpc-encoding", "zstd").body(()).expect("a request");
+            let (answer, mut sending) = client.send_request(request, false).expect("open");
+            sending.send_data(bytes::Bytes::from_static(b"\x01\0\0\0\x03abc"), true).expect("sent");
+            let answer = tokio::time::timeout(Duration::from_secs(30), answer).await.expect("in time").expect("heard");
+            let status = answer.headers().get("grpc-status").expect("a status").to_str().expect("digits").to_owned();
+            (status, arrivals.intake.counts.malformed.load(Relaxed))
+        })
+    };
+    assert_eq!(asked("trace.v1.TraceService"), ("12".to_owned(), 1));
+    assert_eq!(asked("metrics.v1.MetricsService"), ("12".to_owned(), 1));
 }
 
 #[cfg(feature = "grpc")]

@@ -21,13 +21,13 @@ struct Node {
 
 /// What an acknowledgement covers.
 #[derive(Default)]
-pub(super) struct Acknowledged {
+pub(crate) struct Acknowledged {
     /// When the segment that ends exactly there was sent (the oldest of several).
     pub(super) sent: Option<u64>,
     /// Since when bytes were missing, and when the last copy of them was sent.
-    pub(super) repaired: Option<(u64, u64)>,
+    pub(crate) repaired: Option<(u64, u64)>,
     /// Which they were: of each such segment where it began and ended.
-    pub(super) mended: Vec<(u32, u32)>,
+    pub(crate) mended: Vec<(u32, u32)>,
     /// TSval of the first of these copies.
     copied: Option<u32>,
 }
@@ -142,11 +142,12 @@ impl Segments {
         }
     }
 
-    /// What was sent again and isn't acknowledged.
-    pub(super) fn under_repair(&self, dir: &Direction) -> Acknowledged {
+    /// What was sent again and isn't acknowledged. It is told once: copies of it that come later are others.
+    pub(crate) fn under_repair(&mut self, dir: &Direction) -> Acknowledged {
         let (mut found, mut at) = (Acknowledged::default(), dir.newest);
-        while let Some(node) = self.nodes.get(at as usize) {
+        while let Some(node) = self.nodes.get_mut(at as usize) {
             found.add(node);
+            node.since = 0;
             at = node.older;
         }
         found

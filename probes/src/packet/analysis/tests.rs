@@ -46,6 +46,7 @@ impl Talk {
             (fwd.base_seq, fwd.base_known) = (seq, true);
         }
         let verdict = analyse(fwd, rev, self.irtt, segment, 0, Some(&mut self.list));
+        fwd.place(seq, segment.len);
         if flags & SYN != 0 {
             fwd.scale = -2;
         }
@@ -288,4 +289,30 @@ fn a_full_list_is_counted() {
         list.push(&mut dir, &Segment { seq: i * 10, len: 10, time: 1, ..Segment::default() }, 0);
     }
     assert_eq!((dir.in_list, list.dropped), (2, 3));
+}
+
+/// As many segments are under way in one direction as are listed: a copy that isn't listed may mend a loss that nobody is told of then.
+#[test]
+fn copies_that_find_no_room_are_counted() {
+    let mut talk = Talk::open();
+    talk.list = Segments::new(usize::MAX);
+    talk.irtt = MS;
+    let base = 101;
+    for i in 0..u32::from(MAX_LISTED) + 10 {
+        talk.send(0, base + i, 501, 1, 1000, ACK);
+    }
+    assert_eq!((talk.dirs[0].in_list, talk.list.dropped), (MAX_LISTED, 0), "nothing was sent again");
+    // At once, and later.
+    assert!(talk.send(0, base, 501, 1, 1000, ACK).contains("out_of_order"));
+    assert_eq!(talk.list.dropped, 1);
+    talk.now += 10 * MS;
+    assert!(talk.send(0, base + u32::from(MAX_LISTED) + 3, 501, 1, 1000, ACK).contains("retransmission"));
+    assert_eq!(talk.list.dropped, 2);
+    // What was there before is none of them, nor what comes when there is room again.
+    talk.send(1, 501, base + 5000, 0, 1000, ACK);
+    talk.send(0, base, 501, 1, 1000, ACK);
+    talk.now += 10 * MS;
+    talk.send(0, base + 6000, 501, 1, 1000, ACK);
+    assert_eq!(talk.list.dropped, 2);
+    assert!(talk.verdict(1, 501, base + 6001, 0, 1000, ACK).repaired.is_some());
 }

@@ -1,8 +1,12 @@
 //! State of one conversation.
 
+mod times;
+
 use super::super::dissect::{ACK, FIN, RST, SYN};
 use super::super::stream::Connection;
 use super::{Account, FlowKey};
+use times::Opening;
+pub(super) use times::tell_initial_rtt;
 use weftrace_artifact::packet::{PacketView, analysis as flag, known, layer, marks};
 
 /// Window scale: no SYN seen, or the SYNs did not agree on scaling.
@@ -63,23 +67,6 @@ pub(crate) struct Direction {
     pub(crate) signals_more: bool,
 }
 
-/// A usual maximum segment size: with less room than that a sender waits.
-const SEGMENT: u32 = 1448;
-
-impl Direction {
-    /// Bytes that the other side may send after this packet: the window, less what is in flight.
-    fn room(&self, other: &Self, view: &PacketView) -> u32 {
-        if self.scale == SCALE_UNKNOWN && view.tcp_flags & SYN == 0 && view.tcp_window_raw > 0 {
-            // What it counts in was said in a SYN that was not seen: any window but 0 may have room.
-            return SEGMENT;
-        }
-        let scale = if view.tcp_flags & SYN != 0 { 0 } else { self.scale.max(0) };
-        let window = view.tcp_window_raw << scale;
-        let in_flight = if other.next_seq == 0 { 0 } else { other.next_seq.wrapping_sub(view.tcp_ack_raw) as i32 };
-        window.saturating_sub(in_flight.max(0) as u32)
-    }
-}
-
 impl Default for Direction {
     fn default() -> Self {
         Self {
@@ -130,13 +117,13 @@ impl Direction {
         self.end.checked_add_signed(self.ahead(seq)).unwrap_or(u64::from(relative))
     }
 
-    /// How far a raw sequence number is from the end of what was sent.
-    fn ahead(&self, seq: u32) -> i64 {
+    /// How far a raw sequence number is from the end of what was sent. Resets don't move that, and an initial sequence number begins it anew.
+    pub(crate) fn ahead(&self, seq: u32) -> i64 {
         seq.wrapping_sub(self.base_seq).wrapping_sub(self.end as u32).cast_signed().into()
     }
 
     /// The place of a segment that is sent.
-    fn place(&mut self, seq: u32, len: u32) -> u64 {
+    pub(crate) fn place(&mut self, seq: u32, len: u32) -> u64 {
         let (at, ahead) = (self.nearest(seq), self.ahead(seq));
         if ahead + i64::from(len) > 0 {
             self.end = at + u64::from(len);
@@ -193,11 +180,11 @@ pub(crate) struct Flow {
     pub(super) touched: u64,
     pub(crate) stream: u32,
     syns: u32,
-    /// Index of the client's direction.
+    /// Index of the client's direction; and whether what is spoken has told it.
     pub(super) client: u8,
+    client_told: bool,
     synack_seen: bool,
-    /// A handshake is under way.
-    opening: bool,
+    opening: Opening,
     /// No packet of it was seen yet, only an ICMP error about one.
     pub(super) only_quoted: bool,
     /// For the table's clock hand.
@@ -208,6 +195,8 @@ pub(crate) struct Flow {
     pub(crate) app: Option<Box<Connection>>,
     /// What it did so far, if a script asks.
     pub(super) account: Option<Box<Account>>,
+    /// Who wanted a packet of it.
+    pub(crate) wanted: u64,
     /// Its end was told.
     pub(super) told: bool,
     /// Directions that have said that they are done; 3: both, or one of them for both.
@@ -239,12 +228,26 @@ impl Flow {
         self.client = if answers { 1 - dir } else { dir } as u8;
     }
 
+    /// Who the client is was guessed.
+    pub(crate) fn guesses_client(&self) -> bool {
+        !self.client_told && self.dirs.iter().all(|dir| !dir.syn_seen)
+    }
+
+    /// What is spoken has told who asks: says that of a packet in direction `dir`, too.
+    pub(crate) fn tell_client(&mut self, client: usize, dir: usize, view: &mut PacketView) {
+        (self.client, self.client_told) = (client as u8 & 1, true);
+        view.from_client = u32::from(dir == client);
+    }
+
     /// Notes a packet; whether it closes the conversation.
     pub(super) fn touch(&mut self, dir: usize, view: &PacketView) -> bool {
         self.touched = self.touched.max(view.boot_ns);
         let before = self.done;
         if view.tcp_flags & RST != 0 && self.heeds_reset(dir, view) {
             self.done = 3;
+        } else if view.tcp_flags & (SYN | ACK) == SYN {
+            // What was reset is asked for once more.
+            self.done = 0;
         } else if view.tcp_flags & FIN != 0 {
             self.done |= 1 << (dir & 1);
         }
@@ -253,7 +256,17 @@ impl Flow {
 
     /// Whether this conversation, and not a later one, was closed.
     pub(super) fn is_closed(&self, stream: u32) -> bool {
-        self.done == 3 && self.stream == stream
+        self.is_over() && self.stream == stream
+    }
+
+    /// The direction's sender is done.
+    pub(super) fn is_done(&self, dir: usize) -> bool {
+        self.done >> (dir & 1) & 1 != 0
+    }
+
+    /// Both sides are done, or one of them for both.
+    pub(super) fn is_over(&self) -> bool {
+        self.done == 3
     }
 
     /// Forgets the conversation, keeps the endpoints.
@@ -329,69 +342,6 @@ impl Flow {
         self.syns = self.syns.saturating_add(1);
     }
 
-    /// iRTT by frame time, the handshake by boot time.
-    pub(super) fn time_handshake(&mut self, dir: usize, view: &mut PacketView) {
-        let flags = view.tcp_flags;
-        let from_client = dir == self.client as usize;
-        if flags & (SYN | ACK) == SYN {
-            self.syn_time = view.time_ns;
-            if self.syns == 0 {
-                self.first_syn = view.boot_ns;
-                self.opening = true;
-            }
-            self.count_syn();
-        } else if flags & SYN != 0 {
-            self.synack_seen = true;
-        }
-        if flags & (SYN | ACK) == ACK && self.initial_rtt == 0 && self.syn_time != 0 {
-            // A clock that ran backwards gives a huge one, as in tshark, which is told to nobody.
-            self.initial_rtt = view.time_ns.wrapping_sub(self.syn_time);
-        }
-        if !self.opening || self.syns == 0 {
-            return;
-        }
-        let completed = from_client && self.synack_seen && flags & (SYN | ACK | RST) == ACK;
-        if completed || flags & RST != 0 {
-            self.opening = false;
-            view.handshake_start = self.first_syn;
-            view.handshake_ns = view.boot_ns.saturating_sub(self.first_syn);
-            view.handshake_syns = self.syns;
-            view.handshake_completed = u32::from(completed);
-            view.layers |= layer::HANDSHAKE_END;
-        }
-    }
-
-    /// A stall is a window that closed to 0, until the receiver opens it, or a reset. It begins when the receiver last left room for
-    /// a segment: senders don't fill the rest of a window at once (RFC 9293, section 3.8.6.2.1), so that the advertisement of 0
-    /// itself comes a persist timer later.
-    pub(super) fn time_stall(&mut self, dir: usize, view: &mut PacketView) {
-        let flags = view.tcp_flags;
-        let reset = flags & RST != 0;
-        let (fwd, rev) = self.pair(dir);
-        let since = if reset { fwd.stalled_since.max(rev.stalled_since) } else { fwd.stalled_since };
-        if reset {
-            view.marks |= if since > fwd.stalled_since { marks::PEER_STALLED } else { 0 };
-            (fwd.stalled_since, rev.stalled_since) = (0, 0);
-        } else if view.tcp_window_raw == 0 {
-            if since == 0 && flags & (SYN | FIN) == 0 {
-                fwd.stalled_since = if fwd.closing_since == 0 { view.boot_ns } else { fwd.closing_since };
-            }
-            return;
-        } else {
-            fwd.stalled_since = 0;
-            if fwd.room(rev, view) >= SEGMENT {
-                fwd.closing_since = 0;
-            } else if fwd.closing_since == 0 && flags & (SYN | FIN) == 0 {
-                fwd.closing_since = view.boot_ns;
-            }
-        }
-        if since != 0 {
-            view.zero_window_start = since;
-            view.zero_window_ns = view.boot_ns.saturating_sub(since);
-            view.layers |= layer::ZERO_WINDOW_END;
-        }
-    }
-
     /// What the view says about the flow.
     pub(super) fn describe(&mut self, dir: usize, view: &mut PacketView) {
         let sender = &mut self.dirs[dir & 1];
@@ -427,14 +377,6 @@ impl Flow {
         view.conn_opened = self.opened;
         view.handshake_syns = self.syns;
         tell_initial_rtt(self.initial_rtt, view);
-    }
-}
-
-/// Not the one of a clock that ran backwards.
-pub(super) fn tell_initial_rtt(ns: u64, view: &mut PacketView) {
-    if ns.cast_signed() > 0 {
-        view.initial_rtt_ns = ns;
-        view.layers |= layer::INITIAL_RTT;
     }
 }
 

@@ -314,9 +314,11 @@ impl FlowTable {
                 return None;
             }
             let (closed, quiet) = (flow.is_closed(stream), flow.touched.saturating_add(LINGER_NS));
+            // What is still read from it is to be told before.
+            let told = flow.app.is_none();
             self.closed.pop_front();
             match closed {
-                true if now >= quiet => return Some(index),
+                true if now >= quiet && told => return Some(index),
                 // It went on: a reset that nobody heeds closes nothing.
                 true => self.closed.push_back((quiet, index, stream)),
                 false => {}

@@ -58,6 +58,8 @@ pub(super) struct Matcher {
     after_gap: Option<Gap>,
     /// The response under way was read behind such bytes: it is taken for the oldest request's, and may be that of another one.
     unsure: bool,
+    /// The direction that asks, by the first message.
+    client: Option<usize>,
     /// By direction: bytes outside bodies are missing, or can't be read.
     unread: [bool; 2],
     /// How far the last request's sender had got; a request may be missing before the one that begins here, and its response among theirs.
@@ -169,6 +171,10 @@ impl Protocol for HttpFlow {
         idle && self.messages.iter().all(Messages::at_start)
     }
 
+    fn client(&self) -> Option<usize> {
+        self.matcher.client
+    }
+
     /// Ends exchanges whose answering side has ended.
     fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
         if ended == [true; 2] || !cx.facts.answered {
@@ -194,6 +200,8 @@ impl Sink<'_, '_> {
 
     /// A head was parsed. Says what follows it.
     pub(super) fn head(&mut self, head: &Arc<Head>, from: u64, start: u64) -> Body {
+        let asks = if head.outline.kind == Kind::Request { self.dir } else { 1 - self.dir };
+        self.matcher.client.get_or_insert(asks);
         match head.outline.kind {
             Kind::Request => {
                 self.request(head, from, start);

@@ -46,6 +46,10 @@ impl Protocol for Http2Flow {
             if was_lost {
                 let to = if used > 0 { rest.after(used) } else { rest.from() };
                 self.unplaced(dir, rest.from(), to, !side.is_lost());
+                if used > 0 {
+                    // What was passed over may have been any open stream's.
+                    self.streams.damage(dir, None);
+                }
             }
             if let Some(frame) = ended {
                 self.frame(&frame, &side.payload, dir, cx);
@@ -62,22 +66,22 @@ impl Protocol for Http2Flow {
         let dir = hole.dir & 1;
         let Some(mut side) = self.sides[dir].take() else {
             self.sides[dir] = Some(Side::new(Beginning::Unknown));
-            self.unread[dir] = true;
-            self.unplaced(dir, hole.from, hole.to, false);
+            self.lost(dir, hole.from, hole.to, cx.shared);
             return;
         };
         let before = side.held();
         let begun = side.begun();
         match side.miss(hole) {
             Missed::Nothing => {}
-            Missed::Of(stream) => self.streams.damage(dir, Some(stream)),
-            Missed::End(frame) => self.frame(&frame, &[], dir, cx),
-            Missed::Framing => {
-                cx.shared.http2.gaps += 1;
-                self.unread[dir] = true;
-                self.streams.damage(dir, None);
-                self.unplaced(dir, begun.unwrap_or(hole.from), hole.to, false);
+            Missed::Of(header) => {
+                // Of a header block nothing is told then: not even, of a request, that there was one.
+                let counters = &mut cx.shared.http2;
+                counters.gaps += u64::from(hole.lost && header.kind != kind::DATA);
+                counters.cut += u64::from(!hole.lost && header.is_of_block());
+                self.streams.damage(dir, Some(header.stream));
             }
+            Missed::End(frame) => self.frame(&frame, &[], dir, cx),
+            Missed::Framing => self.lost(dir, begun.unwrap_or(hole.from), hole.to, cx.shared),
         }
         self.account(&mut side, before, cx.shared);
         self.sides[dir] = Some(side);
@@ -104,6 +108,10 @@ impl Protocol for Http2Flow {
             .flatten()
             .min()
             .unwrap_or(u64::MAX)
+    }
+
+    fn client(&self) -> Option<usize> {
+        self.streams.client
     }
 
     fn settle(&mut self, ended: [bool; 2], cx: &mut Context<'_>) {
@@ -165,7 +173,10 @@ impl Http2Flow {
 
     fn frame(&mut self, frame: &Frame, payload: &[u8], dir: usize, cx: &mut Context<'_>) {
         let heads = matches!(frame.header.kind, kind::HEADERS | kind::CONTINUATION);
-        self.unread[dir] |= heads && frame.header.has(frame::flag::END_HEADERS) && frame.block.is_none();
+        if heads && frame.header.has(frame::flag::END_HEADERS) && frame.block.is_none() {
+            self.unread[dir] = true;
+            self.streams.damage(dir, Some(frame.header.stream));
+        }
         let here = Here {
             dir,
             now: cx.now,
@@ -212,6 +223,14 @@ impl Http2Flow {
         if ends && let Some(ended) = self.streams.end(frame.header.stream, frame.to, here) {
             self.await_arrival(ended, cx);
         }
+    }
+
+    /// Bytes are missing, and where frames begin behind them isn't known.
+    fn lost(&mut self, dir: usize, from: u64, to: u64, shared: &mut Shared) {
+        shared.http2.gaps += 1;
+        self.unread[dir] = true;
+        self.streams.damage(dir, None);
+        self.unplaced(dir, from, to, false);
     }
 
     /// Bytes may be any open stream's, up to where a frame is `found`.

@@ -63,6 +63,11 @@ impl Header {
         matches!(self.kind, kind::DATA | kind::HEADERS) && self.has(flag::END_STREAM)
     }
 
+    /// It has a header block, or a part of one.
+    pub(crate) fn is_of_block(self) -> bool {
+        matches!(self.kind, kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION)
+    }
+
     /// Everything that RFC 9113, section 6 says about a header of its kind is so. Few other bytes are.
     fn is_plausible(self) -> bool {
         let (on_stream, fits, flags) = match self.kind {

@@ -68,8 +68,8 @@ pub(crate) struct Frame {
 pub(crate) enum Missed {
     /// Nothing of which more than the number matters.
     Nothing,
-    /// Of this stream.
-    Of(u32),
+    /// Of this frame, which goes on.
+    Of(Header),
     /// The end of a frame, which is known by its header.
     End(Frame),
     /// Where frames begin is not known any more.
@@ -209,7 +209,7 @@ impl Side {
 
     /// Passes over bytes that are missing.
     pub(crate) fn miss(&mut self, hole: Hole) -> Missed {
-        let Header { kind, stream, .. } = self.header;
+        let kind = self.header.kind;
         // Of a body that was there, if not captured, nothing is missing.
         let damage = hole.lost || kind != kind::DATA;
         match self.at {
@@ -217,7 +217,7 @@ impl Side {
                 self.damaged |= damage;
                 self.at = At::Payload(left - hole.len as u32);
                 self.next = hole.to;
-                if damage { Missed::Of(stream) } else { Missed::Nothing }
+                if damage { Missed::Of(self.header) } else { Missed::Nothing }
             }
             At::Payload(left) if hole.exact && hole.len == u64::from(left) && kind == kind::DATA => {
                 self.damaged |= damage;

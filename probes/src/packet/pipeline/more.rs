@@ -54,10 +54,9 @@ impl Pipeline {
 
     /// Time has passed without packets (live): what was over by then has ended.
     pub fn pass_time(&mut self, boot_ns: u64) {
-        if self.needs & needs::FLOW_END != 0 {
-            self.last_boot = self.last_boot.max(boot_ns);
-            self.flows.end_due(self.last_boot, true);
-        }
+        self.last_boot = self.last_boot.max(boot_ns);
+        self.flows.end_due(self.last_boot, true);
+        self.look_for_last(self.last_boot);
     }
 
     /// At the end of all packets: the next connections end. False: there are no more.

@@ -90,7 +90,7 @@ impl Captures {
     /// The next packet of any capture; None after the last, or if a pipe has none yet.
     pub fn next_packet(&mut self) -> Result<Option<RawPacket<'_>>, SourceError> {
         self.find_next()?;
-        Ok(self.found())
+        Ok(self.current())
     }
 
     /// The same, with the keys that the files hold before it.
@@ -98,7 +98,7 @@ impl Captures {
     pub fn next_with_secrets(&mut self) -> Result<Option<(RawPacket<'_>, Vec<Secrets>)>, SourceError> {
         self.find_next()?;
         let secrets = if self.has_secrets() { self.take_secrets() } else { Vec::new() };
-        Ok(self.found().map(|packet| (packet, secrets)))
+        Ok(self.current().map(|packet| (packet, secrets)))
     }
 
     fn find_next(&mut self) -> Result<(), SourceError> {
@@ -112,8 +112,9 @@ impl Captures {
         Ok(())
     }
 
+    /// The packet that was handed out last.
     #[inline]
-    fn found(&mut self) -> Option<RawPacket<'_>> {
+    pub fn current(&mut self) -> Option<RawPacket<'_>> {
         let packet = self.open.get_mut(self.current?)?.reader.current()?;
         Some(RawPacket { number: self.number, ..packet })
     }

@@ -27,14 +27,12 @@ pub(crate) struct Connection {
     dirs: [Assembler; 2],
     dialogue: Dialogue,
     facts: Facts,
-    /// Who wanted a packet of it.
-    pub(crate) wanted: u64,
 }
 
 impl Default for Connection {
     fn default() -> Self {
         let dirs = [Assembler::new(0), Assembler::new(1)];
-        Self { dirs, dialogue: Dialogue::default(), facts: Facts::default(), wanted: 0 }
+        Self { dirs, dialogue: Dialogue::default(), facts: Facts::default() }
     }
 }
 
@@ -96,6 +94,11 @@ impl Connection {
             dialogue.repeated(dir, packet.payload, &mut cx);
         }
         over
+    }
+
+    /// The direction that asks, once what is spoken has told.
+    pub(crate) fn client(&self) -> Option<usize> {
+        self.dialogue.client()
     }
 
     /// The flow goes: what is open is presented (as ended now) or, without a listener, counted.

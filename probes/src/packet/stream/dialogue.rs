@@ -170,6 +170,11 @@ impl Dialogue {
         }
     }
 
+    /// The direction that asks, once what is spoken has told.
+    pub(crate) fn client(&self) -> Option<usize> {
+        self.speaks.as_ref().and_then(|protocol| protocol.client())
+    }
+
     pub(crate) fn describe(&self, shared: &mut Shared) {
         if let Some(protocol) = &self.speaks {
             protocol.describe(shared);

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use weftrace_artifact::packet::needs;
 
 const WARNING: u8 = 1;
+/// An alert's content, and the least that a Finished has: a message's header and a hash.
+const ALERT_LEN: u64 = 2;
+const FINISHED_LEN: u64 = 4 + 32;
 
 #[derive(Default)]
 struct Direction {
@@ -95,23 +98,30 @@ impl TlsFlow {
             self.crypt.missed(dir);
         }
         self.unreadable(dir, &record.header, record.covers, !record.cut, cx);
-        let ended = self.closed(dir, kind, cx.now);
+        let ended = self.closed(dir, &record.header, cx.now);
         let part = if protected { TlsPart::protected(&record.header, None) } else { TlsPart::of(&record.header) };
         present(TlsPart { ended, ..part }, cx);
     }
 
     /// A record that could not be decrypted: it may be the one that has the Finished.
-    fn closed(&mut self, dir: usize, kind: u8, now: u64) -> Option<Ended> {
+    fn closed(&mut self, dir: usize, header: &Header, now: u64) -> Option<Ended> {
         let answered = self.handshake.as_ref().is_some_and(|handshake| handshake.server_hello.is_some());
         if !answered {
             return None;
         }
         if self.is_13() {
             // What the client sends now ends the handshake.
-            if kind != content::DATA || self.client != Some(dir) {
+            if header.kind != content::DATA || self.client != Some(dir) {
                 return None;
             }
-        } else if kind != content::HANDSHAKE {
+            match self.crypt.content_len(header).0 {
+                // It refuses the server's certificate, or closes.
+                ALERT_LEN => return self.end_handshake(false, now),
+                // That early data ends here; the Finished follows.
+                len if len < FINISHED_LEN => return None,
+                _ => {}
+            }
+        } else if header.kind != content::HANDSHAKE {
             return None;
         }
         self.finished(dir, now)
@@ -402,6 +412,10 @@ impl Protocol for TlsFlow {
         {
             present(TlsPart { ended: Some(ended), ..TlsPart::default() }, cx);
         }
+    }
+
+    fn client(&self) -> Option<usize> {
+        self.client
     }
 
     fn describe(&self, shared: &mut Shared) {

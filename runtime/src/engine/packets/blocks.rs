@@ -38,9 +38,19 @@ impl Block {
         self.asks.layers & layer::HTTP_EXCHANGE != 0
     }
 
+    /// Runs it. `over`: the script has ended, and it runs only if it does nothing but tell joins.
+    fn run(&self, view: &PacketView, raw: Option<&RawPacket<'_>>, over: bool, core: &mut Core) {
+        if !over || core.only_tells(self.probe) {
+            core.run_packet(self.entry, self.probe, view, raw);
+        }
+    }
+
     /// Whether what is found when all packets are over is for it: it reads what ends then, or does nothing without a message like this one.
     /// Others count packets, and there is none.
-    fn is_for_last(&self, view: &PacketView) -> bool {
+    fn is_for_last(&self, family: u32, view: &PacketView) -> bool {
+        if family == needs::STALLS {
+            return self.lasting & family != 0 && self.asks.is_in(view);
+        }
         let ended = |bit: u64, need: u32| view.layers & bit != 0 && self.lasting & need != 0;
         let asked = self.asks.layers & layer::PARTS != 0;
         let reads = ended(layer::HTTP_EXCHANGE, needs::EXCHANGES) || ended(layer::TLS_HANDSHAKE_END, needs::HANDSHAKES);
@@ -55,8 +65,10 @@ pub(in crate::engine) struct Blocks {
     filters: Vec<(BlockFilter, bool)>,
     pub(super) pipeline: Pipeline,
     view: Box<PacketView>,
-    /// Some block is told of connections that end.
+    /// Some block is told of connections that end, or of what ends with one of which nothing more comes.
     pub(super) ends: bool,
+    /// Some block is told of losses and closed windows.
+    stalls: bool,
     /// Some block is told of messages.
     parts: bool,
     /// Live, if a block asks whose packets are, or a recording's comments say it.
@@ -89,7 +101,7 @@ impl Blocks {
                     parts: spec.parts,
                     // There is always a frame, but at the end of all packets, which is for blocks that ask for it too.
                     asks: Asked { layers: spec.asks.layers & !layer::FRAME, ..spec.asks },
-                    lasting: spec.needs & (needs::EXCHANGES | needs::HANDSHAKES),
+                    lasting: spec.needs & (needs::EXCHANGES | needs::HANDSHAKES | needs::STALLS),
                     ends: spec.ends,
                     reads_owner: spec.needs & needs::OWNER != 0,
                     matched: false,
@@ -100,7 +112,9 @@ impl Blocks {
         let messages = list.iter().any(|block: &Block| block.reads_http() && !block.is_of_exchanges());
         let more = if messages { needs::HTTP_MESSAGES } else { 0 };
         let options = Options { community_id_seed: wants.community_id_seed, ..Options::default() };
-        let ends = specs.iter().any(|spec| spec.ends);
+        let read = specs.iter().fold(0, |all, spec| all | spec.needs);
+        let last = read & (needs::EXCHANGES | needs::HANDSHAKES) != 0;
+        let ends = last || specs.iter().any(|spec| spec.ends);
         let parts = specs.iter().any(|spec| spec.parts != 0);
         Ok(Self {
             list,
@@ -108,6 +122,7 @@ impl Blocks {
             pipeline: Pipeline::new(wants.needs | more, options),
             view: Box::default(),
             ends,
+            stalls: read & needs::STALLS != 0,
             parts,
             owners: None,
             unowned: 0,
@@ -125,6 +140,8 @@ impl Blocks {
     }
 
     fn process(&mut self, raw: &RawPacket<'_>, recorded: Option<(u32, &[u8])>, core: &mut Core) {
+        // (A script that ends at this packet has its other blocks at it.)
+        let over = core.exit.is_some();
         let (mut wanted, mut parts) = (0, 0);
         for (filter, passes) in &mut self.filters {
             *passes = filter.matches(raw);
@@ -145,7 +162,7 @@ impl Blocks {
             }
             return;
         }
-        if self.ends || self.parts {
+        if self.ends || self.parts || self.stalls {
             self.pipeline.wanted_by(wanted);
         }
         self.pipeline.process(raw, &mut self.view);
@@ -163,18 +180,18 @@ impl Blocks {
             recorder.packet(raw, self.source, owner);
         }
         for block in self.list.iter().filter(|b| b.matched && b.asks.is_in(&self.view)) {
-            core.run_packet(block.entry, block.probe, &self.view, Some(raw));
+            block.run(&self.view, Some(raw), over, core);
         }
         if parts != 0 {
             while let Some(family) = self.pipeline.next_part(&mut self.view) {
                 let mine = |b: &&Block| b.matched && b.parts & family != 0 && b.asks.is_in(&self.view);
                 for block in self.list.iter().filter(mine) {
-                    core.run_packet(block.entry, block.probe, &self.view, Some(raw));
+                    block.run(&self.view, Some(raw), over, core);
                 }
             }
         }
-        if self.ends {
-            self.tell_ends(core);
+        if self.ends || self.parts || self.stalls {
+            self.tell_ends(over, core);
         }
     }
 
@@ -196,13 +213,26 @@ impl Blocks {
         self.pipeline.pass_over(bound.filter(|_| core.only_joins_read()));
     }
 
-    /// Connections that have ended: to the blocks that one of their packets was for.
-    fn tell_ends(&mut self, core: &mut Core) {
+    /// Connections that have ended, and what ended with those of which nothing more comes: to the blocks that one of their packets was for.
+    fn tell_ends(&mut self, over: bool, core: &mut Core) {
         while let Some(wanted) = self.pipeline.next_end(&mut self.view) {
             for (bit, block) in bits().zip(&self.list) {
                 if block.ends && wanted & bit != 0 {
-                    core.run_packet(block.entry, block.probe, &self.view, None);
+                    block.run(&self.view, None, over, core);
                 }
+            }
+        }
+        while let Some(last) = self.pipeline.next_given_up(&mut self.view) {
+            self.tell_last(last, over, core);
+        }
+    }
+
+    /// What ended, or lasts, where there is no packet: it is of a family, and told to the blocks that wanted its connection's.
+    fn tell_last(&self, (family, wanted): (u32, u64), over: bool, core: &mut Core) {
+        for (bit, block) in bits().zip(&self.list) {
+            let reads = (block.parts | block.lasting) & family != 0;
+            if reads && wanted & bit != 0 && block.is_for_last(family, &self.view) {
+                block.run(&self.view, None, over, core);
             }
         }
     }
@@ -211,8 +241,15 @@ impl Blocks {
     pub(in crate::engine) fn pass_time(&mut self, time: u64, core: &mut Core) {
         if self.ends {
             self.pipeline.pass_time(time);
-            self.tell_ends(core);
+            self.tell_ends(false, core);
         }
+    }
+
+    /// Whether joins are told by its blocks, and by which: Some(true): by those alone that do nothing else, so that they may run on once the script has ended.
+    #[cfg(feature = "live")]
+    pub(super) fn tell_joins_alone(&self, core: &Core) -> Option<bool> {
+        let telling = self.list.iter().filter(|block| core.tells(block.probe));
+        telling.map(|block| core.only_tells(block.probe)).reduce(|all, one| all && one)
     }
 
     /// Packets are this host's, and their owners are asked for.
@@ -254,6 +291,7 @@ impl Blocks {
             ("flows", c.flows_evicted),
             ("segments", c.segments_dropped),
             ("http_gaps", c.http_gaps),
+            ("http_cut", c.http_cut),
             ("http_malformed", c.http_malformed),
             ("http_dropped", c.http_dropped),
             ("tls_gaps", c.tls_gaps),
@@ -276,19 +314,15 @@ impl Blocks {
     /// Connections and exchanges still open at the end.
     pub(in crate::engine) fn finish(&mut self, core: &mut Core) {
         while self.ends && core.exit.is_none() && self.pipeline.end_more() {
-            self.tell_ends(core);
+            self.tell_ends(false, core);
         }
-        if !self.parts {
+        if !self.parts && !self.stalls {
             return;
         }
         // These are not of one packet: each is told to its own blocks.
         self.pipeline.pass_over(None);
-        while let Some((family, wanted)) = self.pipeline.finish(&mut self.view) {
-            for (bit, block) in bits().zip(&self.list) {
-                if block.parts & family != 0 && wanted & bit != 0 && block.is_for_last(&self.view) {
-                    core.run_packet(block.entry, block.probe, &self.view, None);
-                }
-            }
+        while let Some(last) = self.pipeline.finish(&mut self.view) {
+            self.tell_last(last, false, core);
         }
     }
 }

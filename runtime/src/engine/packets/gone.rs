@@ -1,9 +1,12 @@
 //! A device that goes while the run goes on: what its blocks feed is unknown from then on, until one of its name is there again.
 
 use super::LiveFeed;
-use crate::engine::{
-    core::{Core, now},
-    supply::{Change, Stall},
+use crate::{
+    engine::{
+        core::{Core, now},
+        supply::{Change, Stall},
+    },
+    losses::LossKind,
 };
 use std::time::{Duration, Instant};
 
@@ -80,6 +83,16 @@ impl LiveFeed {
         let seconds = since.elapsed().as_secs_f64();
         self.tell_missing(core, end);
         core.warn(&format!("{}: the device is still gone: the last {seconds:.1} s are without its packets", self.name));
+    }
+
+    /// Packets that came before `end` are not looked at.
+    pub(super) fn leave_unread(&mut self, core: &mut Core, end: u64) {
+        match self.source.waiting() {
+            Some(0) => {}
+            Some(unread) => core.losses.add(&self.name, LossKind::Unread, unread),
+            // How many isn't known, nor whether there are any.
+            None => self.tell_missing(core, end),
+        }
     }
 
     /// All from the last that was heard to `end` is missing.

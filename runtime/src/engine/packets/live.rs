@@ -194,16 +194,18 @@ impl LiveFeed {
     }
 
     /// What arrived until `end`, then the exchanges still open. The kernel keeps the last packets until their block is due; on a busy
-    /// machine its timer may be late, so what it says it has taken is waited for, up to a limit. After exit() nothing more is looked at.
+    /// machine its timer may be late, so what it says it has taken is waited for, up to a limit. After exit() it is for joins alone: what tells them runs on
+    /// where it does nothing else; where it does, what it would have told of these packets is unknown.
     pub(crate) fn finish(&mut self, core: &mut Core, end: u64) {
         /// What the kernel has taken may also be what libpcap left out: filtered in user space.
         const PATIENCE: Duration = Duration::from_millis(500);
         let begin = Instant::now();
         let due = begin + 2 * Duration::from_millis(BLOCK_MS.into());
         let mut left = self.source.waiting();
-        while core.exit.is_none() {
+        let tells = self.blocks.tell_joins_alone(core);
+        while core.exit.is_none() || tells == Some(true) {
             let mut taken = 0;
-            while self.one(core, end) && core.exit.is_none() {
+            while self.one(core, end) && (core.exit.is_none() || tells == Some(true)) {
                 taken += 1;
             }
             left = left.map(|n| n.saturating_sub(taken));
@@ -212,6 +214,9 @@ impl LiveFeed {
                 break;
             }
             std::thread::sleep(Duration::from_millis(2));
+        }
+        if core.exit.is_some() && tells == Some(false) {
+            self.leave_unread(core, end);
         }
         self.end_without(core, end);
         core.note(|| Event::SourceEnd(self.source_id.0));

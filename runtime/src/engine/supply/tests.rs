@@ -121,6 +121,18 @@ fn how_sure_the_times_of_two_streams_are() {
     assert_eq!((supply.apart(A, A), supply.apart(A, B), supply.apart(A, C)), (0, 200, 200));
 }
 
+/// What a join's blocks emit has times of what the join reads.
+#[test]
+fn a_joins_records_are_no_surer_than_what_it_reads() {
+    let (mut supply, packets) = supply(vec![join(A, &[B]), join(C, &[A])]);
+    assert_eq!((supply.apart(C, A), supply.apart(C, C)), (PACKETS_NS + CLOCK_NS, 0));
+    supply.say_uncertainty(packets, S);
+    assert_eq!((supply.apart(C, A), supply.apart(B, C)), (S + CLOCK_NS, 2 * S));
+    // The command line knows better.
+    assert!(supply.set_uncertainty("join:j", 7));
+    assert_eq!(supply.apart(C, A), 7 + CLOCK_NS);
+}
+
 #[test]
 fn what_is_under_way_holds_a_source_back_for_a_while() {
     let (mut supply, packets) = supply(vec![join(B, &[])]);

@@ -186,7 +186,8 @@ impl Engine {
         for (i, (spec, (store, bit, sources))) in all.filter(|(_, (spec, _))| wanted(spec)) {
             let by_id = spec.keys.iter().any(|key| key.kind == KeyKind::Id);
             let stream = spec.stream.0 as usize;
-            let since = spec.since_ns.unwrap_or(0);
+            let (anchors, watermark) = (&self.anchors, self.watermark);
+            let namesakes = |around| anchors.namesakes(closed, around, watermark);
             let inputs = Inputs {
                 spec,
                 epsilon: self.epsilon.leg(i),
@@ -203,7 +204,7 @@ impl Engine {
                 losses: &self.losses,
                 seen_from: self.seen_from.get(stream).copied().unwrap_or(0),
                 doubted: self.doubted.get(stream).and_then(|d| d.as_ref().map(|(from, why)| (*from, why.as_str()))),
-                namesakes: if by_id { self.anchors.namesakes(closed, since, self.watermark) } else { Some(0) },
+                namesakes: if by_id { Some(&namesakes) } else { None },
             };
             legs.push(leg::outcome(&inputs, &mut self.stores[*store], *bit, &anchor, &mut self.work.scratch));
         }

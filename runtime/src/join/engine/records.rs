@@ -5,7 +5,7 @@ use crate::join::{
     result::ViewStorage,
     store::{Past, Taken},
 };
-use weftrace_artifact::action::StreamId;
+use weftrace_artifact::{action::StreamId, join::KeyKind};
 
 impl Engine {
     /// Takes a record of any stream; those of other joins are ignored. `time`: CLOCK_BOOTTIME ns of the event.
@@ -26,6 +26,7 @@ impl Engine {
             self.summary.late_records += 1;
             out(Output::LateRecord { stream, by });
         }
+        self.goroutine(stream, payload);
         self.translations.insert(stream, time, payload, &mut self.nodes);
         self.since_check += 1;
         if self.since_check >= CHECK_EVERY {
@@ -48,6 +49,15 @@ impl Engine {
         }
         self.summary.keyless += u64::from(keyless);
         late
+    }
+
+    /// A process is known to have goroutines by whatever tells of one: what no binding tells of (HTTP/2, gRPC) is served by them all the same.
+    fn goroutine(&mut self, stream: StreamId, payload: &[u8]) {
+        if let Some(Some(at)) = self.goroutines.get(stream.0 as usize)
+            && let Some(carried) = self.digest.read(KeyKind::Goroutine, payload, *at)
+        {
+            self.bindings.has_goroutine(&carried.node, &mut self.nodes);
+        }
     }
 
     fn anchor(&mut self, payload: &[u8], eval: &mut dyn Evaluate, out: &mut dyn FnMut(Output)) {

@@ -28,6 +28,8 @@ pub(super) struct Doubts {
     pub unplaced: bool,
     /// Candidates of so many connections.
     pub several: u32,
+    /// What was found by an id may be another anchor's.
+    pub among: Option<State>,
 }
 
 fn is_of_conn(key: &LegKey) -> bool {
@@ -70,8 +72,8 @@ pub(super) fn state(
     if doubts.several > 0 {
         return State::Ambiguous(doubts.several);
     }
-    if let Some(doubt) = State::among(inputs.namesakes).filter(|_| out.count > 0) {
-        return doubt;
+    if let Some(doubt) = &doubts.among {
+        return doubt.clone();
     }
     if doubts.unplaced {
         return unknown("its bytes are not known");

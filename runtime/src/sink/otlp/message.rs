@@ -144,6 +144,8 @@ pub(crate) fn attributes(to: &mut Writer, at: u32, shown: &Shown<'_>) {
         let value = shown.field(field);
         let number = result.stream.field(field).is_some_and(|f| matches!(f.ty, Type::Int { .. }));
         match value.parse::<u64>() {
+            // It is no code of HTTP's: there was no response, or a span's own status.
+            Ok(..100) | Err(_) if *field == "status" => {}
             Ok(n) if number => int(to, at, convention, n),
             _ if value.is_empty() => {}
             _ if *field == "path" => text(to, at, convention, value.split('?').next().unwrap_or_default()),
@@ -190,3 +192,7 @@ fn leg_event(event: &mut Writer, shown: &Shown<'_>, i: usize, leg: &crate::join:
     int(event, 3, "lost", leg.lost);
     int(event, 3, "charged_ns", leg.charged);
 }
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -114,8 +114,11 @@ impl Table {
     }
 
     /// The wall clock shows some times twice if it was set back: the later is meant, if it isn't in the future. Looked for from the newest
-    /// reading on: what comes live lies behind it, and there may be thousands.
+    /// reading on: what comes live lies behind it, and there may be thousands. A time that no segment has is where the last that begins before it
+    /// ended: some time in the future, by a clock that is ahead, is now.
     pub(super) fn boot(&self, wall: u64) -> u64 {
+        // The end of that segment, and by how much the time is beyond it.
+        let mut beyond: Option<(u64, u64)> = None;
         let mut to = self.pairs.len();
         let mut limit = self.newest().saturating_add(super::EVERY_NS);
         while to > 0 {
@@ -126,13 +129,18 @@ impl Table {
                 Some((next, _)) => line((here.wall, here.boot), (next.wall, next.boot), wall),
                 None => shift(wall, here.wall, here.boot),
             };
-            if boot <= limit && here.wall <= wall {
-                return boot;
+            if here.wall <= wall {
+                if boot <= limit {
+                    return boot;
+                }
+                beyond.get_or_insert((limit, boot - limit));
             }
             // Before the segment there was another; its last time is this one's beginning at the latest.
             to = if begins { at } else { (0..at).rev().find(|i| self.pairs[*i].1).unwrap_or(0) };
             if to == 0 {
-                return boot.min(limit);
+                // (Before the first reading, if that is nearer.)
+                let before = if here.wall <= wall { u64::MAX } else { here.wall - wall };
+                return beyond.filter(|(_, by)| *by <= before).map_or(boot.min(limit), |(end, _)| end);
             }
             limit = self.pairs[to].0.boot;
         }

@@ -40,6 +40,23 @@ fn times_that_were_there_twice_are_not_in_the_future() {
     assert_eq!(table.boot(903 * S), 4 * S);
 }
 
+/// Another clock's times may lie in the future, however often ours was set since the run began: they are now, no step's.
+#[test]
+fn times_of_a_clock_that_is_ahead() {
+    let forward =
+        table(&[(S, 1000 * S), (2 * S, 1001 * S), (3 * S, 1002 * S + 50 * MS), (600 * S, 1599 * S + 50 * MS)]);
+    assert_eq!(forward.boot(1599 * S + 950 * MS), 600 * S + 900 * MS);
+    assert_eq!(forward.boot(1602 * S), 601 * S);
+    let back = table(&[(S, 1000 * S), (2 * S, 1001 * S), (3 * S, 1001 * S), (600 * S, 1598 * S)]);
+    assert_eq!((back.boot(1600 * S), back.boot(1001 * S + 500 * MS)), (601 * S, 3 * S + 500 * MS));
+    // Two steps forward: what was passed over is of the step that passed it over.
+    let twice = table(&[(S, 1000 * S), (2 * S, 2000 * S), (3 * S, 2001 * S), (4 * S, 5000 * S)]);
+    assert_eq!((twice.boot(1500 * S), twice.boot(3000 * S), twice.boot(9000 * S)), (2 * S, 4 * S, 5 * S));
+    // Set back to before the first reading: what was stamped just before that is of then, what is a little ahead now is not.
+    let far = table(&[(5000 * S, 9000 * S), (5001 * S, 9001 * S), (5002 * S, 2000 * S), (5003 * S, 2001 * S)]);
+    assert_eq!((far.boot(8999 * S), far.boot(2005 * S)), (4999 * S, 5004 * S));
+}
+
 /// A recording may claim any times: they are wrong then, and no panic.
 #[test]
 fn times_that_no_clock_shows() {

@@ -6,7 +6,7 @@ use crate::packet::{
     Read::{self, Bit, Layer, Load, Str},
     analysis as a,
     kernel::{Found, Header::Tcp},
-    known as k, layer as l, marks,
+    known as k, layer as l, marks, needs,
 };
 use std::mem::offset_of;
 
@@ -24,6 +24,10 @@ const fn found(name: &'static str, mask: u32, doc: &'static str) -> FieldRow {
 const ALL_FLAGS: u32 = (1 << a::NAMES.len()) - 1;
 
 const FLOW: u64 = l::TCP | l::FLOW;
+
+/// Losses and closed windows, which may have no end.
+const LOSS: u32 = S | needs::STALLS;
+const STALL: u32 = F | needs::STALLS;
 
 #[rustfmt::skip]
 pub(super) const ROWS: &[FieldRow] = &[
@@ -53,7 +57,7 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.stream", T::U32, F, FLOW, Load(offset_of!(P, tcp_stream)), "Number of the conversation, counted from 0."),
     row("tcp.conn", T::Conn, F, l::TCP, Read::Conn(PacketEnd::Neither), "The connection, as a join key."),
     row("tcp.bytes", T::ByteRanges, F, FLOW, Read::ByteRanges(PacketBytes::Segment), "The payload's place in its direction of the connection, as a join key; absent without payload."),
-    row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection; where that wasn't seen: it isn't the one with the lower port, if that is below 32768, else it sent the first packet seen."),
+    row("tcp.from_client", T::Bool, F, FLOW, Bit(offset_of!(P, from_client), 1), "The sender opened the connection; where that wasn't seen, it is who asks in HTTP or TLS, once one has; before that it isn't the one with the lower port, if that is below 32768, else it sent the first packet seen."),
     row("tcp.conn_opened", T::U64, F, FLOW, Load(offset_of!(P, conn_opened)), "Boot time of the connection's first SYN, or of its first packet where the handshake was not seen."),
 
     row("tcp.first", T::Bool, F, FLOW, Bit(offset_of!(P, marks), marks::FIRST), "The first packet of its conversation."),
@@ -92,16 +96,16 @@ pub(super) const ROWS: &[FieldRow] = &[
     row("tcp.analysis.rto", T::U64, S, l::RTO, Load(offset_of!(P, rto_ns)), "At a retransmission: age of the oldest segment not acknowledged, ns."),
     row("tcp.analysis.bytes_in_flight", T::U32, S, l::BYTES_IN_FLIGHT, Load(offset_of!(P, bytes_in_flight)), "Bytes sent and not acknowledged, after this segment."),
 
-    row("tcp.handshake.start", T::U64, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_start)), "Boot time of the first SYN of the handshake that ends with this packet."),
+    row("tcp.handshake.start", T::U64, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_start)), "Boot time of the first SYN of the handshake that ends with this packet. One that was reset and is tried again ends twice."),
     row("tcp.handshake.dur", T::U64, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_ns)), "From the first SYN to the ACK that completes the handshake (or the RST that refuses it), ns."),
     row("tcp.handshake.syns", T::U32, F, l::HANDSHAKE_END, Load(offset_of!(P, handshake_syns)), "How many SYNs the client sent: 1 without retransmission."),
     row("tcp.handshake.completed", T::Bool, F, l::HANDSHAKE_END, Bit(offset_of!(P, handshake_completed), 1), "True: the connection was established; false: it was refused."),
     row("tcp.handshake.conn", T::Conn, F, l::HANDSHAKE_END, Read::Conn(PacketEnd::Client), "The connection as a join key, of the client's end: what `side=` of a leg goes by."),
-    row("tcp.repair.start", T::U64, S, FLOW, Load(offset_of!(P, repair_start)), "Boot time since when bytes that this packet acknowledges were under way, if they were lost and sent again; 0: they were not."),
-    row("tcp.repair.bytes", T::ByteRanges, S, FLOW, Read::ByteRanges(PacketBytes::Repair), "The bytes that were lost, as a join key; absent where none were."),
-    row("tcp.repair.dur", T::U64, S, FLOW, Load(offset_of!(P, repair_ns)), "Until the copy that got through was sent, ns; 0: nothing was lost. Copies that the receiver says it did not need (RFC 2883) are none."),
-    row("tcp.repair.conn", T::Conn, S, FLOW, Read::Conn(PacketEnd::Repair), "The connection as a join key, of the end that sent the lost bytes; of neither where none were."),
-    row("tcp.zero_window.start", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time since when the receiver left no room for a segment, in the zero-window stall that ends with this packet."),
-    row("tcp.zero_window.dur", T::U64, F, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_ns)), "How long the receiver's window was closed, ns."),
-    row("tcp.zero_window.conn", T::Conn, F, l::ZERO_WINDOW_END, Read::Conn(PacketEnd::ZeroWindow), "The connection as a join key, of the end whose window was closed."),
+    row("tcp.repair.start", T::U64, LOSS, FLOW, Load(offset_of!(P, repair_start)), "Boot time since when bytes that this packet acknowledges were under way, if they were lost and sent again; 0: they were not. Bytes that nobody has acknowledged are told with a reset, and without a packet where the connection is given up, its ports are taken, or the run ends."),
+    row("tcp.repair.bytes", T::ByteRanges, LOSS, FLOW, Read::ByteRanges(PacketBytes::Repair), "The bytes that were lost, as a join key; absent where none were."),
+    row("tcp.repair.dur", T::U64, LOSS, FLOW, Load(offset_of!(P, repair_ns)), "Until the copy that got through was sent, ns; 0: nothing was lost. Where none got through: to the last copy before a reset, else up to then. Copies that the receiver says it did not need (RFC 2883) are none."),
+    row("tcp.repair.conn", T::Conn, LOSS, FLOW, Read::Conn(PacketEnd::Repair), "The connection as a join key, of the end that sent the lost bytes; of neither where none were."),
+    row("tcp.zero_window.start", T::U64, STALL, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_start)), "Boot time since when the receiver left no room for a segment, in the zero-window stall that ends with this packet, or lasts where the connection is given up, its ports are taken, or the run ends: there is no packet then, and addresses are from the client to the server."),
+    row("tcp.zero_window.dur", T::U64, STALL, l::ZERO_WINDOW_END, Load(offset_of!(P, zero_window_ns)), "How long the receiver's window was closed, ns."),
+    row("tcp.zero_window.conn", T::Conn, STALL, l::ZERO_WINDOW_END, Read::Conn(PacketEnd::ZeroWindow), "The connection as a join key, of the end whose window was closed."),
 ];

@@ -33,7 +33,7 @@ pub(super) const ROWS: &[FieldRow] = &[
 
     row("tls.handshake.start", T::U64, HANDSHAKE, END, Load(offset_of!(P, tls.handshake_start)), "A handshake ends with this packet: boot time of its client hello. (Ours.)"),
     row("tls.handshake.server_hello", T::U64, HANDSHAKE, END | l::TLS_SERVER_HELLO, Load(offset_of!(P, tls.server_hello_ns)), "From client hello to server hello, ns. (Ours.)"),
-    row("tls.handshake.dur", T::U64, HANDSHAKE, END, Load(offset_of!(P, tls.handshake_ns)), "From client hello to the end of the handshake, ns: the last Finished (in TLS 1.3 that is not decrypted, the client's first protected record after the server hello), a fatal alert, or the end of the connection. (Ours.)"),
+    row("tls.handshake.dur", T::U64, HANDSHAKE, END, Load(offset_of!(P, tls.handshake_ns)), "From client hello to the end of the handshake, ns: the last Finished (in TLS 1.3 that is not decrypted, the client's first protected record after the server hello that is long enough for it), a fatal alert (there: a record that is as long as an alert), or the end of the connection. (Ours.)"),
     row("tls.handshake.completed", T::Bool, HANDSHAKE, END, Bit(offset_of!(P, tls.completed), 1), "True: both sides can send data; false: the handshake failed. (Ours.)"),
     row("tls.handshake.resumed", T::Bool, HANDSHAKE, END, Bit(offset_of!(P, tls.resumed), 1), "The handshake resumed an earlier session. (Ours.)"),
 

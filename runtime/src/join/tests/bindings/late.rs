@@ -100,6 +100,19 @@ fn the_first_binding_of_a_process_may_come_too_late() {
     assert_eq!(bench.told().1, [50]);
 }
 
+/// HTTP/2, gRPC and fasthttp are served by goroutines of which no binding tells. That the process has some is known by what they wait for.
+#[test]
+fn goroutines_that_no_binding_tells_of() {
+    let mut bench = Bench::new();
+    bench.owned(5000, 40, 1, 3 * S);
+    bench.owned(5001, 41, 1, 3 * S);
+    bench.record(poll(9, 40, 300 * MS, 4 * S));
+    bench.request(5000, 3200 * MS, 5 * S);
+    bench.request(5001, 3300 * MS, 5 * S);
+    bench.advance(5050 * MS);
+    assert_eq!(bench.told(), (vec![(unknown("no binding"), State::None), (State::None, State::None)], vec![]));
+}
+
 /// A source that is behind: others of its may be on their way too.
 #[test]
 fn a_binding_from_behind_the_watermark_is_late() {

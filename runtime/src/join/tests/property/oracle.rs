@@ -153,12 +153,14 @@ pub(super) fn expected(events: &[Event], anchor: &Event) -> Vec<Expected> {
         if found.is_empty() { nothing } else { counted(found) }
     };
     let all: Vec<(u8, u64)> = to_goroutines.iter().flat_map(|(_, all)| all).copied().collect();
-    // A process that no binding ties to a goroutine has none that wait.
+    // A process of which no record tells a goroutine has none that wait.
     let mut owners = all.iter().filter(|key| key.0 == PID).map(|key| key.1);
     let goes = |pid: u64| {
-        let of =
-            |e: &Event| matches!(e.what, What::Tie { goroutine, pid: p, .. } if goroutine != 0 && u64::from(p) == pid);
-        events.iter().any(of)
+        let told = |what: &What| match what {
+            What::Tie { goroutine, pid, .. } | What::Wait { goroutine, pid, .. } if *goroutine != 0 => u64::from(*pid),
+            _ => 0,
+        };
+        events.iter().any(|e| told(&e.what) == pid)
     };
     let no_goroutine = owners.clone().next().is_some() && !owners.any(goes);
     let led = all.iter().any(|key| key.0 == GOROUTINE) || no_goroutine;
