@@ -122,7 +122,8 @@ impl Taken {
             Signal::Span => {}
             Signal::Log => {
                 if !hex(&record.trace_id, 32) || all_zero(&record.trace_id) {
-                    record.lost_trace_id = !all_zero(&record.trace_id);
+                    let zeros = record.trace_id.bytes().all(|b| b == b'0' || b == b'-');
+                    record.lost_trace_id = record.trace_id.len() >= SHORTEST_ID && !zeros;
                     record.trace_id.clear();
                 }
                 if !hex(&record.span_id, 16) || all_zero(&record.span_id) {
@@ -144,6 +145,8 @@ impl Taken {
     }
 }
 
+/// Shorter texts in a trace id's place are what loggers write where there is none: `-`, `null`, `undefined`. Ids of other systems have as many at least (64 bits).
+const SHORTEST_ID: usize = 16;
 /// A text keeps at most so many bytes.
 const MAX_TEXT: usize = 4096;
 /// The attributes of one record keep at most so many.

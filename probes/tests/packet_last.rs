@@ -266,6 +266,21 @@ fn requests_that_were_heard_wait_for_their_answers() {
     }
 }
 
+/// Live: what was given up may go on after all, where only the packets that would have said so were not captured.
+#[test]
+fn a_connection_that_goes_on_after_it_was_given_up_is_read() {
+    let mut wire = Wire::open(true);
+    let (asked, answered) = (CLIENT_SEQ + GET.len() as u32, SERVER_SEQ + OK.len() as u32);
+    wire.packet(10, 0, ACK | PSH, (CLIENT_SEQ, SERVER_SEQ), GET);
+    wire.packet(20, 1, ACK | PSH, (SERVER_SEQ, asked), OK);
+    wire.silence(20, 320_000);
+    assert_eq!(wire.last.len(), 1, "{:?}", wire.last);
+    wire.packet(400_000, 0, ACK | PSH, (asked, answered), GET);
+    wire.packet(400_007, 1, ACK | PSH, (answered, asked + GET.len() as u32), OK);
+    wire.packet(400_010, 0, ACK, (asked + GET.len() as u32, answered + OK.len() as u32), b"");
+    assert_eq!(wire.told, [Exchange { uri: "/a".into(), status: Some(200), end: 400_007 }]);
+}
+
 /// Live: an answer that nobody acknowledges holds nothing back for ever.
 #[test]
 fn an_answer_that_nobody_acknowledges_is_told() {

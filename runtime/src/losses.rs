@@ -149,6 +149,7 @@ pub(crate) const ANALYSIS: &[(&str, &str)] = &[
     ("recorded_drops", "packets (the file says: not kept up with when it was captured)"),
     ("recorded_device_drops", "packets (the file says: dropped by a device or its driver when it was captured)"),
     ("headers", "headers that the script reads (not kept: all that it reads of one message are more than 1 KB)"),
+    ("untraced", "trace ids of log records (not 32 hex digits: which trace they are of isn't known)"),
     ("attributes", "attributes of spans or log records (more than is kept of one, or with too long a name)"),
     ("kept", "packets to be kept (not written)"),
     ("questions", "queries (forgotten before their answer: too many at once)"),

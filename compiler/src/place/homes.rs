@@ -52,7 +52,11 @@ fn writers(probe: &ProbeDef, named: bool) -> u32 {
     // A uprobe's thread may be taken off the processor within it, and the next one hit the same probe there.
     let nests = |t: &Target| matches!(t.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
     // By type information each target has a program of its own, which the kernel keeps from running within itself alone.
-    let by_type = |t: &Target| matches!(t.provider, Provider::Fentry { .. } | Provider::RawTracepoint { .. });
+    let by_type = |t: &Target| match &t.provider {
+        Provider::Fentry { .. } | Provider::RawTracepoint { .. } => true,
+        Provider::Tracepoint { category, .. } => category != "syscalls",
+        _ => false,
+    };
     let each = named || probe.targets.iter().all(by_type);
     let programs = if each { probe.targets.len() as u32 } else { 1 };
     // Two where one has a second copy.

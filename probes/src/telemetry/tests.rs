@@ -157,8 +157,10 @@ fn log_records_that_lose_their_trace_id_are_known() {
         (taken.records[0].trace_id.clone(), without_their_trace(&taken.records))
     };
     assert_eq!(of(TRACE), (TRACE.to_owned(), 0));
-    assert_eq!((of(""), of(&"0".repeat(32))), ((String::new(), 0), (String::new(), 0)));
-    for wrong in ["1-5759e988-bd862e3fe1be46a994272793", &TRACE[1..], "none"] {
+    for none in ["", &"0".repeat(32), "00000000-0000-0000-0000-000000000000", "-", "null", "N/A", "undefined"] {
+        assert_eq!(of(none), (String::new(), 0), "{none}");
+    }
+    for wrong in ["1-5759e988-bd862e3fe1be46a994272793", &TRACE[1..], &TRACE[16..], "5208512171318403364"] {
         assert_eq!(of(wrong), (String::new(), 1), "{wrong}");
     }
 }

@@ -11,11 +11,11 @@ use crate::{
 };
 use std::{
     rc::Rc,
-    sync::atomic::Ordering::Relaxed,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
-use weftrace_artifact::telemetry::LATENESS_NS;
+use weftrace_artifact::telemetry::{LATENESS_NS, Signal};
 use weftrace_probes::telemetry::Record;
 
 /// The reason of what comes late.
@@ -63,6 +63,8 @@ impl TelemetryFeed {
         let source = core.supply.add(SOURCE, "spans", LATENESS_NS, emits.collect());
         core.supply.say_uncertainty(source, SPANS_NS);
         core.touch.add_packets(SOURCE, &probes, &artifact);
+        let of_logs = blocks.iter().filter(|block| block.wanted.is_of(Signal::Log)).map(|block| block.probe);
+        core.touch.add_logs(SOURCE, of_logs);
         Self { from, blocks, source, next: None }
     }
 
@@ -137,17 +139,21 @@ impl TelemetryFeed {
     }
 
     fn count_losses(&self, core: &mut Core) {
-        let (unusable, full, attributes) = match &self.from {
+        let [unusable, full, untraced, attributes] = match &self.from {
             Origin::Live(arrivals) => {
                 let counts = &arrivals.intake.counts;
                 let unusable = counts.unusable.load(Relaxed) + counts.malformed.load(Relaxed);
-                (unusable, counts.full.load(Relaxed), counts.attributes.load(Relaxed))
+                let of = |count: &AtomicU64| count.load(Relaxed);
+                [unusable, of(&counts.full), of(&counts.untraced), of(&counts.attributes)]
             }
-            Origin::Recorded(recorded) => (recorded.unusable, 0, recorded.attributes),
+            Origin::Recorded(recorded) => [recorded.unusable, 0, recorded.untraced, recorded.attributes],
         };
-        for (kind, count) in
-            [(LossKind::Unusable, unusable), (LossKind::Refused, full), (LossKind::Analysis("attributes"), attributes)]
-        {
+        for (kind, count) in [
+            (LossKind::Unusable, unusable),
+            (LossKind::Refused, full),
+            (LossKind::Analysis("untraced"), untraced),
+            (LossKind::Analysis("attributes"), attributes),
+        ] {
             match &self.from {
                 Origin::Live(_) => core.losses.set(SOURCE, kind, count),
                 // When what can't be read was nobody knows.

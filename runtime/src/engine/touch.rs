@@ -23,6 +23,8 @@ struct Streams {
     depend: BTreeSet<StreamId>,
     /// For packets: by block, what it asks of the analysis.
     by_needs: Vec<(u32, BTreeSet<StreamId>)>,
+    /// Of spans and log records: what depends on the latter.
+    logs: BTreeSet<StreamId>,
 }
 
 /// By source of losses.
@@ -48,7 +50,7 @@ impl Touch {
             artifact.probes.iter().filter(of_sockets).flat_map(|p| p.emits.iter().copied()).collect();
         if !exchanges.is_empty() {
             let by_needs = vec![(u32::MAX, exchanges.clone())];
-            let streams = Streams { own: exchanges.clone(), depend: exchanges.clone(), by_needs };
+            let streams = Streams { own: exchanges.clone(), depend: exchanges.clone(), by_needs, ..Streams::default() };
             touch.sources.insert(sockets::SOURCE.to_owned(), streams);
         }
         for (i, plan) in artifact.probes.iter().enumerate() {
@@ -78,11 +80,19 @@ impl Touch {
         self.sources.insert(name.to_owned(), streams);
     }
 
+    /// Which of a source's probes are at log records.
+    pub(crate) fn add_logs(&mut self, name: &str, probes: impl Iterator<Item = u32>) {
+        let depend = probes.filter_map(|probe| self.depend.get(probe as usize)).flatten().copied().collect();
+        if let Some(streams) = self.sources.get_mut(name) {
+            streams.logs = depend;
+        }
+    }
+
     /// Streams that a recording has are its own: what the blocks on a source of packets here miss they don't. Whether others are left.
     pub(crate) fn leave_out(&mut self, name: &str, recorded: impl Fn(StreamId) -> bool) -> bool {
         let Some(streams) = self.sources.get_mut(name) else { return false };
         let by_needs = streams.by_needs.iter_mut().map(|(_, streams)| streams);
-        for streams in [&mut streams.own, &mut streams.depend].into_iter().chain(by_needs) {
+        for streams in [&mut streams.own, &mut streams.depend, &mut streams.logs].into_iter().chain(by_needs) {
             streams.retain(|stream| !recorded(*stream));
         }
         !streams.depend.is_empty()
@@ -91,7 +101,8 @@ impl Touch {
     /// A source that is no probe's and feeds one stream.
     pub(crate) fn add_stream(&mut self, name: &str, stream: StreamId) {
         let all = BTreeSet::from([stream]);
-        let streams = Streams { own: all.clone(), depend: all.clone(), by_needs: vec![(u32::MAX, all)] };
+        let by_needs = vec![(u32::MAX, all.clone())];
+        let streams = Streams { own: all.clone(), depend: all, by_needs, ..Streams::default() };
         self.sources.insert(name.to_owned(), streams);
     }
 
@@ -114,6 +125,7 @@ impl Touch {
             LossKind::RingFull | LossKind::Stack | LossKind::Unread | LossKind::Analysis("headers") => {
                 streams.own.iter().copied().collect()
             }
+            LossKind::Analysis("untraced") => streams.logs.iter().copied().collect(),
             LossKind::Analysis(what) => {
                 let wanted = analysed_for(what);
                 let mine = streams.by_needs.iter().filter(|(needs, _)| needs & wanted != 0 || wanted == u32::MAX);

@@ -10,7 +10,7 @@ use super::keys::{Agreement, Ends, Known, Range, agree, overlap};
 use super::nodes::Nodes;
 use super::store::{Record, Store};
 use super::translations::{Told, Translations};
-use super::verdict::{Interval, brought_in, merge};
+use super::verdict::{Interval, bring_in, merge};
 pub use outcome::{LegOutcome, State, Via};
 use state::{Doubts, state};
 use weftrace_artifact::join::{KeyKind, LegAgg, LegSpec, Side};
@@ -371,8 +371,6 @@ fn aggregate(inputs: &Inputs<'_>, store: &Store, used: &[(u32, Via)], total: Int
     let number = |bits: i64| if out.signed { i128::from(bits) } else { i128::from(bits as u64) };
     let mut value: Option<i128> = None;
     let mut chosen: Option<(u64, u64, i128)> = None;
-    // What an id says is the anchor's was within it, whatever the clock says that told its time.
-    let most = if inputs.namesakes.is_some() { inputs.epsilon } else { 0 };
     for record in used.iter().map(|(id, _)| store.get(*id)) {
         let own = number(record.value);
         let at = (record.interval.1, record.interval.0, own);
@@ -385,12 +383,16 @@ fn aggregate(inputs: &Inputs<'_>, store: &Store, used: &[(u32, Via)], total: Int
             LegAgg::Max => value = Some(value.map_or(own, |v| v.max(own))),
         }
         if spec.duration && chosen.is_none() {
-            out.intervals.push(brought_in(record.interval, total, most));
+            out.intervals.push(record.interval);
         }
     }
     if let Some((end, start, last)) = chosen {
         value = Some(last);
-        out.intervals.push(brought_in((start, end), total, most));
+        out.intervals.push((start, end));
+    }
+    // What an id says is the anchor's was within it, whatever the clock says that told its time.
+    if inputs.namesakes.is_some() {
+        bring_in(&mut out.intervals, total, inputs.epsilon, spec.since_ns.is_some());
     }
     if spec.agg == LegAgg::Avg {
         value = value.and_then(|sum| sum.checked_div(used.len() as i128));

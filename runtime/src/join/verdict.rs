@@ -38,13 +38,19 @@ impl Free {
     }
 }
 
-/// An interval that sticks out of `total` at one end, earlier or later by the least that brings it in, or as much of it as there is room for. Where that is
-/// more than `most`, by which the clocks that both are by may be apart, it was never within: it stays where it is.
-pub(super) fn brought_in((from, to): Interval, total: Interval, most: u64) -> Interval {
+/// Intervals that together stick out of `total` at one end, all of them earlier or later by the least that brings them in, or as much of them as there is room for:
+/// they are by one clock. Where that is more than `most`, by which that one and the total's may be apart, they were never within: they stay where they are.
+/// `before`: what has ended when the total begins may truly have.
+pub(super) fn bring_in(all: &mut [Interval], total: Interval, most: u64, before: bool) {
+    let moves = |(_, to): &Interval| !before || *to > total.0;
+    let hull = all.iter().copied().filter(moves).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let Some((from, to)) = hull else { return };
     let within = |by: &u64| *by <= most;
     let earlier = Some(to.saturating_sub(total.1).min(from.saturating_sub(total.0))).filter(within).unwrap_or(0);
     let later = Some(total.0.saturating_sub(from).min(total.1.saturating_sub(to))).filter(within).unwrap_or(0);
-    (from - earlier + later, to - earlier + later)
+    for (from, to) in all.iter_mut().filter(|interval| moves(interval)) {
+        (*from, *to) = (*from - earlier + later, *to - earlier + later);
+    }
 }
 
 /// Removes `interval` from the free pieces and returns how much it removed.

@@ -28,6 +28,10 @@ impl Wanted {
         Self { signal, service: Glob::new(service), name: Glob::new(name) }
     }
 
+    pub(crate) fn is_of(&self, signal: Signal) -> bool {
+        self.signal == signal
+    }
+
     pub(crate) fn takes(&self, record: &Record) -> bool {
         self.signal == record.signal && self.service.matches(&record.sender.service) && self.name.matches(&record.name)
     }
@@ -36,8 +40,10 @@ impl Wanted {
 /// What was refused, in all.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Can't be used: no trace id, no end …; or only without the trace id that they came with.
+    /// Can't be used: no trace id, no end …
     pub(crate) unusable: AtomicU64,
+    /// Log records that were taken without the trace id that they came with.
+    pub(crate) untraced: AtomicU64,
     /// The queue was full; or a connection, with what it had to say, was one too many.
     pub(crate) full: AtomicU64,
     /// Messages that are none, or too long.
@@ -72,7 +78,7 @@ impl Intake {
 
     /// Whether any block is at this signal.
     pub(super) fn wants(&self, signal: Signal) -> bool {
-        self.wanted.iter().any(|w| w.signal == signal)
+        self.wanted.iter().any(|w| w.is_of(signal))
     }
 
     /// Hands on what is wanted; returns how many were refused, and why.
@@ -92,7 +98,7 @@ impl Intake {
             return (rejected + count, Some("weftrace's queue is full"));
         }
         self.counts.attributes.fetch_add(attributes, Relaxed);
-        self.counts.unusable.fetch_add(lost, Relaxed);
+        self.counts.untraced.fetch_add(lost, Relaxed);
         (rejected, why)
     }
 

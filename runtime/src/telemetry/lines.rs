@@ -113,13 +113,15 @@ pub(crate) struct Recorded {
     pub(crate) records: VecDeque<Record>,
     /// Could not be used, or were too many.
     pub(crate) unusable: u64,
+    /// Log records without the trace id that they came with.
+    pub(crate) untraced: u64,
     /// Attributes that were left out.
     pub(crate) attributes: u64,
 }
 
 /// Reads whole files, for runs over recordings.
 pub(super) fn read_all(files: Vec<fs::File>, wanted: impl Fn(&Record) -> bool) -> Recorded {
-    let (mut records, mut unusable, mut attributes, mut bytes) = (Vec::new(), 0, 0, 0);
+    let (mut records, mut unusable, mut untraced, mut attributes, mut bytes) = (Vec::new(), 0, 0, 0, 0);
     for file in files {
         let mut reader = std::io::BufReader::new(file);
         let mut line = Vec::new();
@@ -134,13 +136,13 @@ pub(super) fn read_all(files: Vec<fs::File>, wanted: impl Fn(&Record) -> bool) -
                 unusable += taken.records.len() as u64;
             } else {
                 attributes += left_out(&taken.records);
-                unusable += without_their_trace(&taken.records);
+                untraced += without_their_trace(&taken.records);
                 records.append(&mut taken.records);
             }
         }
     }
     records.sort_by_key(|record| record.end);
-    Recorded { records: records.into(), unusable, attributes }
+    Recorded { records: records.into(), unusable, untraced, attributes }
 }
 
 /// The next line, or as much of it as a line may have.

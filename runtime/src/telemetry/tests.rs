@@ -47,7 +47,7 @@ fn log_records_without_the_trace_id_they_came_with_are_counted() {
         let (intake, mut queue) = Intake::new(vec![Wanted::new(signal, "*", "*")]);
         assert_eq!(intake.offer(taken(log)), (0, None));
         assert_eq!(
-            (queue.try_recv().map_or(0, |all| all.len()), intake.counts.unusable.load(Relaxed)),
+            (queue.try_recv().map_or(0, |all| all.len()), intake.counts.untraced.load(Relaxed)),
             (queued, queued as u64)
         );
     }

@@ -108,7 +108,6 @@ impl Left {
         if lasting.is_none() && app.is_none() {
             return None;
         }
-        flow.app_over |= app.is_some();
         Some(Box::new(Self { endpoints: flow.endpoints(), lasting, app, wanted: flow.wanted }))
     }
 

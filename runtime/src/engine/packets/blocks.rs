@@ -321,8 +321,9 @@ impl Blocks {
         }
         // These are not of one packet: each is told to its own blocks.
         self.pipeline.pass_over(None);
+        let over = core.exit.is_some();
         while let Some(last) = self.pipeline.finish(&mut self.view) {
-            self.tell_last(last, false, core);
+            self.tell_last(last, over, core);
         }
     }
 }

@@ -70,6 +70,11 @@ fn packets_that_were_dropped_touch_the_blocks_on_their_source() {
     // A record lacks something that no stream has.
     assert!(ids(&touch.streams("pcap:any", LossKind::Analysis("attributes"))).is_empty());
     assert_eq!(ids(&touch.streams("pcap:a", LossKind::RingFull)), [0, 1]);
+    // A log record without its trace is missed by what asks for logs.
+    touch.add_packets("spans", &[0, 1], &artifact);
+    touch.add_logs("spans", std::iter::once(1));
+    assert_eq!(ids(&touch.streams("spans", LossKind::Analysis("untraced"))), [1]);
+    assert_eq!(ids(&touch.streams("spans", LossKind::Unusable)), [0, 1]);
 }
 
 /// What a recording has of streams is its own: losses of the packets here touch the others alone.

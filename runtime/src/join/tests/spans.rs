@@ -131,6 +131,26 @@ fn a_request_that_was_over_before_is_known_for_as_long_as_its_spans() {
     assert_eq!(told[0].legs[0].state, State::Ambiguous(2));
 }
 
+/// Spans by one clock stay as they lie to each other: two that followed each other are not laid over each other. What a leg asks for that was before the request is
+/// not taken to have been within it.
+#[test]
+fn spans_by_one_clock_are_moved_together() {
+    let mut bench = Bench::new(200, 30_000);
+    bench.request(None, (1000, 1020));
+    bench.span((980, 990));
+    bench.span((990, 1000));
+    let told = bench.advance(10_000).remove(0);
+    assert_eq!((told.legs[0].charged, told.app), (20 * MS, 0));
+    let mut spec = spec_of(30_000 * MS);
+    spec.legs.iter_mut().for_each(|leg| leg.since_ns = Some(S));
+    let mut bench = Bench { engine: Engine::new(spec, &all()), ..Bench::new(5, 30_000) };
+    bench.engine.uncertain(&|_, _| 5 * MS);
+    bench.request(None, (1000, 1005));
+    bench.span((995, 999));
+    let told = bench.advance(10_000).remove(0);
+    assert_eq!((told.legs[0].state.clone(), told.legs[0].charged, told.app), (ms(4), 0, 5 * MS));
+}
+
 /// Another host's clock is ahead, or behind, by less than it was said to be: its span is charged for as long as it was.
 #[test]
 fn a_span_by_another_hosts_clock_is_charged_in_full() {
