@@ -6,7 +6,7 @@ use crate::{
     ir::Function,
     lower::{Module, Spot, Twin, asked, has_twin, lower_probe_at, place},
     place::{
-        MapUse, Side, Unit as Placed, Uses, packets,
+        MapUse, Side, Unit as Placed, Uses, packets, runs_within_itself,
         walk::{self, Node},
     },
 };
@@ -302,13 +302,13 @@ fn lower_target<'a>(
     })
 }
 
-/// Whether one run of a target's program may begin on a processor where another has not ended. The kernel runs those of uprobes with preemption on,
-/// and keeps no count of who is in them; of a typed one that is for several functions it loads a program each, and keeps count of each alone.
+/// Whether one run of a target's program may begin on a processor where another has not ended: by itself, or as a typed one that is for several functions, of
+/// which the kernel loads a program each, and keeps count of each alone.
 /// (Up to Linux 5.19 uprobes have preemption off: what they claim their room with is younger, of 5.12.)
 fn nests(module: &Module<'_>, probe: &ProbeDef, target: &Target, kind: ProgType) -> bool {
-    let by_itself = matches!(target.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
     let by_others = matches!(kind, ProgType::Fentry | ProgType::Fexit) && probe.targets.len() > 1;
-    (by_itself || by_others) && module.world.feature(Feature::AtomicFetch) != Answer::NotThere
+    (runs_within_itself(&target.provider) || by_others)
+        && module.world.feature(Feature::AtomicFetch) != Answer::NotThere
 }
 
 /// A target's program and its second copy; returns the first.

@@ -320,15 +320,7 @@ impl Cx<'_, '_> {
             let (whole, first) = (self.temp(self.m.maps[map.index()].value_size), self.iconst(0));
             return Ok(self.b.call_map(Helper::MapCpu, map_id(map), &[first, key, whole.ptr]));
         }
-        let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        self.lookup_live_or(map, key, absent);
-        let one = self.iconst(1);
-        self.jump_with(done, &[one]);
-        self.start(absent);
-        let zero = self.iconst(0);
-        self.jump_with(done, &[zero]);
-        self.start(done);
-        Ok(self.b.param(done, 0))
+        Ok(self.of_element(map, key, |cx, _| cx.iconst(1)))
     }
 
     pub(crate) fn map_len(&mut self, map: MapRef) -> Value {

@@ -7,7 +7,7 @@ use super::{
     mem::Mem,
 };
 use crate::{
-    ir::{Cond, Ty as Register, Value},
+    ir::{Cond, Value},
     place::walk,
 };
 use weftrace_lang::hir::{Expr, ExprKind as E, MapRef, Ty};
@@ -100,25 +100,18 @@ impl Cx<'_, '_> {
         if let Some(key) = key {
             return self.map_has(map, key);
         }
-        if in_register(&self.m.program.maps[map.index()].value.clone()) {
+        if in_register(&self.m.program.maps[map.index()].value) {
             return self.map_get_or(map, None, read, true, |cx, _| cx.iconst(1), |cx| Ok(cx.iconst(0)));
         }
         // It always exists, and knows whether it was set.
-        let (key, absent, done) = (self.key(map, None, read.span)?, self.block(), self.block_with(&[Register::I64]));
-        let element = self.lookup_live_or(map, key, absent);
-        let set = match self.m.maps[map.index()].presence {
+        let (key, presence) = (self.key(map, None, read.span)?, self.m.maps[map.index()].presence);
+        Ok(self.of_element(map, key, |cx, element| match presence {
             Some(at) => {
-                let set = self.load(8, false, Mem::new(element, 0).at(at));
-                self.b.icmp_imm(Cond::Ne, set, 0)
+                let set = cx.load(8, false, Mem::new(element, 0).at(at));
+                cx.b.icmp_imm(Cond::Ne, set, 0)
             }
-            None => self.iconst(1),
-        };
-        self.jump_with(done, &[set]);
-        self.start(absent);
-        let none = self.iconst(0);
-        self.jump_with(done, &[none]);
-        self.start(done);
-        Ok(self.b.param(done, 0))
+            None => cx.iconst(1),
+        }))
     }
 }
 

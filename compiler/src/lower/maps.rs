@@ -82,15 +82,25 @@ impl Cx<'_, '_> {
     /// `&@m[k]`: the null pointer if it is missing.
     pub(crate) fn map_address(&mut self, map: MapRef, key: Option<&Expr>, span: Span) -> R<Value> {
         let key = self.key(map, key, span)?;
+        Ok(self.of_element(map, key, |cx, element| cx.b.ptr_int(element)))
+    }
+
+    /// What `found` makes of an element; 0 where there is none.
+    pub(super) fn of_element(
+        &mut self,
+        map: MapRef,
+        key: Value,
+        found: impl FnOnce(&mut Self, Value) -> Value,
+    ) -> Value {
         let (absent, done) = (self.block(), self.block_with(&[crate::ir::Ty::I64]));
-        let found = self.lookup_live_or(map, key, absent);
-        let address = self.b.ptr_int(found);
-        self.jump_with(done, &[address]);
+        let element = self.lookup_live_or(map, key, absent);
+        let value = found(self, element);
+        self.jump_with(done, &[value]);
         self.start(absent);
-        let null = self.iconst(0);
-        self.jump_with(done, &[null]);
+        let none = self.iconst(0);
+        self.jump_with(done, &[none]);
         self.start(done);
-        Ok(self.b.param(done, 0))
+        self.b.param(done, 0)
     }
 
     /// Whether memory stays where it is while the program runs: variables and map values.

@@ -47,10 +47,14 @@ pub(super) fn place_maps(program: &Program, placement: &mut Placement) {
     }
 }
 
+/// Whether a program may begin on a processor where it has not ended: a uprobe's thread may be taken off the processor within it, and the next one hit the same
+/// probe there. The kernel runs those with preemption on, and keeps no count of who is in them.
+pub(crate) fn runs_within_itself(provider: &Provider) -> bool {
+    matches!(provider, Provider::Uprobe { .. } | Provider::Usdt { .. })
+}
+
 /// How many runs of a probe may be in its body at the same time on one processor.
 fn writers(probe: &ProbeDef, named: bool) -> u32 {
-    // A uprobe's thread may be taken off the processor within it, and the next one hit the same probe there.
-    let nests = |t: &Target| matches!(t.provider, Provider::Uprobe { .. } | Provider::Usdt { .. });
     // By type information each target has a program of its own, which the kernel keeps from running within itself alone.
     let by_type = |t: &Target| match &t.provider {
         Provider::Fentry { .. } | Provider::RawTracepoint { .. } => true,
@@ -60,7 +64,7 @@ fn writers(probe: &ProbeDef, named: bool) -> u32 {
     let each = named || probe.targets.iter().all(by_type);
     let programs = if each { probe.targets.len() as u32 } else { 1 };
     // Two where one has a second copy.
-    programs + u32::from(probe.targets.iter().any(|t| nests(t) || may_have_twin(t)))
+    programs + u32::from(probe.targets.iter().any(|t| runs_within_itself(&t.provider) || may_have_twin(t)))
 }
 
 fn home(

@@ -12,6 +12,7 @@ pub(crate) mod prune;
 mod uses;
 pub(crate) mod walk;
 
+pub(crate) use homes::runs_within_itself;
 pub use packets::wants_packets;
 pub(crate) use uses::{MapUse, Uses};
 

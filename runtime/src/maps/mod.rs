@@ -47,7 +47,7 @@ impl<'a> Snapshot<'a> {
         let mut elements: Vec<Element> = Vec::new();
         let mut places: HashMap<Vec<u8>, usize> = HashMap::new();
         for part in parts {
-            if !is_set(spec, &part) {
+            if !is_set(spec, &part.values) {
                 continue;
             }
             let key = if spec.key.is_some() { part.key } else { Vec::new() };
@@ -73,10 +73,10 @@ impl<'a> Snapshot<'a> {
 }
 
 /// Scalar maps live in arrays, whose element always exists: a word says whether the script has set it.
-fn is_set(spec: &MapSpec, part: &Part) -> bool {
+pub(crate) fn is_set(spec: &MapSpec, parts: &[Vec<u8>]) -> bool {
     match spec.presence {
-        None => true,
-        Some(offset) => part.values.iter().any(|v| decode::u64_at(v, offset as usize) != 0),
+        None => !parts.is_empty(),
+        Some(offset) => parts.iter().any(|v| decode::u64_at(v, offset as usize) != 0),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use super::records::Records;
 use crate::{
-    decode::u64_at,
-    maps::{Merged, Reads, Store, age, cpu_stride, split_cpus},
+    maps::{Merged, Reads, Store, age, cpu_stride, is_set, split_cpus},
     metrics::{Exemplars, Trace},
 };
 use weftrace_artifact::{
@@ -346,9 +345,7 @@ impl NativeHost {
             merged.add(&spec.value, part);
         }
         dst.copy_from_slice(&merged.bytes(dst.len()));
-        // A scalar always exists, and knows whether it was set.
-        let is_set = |part: &Vec<u8>| spec.presence.is_none_or(|at| u64_at(part, at as usize) != 0);
-        parts.iter().any(is_set)
+        is_set(&spec, &parts)
     }
 
     /// Whether a handler left anything for [`Self::finish`].
